@@ -79,7 +79,9 @@ export function kernel<B extends string, U extends string>(spec: KernelSpec<B, U
 }
 
 /** Remembers the kernels that a parametrised kernel has already built, so that a steady step generates no text. */
-export function memoize<A extends readonly (string | number | boolean)[], R>(build: (...args: A) => R): (...args: A) => R {
+export function memoize<A extends readonly (string | number | boolean)[], R>(
+  build: (...args: A) => R,
+): (...args: A) => R {
   const built = new Map<string, R>();
   return (...args) => {
     const key = args.join('|');

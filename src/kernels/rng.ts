@@ -26,7 +26,8 @@ export function randomU32(seed: number, stream: number, i: number): number {
 }
 
 /** Uniform in [0, 1), 24 bits, exactly the value that WGSL's `random_f32` gives. */
-export const randomF32 = (seed: number, stream: number, i: number): number => (randomU32(seed, stream, i) >>> 8) / 16777216;
+export const randomF32 = (seed: number, stream: number, i: number): number =>
+  (randomU32(seed, stream, i) >>> 8) / 16777216;
 
 /** The same functions for a shader: `random_u32(seed, stream, i)` and `random_f32(seed, stream, i)`. */
 export const RNG_WGSL = /* wgsl */ `

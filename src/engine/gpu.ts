@@ -1,0 +1,295 @@
+/**
+ * The device: records dispatches and submits them in batches.
+ *
+ * Guarantees: dispatches take effect in the order of `run`; `read` sees all of them; `write` is ordered after those
+ * recorded before it. Nothing is submitted per operation: a submit happens at a read, at `flush`, before a write to a
+ * buffer that recorded work uses, or after MAX_RECORDED dispatches. A batch's uniforms live in one arena, 256 bytes a
+ * dispatch, uploaded just before the submit and so never rewritten under recorded work.
+ */
+import type { Kernel } from '../kernels/kernel.ts';
+import { MAX_WORKGROUPS } from '../kernels/kernel.ts';
+import { type Bindable, BufferPool, DeviceBuffer } from './memory.ts';
+import { type Pipeline, PipelineCache } from './pipelines.ts';
+import { ScopeStack } from './scope.ts';
+
+/** Dispatches in one submit, at most. */
+const MAX_RECORDED = 256;
+const UNIFORM_SLOT = 256;
+
+export type TypedArray = Float32Array | Int32Array | Uint32Array;
+
+/** A line about the adapter, for people: every command prints it. */
+export interface AdapterSummary {
+  /** The driver's own name for the adapter. */
+  description: string;
+  /** It computes on the CPU. */
+  software: boolean;
+  /** Lanes of a subgroup where the device has subgroups of one fixed size, else 0. */
+  subgroupSize: number;
+}
+
+export interface GpuStatistics {
+  liveBytes: number;
+  peakBytes: number;
+  pooledBytes: number;
+  buffersCreated: number;
+  bindGroupsCreated: number;
+  pipelines: number;
+  dispatches: number;
+  submits: number;
+}
+
+export class Gpu {
+  readonly device: GPUDevice;
+  readonly adapter: AdapterSummary;
+  /** When set, every operation's output is checked, and `read` names the first operation that was not finite. */
+  nanCheck = false;
+  /** Live tensors by scope; see `scope`. */
+  readonly scopes = new ScopeStack();
+  private readonly pool: BufferPool;
+  private readonly pipelines: PipelineCache;
+  private readonly bindGroups = new Map<string, GPUBindGroup>();
+  private readonly groupsOfBuffer = new Map<number, string[]>();
+  private readonly arena: GPUBuffer;
+  private readonly arenaData = new ArrayBuffer(MAX_RECORDED * UNIFORM_SLOT);
+  private readonly arenaView = new DataView(this.arenaData);
+  private readonly onClose: (() => void) | undefined;
+  private encoder: GPUCommandEncoder | null = null;
+  private pass: GPUComputePassEncoder | null = null;
+  private recorded = 0;
+  private batch = 0;
+  private failure: Error | null = null;
+  private closed = false;
+  private dispatches = 0;
+  private submits = 0;
+  private bindGroupsCreated = 0;
+
+  private constructor(device: GPUDevice, onClose?: () => void) {
+    this.device = device;
+    this.onClose = onClose;
+    this.adapter = summarize(device);
+    this.pool = new BufferPool(device, (buffer) => this.forget(buffer));
+    this.pipelines = new PipelineCache(device, (error) => (this.failure ??= error));
+    this.arena = device.createBuffer({
+      label: 'uniform arena',
+      size: this.arenaData.byteLength,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    });
+    device.addEventListener('uncapturederror', (event) => {
+      this.failure ??= new Error((event as GPUUncapturedErrorEvent).error.message);
+    });
+    void device.lost.then((info) => {
+      if (!this.closed) this.failure ??= new Error(`the GPU device was lost: ${info.message || info.reason}`);
+    });
+  }
+
+  /** The engine on a device you own. `onClose` runs after `close()`. */
+  static fromDevice(device: GPUDevice, onClose?: () => void): Gpu {
+    return new Gpu(device, onClose);
+  }
+
+  /** An uninitialised buffer from the pool. */
+  allocate(bytes: number, label: string): DeviceBuffer {
+    this.assertHealthy();
+    return this.pool.acquire(bytes, label);
+  }
+
+  release(buffer: DeviceBuffer): void {
+    this.pool.release(buffer);
+  }
+
+  /** Records one dispatch of `kernel`. */
+  run<B extends string, U extends string>(
+    kernel: Kernel<B, U>,
+    buffers: Readonly<Record<B, Bindable>>,
+    uniforms: Readonly<Record<U, number>>,
+  ): void {
+    this.assertHealthy();
+    const [x, y, z] = kernel.grid(uniforms);
+    if (x === 0 || y === 0 || z === 0) return;
+    if (!(x <= MAX_WORKGROUPS && y <= MAX_WORKGROUPS && z <= MAX_WORKGROUPS)) {
+      throw new Error(`${kernel.name}: a grid of ${x} x ${y} x ${z} workgroups; a dimension holds ${MAX_WORKGROUPS}`);
+    }
+    const pipeline = this.pipelines.get(kernel as unknown as Kernel);
+    if (this.recorded === MAX_RECORDED) this.flush();
+    this.encoder ??= this.device.createCommandEncoder({ label: 'batch' });
+    this.pass ??= this.encoder.beginComputePass({ label: 'batch' });
+    const group = this.bindGroup(pipeline, buffers, kernel.name);
+    this.pass.setPipeline(pipeline.handle);
+    if (pipeline.hasUniforms) {
+      const offset = this.recorded * UNIFORM_SLOT;
+      this.writeUniforms(pipeline, uniforms, offset, kernel.name);
+      this.pass.setBindGroup(0, group, [offset]);
+    } else {
+      this.pass.setBindGroup(0, group);
+    }
+    this.pass.dispatchWorkgroups(x, y, z);
+    this.recorded++;
+    this.dispatches++;
+  }
+
+  /** Copies `data` into a buffer, after everything recorded so far. */
+  write(buffer: DeviceBuffer, data: TypedArray, byteOffset = 0): void {
+    this.assertHealthy();
+    if (buffer.lastBatch === this.batch && this.recorded > 0) this.flush();
+    this.device.queue.writeBuffer(buffer.handle, byteOffset, data.buffer, data.byteOffset, data.byteLength);
+  }
+
+  /** The first `bytes` of a buffer, once everything recorded so far has run. */
+  async read(buffer: DeviceBuffer, bytes: number): Promise<ArrayBuffer> {
+    this.assertHealthy();
+    const size = Math.max(4, bytes);
+    const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
+    const staging = this.device.createBuffer({ label: `read ${buffer.label}`, size, usage });
+    this.endPass();
+    this.encoder ??= this.device.createCommandEncoder({ label: 'batch' });
+    this.encoder.copyBufferToBuffer(buffer.handle, 0, staging, 0, size);
+    this.flush();
+    try {
+      await staging.mapAsync(GPUMapMode.READ);
+    } catch (error) {
+      this.assertHealthy();
+      throw error;
+    }
+    const copy = staging.getMappedRange().slice(0, bytes);
+    staging.destroy();
+    this.assertHealthy();
+    return copy;
+  }
+
+  /** Submits what is recorded. */
+  flush(): void {
+    if (!this.encoder) return;
+    this.endPass();
+    if (this.recorded > 0) {
+      this.device.queue.writeBuffer(this.arena, 0, this.arenaData, 0, this.recorded * UNIFORM_SLOT);
+    }
+    this.device.queue.submit([this.encoder.finish()]);
+    this.encoder = null;
+    this.recorded = 0;
+    this.batch++;
+    this.submits++;
+  }
+
+  /** Waits until the device has done everything recorded so far. */
+  async finish(): Promise<void> {
+    this.flush();
+    await this.device.queue.onSubmittedWorkDone();
+    this.assertHealthy();
+  }
+
+  /**
+   * Runs `fn` and frees every tensor made inside, except what it returns (a tensor, or arrays and plain objects of
+   * them) and parameters. `fn` may be async; scopes nest.
+   */
+  scope<T>(fn: () => T): T {
+    return this.scopes.run(fn);
+  }
+
+  statistics(): GpuStatistics {
+    return {
+      liveBytes: this.pool.liveBytes,
+      peakBytes: this.pool.peakBytes,
+      pooledBytes: this.pool.pooledBytes,
+      buffersCreated: this.pool.created,
+      bindGroupsCreated: this.bindGroupsCreated,
+      pipelines: this.pipelines.size,
+      dispatches: this.dispatches,
+      submits: this.submits,
+    };
+  }
+
+  /** Destroys the buffers that wait for reuse. */
+  trim(): void {
+    this.flush();
+    this.pool.trim();
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.endPass();
+    this.encoder = null;
+    this.device.destroy();
+    this.onClose?.();
+  }
+
+  /** Throws the first error that the device reported since the last call: shader, validation, memory or loss. */
+  assertHealthy(): void {
+    if (this.closed) throw new Error('this Gpu is closed');
+    if (this.failure) {
+      const failure = this.failure;
+      throw new Error(failure.message, { cause: failure });
+    }
+  }
+
+  private endPass(): void {
+    this.pass?.end();
+    this.pass = null;
+  }
+
+  private writeUniforms(
+    pipeline: Pipeline,
+    uniforms: Readonly<Record<string, number>>,
+    offset: number,
+    name: string,
+  ): void {
+    for (const [field, type] of pipeline.uniforms) {
+      const value = uniforms[field];
+      if (value === undefined) throw new Error(`${name}: uniform ${field} is missing`);
+      if (type === 'f32') this.arenaView.setFloat32(offset, value, true);
+      else if (type === 'i32') this.arenaView.setInt32(offset, value, true);
+      else this.arenaView.setUint32(offset, value, true);
+      offset += 4;
+    }
+  }
+
+  private bindGroup(pipeline: Pipeline, buffers: Readonly<Record<string, Bindable>>, name: string): GPUBindGroup {
+    let key = `${pipeline.id}`;
+    const bound: DeviceBuffer[] = [];
+    for (const field of pipeline.buffers) {
+      const bindable = buffers[field];
+      if (!bindable) throw new Error(`${name}: buffer ${field} is missing`);
+      const buffer = bindable.storage;
+      buffer.lastBatch = this.batch;
+      bound.push(buffer);
+      key += `:${buffer.id}`;
+    }
+    let group = this.bindGroups.get(key);
+    if (!group) {
+      const entries: GPUBindGroupEntry[] = bound.map((buffer, i) => ({
+        binding: i + 1,
+        resource: { buffer: buffer.handle },
+      }));
+      if (pipeline.hasUniforms) {
+        entries.unshift({ binding: 0, resource: { buffer: this.arena, size: UNIFORM_SLOT } });
+      }
+      group = this.device.createBindGroup({ label: name, layout: pipeline.layout, entries });
+      this.bindGroups.set(key, group);
+      this.bindGroupsCreated++;
+      for (const buffer of bound) {
+        const keys = this.groupsOfBuffer.get(buffer.id);
+        if (keys) keys.push(key);
+        else this.groupsOfBuffer.set(buffer.id, [key]);
+      }
+    }
+    return group;
+  }
+
+  /** A buffer is about to be destroyed: submit what uses it and drop its bind groups. */
+  private forget(buffer: DeviceBuffer): void {
+    if (buffer.lastBatch === this.batch && !this.closed) this.flush();
+    for (const key of this.groupsOfBuffer.get(buffer.id) ?? []) this.bindGroups.delete(key);
+    this.groupsOfBuffer.delete(buffer.id);
+  }
+}
+
+function summarize(device: GPUDevice): AdapterSummary {
+  const info = device.adapterInfo;
+  const description =
+    info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(' ') || 'GPU';
+  const software = info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(description);
+  const fixed = info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : 0;
+  const subgroupSize = device.features.has('subgroups') ? (fixed ?? 0) : 0;
+  return { description, software, subgroupSize };
+}

@@ -1,0 +1,101 @@
+/**
+ * GPU memory: exact-size buffers with reference counts, and the pool they return to.
+ *
+ * A training step asks for the same sizes in the same order every time, so an exact-size pool hits after the first step.
+ * A released buffer may be handed out again at once, even while dispatches that use it are recorded and not submitted:
+ * dispatches run in recorded order, so the new use comes after the old one. Only the CPU overtakes recorded work
+ * (`queue.writeBuffer`, `destroy`); `Gpu` flushes first in those cases.
+ */
+
+/** Anything a kernel can bind: a buffer, or a tensor that stands on one. */
+export interface Bindable {
+  readonly storage: DeviceBuffer;
+}
+
+export class DeviceBuffer implements Bindable {
+  readonly id: number;
+  readonly handle: GPUBuffer;
+  readonly bytes: number;
+  /** The operation or tensor it currently serves. */
+  label: string;
+  references = 1;
+  /** The batch of recorded dispatches that used it last; see `Gpu.write`. */
+  lastBatch = -1;
+
+  constructor(id: number, handle: GPUBuffer, bytes: number, label: string) {
+    this.id = id;
+    this.handle = handle;
+    this.bytes = bytes;
+    this.label = label;
+  }
+
+  get storage(): DeviceBuffer {
+    return this;
+  }
+}
+
+/** Pooled bytes above which released buffers are destroyed instead of kept. */
+const POOL_CAP_BYTES = 1024 * 1024 * 1024;
+
+export class BufferPool {
+  private readonly device: GPUDevice;
+  private readonly free = new Map<number, DeviceBuffer[]>();
+  private readonly onDestroy: (buffer: DeviceBuffer) => void;
+  private nextId = 1;
+  /** Bytes of buffers in use, of buffers waiting in the pool, and the most in use at once. */
+  liveBytes = 0;
+  pooledBytes = 0;
+  peakBytes = 0;
+  created = 0;
+
+  constructor(device: GPUDevice, onDestroy: (buffer: DeviceBuffer) => void) {
+    this.device = device;
+    this.onDestroy = onDestroy;
+  }
+
+  acquire(bytes: number, label: string): DeviceBuffer {
+    const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+    const limit = Math.min(this.device.limits.maxBufferSize, this.device.limits.maxStorageBufferBindingSize);
+    if (size > limit) {
+      throw new Error(`${label}: needs a buffer of ${size} bytes, but this device binds at most ${limit}`);
+    }
+    this.liveBytes += size;
+    this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
+    const pooled = this.free.get(size)?.pop();
+    if (pooled) {
+      this.pooledBytes -= size;
+      pooled.label = label;
+      pooled.references = 1;
+      return pooled;
+    }
+    this.created++;
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    return new DeviceBuffer(this.nextId++, this.device.createBuffer({ label, size, usage }), size, label);
+  }
+
+  release(buffer: DeviceBuffer): void {
+    if (--buffer.references > 0) return;
+    this.liveBytes -= buffer.bytes;
+    if (this.pooledBytes + buffer.bytes > POOL_CAP_BYTES) {
+      this.onDestroy(buffer);
+      buffer.handle.destroy();
+      return;
+    }
+    this.pooledBytes += buffer.bytes;
+    const list = this.free.get(buffer.bytes);
+    if (list) list.push(buffer);
+    else this.free.set(buffer.bytes, [buffer]);
+  }
+
+  /** Destroys the waiting buffers. The caller has flushed. */
+  trim(): void {
+    for (const list of this.free.values()) {
+      for (const buffer of list) {
+        this.onDestroy(buffer);
+        buffer.handle.destroy();
+      }
+    }
+    this.free.clear();
+    this.pooledBytes = 0;
+  }
+}

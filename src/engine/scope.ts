@@ -1,0 +1,63 @@
+/** Scopes of tensor lifetime: what is made inside a scope and not returned from it is freed at its end. */
+
+export interface Disposable {
+  dispose(): void;
+  /** Outlives scopes: parameters and their gradients. */
+  readonly persistent: boolean;
+}
+
+const isDisposable = (value: object): value is Disposable => 'dispose' in value && 'persistent' in value;
+
+export class ScopeStack {
+  private readonly stack: Set<Disposable>[] = [];
+
+  track(tensor: Disposable): void {
+    this.stack.at(-1)?.add(tensor);
+  }
+
+  run<T>(fn: () => T): T {
+    const scope = new Set<Disposable>();
+    this.stack.push(scope);
+    let result: T;
+    try {
+      result = fn();
+    } catch (error) {
+      this.end(scope, undefined);
+      throw error;
+    }
+    if (result instanceof Promise) {
+      const ended = result.then(
+        (value) => {
+          this.end(scope, value);
+          return value;
+        },
+        (error) => {
+          this.end(scope, undefined);
+          throw error;
+        },
+      );
+      return ended as T;
+    }
+    this.end(scope, result);
+    return result;
+  }
+
+  private end(scope: Set<Disposable>, result: unknown): void {
+    this.stack.splice(this.stack.indexOf(scope), 1);
+    const kept = new Set<Disposable>();
+    collect(result, kept);
+    for (const tensor of scope) {
+      if (tensor.persistent) continue;
+      if (kept.has(tensor)) this.track(tensor);
+      else tensor.dispose();
+    }
+  }
+}
+
+function collect(value: unknown, into: Set<Disposable>): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (isDisposable(value)) into.add(value);
+  else if (Array.isArray(value)) value.forEach((item) => collect(item, into));
+  else if (Object.getPrototypeOf(value) === Object.prototype)
+    Object.values(value).forEach((item) => collect(item, into));
+}

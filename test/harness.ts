@@ -1,0 +1,67 @@
+/** What the tests share: one device a process, launching a bare kernel, comparing numbers. */
+import * as assert from 'uvu/assert';
+import type { Kernel } from '../src/kernels/kernel.ts';
+import { Random } from '../src/kernels/rng.ts';
+import type { Gpu, TypedArray } from '../src/engine/gpu.ts';
+import { openGpu } from '../src/node.ts';
+
+let shared: Promise<Gpu> | undefined;
+
+/** One device for all tests of this process: opening one and compiling shaders costs more than most tests. */
+export function sharedGpu(): Promise<Gpu> {
+  shared ??= openGpu({ adapter: 'auto' });
+  return shared;
+}
+
+/** Runs one kernel on fresh buffers and returns the contents of those it may write. */
+export async function launch<B extends string, U extends string>(
+  gpu: Gpu,
+  kernel: Kernel<B, U>,
+  contents: Record<B, TypedArray>,
+  uniforms: Record<U, number>,
+): Promise<Record<B, TypedArray>> {
+  const entries = Object.entries(contents) as [B, TypedArray][];
+  const buffers = entries.map(([name, data]) => {
+    const buffer = gpu.allocate(data.byteLength, `${kernel.name}.${name}`);
+    if (data.byteLength > 0) gpu.write(buffer, data);
+    return [name, buffer] as const;
+  });
+  gpu.run(kernel, Object.fromEntries(buffers) as never, uniforms);
+  const results: Partial<Record<B, TypedArray>> = {};
+  for (const [name, buffer] of buffers) {
+    if (!kernel.buffers[name].startsWith('read_write') && !kernel.buffers[name].startsWith('write')) continue;
+    const data = contents[name];
+    const bytes = await gpu.read(buffer, data.byteLength);
+    results[name] = new (data.constructor as new (bytes: ArrayBuffer) => TypedArray)(bytes);
+  }
+  for (const [, buffer] of buffers) gpu.release(buffer);
+  return results as Record<B, TypedArray>;
+}
+
+export interface Tolerance {
+  atol: number;
+  rtol: number;
+  what?: string;
+}
+
+/** Asserts |actual - expected| <= atol + rtol |expected| for every element; lists the first mismatches. */
+export function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: Tolerance): void {
+  const { atol, rtol, what = 'values' } = tolerance;
+  assert.is(actual.length, expected.length, `${what}: ${actual.length} elements, expected ${expected.length}`);
+  const wrong: string[] = [];
+  let count = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const a = actual[i]!;
+    const e = expected[i]!;
+    if (Math.abs(a - e) <= atol + rtol * Math.abs(e) || Object.is(a, e)) continue;
+    if (wrong.length < 10) wrong.push(`  [${i}] ${a}, expected ${e} (off by ${Math.abs(a - e)})`);
+    count++;
+  }
+  if (count > 0) assert.unreachable(`${what}: ${count} of ${expected.length} differ\n${wrong.join('\n')}`);
+}
+
+/** Standard normal numbers, the same for the same seed. */
+export function randomArray(n: number, seed: number, scale = 1): Float32Array {
+  const random = new Random(seed);
+  return Float32Array.from({ length: n }, () => scale * random.normal());
+}
