@@ -1,0 +1,262 @@
+/**
+ * Two-dimensional convolution (cross-correlation, as in Caffe and PyTorch) as matrix products with an implicit im2col.
+ *
+ *   forward           y[b,k,oy,ox]  = bias[k] + sum_{c,r,s} w[k,c,r,s] x[b,c,oy*st-pad+r,ox*st-pad+s]
+ *   input gradient    dx[b,c,iy,ix] = sum_{k,r,s} w[k,c,r,s] dy[b,k,(iy+pad-r)/st,(ix+pad-s)/st]   where divisible
+ *   filter gradient   dw[k,c,r,s]  += sum_{b,oy,ox} dy[b,k,oy,ox] x[b,c,oy*st-pad+r,ox*st-pad+s]
+ *
+ * B batch, C input channels, H x W input, K filters, R x S filter, OH x OW output. Stride and padding per axis are equal.
+ * Forward and input gradient run (r, s) outside and the channel inside: bounds and addresses are worked out once per
+ * tap, the inner loop adds a constant. The filter gradient splits the long axis (b, oy) into `splits` parts whose
+ * partial sums a second kernel adds in order: deterministic, without atomics.
+ */
+import { type BufferSpec, ceilDiv, kernel, linear, memoize, type Kernel } from './kernel.ts';
+import { matmulEnable, matmulGrid, matmulShader, type Tile } from './matmulCore.ts';
+
+/** `u` fields every convolution kernel shares. */
+const SHAPE = {
+  B: 'u32',
+  C: 'u32',
+  H: 'u32',
+  W: 'u32',
+  K: 'u32',
+  R: 'u32',
+  S: 'u32',
+  OH: 'u32',
+  OW: 'u32',
+  stride: 'u32',
+  pad: 'u32',
+} as const;
+
+export type ConvShape = Record<keyof typeof SHAPE, number>;
+
+export const convOutputSize = (n: number, k: number, stride: number, padding: number): number =>
+  Math.floor((n + 2 * padding - k) / stride) + 1;
+
+const build = memoize(
+  (
+    kind: 'forward' | 'input' | 'filter',
+    option: boolean,
+    rows: number,
+    columns: number,
+    lanes: number,
+    subgroup: boolean,
+  ) => {
+    const tile = { rows, columns, lanes, subgroup };
+    if (kind === 'forward') return forward(tile, option);
+    return kind === 'input' ? inputGradient(tile) : filterGradient(tile, option);
+  },
+);
+
+/** Buffers x, w, (bias,) y. */
+export const convForward = (tile: Tile, bias: boolean): Kernel =>
+  build('forward', bias, tile.rows, tile.columns, tile.lanes, tile.subgroup);
+/** Buffers dy, w, dx; dx is assigned. */
+export const convInputGradient = (tile: Tile): Kernel =>
+  build('input', false, tile.rows, tile.columns, tile.lanes, tile.subgroup);
+/** Buffers x, dy, dw: with one split dw is accumulated, with more it receives `splits` partial sums, assigned. */
+export const convFilterGradient = (tile: Tile, partial: boolean): Kernel =>
+  build('filter', partial, tile.rows, tile.columns, tile.lanes, tile.subgroup);
+
+function forward(tile: Tile, bias: boolean): Kernel {
+  return kernel({
+    name: 'conv2d_forward',
+    enable: matmulEnable(tile),
+    buffers: { x: 'read', w: 'read', ...(bias ? { bias: 'read' } : {}), y: 'write' } as Record<string, BufferSpec>,
+    uniforms: SHAPE,
+    grid: (u) => matmulGrid(tile, u.K, u.B * u.OH * u.OW),
+    wgsl: matmulShader(tile, {
+      m: 'u.K',
+      n: '(u.B * u.OH * u.OW)',
+      setup: 'let plane = u.H * u.W; let taps = u.R * u.S; let outputs = u.OH * u.OW;',
+      column: (j) => `let image${j} = n${j} / outputs;
+  let pixel${j} = n${j} % outputs;
+  let top${j} = i32(pixel${j} / u.OW * u.stride) - i32(u.pad);
+  let left${j} = i32(pixel${j} % u.OW * u.stride) - i32(u.pad);
+  let base${j} = image${j} * u.C * plane;`,
+      loop: (body) => `for (var r = 0u; r < u.R; r++) {
+    for (var s = 0u; s < u.S; s++) {
+      ${each(
+        tile,
+        (j) => `let iy${j} = top${j} + i32(r); let ix${j} = left${j} + i32(s);
+      let in${j} = n${j} < u.B * outputs && u32(iy${j}) < u.H && u32(ix${j}) < u.W;
+      var at${j} = select(0u, base${j} + u32(iy${j}) * u.W + u32(ix${j}), in${j});`,
+      )}
+      ${eachRow(tile, (i) => `var wa${i} = row${i} * u.C * taps + r * u.S + s;`)}
+      for (var c = 0u; c < u.C; c++) {
+      ${body}
+      ${each(tile, (j) => `at${j} += plane;`)}
+      ${eachRow(tile, (i) => `wa${i} += taps;`)}
+      }
+    }
+  }`,
+      a: (row) => `w[${row.replace('row', 'wa')}]`,
+      b: (j) => `select(0.0, x[at${j}], in${j})`,
+      store: (m, j, value) =>
+        `y[(image${j} * u.K + ${m}) * outputs + pixel${j}] = ${value}${bias ? ` + bias[${m}]` : ''};`,
+    }),
+  });
+}
+
+function inputGradient(tile: Tile): Kernel {
+  return kernel({
+    name: 'conv2d_input_gradient',
+    enable: matmulEnable(tile),
+    buffers: { dy: 'read', w: 'read', dx: 'write' },
+    uniforms: SHAPE,
+    grid: (u) => matmulGrid(tile, u.C, u.B * u.H * u.W),
+    wgsl: matmulShader(tile, {
+      m: 'u.C',
+      n: '(u.B * u.H * u.W)',
+      setup: 'let plane = u.H * u.W; let taps = u.R * u.S; let outputs = u.OH * u.OW; let stride = i32(u.stride);',
+      column: (j) => `let image${j} = n${j} / plane;
+  let pixel${j} = n${j} % plane;
+  let iy${j} = i32(pixel${j} / u.W + u.pad);
+  let ix${j} = i32(pixel${j} % u.W + u.pad);
+  let base${j} = image${j} * u.K * outputs;`,
+      loop: (body) => `for (var r = 0u; r < u.R; r++) {
+    for (var s = 0u; s < u.S; s++) {
+      ${each(
+        tile,
+        (j) => `let ty${j} = iy${j} - i32(r); let tx${j} = ix${j} - i32(s);
+      let oy${j} = ty${j} / stride; let ox${j} = tx${j} / stride;
+      let in${j} = n${j} < u.B * plane && ty${j} >= 0 && tx${j} >= 0 && oy${j} * stride == ty${j} && ox${j} * stride == tx${j}
+        && u32(oy${j}) < u.OH && u32(ox${j}) < u.OW;
+      var at${j} = select(0u, base${j} + u32(oy${j}) * u.OW + u32(ox${j}), in${j});`,
+      )}
+      ${eachRow(tile, (i) => `var wa${i} = row${i} * taps + r * u.S + s;`)}
+      for (var k = 0u; k < u.K; k++) {
+      ${body}
+      ${each(tile, (j) => `at${j} += outputs;`)}
+      ${eachRow(tile, (i) => `wa${i} += u.C * taps;`)}
+      }
+    }
+  }`,
+      a: (row) => `w[${row.replace('row', 'wa')}]`,
+      b: (j) => `select(0.0, dy[at${j}], in${j})`,
+      store: (m, j, value) => `dx[(image${j} * u.C + ${m}) * plane + pixel${j}] = ${value};`,
+    }),
+  });
+}
+
+function filterGradient(tile: Tile, partial: boolean): Kernel {
+  return kernel({
+    name: partial ? 'conv2d_filter_gradient_partial' : 'conv2d_filter_gradient',
+    enable: matmulEnable(tile),
+    buffers: { x: 'read', dy: 'read', dw: partial ? 'write' : 'read_write' },
+    uniforms: { ...SHAPE, splits: 'u32' },
+    grid: (u) => matmulGrid(tile, u.K, u.C * u.R * u.S, u.splits),
+    wgsl: matmulShader(tile, {
+      m: 'u.K',
+      n: '(u.C * u.R * u.S)',
+      setup: `let plane = u.H * u.W; let taps = u.R * u.S; let outputs = u.OH * u.OW; let filters = u.C * taps;
+  let lines = u.B * u.OH;
+  let share = (lines + u.splits - 1u) / u.splits;
+  let last = min(lines, (split + 1u) * share);`,
+      column: (j) => `let channel${j} = n${j} / taps;
+  let dr${j} = i32(n${j} % taps / u.S) - i32(u.pad);
+  let ds${j} = i32(n${j} % u.S) - i32(u.pad);`,
+      loop: (body) => `for (var line = split * share; line < last; line++) {
+    let image = line / u.OH;
+    let oy = line % u.OH;
+    ${each(
+      tile,
+      (j) => `let iy${j} = i32(oy * u.stride) + dr${j};
+    let on${j} = n${j} < filters && u32(iy${j}) < u.H;
+    let start${j} = (image * u.C + channel${j}) * plane + u32(iy${j}) * u.W;
+    var ix${j} = ds${j};`,
+    )}
+    ${eachRow(tile, (i) => `var da${i} = (image * u.K + row${i}) * outputs + oy * u.OW;`)}
+    for (var ox = 0u; ox < u.OW; ox++) {
+      ${body}
+      ${each(tile, (j) => `ix${j} += i32(u.stride);`)}
+      ${eachRow(tile, (i) => `da${i}++;`)}
+    }
+  }`,
+      a: (row) => `dy[${row.replace('row', 'da')}]`,
+      b: (j) => `select(0.0, x[start${j} + u32(ix${j})], on${j} && u32(ix${j}) < u.W)`,
+      store: (m, j, value) =>
+        partial ? `dw[(split * u.K + ${m}) * filters + n${j}] = ${value};` : `dw[${m} * filters + n${j}] += ${value};`,
+    }),
+  });
+}
+
+const each = (tile: Tile, line: (j: number) => string): string =>
+  Array.from({ length: tile.columns }, (_, j) => line(j)).join('\n      ');
+/** For each value of A that a lane loads itself. */
+const eachRow = (tile: Tile, line: (i: number) => string): string =>
+  Array.from({ length: tile.subgroup ? ceilDiv(tile.rows, tile.lanes) : tile.rows }, (_, i) => line(i)).join(
+    '\n      ',
+  );
+
+/** y[i] += sum over `parts` of partial[part, i], in order. */
+export const addPartials = kernel({
+  name: 'add_partials',
+  buffers: { partial: 'read', y: 'read_write' },
+  uniforms: { n: 'u32', parts: 'u32' },
+  grid: ({ n }) => linear(n, 64),
+  wgsl: /* wgsl */ `
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = linear_index(group, groups, lane, 64u);
+  if (i >= u.n) { return; }
+  var sum = 0.0;
+  for (var part = 0u; part < u.parts; part++) { sum += partial[part * u.n + i]; }
+  y[i] += sum;
+}`,
+});
+
+export function convForwardReference(
+  x: ArrayLike<number>,
+  w: ArrayLike<number>,
+  bias: ArrayLike<number> | null,
+  shape: ConvShape,
+): Float64Array {
+  const { B, C, H, W, K, R, S, OH, OW, stride, pad } = shape;
+  const y = new Float64Array(B * K * OH * OW);
+  for (let b = 0; b < B; b++)
+    for (let k = 0; k < K; k++)
+      for (let oy = 0; oy < OH; oy++)
+        for (let ox = 0; ox < OW; ox++) {
+          let sum = bias ? bias[k]! : 0;
+          for (let c = 0; c < C; c++)
+            for (let r = 0; r < R; r++)
+              for (let s = 0; s < S; s++) {
+                const iy = oy * stride - pad + r;
+                const ix = ox * stride - pad + s;
+                if (iy < 0 || iy >= H || ix < 0 || ix >= W) continue;
+                sum += w[((k * C + c) * R + r) * S + s]! * x[((b * C + c) * H + iy) * W + ix]!;
+              }
+          y[((b * K + k) * OH + oy) * OW + ox] = sum;
+        }
+  return y;
+}
+
+export function convGradientsReference(
+  x: ArrayLike<number>,
+  w: ArrayLike<number>,
+  dy: ArrayLike<number>,
+  shape: ConvShape,
+): { dx: Float64Array; dw: Float64Array } {
+  const { B, C, H, W, K, R, S, OH, OW, stride, pad } = shape;
+  const dx = new Float64Array(B * C * H * W);
+  const dw = new Float64Array(K * C * R * S);
+  for (let b = 0; b < B; b++)
+    for (let k = 0; k < K; k++)
+      for (let oy = 0; oy < OH; oy++)
+        for (let ox = 0; ox < OW; ox++) {
+          const g = dy[((b * K + k) * OH + oy) * OW + ox]!;
+          for (let c = 0; c < C; c++)
+            for (let r = 0; r < R; r++)
+              for (let s = 0; s < S; s++) {
+                const iy = oy * stride - pad + r;
+                const ix = ox * stride - pad + s;
+                if (iy < 0 || iy >= H || ix < 0 || ix >= W) continue;
+                const wi = ((k * C + c) * R + r) * S + s;
+                const xi = ((b * C + c) * H + iy) * W + ix;
+                dx[xi]! += g * w[wi]!;
+                dw[wi]! += g * x[xi]!;
+              }
+        }
+  return { dx, dw };
+}
