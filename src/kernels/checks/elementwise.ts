@@ -1,0 +1,202 @@
+/** Checks of the operations on one element at a time, for n elements. Tolerances are a few roundings of f32. */
+import { copyFromSlice, copyIntoSlice, concatReference, sliceUniforms } from '../concat.ts';
+import { dropout, dropoutReference, invertedScale } from '../dropout.ts';
+import {
+  accumulate,
+  add,
+  addReference,
+  fill,
+  multiply,
+  multiplyReference,
+  scale,
+  scaleReference,
+} from '../elementwise.ts';
+import { flagNonFinite, flagNonFiniteReference } from '../finite.ts';
+import { reluBackward, reluBackwardReference, reluForward, reluReference } from '../relu.ts';
+import { broadcastScalar } from '../reduce.ts';
+import { sgdReference, sgdStep } from '../sgd.ts';
+import type { KernelCheck } from './check.ts';
+import { doubles, integers, normals } from './inputs.ts';
+
+const EXACT = { atol: 0, rtol: 0 };
+const ROUNDED = { atol: 1e-6, rtol: 1e-6 };
+
+export const fillCheck = (n: number): KernelCheck => ({
+  name: `fill ${n}`,
+  kernel: fill,
+  buffers: { y: normals(n, 1) },
+  uniforms: { n, value: -1.5 },
+  expected: { y: new Float64Array(n).fill(-1.5) },
+  ...EXACT,
+});
+
+export function addCheck(n: number): KernelCheck {
+  const a = normals(n, 1);
+  const b = normals(n, 2);
+  return {
+    name: `add ${n}`,
+    kernel: add,
+    buffers: { a, b, y: new Float32Array(n) },
+    uniforms: { n },
+    expected: { y: addReference(doubles(a), doubles(b)) },
+    ...ROUNDED,
+  };
+}
+
+export function accumulateCheck(n: number): KernelCheck {
+  const x = normals(n, 1);
+  const y = normals(n, 2);
+  return {
+    name: `accumulate ${n}`,
+    kernel: accumulate,
+    buffers: { x, y },
+    uniforms: { n },
+    expected: { y: addReference(doubles(x), doubles(y)) },
+    ...ROUNDED,
+  };
+}
+
+export function scaleCheck(n: number): KernelCheck {
+  const x = normals(n, 1);
+  return {
+    name: `scale ${n}`,
+    kernel: scale,
+    buffers: { x, y: new Float32Array(n) },
+    uniforms: { n, factor: -0.75 },
+    expected: { y: scaleReference(doubles(x), -0.75) },
+    ...ROUNDED,
+  };
+}
+
+export function multiplyCheck(n: number): KernelCheck {
+  const a = normals(n, 1);
+  const b = normals(n, 2);
+  return {
+    name: `multiply ${n}`,
+    kernel: multiply,
+    buffers: { a, b, y: new Float32Array(n) },
+    uniforms: { n },
+    expected: { y: multiplyReference(doubles(a), doubles(b)) },
+    ...ROUNDED,
+  };
+}
+
+export const broadcastScalarCheck = (n: number): KernelCheck => ({
+  name: `broadcast_scalar ${n}`,
+  kernel: broadcastScalar,
+  buffers: { dy: Float32Array.of(2.5), dx: normals(n, 1) },
+  uniforms: { n },
+  expected: { dx: new Float64Array(n).fill(2.5) },
+  ...EXACT,
+});
+
+export function reluForwardCheck(n: number): KernelCheck {
+  const x = normals(n, 1);
+  return {
+    name: `relu_forward ${n}`,
+    kernel: reluForward,
+    buffers: { x, y: new Float32Array(n) },
+    uniforms: { n },
+    expected: { y: reluReference(doubles(x)) },
+    ...EXACT,
+  };
+}
+
+export function reluBackwardCheck(n: number): KernelCheck {
+  const y = reluReference(doubles(normals(n, 1)));
+  const dy = normals(n, 2);
+  return {
+    name: `relu_backward ${n}`,
+    kernel: reluBackward,
+    buffers: { y: Float32Array.from(y), dy, dx: normals(n, 3) },
+    uniforms: { n },
+    expected: { dx: reluBackwardReference(y, doubles(dy)) },
+    ...EXACT,
+  };
+}
+
+export function dropoutCheck(n: number, p = 0.5): KernelCheck {
+  const x = normals(n, 1);
+  const settings = { p, scale: invertedScale(p), seed: 4000000007, stream: 3 };
+  return {
+    name: `dropout ${n} p ${p}`,
+    kernel: dropout,
+    buffers: { x, y: new Float32Array(n) },
+    uniforms: { n, ...settings },
+    expected: { y: dropoutReference(doubles(x), settings) },
+    ...ROUNDED,
+  };
+}
+
+/** A part of `length` within an axis of `axis`, at `offset`. What lies outside the slice must stay as it was. */
+export function copyIntoSliceCheck(
+  outer: number,
+  axis: number,
+  inner: number,
+  offset: number,
+  length: number,
+): KernelCheck {
+  const before = normals(outer * offset * inner, 1);
+  const part = normals(outer * length * inner, 2);
+  const after = normals(outer * (axis - offset - length) * inner, 3);
+  const lengths = [offset, length, axis - offset - length];
+  const assemble = (middle: Float32Array) =>
+    concatReference([doubles(before), doubles(middle), doubles(after)], outer, lengths, inner);
+  return {
+    name: `copy_into_slice ${outer}x${axis}x${inner} [${offset}, ${offset + length})`,
+    kernel: copyIntoSlice,
+    buffers: { part, whole: Float32Array.from(assemble(new Float32Array(part.length))) },
+    uniforms: sliceUniforms(outer, axis, inner, offset, length),
+    expected: { whole: assemble(part) },
+    ...EXACT,
+  };
+}
+
+export function copyFromSliceCheck(
+  outer: number,
+  axis: number,
+  inner: number,
+  offset: number,
+  length: number,
+): KernelCheck {
+  const { buffers, expected, uniforms } = copyIntoSliceCheck(outer, axis, inner, offset, length);
+  const part = buffers.part as Float32Array;
+  return {
+    name: `copy_from_slice ${outer}x${axis}x${inner} [${offset}, ${offset + length})`,
+    kernel: copyFromSlice,
+    buffers: { whole: Float32Array.from(expected.whole!), part: new Float32Array(part.length) },
+    uniforms,
+    expected: { part: doubles(part) },
+    ...EXACT,
+  };
+}
+
+export function sgdCheck(n: number): KernelCheck {
+  const w = normals(n, 1);
+  const h = normals(n, 2, 0.01);
+  const grad = normals(n, 3);
+  const settings = { lr: 0.01, momentum: 0.9, weightDecay: 0.0005, gradScale: 0.5 };
+  return {
+    name: `sgd_step ${n}`,
+    kernel: sgdStep,
+    buffers: { w, h, grad },
+    uniforms: { n, ...settings },
+    expected: { ...sgdReference(doubles(w), doubles(h), doubles(grad), settings) },
+    ...ROUNDED,
+  };
+}
+
+/** `bad` replaces one element in the middle; without it every element is finite, the largest and subnormal ones too. */
+export function flagNonFiniteCheck(n: number, bad?: number): KernelCheck {
+  const x = normals(n, 1);
+  integers(3, n, 0, n).forEach((at, i) => (x[at] = [3.4028234e38, -3.4028234e38, 1e-42][i]!));
+  if (bad !== undefined) x[n >> 1] = bad;
+  return {
+    name: `flag_non_finite ${n} ${bad ?? 'finite'}`,
+    kernel: flagNonFinite,
+    buffers: { x, flag: new Uint32Array(1) },
+    uniforms: { n },
+    expected: { flag: Uint32Array.of(flagNonFiniteReference(doubles(x))) },
+    ...EXACT,
+  };
+}

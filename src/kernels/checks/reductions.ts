@@ -1,0 +1,211 @@
+/**
+ * Checks of sums, softmax and the losses. A sum of m terms is allowed a few roundings of its largest partial sum; exp and log
+ * of WGSL may be off by some units in the last place, more for larger arguments.
+ */
+import {
+  channelSum,
+  channelSumReference,
+  partialCount,
+  partialsReference,
+  sumFinal,
+  sumPartial,
+  sumReference,
+} from '../reduce.ts';
+import {
+  smoothL1Backward,
+  smoothL1BackwardReference,
+  smoothL1Partial,
+  smoothL1Reference,
+  type SmoothL1Inputs,
+} from '../smoothL1Loss.ts';
+import {
+  softmaxBackward,
+  softmaxBackwardReference,
+  softmaxForward,
+  softmaxReference,
+  type ChannelView,
+} from '../softmax.ts';
+import {
+  countsReference,
+  softmaxLogLossBackward,
+  softmaxLogLossBackwardReference,
+  softmaxLogLossFinal,
+  softmaxLogLossPartial,
+  softmaxLogLossReference,
+} from '../softmaxLogLoss.ts';
+import type { KernelCheck } from './check.ts';
+import { doubles, integers, normals, uniforms } from './inputs.ts';
+
+const SUMMED = { atol: 2e-4, rtol: 1e-5 };
+const TRANSCENDENTAL = { atol: 2e-6, rtol: 2e-5 };
+
+export function sumPartialCheck(n: number): KernelCheck {
+  const x = normals(n, 1);
+  return {
+    name: `sum_partial ${n}`,
+    kernel: sumPartial,
+    buffers: { x, partials: new Float32Array(partialCount(n)) },
+    uniforms: { n },
+    expected: { partials: partialsReference(doubles(x)) },
+    ...SUMMED,
+  };
+}
+
+export function sumFinalCheck(n: number): KernelCheck {
+  const partials = normals(n, 1);
+  return {
+    name: `sum_final ${n}`,
+    kernel: sumFinal,
+    buffers: { partials, y: new Float32Array(1) },
+    uniforms: { n },
+    expected: { y: Float64Array.of(sumReference(doubles(partials))) },
+    ...SUMMED,
+  };
+}
+
+const viewName = ({ outer, channels, inner }: ChannelView) => `${outer}x${channels}x${inner}`;
+
+export function channelSumCheck(view: ChannelView): KernelCheck {
+  const { outer, channels, inner } = view;
+  const dy = normals(outer * channels * inner, 1);
+  const db = normals(channels, 2);
+  return {
+    name: `channel_sum ${viewName(view)}`,
+    kernel: channelSum,
+    buffers: { dy, db },
+    uniforms: { ...view },
+    expected: { db: channelSumReference(doubles(dy), outer, channels, inner).map((sum, c) => sum + db[c]!) },
+    ...SUMMED,
+  };
+}
+
+export function softmaxForwardCheck(view: ChannelView, spread = 3): KernelCheck {
+  const x = normals(view.outer * view.channels * view.inner, 1, spread);
+  return {
+    name: `softmax_forward ${viewName(view)}`,
+    kernel: softmaxForward,
+    buffers: { x, y: new Float32Array(x.length) },
+    uniforms: { ...view },
+    expected: { y: softmaxReference(doubles(x), view) },
+    ...TRANSCENDENTAL,
+  };
+}
+
+export function softmaxBackwardCheck(view: ChannelView): KernelCheck {
+  const x = normals(view.outer * view.channels * view.inner, 1, 3);
+  const y = Float32Array.from(softmaxReference(doubles(x), view));
+  const dy = normals(x.length, 2);
+  return {
+    name: `softmax_backward ${viewName(view)}`,
+    kernel: softmaxBackward,
+    buffers: { y, dy, dx: normals(x.length, 3) },
+    uniforms: { ...view },
+    expected: { dx: softmaxBackwardReference(doubles(y), doubles(dy), view) },
+    ...TRANSCENDENTAL,
+  };
+}
+
+/** Labels from -2 to one past the last channel: -1 is the ignored label, the two outermost are no channel. */
+function logLossInputs(view: ChannelView, spread: number) {
+  const x = normals(view.outer * view.channels * view.inner, 1, spread);
+  return { x, labels: integers(view.outer * view.inner, 2, -2, view.channels + 1), view: { ...view, ignoreLabel: -1 } };
+}
+
+export function softmaxLogLossPartialCheck(view: ChannelView, spread = 3): KernelCheck {
+  const { x, labels, view: lossView } = logLossInputs(view, spread);
+  const n = partialCount(labels.length);
+  return {
+    name: `softmax_log_loss_partial ${viewName(view)}`,
+    kernel: softmaxLogLossPartial,
+    buffers: { x, labels, losses: new Float32Array(n), counts: new Int32Array(n) },
+    uniforms: lossView,
+    expected: {
+      losses: partialsReference(softmaxLogLossReference(doubles(x), labels, lossView).losses),
+      counts: countsReference(labels, lossView),
+    },
+    ...SUMMED,
+  };
+}
+
+export function softmaxLogLossFinalCheck(n: number, largestCount = 2049): KernelCheck {
+  const losses = uniforms(n, 1, 0, 3);
+  const counts = integers(n, 2, 0, largestCount);
+  const count = counts.reduce((sum, value) => sum + value, 0);
+  return {
+    name: `softmax_log_loss_final ${n} count ${count}`,
+    kernel: softmaxLogLossFinal,
+    buffers: { losses, counts, loss: new Float32Array(1), count: new Int32Array(1) },
+    uniforms: { n },
+    expected: {
+      loss: Float64Array.of(sumReference(doubles(losses)) / Math.max(1, count)),
+      count: Int32Array.of(count),
+    },
+    ...SUMMED,
+  };
+}
+
+export function softmaxLogLossBackwardCheck(view: ChannelView, spread = 3): KernelCheck {
+  const { x, labels, view: lossView } = logLossInputs(view, spread);
+  const { count } = softmaxLogLossReference(doubles(x), labels, lossView);
+  const dloss = 2.5;
+  return {
+    name: `softmax_log_loss_backward ${viewName(view)}`,
+    kernel: softmaxLogLossBackward,
+    buffers: {
+      x,
+      labels,
+      count: Int32Array.of(count),
+      dloss: Float32Array.of(dloss),
+      dx: normals(x.length, 3),
+    },
+    uniforms: lossView,
+    expected: { dx: softmaxLogLossBackwardReference(doubles(x), labels, lossView, dloss) },
+    ...TRANSCENDENTAL,
+  };
+}
+
+/** Weights as the network has them: many zeros inside, small numbers outside. */
+function smoothL1Inputs(n: number, sigma: number, inside: boolean, outside: boolean) {
+  const buffers = {
+    pred: normals(n, 1),
+    targets: normals(n, 2),
+    ...(inside && { insideWeights: Float32Array.from(integers(n, 3, 0, 2)) }),
+    ...(outside && { outsideWeights: uniforms(n, 4, 0, 0.25) }),
+  };
+  const inputs: SmoothL1Inputs = {
+    pred: doubles(buffers.pred),
+    targets: doubles(buffers.targets),
+    insideWeights: buffers.insideWeights && doubles(buffers.insideWeights),
+    outsideWeights: buffers.outsideWeights && doubles(buffers.outsideWeights),
+    sigma,
+  };
+  return { buffers, inputs };
+}
+
+export function smoothL1PartialCheck(n: number, sigma: number, inside: boolean, outside: boolean): KernelCheck {
+  const { buffers, inputs } = smoothL1Inputs(n, sigma, inside, outside);
+  const kernel = smoothL1Partial(inside, outside);
+  return {
+    name: `${kernel.name} ${n} sigma ${sigma}`,
+    kernel,
+    buffers: { ...buffers, partials: new Float32Array(partialCount(n)) },
+    uniforms: { n, sigma },
+    expected: { partials: partialsReference(smoothL1Reference(inputs)) },
+    ...SUMMED,
+  };
+}
+
+export function smoothL1BackwardCheck(n: number, sigma: number, inside: boolean, outside: boolean): KernelCheck {
+  const { buffers, inputs } = smoothL1Inputs(n, sigma, inside, outside);
+  const kernel = smoothL1Backward(inside, outside);
+  const dloss = 1.5;
+  return {
+    name: `${kernel.name} ${n} sigma ${sigma}`,
+    kernel,
+    buffers: { ...buffers, dloss: Float32Array.of(dloss), dpred: normals(n, 5) },
+    uniforms: { n, sigma },
+    expected: { dpred: smoothL1BackwardReference(inputs, dloss) },
+    atol: 2e-6,
+    rtol: 1e-5,
+  };
+}

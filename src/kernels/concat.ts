@@ -1,0 +1,44 @@
+/**
+ * Concatenation along an axis, one part at a time: copies a part [outer, length, inner] into, or out of, the slice that
+ * starts at `offset` of a whole [outer, axis, inner]. Into is the forward pass (part x, whole y), out of the backward pass
+ * (whole dy, part dx).
+ */
+import { elementwise } from './elementwise.ts';
+
+/** Rows of the part and of the whole as the kernels see them: contiguous runs of `run` words, `pitch` apart in the whole. */
+export function sliceUniforms(outer: number, axis: number, inner: number, offset: number, length: number) {
+  return { n: outer * length * inner, run: length * inner, pitch: axis * inner, start: offset * inner };
+}
+
+const uniforms = { run: 'u32', pitch: 'u32', start: 'u32' } as const;
+const PLACE = 'i / u.run * u.pitch + u.start + i % u.run';
+
+export const copyIntoSlice = elementwise({
+  name: 'copy_into_slice',
+  buffers: { part: 'read', whole: 'write' },
+  uniforms,
+  body: `whole[${PLACE}] = part[i];`,
+});
+
+export const copyFromSlice = elementwise({
+  name: 'copy_from_slice',
+  buffers: { whole: 'read', part: 'write' },
+  uniforms,
+  body: `part[i] = whole[${PLACE}];`,
+});
+
+/** The concatenation of parts [outer, lengths[p], inner] along the middle axis. */
+export function concatReference(
+  parts: readonly Float64Array[],
+  outer: number,
+  lengths: readonly number[],
+  inner: number,
+): Float64Array {
+  const whole: number[] = [];
+  for (let o = 0; o < outer; o++)
+    parts.forEach((part, p) => {
+      const run = lengths[p]! * inner;
+      whole.push(...part.subarray(o * run, (o + 1) * run));
+    });
+  return Float64Array.from(whole);
+}

@@ -1,0 +1,109 @@
+/**
+ * Sums in a fixed order, so that the same inputs give the same bits.
+ *
+ *   sum:          x[n] -> partials[ceil(n / CHUNK)] -> y[1]    one workgroup a chunk, then one workgroup over the partials
+ *   channel sum:  db[c] += sum over o, i of dy[o, c, i]        one workgroup a channel; dy is [outer, channels, inner]
+ *   broadcast:    dx[i] = dy[0]                                the backward pass of sum
+ *
+ * An invocation adds its own elements one after the other, then the workgroup adds the 256 results as a binary tree.
+ */
+import { elementwise } from './elementwise.ts';
+import { ceilDiv, kernel, linear } from './kernel.ts';
+
+/** Elements that one workgroup of a first stage reduces, here and in the losses. */
+export const REDUCE_CHUNK = 2048;
+
+/** Length of the buffer of partial results for n elements; at least 1, so that an empty sum is 0. */
+export const partialCount = (n: number): number => Math.max(1, ceilDiv(n, REDUCE_CHUNK));
+
+/** `tree_sum(lane, value)`: the sum over a workgroup of 256, given to every invocation. Needs uniform control flow. */
+export const TREE_SUM_WGSL = /* wgsl */ `
+var<workgroup> tree: array<f32, 256>;
+fn tree_sum(lane: u32, value: f32) -> f32 {
+  tree[lane] = value;
+  for (var span = 128u; span > 0u; span >>= 1u) {
+    workgroupBarrier();
+    if (lane < span) { tree[lane] += tree[lane + span]; }
+  }
+  return workgroupUniformLoad(&tree[0]);
+}
+`;
+
+export const sumPartial = kernel({
+  name: 'sum_partial',
+  buffers: { x: 'read', partials: 'write' },
+  uniforms: { n: 'u32' },
+  grid: ({ n }) => linear(n, REDUCE_CHUNK),
+  wgsl: /* wgsl */ `${TREE_SUM_WGSL}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let chunk = linear_index(group, groups, 0u, 1u);
+  let start = chunk * ${REDUCE_CHUNK}u;
+  if (start >= u.n && chunk > 0u) { return; }
+  var own = 0.0;
+  for (var i = start + lane; i < min(start + ${REDUCE_CHUNK}u, u.n); i += 256u) { own += x[i]; }
+  let total = tree_sum(lane, own);
+  if (lane == 0u) { partials[chunk] = total; }
+}
+`,
+});
+
+/** The second stage: one workgroup, `n` the number of partials. */
+export const sumFinal = kernel({
+  name: 'sum_final',
+  buffers: { partials: 'read', y: 'write' },
+  uniforms: { n: 'u32' },
+  grid: () => [1, 1, 1],
+  wgsl: /* wgsl */ `${TREE_SUM_WGSL}
+@compute @workgroup_size(256)
+fn main(@builtin(local_invocation_index) lane: u32) {
+  var own = 0.0;
+  for (var i = lane; i < u.n; i += 256u) { own += partials[i]; }
+  let total = tree_sum(lane, own);
+  if (lane == 0u) { y[0] = total; }
+}
+`,
+});
+
+/** The gradient of a bias, added to what `db` holds: parameters accumulate over the images of a step. */
+export const channelSum = kernel({
+  name: 'channel_sum',
+  buffers: { dy: 'read', db: 'read_write' },
+  uniforms: { outer: 'u32', channels: 'u32', inner: 'u32' },
+  grid: ({ channels }) => linear(channels, 1),
+  wgsl: /* wgsl */ `${TREE_SUM_WGSL}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let channel = linear_index(group, groups, 0u, 1u);
+  if (channel >= u.channels) { return; }
+  var own = 0.0;
+  for (var j = lane; j < u.outer * u.inner; j += 256u) {
+    own += dy[(j / u.inner * u.channels + channel) * u.inner + j % u.inner];
+  }
+  let total = tree_sum(lane, own);
+  if (lane == 0u) { db[channel] += total; }
+}
+`,
+});
+
+export const broadcastScalar = elementwise({
+  name: 'broadcast_scalar',
+  buffers: { dy: 'read', dx: 'write' },
+  body: 'dx[i] = dy[0];',
+});
+
+export const sumReference = (x: Float64Array): number => x.reduce((total, value) => total + value, 0);
+
+/** The sums of the chunks that `sumPartial` and the first stages of the losses write. */
+export const partialsReference = (x: Float64Array): Float64Array =>
+  Float64Array.from({ length: partialCount(x.length) }, (_, chunk) =>
+    sumReference(x.subarray(chunk * REDUCE_CHUNK, (chunk + 1) * REDUCE_CHUNK)),
+  );
+
+/** The sum over `outer` and `inner` alone, [channels]. */
+export function channelSumReference(dy: Float64Array, outer: number, channels: number, inner: number): Float64Array {
+  const db = new Float64Array(channels);
+  for (let o = 0; o < outer; o++)
+    for (let c = 0; c < channels; c++) for (let i = 0; i < inner; i++) db[c]! += dy[(o * channels + c) * inner + i]!;
+  return db;
+}

@@ -1,0 +1,23 @@
+/**
+ * Rectified linear unit.   y = max(x, 0)      dx = dy where y > 0, else 0
+ *
+ * The backward pass reads y, not x, so that x need not be kept. The derivative at x = 0 is 0.
+ */
+import { elementwise } from './elementwise.ts';
+
+export const reluForward = elementwise({
+  name: 'relu_forward',
+  buffers: { x: 'read', y: 'write' },
+  body: 'y[i] = max(x[i], 0.0);',
+});
+
+export const reluBackward = elementwise({
+  name: 'relu_backward',
+  buffers: { y: 'read', dy: 'read', dx: 'write' },
+  body: 'dx[i] = select(0.0, dy[i], y[i] > 0.0);',
+});
+
+export const reluReference = (x: Float64Array): Float64Array => x.map((value) => Math.max(value, 0));
+
+export const reluBackwardReference = (y: Float64Array, dy: Float64Array): Float64Array =>
+  dy.map((value, i) => (y[i]! > 0 ? value : 0));
