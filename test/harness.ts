@@ -13,6 +13,24 @@ export function sharedGpu(): Promise<Gpu> {
   return shared;
 }
 
+export async function closeSharedGpu(): Promise<void> {
+  (await shared)?.close();
+  shared = undefined;
+}
+
+/** Why tests were skipped since the last look. */
+const skipped: string[] = [];
+
+/** Ends a test that cannot run here: `return skip('why')`. The runner counts it and prints the reason. */
+export function skip(reason: string): void {
+  skipped.push(reason);
+  if (!process.env['RCNN_TEST_RUNNER']) console.log(`skipped: ${reason}`);
+}
+
+export function takeSkips(): string[] {
+  return skipped.splice(0);
+}
+
 /** Runs one kernel on fresh buffers and returns the contents of those it may write. */
 export async function launch<B extends string, U extends string>(
   gpu: Gpu,

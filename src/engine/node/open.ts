@@ -1,23 +1,129 @@
-/** Opens a device in Node through Dawn (npm package `webgpu`), on hardware or on a software adapter. */
+/**
+ * Opens a device in Node through Dawn (npm package `webgpu`): on hardware, or on a software adapter where there is none.
+ *
+ * Software adapters, the faster first: Mesa lavapipe, if the system has a recent one; SwiftShader, unpacked from an npm
+ * package (softwareAdapter.ts). Environment:
+ *   WEBGPU_RCNN_SOFTWARE=lavapipe|swiftshader   which software adapter; with `auto` it also passes over hardware
+ *   WEBGPU_RCNN_DEFAULT_LIMITS=1                a device with no feature and no limit beyond WebGPU's defaults
+ */
 import { Gpu } from '../gpu.ts';
+import { message, privateTemporaryFolder, swiftShader } from './softwareAdapter.ts';
 
 export interface OpenOptions {
   /** `auto` (default) prefers hardware and falls back to a software adapter. */
   adapter?: 'auto' | 'hardware' | 'software';
+  /** Ask for no feature and no limit beyond WebGPU's defaults. */
+  defaultLimits?: boolean;
 }
 
-export async function openGpu(_options: OpenOptions = {}): Promise<Gpu> {
-  const { create, globals } = await import('webgpu');
-  Object.assign(globalThis, globals);
-  process.env['XDG_RUNTIME_DIR'] ??= '/tmp';
-  let instance: ReturnType<typeof create> | null = create([]);
-  const adapter = await instance.requestAdapter();
-  if (!adapter) throw new Error('no adapter');
-  const features: GPUFeatureName[] = adapter.features.has('subgroups') ? ['subgroups'] : [];
-  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
-  const device = await adapter.requestDevice({
-    requiredFeatures: features,
-    requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
+/** Features that make it faster or measure it; nothing needs them. */
+const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query'];
+
+/** Dawn's name for the driver of a software adapter, or a part of it. */
+const SYSTEM_SOFTWARE = process.platform === 'win32' ? 'Microsoft Basic Render' : 'llvmpipe';
+
+type Dawn = typeof import('webgpu');
+
+interface Opened {
+  adapter: GPUAdapter;
+  /** Dawn runs, and keeps the process alive, for as long as this is referenced. */
+  instance: { current: GPU | null };
+}
+
+/**
+ * Opens a device. Close it (`gpu.close()`) for the process to end.
+ * Throws one line that says what to do where `webgpu` is not installed or no adapter of the kind asked for works.
+ */
+export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
+  const { adapter: kind = 'auto', defaultLimits = process.env['WEBGPU_RCNN_DEFAULT_LIMITS'] === '1' } = options;
+  if (!['auto', 'hardware', 'software'].includes(kind)) {
+    throw new Error(`openGpu: adapter is '${kind}'; it is one of 'auto', 'hardware', 'software'`);
+  }
+  const dawn = await loadDawn();
+  const { adapter, instance } = await openAdapter(dawn, kind);
+  const device = await adapter.requestDevice(defaultLimits ? {} : everythingUseful(adapter));
+  return Gpu.fromDevice(device, () => (instance.current = null));
+}
+
+async function loadDawn(): Promise<Dawn> {
+  try {
+    const dawn = await import('webgpu');
+    Object.assign(globalThis, dawn.globals);
+    return dawn;
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND';
+    if (missing) throw new Error('the npm package webgpu is not installed, run: npm i webgpu', { cause: error });
+    throw new Error(`the npm package webgpu does not load here: ${message(error)}`, { cause: error });
+  }
+}
+
+async function openAdapter(dawn: Dawn, kind: 'auto' | 'hardware' | 'software'): Promise<Opened> {
+  const software = process.env['WEBGPU_RCNN_SOFTWARE'];
+  if (software && software !== 'lavapipe' && software !== 'swiftshader') {
+    throw new Error(`WEBGPU_RCNN_SOFTWARE is '${software}'; it is 'lavapipe' or 'swiftshader'`);
+  }
+  if (kind === 'hardware') {
+    const opened = await request(dawn, []);
+    if (opened && !opened.adapter.info.isFallbackAdapter) return opened;
+    const found = opened ? `, only ${opened.adapter.info.description}` : '';
+    throw new Error(`no hardware adapter was found${found}: install the GPU's driver, or use the adapter 'software'`);
+  }
+  if (kind === 'auto' && !software) {
+    // Dawn sorts adapters, those on the CPU last: what it offers first is hardware, or the system's software adapter.
+    const opened = await request(dawn, []);
+    if (opened) return opened;
+  }
+  if (software !== 'swiftshader') {
+    const opened = await request(dawn, [`adapter=${SYSTEM_SOFTWARE}`]);
+    if (opened) return opened;
+    if (software) throw new Error(`no lavapipe was found: ${INSTALL_MESA}`);
+  }
+  let reason = 'it does not start';
+  try {
+    const opened = await request(dawn, ['adapter=SwiftShader'], await swiftShader());
+    if (opened) return opened;
+  } catch (error) {
+    reason = message(error);
+  }
+  const what = software ? 'SwiftShader cannot be used' : `no ${kind === 'auto' ? '' : 'software '}adapter was found`;
+  throw new Error(`${what} (${reason}): run npm i -D @sparticuz/chromium${software ? '' : `, or ${INSTALL_MESA}`}`);
+}
+
+const INSTALL_MESA = 'install Mesa 25 or later (Debian, Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers)';
+
+/** The first adapter that Dawn offers under these options, or null; Dawn reports "none" by null or by an error. */
+async function request(dawn: Dawn, flags: string[], env: Record<string, string> = {}): Promise<Opened | null> {
+  // Mesa complains about a missing XDG_RUNTIME_DIR.
+  const runtime = process.env['XDG_RUNTIME_DIR'] ? {} : { XDG_RUNTIME_DIR: privateTemporaryFolder() };
+  return withEnvironment({ ...runtime, ...env }, async () => {
+    const instance: Opened['instance'] = { current: dawn.create(flags) };
+    try {
+      const adapter = await instance.current!.requestAdapter({ powerPreference: 'high-performance' });
+      return adapter && { adapter, instance };
+    } catch {
+      return null;
+    }
   });
-  return Gpu.fromDevice(device, () => (instance = null));
+}
+
+/** Drivers read the environment when they are first looked for: it is set for as long, and put back. */
+async function withEnvironment<T>(env: Record<string, string>, fn: () => Promise<T>): Promise<T> {
+  const before = Object.keys(env).map((name) => [name, process.env[name]] as const);
+  Object.assign(process.env, env);
+  try {
+    return await fn();
+  } finally {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  }
+}
+
+function everythingUseful(adapter: GPUAdapter): GPUDeviceDescriptor {
+  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+  return {
+    requiredFeatures: OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature)),
+    requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
+  };
 }

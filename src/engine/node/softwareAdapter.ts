@@ -1,0 +1,120 @@
+/**
+ * A software adapter where the machine has none: SwiftShader, a Vulkan driver on the CPU, unpacked from the npm package
+ * @sparticuz/chromium into a cache folder. Nothing is installed, no rights are needed.
+ *
+ * Dawn reaches any driver through the Vulkan loader, libvulkan.so.1, which it opens by name. Where the system has one,
+ * naming SwiftShader's manifest in VK_DRIVER_FILES is enough; where it has none, the loader that comes with SwiftShader
+ * is loaded into the process first, and Dawn's open by name then finds it by its soname.
+ */
+import * as fs from 'node:fs';
+import { createRequire } from 'node:module';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createBrotliDecompress } from 'node:zlib';
+
+const PACKAGE = '@sparticuz/chromium';
+const LOADER = 'libvulkan.so.1';
+const MANIFEST = 'vk_swiftshader_icd.json';
+/** dlopen's flag that keeps a library once it is open; node names only the others. */
+const RTLD_NODELETE = 0x1000;
+
+/**
+ * Makes SwiftShader ready to be found and returns the environment to open Dawn with.
+ * Throws one line that says what to install where the package is absent or made for another platform.
+ */
+export async function swiftShader(): Promise<Record<string, string>> {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    throw new Error(`${PACKAGE} has SwiftShader for linux-x64 only, this is ${process.platform}-${process.arch}`);
+  }
+  const folder = await unpacked();
+  if (!hasSystemLoader()) load(path.join(folder, LOADER), os.constants.dlopen.RTLD_GLOBAL);
+  const manifest = path.join(folder, MANIFEST);
+  return { VK_DRIVER_FILES: manifest, VK_ICD_FILENAMES: manifest };
+}
+
+/** A folder that belongs to this user alone, for caches and sockets that must not be another user's. */
+export function privateTemporaryFolder(): string {
+  const { uid, username } = os.userInfo();
+  const folder = path.join(os.tmpdir(), `webgpu-rcnn-${uid >= 0 ? uid : username}`);
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (uid >= 0 && fs.lstatSync(folder).uid !== uid) throw new Error(`${folder} belongs to another user: remove it`);
+  return folder;
+}
+
+/** The folder with SwiftShader's files, unpacked once for each version of the package. */
+async function unpacked(): Promise<string> {
+  const { root, version, require } = findPackage();
+  const cache = cacheFolder();
+  const folder = path.join(cache, `swiftshader-${version}`);
+  if (fs.existsSync(path.join(folder, MANIFEST))) return folder;
+
+  // Unpacked aside and renamed: a folder of that name is complete, and of two processes that race one wins.
+  const aside = fs.mkdtempSync(path.join(cache, 'unpacking-'));
+  try {
+    const tar = require('tar-fs') as { extract(folder: string): NodeJS.WritableStream };
+    const archive = path.join(root, 'bin', 'swiftshader.tar.br');
+    await pipeline(fs.createReadStream(archive), createBrotliDecompress(), tar.extract(aside));
+    fs.renameSync(aside, folder);
+  } catch (error) {
+    fs.rmSync(aside, { recursive: true, force: true });
+    if (!fs.existsSync(path.join(folder, MANIFEST))) {
+      throw new Error(`SwiftShader of ${PACKAGE} ${version} could not be unpacked into ${folder}: ${message(error)}`);
+    }
+  }
+  return folder;
+}
+
+/** Looks from this package, then from the folder of the program that runs. */
+function findPackage(): { root: string; version: string; require: NodeJS.Require } {
+  for (const from of [import.meta.url, path.join(process.cwd(), 'package.json')]) {
+    let main: string;
+    try {
+      main = createRequire(from).resolve(PACKAGE);
+    } catch {
+      continue;
+    }
+    const root = main.slice(0, main.lastIndexOf(path.normalize(PACKAGE)) + PACKAGE.length);
+    const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
+    return { root, version, require: createRequire(main) };
+  }
+  throw new Error(`the npm package ${PACKAGE} is not installed`);
+}
+
+/** The first of the user's cache folders that can be written. */
+function cacheFolder(): string {
+  const bases = [process.env['XDG_CACHE_HOME'], path.join(os.homedir(), '.cache')];
+  for (const base of bases) {
+    if (!base || !path.isAbsolute(base)) continue;
+    const folder = path.join(base, 'webgpu-rcnn');
+    try {
+      fs.mkdirSync(folder, { recursive: true });
+      fs.accessSync(folder, fs.constants.W_OK);
+      return folder;
+    } catch {
+      continue;
+    }
+  }
+  return privateTemporaryFolder();
+}
+
+function hasSystemLoader(): boolean {
+  return load(LOADER, 0);
+}
+
+/**
+ * dlopen. Node throws in any case, since no node addon is inside; its message tells whether the library was opened.
+ * A bare name is looked for where the system looks for libraries.
+ */
+function load(library: string, flags: number): boolean {
+  try {
+    process.dlopen({ exports: {} }, library, os.constants.dlopen.RTLD_NOW | RTLD_NODELETE | flags);
+    return true;
+  } catch (error) {
+    return /did not self-register/.test(message(error));
+  }
+}
+
+export function message(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0]!;
+}
