@@ -11,6 +11,10 @@ import { MAX_WORKGROUPS } from '../kernels/kernel.ts';
 import { type Bindable, BufferPool, DeviceBuffer } from './memory.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
 import { ScopeStack } from './scope.ts';
+import { fill } from '../kernels/elementwise.ts';
+import { flagNonFinite } from '../kernels/finite.ts';
+import { Tensor, elementCount, type Dtype, type Shape } from './tensor.ts';
+import type { Initializer } from './initializers.ts';
 
 /** Dispatches in one submit, at most. */
 const MAX_RECORDED = 256;
@@ -44,6 +48,8 @@ export class Gpu {
   readonly adapter: AdapterSummary;
   /** When set, every operation's output is checked, and `read` names the first operation that was not finite. */
   nanCheck = false;
+  /** Off inside `withoutGradients`. */
+  recordsGradients = true;
   /** Live tensors by scope; see `scope`. */
   readonly scopes = new ScopeStack();
   private readonly pool: BufferPool;
@@ -54,6 +60,7 @@ export class Gpu {
   private readonly arenaData = new ArrayBuffer(MAX_RECORDED * UNIFORM_SLOT);
   private readonly arenaView = new DataView(this.arenaData);
   private readonly onClose: (() => void) | undefined;
+  private readonly finiteChecks: { flag: DeviceBuffer; what: string }[] = [];
   private encoder: GPUCommandEncoder | null = null;
   private pass: GPUComputePassEncoder | null = null;
   private recorded = 0;
@@ -154,7 +161,19 @@ export class Gpu {
     const copy = staging.getMappedRange().slice(0, bytes);
     staging.destroy();
     this.assertHealthy();
+    await this.reportNonFinite();
     return copy;
+  }
+
+  /** Throws for the first checked tensor that was not finite. */
+  private async reportNonFinite(): Promise<void> {
+    const checks = this.finiteChecks.splice(0);
+    let culprit: string | undefined;
+    for (const { flag, what } of checks) {
+      if (culprit === undefined && new Uint32Array(await this.read(flag, 4))[0] !== 0) culprit = what;
+      this.release(flag);
+    }
+    if (culprit !== undefined) throw new Error(`${culprit} gave a value that is not finite`);
   }
 
   /** Submits what is recorded. */
@@ -169,6 +188,55 @@ export class Gpu {
     this.recorded = 0;
     this.batch++;
     this.submits++;
+  }
+
+  /** A tensor with the given values; `Int32Array` makes an integer tensor. */
+  tensor(data: Float32Array | Int32Array | readonly number[], shape: Shape, name = 'tensor'): Tensor {
+    const values = data instanceof Float32Array || data instanceof Int32Array ? data : Float32Array.from(data);
+    if (values.length !== elementCount(shape)) {
+      throw new Error(`tensor ${name}: ${values.length} values do not fill the shape [${shape}]`);
+    }
+    const tensor = this.empty(shape, values instanceof Int32Array ? 'i32' : 'f32', name);
+    tensor.write(values);
+    return tensor;
+  }
+
+  /** A tensor whose values are yet to be computed. */
+  empty(shape: Shape, dtype: Dtype = 'f32', name = 'tensor'): Tensor {
+    return new Tensor(this, shape, dtype, this.allocate(elementCount(shape) * 4, name), name);
+  }
+
+  zeros(shape: Shape, name = 'zeros'): Tensor {
+    const tensor = this.empty(shape, 'f32', name);
+    this.run(fill, { y: tensor }, { n: tensor.size, value: 0 });
+    return tensor;
+  }
+
+  /** A trained tensor: it requires a gradient and outlives scopes. */
+  parameter(init: Float32Array | Initializer, shape: Shape, name: string): Tensor {
+    const parameter = this.tensor(typeof init === 'function' ? init(shape) : init, shape, name);
+    parameter.persistent = true;
+    parameter.requiresGrad = true;
+    return parameter;
+  }
+
+  /** Runs `fn` without putting its operations on the tape: for inference. */
+  withoutGradients<T>(fn: () => T): T {
+    const before = this.recordsGradients;
+    this.recordsGradients = false;
+    try {
+      return fn();
+    } finally {
+      this.recordsGradients = before;
+    }
+  }
+
+  /** NaN check mode: remembers `what` and flags it on the GPU if `tensor` is not finite; the next read throws. */
+  checkFinite(tensor: Tensor, what: string): void {
+    const flag = this.allocate(4, 'finite flag');
+    this.write(flag, new Uint32Array(1));
+    this.run(flagNonFinite, { x: tensor, flag }, { n: tensor.size });
+    this.finiteChecks.push({ flag, what });
   }
 
   /** Waits until the device has done everything recorded so far. */

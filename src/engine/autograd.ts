@@ -1,0 +1,131 @@
+/**
+ * Reverse-mode differentiation on a tape.
+ *
+ * Every operation that must be differentiated leaves a node: its inputs, its output, what its gradient rule needs. A
+ * backward pass visits the nodes once each, in reverse topological order (iteratively: a deep network is no deep
+ * recursion), and a node only when its output's gradient is complete.
+ *
+ * Accumulation: gradients of leaves (parameters) are added to `grad` (`+=`), so images accumulate until `zeroGrad`;
+ * gradients of activations are sums over their uses, made afresh in every pass and freed as soon as they are used.
+ * A rule is asked only for the gradients that are needed: frozen layers and images cost nothing.
+ */
+import { accumulate, fill } from '../kernels/elementwise.ts';
+import type { Tensor } from './tensor.ts';
+
+export interface GradientRequest {
+  /** Gradient of the loss with respect to the output. */
+  readonly dy: Tensor;
+  /** Which inputs need a gradient; a rule returns null for the others. */
+  readonly needs: readonly boolean[];
+  /**
+   * Where input i is a leaf: its gradient so far. A rule that can add to it in its own kernel does so and returns it;
+   * one that cannot returns a fresh tensor, which is added.
+   */
+  readonly into: readonly (Tensor | null)[];
+}
+
+/** The gradients of the inputs, in order. `S` is what the forward pass saved for it. */
+export type GradientRule<S> = (request: GradientRequest, saved: S) => (Tensor | null)[];
+
+export interface Operation<S> {
+  readonly name: string;
+  readonly gradient: GradientRule<S>;
+}
+
+export interface GraphNode {
+  readonly operation: Operation<unknown>;
+  readonly inputs: readonly Tensor[];
+  readonly saved: unknown;
+}
+
+/** Declares an operation and the type of what its forward pass saves. */
+export const operation = <S>(name: string, gradient: GradientRule<S>): Operation<S> => ({ name, gradient });
+
+/** Ends every operation: puts it on the tape where a gradient will be asked for, and checks its output in NaN check mode. */
+export function record<S>(operation: Operation<S>, inputs: readonly Tensor[], output: Tensor, saved: S): Tensor {
+  const { gpu } = output;
+  if (gpu.recordsGradients && inputs.some((input) => input.requiresGrad)) {
+    output.requiresGrad = true;
+    output.node = { operation: operation as Operation<unknown>, inputs, saved };
+  }
+  if (gpu.nanCheck && output.dtype === 'f32') gpu.checkFinite(output, `${operation.name} (${output.name})`);
+  return output;
+}
+
+/** Every tensor with a node that `root` depends on, inputs before outputs. */
+function topologicalOrder(root: Tensor): Tensor[] {
+  const order: Tensor[] = [];
+  const seen = new Set<Tensor>([root]);
+  const stack: { tensor: Tensor; next: number }[] = [{ tensor: root, next: 0 }];
+  while (stack.length > 0) {
+    const top = stack.at(-1)!;
+    const input = top.tensor.node!.inputs[top.next++];
+    if (input === undefined) {
+      order.push(top.tensor);
+      stack.pop();
+    } else if (input.node && !seen.has(input)) {
+      seen.add(input);
+      stack.push({ tensor: input, next: 0 });
+    }
+  }
+  return order;
+}
+
+const sameShape = (a: Tensor, b: Tensor): boolean =>
+  a.shape.length === b.shape.length && a.shape.every((n, i) => n === b.shape[i]);
+
+/** The gradient of a leaf, zero at first. */
+function leafGradient(leaf: Tensor): Tensor {
+  if (!leaf.grad) {
+    leaf.grad = leaf.gpu.empty(leaf.shape, 'f32', `grad ${leaf.name}`);
+    leaf.grad.persistent = leaf.persistent;
+    leaf.gpu.run(fill, { y: leaf.grad }, { n: leaf.size, value: 0 });
+  }
+  return leaf.grad;
+}
+
+export function runBackward(loss: Tensor): void {
+  const { gpu } = loss;
+  if (loss.size !== 1) throw new Error(`backward: ${loss.name} has shape [${loss.shape}], a loss is one number`);
+  if (!loss.node) throw new Error(`backward: ${loss.name} was not computed from a parameter, or its graph was used up`);
+  const gradients = new Map<Tensor, Tensor>();
+  const seed = gpu.empty(loss.shape, 'f32', 'dloss');
+  gpu.run(fill, { y: seed }, { n: 1, value: 1 });
+  gradients.set(loss, seed);
+
+  for (const output of topologicalOrder(loss).reverse()) {
+    const { operation, inputs, saved } = output.node!;
+    output.node = null;
+    const dy = gradients.get(output);
+    gradients.delete(output);
+    if (!dy) continue;
+    const needs = inputs.map((input) => input.requiresGrad);
+    const into = inputs.map((input) => (input.requiresGrad && !input.node ? leafGradient(input) : null));
+    const results = operation.gradient({ dy, needs, into }, saved);
+    if (results.length !== inputs.length) {
+      throw new Error(
+        `${operation.name}: its gradient rule gave ${results.length} gradients for ${inputs.length} inputs`,
+      );
+    }
+    results.forEach((gradient, i) => {
+      if (!needs[i]) return;
+      const input = inputs[i]!;
+      if (!gradient) throw new Error(`${operation.name}: no gradient for input ${i} (${input.name})`);
+      if (!sameShape(gradient, input)) {
+        throw new Error(
+          `${operation.name}: the gradient of input ${i} (${input.name}) is [${gradient.shape}], not [${input.shape}]`,
+        );
+      }
+      if (gpu.nanCheck) gpu.checkFinite(gradient, `gradient of ${operation.name} for ${input.name}`);
+      if (gradient === into[i]) return;
+      const sum = into[i] ?? gradients.get(input);
+      if (!sum) {
+        gradients.set(input, gradient);
+        return;
+      }
+      gpu.run(accumulate, { x: gradient, y: sum }, { n: input.size });
+      gradient.dispose();
+    });
+    dy.dispose();
+  }
+}

@@ -1,0 +1,8 @@
+/**
+ * An error that the user can mend: a bad file, argument or machine. Its message is one line that says what (file or
+ * argument), what is wrong with it, and what to do. The command prints the message alone and exits with code 1; every
+ * other error is a defect of this program and keeps its stack.
+ */
+export class UserError extends Error {
+  override readonly name = 'UserError';
+}

@@ -1,0 +1,94 @@
+/** The two losses of the paper, each one number. */
+import { partialCount, sumFinal } from '../../kernels/reduce.ts';
+import { smoothL1Backward, smoothL1Partial } from '../../kernels/smoothL1Loss.ts';
+import {
+  softmaxLogLossBackward,
+  softmaxLogLossFinal,
+  softmaxLogLossPartial,
+  type LogLossView,
+} from '../../kernels/softmaxLogLoss.ts';
+import { operation, record } from '../autograd.ts';
+import type { Tensor } from '../tensor.ts';
+import { expectDtype, expectShape, resolveAxis, axisView } from './shapes.ts';
+
+type LogLossSaved = { logits: Tensor; labels: Tensor; count: Tensor; view: LogLossView };
+
+const softmaxLogLossOperation = operation<LogLossSaved>('softmaxLogLoss', ({ dy }, { logits, labels, count, view }) => {
+  const dx = dy.gpu.empty(logits.shape, 'f32', 'dx softmaxLogLoss');
+  dy.gpu.run(softmaxLogLossBackward, { x: logits, labels, count, dloss: dy, dx }, { ...view });
+  return [dx];
+});
+
+export interface SoftmaxLogLossOptions {
+  /** Rows with this label do not count; default -1. */
+  ignoreLabel?: number;
+  /** The class axis; default 1. */
+  axis?: number;
+}
+
+/**
+ * Mean of -log softmax(logits)[label] over the rows whose label is not `ignoreLabel`; 0 where none counts.
+ * @param logits [R, K] or, with more axes, classes along `axis`   @param labels i32, the shape of logits without that axis
+ */
+export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxLogLossOptions = {}): Tensor {
+  const { ignoreLabel = -1 } = options;
+  const axis = resolveAxis('softmaxLogLoss', options.axis ?? 1, logits.shape.length);
+  expectDtype('softmaxLogLoss', 'labels', labels, 'i32');
+  expectShape(
+    'softmaxLogLoss',
+    'labels',
+    labels,
+    logits.shape.filter((_, i) => i !== axis),
+  );
+  const view: LogLossView = { ...axisView(logits.shape, axis), ignoreLabel };
+  const { gpu } = logits;
+  const parts = partialCount(view.outer * view.inner);
+  const losses = gpu.empty([parts], 'f32', 'softmaxLogLoss partials');
+  const counts = gpu.empty([parts], 'i32', 'softmaxLogLoss counts');
+  const loss = gpu.empty([1], 'f32', 'softmaxLogLoss');
+  const count = gpu.empty([1], 'i32', 'softmaxLogLoss count');
+  gpu.run(softmaxLogLossPartial, { x: logits, labels, losses, counts }, { ...view });
+  gpu.run(softmaxLogLossFinal, { losses, counts, loss, count }, { n: parts });
+  losses.dispose();
+  counts.dispose();
+  return record(softmaxLogLossOperation, [logits], loss, { logits, labels, count, view });
+}
+
+export interface SmoothL1Options {
+  /** The quadratic part reaches to 1 / sigma^2; default 1. */
+  sigma?: number;
+  /** Factor of pred - target, elementwise: which coordinates count. */
+  insideWeights?: Tensor;
+  /** Factor of the loss, elementwise: the normalisation. */
+  outsideWeights?: Tensor;
+}
+
+type SmoothL1Saved = { buffers: Record<string, Tensor>; inside: boolean; outside: boolean; sigma: number };
+
+const smoothL1Operation = operation<SmoothL1Saved>('smoothL1Loss', ({ dy }, { buffers, inside, outside, sigma }) => {
+  const pred = buffers['pred']!;
+  const dpred = dy.gpu.empty(pred.shape, 'f32', 'dx smoothL1Loss');
+  dy.gpu.run(smoothL1Backward(inside, outside), { ...buffers, dloss: dy, dpred }, { n: pred.size, sigma });
+  return [dpred];
+});
+
+/** Sum of outside * smoothL1(inside * (pred - target)) over all elements. The target gets no gradient. */
+export function smoothL1Loss(pred: Tensor, target: Tensor, options: SmoothL1Options = {}): Tensor {
+  const { sigma = 1, insideWeights, outsideWeights } = options;
+  expectShape('smoothL1Loss', 'target', target, pred.shape);
+  if (insideWeights) expectShape('smoothL1Loss', 'insideWeights', insideWeights, pred.shape);
+  if (outsideWeights) expectShape('smoothL1Loss', 'outsideWeights', outsideWeights, pred.shape);
+  const { gpu } = pred;
+  const inside = insideWeights !== undefined;
+  const outside = outsideWeights !== undefined;
+  const buffers: Record<string, Tensor> = { pred, target };
+  if (insideWeights) buffers['insideWeights'] = insideWeights;
+  if (outsideWeights) buffers['outsideWeights'] = outsideWeights;
+  const parts = partialCount(pred.size);
+  const partials = gpu.empty([parts], 'f32', 'smoothL1Loss partials');
+  const loss = gpu.empty([1], 'f32', 'smoothL1Loss');
+  gpu.run(smoothL1Partial(inside, outside), { ...buffers, partials }, { n: pred.size, sigma });
+  gpu.run(sumFinal, { partials, y: loss }, { n: parts });
+  partials.dispose();
+  return record(smoothL1Operation, [pred], loss, { buffers, inside, outside, sigma });
+}

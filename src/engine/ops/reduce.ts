@@ -1,0 +1,77 @@
+/** Sum over all elements, softmax over an axis, concatenation along an axis. */
+import { copyFromSlice, copyIntoSlice, sliceUniforms } from '../../kernels/concat.ts';
+import { broadcastScalar, partialCount, sumFinal, sumPartial } from '../../kernels/reduce.ts';
+import { softmaxBackward, softmaxForward, type ChannelView } from '../../kernels/softmax.ts';
+import { operation, record } from '../autograd.ts';
+import type { Shape, Tensor } from '../tensor.ts';
+import { axisView, resolveAxis } from './shapes.ts';
+
+const sumOperation = operation<{ shape: Shape }>('sum', ({ dy }, { shape }) => {
+  const dx = dy.gpu.empty(shape, 'f32', 'dx sum');
+  dy.gpu.run(broadcastScalar, { dy, dx }, { n: dx.size });
+  return [dx];
+});
+
+/** The sum of all elements, shape [1]. */
+export function sum(x: Tensor): Tensor {
+  const { gpu } = x;
+  const count = partialCount(x.size);
+  const partials = gpu.empty([count], 'f32', 'sum partials');
+  const y = gpu.empty([1], 'f32', `sum ${x.name}`);
+  gpu.run(sumPartial, { x, partials }, { n: x.size });
+  gpu.run(sumFinal, { partials, y }, { n: count });
+  partials.dispose();
+  return record(sumOperation, [x], y, { shape: x.shape });
+}
+
+const softmaxOperation = operation<{ y: Tensor; view: ChannelView }>('softmax', ({ dy }, { y, view }) => {
+  const dx = dy.gpu.empty(dy.shape, 'f32', 'dx softmax');
+  dy.gpu.run(softmaxBackward, { y, dy, dx }, { ...view });
+  return [dx];
+});
+
+/** exp(x) normalised to sum 1 along `axis`; negative axes count from the end. */
+export function softmax(x: Tensor, axis: number): Tensor {
+  const view = axisView(x.shape, resolveAxis('softmax', axis, x.shape.length));
+  const y = x.gpu.empty(x.shape, 'f32', `softmax ${x.name}`);
+  x.gpu.run(softmaxForward, { x, y }, { ...view });
+  return record(softmaxOperation, [x], y, { y, view });
+}
+
+interface Slice {
+  shape: Shape;
+  uniforms: ReturnType<typeof sliceUniforms>;
+}
+
+const concatOperation = operation<{ slices: Slice[] }>('concat', ({ dy, needs }, { slices }) =>
+  slices.map(({ shape, uniforms }, i) => {
+    if (!needs[i]) return null;
+    const dx = dy.gpu.empty(shape, 'f32', 'dx concat');
+    dy.gpu.run(copyFromSlice, { whole: dy, part: dx }, uniforms);
+    return dx;
+  }),
+);
+
+/** Joins tensors along `axis`; their other extents are equal. */
+export function concat(xs: readonly Tensor[], axis: number): Tensor {
+  const first = xs[0];
+  if (!first) throw new Error('concat: no tensors given');
+  const at = resolveAxis('concat', axis, first.shape.length);
+  for (const x of xs) {
+    if (x.shape.length !== first.shape.length || x.shape.some((n, i) => i !== at && n !== first.shape[i])) {
+      throw new Error(`concat: shapes [${first.shape}] and [${x.shape}] differ outside axis ${at}`);
+    }
+  }
+  const length = xs.reduce((total, x) => total + x.shape[at]!, 0);
+  const shape = first.shape.map((n, i) => (i === at ? length : n));
+  const { outer, inner } = axisView(shape, at);
+  const y = first.gpu.empty(shape, first.dtype, 'concat');
+  let offset = 0;
+  const slices = xs.map((x) => {
+    const uniforms = sliceUniforms(outer, length, inner, offset, x.shape[at]!);
+    first.gpu.run(copyIntoSlice, { part: x, whole: y }, uniforms);
+    offset += x.shape[at]!;
+    return { shape: x.shape, uniforms };
+  });
+  return record(concatOperation, xs, y, { slices });
+}

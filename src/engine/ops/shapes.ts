@@ -1,0 +1,34 @@
+/** Argument checks of the operations: every error names the operation, the argument, what it is and what it should be. */
+import type { Tensor } from '../tensor.ts';
+
+export function expectRank(operation: string, argument: string, tensor: Tensor, axes: string): void {
+  const rank = axes.split(',').length;
+  if (tensor.shape.length !== rank) {
+    throw new Error(`${operation}: ${argument} has shape [${tensor.shape}], expected [${axes}]`);
+  }
+}
+
+export function expectShape(operation: string, argument: string, tensor: Tensor, shape: readonly number[]): void {
+  if (tensor.shape.length !== shape.length || tensor.shape.some((n, i) => n !== shape[i])) {
+    throw new Error(`${operation}: ${argument} has shape [${tensor.shape}], expected [${shape}]`);
+  }
+}
+
+export function expectDtype(operation: string, argument: string, tensor: Tensor, dtype: 'f32' | 'i32'): void {
+  if (tensor.dtype !== dtype) throw new Error(`${operation}: ${argument} is ${tensor.dtype}, expected ${dtype}`);
+}
+
+/** The axis as a number from 0; negative axes count from the end. */
+export function resolveAxis(operation: string, axis: number, rank: number): number {
+  const resolved = axis < 0 ? axis + rank : axis;
+  if (!Number.isInteger(axis) || resolved < 0 || resolved >= rank) {
+    throw new Error(`${operation}: axis ${axis} does not exist in a tensor of ${rank} axes`);
+  }
+  return resolved;
+}
+
+/** A tensor seen as [outer, channels, inner] around one axis. */
+export function axisView(shape: readonly number[], axis: number): { outer: number; channels: number; inner: number } {
+  const product = (part: readonly number[]): number => part.reduce((a, b) => a * b, 1);
+  return { outer: product(shape.slice(0, axis)), channels: shape[axis]!, inner: product(shape.slice(axis + 1)) };
+}

@@ -1,0 +1,92 @@
+/** Tensors: a shape on a device buffer, row-major. Images and maps are NCHW, as in Caffe and PyTorch. */
+import { scale } from '../kernels/elementwise.ts';
+import { type GraphNode, runBackward } from './autograd.ts';
+import type { Gpu, TypedArray } from './gpu.ts';
+import type { Bindable, DeviceBuffer } from './memory.ts';
+import type { Disposable } from './scope.ts';
+
+export type Shape = readonly number[];
+export type Dtype = 'f32' | 'i32';
+
+export const elementCount = (shape: Shape): number => shape.reduce((product, n) => product * n, 1);
+
+export class Tensor implements Bindable, Disposable {
+  readonly gpu: Gpu;
+  readonly shape: Shape;
+  readonly dtype: Dtype;
+  readonly size: number;
+  name: string;
+  /** The gradient reaches it: a parameter that is trained, or computed from one. */
+  requiresGrad = false;
+  /** Accumulated by `backward`; parameters and other leaves only. */
+  grad: Tensor | null = null;
+  /** How it was computed, while its gradient can still be asked for. */
+  node: GraphNode | null = null;
+  /** Outlives scopes. */
+  persistent = false;
+  private buffer: DeviceBuffer | null;
+
+  /** Takes over one reference to `buffer`. */
+  constructor(gpu: Gpu, shape: Shape, dtype: Dtype, buffer: DeviceBuffer, name: string) {
+    this.gpu = gpu;
+    this.shape = shape;
+    this.dtype = dtype;
+    this.size = elementCount(shape);
+    this.buffer = buffer;
+    this.name = name;
+    gpu.scopes.track(this);
+  }
+
+  get storage(): DeviceBuffer {
+    if (!this.buffer)
+      throw new Error(`tensor ${this.name} [${this.shape}] was freed: it left its scope or was disposed`);
+    return this.buffer;
+  }
+
+  get freed(): boolean {
+    return this.buffer === null;
+  }
+
+  /** The values; waits for everything recorded so far. */
+  async read(): Promise<Float32Array | Int32Array> {
+    const bytes = await this.gpu.read(this.storage, this.size * 4);
+    return this.dtype === 'f32' ? new Float32Array(bytes) : new Int32Array(bytes);
+  }
+
+  /** Replaces the values. */
+  write(data: TypedArray): void {
+    if (data.length !== this.size) {
+      throw new Error(`tensor ${this.name} [${this.shape}] holds ${this.size} values, ${data.length} were given`);
+    }
+    if (data.length > 0) this.gpu.write(this.storage, data);
+  }
+
+  /** A tensor on the same memory with another shape of as many elements. Carries no gradient: see ops/reshape.ts. */
+  view(shape: Shape, name = this.name): Tensor {
+    const buffer = this.storage;
+    buffer.references++;
+    return new Tensor(this.gpu, shape, this.dtype, buffer, name);
+  }
+
+  /** A tensor of its own with the same values. */
+  copy(): Tensor {
+    const copy = this.gpu.empty(this.shape, this.dtype, this.name);
+    this.gpu.run(scale, { x: this, y: copy }, { n: this.size, factor: 1 });
+    return copy;
+  }
+
+  /** Gradients of this scalar with respect to every leaf it was computed from, added to their `grad`. */
+  backward(): void {
+    runBackward(this);
+  }
+
+  /** Gives the memory back. Using the tensor afterwards throws. */
+  dispose(): void {
+    if (!this.buffer) return;
+    this.gpu.release(this.buffer);
+    this.buffer = null;
+    this.node = null;
+    this.grad?.dispose();
+    this.grad = null;
+  }
+}

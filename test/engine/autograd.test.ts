@@ -1,0 +1,106 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Sgd, add, conv2d, gaussian, linear, maxPool2d, relu, reshape, softmaxLogLoss, sum } from '../../src/index.ts';
+import { expectClose, randomArray, sharedGpu } from '../harness.ts';
+
+test('a tensor used twice gets the sum of both gradients', async () => {
+  const gpu = await sharedGpu();
+  const w = gpu.parameter(Float32Array.of(1, -2, 3), [3], 'w');
+  gpu.scope(() => sum(add(add(w, w), relu(w))).backward());
+  expectClose(await w.grad!.read(), [3, 2, 3], { atol: 0, rtol: 0 });
+  w.dispose();
+});
+
+test('gradients of parameters accumulate until zeroGrad', async () => {
+  const gpu = await sharedGpu();
+  const w = gpu.parameter(Float32Array.of(1, 2), [2], 'w');
+  const optimizer = new Sgd([w], { learningRate: 1 });
+  for (let i = 0; i < 3; i++) gpu.scope(() => sum(w).backward());
+  expectClose(await w.grad!.read(), [3, 3], { atol: 0, rtol: 0 });
+  optimizer.zeroGrad();
+  expectClose(await w.grad!.read(), [0, 0], { atol: 0, rtol: 0 });
+  w.dispose();
+});
+
+test('frozen parameters get no gradient and their branch is not walked', async () => {
+  const gpu = await sharedGpu();
+  const frozen = gpu.parameter(randomArray(4 * 3 * 9, 1), [4, 3, 3, 3], 'frozen');
+  frozen.requiresGrad = false;
+  const w = gpu.parameter(randomArray(2 * 4, 2), [2, 4, 1, 1], 'w');
+  gpu.scope(() => {
+    const x = gpu.tensor(randomArray(3 * 25, 3), [1, 3, 5, 5]);
+    const features = relu(conv2d(x, frozen, null, { padding: 1 }));
+    assert.is(features.node, null);
+    sum(conv2d(features, w, null)).backward();
+  });
+  assert.is(frozen.grad, null);
+  assert.ok(w.grad);
+  frozen.dispose();
+  w.dispose();
+});
+
+test('a small network learns, and a step leaks nothing', async () => {
+  const gpu = await sharedGpu();
+  const w1 = gpu.parameter(gaussian(0.3, 1), [8, 1, 3, 3], 'w1');
+  const b1 = gpu.parameter(new Float32Array(8), [8], 'b1');
+  const w2 = gpu.parameter(gaussian(0.1, 2), [3, 8 * 16], 'w2');
+  const b2 = gpu.parameter(new Float32Array(3), [3], 'b2');
+  const optimizer = new Sgd([w1, b1, w2, b2], { learningRate: 0.1, momentum: 0.9 });
+  const images = randomArray(12 * 64, 3);
+  const labels = Int32Array.from({ length: 12 }, (_, i) => i % 3);
+  const step = () =>
+    gpu.scope(() => {
+      optimizer.zeroGrad();
+      const x = gpu.tensor(images, [12, 1, 8, 8]);
+      const hidden = maxPool2d(relu(conv2d(x, w1, b1, { padding: 1 })), { kernel: 2 });
+      const loss = softmaxLogLoss(linear(reshape(hidden, [12, -1]), w2, b2), gpu.tensor(labels, [12]));
+      loss.backward();
+      optimizer.step();
+      return loss;
+    });
+  let first = 0;
+  let last = 0;
+  let live = 0;
+  for (let i = 0; i < 60; i++) {
+    const loss = step();
+    if (i === 0) first = (await loss.read())[0]!;
+    if (i === 59) last = (await loss.read())[0]!;
+    loss.dispose();
+    if (i === 1) live = gpu.statistics().liveBytes;
+  }
+  assert.ok(first > 1 && last < 0.05, `loss went from ${first} to ${last}`);
+  assert.is(gpu.statistics().liveBytes, live);
+  [w1, b1, w2, b2].forEach((parameter) => parameter.dispose());
+});
+
+test('a tensor that left its scope names itself', async () => {
+  const gpu = await sharedGpu();
+  let leaked: { read(): Promise<unknown> } | undefined;
+  gpu.scope(() => {
+    leaked = gpu.tensor([1, 2], [2], 'leaked');
+  });
+  try {
+    await leaked!.read();
+    assert.unreachable('reading a freed tensor must throw');
+  } catch (error) {
+    assert.match((error as Error).message, /tensor leaked \[2\] was freed/);
+  }
+});
+
+test('NaN check mode names the first operation that is not finite', async () => {
+  const gpu = await sharedGpu();
+  gpu.nanCheck = true;
+  try {
+    const x = gpu.tensor([1e38, 1e38], [2], 'x');
+    const y = add(x, x);
+    const z = add(y, y);
+    await z.read().then(
+      () => assert.unreachable('an overflow must be reported'),
+      (error: Error) => assert.match(error.message, /^add .* not finite/),
+    );
+  } finally {
+    gpu.nanCheck = false;
+  }
+});
+
+test.run();
