@@ -4,13 +4,14 @@
  *   fill        y = value            add         y = a + b          accumulate  y += x
  *   scale       y = factor x         multiply    y = a b
  *
- * n elements of any shape. An invocation takes four elements, a workgroup's width apart, so that neighbouring
- * invocations touch neighbouring words at every turn.
+ * n elements of any shape. A workgroup takes a run of elements and its invocations walk through it side by side, so that
+ * neighbours touch neighbouring words at every turn. Sixteen turns: fewer leave a software adapter busy with starting
+ * workgroups (lavapipe, ReLU of 4 million elements: 14 ms with four turns, 9.6 ms with sixteen).
  */
 import { kernel, linear, type BufferSpec, type Kernel, type Scalar } from './kernel.ts';
 
-export const ELEMENTWISE_WIDTH = 64;
-export const ELEMENTWISE_TURNS = 4;
+const WIDTH = 64;
+const RUN = WIDTH * 16;
 
 interface ElementwiseSpec<B extends string, U extends string> {
   name: string;
@@ -27,21 +28,17 @@ interface ElementwiseSpec<B extends string, U extends string> {
 export function elementwise<B extends string, U extends string = never>(
   spec: ElementwiseSpec<B, U>,
 ): Kernel<B, U | 'n'> {
-  const perGroup = ELEMENTWISE_WIDTH * ELEMENTWISE_TURNS;
   return kernel<B, U | 'n'>({
     name: spec.name,
     buffers: spec.buffers,
     uniforms: { n: 'u32', ...spec.uniforms } as Record<U | 'n', Scalar>,
-    grid: ({ n }) => linear(n, perGroup),
+    grid: ({ n }) => linear(n, RUN),
     wgsl: /* wgsl */ `${spec.functions ?? ''}
-@compute @workgroup_size(${ELEMENTWISE_WIDTH})
+@compute @workgroup_size(${WIDTH})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let start = linear_index(group, groups, lane, ${perGroup}u);
-  for (var turn = 0u; turn < ${ELEMENTWISE_TURNS}u; turn++) {
-    let i = start + turn * ${ELEMENTWISE_WIDTH}u;
-    if (i < u.n) {
-      ${spec.body}
-    }
+  let start = linear_index(group, groups, 0u, ${RUN}u);
+  for (var i = start + lane; i < min(start + ${RUN}u, u.n); i += ${WIDTH}u) {
+    ${spec.body}
   }
 }
 `,

@@ -14,9 +14,9 @@ export const sgdStep = elementwise({
   buffers: { w: 'read_write', h: 'read_write', grad: 'read' },
   uniforms: { lr: 'f32', momentum: 'f32', weightDecay: 'f32', gradScale: 'f32' },
   body: /* wgsl */ `let g = u.gradScale * grad[i] + u.weightDecay * w[i];
-      let step = u.momentum * h[i] + u.lr * g;
-      h[i] = step;
-      w[i] -= step;`,
+    let step = u.momentum * h[i] + u.lr * g;
+    h[i] = step;
+    w[i] -= step;`,
 });
 
 export interface SgdSettings {

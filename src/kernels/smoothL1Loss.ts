@@ -55,10 +55,10 @@ export const smoothL1Backward = memoize((inside: boolean, outside: boolean): Ker
     buffers: { ...inputs(inside, outside), dloss: 'read', dpred: 'write' },
     uniforms: { sigma: 'f32' },
     body: /* wgsl */ `let weight = ${insideAt(inside)};
-      let square = u.sigma * u.sigma;
-      let d = weight * (pred[i] - targets[i]);
-      let slope = select(sign(d), square * d, abs(d) < 1.0 / square);
-      dpred[i] = dloss[0] * ${outsideAt(outside)} * weight * slope;`,
+    let square = u.sigma * u.sigma;
+    let d = weight * (pred[i] - targets[i]);
+    let slope = select(sign(d), square * d, abs(d) < 1.0 / square);
+    dpred[i] = dloss[0] * ${outsideAt(outside)} * weight * slope;`,
   }),
 );
 

@@ -1,0 +1,34 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  accumulateCheck,
+  addCheck,
+  broadcastScalarCheck,
+  fillCheck,
+  multiplyCheck,
+  scaleCheck,
+} from '../../src/kernels/checks/elementwise.ts';
+import { linear, MAX_WORKGROUPS } from '../../src/kernels/kernel.ts';
+import { runCheck, testChecks } from './runCheck.ts';
+
+const SIZES = [1, 3, 63, 64, 65, 1023, 1024, 1025, 104729];
+
+for (const build of [fillCheck, addCheck, accumulateCheck, scaleCheck, multiplyCheck, broadcastScalarCheck])
+  testChecks(SIZES.map(build));
+
+test('a grid folded into rows covers every element once', async () => {
+  // accumulate would show an element visited twice; 1024 elements a workgroup and 10 workgroups, in rows of 3
+  const check = accumulateCheck(9 * 1024 + 5);
+  await runCheck({ ...check, kernel: { ...check.kernel, grid: () => [3, 4, 1] } });
+});
+
+test('linear folds above the limit of one dimension', () => {
+  for (const groups of [1, MAX_WORKGROUPS, MAX_WORKGROUPS + 1, 3 * MAX_WORKGROUPS + 1, 5_000_011]) {
+    const [x, y, z] = linear(groups * 64 - 63, 64);
+    assert.ok(x <= MAX_WORKGROUPS && y <= MAX_WORKGROUPS && z === 1);
+    assert.ok(x * y >= groups, `${groups} workgroups needed, ${x} x ${y} launched`);
+    assert.ok(x * y < groups + y, `${groups} workgroups needed, ${x} x ${y} launched`);
+  }
+});
+
+test.run();
