@@ -1,0 +1,115 @@
+/** The house rules that no compiler holds: imports go one way, the browser's entry reaches no Node, kernels have references. */
+import * as fs from 'node:fs';
+import { builtinModules } from 'node:module';
+import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+
+const src = fileURLToPath(new URL('../src', import.meta.url));
+const files = fs
+  .readdirSync(src, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => file.replaceAll(path.sep, '/'))
+  .sort();
+const text = new Map(files.map((file) => [file, fs.readFileSync(path.join(src, file), 'utf8')]));
+
+/** What each layer may import besides itself; the files beside the layers (index.ts, node.ts) have no rule here. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  kernels: [],
+  engine: ['kernels'],
+  model: ['engine', 'kernels'],
+  data: ['engine', 'kernels'],
+  eval: ['kernels'], // its float64 box arithmetic; no engine, so no GPU
+  draw: ['data', 'eval', 'engine', 'kernels'],
+  cli: ['draw', 'data', 'eval', 'model', 'engine', 'kernels'],
+};
+
+interface Import {
+  specifier: string;
+  /** Erased by the compiler: it orders the layers, but nothing is loaded. */
+  typeOnly: boolean;
+}
+
+/** The imports and re-exports of a file, static and dynamic. */
+function importsOf(file: string): Import[] {
+  const code = text.get(file)!.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+  const statements = /^\s*(?:import|export)\s+(type\s)?(?:[^'"`;]*?\sfrom\s*)?['"]([^'"]+)['"]/gm;
+  const dynamic = /\bimport\(\s*['"]([^'"]+)['"]\s*\)/g;
+  return [
+    ...[...code.matchAll(statements)].map((match) => ({ specifier: match[2]!, typeOnly: match[1] !== undefined })),
+    ...[...code.matchAll(dynamic)].map((match) => ({
+      specifier: match[1]!,
+      typeOnly: /\btypeof\s+$/.test(code.slice(0, match.index)),
+    })),
+  ];
+}
+
+/** A relative import as a path under src. */
+const resolve = (file: string, specifier: string): string => path.posix.join(path.posix.dirname(file), specifier);
+
+test('imports go one way', () => {
+  const wrong: string[] = [];
+  for (const file of files) {
+    const [layer, ...below] = file.split('/');
+    if (below.length === 0) continue;
+    assert.ok(layer! in MAY_IMPORT, `src/${layer} is no known layer: give it a place in this test`);
+    for (const { specifier } of importsOf(file)) {
+      if (!specifier.startsWith('.')) continue;
+      const target = resolve(file, specifier);
+      assert.ok(text.has(target), `src/${file} imports ${specifier}, which is no file`);
+      const into = target.split('/')[0]!;
+      const entry = !target.includes('/') && layer === 'cli';
+      if (into !== layer && !entry && !MAY_IMPORT[layer!]!.includes(into))
+        wrong.push(`src/${file} imports src/${target}`);
+    }
+  }
+  assert.equal(wrong, []);
+});
+
+test('kernels and eval import no package and no Node', () => {
+  const wrong = files
+    .filter((file) => /^(kernels|eval)\//.test(file))
+    .flatMap((file) => importsOf(file).map(({ specifier }) => `src/${file} imports ${specifier}`))
+    .filter((line) => !/ imports \./.test(line));
+  assert.equal(wrong, []);
+});
+
+test('index.ts reaches no Node', () => {
+  const reached = new Map([['index.ts', 'src/index.ts']]);
+  const wrong: string[] = [];
+  for (const [file, way] of reached) {
+    for (const { specifier, typeOnly } of importsOf(file)) {
+      if (typeOnly) continue;
+      const onward = `${way} > ${specifier}`;
+      if (!specifier.startsWith('.')) {
+        if (specifier.startsWith('node:') || builtinModules.includes(specifier)) wrong.push(onward);
+        if (['webgpu', 'sharp', '@napi-rs/canvas', 'commander', 'cli-progress'].includes(specifier)) wrong.push(onward);
+        continue;
+      }
+      const target = resolve(file, specifier);
+      if (!reached.has(target)) reached.set(target, onward);
+    }
+  }
+  assert.equal(wrong, []);
+  assert.ok(reached.size > 5, 'the walk follows imports');
+});
+
+test('every file with kernels exports a float64 reference', () => {
+  const kernels = files.filter(
+    (file) => /^kernels\//.test(file) && /(?<!function )\bkernel(<[^>]*>)?\(/.test(text.get(file)!),
+  );
+  assert.ok(kernels.length > 0);
+  const without = kernels.filter((file) => !/^export (async )?(function|const) \w*Reference\b/m.test(text.get(file)!));
+  assert.equal(without, []);
+});
+
+test('sources cite the paper and public code, never notes that are not in the repository', () => {
+  const note = ['REFERENCE', 'md'].join('.');
+  assert.equal(
+    files.filter((file) => text.get(file)!.includes(note)),
+    [],
+  );
+});
+
+test.run();
