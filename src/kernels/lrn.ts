@@ -23,7 +23,7 @@ const uniforms = {
   beta: 'f32',
   k: 'f32',
 } as const;
-const grid = ({ images, channels, h, w }: { images: number; channels: number; h: number; w: number }) =>
+const grid = ({ images, channels, h, w }: Record<keyof typeof uniforms, number>) =>
   linear(images * channels * h * w, 64);
 
 /** `window_sum(i)`: the sum of `term(j)` over the window around element i; `weight()`: alpha over the divisor. */

@@ -8,7 +8,7 @@
 import { kernel, linear } from './kernel.ts';
 
 const uniforms = { outer: 'u32', channels: 'u32', inner: 'u32' } as const;
-const grid = ({ outer, inner }: { outer: number; inner: number }) => linear(outer * inner, 64);
+const grid = ({ outer, inner }: Record<keyof typeof uniforms, number>) => linear(outer * inner, 64);
 
 /** Opens `main`: `first` is the index of a position's first channel, channels lie `u.inner` apart. */
 const PROLOGUE = /* wgsl */ `

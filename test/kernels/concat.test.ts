@@ -1,0 +1,25 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { copyFromSliceCheck, copyIntoSliceCheck } from '../../src/kernels/checks/elementwise.ts';
+import { concatReference } from '../../src/kernels/concat.ts';
+import { testChecks } from './runCheck.ts';
+
+const CASES: Parameters<typeof copyIntoSliceCheck>[] = [
+  [1, 1, 1, 0, 1],
+  [2, 5, 3, 0, 2],
+  [2, 5, 3, 2, 3],
+  [7, 13, 11, 3, 5],
+  [1, 9, 1031, 4, 1],
+  [1031, 3, 1, 1, 2],
+];
+testChecks(CASES.flatMap((args) => [copyIntoSliceCheck(...args), copyFromSliceCheck(...args)]));
+
+test('concatenation by hand', () => {
+  // [2, 1, 2] and [2, 2, 2] along the middle
+  const a = Float64Array.of(1, 2, 3, 4);
+  const b = Float64Array.of(10, 20, 30, 40, 50, 60, 70, 80);
+  const expected = [1, 2, 10, 20, 30, 40, 3, 4, 50, 60, 70, 80];
+  assert.equal([...concatReference([a, b], 2, [1, 2], 2)], expected);
+});
+
+test.run();

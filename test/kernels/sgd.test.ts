@@ -1,0 +1,37 @@
+import { test } from 'uvu';
+import { readFileSync } from 'node:fs';
+import { sgdCheck } from '../../src/kernels/checks/elementwise.ts';
+import { sgdStep } from '../../src/kernels/sgd.ts';
+import { expectClose, launch, sharedGpu } from '../harness.ts';
+import { testChecks } from './runCheck.ts';
+
+testChecks([1, 67, 1024, 4099].map(sgdCheck));
+
+const golden = JSON.parse(readFileSync(new URL('../golden/nn_ops.json', import.meta.url), 'utf8')).sgd;
+
+async function trace(lr: number, weightDecay: number): Promise<number[][]> {
+  let w = Float32Array.of(golden.w0);
+  let h = new Float32Array(1);
+  const steps: number[][] = [];
+  for (const gradient of golden.grads) {
+    const buffers = { w, h, grad: Float32Array.of(gradient) };
+    const uniforms = { n: 1, lr, momentum: golden.momentum, weightDecay, gradScale: 1 };
+    const next = await launch(await sharedGpu(), sgdStep, buffers, uniforms);
+    w = next.w as typeof w;
+    h = next.h as typeof h;
+    steps.push([w[0]!, h[0]!]);
+  }
+  return steps;
+}
+
+test("three steps of Caffe's solver", async () => {
+  const weights = await trace(golden.lr, golden.weight_decay);
+  expectClose(weights.flat(), golden.steps_w_h.flat(), { atol: 1e-9, rtol: 2e-7, what: 'weight, momentum' });
+});
+
+test('a bias: twice the learning rate, no decay', async () => {
+  const biases = await trace(2 * golden.lr, 0);
+  expectClose(biases.flat(), golden.bias_lr_x2_decay0.flat(), { atol: 1e-9, rtol: 2e-7, what: 'bias, momentum' });
+});
+
+test.run();
