@@ -1,0 +1,350 @@
+/**
+ * Anchor labels and regression targets for the RPN (paper, section 3.1.2; py-faster-rcnn lib/rpn/anchor_target_layer.py).
+ *
+ * A base anchors [A,4] over an H x W grid of `stride` pixels; anchor j = (a*H + h)*W + w, the order of the RPN's maps, so
+ * labels are [A,H,W] and targets and weights [4A,H,W] with channel a*4 + k. gt is [G,5]: x1, y1, x2, y2, class.
+ *
+ *   anchor_overlaps   overlaps [G,N]: IoU; -1 for anchors that leave the image by more than allowedBorder
+ *   gt_best           best [G]: each ground truth's largest overlap
+ *   anchor_labels     negative: max overlap < 0.3; positive: overlap equal to the best of some ground truth (all ties), or
+ *                     max overlap >= 0.7; else -1; argmax: the first ground truth of largest overlap
+ *   select_random     twice: at most fgFraction * batch positives, then negatives up to `batch`; the rest becomes -1
+ *   anchor_targets    t of every positive towards its own argmax; inside weights 1 for positives; outside weights
+ *                     outsideValue / #examples where the label is 0 or 1 ('examples', py-faster-rcnn), or outsideValue
+ *                     where it is 1 ('constant': lambda / N_reg of equation 1, which the MATLAB code uses)
+ *
+ * The rule "equal to the best" compares floats for equality, so row and column maxima both come from the one stored matrix:
+ * computed again in another shader an overlap may differ in its last bit. A ground truth that overlaps no anchor matches
+ * none (the original makes every anchor positive then), and without ground truth all anchors inside are negatives.
+ */
+import { BOXES_WGSL, boxAt, encodeBox, iou, type Box } from './boxes.ts';
+import { kernel, linear } from './kernel.ts';
+import { selectRandom } from './selectRandom.ts';
+import type { Run, StageBuffers } from './sequence.ts';
+
+const ANCHOR_WGSL = /* wgsl */ `
+fn anchor_at(j: u32) -> vec4f {
+  let cell = j % (u.height * u.width);
+  let shift = vec2f(f32(cell % u.width), f32(cell / u.width)) * u.stride;
+  return anchors[j / (u.height * u.width)] + vec4f(shift, shift);
+}
+`;
+
+const INSIDE_WGSL = /* wgsl */ `
+fn is_inside(box: vec4f) -> bool {
+  return all(box.xy >= vec2f(-u.allowedBorder)) && all(box.zw < vec2f(u.imageWidth, u.imageHeight) + u.allowedBorder);
+}
+`;
+
+const GRID = { anchorCount: 'u32', height: 'u32', width: 'u32', stride: 'f32' } as const;
+const IMAGE = { imageHeight: 'f32', imageWidth: 'f32', allowedBorder: 'f32' } as const;
+
+export const anchorOverlaps = kernel({
+  name: 'anchor_overlaps',
+  buffers: { anchors: 'read vec4f', gt: 'read', overlaps: 'write' },
+  uniforms: { ...GRID, ...IMAGE, g: 'u32', plusOne: 'f32' },
+  grid: ({ anchorCount, height, width, g }) => linear(anchorCount * height * width * g, 256),
+  wgsl: /* wgsl */ `
+${BOXES_WGSL}${ANCHOR_WGSL}${INSIDE_WGSL}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = linear_index(group, groups, lane, 256u);
+  let n = u.anchorCount * u.height * u.width;
+  if (i >= n * u.g) { return; }
+  let box = anchor_at(i % n);
+  let t = (i / n) * 5u;
+  var overlap = -1.0;
+  if (is_inside(box)) { overlap = iou(box, vec4f(gt[t], gt[t + 1u], gt[t + 2u], gt[t + 3u]), u.plusOne); }
+  overlaps[i] = overlap;
+}`,
+});
+
+/** overlaps [G,N] -> best [G], one workgroup a row. */
+export const gtBest = kernel({
+  name: 'gt_best',
+  buffers: { overlaps: 'read', best: 'write' },
+  uniforms: { n: 'u32', g: 'u32' },
+  grid: ({ g }) => [g, 1, 1],
+  wgsl: /* wgsl */ `
+var<workgroup> partial: array<f32, 256>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  var largest = -1.0;
+  for (var i = lane; i < u.n; i += 256u) { largest = max(largest, overlaps[group.x * u.n + i]); }
+  partial[lane] = largest;
+  for (var half = 128u; half > 0u; half >>= 1u) {
+    workgroupBarrier();
+    if (lane < half) { partial[lane] = max(partial[lane], partial[lane + half]); }
+  }
+  if (lane == 0u) { best[group.x] = partial[0]; }
+}`,
+});
+
+export const anchorLabels = kernel({
+  name: 'anchor_labels',
+  buffers: { anchors: 'read vec4f', overlaps: 'read', best: 'read', labels: 'write i32', argmax: 'write i32' },
+  uniforms: { ...GRID, ...IMAGE, g: 'u32', positiveThreshold: 'f32', negativeThreshold: 'f32', clobber: 'u32' },
+  grid: ({ anchorCount, height, width }) => linear(anchorCount * height * width, 256),
+  wgsl: /* wgsl */ `
+${ANCHOR_WGSL}${INSIDE_WGSL}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let j = linear_index(group, groups, lane, 256u);
+  let n = u.anchorCount * u.height * u.width;
+  if (j >= n) { return; }
+  var inside = is_inside(anchor_at(j));
+  if (u.g > 0u) { inside = overlaps[j] >= 0.0; }
+  var largest = 0.0;
+  var which = 0;
+  var is_best = false;
+  for (var t = 0u; t < u.g; t++) {
+    let overlap = overlaps[t * n + j];
+    if (overlap > largest) {
+      largest = overlap;
+      which = i32(t);
+    }
+    if (overlap > 0.0 && overlap == best[t]) { is_best = true; }
+  }
+  var label = -1;
+  if (inside) {
+    let negative = largest < u.negativeThreshold;
+    if (negative) { label = 0; }
+    if (is_best || largest >= u.positiveThreshold) { label = 1; }
+    if (u.clobber != 0u && negative) { label = 0; }
+  }
+  labels[j] = label;
+  argmax[j] = which;
+}`,
+});
+
+/** counts u32 [2]: positives and negatives that stayed. One invocation an anchor, its four channels. */
+export const anchorTargets = kernel({
+  name: 'anchor_targets',
+  buffers: {
+    anchors: 'read vec4f',
+    gt: 'read',
+    labels: 'read i32',
+    argmax: 'read i32',
+    counts: 'read u32',
+    targets: 'write',
+    insideWeights: 'write',
+    outsideWeights: 'write',
+  },
+  uniforms: { ...GRID, plusOne: 'f32', outsideConstant: 'u32', outsideValue: 'f32' },
+  grid: ({ anchorCount, height, width }) => linear(anchorCount * height * width, 256),
+  wgsl: /* wgsl */ `
+${BOXES_WGSL}${ANCHOR_WGSL}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let j = linear_index(group, groups, lane, 256u);
+  let cells = u.height * u.width;
+  if (j >= u.anchorCount * cells) { return; }
+  let label = labels[j];
+  var t = vec4f(0.0);
+  if (label == 1) {
+    let g = u32(argmax[j]) * 5u;
+    t = encode_box(anchor_at(j), vec4f(gt[g], gt[g + 1u], gt[g + 2u], gt[g + 3u]), u.plusOne);
+  }
+  var weight = 0.0;
+  if (u.outsideConstant != 0u) {
+    weight = select(0.0, u.outsideValue, label == 1);
+  } else if (label >= 0) {
+    weight = u.outsideValue / f32(counts[0] + counts[1]);
+  }
+  let first = (j / cells) * 4u * cells + j % cells;
+  for (var k = 0u; k < 4u; k++) {
+    targets[first + k * cells] = t[k];
+    insideWeights[first + k * cells] = select(0.0, 1.0, label == 1);
+    outsideWeights[first + k * cells] = weight;
+  }
+}`,
+});
+
+export interface AnchorGrid {
+  /** A: base anchors. */
+  anchorCount: number;
+  height: number;
+  width: number;
+  /** Pixels of the image per cell. */
+  stride: number;
+}
+
+export interface AnchorLabelParams extends AnchorGrid {
+  /** G: ground-truth boxes in use; their buffer may be longer. */
+  g: number;
+  imageHeight: number;
+  imageWidth: number;
+  allowedBorder: number;
+  plusOne: number;
+  positiveThreshold: number;
+  negativeThreshold: number;
+  /** Negatives overwrite positives (py-faster-rcnn RPN_CLOBBER_POSITIVES). */
+  clobber: boolean;
+  /** Anchors in a mini-batch, and the largest share of positives. */
+  batch: number;
+  fgFraction: number;
+  /** False: the first ones in index order instead of a random choice. */
+  random: boolean;
+  seed: number;
+  stream: number;
+  outsideMode: 'examples' | 'constant';
+  outsideValue: number;
+}
+
+/** `g` here is the largest number of ground-truth boxes that the buffers are to serve. */
+export const anchorLabelsScratch = ({
+  anchorCount,
+  height,
+  width,
+  g,
+}: Pick<AnchorLabelParams, 'anchorCount' | 'height' | 'width' | 'g'>) => ({
+  overlaps: Math.max(1, g) * anchorCount * height * width,
+  best: Math.max(1, g),
+  argmax: anchorCount * height * width,
+  counts: 2,
+});
+
+/** anchors [A,4], gt [G,5] -> labels i32 [A,H,W]; targets, insideWeights, outsideWeights [4A,H,W]; counts u32 [2]. */
+export function recordAnchorLabels<H>(
+  run: Run<H>,
+  buffers: StageBuffers<
+    H,
+    'anchors' | 'gt' | 'labels' | 'targets' | 'insideWeights' | 'outsideWeights',
+    typeof anchorLabelsScratch
+  >,
+  params: AnchorLabelParams,
+): void {
+  const { anchors, gt, overlaps, best, labels, argmax, counts, targets, insideWeights, outsideWeights } = buffers;
+  const {
+    anchorCount,
+    height,
+    width,
+    stride,
+    g,
+    imageHeight,
+    imageWidth,
+    allowedBorder,
+    plusOne,
+    batch,
+    seed,
+    stream,
+  } = params;
+  const n = anchorCount * height * width;
+  const grid = { anchorCount, height, width, stride };
+  const image = { imageHeight, imageWidth, allowedBorder };
+  if (g > 0) {
+    run(anchorOverlaps, { anchors, gt, overlaps }, { ...grid, ...image, g, plusOne });
+    run(gtBest, { overlaps, best }, { n, g });
+  }
+  const { positiveThreshold, negativeThreshold } = params;
+  const clobber = Number(params.clobber);
+  run(
+    anchorLabels,
+    { anchors, overlaps, best, labels, argmax },
+    { ...grid, ...image, g, positiveThreshold, negativeThreshold, clobber },
+  );
+  const choice = { n, otherwise: -1, random: Number(params.random), seed, stream };
+  const positives = Math.floor(params.fgFraction * batch);
+  run(selectRandom, { flags: labels, counts }, { ...choice, value: 1, limit: positives, subtract: -1, slot: 0 });
+  run(selectRandom, { flags: labels, counts }, { ...choice, value: 0, limit: batch, subtract: 0, slot: 1 });
+  run(
+    anchorTargets,
+    { anchors, gt, labels, argmax, counts, targets, insideWeights, outsideWeights },
+    { ...grid, plusOne, outsideConstant: Number(params.outsideMode === 'constant'), outsideValue: params.outsideValue },
+  );
+}
+
+/** Anchor j of the grid. */
+export function anchorAt(anchors: Float64Array, j: number, { height, width, stride }: AnchorGrid): Box {
+  const cell = j % (height * width);
+  const x = (cell % width) * stride;
+  const y = Math.floor(cell / width) * stride;
+  const base = boxAt(anchors, Math.floor(j / (height * width)) * 4);
+  return [base[0] + x, base[1] + y, base[2] + x, base[3] + y];
+}
+
+type Labelling = Pick<
+  AnchorLabelParams,
+  | keyof AnchorGrid
+  | 'imageHeight'
+  | 'imageWidth'
+  | 'allowedBorder'
+  | 'plusOne'
+  | 'positiveThreshold'
+  | 'negativeThreshold'
+  | 'clobber'
+>;
+
+function isInside([x1, y1, x2, y2]: Box, { imageHeight, imageWidth, allowedBorder: b }: Labelling): boolean {
+  return x1 >= -b && y1 >= -b && x2 < imageWidth + b && y2 < imageHeight + b;
+}
+
+/** overlaps [G,N], -1 for anchors that are not inside. */
+export function anchorOverlapsReference(anchors: Float64Array, gt: Float64Array, params: Labelling): Float64Array {
+  const n = params.anchorCount * params.height * params.width;
+  const g = gt.length / 5;
+  const overlaps = new Float64Array(g * n);
+  for (let t = 0; t < g; t++)
+    for (let j = 0; j < n; j++) {
+      const anchor = anchorAt(anchors, j, params);
+      overlaps[t * n + j] = isInside(anchor, params) ? iou(anchor, boxAt(gt, t * 5), params.plusOne) : -1;
+    }
+  return overlaps;
+}
+
+export function gtBestReference(overlaps: Float64Array, g: number): Float64Array {
+  const n = overlaps.length / g;
+  return Float64Array.from({ length: g }, (_, t) => Math.max(...overlaps.subarray(t * n, (t + 1) * n)));
+}
+
+/** Labels before subsampling, and the ground truth of each anchor. */
+export function anchorLabelsReference(
+  anchors: Float64Array,
+  overlaps: Float64Array,
+  g: number,
+  params: Labelling,
+): { labels: Int32Array; argmax: Int32Array } {
+  const n = params.anchorCount * params.height * params.width;
+  const best = g > 0 ? gtBestReference(overlaps, g) : [];
+  const labels = new Int32Array(n).fill(-1);
+  const argmax = new Int32Array(n);
+  for (let j = 0; j < n; j++) {
+    const row = Array.from({ length: g }, (_, t) => overlaps[t * n + j]!);
+    const largest = Math.max(0, ...row);
+    if (largest > 0) argmax[j] = row.indexOf(largest);
+    if (!isInside(anchorAt(anchors, j, params), params)) continue;
+    if (largest < params.negativeThreshold) labels[j] = 0;
+    if (row.some((overlap, t) => overlap > 0 && overlap === best[t])) labels[j] = 1;
+    if (largest >= params.positiveThreshold) labels[j] = 1;
+    if (params.clobber && largest < params.negativeThreshold) labels[j] = 0;
+  }
+  return { labels, argmax };
+}
+
+/** Targets and weights [4A,H,W] of final labels. */
+export function anchorTargetsReference(
+  anchors: Float64Array,
+  gt: Float64Array,
+  labels: Int32Array,
+  argmax: Int32Array,
+  params: AnchorGrid & Pick<AnchorLabelParams, 'plusOne' | 'outsideMode' | 'outsideValue'>,
+): Record<'targets' | 'insideWeights' | 'outsideWeights', Float64Array> {
+  const cells = params.height * params.width;
+  const examples = labels.filter((label) => label >= 0).length;
+  const targets = new Float64Array(4 * labels.length);
+  const insideWeights = new Float64Array(4 * labels.length);
+  const outsideWeights = new Float64Array(4 * labels.length);
+  labels.forEach((label, j) => {
+    for (let k = 0; k < 4; k++) {
+      const i = (Math.floor(j / cells) * 4 + k) * cells + (j % cells);
+      if (label === 1) {
+        targets[i] = encodeBox(anchorAt(anchors, j, params), boxAt(gt, argmax[j]! * 5), params.plusOne)[k]!;
+        insideWeights[i] = 1;
+      }
+      if (params.outsideMode === 'examples' && label >= 0) outsideWeights[i] = params.outsideValue / examples;
+      if (params.outsideMode === 'constant' && label === 1) outsideWeights[i] = params.outsideValue;
+    }
+  });
+  return { targets, insideWeights, outsideWeights };
+}

@@ -1,0 +1,282 @@
+/**
+ * Non-maximum suppression by bit masks, greedy in the order of descending scores, without leaving the GPU.
+ *
+ *   nms_keys       scores [n] -> keys, order = 0..n-1                         then the radix sort of radixSort.ts
+ *   gather_sorted  the first K boxes in sorted order, and how many are valid  (elements with LAST_KEY are not)
+ *   nms_mask       mask [K, ceil(K/32)] u32: bit j of row i: box j > i goes if box i stays, since
+ *                  intersection > threshold * union    (strictly, as py_cpu_nms.py and nms_kernel.cu)
+ *   nms_sweep      one workgroup walks over blocks of 32 boxes; kept = indices into the sorted order, up to maxOutput
+ *   nms_original   kept indices into the sorted order -> indices into the input
+ *
+ * Only words at or right of the diagonal of the mask are written, and only those are read. `slices` independent problems
+ * of equal capacity (one per class) run in one dispatch (workgroup_id.z). K <= 32768, where the mask fills a default
+ * binding of 128 MiB.
+ */
+import { BOXES_WGSL, boxAt, type Box } from './boxes.ts';
+import { ceilDiv, kernel, linear } from './kernel.ts';
+import { LAST_KEY, radixSortScratch, recordRadixSort, SORT_KEY_WGSL, sortKey } from './radixSort.ts';
+import type { Run, StageBuffers } from './sequence.ts';
+
+/** The largest number of boxes that one suppression takes. */
+export const NMS_CAPACITY = 32768;
+
+export const nmsKeys = kernel({
+  name: 'nms_keys',
+  buffers: { scores: 'read', keys: 'write u32', order: 'write u32' },
+  uniforms: { n: 'u32' },
+  grid: ({ n }) => linear(n, 256),
+  wgsl: /* wgsl */ `
+${SORT_KEY_WGSL}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = linear_index(group, groups, lane, 256u);
+  if (i >= u.n) { return; }
+  keys[i] = sort_key(scores[i]);
+  order[i] = i;
+}`,
+});
+
+/** keys, order [slices,n] sorted; boxes [slices,n,4] unsorted -> sorted [slices,capacity,4], counts [slices]; capacity <= n. */
+export const gatherSorted = kernel({
+  name: 'gather_sorted',
+  buffers: { keys: 'read u32', order: 'read u32', boxes: 'read vec4f', sorted: 'write vec4f', counts: 'write u32' },
+  uniforms: { n: 'u32', capacity: 'u32', slices: 'u32' },
+  grid: ({ capacity, slices }) => [ceilDiv(capacity, 64), 1, slices],
+  wgsl: /* wgsl */ `
+${SORT_KEY_WGSL}
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let k = id.x;
+  if (k >= u.capacity) { return; }
+  let base = id.z * u.n;
+  let valid = keys[base + k] != LAST_KEY;
+  sorted[id.z * u.capacity + k] = select(vec4f(0.0), boxes[base + order[base + k]], valid);
+  // Invalid elements sort last: exactly one invocation stands at the border.
+  if (valid && (k + 1u == u.capacity || keys[base + k + 1u] == LAST_KEY)) { counts[id.z] = k + 1u; }
+  if (k == 0u && !valid) { counts[id.z] = 0u; }
+}`,
+});
+
+export const nmsMask = kernel({
+  name: 'nms_mask',
+  buffers: { sorted: 'read vec4f', counts: 'read u32', mask: 'write u32' },
+  uniforms: { capacity: 'u32', slices: 'u32', threshold: 'f32', plusOne: 'f32' },
+  grid: ({ capacity, slices }) => [ceilDiv(capacity, 32), ceilDiv(capacity, 64), slices],
+  wgsl: /* wgsl */ `
+${BOXES_WGSL}
+var<workgroup> columns: array<vec4f, 32>;
+var<workgroup> areas: array<f32, 32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  if (group.x < group.y * 2u) { return; }
+  let count = counts[group.z];
+  let base = group.z * u.capacity;
+  let column = group.x * 32u;
+  if (lane < 32u && column + lane < count) {
+    columns[lane] = sorted[base + column + lane];
+    areas[lane] = box_area(columns[lane], u.plusOne);
+  }
+  workgroupBarrier();
+  let row = group.y * 64u + lane;
+  if (row >= count || column >= count) { return; }
+  let box = sorted[base + row];
+  let area = box_area(box, u.plusOne);
+  var bits = 0u;
+  for (var j = 0u; j < min(32u, count - column); j++) {
+    let inter = intersection_area(box, columns[j], u.plusOne);
+    if (column + j > row && inter > u.threshold * (area + areas[j] - inter)) { bits |= 1u << j; }
+  }
+  mask[(base + row) * ((u.capacity + 31u) / 32u) + group.x] = bits;
+}`,
+});
+
+export const nmsSweep = kernel({
+  name: 'nms_sweep',
+  buffers: { mask: 'read u32', counts: 'read u32', kept: 'write u32', keptCounts: 'write u32' },
+  uniforms: { capacity: 'u32', slices: 'u32', maxOutput: 'u32' },
+  grid: ({ slices }) => [1, 1, slices],
+  wgsl: /* wgsl */ `
+var<workgroup> removed: array<u32, ${NMS_CAPACITY / 32}>;
+var<workgroup> diagonal: array<u32, 32>;
+var<workgroup> shared_count: u32;
+var<workgroup> shared_kept: u32;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let words = (u.capacity + 31u) / 32u;
+  let base = group.z * u.capacity;
+  for (var word = lane; word < words; word += 256u) { removed[word] = 0u; }
+  if (lane == 0u) {
+    shared_count = counts[group.z];
+    shared_kept = 0u;
+  }
+  let count = workgroupUniformLoad(&shared_count);
+  let blocks = (count + 31u) / 32u;
+  var total = 0u;
+  for (var block = 0u; block < blocks && total < u.maxOutput; block++) {
+    let row = block * 32u + lane;
+    if (lane < 32u && row < count) { diagonal[lane] = mask[(base + row) * words + block]; }
+    workgroupBarrier();
+    // Every lane decides the 32 boxes for itself; then each updates its own words with the rows that stay.
+    var gone = removed[block];
+    var keep = 0u;
+    var room = u.maxOutput - total;
+    for (var i = 0u; i < min(32u, count - block * 32u) && room > 0u; i++) {
+      if (((gone >> i) & 1u) == 0u) {
+        keep |= 1u << i;
+        gone |= diagonal[i];
+        room--;
+      }
+    }
+    for (var word = lane; word < (count + 31u) / 32u; word += 256u) {
+      if (word <= block) { continue; }
+      var bits = removed[word];
+      for (var rest = keep; rest != 0u; rest &= rest - 1u) {
+        bits |= mask[(base + block * 32u + countTrailingZeros(rest)) * words + word];
+      }
+      removed[word] = bits;
+    }
+    if (lane < 32u && ((keep >> lane) & 1u) == 1u) {
+      kept[group.z * u.maxOutput + total + countOneBits(keep & ((1u << lane) - 1u))] = row;
+    }
+    if (lane == 0u) { shared_kept = total + countOneBits(keep); }
+    total = workgroupUniformLoad(&shared_kept);
+  }
+  if (lane == 0u) { keptCounts[group.z] = total; }
+}`,
+});
+
+/** indices [maxOutput] i32 = order[kept], -1 beyond the count. */
+export const nmsOriginal = kernel({
+  name: 'nms_original',
+  buffers: { kept: 'read u32', keptCounts: 'read u32', order: 'read u32', indices: 'write i32' },
+  uniforms: { maxOutput: 'u32' },
+  grid: ({ maxOutput }) => linear(maxOutput, 256),
+  wgsl: /* wgsl */ `
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let k = linear_index(group, groups, lane, 256u);
+  if (k >= u.maxOutput) { return; }
+  indices[k] = -1;
+  if (k < keptCounts[0]) { indices[k] = i32(order[kept[k]]); }
+}`,
+});
+
+export interface SuppressParams {
+  /** K: boxes of a slice. */
+  capacity: number;
+  slices?: number;
+  threshold: number;
+  plusOne: number;
+  maxOutput: number;
+}
+
+export const suppressScratch = ({
+  capacity,
+  slices = 1,
+  maxOutput,
+}: Pick<SuppressParams, 'capacity' | 'slices' | 'maxOutput'>) => ({
+  mask: slices * capacity * ceilDiv(capacity, 32),
+  kept: slices * maxOutput,
+});
+
+/** sorted [slices,K,4], counts [slices] -> kept u32 [slices,maxOutput], keptCounts u32 [slices]. */
+export function recordSuppress<H>(
+  run: Run<H>,
+  {
+    sorted,
+    counts,
+    mask,
+    kept,
+    keptCounts,
+  }: StageBuffers<H, 'sorted' | 'counts' | 'keptCounts', typeof suppressScratch>,
+  { capacity, slices = 1, threshold, plusOne, maxOutput }: SuppressParams,
+): void {
+  run(nmsMask, { sorted, counts, mask }, { capacity, slices, threshold, plusOne });
+  run(nmsSweep, { mask, counts, kept, keptCounts }, { capacity, slices, maxOutput });
+}
+
+export interface NmsParams {
+  n: number;
+  threshold: number;
+  plusOne: number;
+  maxOutput: number;
+}
+
+export const nmsScratch = ({ n, maxOutput }: Pick<NmsParams, 'n' | 'maxOutput'>) => ({
+  ...radixSortScratch({ n }),
+  ...suppressScratch({ capacity: n, maxOutput }),
+  keys: n,
+  order: n,
+  sorted: n * 4,
+  counts: 1,
+});
+
+/**
+ * Boxes in any order: boxes [n,4], scores [n] -> indices i32 [maxOutput] by descending score (equal scores by index), -1
+ * beyond keptCounts u32 [1]. Boxes whose score is not finite are dropped.
+ */
+export function recordNms<H>(
+  run: Run<H>,
+  buffers: StageBuffers<H, 'boxes' | 'scores' | 'indices' | 'keptCounts', typeof nmsScratch>,
+  { n, threshold, plusOne, maxOutput }: NmsParams,
+): void {
+  const { boxes, scores, keys, order, sorted, counts, kept, keptCounts, indices } = buffers;
+  run(nmsKeys, { scores, keys, order }, { n });
+  recordRadixSort(run, { ...buffers, values: order }, { n });
+  run(gatherSorted, { keys, order, boxes, sorted, counts }, { n, capacity: n, slices: 1 });
+  recordSuppress(run, buffers, { capacity: n, threshold, plusOne, maxOutput });
+  run(nmsOriginal, { kept, keptCounts, order, indices }, { maxOutput });
+}
+
+function suppresses(a: Box, b: Box, threshold: number, plusOne: number): boolean {
+  const area = (c: Box) => (c[2] - c[0] + plusOne) * (c[3] - c[1] + plusOne);
+  const w = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]) + plusOne);
+  const h = Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]) + plusOne);
+  return w * h > threshold * (area(a) + area(b) - w * h);
+}
+
+/** One slice of sorted boxes [count,4]: mask [count, ceil(capacity/32)], zero left of the diagonal. */
+export function nmsMaskReference(
+  sorted: Float64Array,
+  capacity: number,
+  threshold: number,
+  plusOne: number,
+): Uint32Array {
+  const count = sorted.length / 4;
+  const words = ceilDiv(capacity, 32);
+  const mask = new Uint32Array(count * words);
+  for (let i = 0; i < count; i++)
+    for (let j = i + 1; j < count; j++)
+      if (suppresses(boxAt(sorted, i * 4), boxAt(sorted, j * 4), threshold, plusOne))
+        mask[i * words + (j >> 5)]! |= 1 << (j & 31);
+  return mask;
+}
+
+/** Greedy suppression of sorted boxes [count,4]; returns indices into the sorted order. */
+export function suppressReference(
+  sorted: Float64Array,
+  threshold: number,
+  plusOne: number,
+  maxOutput: number,
+): number[] {
+  const kept: number[] = [];
+  for (let j = 0; j < sorted.length / 4 && kept.length < maxOutput; j++)
+    if (!kept.some((i) => suppresses(boxAt(sorted, i * 4), boxAt(sorted, j * 4), threshold, plusOne))) kept.push(j);
+  return kept;
+}
+
+/** Greedy suppression of boxes [n,4] in any order; returns indices into the input. */
+export function nmsReference(
+  boxes: Float64Array,
+  scores: Float64Array,
+  threshold: number,
+  plusOne: number,
+  maxOutput: number,
+): number[] {
+  const keys = Uint32Array.from(scores, sortKey);
+  const order = [...keys.keys()].filter((i) => keys[i] !== LAST_KEY).sort((i, j) => keys[i]! - keys[j]! || i - j);
+  const sorted = Float64Array.from(order.flatMap((i) => [...boxAt(boxes, i * 4)]));
+  return suppressReference(sorted, threshold, plusOne, maxOutput).map((k) => order[k]!);
+}

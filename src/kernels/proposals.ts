@@ -1,0 +1,209 @@
+/**
+ * Proposals (paper, sections 3.1 and 3.3; py-faster-rcnn lib/rpn/proposal_layer.py): the RPN's maps -> RoIs.
+ *
+ *   decode_proposals  box i = (h*W + w)*A + a: anchor decoded by its deltas, clipped to the image, dropped where a side is
+ *                     below minSize; score = softmax probability of foreground = sigmoid(fg - bg)
+ *   radix sort        descending by fg - bg, which orders as the score does but does not saturate; equal ones by i
+ *   gather_sorted, nms_mask, nms_sweep (nms.ts)   the first preNms, suppression, the first postNms
+ *   gather_rois       rois [postNms,5] (image index 0, x1, y1, x2, y2), their scores, zero beyond the count
+ *
+ * logits [2A,H,W]: A background channels, then A foreground channels; deltas [4A,H,W]: channel a*4 + k. An anchor whose
+ * logits or deltas are not finite is dropped. No gradient passes here ("approximate joint training").
+ */
+import type { AnchorGrid } from './anchorLabels.ts';
+import { anchorAt } from './anchorLabels.ts';
+import { BOXES_WGSL, clipBox, decodeBox, type Box } from './boxes.ts';
+import { kernel, linear } from './kernel.ts';
+import { gatherSorted, recordSuppress, suppressReference, suppressScratch } from './nms.ts';
+import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts';
+import type { Run, StageBuffers } from './sequence.ts';
+
+export const decodeProposals = kernel({
+  name: 'decode_proposals',
+  buffers: {
+    anchors: 'read vec4f',
+    logits: 'read',
+    deltas: 'read',
+    boxes: 'write vec4f',
+    scores: 'write',
+    keys: 'write u32',
+    order: 'write u32',
+  },
+  uniforms: {
+    anchorCount: 'u32',
+    height: 'u32',
+    width: 'u32',
+    stride: 'f32',
+    imageHeight: 'f32',
+    imageWidth: 'f32',
+    plusOne: 'f32',
+    decodeShrink: 'f32',
+    minSize: 'f32',
+  },
+  grid: ({ anchorCount, height, width }) => linear(anchorCount * height * width, 256),
+  wgsl: /* wgsl */ `
+${BOXES_WGSL}${SORT_KEY_WGSL}
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = linear_index(group, groups, lane, 256u);
+  let cells = u.height * u.width;
+  if (i >= u.anchorCount * cells) { return; }
+  let a = i % u.anchorCount;
+  let cell = i / u.anchorCount;
+  let bg = logits[a * cells + cell];
+  let fg = logits[(u.anchorCount + a) * cells + cell];
+  let first = a * 4u * cells + cell;
+  let t = vec4f(deltas[first], deltas[first + cells], deltas[first + 2u * cells], deltas[first + 3u * cells]);
+  let shift = vec2f(f32(cell % u.width), f32(cell / u.width)) * u.stride;
+  var box = decode_box(anchors[a] + vec4f(shift, shift), t, u.plusOne, u.decodeShrink);
+  var key = LAST_KEY;
+  var score = 0.0;
+  if (is_finite(bg) && is_finite(fg) && is_finite4(t) && is_finite4(box)) {
+    box = clip_box(box, u.imageHeight, u.imageWidth, u.plusOne);
+    if (all(box.zw - box.xy + u.plusOne >= vec2f(u.minSize))) {
+      key = sort_key(fg - bg);
+      score = 1.0 / (1.0 + exp(clamp(bg - fg, -80.0, 80.0)));
+    }
+  }
+  boxes[i] = select(vec4f(0.0), box, key != LAST_KEY);
+  scores[i] = score;
+  keys[i] = key;
+  order[i] = i;
+}`,
+});
+
+export const gatherRois = kernel({
+  name: 'gather_rois',
+  buffers: {
+    sorted: 'read vec4f',
+    order: 'read u32',
+    scores: 'read',
+    kept: 'read u32',
+    roiCount: 'read u32',
+    rois: 'write',
+    roiScores: 'write',
+  },
+  uniforms: { capacity: 'u32' },
+  grid: ({ capacity }) => linear(capacity, 256),
+  wgsl: /* wgsl */ `
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let k = linear_index(group, groups, lane, 256u);
+  if (k >= u.capacity) { return; }
+  var box = vec4f(0.0);
+  var score = 0.0;
+  if (k < roiCount[0]) {
+    box = sorted[kept[k]];
+    score = scores[order[kept[k]]];
+  }
+  rois[k * 5u] = 0.0;
+  for (var i = 0u; i < 4u; i++) { rois[k * 5u + 1u + i] = box[i]; }
+  roiScores[k] = score;
+}`,
+});
+
+export interface ProposalParams extends AnchorGrid {
+  imageHeight: number;
+  imageWidth: number;
+  plusOne: number;
+  decodeShrink: number;
+  /** Smallest side in pixels of the scaled image. */
+  minSize: number;
+  /** Boxes taken into the suppression (fewer if there are fewer anchors), at most NMS_CAPACITY. */
+  preNms: number;
+  threshold: number;
+  /** Rows of the output. */
+  postNms: number;
+}
+
+type Sizes = Pick<ProposalParams, 'anchorCount' | 'height' | 'width' | 'preNms' | 'postNms'>;
+const anchorTotal = ({ anchorCount, height, width }: Sizes) => anchorCount * height * width;
+const suppressed = (sizes: Sizes) => Math.min(sizes.preNms, anchorTotal(sizes));
+
+export const proposalsScratch = (sizes: Sizes) => ({
+  ...radixSortScratch({ n: anchorTotal(sizes) }),
+  ...suppressScratch({ capacity: suppressed(sizes), maxOutput: sizes.postNms }),
+  boxes: anchorTotal(sizes) * 4,
+  scores: anchorTotal(sizes),
+  keys: anchorTotal(sizes),
+  order: anchorTotal(sizes),
+  sorted: suppressed(sizes) * 4,
+  sortedCount: 1,
+});
+
+/** anchors [A,4], logits, deltas -> rois [postNms,5], roiScores [postNms], roiCount u32 [1]. */
+export function recordProposals<H>(
+  run: Run<H>,
+  buffers: StageBuffers<
+    H,
+    'anchors' | 'logits' | 'deltas' | 'rois' | 'roiScores' | 'roiCount',
+    typeof proposalsScratch
+  >,
+  params: ProposalParams,
+): void {
+  const { anchors, logits, deltas, boxes, scores, keys, order, sorted, sortedCount, kept, rois, roiScores, roiCount } =
+    buffers;
+  const { anchorCount, height, width, stride, imageHeight, imageWidth, plusOne, decodeShrink, minSize } = params;
+  const n = anchorTotal(params);
+  const capacity = suppressed(params);
+  run(
+    decodeProposals,
+    { anchors, logits, deltas, boxes, scores, keys, order },
+    { anchorCount, height, width, stride, imageHeight, imageWidth, plusOne, decodeShrink, minSize },
+  );
+  recordRadixSort(run, { ...buffers, values: order }, { n });
+  run(gatherSorted, { keys, order, boxes, sorted, counts: sortedCount }, { n, capacity, slices: 1 });
+  recordSuppress(
+    run,
+    { ...buffers, counts: sortedCount, keptCounts: roiCount },
+    { capacity, threshold: params.threshold, plusOne, maxOutput: params.postNms },
+  );
+  run(gatherRois, { sorted, order, scores, kept, roiCount, rois, roiScores }, { capacity: params.postNms });
+}
+
+/** Boxes [N,4] and scores [N] in the order (h*W + w)*A + a; score -1 marks a dropped box, which is zero. */
+export function decodeProposalsReference(
+  anchors: Float64Array,
+  logits: Float64Array,
+  deltas: Float64Array,
+  params: Omit<ProposalParams, 'preNms' | 'threshold' | 'postNms'>,
+): { boxes: Float64Array; scores: Float64Array } {
+  const { anchorCount, height, width, plusOne } = params;
+  const cells = height * width;
+  const boxes = new Float64Array(anchorCount * cells * 4);
+  const scores = new Float64Array(anchorCount * cells).fill(-1);
+  for (let i = 0; i < anchorCount * cells; i++) {
+    const a = i % anchorCount;
+    const cell = Math.floor(i / anchorCount);
+    const bg = logits[a * cells + cell]!;
+    const fg = logits[(anchorCount + a) * cells + cell]!;
+    const t = [0, 1, 2, 3].map((k) => deltas[(a * 4 + k) * cells + cell]!) as unknown as Box;
+    if (![bg, fg, ...t].every(Number.isFinite)) continue;
+    const decoded = decodeBox(anchorAt(anchors, a * cells + cell, params), t, plusOne, params.decodeShrink);
+    const box = clipBox(decoded, params.imageHeight, params.imageWidth, plusOne);
+    if (box[2] - box[0] + plusOne < params.minSize || box[3] - box[1] + plusOne < params.minSize) continue;
+    boxes.set(box, i * 4);
+    scores[i] = 1 / (1 + Math.exp(bg - fg));
+  }
+  return { boxes, scores };
+}
+
+/** The whole stage: one entry a proposal, best first. */
+export function proposalsReference(
+  anchors: Float64Array,
+  logits: Float64Array,
+  deltas: Float64Array,
+  params: ProposalParams,
+): { box: number[]; score: number; index: number }[] {
+  const { boxes, scores } = decodeProposalsReference(anchors, logits, deltas, params);
+  const order = [...scores.keys()].filter((i) => scores[i]! >= 0).sort((i, j) => scores[j]! - scores[i]! || i - j);
+  const first = order.slice(0, params.preNms);
+  const box = (i: number) => [...boxes.subarray(i * 4, i * 4 + 4)];
+  const kept = suppressReference(
+    Float64Array.from(first.flatMap(box)),
+    params.threshold,
+    params.plusOne,
+    params.postNms,
+  );
+  return kept.map((k) => ({ box: box(first[k]!), score: scores[first[k]!]!, index: first[k]! }));
+}

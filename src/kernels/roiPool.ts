@@ -1,0 +1,227 @@
+/**
+ * RoI max pooling (Fast R-CNN, section 2.1), with the rounding of Caffe's roi_pooling_layer.cpp.
+ *
+ *   x [N,C,H,W], rois [R,5] (image index, x1, y1, x2, y2 in image pixels) -> y [R,C,PH,PW], argmax i32 (h*W + w; -1: empty bin)
+ *
+ *   first = round(x1 * scale), last = round(x2 * scale), round half away from zero (WGSL's rounds half to even)
+ *   span = max(last - first + 1, 1);  bin = span / PW as a float32;  column p covers
+ *   [first + floor(p * bin), first + ceil((p + 1) * bin)), cut off at the map; neighbouring bins may share cells
+ *
+ * A bin's end falls on an integer often, so one wrong last bit of `bin` moves it by a cell. WGSL's division may be wrong in
+ * the last bits; `bin_size` therefore divides integers and rounds to float32 itself. PH, PW < 128.
+ *
+ * The backward pass gathers: one invocation per cell and block of 8 channels adds dy of every bin whose argmax is that cell,
+ * in the order of RoIs and bins. dx is assigned.
+ */
+import { ceilDiv, kernel, linear } from './kernel.ts';
+
+const CHANNELS = 8;
+const ROI_TILE = 64;
+
+const ROI_WGSL = /* wgsl */ `
+// Half away from zero. The comparison, rather than a subtraction, leaves nothing for the compiler to fuse.
+fn round_away(x: f32) -> i32 {
+  let size = min(abs(x), 4194304.0);
+  let whole = floor(size);
+  let rounded = i32(select(whole, whole + 1.0, size >= whole + 0.5));
+  return select(rounded, -rounded, x < 0.0);
+}
+// span / bins to the nearest float32, half to even.
+fn bin_size(span: u32, bins: u32) -> f32 {
+  var shift = 23u + firstLeadingBit(bins) - firstLeadingBit(span);
+  if ((span << shift) / bins < 0x800000u) { shift++; }
+  let quotient = (span << shift) / bins;
+  let rest = (span << shift) % bins;
+  let up = 2u * rest > bins || (2u * rest == bins && (quotient & 1u) == 1u);
+  return bitcast<f32>(quotient + u32(up) - 0x800000u + ((150u - shift) << 23u));
+}
+struct Roi { image: i32, first: vec2i, bin: vec2f, span: vec2i }
+fn roi_at(r: u32) -> Roi {
+  let first = vec2i(round_away(rois[r * 5u + 1u] * u.scale), round_away(rois[r * 5u + 2u] * u.scale));
+  let last = vec2i(round_away(rois[r * 5u + 3u] * u.scale), round_away(rois[r * 5u + 4u] * u.scale));
+  let span = max(last - first + 1, vec2i(1));
+  return Roi(i32(rois[r * 5u]), first, vec2f(bin_size(u32(span.x), u.pooledW), bin_size(u32(span.y), u.pooledH)), span);
+}
+`;
+
+const SHAPE = {
+  channels: 'u32',
+  height: 'u32',
+  width: 'u32',
+  roiCount: 'u32',
+  pooledH: 'u32',
+  pooledW: 'u32',
+  scale: 'f32',
+} as const;
+
+export const roiPoolForward = kernel({
+  name: 'roi_pool_forward',
+  buffers: { x: 'read', rois: 'read', y: 'write', argmax: 'write i32' },
+  uniforms: SHAPE,
+  grid: ({ channels, roiCount, pooledH, pooledW }) => linear(roiCount * channels * pooledH * pooledW, 64),
+  wgsl: /* wgsl */ `
+${ROI_WGSL}
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = linear_index(group, groups, lane, 64u);
+  if (i >= u.roiCount * u.channels * u.pooledH * u.pooledW) { return; }
+  let cell = vec2f(f32(i % u.pooledW), f32((i / u.pooledW) % u.pooledH));
+  let plane = i / (u.pooledW * u.pooledH);
+  let roi = roi_at(plane / u.channels);
+  let size = vec2i(i32(u.width), i32(u.height));
+  let start = clamp(roi.first + vec2i(floor(cell * roi.bin)), vec2i(0), size);
+  let end = clamp(roi.first + vec2i(ceil((cell + 1.0) * roi.bin)), vec2i(0), size);
+  let base = (roi.image * i32(u.channels) + i32(plane % u.channels)) * size.x * size.y;
+  var largest = -3.402823466e38;
+  var where_largest = -1;
+  for (var h = start.y; h < end.y; h++) {
+    for (var w = start.x; w < end.x; w++) {
+      let value = x[base + h * size.x + w];
+      if (value > largest) {
+        largest = value;
+        where_largest = h * size.x + w;
+      }
+    }
+  }
+  y[i] = select(largest, 0.0, any(end <= start));
+  argmax[i] = where_largest;
+}`,
+});
+
+const everyChannel = (line: (k: number) => string) => Array.from({ length: CHANNELS }, (_, k) => line(k)).join('\n');
+
+export const roiPoolBackward = kernel({
+  name: 'roi_pool_backward',
+  buffers: { dy: 'read', argmax: 'read i32', rois: 'read', dx: 'write' },
+  uniforms: { images: 'u32', ...SHAPE },
+  grid: ({ images, channels, height, width }) => linear(images * ceilDiv(channels, CHANNELS) * height * width, 64),
+  wgsl: /* wgsl */ `
+${ROI_WGSL}
+var<workgroup> tile: array<Roi, ${ROI_TILE}>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = linear_index(group, groups, lane, 64u);
+  let cells = u.height * u.width;
+  let blocks = (u.channels + ${CHANNELS - 1}u) / ${CHANNELS}u;
+  let active_cell = i < u.images * blocks * cells;
+  let cell = vec2i(i32(i % u.width), i32((i / u.width) % u.height));
+  let own = i32(i % cells);
+  let channel = ((i / cells) % blocks) * ${CHANNELS}u;
+  let image = i32(i / (cells * blocks));
+  let bins = u.pooledH * u.pooledW;
+  let count = min(${CHANNELS}u, u.channels - channel);
+${everyChannel((k) => `  var sum${k} = 0.0;`)}
+  for (var first = 0u; first < u.roiCount; first += ${ROI_TILE}u) {
+    workgroupBarrier();
+    if (first + lane < u.roiCount) { tile[lane] = roi_at(first + lane); }
+    workgroupBarrier();
+    let rois_here = select(0u, min(${ROI_TILE}u, u.roiCount - first), active_cell);
+    for (var j = 0u; j < rois_here; j++) {
+      let roi = tile[j];
+      let d = cell - roi.first;
+      // The last bin may end one cell after the RoI, when p * bin rounds up.
+      if (roi.image != image || any(d < vec2i(0)) || any(d > roi.span)) { continue; }
+      let from_bin = vec2u(max(vec2f(0.0), floor(vec2f(d) / roi.bin) - 1.0));
+      let to_bin = min(vec2u(ceil(vec2f(d + 1) / roi.bin)), vec2u(u.pooledW - 1u, u.pooledH - 1u));
+      for (var ph = from_bin.y; ph <= to_bin.y; ph++) {
+        if (i32(floor(f32(ph) * roi.bin.y)) > d.y || i32(ceil(f32(ph + 1u) * roi.bin.y)) <= d.y) { continue; }
+        for (var pw = from_bin.x; pw <= to_bin.x; pw++) {
+          if (i32(floor(f32(pw) * roi.bin.x)) > d.x || i32(ceil(f32(pw + 1u) * roi.bin.x)) <= d.x) { continue; }
+          let at = ((first + j) * u.channels + channel) * bins + ph * u.pooledW + pw;
+${everyChannel((k) => `          if (${k}u < count && argmax[at + ${k}u * bins] == own) { sum${k} += dy[at + ${k}u * bins]; }`)}
+        }
+      }
+    }
+  }
+  if (!active_cell) { return; }
+  let base = (u32(image) * u.channels + channel) * cells + u32(own);
+${everyChannel((k) => `  if (${k}u < count) { dx[base + ${k}u * cells] = sum${k}; }`)}
+}`,
+});
+
+export interface RoiPoolShape {
+  images: number;
+  channels: number;
+  height: number;
+  width: number;
+  roiCount: number;
+  pooledH: number;
+  pooledW: number;
+  scale: number;
+}
+
+/** C's round: half away from zero. */
+const roundAway = (x: number) => Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
+
+/** The cells of one bin along one axis: Caffe's arithmetic, in float32 where Caffe uses it. */
+export function binRange(
+  from: number,
+  to: number,
+  scale: number,
+  bins: number,
+  p: number,
+  length: number,
+): [number, number] {
+  const first = roundAway(Math.fround(from * scale));
+  const span = Math.max(roundAway(Math.fround(to * scale)) - first + 1, 1);
+  const bin = Math.fround(span / bins);
+  const clip = (cell: number) => Math.min(Math.max(cell, 0), length);
+  return [clip(first + Math.floor(Math.fround(p * bin))), clip(first + Math.ceil(Math.fround((p + 1) * bin)))];
+}
+
+/** x [N,C,H,W], rois [R,5] -> y [R,C,PH,PW] and argmax. */
+export function roiPoolReference(
+  x: Float64Array,
+  rois: Float64Array,
+  shape: RoiPoolShape,
+): { y: Float64Array; argmax: Int32Array } {
+  const { channels, height, width, roiCount, pooledH, pooledW, scale } = shape;
+  const y = new Float64Array(roiCount * channels * pooledH * pooledW);
+  const argmax = new Int32Array(y.length).fill(-1);
+  let i = 0;
+  for (let r = 0; r < roiCount; r++) {
+    const [image, x1, y1, x2, y2] = rois.subarray(r * 5, r * 5 + 5) as unknown as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    for (let c = 0; c < channels; c++)
+      for (let ph = 0; ph < pooledH; ph++)
+        for (let pw = 0; pw < pooledW; pw++, i++) {
+          const [top, bottom] = binRange(y1, y2, scale, pooledH, ph, height);
+          const [left, right] = binRange(x1, x2, scale, pooledW, pw, width);
+          const base = (image * channels + c) * height * width;
+          for (let h = top; h < bottom; h++)
+            for (let w = left; w < right; w++) {
+              const value = x[base + h * width + w]!;
+              if (argmax[i] === -1 || value > y[i]!) {
+                y[i] = value;
+                argmax[i] = h * width + w;
+              }
+            }
+        }
+  }
+  return { y, argmax };
+}
+
+/** dy and argmax [R,C,PH,PW] -> dx [N,C,H,W]. */
+export function roiPoolBackwardReference(
+  dy: Float64Array,
+  argmax: Int32Array,
+  rois: Float64Array,
+  shape: RoiPoolShape,
+): Float64Array {
+  const { images, channels, height, width, roiCount, pooledH, pooledW } = shape;
+  const dx = new Float64Array(images * channels * height * width);
+  const bins = pooledH * pooledW;
+  for (let r = 0; r < roiCount; r++)
+    for (let c = 0; c < channels; c++)
+      for (let b = 0; b < bins; b++) {
+        const i = (r * channels + c) * bins + b;
+        if (argmax[i]! >= 0) dx[(rois[r * 5]! * channels + c) * height * width + argmax[i]!]! += dy[i]!;
+      }
+  return dx;
+}

@@ -1,0 +1,105 @@
+/**
+ * Random selection without replacement, for the mini-batches of anchors (paper, section 3.1.3) and of RoIs.
+ *
+ * Among the elements i with flags[i] == value, those with the `limit` smallest keys stay, the others become `otherwise`:
+ *   key(i) = random(seed, stream, i), a permutation of the integers: no ties     (random = 1)
+ *   key(i) = i: the first `limit` in index order, for runs without sampling      (random = 0)
+ *   limit  = u.limit, or u.limit - counts[subtract] where subtract >= 0 ("pad with negatives")
+ * counts[slot] = how many stayed.
+ *
+ * flags i32 [n] in place; counts u32. One workgroup: the limit-th smallest key is found by radix select, four histograms
+ * of 8 bits, whose integer atomics give the same counts in any order.
+ */
+import { kernel } from './kernel.ts';
+import { randomU32, RNG_WGSL } from './rng.ts';
+
+export const selectRandom = kernel({
+  name: 'select_random',
+  buffers: { flags: 'read_write i32', counts: 'read_write u32' },
+  uniforms: {
+    n: 'u32',
+    value: 'i32',
+    otherwise: 'i32',
+    limit: 'u32',
+    subtract: 'i32',
+    slot: 'u32',
+    random: 'u32',
+    seed: 'u32',
+    stream: 'u32',
+  },
+  grid: () => [1, 1, 1],
+  wgsl: /* wgsl */ `
+${RNG_WGSL}
+var<workgroup> histogram: array<atomic<u32>, 256>;
+var<workgroup> prefix: u32;      // the leading digits of the limit-th smallest key
+var<workgroup> remaining: u32;   // its rank among the keys that share them, from 1
+var<workgroup> total: u32;
+
+fn key(i: u32) -> u32 {
+  if (u.random == 0u) { return i; }
+  return random_u32(u.seed, u.stream, i);
+}
+
+@compute @workgroup_size(256)
+fn main(@builtin(local_invocation_index) lane: u32) {
+  var limit = u.limit;
+  if (u.subtract >= 0) { limit -= min(limit, counts[u.subtract]); }
+  if (lane == 0u) {
+    prefix = 0u;
+    remaining = limit;
+  }
+  for (var digit = 0u; digit < 4u; digit++) {
+    let shift = 24u - 8u * digit;
+    atomicStore(&histogram[lane], 0u);
+    workgroupBarrier();
+    for (var i = lane; i < u.n; i += 256u) {
+      if (flags[i] != u.value) { continue; }
+      let k = key(i);
+      if (digit == 0u || (k >> (shift + 8u)) == prefix) { atomicAdd(&histogram[(k >> shift) & 255u], 1u); }
+    }
+    workgroupBarrier();
+    if (lane == 0u) {
+      var sum = 0u;
+      var below = 0u;
+      var found = 256u;
+      for (var bin = 0u; bin < 256u; bin++) {
+        let count = atomicLoad(&histogram[bin]);
+        if (found == 256u && sum + count >= remaining) {
+          found = bin;
+          below = sum;
+        }
+        sum += count;
+      }
+      if (digit == 0u) { total = sum; }
+      prefix = (prefix << 8u) | min(found, 255u);
+      remaining -= below;
+    }
+    workgroupBarrier();
+  }
+  if (total > limit) {
+    for (var i = lane; i < u.n; i += 256u) {
+      if (flags[i] == u.value && (limit == 0u || key(i) > prefix)) { flags[i] = u.otherwise; }
+    }
+  }
+  if (lane == 0u) { counts[u.slot] = min(total, limit); }
+}`,
+});
+
+/** Returns the new flags and the count. */
+export function selectRandomReference(
+  flags: Int32Array,
+  {
+    value,
+    otherwise,
+    limit,
+    random,
+    seed,
+    stream,
+  }: Record<'value' | 'otherwise' | 'limit' | 'random' | 'seed' | 'stream', number>,
+): { flags: Int32Array; count: number } {
+  const key = (i: number) => (random ? randomU32(seed, stream, i) : i);
+  const candidates = [...flags.keys()].filter((i) => flags[i] === value).sort((i, j) => key(i) - key(j));
+  const result = flags.slice();
+  for (const i of candidates.slice(limit)) result[i] = otherwise;
+  return { flags: result, count: Math.min(limit, candidates.length) };
+}
