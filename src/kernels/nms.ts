@@ -215,19 +215,19 @@ export const nmsScratch = ({ n, maxOutput }: Pick<NmsParams, 'n' | 'maxOutput'>)
 
 /**
  * Boxes in any order: boxes [n,4], scores [n] -> indices i32 [maxOutput] by descending score (equal scores by index), -1
- * beyond keptCounts u32 [1]. Boxes whose score is not finite are dropped.
+ * beyond count u32 [1]. Boxes whose score is not finite are dropped.
  */
 export function recordNms<H>(
   run: Run<H>,
-  buffers: StageBuffers<H, 'boxes' | 'scores' | 'indices' | 'keptCounts', typeof nmsScratch>,
+  buffers: StageBuffers<H, 'boxes' | 'scores' | 'indices' | 'count', typeof nmsScratch>,
   { n, threshold, plusOne, maxOutput }: NmsParams,
 ): void {
-  const { boxes, scores, keys, order, sorted, counts, kept, keptCounts, indices } = buffers;
+  const { boxes, scores, keys, order, sorted, counts, kept, count, indices } = buffers;
   run(nmsKeys, { scores, keys, order }, { n });
   recordRadixSort(run, { ...buffers, values: order }, { n });
   run(gatherSorted, { keys, order, boxes, sorted, counts }, { n, capacity: n, slices: 1 });
-  recordSuppress(run, buffers, { capacity: n, threshold, plusOne, maxOutput });
-  run(nmsOriginal, { kept, keptCounts, order, indices }, { maxOutput });
+  recordSuppress(run, { ...buffers, keptCounts: count }, { capacity: n, threshold, plusOne, maxOutput });
+  run(nmsOriginal, { kept, keptCounts: count, order, indices }, { maxOutput });
 }
 
 function suppresses(a: Box, b: Box, threshold: number, plusOne: number): boolean {
