@@ -6,6 +6,7 @@
  *   WEBGPU_RCNN_SOFTWARE=lavapipe|swiftshader   which software adapter; with `auto` it also passes over hardware
  *   WEBGPU_RCNN_DEFAULT_LIMITS=1                a device with no feature and no limit beyond WebGPU's defaults
  */
+import { UserError } from '../errors.ts';
 import { Gpu } from '../gpu.ts';
 import { message, privateTemporaryFolder, swiftShader } from './softwareAdapter.ts';
 
@@ -37,7 +38,7 @@ interface Opened {
 export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
   const { adapter: kind = 'auto', defaultLimits = process.env['WEBGPU_RCNN_DEFAULT_LIMITS'] === '1' } = options;
   if (!['auto', 'hardware', 'software'].includes(kind)) {
-    throw new Error(`openGpu: adapter is '${kind}'; it is one of 'auto', 'hardware', 'software'`);
+    throw new UserError(`openGpu: adapter is '${kind}'; it is one of 'auto', 'hardware', 'software'`);
   }
   const dawn = await loadDawn();
   const { adapter, instance } = await openAdapter(dawn, kind);
@@ -52,21 +53,23 @@ async function loadDawn(): Promise<Dawn> {
     return dawn;
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND';
-    if (missing) throw new Error('the npm package webgpu is not installed, run: npm i webgpu', { cause: error });
-    throw new Error(`the npm package webgpu does not load here: ${message(error)}`, { cause: error });
+    if (missing) throw new UserError('the npm package webgpu is not installed, run: npm i webgpu', { cause: error });
+    throw new UserError(`the npm package webgpu does not load here: ${message(error)}`, { cause: error });
   }
 }
 
 async function openAdapter(dawn: Dawn, kind: 'auto' | 'hardware' | 'software'): Promise<Opened> {
   const software = process.env['WEBGPU_RCNN_SOFTWARE'];
   if (software && software !== 'lavapipe' && software !== 'swiftshader') {
-    throw new Error(`WEBGPU_RCNN_SOFTWARE is '${software}'; it is 'lavapipe' or 'swiftshader'`);
+    throw new UserError(`WEBGPU_RCNN_SOFTWARE is '${software}'; it is 'lavapipe' or 'swiftshader'`);
   }
   if (kind === 'hardware') {
     const opened = await request(dawn, []);
     if (opened && !opened.adapter.info.isFallbackAdapter) return opened;
     const found = opened ? `, only ${opened.adapter.info.description}` : '';
-    throw new Error(`no hardware adapter was found${found}: install the GPU's driver, or use the adapter 'software'`);
+    throw new UserError(
+      `no hardware adapter was found${found}: install the GPU's driver, or use the adapter 'software'`,
+    );
   }
   if (kind === 'auto' && !software) {
     // Dawn sorts adapters, those on the CPU last: what it offers first is hardware, or the system's software adapter.
@@ -76,7 +79,7 @@ async function openAdapter(dawn: Dawn, kind: 'auto' | 'hardware' | 'software'): 
   if (software !== 'swiftshader') {
     const opened = await request(dawn, [`adapter=${SYSTEM_SOFTWARE}`]);
     if (opened) return opened;
-    if (software) throw new Error(`no lavapipe was found: ${INSTALL_MESA}`);
+    if (software) throw new UserError(`no lavapipe was found: ${INSTALL_MESA}`);
   }
   let reason = 'it does not start';
   try {
@@ -86,16 +89,16 @@ async function openAdapter(dawn: Dawn, kind: 'auto' | 'hardware' | 'software'): 
     reason = message(error);
   }
   const what = software ? 'SwiftShader cannot be used' : `no ${kind === 'auto' ? '' : 'software '}adapter was found`;
-  throw new Error(`${what} (${reason}): run npm i -D @sparticuz/chromium${software ? '' : `, or ${INSTALL_MESA}`}`);
+  throw new UserError(`${what} (${reason}): run npm i -D @sparticuz/chromium${software ? '' : `, or ${INSTALL_MESA}`}`);
 }
 
 const INSTALL_MESA = 'install Mesa 25 or later (Debian, Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers)';
 
 /** The first adapter that Dawn offers under these options, or null; Dawn reports "none" by null or by an error. */
 async function request(dawn: Dawn, flags: string[], env: Record<string, string> = {}): Promise<Opened | null> {
-  // Mesa complains about a missing XDG_RUNTIME_DIR.
-  const runtime = process.env['XDG_RUNTIME_DIR'] ? {} : { XDG_RUNTIME_DIR: privateTemporaryFolder() };
-  return withEnvironment({ ...runtime, ...env }, async () => {
+  // Mesa complains where it is not set.
+  const runtime = process.env['XDG_RUNTIME_DIR'] || privateTemporaryFolder();
+  return withEnvironment({ XDG_RUNTIME_DIR: runtime, ...env }, async () => {
     const instance: Opened['instance'] = { current: dawn.create(flags) };
     try {
       const adapter = await instance.current!.requestAdapter({ powerPreference: 'high-performance' });

@@ -12,6 +12,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress } from 'node:zlib';
+import { UserError } from '../errors.ts';
 
 const PACKAGE = '@sparticuz/chromium';
 const LOADER = 'libvulkan.so.1';
@@ -25,7 +26,7 @@ const RTLD_NODELETE = 0x1000;
  */
 export async function swiftShader(): Promise<Record<string, string>> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    throw new Error(`${PACKAGE} has SwiftShader for linux-x64 only, this is ${process.platform}-${process.arch}`);
+    throw new UserError(`${PACKAGE} has SwiftShader for linux-x64 only, this is ${process.platform}-${process.arch}`);
   }
   const folder = await unpacked();
   if (!hasSystemLoader()) load(path.join(folder, LOADER), os.constants.dlopen.RTLD_GLOBAL);
@@ -38,7 +39,7 @@ export function privateTemporaryFolder(): string {
   const { uid, username } = os.userInfo();
   const folder = path.join(os.tmpdir(), `webgpu-rcnn-${uid >= 0 ? uid : username}`);
   fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
-  if (uid >= 0 && fs.lstatSync(folder).uid !== uid) throw new Error(`${folder} belongs to another user: remove it`);
+  if (uid >= 0 && fs.lstatSync(folder).uid !== uid) throw new UserError(`${folder} belongs to another user: remove it`);
   return folder;
 }
 
@@ -59,7 +60,9 @@ async function unpacked(): Promise<string> {
   } catch (error) {
     fs.rmSync(aside, { recursive: true, force: true });
     if (!fs.existsSync(path.join(folder, MANIFEST))) {
-      throw new Error(`SwiftShader of ${PACKAGE} ${version} could not be unpacked into ${folder}: ${message(error)}`);
+      throw new UserError(
+        `SwiftShader of ${PACKAGE} ${version} could not be unpacked into ${folder}: ${message(error)}`,
+      );
     }
   }
   return folder;
@@ -78,7 +81,7 @@ function findPackage(): { root: string; version: string; require: NodeJS.Require
     const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
     return { root, version, require: createRequire(main) };
   }
-  throw new Error(`the npm package ${PACKAGE} is not installed`);
+  throw new UserError(`the npm package ${PACKAGE} is not installed`);
 }
 
 /** The first of the user's cache folders that can be written. */

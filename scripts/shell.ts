@@ -1,0 +1,26 @@
+/** What the scripts share: running a command, failing in one line. */
+import { spawnSync } from 'node:child_process';
+import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+
+/** Runs a command and returns what it wrote to stdout; a failing one ends the script with all that it wrote. */
+export function run(folder: string, command: string, ...args: string[]): string {
+  const result = spawnSync(command, args, {
+    cwd: folder,
+    encoding: 'utf8',
+    timeout: 10 * 60_000,
+    shell: process.platform === 'win32',
+  });
+  if (result.status !== 0) {
+    const why = result.error?.message ?? (result.signal ? `ended by ${result.signal}` : `exit code ${result.status}`);
+    fail(`${[command, ...args].join(' ')}: ${why}\n${result.stdout ?? ''}${result.stderr ?? ''}`);
+  }
+  return result.stdout;
+}
+
+export function fail(message: string): never {
+  console.error(message);
+  process.exit(1);
+}

@@ -1,0 +1,26 @@
+/** Bundles the browser's entry, src/index.ts, as a page would: fails on anything that only Node has. */
+import { build, type Message } from 'esbuild';
+import { gzipSync } from 'node:zlib';
+import { fail, root } from './shell.ts';
+
+const result = await build({
+  absWorkingDir: root,
+  entryPoints: ['src/index.ts'],
+  bundle: true,
+  platform: 'browser', // a Node built-in cannot be resolved
+  format: 'esm',
+  target: 'es2022',
+  minify: true,
+  treeShaking: false, // what nobody imports must bundle too
+  write: false,
+  logLevel: 'silent',
+}).catch((error: { errors: Message[] }) =>
+  fail(error.errors.map(({ text, location }) => `${location?.file}:${location?.line}: ${text}`).join('\n')),
+);
+const { text, contents } = result.outputFiles[0]!;
+const globals = text.match(/\b(process\.(env|exit|argv|std)|require\(|__dirname|Buffer\.)/);
+if (globals) fail(`the bundle of src/index.ts uses ${globals[0]}, which a browser does not have`);
+const kib = (bytes: number) => `${(bytes / 1024).toFixed(0)} KiB`;
+console.log(
+  `bundle of src/index.ts for the browser: ${kib(contents.length)}, ${kib(gzipSync(contents).length)} gzipped`,
+);
