@@ -4,7 +4,7 @@ export { Tensor, type Dtype, type Shape } from './engine/tensor.ts';
 export { constant, gaussian, heNormal, zeros, type Initializer } from './engine/initializers.ts';
 export { conv2d, type Conv2dOptions } from './engine/ops/conv2d.ts';
 export { linear } from './engine/ops/linear.ts';
-export { add, dropout, relu, reshape, scale, type DropoutOptions } from './engine/ops/pointwise.ts';
+export { add, dropout, multiply, relu, reshape, scale, type DropoutOptions } from './engine/ops/pointwise.ts';
 export { concat, softmax, sum } from './engine/ops/reduce.ts';
 export { localResponseNorm, maxPool2d, type MaxPool2dOptions } from './engine/ops/pooling.ts';
 export { smoothL1Loss, softmaxLogLoss, type SmoothL1Options, type SoftmaxLogLossOptions } from './engine/ops/losses.ts';

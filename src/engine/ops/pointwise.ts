@@ -1,6 +1,6 @@
-/** Elementwise operations: relu, add, scale, dropout; and reshape, which moves nothing. */
+/** Elementwise operations: relu, add, multiply, scale, dropout; and reshape, which moves nothing. */
 import { dropout as dropoutKernel, invertedScale } from '../../kernels/dropout.ts';
-import { add as addKernel, scale as scaleKernel } from '../../kernels/elementwise.ts';
+import { add as addKernel, multiply as multiplyKernel, scale as scaleKernel } from '../../kernels/elementwise.ts';
 import { reluBackward, reluForward } from '../../kernels/relu.ts';
 import { operation, record } from '../autograd.ts';
 import { elementCount, type Shape, type Tensor } from '../tensor.ts';
@@ -27,6 +27,23 @@ export function add(a: Tensor, b: Tensor): Tensor {
   const y = a.gpu.empty(a.shape, 'f32', 'add');
   a.gpu.run(addKernel, { a, b, y }, { n: a.size });
   return record(addOperation, [a, b], y, null);
+}
+
+const multiplyOperation = operation<readonly [a: Tensor, b: Tensor]>('multiply', ({ dy, needs }, [a, b]) =>
+  [b, a].map((other, i) => {
+    if (!needs[i]) return null;
+    const dx = dy.gpu.empty(dy.shape, 'f32', 'dx multiply');
+    dy.gpu.run(multiplyKernel, { a: dy, b: other, y: dx }, { n: dy.size });
+    return dx;
+  }),
+);
+
+/** a * b elementwise, of one shape. */
+export function multiply(a: Tensor, b: Tensor): Tensor {
+  expectShape('multiply', 'b', b, a.shape);
+  const y = a.gpu.empty(a.shape, 'f32', 'multiply');
+  a.gpu.run(multiplyKernel, { a, b, y }, { n: a.size });
+  return record(multiplyOperation, [a, b], y, [a, b]);
 }
 
 const scaleOperation = operation<{ factor: number }>('scale', ({ dy }, { factor }) => {
