@@ -1,3 +1,4 @@
 /** Node entry: everything of index.ts, and what needs Node: opening a device, files. */
 export * from './index.ts';
 export { openGpu, type OpenOptions } from './engine/node/open.ts';
+export { loadSafetensors, saveSafetensors } from './engine/node/files.ts';

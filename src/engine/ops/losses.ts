@@ -81,7 +81,7 @@ export function smoothL1Loss(pred: Tensor, target: Tensor, options: SmoothL1Opti
   const { gpu } = pred;
   const inside = insideWeights !== undefined;
   const outside = outsideWeights !== undefined;
-  const buffers: Record<string, Tensor> = { pred, target };
+  const buffers: Record<string, Tensor> = { pred, targets: target };
   if (insideWeights) buffers['insideWeights'] = insideWeights;
   if (outsideWeights) buffers['outsideWeights'] = outsideWeights;
   const parts = partialCount(pred.size);
