@@ -1,0 +1,71 @@
+/**
+ * What Faster R-CNN asks of a network: shared convolutional layers, and the layers that turn a pooled region into a
+ * feature vector (fc6 and fc7 of the paper's networks).
+ */
+import type { Gpu } from '../../engine/gpu.ts';
+import { gaussian, heNormal, zeros } from '../../engine/initializers.ts';
+import { conv2d, type Conv2dOptions } from '../../engine/ops/conv2d.ts';
+import type { Tensor } from '../../engine/tensor.ts';
+
+export interface Backbone {
+  /** Pixels of the image per cell of the map. */
+  readonly stride: number;
+  /** Channels of the map. */
+  readonly channels: number;
+  /** Length of a region's feature vector. */
+  readonly regionFeatures: number;
+  /** Every parameter by its name, in a fixed order. Those of frozen stages have `requiresGrad` false. */
+  readonly parameters: Readonly<Record<string, Tensor>>;
+  /** image [1, 3, H, W] -> map [1, C, H / stride, W / stride] */
+  features(image: Tensor): Tensor;
+  /** pooled [R, C, P, P] -> [R, regionFeatures] */
+  regions(pooled: Tensor): Tensor;
+}
+
+export interface BackboneOptions {
+  /** Width of a pooled region. */
+  pooled: number;
+  seed: number;
+  frozenStages: number;
+}
+
+export type BackboneBuilder = (gpu: Gpu, options: BackboneOptions) => Backbone;
+
+/** Makes named parameters with seeds of their own, so that adding a layer does not change the others' values. */
+export class ParameterStore {
+  readonly parameters: Record<string, Tensor> = {};
+  private readonly gpu: Gpu;
+  private readonly seed: number;
+
+  constructor(gpu: Gpu, seed: number) {
+    this.gpu = gpu;
+    this.seed = seed;
+  }
+
+  /** `<name>.weight` by He's rule and `<name>.bias` zero, both frozen or both trained. */
+  layer(name: string, shape: readonly number[], options: { std?: number; frozen?: boolean } = {}): Layer {
+    const seed = hash(name) ^ this.seed;
+    const init = options.std === undefined ? heNormal(seed) : gaussian(options.std, seed);
+    const weight = this.gpu.parameter(init, shape, `${name}.weight`);
+    const bias = this.gpu.parameter(zeros, [shape[0]!], `${name}.bias`);
+    weight.requiresGrad = bias.requiresGrad = !options.frozen;
+    this.parameters[weight.name] = weight;
+    this.parameters[bias.name] = bias;
+    return { weight, bias };
+  }
+}
+
+export interface Layer {
+  weight: Tensor;
+  bias: Tensor;
+}
+
+export const convolve = (x: Tensor, { weight, bias }: Layer, options?: Conv2dOptions): Tensor =>
+  conv2d(x, weight, bias, options);
+
+/** FNV-1a. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
+  return value >>> 0;
+}

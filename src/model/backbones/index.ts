@@ -1,0 +1,6 @@
+/** The backbones by name. */
+import type { BackboneBuilder } from './backbone.ts';
+import { small } from './small.ts';
+import { squeezenet } from './squeezenet.ts';
+
+export const BACKBONES: Readonly<Record<string, BackboneBuilder>> = { small, squeezenet1_1: squeezenet };

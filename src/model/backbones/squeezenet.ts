@@ -1,0 +1,68 @@
+/**
+ * SqueezeNet 1.1 (Iandola et al. 2016), stride 16, parameters named as in torchvision so that its weights load:
+ *   conv1 3x3/2 64 - pool - fire2, fire3 128 - pool - fire4, fire5 256 - pool - fire6, fire7 384, fire8, fire9 512,
+ * pools 3/2 in ceil mode. `neck`, a 1x1 convolution to 256 channels, keeps the layers behind it affordable without a GPU.
+ * A region: fc6 256 - fc7 256, followed by ReLU.
+ * Stages that can be frozen: conv1, fire2, fire3, fire4, ..., fire9.
+ */
+import { linear } from '../../engine/ops/linear.ts';
+import { relu, reshape } from '../../engine/ops/pointwise.ts';
+import { maxPool2d } from '../../engine/ops/pooling.ts';
+import { concat } from '../../engine/ops/reduce.ts';
+import type { Tensor } from '../../engine/tensor.ts';
+import { type BackboneBuilder, convolve, ParameterStore } from './backbone.ts';
+
+const CHANNELS = 256;
+const FEATURES = 256;
+/** torchvision's index of each fire module, its squeeze width, the width of each expand half; null is a pool. */
+const FIRES: readonly (readonly [index: number, squeeze: number, expand: number] | null)[] = [
+  null,
+  [3, 16, 64],
+  [4, 16, 64],
+  null,
+  [6, 32, 128],
+  [7, 32, 128],
+  null,
+  [9, 48, 192],
+  [10, 48, 192],
+  [11, 64, 256],
+  [12, 64, 256],
+];
+
+export const squeezenet: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
+  const store = new ParameterStore(gpu, seed);
+  const conv1 = store.layer('features.0', [64, 3, 3, 3], { frozen: frozenStages >= 1 });
+  let stage = 1;
+  let inputs = 64;
+  const body = FIRES.map((fire) => {
+    if (!fire) return (x: Tensor) => maxPool2d(x, { kernel: 3, stride: 2, ceilMode: true });
+    const [index, narrow, wide] = fire;
+    const frozen = ++stage <= frozenStages;
+    const squeeze = store.layer(`features.${index}.squeeze`, [narrow, inputs, 1, 1], { frozen });
+    const expand1 = store.layer(`features.${index}.expand1x1`, [wide, narrow, 1, 1], { frozen });
+    const expand3 = store.layer(`features.${index}.expand3x3`, [wide, narrow, 3, 3], { frozen });
+    inputs = 2 * wide;
+    return (x: Tensor) => {
+      const squeezed = relu(convolve(x, squeeze));
+      return relu(concat([convolve(squeezed, expand1), convolve(squeezed, expand3, { padding: 1 })], 1));
+    };
+  });
+  const neck = store.layer('neck', [CHANNELS, inputs, 1, 1]);
+  const fc6 = store.layer('fc6', [FEATURES, CHANNELS * pooled * pooled]);
+  const fc7 = store.layer('fc7', [FEATURES, FEATURES]);
+  return {
+    stride: 16,
+    channels: CHANNELS,
+    regionFeatures: FEATURES,
+    parameters: store.parameters,
+    features(image) {
+      let x = relu(convolve(image, conv1, { stride: 2 }));
+      for (const layer of body) x = layer(x);
+      return relu(convolve(x, neck));
+    },
+    regions(region) {
+      const x = relu(linear(reshape(region, [region.shape[0]!, -1]), fc6.weight, fc6.bias));
+      return relu(linear(x, fc7.weight, fc7.bias));
+    },
+  };
+};

@@ -1,0 +1,149 @@
+/**
+ * Every knob of the detector and of its training, in one place. A run saves its configuration beside its checkpoint;
+ * `rcnn eval` and `rcnn detect` read it back.
+ */
+
+/**
+ * The rules on coordinates, which the public implementations settle differently; one per run, never mixed.
+ *   py-faster-rcnn  inclusive corners (width = x2 - x1 + 1), decoded x2, y2 one pixel larger than an exact inverse gives
+ *   matlab          inclusive corners, exact inverse (the paper's own code)
+ *   torchvision     continuous coordinates (width = x2 - x1)
+ */
+export const CONVENTIONS = {
+  'py-faster-rcnn': { plusOne: 1, decodeShrink: 0 },
+  matlab: { plusOne: 1, decodeShrink: 1 },
+  torchvision: { plusOne: 0, decodeShrink: 0 },
+} as const;
+export type ConventionName = keyof typeof CONVENTIONS;
+
+export interface InputConfig {
+  /** The shorter side is resized to this, unless the longer one would exceed `longerSide`. Pixels. */
+  shorterSide: number;
+  longerSide: number;
+  /** Order of the channels, and (value - mean) * factor for each, values 0..255. */
+  channels: 'bgr' | 'rgb';
+  mean: [number, number, number];
+  factor: [number, number, number];
+}
+
+export interface ProposalConfig {
+  /** Boxes that enter the suppression, in order of score, and that leave it. */
+  preNms: number;
+  postNms: number;
+}
+
+export interface RpnConfig {
+  /** Channels of the 3x3 convolution. */
+  channels: number;
+  /** Anchors of a mini-batch, and the largest share of positives in it. */
+  batch: number;
+  positiveFraction: number;
+  positiveOverlap: number;
+  negativeOverlap: number;
+  /**
+   * Normalisation of the box loss (equation 1). 'examples': sum / anchors in the mini-batch (py-faster-rcnn);
+   * 'locations': sum / N_reg, the number of anchor locations (paper, MATLAB).
+   */
+  normalisation: 'examples' | 'locations';
+  /** Weight of the box loss: 1 with 'examples', 10 in the paper. */
+  lambda: number;
+  /** Smooth L1: 3 in py-faster-rcnn, 1 in the paper. */
+  sigma: number;
+  nmsThreshold: number;
+  /** Smallest side of a proposal, in pixels of the original image. */
+  minSize: number;
+  train: ProposalConfig;
+  test: ProposalConfig;
+}
+
+export interface HeadConfig {
+  /** Width and height of a pooled region, in bins. */
+  pooled: number;
+  /** RoIs of a mini-batch, and the largest share of foreground in it. */
+  batch: number;
+  foregroundFraction: number;
+  foregroundOverlap: number;
+  /** Background: overlap in [backgroundLow, backgroundHigh). */
+  backgroundLow: number;
+  backgroundHigh: number;
+  /** Standard deviations by which the regression targets are divided. */
+  targetStds: [number, number, number, number];
+  sigma: number;
+}
+
+export interface TestConfig {
+  scoreThreshold: number;
+  nmsThreshold: number;
+  maxDetections: number;
+}
+
+export interface DetectorConfig {
+  convention: ConventionName;
+  backbone: string;
+  /** '__background__' first. */
+  classes: string[];
+  input: InputConfig;
+  /** Anchor sides in multiples of the backbone's stride, and height over width. */
+  anchors: { scales: number[]; ratios: number[] };
+  rpn: RpnConfig;
+  head: HeadConfig;
+  test: TestConfig;
+  /** Leading stages of the backbone that are not trained; what a stage is, the backbone says. */
+  frozenStages: number;
+}
+
+export interface TrainingConfig {
+  steps: number;
+  learningRate: number;
+  /** The rate is multiplied by `gamma` at each of these steps. */
+  milestones: number[];
+  gamma: number;
+  /** Steps over which the rate rises from a tenth linearly. */
+  warmup: number;
+  momentum: number;
+  weightDecay: number;
+  /** Factors for biases: Caffe's lr_mult and decay_mult. */
+  biasRate: number;
+  biasDecay: number;
+  /** Mirrored images take part, where the data set allows it. */
+  flip: boolean;
+  /** Images whose gradients are summed before an update (Caffe's iter_size). */
+  imagesPerStep: number;
+  seed: number;
+}
+
+export const RPN_DEFAULTS: RpnConfig = {
+  channels: 512,
+  batch: 256,
+  positiveFraction: 0.5,
+  positiveOverlap: 0.7,
+  negativeOverlap: 0.3,
+  normalisation: 'examples',
+  lambda: 1,
+  sigma: 3,
+  nmsThreshold: 0.7,
+  minSize: 16,
+  train: { preNms: 12000, postNms: 2000 },
+  test: { preNms: 6000, postNms: 300 },
+};
+
+export const HEAD_DEFAULTS: HeadConfig = {
+  pooled: 7,
+  batch: 128,
+  foregroundFraction: 0.25,
+  foregroundOverlap: 0.5,
+  backgroundLow: 0,
+  backgroundHigh: 0.5,
+  targetStds: [0.1, 0.1, 0.2, 0.2],
+  sigma: 1,
+};
+
+export const TEST_DEFAULTS: TestConfig = { scoreThreshold: 0.05, nmsThreshold: 0.3, maxDetections: 100 };
+
+/** Learning rate at a step: linear warm-up, then a factor `gamma` at every milestone passed. */
+export function learningRate(step: number, config: TrainingConfig, warmupFactor = 0.1): number {
+  const passed = config.milestones.filter((milestone) => step >= milestone).length;
+  const rate = config.learningRate * config.gamma ** passed;
+  if (step >= config.warmup) return rate;
+  return rate * (warmupFactor + ((1 - warmupFactor) * step) / config.warmup);
+}

@@ -1,0 +1,125 @@
+/**
+ * Faster R-CNN (Ren, He, Girshick, Sun 2015): shared convolutional layers, the Region Proposal Network and the Fast R-CNN
+ * head on one map.
+ *
+ * Training is approximate joint: the four losses are added and the proposals are constants for the head. A step uploads
+ * an image and its boxes and records one sequence of dispatches; nothing is read back in between.
+ */
+import type { Gpu } from '../engine/gpu.ts';
+import { add } from '../engine/ops/pointwise.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { imagePrepare, prepareUniforms, resizedSize } from '../kernels/imagePrepare.ts';
+import { BACKBONES } from './backbones/index.ts';
+import type { Backbone } from './backbones/backbone.ts';
+import type { DetectorConfig } from './config.ts';
+import { DetectionHead } from './head.ts';
+import { type GroundTruth, type ImageGeometry, type Proposals, RegionProposalNetwork, type Sampling } from './rpn.ts';
+
+/** An image as a network takes it: 4 bytes a pixel, row-major. */
+export interface Pixels {
+  width: number;
+  height: number;
+  rgba: Uint8Array;
+}
+
+/** A labelled box, pixels of the original image, 0-based and inclusive. */
+export interface LabelledBox {
+  x1: number;
+  y1: number;
+  x2: number;
+  y2: number;
+  classIndex: number;
+}
+
+/** The image on the GPU and what is known of its size. */
+export interface PreparedImage extends ImageGeometry {
+  /** [1, 3, height, width] */
+  tensor: Tensor;
+  originalHeight: number;
+  originalWidth: number;
+}
+
+export const LOSS_TERMS = ['rpn_cls', 'rpn_box', 'head_cls', 'head_box'] as const;
+export type LossTerm = (typeof LOSS_TERMS)[number];
+export type Losses = Record<LossTerm, Tensor>;
+
+/** Rows of a ground-truth buffer are a multiple of this, so that few sizes occur. */
+const TRUTH_ROWS = 16;
+
+export class FasterRcnn {
+  readonly gpu: Gpu;
+  readonly config: DetectorConfig;
+  readonly backbone: Backbone;
+  readonly rpn: RegionProposalNetwork;
+  readonly head: DetectionHead;
+  /** Every parameter by its name. */
+  readonly parameters: Readonly<Record<string, Tensor>>;
+
+  constructor(gpu: Gpu, config: DetectorConfig, seed: number) {
+    const build = BACKBONES[config.backbone];
+    if (!build) throw new Error(`backbone ${config.backbone}: unknown; there are ${Object.keys(BACKBONES).join(', ')}`);
+    this.gpu = gpu;
+    this.config = config;
+    this.backbone = build(gpu, { pooled: config.head.pooled, seed, frozenStages: config.frozenStages });
+    this.rpn = new RegionProposalNetwork(gpu, config, this.backbone, seed);
+    this.head = new DetectionHead(gpu, config, this.backbone, seed);
+    this.parameters = { ...this.backbone.parameters, ...this.rpn.parameters, ...this.head.parameters };
+  }
+
+  /** Uploads an image, resizes it, subtracts the mean. `flip` mirrors it left to right. */
+  prepare(pixels: Pixels, flip = false): PreparedImage {
+    const { gpu } = this;
+    const { input } = this.config;
+    const { width, height, scale } = resizedSize(pixels.height, pixels.width, input.shorterSide, input.longerSide);
+    const words = new Int32Array(pixels.rgba.buffer, pixels.rgba.byteOffset, pixels.width * pixels.height);
+    const image = gpu.tensor(words, [pixels.height, pixels.width], 'image');
+    const tensor = gpu.empty([1, 3, height, width], 'f32', 'prepared image');
+    const uniforms = prepareUniforms({
+      h: pixels.height,
+      w: pixels.width,
+      outH: height,
+      outW: width,
+      srcPerDstY: 1 / scale,
+      srcPerDstX: 1 / scale,
+      flip,
+      bgr: input.channels === 'bgr',
+      mean: input.mean,
+      factor: input.factor,
+    });
+    gpu.run(imagePrepare, { image, y: tensor }, uniforms);
+    image.dispose();
+    return { tensor, height, width, scale, originalHeight: pixels.height, originalWidth: pixels.width };
+  }
+
+  /** Uploads ground truth, scaled as the image was. */
+  truth(boxes: readonly LabelledBox[], image: ImageGeometry): GroundTruth {
+    const rows = Math.max(1, Math.ceil(boxes.length / TRUTH_ROWS)) * TRUTH_ROWS;
+    const data = new Float32Array(rows * 5);
+    boxes.forEach(({ x1, y1, x2, y2, classIndex }, i) => {
+      data.set([x1 * image.scale, y1 * image.scale, x2 * image.scale, y2 * image.scale, classIndex], i * 5);
+    });
+    return { boxes: this.gpu.tensor(data, [rows, 5], 'ground truth'), count: boxes.length };
+  }
+
+  /** The four terms of the joint loss for one image. */
+  losses(image: PreparedImage, truth: GroundTruth, sampling: Sampling): Losses {
+    const features = this.backbone.features(image.tensor);
+    const rpnOutput = this.rpn.forward(features);
+    const rpn = this.rpn.losses(rpnOutput, truth, image, sampling);
+    const batch = this.head.sample(this.rpn.proposals(rpnOutput, image, 'train'), truth, sampling);
+    const head = this.head.losses(this.head.forward(features, batch.rois), batch);
+    return { rpn_cls: rpn.cls, rpn_box: rpn.box, head_cls: head.cls, head_box: head.box };
+  }
+
+  /** Their sum: every term has weight 1; lambda is inside the RPN's box term. */
+  total(losses: Losses): Tensor {
+    return add(add(losses.rpn_cls, losses.rpn_box), add(losses.head_cls, losses.head_box));
+  }
+
+  /** Proposals for an image, at test time. */
+  propose(image: PreparedImage): Proposals {
+    return this.gpu.withoutGradients(() =>
+      this.rpn.proposals(this.rpn.forward(this.backbone.features(image.tensor)), image, 'test'),
+    );
+  }
+}

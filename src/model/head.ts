@@ -1,0 +1,113 @@
+/**
+ * The Fast R-CNN detection head (Girshick 2015; paper, section 3.2): RoI pooling, the backbone's region layers, then class
+ * scores [R, K] and box deltas [R, 4K] of which only those of a region's class are used.
+ */
+import type { Gpu } from '../engine/gpu.ts';
+import type { Bindable } from '../engine/memory.ts';
+import { linear } from '../engine/ops/linear.ts';
+import { smoothL1Loss, softmaxLogLoss } from '../engine/ops/losses.ts';
+import { roiPool } from '../engine/ops/regions.ts';
+import { scratch } from '../engine/scratch.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { recordRoiTargets, roiTargetsScratch } from '../kernels/roiTargets.ts';
+import { type Backbone, ParameterStore } from './backbones/backbone.ts';
+import { CONVENTIONS, type DetectorConfig } from './config.ts';
+import type { GroundTruth, Proposals, Sampling } from './rpn.ts';
+
+const ROI_STREAM = 0x20a1;
+
+/** A mini-batch of regions: always `batch` rows, absent ones with label -1 and no weight. */
+export interface RoiBatch {
+  rois: Tensor;
+  labels: Tensor;
+  targets: Tensor;
+  insideWeights: Tensor;
+  outsideWeights: Tensor;
+}
+
+export class DetectionHead {
+  readonly parameters: Readonly<Record<string, Tensor>>;
+  private readonly gpu: Gpu;
+  private readonly config: DetectorConfig;
+  private readonly backbone: Backbone;
+  private readonly layers: Record<'cls' | 'box', { weight: Tensor; bias: Tensor }>;
+
+  constructor(gpu: Gpu, config: DetectorConfig, backbone: Backbone, seed: number) {
+    this.gpu = gpu;
+    this.config = config;
+    this.backbone = backbone;
+    const store = new ParameterStore(gpu, seed);
+    const classes = config.classes.length;
+    this.layers = {
+      cls: store.layer('head.cls_score', [classes, backbone.regionFeatures], { std: 0.01 }),
+      box: store.layer('head.bbox_pred', [4 * classes, backbone.regionFeatures], { std: 0.001 }),
+    };
+    this.parameters = store.parameters;
+  }
+
+  /** logits [R, K] and deltas [R, 4K]; the deltas are in units of the target standard deviations. */
+  forward(features: Tensor, rois: Tensor): { logits: Tensor; deltas: Tensor } {
+    const pooled = roiPool(features, rois, { size: this.config.head.pooled, spatialScale: 1 / this.backbone.stride });
+    const x = this.backbone.regions(pooled);
+    return {
+      logits: linear(x, this.layers.cls.weight, this.layers.cls.bias),
+      deltas: linear(x, this.layers.box.weight, this.layers.box.bias),
+    };
+  }
+
+  /** Samples proposals and ground truth into a mini-batch with labels and regression targets. */
+  sample(proposals: Proposals, truth: GroundTruth, sampling: Sampling): RoiBatch {
+    const { gpu } = this;
+    const { head, convention } = this.config;
+    const classes = this.config.classes.length;
+    const capacity = proposals.rois.shape[0]!;
+    const wide = [head.batch, 4 * classes];
+    const batch: RoiBatch = {
+      rois: gpu.empty([head.batch, 5], 'f32', 'sampled rois'),
+      labels: gpu.empty([head.batch], 'i32', 'roi labels'),
+      targets: gpu.empty(wide, 'f32', 'roi targets'),
+      insideWeights: gpu.empty(wide, 'f32', 'roi inside weights'),
+      outsideWeights: gpu.empty(wide, 'f32', 'roi outside weights'),
+    };
+    const working = scratch(gpu, roiTargetsScratch({ capacity, g: truth.boxes.shape[0]!, batch: head.batch }));
+    const { rois: sampledRois, ...outputs } = batch;
+    recordRoiTargets<Bindable>(
+      gpu.run.bind(gpu),
+      {
+        ...working.tensors,
+        ...outputs,
+        sampledRois,
+        rois: proposals.rois,
+        roiCount: proposals.count,
+        gt: truth.boxes,
+      },
+      {
+        capacity,
+        g: truth.count,
+        classes,
+        plusOne: CONVENTIONS[convention].plusOne,
+        fgThreshold: head.foregroundOverlap,
+        bgLow: head.backgroundLow,
+        bgHigh: head.backgroundHigh,
+        batch: head.batch,
+        fgFraction: head.foregroundFraction,
+        random: sampling.random,
+        seed: sampling.seed,
+        stream: ROI_STREAM,
+        means: [0, 0, 0, 0],
+        stds: head.targetStds,
+        outsideMode: 'average',
+      },
+    );
+    working.dispose();
+    return batch;
+  }
+
+  losses(output: { logits: Tensor; deltas: Tensor }, batch: RoiBatch): { cls: Tensor; box: Tensor } {
+    const { targets, insideWeights, outsideWeights } = batch;
+    return {
+      cls: softmaxLogLoss(output.logits, batch.labels, { ignoreLabel: -1 }),
+      box: smoothL1Loss(output.deltas, targets, { sigma: this.config.head.sigma, insideWeights, outsideWeights }),
+    };
+  }
+}
