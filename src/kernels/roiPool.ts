@@ -179,21 +179,14 @@ export function roiPoolReference(
   const { channels, height, width, roiCount, pooledH, pooledW, scale } = shape;
   const y = new Float64Array(roiCount * channels * pooledH * pooledW);
   const argmax = new Int32Array(y.length).fill(-1);
-  let i = 0;
-  for (let r = 0; r < roiCount; r++) {
-    const [image, x1, y1, x2, y2] = rois.subarray(r * 5, r * 5 + 5) as unknown as [
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
-    for (let c = 0; c < channels; c++)
-      for (let ph = 0; ph < pooledH; ph++)
-        for (let pw = 0; pw < pooledW; pw++, i++) {
-          const [top, bottom] = binRange(y1, y2, scale, pooledH, ph, height);
-          const [left, right] = binRange(x1, x2, scale, pooledW, pw, width);
-          const base = (image * channels + c) * height * width;
+  for (let r = 0; r < roiCount; r++)
+    for (let ph = 0; ph < pooledH; ph++)
+      for (let pw = 0; pw < pooledW; pw++) {
+        const [top, bottom] = binRange(rois[r * 5 + 2]!, rois[r * 5 + 4]!, scale, pooledH, ph, height);
+        const [left, right] = binRange(rois[r * 5 + 1]!, rois[r * 5 + 3]!, scale, pooledW, pw, width);
+        for (let c = 0; c < channels; c++) {
+          const i = ((r * channels + c) * pooledH + ph) * pooledW + pw;
+          const base = (rois[r * 5]! * channels + c) * height * width;
           for (let h = top; h < bottom; h++)
             for (let w = left; w < right; w++) {
               const value = x[base + h * width + w]!;
@@ -203,7 +196,7 @@ export function roiPoolReference(
               }
             }
         }
-  }
+      }
   return { y, argmax };
 }
 
