@@ -86,7 +86,9 @@ function watchMarks(time: () => string): (text: string) => boolean {
   const write = process.stdout.write.bind(process.stdout) as (text: string) => boolean;
   process.stdout.write = ((text: string | Uint8Array, ...rest: unknown[]) => {
     if (typeof text === 'string' && text.length < 40) {
-      if (text.includes('• ') || text.includes('✘ ')) tell({ kind: 'test', passed: text.includes('•') });
+      const passed = text.includes('• ');
+      if (passed || text.includes('✘ ')) tell({ kind: 'test', passed });
+      if (passed && !process.stdout.isTTY) return true; // a log needs no progress
       if (/^\S* {2}\(\d+ \/ \d+\)\n/.test(text)) text = text.replace(')\n', `)  ${time()}\n`);
     }
     return (write as (...args: unknown[]) => boolean)(text, ...rest);

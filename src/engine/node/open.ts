@@ -8,7 +8,7 @@
  */
 import { UserError } from '../errors.ts';
 import { Gpu } from '../gpu.ts';
-import { message, privateTemporaryFolder, swiftShader } from './softwareAdapter.ts';
+import { hasSystemLoader, message, privateTemporaryFolder, swiftShader } from './softwareAdapter.ts';
 
 export interface OpenOptions {
   /** `auto` (default) prefers hardware and falls back to a software adapter. */
@@ -64,7 +64,7 @@ async function openAdapter(dawn: Dawn, kind: 'auto' | 'hardware' | 'software'): 
     throw new UserError(`WEBGPU_RCNN_SOFTWARE is '${software}'; it is 'lavapipe' or 'swiftshader'`);
   }
   if (kind === 'hardware') {
-    const opened = await request(dawn, []);
+    const opened = await requestSystem(dawn, []);
     if (opened && !opened.adapter.info.isFallbackAdapter) return opened;
     const found = opened ? `, only ${opened.adapter.info.description}` : '';
     throw new UserError(
@@ -73,11 +73,10 @@ async function openAdapter(dawn: Dawn, kind: 'auto' | 'hardware' | 'software'): 
   }
   if (kind === 'auto' && !software) {
     // Dawn sorts adapters, those on the CPU last: what it offers first is hardware, or the system's software adapter.
-    const opened = await request(dawn, []);
+    const opened = await requestSystem(dawn, []);
     if (opened) return opened;
-  }
-  if (software !== 'swiftshader') {
-    const opened = await request(dawn, [`adapter=${SYSTEM_SOFTWARE}`]);
+  } else if (software !== 'swiftshader') {
+    const opened = await requestSystem(dawn, [`adapter=${SYSTEM_SOFTWARE}`]);
     if (opened) return opened;
     if (software) throw new UserError(`no lavapipe was found: ${INSTALL_MESA}`);
   }
@@ -94,27 +93,32 @@ async function openAdapter(dawn: Dawn, kind: 'auto' | 'hardware' | 'software'): 
 
 const INSTALL_MESA = 'install Mesa 25 or later (Debian, Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers)';
 
+/** An adapter of the system's own drivers. Without a Vulkan loader Linux has none, and Dawn would complain of it. */
+async function requestSystem(dawn: Dawn, flags: string[]): Promise<Opened | null> {
+  return process.platform === 'linux' && !hasSystemLoader() ? null : request(dawn, flags);
+}
+
 /** The first adapter that Dawn offers under these options, or null; Dawn reports "none" by null or by an error. */
 async function request(dawn: Dawn, flags: string[], env: Record<string, string> = {}): Promise<Opened | null> {
   // Mesa complains where it is not set.
   const runtime = process.env['XDG_RUNTIME_DIR'] || privateTemporaryFolder();
-  return withEnvironment({ XDG_RUNTIME_DIR: runtime, ...env }, async () => {
-    const instance: Opened['instance'] = { current: dawn.create(flags) };
-    try {
-      const adapter = await instance.current!.requestAdapter({ powerPreference: 'high-performance' });
-      return adapter && { adapter, instance };
-    } catch {
-      return null;
-    }
-  });
+  const instance: Opened['instance'] = { current: dawn.create(flags) };
+  try {
+    const adapter = await withEnvironment({ XDG_RUNTIME_DIR: runtime, ...env }, () =>
+      instance.current!.requestAdapter({ powerPreference: 'high-performance' }),
+    );
+    return adapter && { adapter, instance };
+  } catch {
+    return null;
+  }
 }
 
-/** Drivers read the environment when they are first looked for: it is set for as long, and put back. */
-async function withEnvironment<T>(env: Record<string, string>, fn: () => Promise<T>): Promise<T> {
+/** Dawn looks for drivers, and they read the environment, before `requestAdapter` returns: it is set for as long. */
+function withEnvironment<T>(env: Record<string, string>, fn: () => T): T {
   const before = Object.keys(env).map((name) => [name, process.env[name]] as const);
   Object.assign(process.env, env);
   try {
-    return await fn();
+    return fn();
   } finally {
     for (const [name, value] of before) {
       if (value === undefined) delete process.env[name];

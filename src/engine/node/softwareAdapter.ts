@@ -101,8 +101,11 @@ function cacheFolder(): string {
   return privateTemporaryFolder();
 }
 
-function hasSystemLoader(): boolean {
-  return load(LOADER, 0);
+let systemLoader: boolean | undefined;
+
+/** Whether the system has a Vulkan loader; asked before one of ours is loaded, which then goes by the same name. */
+export function hasSystemLoader(): boolean {
+  return (systemLoader ??= load(LOADER, 0));
 }
 
 /**
