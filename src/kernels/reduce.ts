@@ -5,7 +5,7 @@
  *   channel sum:  db[c] += sum over o, i of dy[o, c, i]        one workgroup a channel; dy is [outer, channels, inner]
  *   broadcast:    dx[i] = dy[0]                                the backward pass of sum
  *
- * An invocation adds its own elements one after the other, then the workgroup adds the 256 results as a binary tree.
+ * An invocation adds its own elements one after the other, then the workgroup adds the 64 results in two levels.
  */
 import { elementwise } from './elementwise.ts';
 import { ceilDiv, kernel, linear } from './kernel.ts';
@@ -16,16 +16,28 @@ export const REDUCE_CHUNK = 2048;
 /** Length of the buffer of partial results for n elements; at least 1, so that an empty sum is 0. */
 export const partialCount = (n: number): number => Math.max(1, ceilDiv(n, REDUCE_CHUNK));
 
-/** `tree_sum(lane, value)`: the sum over a workgroup of 256, given to every invocation. Needs uniform control flow. */
-export const TREE_SUM_WGSL = /* wgsl */ `
-var<workgroup> tree: array<f32, 256>;
-fn tree_sum(lane: u32, value: f32) -> f32 {
-  tree[lane] = value;
-  for (var span = 128u; span > 0u; span >>= 1u) {
-    workgroupBarrier();
-    if (lane < span) { tree[lane] += tree[lane + span]; }
+/**
+ * `group_sum(lane, value)`: the sum over a workgroup of 64, right in lane 0 alone. Needs uniform control flow.
+ * Two levels of eight, so two barriers. On SwiftShader barriers and the invocations they hold up are most of the time of a
+ * reduction: workgroups of 256 take six times as long.
+ */
+export const GROUP_SUM_WGSL = /* wgsl */ `
+var<workgroup> lane_sums: array<f32, 64>;
+var<workgroup> row_sums: array<f32, 8>;
+fn group_sum(lane: u32, value: f32) -> f32 {
+  lane_sums[lane] = value;
+  workgroupBarrier();
+  var total = 0.0;
+  if (lane < 8u) {
+    for (var i = lane; i < 64u; i += 8u) { total += lane_sums[i]; }
+    row_sums[lane] = total;
   }
-  return workgroupUniformLoad(&tree[0]);
+  workgroupBarrier();
+  if (lane == 0u) {
+    total = 0.0;
+    for (var i = 0u; i < 8u; i++) { total += row_sums[i]; }
+  }
+  return total;
 }
 `;
 
@@ -34,15 +46,15 @@ export const sumPartial = kernel({
   buffers: { x: 'read', partials: 'write' },
   uniforms: { n: 'u32' },
   grid: ({ n }) => linear(n, REDUCE_CHUNK),
-  wgsl: /* wgsl */ `${TREE_SUM_WGSL}
-@compute @workgroup_size(256)
+  wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let chunk = linear_index(group, groups, 0u, 1u);
   let start = chunk * ${REDUCE_CHUNK}u;
   if (start >= u.n && chunk > 0u) { return; }
   var own = 0.0;
-  for (var i = start + lane; i < min(start + ${REDUCE_CHUNK}u, u.n); i += 256u) { own += x[i]; }
-  let total = tree_sum(lane, own);
+  for (var i = start + lane; i < min(start + ${REDUCE_CHUNK}u, u.n); i += 64u) { own += x[i]; }
+  let total = group_sum(lane, own);
   if (lane == 0u) { partials[chunk] = total; }
 }
 `,
@@ -54,12 +66,12 @@ export const sumFinal = kernel({
   buffers: { partials: 'read', y: 'write' },
   uniforms: { n: 'u32' },
   grid: () => [1, 1, 1],
-  wgsl: /* wgsl */ `${TREE_SUM_WGSL}
-@compute @workgroup_size(256)
+  wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
+@compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) lane: u32) {
   var own = 0.0;
-  for (var i = lane; i < u.n; i += 256u) { own += partials[i]; }
-  let total = tree_sum(lane, own);
+  for (var i = lane; i < u.n; i += 64u) { own += partials[i]; }
+  let total = group_sum(lane, own);
   if (lane == 0u) { y[0] = total; }
 }
 `,
@@ -71,16 +83,16 @@ export const channelSum = kernel({
   buffers: { dy: 'read', db: 'read_write' },
   uniforms: { outer: 'u32', channels: 'u32', inner: 'u32' },
   grid: ({ channels }) => linear(channels, 1),
-  wgsl: /* wgsl */ `${TREE_SUM_WGSL}
-@compute @workgroup_size(256)
+  wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let channel = linear_index(group, groups, 0u, 1u);
   if (channel >= u.channels) { return; }
   var own = 0.0;
-  for (var j = lane; j < u.outer * u.inner; j += 256u) {
+  for (var j = lane; j < u.outer * u.inner; j += 64u) {
     own += dy[(j / u.inner * u.channels + channel) * u.inner + j % u.inner];
   }
-  let total = tree_sum(lane, own);
+  let total = group_sum(lane, own);
   if (lane == 0u) { db[channel] += total; }
 }
 `,

@@ -11,7 +11,7 @@
  */
 import { elementwise } from './elementwise.ts';
 import { kernel, linear, memoize, type BufferSpec, type Kernel } from './kernel.ts';
-import { REDUCE_CHUNK, TREE_SUM_WGSL } from './reduce.ts';
+import { REDUCE_CHUNK, GROUP_SUM_WGSL } from './reduce.ts';
 
 const inputs = (inside: boolean, outside: boolean): Record<string, BufferSpec> => ({
   pred: 'read',
@@ -30,19 +30,19 @@ export const smoothL1Partial = memoize((inside: boolean, outside: boolean): Kern
     buffers: { ...inputs(inside, outside), partials: 'write' },
     uniforms: { n: 'u32', sigma: 'f32' },
     grid: ({ n }) => linear(n!, REDUCE_CHUNK),
-    wgsl: /* wgsl */ `${TREE_SUM_WGSL}
-@compute @workgroup_size(256)
+    wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let chunk = linear_index(group, groups, 0u, 1u);
   let start = chunk * ${REDUCE_CHUNK}u;
   if (start >= u.n && chunk > 0u) { return; }
   let square = u.sigma * u.sigma;
   var own = 0.0;
-  for (var i = start + lane; i < min(start + ${REDUCE_CHUNK}u, u.n); i += 256u) {
+  for (var i = start + lane; i < min(start + ${REDUCE_CHUNK}u, u.n); i += 64u) {
     let d = abs(${insideAt(inside)} * (pred[i] - targets[i]));
     own += ${outsideAt(outside)} * select(d - 0.5 / square, 0.5 * square * d * d, d < 1.0 / square);
   }
-  let total = tree_sum(lane, own);
+  let total = group_sum(lane, own);
   if (lane == 0u) { partials[chunk] = total; }
 }
 `,

@@ -11,7 +11,7 @@
  * A label that is no channel counts as ignored, whatever `ignoreLabel` says: a shader has no way to throw.
  */
 import { kernel, linear } from './kernel.ts';
-import { partialCount, REDUCE_CHUNK, TREE_SUM_WGSL } from './reduce.ts';
+import { partialCount, REDUCE_CHUNK, GROUP_SUM_WGSL } from './reduce.ts';
 import { eachPosition, softmaxReference, type ChannelView } from './softmax.ts';
 
 /** -log(FLT_MIN), FLT_MIN = 2^-126. */
@@ -31,7 +31,7 @@ export const softmaxLogLossPartial = kernel({
   buffers: { x: 'read', labels: 'read i32', losses: 'write', counts: 'write i32' },
   uniforms,
   grid: ({ outer, inner }) => linear(outer * inner, REDUCE_CHUNK),
-  wgsl: /* wgsl */ `${TREE_SUM_WGSL}${COUNTED}
+  wgsl: /* wgsl */ `${GROUP_SUM_WGSL}${COUNTED}
 fn position_loss(position: u32, label: u32) -> f32 {
   let first = position / u.inner * u.channels * u.inner + position % u.inner;
   let end = first + u.channels * u.inner;
@@ -42,7 +42,7 @@ fn position_loss(position: u32, label: u32) -> f32 {
   return min(log(total) + (largest - x[first + label * u.inner]), ${LARGEST_LOSS});
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let chunk = linear_index(group, groups, 0u, 1u);
   let start = chunk * ${REDUCE_CHUNK}u;
@@ -50,15 +50,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (start >= n && chunk > 0u) { return; }
   var loss = 0.0;
   var count = 0.0; // at most ${REDUCE_CHUNK} in a workgroup: exact in f32
-  for (var position = start + lane; position < min(start + ${REDUCE_CHUNK}u, n); position += 256u) {
+  for (var position = start + lane; position < min(start + ${REDUCE_CHUNK}u, n); position += 64u) {
     let label = labels[position];
     if (counted(label)) {
       loss += position_loss(position, u32(label));
       count += 1.0;
     }
   }
-  let loss_total = tree_sum(lane, loss);
-  let count_total = tree_sum(lane, count);
+  let loss_total = group_sum(lane, loss);
+  let count_total = group_sum(lane, count);
   if (lane == 0u) {
     losses[chunk] = loss_total;
     counts[chunk] = i32(count_total);
@@ -73,17 +73,17 @@ export const softmaxLogLossFinal = kernel({
   buffers: { losses: 'read', counts: 'read i32', loss: 'write', count: 'write i32' },
   uniforms: { n: 'u32' },
   grid: () => [1, 1, 1],
-  wgsl: /* wgsl */ `${TREE_SUM_WGSL}
+  wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
 var<workgroup> count_total: atomic<i32>; // integers: the order of the additions does not matter
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn main(@builtin(local_invocation_index) lane: u32) {
   var own = 0.0;
-  for (var i = lane; i < u.n; i += 256u) {
+  for (var i = lane; i < u.n; i += 64u) {
     own += losses[i];
     atomicAdd(&count_total, counts[i]);
   }
-  let total = tree_sum(lane, own);
+  let total = group_sum(lane, own);
   if (lane == 0u) {
     let positions = atomicLoad(&count_total);
     loss[0] = total / f32(max(1, positions));

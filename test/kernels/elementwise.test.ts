@@ -8,13 +8,21 @@ import {
   multiplyCheck,
   scaleCheck,
 } from '../../src/kernels/checks/elementwise.ts';
+import { fill } from '../../src/kernels/elementwise.ts';
 import { linear, MAX_WORKGROUPS } from '../../src/kernels/kernel.ts';
+import { launch, sharedGpu } from '../harness.ts';
 import { runCheck, testChecks } from './runCheck.ts';
 
 const SIZES = [1, 3, 63, 64, 65, 1023, 1024, 1025, 104729];
 
 for (const build of [fillCheck, addCheck, accumulateCheck, scaleCheck, multiplyCheck, broadcastScalarCheck])
   testChecks(SIZES.map(build));
+
+test('elements from n on stay as they are', async () => {
+  const y = new Float32Array(1100);
+  const result = await launch(await sharedGpu(), fill, { y }, { n: 1031, value: 2 });
+  assert.equal(result.y, y.fill(2, 0, 1031));
+});
 
 test('a grid folded into rows covers every element once', async () => {
   // accumulate would show an element visited twice; 1024 elements a workgroup and 10 workgroups, in rows of 3

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { imagePrepareCheck } from '../../src/kernels/checks/spatial.ts';
 import { imagePrepare, prepareUniforms, resizedSize, type PrepareSettings } from '../../src/kernels/imagePrepare.ts';
 import { expectClose, launch, sharedGpu } from '../harness.ts';
-import { testChecks } from './runCheck.ts';
+import { runCheck, testChecks } from './runCheck.ts';
 
 for (const flip of [false, true])
   for (const bgr of [false, true])
@@ -14,8 +14,8 @@ for (const flip of [false, true])
       imagePrepareCheck(37, 53, 61, 79, { flip, bgr }),
       imagePrepareCheck(101, 67, 23, 31, { flip, bgr }),
     ]);
-// enlarged until the workgroups of 64 are more than a dimension of the grid holds
-testChecks([imagePrepareCheck(31, 31, 2049, 2049, { flip: true, bgr: true })]);
+test('more pixels than 65535 workgroups of 64 hold', () =>
+  runCheck(imagePrepareCheck(31, 31, 2049, 2049, { flip: true, bgr: true })));
 
 test('sizes of py-faster-rcnn', () => {
   const golden = JSON.parse(

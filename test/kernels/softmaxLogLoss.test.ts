@@ -27,7 +27,7 @@ const VIEWS = [
 ];
 testChecks(VIEWS.map((view) => softmaxLogLossPartialCheck(view)));
 testChecks(VIEWS.map((view) => softmaxLogLossBackwardCheck(view)));
-testChecks([1, 255, 257, 1009].map((n) => softmaxLogLossFinalCheck(n)));
+testChecks([1, 63, 65, 1009].map((n) => softmaxLogLossFinalCheck(n)));
 testChecks([softmaxLogLossFinalCheck(3, 1)]); // nothing counted: the divisor is 1
 
 /** Loss, count and gradient by the three kernels, as the engine runs them. */
