@@ -8,5 +8,15 @@ export { add, dropout, multiply, relu, reshape, scale, type DropoutOptions } fro
 export { concat, softmax, sum } from './engine/ops/reduce.ts';
 export { localResponseNorm, maxPool2d, type MaxPool2dOptions } from './engine/ops/pooling.ts';
 export { smoothL1Loss, softmaxLogLoss, type SmoothL1Options, type SoftmaxLogLossOptions } from './engine/ops/losses.ts';
+export { nms, roiPool, roiWarp, type NmsOptions, type RoiPoolOptions } from './engine/ops/regions.ts';
+export { FasterRcnn, type LabelledBox, type Losses, type Pixels } from './model/fasterRcnn.ts';
+export {
+  CONVENTIONS,
+  HEAD_DEFAULTS,
+  RPN_DEFAULTS,
+  TEST_DEFAULTS,
+  type DetectorConfig,
+  type TrainingConfig,
+} from './model/config.ts';
 export { Sgd, type ParameterGroup, type SgdOptions } from './engine/sgd.ts';
 export { parseSafetensors, serializeSafetensors, type Safetensors, type StoredTensor } from './engine/safetensors.ts';

@@ -31,12 +31,9 @@ export interface LabelledBox {
   classIndex: number;
 }
 
-/** The image on the GPU and what is known of its size. */
+/** The image on the GPU, [1, 3, height, width], and what is known of its size. */
 export interface PreparedImage extends ImageGeometry {
-  /** [1, 3, height, width] */
   tensor: Tensor;
-  originalHeight: number;
-  originalWidth: number;
 }
 
 export const LOSS_TERMS = ['rpn_cls', 'rpn_box', 'head_cls', 'head_box'] as const;
@@ -88,7 +85,7 @@ export class FasterRcnn {
     });
     gpu.run(imagePrepare, { image, y: tensor }, uniforms);
     image.dispose();
-    return { tensor, height, width, scale, originalHeight: pixels.height, originalWidth: pixels.width };
+    return { tensor, height, width, scale, original: { height: pixels.height, width: pixels.width } };
   }
 
   /** Uploads ground truth, scaled as the image was. */
@@ -114,6 +111,18 @@ export class FasterRcnn {
   /** Their sum: every term has weight 1; lambda is inside the RPN's box term. */
   total(losses: Losses): Tensor {
     return add(add(losses.rpn_cls, losses.rpn_box), add(losses.head_cls, losses.head_box));
+  }
+
+  /**
+   * The objects in an image: rows [max, 6] of x1, y1, x2, y2 (pixels of the original image), score, class, best first, of
+   * which `count` (one integer on the GPU) are valid. The RoIs' own objectness is not used again.
+   */
+  detect(image: PreparedImage): { rows: Tensor; count: Tensor } {
+    return this.gpu.withoutGradients(() => {
+      const features = this.backbone.features(image.tensor);
+      const proposals = this.rpn.proposals(this.rpn.forward(features), image, 'test');
+      return this.head.detections(this.head.forward(features, proposals.rois), proposals, image);
+    });
   }
 
   /** Proposals for an image, at test time. */

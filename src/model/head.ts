@@ -7,14 +7,18 @@ import type { Bindable } from '../engine/memory.ts';
 import { linear } from '../engine/ops/linear.ts';
 import { smoothL1Loss, softmaxLogLoss } from '../engine/ops/losses.ts';
 import { roiPool } from '../engine/ops/regions.ts';
+import { softmax } from '../engine/ops/reduce.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import { type DetectionParams, detectionsScratch, recordDetections } from '../kernels/detections.ts';
 import { recordRoiTargets, roiTargetsScratch } from '../kernels/roiTargets.ts';
 import { type Backbone, ParameterStore } from './backbones/backbone.ts';
 import { CONVENTIONS, type DetectorConfig } from './config.ts';
-import type { GroundTruth, Proposals, Sampling } from './rpn.ts';
+import type { GroundTruth, ImageGeometry, Proposals, Sampling } from './rpn.ts';
 
 const ROI_STREAM = 0x20a1;
+/** Rows for detections that tie with the last one that is kept. */
+const TIED_DETECTIONS = 28;
 
 /** A mini-batch of regions: always `batch` rows, absent ones with label -1 and no weight. */
 export interface RoiBatch {
@@ -109,5 +113,47 @@ export class DetectionHead {
       cls: softmaxLogLoss(output.logits, batch.labels, { ignoreLabel: -1 }),
       box: smoothL1Loss(output.deltas, targets, { sigma: this.config.head.sigma, insideWeights, outsideWeights }),
     };
+  }
+
+  /** Class probabilities and moved boxes to detections: score floor, suppression per class, the best of all classes. */
+  detections(
+    output: { logits: Tensor; deltas: Tensor },
+    proposals: Proposals,
+    image: ImageGeometry,
+  ): { rows: Tensor; count: Tensor } {
+    const { gpu } = this;
+    const { test, head, convention } = this.config;
+    const params: DetectionParams = {
+      roiCapacity: proposals.rois.shape[0]!,
+      classes: this.config.classes.length,
+      scale: image.scale,
+      imageHeight: image.original.height,
+      imageWidth: image.original.width,
+      ...CONVENTIONS[convention],
+      scoreThreshold: test.scoreThreshold,
+      threshold: test.nmsThreshold,
+      means: [0, 0, 0, 0],
+      stds: head.targetStds,
+      cap: test.maxDetections,
+      maxDetections: test.maxDetections + TIED_DETECTIONS,
+    };
+    const rows = gpu.empty([params.maxDetections, 6], 'f32', 'detections');
+    const count = gpu.empty([1], 'i32', 'detection count');
+    const working = scratch(gpu, detectionsScratch(params));
+    recordDetections<Bindable>(
+      gpu.run.bind(gpu),
+      {
+        ...working.tensors,
+        rois: proposals.rois,
+        roiCount: proposals.count,
+        probabilities: softmax(output.logits, 1),
+        deltas: output.deltas,
+        detections: rows,
+        count,
+      },
+      params,
+    );
+    working.dispose();
+    return { rows, count };
   }
 }

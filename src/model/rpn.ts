@@ -24,6 +24,7 @@ export interface ImageGeometry {
   height: number;
   width: number;
   scale: number;
+  original: { height: number; width: number };
 }
 
 /** Ground truth of one image: rows x1, y1, x2, y2, class in input pixels; `count` of them are used. */

@@ -1,7 +1,8 @@
-/** Operations on regions: RoI pooling, non-maximum suppression. Boxes are x1, y1, x2, y2. */
+/** Operations on regions: RoI pooling, RoI warping, non-maximum suppression. Boxes are x1, y1, x2, y2. */
 import { type NmsParams, nmsScratch, recordNms } from '../../kernels/nms.ts';
 import { roiPoolBackward, roiPoolForward } from '../../kernels/roiPool.ts';
 import type { Bindable } from '../memory.ts';
+import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../../kernels/roiWarp.ts';
 import { operation, record } from '../autograd.ts';
 import { scratch } from '../scratch.ts';
 import type { Tensor } from '../tensor.ts';
@@ -28,18 +29,47 @@ const roiPoolOperation = operation<RoiPoolSaved>('roiPool', ({ dy }, { argmax, r
  * @param x [N, C, H, W]   @param rois [R, 5]: image index, x1, y1, x2, y2 in input pixels   @returns [R, C, P, P]
  */
 export function roiPool(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tensor {
-  expectRank('roiPool', 'x', x, 'N,C,H,W');
-  expectShape('roiPool', 'rois', rois, [rois.shape[0]!, 5]);
-  const [pooledH, pooledW] = typeof options.size === 'number' ? [options.size, options.size] : options.size;
-  const [images, channels, height, width] = x.shape as [number, number, number, number];
-  const roiCount = rois.shape[0]!;
-  const shape = [roiCount, channels, pooledH, pooledW];
+  const { shape, uniforms } = regionShapes('roiPool', x, rois, options);
   const { gpu } = x;
   const y = gpu.empty(shape, 'f32', 'roiPool');
   const argmax = gpu.empty(shape, 'i32', 'roiPool argmax');
-  const uniforms = { images, channels, height, width, roiCount, pooledH, pooledW, scale: options.spatialScale };
   gpu.run(roiPoolForward, { x, rois, y, argmax }, uniforms);
   return record(roiPoolOperation, [x], y, { argmax, rois, x: x.shape, uniforms });
+}
+
+type RoiWarpUniforms = Record<keyof (typeof roiWarpBackwardInput)['uniforms'], number>;
+type RoiWarpSaved = { x: Tensor; rois: Tensor; uniforms: RoiWarpUniforms };
+
+const roiWarpOperation = operation<RoiWarpSaved>('roiWarp', ({ dy, needs }, { x, rois, uniforms }) => {
+  const { gpu } = dy;
+  const dx = needs[0] ? gpu.empty(x.shape, 'f32', 'dx roiWarp') : null;
+  if (dx) gpu.run(roiWarpBackwardInput, { dy, rois, dx }, uniforms);
+  const drois = needs[1] ? gpu.empty(rois.shape, 'f32', 'drois roiWarp') : null;
+  if (drois) gpu.run(roiWarpBackwardRois, { dy, x, rois, drois }, uniforms);
+  return [dx, drois];
+});
+
+/**
+ * Bilinear resampling of each region to P x P, differentiable in the map and in the regions' coordinates (Dai et al. 2016;
+ * non-approximate joint training, paper, section 3.2).
+ * @param x [N, C, H, W]   @param rois [R, 5]: image index, x1, y1, x2, y2 in input pixels   @returns [R, C, P, P]
+ */
+export function roiWarp(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tensor {
+  const { shape, uniforms } = regionShapes('roiWarp', x, rois, options);
+  const y = x.gpu.empty(shape, 'f32', 'roiWarp');
+  x.gpu.run(roiWarpForward, { x, rois, y }, uniforms);
+  return record(roiWarpOperation, [x, rois], y, { x, rois, uniforms });
+}
+
+/** The shape of the pooled regions and the uniforms that the kernels of both operations take. */
+function regionShapes(operation: string, x: Tensor, rois: Tensor, options: RoiPoolOptions) {
+  expectRank(operation, 'x', x, 'N,C,H,W');
+  expectShape(operation, 'rois', rois, [rois.shape[0]!, 5]);
+  const [pooledH, pooledW] = typeof options.size === 'number' ? [options.size, options.size] : options.size;
+  const [images, channels, height, width] = x.shape as [number, number, number, number];
+  const roiCount = rois.shape[0]!;
+  const uniforms = { images, channels, height, width, roiCount, pooledH, pooledW, scale: options.spatialScale };
+  return { shape: [roiCount, channels, pooledH, pooledW], uniforms };
 }
 
 export interface NmsOptions {

@@ -1,0 +1,95 @@
+/**
+ * Checkpoints and initial weights as safetensors files.
+ *
+ * A checkpoint holds every parameter under its name, its momentum under `momentum/<name>`, and as metadata the step. The
+ * random numbers and the order of the data are pure functions of the run's seed and the step, so nothing else is needed to
+ * go on with the same bits.
+ */
+import { UserError } from '../engine/errors.ts';
+import { loadSafetensors, saveSafetensors } from '../engine/node/files.ts';
+import type { Sgd } from '../engine/sgd.ts';
+import type { StoredTensor } from '../engine/safetensors.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import type { FasterRcnn } from '../model/fasterRcnn.ts';
+
+const MOMENTUM = 'momentum/';
+
+/** Steps done and seconds trained when the checkpoint was made. */
+export interface Progress {
+  step: number;
+  seconds: number;
+  dataSeconds: number;
+}
+
+export async function saveCheckpoint(
+  path: string,
+  model: FasterRcnn,
+  optimizer: Sgd,
+  progress: Progress,
+): Promise<void> {
+  const tensors: Record<string, Tensor> = { ...model.parameters };
+  for (const { parameter, h } of optimizer.slots) tensors[MOMENTUM + parameter.name] = h;
+  const { step, seconds, dataSeconds } = progress;
+  await saveSafetensors(path, tensors, {
+    format: 'webgpu-rcnn checkpoint 1',
+    step: `${step}`,
+    seconds: `${seconds}`,
+    data_seconds: `${dataSeconds}`,
+  });
+}
+
+/** Fills the model and, where given, the optimiser's momentum. The file must fit the network exactly. */
+export async function loadCheckpoint(path: string, model: FasterRcnn, optimizer?: Sgd): Promise<Progress> {
+  const { tensors, metadata } = await loadSafetensors(path);
+  const { step, seconds, data_seconds: dataSeconds } = metadata;
+  if (step === undefined) throw new UserError(`${path}: is not a checkpoint of 'rcnn train'; weights go to --init`);
+  const targets: Record<string, Tensor> = { ...model.parameters };
+  for (const { parameter, h } of optimizer?.slots ?? []) targets[MOMENTUM + parameter.name] = h;
+  for (const [name, tensor] of Object.entries(targets)) fitting(path, name, tensor, tensors[name]);
+  for (const name of Object.keys(tensors)) {
+    if (!name.startsWith(MOMENTUM) && !targets[name])
+      throw wrongNetwork(path, `has ${name}, which this network has not`);
+  }
+  for (const [name, tensor] of Object.entries(targets)) tensor.write(tensors[name]!.data);
+  return { step: Number(step), seconds: Number(seconds ?? 0), dataSeconds: Number(dataSeconds ?? 0) };
+}
+
+const wrongNetwork = (path: string, why: string): UserError =>
+  new UserError(`${path}: ${why}; it belongs to another network or configuration`);
+
+function fitting(path: string, name: string, tensor: Tensor, stored: StoredTensor | undefined): void {
+  if (!stored) throw wrongNetwork(path, `lacks ${name}`);
+  if (stored.shape.join() !== tensor.shape.join()) {
+    throw wrongNetwork(path, `${name} is [${stored.shape}], this network has [${tensor.shape}]`);
+  }
+}
+
+export interface InitReport {
+  loaded: string[];
+  /** Parameters of the network that the file does not have: they keep their random values. */
+  fresh: string[];
+  /** Tensors of the file with no place in the network, with the reason. */
+  unused: string[];
+}
+
+/** Copies the tensors of a file that fit parameters by name and shape. A file of which nothing fits is refused. */
+export async function loadInitialWeights(path: string, model: FasterRcnn): Promise<InitReport> {
+  const { tensors } = await loadSafetensors(path);
+  const report: InitReport = { loaded: [], fresh: [], unused: [] };
+  for (const [name, { shape, data }] of Object.entries(tensors)) {
+    if (name.startsWith(MOMENTUM)) continue;
+    const parameter = model.parameters[name];
+    if (!parameter) report.unused.push(`${name} (no such parameter)`);
+    else if (parameter.shape.join() !== shape.join())
+      report.unused.push(`${name} ([${shape}], not [${parameter.shape}])`);
+    else {
+      parameter.write(data);
+      report.loaded.push(name);
+    }
+  }
+  report.fresh = Object.keys(model.parameters).filter((name) => !report.loaded.includes(name));
+  if (report.loaded.length === 0) {
+    throw new UserError(`${path}: none of its tensors fits the backbone ${model.config.backbone}`);
+  }
+  return report;
+}

@@ -1,0 +1,192 @@
+/**
+ * The training loop: data, steps, log, checkpoints.
+ *
+ * A step is a pure function of the weights, the momentum, the run's seed and the step's number, so a run that was stopped
+ * and resumed ends with the bits of one that was not. Losses stay on the GPU in a history of LOG_INTERVAL rows and are
+ * read once for all of them; every row is checked, so a loss that is not finite is traced to its step and image.
+ */
+import { UserError } from '../engine/errors.ts';
+import type { Gpu } from '../engine/gpu.ts';
+import { concat } from '../engine/ops/reduce.ts';
+import { Sgd } from '../engine/sgd.ts';
+import { copyIntoSlice, sliceUniforms } from '../kernels/concat.ts';
+import type { Dataset } from '../data/dataset.ts';
+import { flipBoxes, type LoadedSample, Prefetcher, TrainingOrder } from '../data/loader.ts';
+import { learningRate } from '../model/config.ts';
+import { FasterRcnn, LOSS_TERMS } from '../model/fasterRcnn.ts';
+import { loadCheckpoint, loadInitialWeights, saveCheckpoint, type InitReport, type Progress } from './checkpoint.ts';
+import type { MetricsLine, RunConfig, RunDirectory } from './runDirectory.ts';
+
+/** Steps between two lines of metrics.jsonl. */
+export const LOG_INTERVAL = 10;
+/** Steps between two checkpoints. */
+const CHECKPOINT_INTERVAL = 200;
+/** Pictures decoded ahead of the step. */
+const PREFETCH = 8;
+
+export interface TrainEvents {
+  onInit?(report: InitReport): void;
+  /** The first step compiles the shaders: called before it. */
+  onStart?(progress: Progress): void;
+  onStep?(step: number): void;
+  onMetrics?(line: MetricsLine): void;
+  onCheckpoint?(step: number): void;
+}
+
+export interface TrainOptions extends TrainEvents {
+  gpu: Gpu;
+  dataset: Dataset;
+  directory: RunDirectory;
+  config: RunConfig;
+  resume: boolean;
+  /** Once aborted, the loop finishes its step, saves a checkpoint and returns. */
+  signal?: AbortSignal;
+}
+
+export interface TrainResult {
+  model: FasterRcnn;
+  progress: Progress;
+  /** All steps are done; false after an abort. */
+  finished: boolean;
+}
+
+/** The optimiser with Caffe's multipliers for biases. */
+function makeOptimizer(model: FasterRcnn, { training }: RunConfig): Sgd {
+  const groups = Object.values(model.parameters).map((parameter) =>
+    parameter.name.endsWith('.bias')
+      ? { parameter, rateMultiplier: training.biasRate, decayMultiplier: training.biasDecay }
+      : { parameter },
+  );
+  return new Sgd(groups, training);
+}
+
+export async function train(options: TrainOptions): Promise<TrainResult> {
+  const { gpu, dataset, directory, config, resume, signal } = options;
+  const { training } = config;
+  if (dataset.samples.length === 0) throw new UserError(`${dataset.name}: there are no images to train on`);
+  const model = new FasterRcnn(gpu, config.detector, training.seed);
+  const optimizer = makeOptimizer(model, config);
+  let progress: Progress = { step: 0, seconds: 0, dataSeconds: 0 };
+  if (resume) {
+    if (directory.hasCheckpoint) progress = await loadCheckpoint(directory.checkpointPath, model, optimizer);
+    directory.truncateMetrics(progress.step);
+  }
+  if (config.init && progress.step === 0) options.onInit?.(await loadInitialWeights(config.init, model));
+  options.onStart?.(progress);
+
+  const order = new TrainingOrder(training.seed, dataset.samples.length, { flip: training.flip && dataset.flippable });
+  const images = training.imagesPerStep;
+  const prefetcher = new Prefetcher(dataset, order, {
+    start: progress.step * images,
+    end: training.steps * images,
+    ahead: PREFETCH,
+  });
+  const history = gpu.zeros([LOG_INTERVAL * images, LOSS_TERMS.length], 'loss history');
+  history.persistent = true;
+  const names: string[] = [];
+  const started = performance.now();
+  const before = progress;
+  const now = (step: number): Progress => ({
+    step,
+    seconds: before.seconds + (performance.now() - started) / 1000,
+    dataSeconds: before.dataSeconds + prefetcher.waitedMs / 1000,
+  });
+
+  const trainImage = ({ step: drawn, sample, picture, flip }: LoadedSample): void =>
+    gpu.scope(() => {
+      const image = model.prepare(picture, flip);
+      const usable = sample.boxes.filter((box) => !box.difficult && !box.crowd);
+      const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
+      const losses = model.losses(image, truth, { random: true, seed: sampleSeed(training.seed, drawn) });
+      model.total(losses).backward();
+      const row = concat(
+        LOSS_TERMS.map((term) => losses[term]),
+        0,
+      );
+      const { length } = LOSS_TERMS;
+      gpu.run(
+        copyIntoSlice,
+        { part: row, whole: history },
+        sliceUniforms(1, history.size, 1, names.length * length, length),
+      );
+      names.push(sample.id);
+    });
+
+  const log = async (step: number): Promise<void> => {
+    if (names.length === 0) return;
+    const values = await history.read();
+    const means = checkFinite(values, names, step, images);
+    names.length = 0;
+    const { seconds, dataSeconds } = now(step);
+    const line: MetricsLine = {
+      step,
+      lr: optimizer.learningRate,
+      loss: LOSS_TERMS.reduce((sum, term) => sum + means[term], 0),
+      ...means,
+      seconds: round(seconds),
+      data_seconds: round(dataSeconds),
+    };
+    directory.appendMetrics(line);
+    options.onMetrics?.(line);
+  };
+
+  let inFlight: Promise<void> = Promise.resolve();
+  let step = progress.step;
+  while (step < training.steps && !signal?.aborted) {
+    optimizer.learningRate = learningRate(step, training);
+    optimizer.zeroGrad();
+    for (let i = 0; i < images; i++) trainImage(await prefetcher.next());
+    optimizer.step(images);
+    step++;
+    // At most one step waits on the device while the next is recorded.
+    const previous = inFlight;
+    inFlight = gpu.finish();
+    inFlight.catch(() => {}); // reported by the await of the next step
+    await previous;
+    options.onStep?.(step);
+    const last = step === training.steps;
+    if (step % LOG_INTERVAL === 0 || last) await log(step);
+    if ((step % CHECKPOINT_INTERVAL === 0 && !last) || last) {
+      await log(step);
+      await saveCheckpoint(directory.checkpointPath, model, optimizer, now(step));
+      options.onCheckpoint?.(step);
+    }
+  }
+  await inFlight;
+  if (signal?.aborted && step < training.steps) {
+    await log(step);
+    await saveCheckpoint(directory.checkpointPath, model, optimizer, now(step));
+    options.onCheckpoint?.(step);
+  }
+  history.dispose();
+  return { model, progress: now(step), finished: step >= training.steps };
+}
+
+/** The seed of one image's random draws. */
+const sampleSeed = (seed: number, drawn: number): number => (Math.imul(seed, 0x9e3779b1) + drawn) >>> 0;
+
+const round = (seconds: number): number => Math.round(seconds * 1000) / 1000;
+
+/** Means of the terms over the rows, each of which must be finite. */
+function checkFinite(
+  values: Float32Array | Int32Array,
+  names: readonly string[],
+  step: number,
+  images: number,
+): Record<(typeof LOSS_TERMS)[number], number> {
+  const means = Object.fromEntries(LOSS_TERMS.map((term) => [term, 0])) as Record<(typeof LOSS_TERMS)[number], number>;
+  const first = step - names.length / images;
+  names.forEach((name, row) => {
+    LOSS_TERMS.forEach((term, column) => {
+      const value = values[row * LOSS_TERMS.length + column]!;
+      if (!Number.isFinite(value)) {
+        const at = first + Math.floor(row / images) + 1;
+        throw new UserError(
+          `step ${at}, image ${name}: the loss term ${term} is ${value}; lower the learning rate or check the image's boxes (the last checkpoint is intact)`,
+        );
+      }
+      means[term] += value / names.length;
+    });
+  });
+  return means;
+}
