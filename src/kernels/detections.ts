@@ -1,0 +1,269 @@
+/**
+ * Detections from the head's outputs at test time (py-faster-rcnn lib/fast_rcnn/test.py), all classes at once.
+ *
+ *   decode_detections  for each class c >= 1 (a slice) and RoI r: the RoI in original image coordinates (divided by the
+ *                      image scale), moved by its class's deltas * std + mean, clipped to the original image; it takes part
+ *                      if its probability > scoreThreshold
+ *   radix sort, gather_sorted, nms_mask, nms_sweep   per slice (radixSort.ts, nms.ts)
+ *   rank_detections    survivors of all classes as one list: key by score, value = place in the sorted slices
+ *   radix sort         of that list
+ *   write_detections   detections [capacity,6] = x1, y1, x2, y2, score, class by descending score: the best `cap`, and those
+ *                      that tie with the last of them while rows last; zero beyond count
+ *
+ * rois [R,5] in the scaled image, of which roiCount u32 [1] are valid; probabilities [R,K], deltas [R,4K]; class 0 is the
+ * background. Equal scores: lower class first, then the better-ranked box of the class. A box that is not finite is dropped.
+ */
+import { BOXES_WGSL, type Box, boxAt, clipBox, decodeBox } from './boxes.ts';
+import { ceilDiv, kernel, linear } from './kernel.ts';
+import { gatherSorted, nmsReference, recordSuppress, suppressScratch } from './nms.ts';
+import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts';
+import type { Run, StageBuffers } from './sequence.ts';
+
+/** boxes [K-1,R,4], keys and order u32 [K-1,R]; order counts within its slice. */
+export const decodeDetections = kernel({
+  name: 'decode_detections',
+  buffers: {
+    rois: 'read',
+    roiCount: 'read u32',
+    probabilities: 'read',
+    deltas: 'read',
+    boxes: 'write vec4f',
+    keys: 'write u32',
+    order: 'write u32',
+  },
+  uniforms: {
+    capacity: 'u32',
+    classes: 'u32',
+    scale: 'f32',
+    imageHeight: 'f32',
+    imageWidth: 'f32',
+    plusOne: 'f32',
+    decodeShrink: 'f32',
+    scoreThreshold: 'f32',
+    meanX: 'f32',
+    meanY: 'f32',
+    meanW: 'f32',
+    meanH: 'f32',
+    stdX: 'f32',
+    stdY: 'f32',
+    stdW: 'f32',
+    stdH: 'f32',
+  },
+  grid: ({ capacity, classes }) => linear(capacity * (classes - 1), 64),
+  wgsl: /* wgsl */ `
+${BOXES_WGSL}${SORT_KEY_WGSL}
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = linear_index(group, groups, lane, 64u);
+  if (i >= u.capacity * (u.classes - 1u)) { return; }
+  let r = i % u.capacity;
+  let column = r * u.classes + i / u.capacity + 1u;
+  let score = probabilities[column];
+  var box = vec4f(0.0);
+  var key = LAST_KEY;
+  if (r < roiCount[0] && is_finite(score) && score > u.scoreThreshold) {
+    let roi = vec4f(rois[r * 5u + 1u], rois[r * 5u + 2u], rois[r * 5u + 3u], rois[r * 5u + 4u]) / u.scale;
+    let raw = vec4f(deltas[column * 4u], deltas[column * 4u + 1u], deltas[column * 4u + 2u], deltas[column * 4u + 3u]);
+    let t = raw * vec4f(u.stdX, u.stdY, u.stdW, u.stdH) + vec4f(u.meanX, u.meanY, u.meanW, u.meanH);
+    let decoded = decode_box(roi, t, u.plusOne, u.decodeShrink);
+    if (is_finite4(raw) && is_finite4(decoded)) {
+      box = clip_box(decoded, u.imageHeight, u.imageWidth, u.plusOne);
+      key = sort_key(score);
+    }
+  }
+  boxes[i] = box;
+  keys[i] = key;
+  order[i] = r;
+}`,
+});
+
+/** ranks, places u32 [slices,capacity]: the kept boxes of every slice first, LAST_KEY after them. */
+export const rankDetections = kernel({
+  name: 'rank_detections',
+  buffers: { keys: 'read u32', kept: 'read u32', keptCounts: 'read u32', ranks: 'write u32', places: 'write u32' },
+  uniforms: { capacity: 'u32', slices: 'u32' },
+  grid: ({ capacity, slices }) => [ceilDiv(capacity, 64), 1, slices],
+  wgsl: /* wgsl */ `
+${SORT_KEY_WGSL}
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x >= u.capacity) { return; }
+  let base = id.z * u.capacity;
+  var rank = LAST_KEY;
+  var place = 0u;
+  if (id.x < keptCounts[id.z]) {
+    place = base + kept[base + id.x];
+    rank = keys[place];
+  }
+  ranks[base + id.x] = rank;
+  places[base + id.x] = place;
+}`,
+});
+
+/** ranks, places [n] sorted; sorted [slices,sliceSize,4]. */
+export const writeDetections = kernel({
+  name: 'write_detections',
+  buffers: { ranks: 'read u32', places: 'read u32', sorted: 'read vec4f', detections: 'write', count: 'write u32' },
+  uniforms: { n: 'u32', sliceSize: 'u32', cap: 'u32', capacity: 'u32' },
+  grid: ({ capacity }) => linear(capacity, 64),
+  wgsl: /* wgsl */ `
+${SORT_KEY_WGSL}
+fn is_written(k: u32) -> bool {
+  if (k >= min(u.n, u.capacity)) { return false; }
+  if (ranks[k] == LAST_KEY) { return false; }
+  return k < u.cap || ranks[k] == ranks[u.cap - 1u];
+}
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let k = linear_index(group, groups, lane, 64u);
+  if (k >= u.capacity) { return; }
+  let written = is_written(k);
+  var box = vec4f(0.0);
+  var score = 0.0;
+  var label = 0.0;
+  if (written) {
+    box = sorted[places[k]];
+    score = key_score(ranks[k]);
+    label = f32(places[k] / u.sliceSize + 1u);
+  }
+  for (var i = 0u; i < 4u; i++) { detections[k * 6u + i] = box[i]; }
+  detections[k * 6u + 4u] = score;
+  detections[k * 6u + 5u] = label;
+  if (written && !is_written(k + 1u)) { count[0] = k + 1u; }
+  if (k == 0u && !written) { count[0] = 0u; }
+}`,
+});
+
+export interface DetectionParams {
+  /** R: rows of rois, at most NMS_CAPACITY. */
+  roiCapacity: number;
+  /** K: classes with the background. */
+  classes: number;
+  /** Scaled image / original image. */
+  scale: number;
+  /** Of the original image, pixels. */
+  imageHeight: number;
+  imageWidth: number;
+  plusOne: number;
+  decodeShrink: number;
+  /** A detection scores more than this: 0.05. */
+  scoreThreshold: number;
+  /** IoU above which the lower score goes: 0.3. */
+  threshold: number;
+  means: readonly number[];
+  stds: readonly number[];
+  /** Detections per image over all classes (ties with the last may exceed it): 100. */
+  cap: number;
+  /** Rows of the output, at least `cap`. */
+  maxDetections: number;
+}
+
+type Sizes = Pick<DetectionParams, 'roiCapacity' | 'classes'>;
+
+export const detectionsScratch = ({ roiCapacity, classes }: Sizes) => {
+  const slices = classes - 1;
+  const n = slices * roiCapacity;
+  return {
+    // One set of buffers serves both sorts, the one per slice and the one of all survivors; their tiles differ in number.
+    sortKeys: n,
+    sortValues: n,
+    sortHistogram: Math.max(
+      radixSortScratch({ n: roiCapacity, slices }).sortHistogram,
+      radixSortScratch({ n }).sortHistogram,
+    ),
+    ...suppressScratch({ capacity: roiCapacity, slices, maxOutput: roiCapacity }),
+    boxes: n * 4,
+    keys: n,
+    order: n,
+    sorted: n * 4,
+    counts: slices,
+    keptCounts: slices,
+    ranks: n,
+    places: n,
+  };
+};
+
+/** rois, roiCount, probabilities, deltas -> detections [maxDetections,6], count u32 [1]. */
+export function recordDetections<H>(
+  run: Run<H>,
+  buffers: StageBuffers<
+    H,
+    'rois' | 'roiCount' | 'probabilities' | 'deltas' | 'detections' | 'count',
+    typeof detectionsScratch
+  >,
+  params: DetectionParams,
+): void {
+  const { rois, roiCount, probabilities, deltas, boxes, keys, order, sorted, counts } = buffers;
+  const { kept, keptCounts, ranks, places, detections, count } = buffers;
+  const { roiCapacity: capacity, classes, scale, imageHeight, imageWidth, plusOne, decodeShrink, means, stds } = params;
+  const slices = classes - 1;
+  const [meanX, meanY, meanW, meanH] = means as [number, number, number, number];
+  const [stdX, stdY, stdW, stdH] = stds as [number, number, number, number];
+  const normalisation = { meanX, meanY, meanW, meanH, stdX, stdY, stdW, stdH };
+  const image = { scale, imageHeight, imageWidth, plusOne, decodeShrink, scoreThreshold: params.scoreThreshold };
+  run(
+    decodeDetections,
+    { rois, roiCount, probabilities, deltas, boxes, keys, order },
+    { capacity, classes, ...image, ...normalisation },
+  );
+  recordRadixSort(run, { ...buffers, values: order }, { n: capacity, slices });
+  run(gatherSorted, { keys, order, boxes, sorted, counts }, { n: capacity, capacity, slices });
+  recordSuppress(run, buffers, { capacity, slices, threshold: params.threshold, plusOne, maxOutput: capacity });
+  run(rankDetections, { keys, kept, keptCounts, ranks, places }, { capacity, slices });
+  const n = slices * capacity;
+  recordRadixSort(run, { ...buffers, keys: ranks, values: places }, { n });
+  run(
+    writeDetections,
+    { ranks, places, sorted, detections, count },
+    { n, sliceSize: capacity, cap: params.cap, capacity: params.maxDetections },
+  );
+}
+
+export interface Detection {
+  box: Box;
+  score: number;
+  class: number;
+}
+
+/** Box of RoI r for class c in the original image, or null where it does not take part. */
+export function decodeDetectionReference(
+  rois: Float64Array,
+  probabilities: Float64Array,
+  deltas: Float64Array,
+  r: number,
+  c: number,
+  params: Omit<DetectionParams, 'threshold' | 'cap' | 'maxDetections'>,
+): Box | null {
+  const column = r * params.classes + c;
+  if (!(probabilities[column]! > params.scoreThreshold)) return null;
+  const t = boxAt(deltas, column * 4).map((d, k) => d * params.stds[k]! + params.means[k]!) as unknown as Box;
+  if (!t.every(Number.isFinite)) return null;
+  const roi = boxAt(rois, r * 5 + 1).map((x) => x / params.scale) as unknown as Box;
+  const decoded = decodeBox(roi, t, params.plusOne, params.decodeShrink);
+  return clipBox(decoded, params.imageHeight, params.imageWidth, params.plusOne);
+}
+
+/** The whole stage, with `count` valid RoIs; best detection first. */
+export function detectionsReference(
+  rois: Float64Array,
+  count: number,
+  probabilities: Float64Array,
+  deltas: Float64Array,
+  params: DetectionParams,
+): Detection[] {
+  const all: Detection[] = [];
+  for (let c = 1; c < params.classes; c++) {
+    const candidates: Detection[] = [];
+    for (let r = 0; r < count; r++) {
+      const box = decodeDetectionReference(rois, probabilities, deltas, r, c, params);
+      if (box) candidates.push({ box, score: probabilities[r * params.classes + c]!, class: c });
+    }
+    const boxes = Float64Array.from(candidates.flatMap(({ box }) => [...box]));
+    const scores = Float64Array.from(candidates, ({ score }) => score);
+    const kept = nmsReference(boxes, scores, params.threshold, params.plusOne, candidates.length);
+    all.push(...kept.map((i) => candidates[i]!));
+  }
+  all.sort((a, b) => b.score - a.score);
+  const last = all[params.cap - 1]?.score ?? 0;
+  return all.filter(({ score }) => score >= last).slice(0, params.maxDetections);
+}
