@@ -1,0 +1,106 @@
+/**
+ * The order of training, and decoding ahead of it.
+ *
+ * Step t takes pair t mod m of the permutation of epoch floor(t / m) over the m = 2n pairs (picture, mirrored or not), as
+ * py-faster-rcnn doubles its roidb; m = n where mirroring is off. A permutation is a pure function of (seed, epoch), so
+ * a resumed run needs the step alone.
+ */
+import { Random } from '../kernels/rng.ts';
+import type { Box, Dataset, Picture, Sample } from './dataset.ts';
+
+/** Keeps the permutations apart from other uses of the run's seed; an epoch's own stream is this plus its number. */
+const ORDER_STREAM = 0x0de50000;
+
+export interface OrderOptions {
+  /** Mirrored copies take part. */
+  flip: boolean;
+}
+
+export class TrainingOrder {
+  readonly seed: number;
+  readonly samples: number;
+  /** Steps in an epoch: each picture once, and once mirrored if mirroring is on. */
+  readonly length: number;
+  #epoch = -1;
+  #permutation: number[] = [];
+
+  constructor(seed: number, samples: number, { flip }: OrderOptions) {
+    this.seed = seed;
+    this.samples = samples;
+    this.length = flip ? 2 * samples : samples;
+  }
+
+  /** The sample of step 0, 1, 2... and whether it is mirrored. */
+  at(step: number): { index: number; flip: boolean } {
+    const epoch = Math.floor(step / this.length);
+    if (epoch !== this.#epoch) {
+      this.#permutation = new Random(this.seed, ORDER_STREAM + epoch).permutation(this.length);
+      this.#epoch = epoch;
+    }
+    const pair = this.#permutation[step % this.length]!;
+    return { index: pair % this.samples, flip: pair >= this.samples };
+  }
+}
+
+export interface LoadedSample {
+  step: number;
+  sample: Sample;
+  /** As stored: whoever prepares it mirrors it, with its boxes (`flipBoxes`). */
+  picture: Picture;
+  flip: boolean;
+}
+
+export interface PrefetchOptions {
+  /** The first step that `next()` gives. */
+  start: number;
+  /** One past the last step: nothing is decoded beyond it. */
+  end: number;
+  /** At most this many pictures are decoded or being decoded ahead of the one handed out. */
+  ahead: number;
+}
+
+export class Prefetcher {
+  /** Milliseconds that all calls of `next()` so far waited for a picture: the training loop was idle for so long. */
+  waitedMs = 0;
+  readonly #dataset: Dataset;
+  readonly #order: TrainingOrder;
+  readonly #options: PrefetchOptions;
+  readonly #pending: Promise<LoadedSample>[] = [];
+  #nextStep: number;
+
+  constructor(dataset: Dataset, order: TrainingOrder, options: PrefetchOptions) {
+    this.#dataset = dataset;
+    this.#order = order;
+    this.#options = options;
+    this.#nextStep = options.start;
+  }
+
+  /** The sample of the next step; rejects with the UserError of the picture at its own step, not when it was decoded. */
+  async next(): Promise<LoadedSample> {
+    this.#fill(this.#options.ahead + 1);
+    const head = this.#pending.shift();
+    if (head === undefined) throw new RangeError(`no sample beyond step ${this.#options.end - 1}`);
+    const start = performance.now();
+    const loaded = await head;
+    this.waitedMs += performance.now() - start;
+    return loaded;
+  }
+
+  #fill(count: number): void {
+    while (this.#pending.length < count && this.#nextStep < this.#options.end) {
+      const loading = this.#load(this.#nextStep++);
+      loading.catch(() => {}); // reported by the `next()` that takes it; Node must not call it unhandled before
+      this.#pending.push(loading);
+    }
+  }
+
+  async #load(step: number): Promise<LoadedSample> {
+    const { index, flip } = this.#order.at(step);
+    const sample = this.#dataset.samples[index]!;
+    return { step, sample, flip, picture: await sample.load() };
+  }
+}
+
+/** The boxes of the mirrored picture: x1' = W - 1 - x2, x2' = W - 1 - x1 (py-faster-rcnn lib/datasets/imdb.py). */
+export const flipBoxes = (boxes: readonly Box[], width: number): Box[] =>
+  boxes.map((box) => ({ ...box, x1: width - 1 - box.x2, x2: width - 1 - box.x1 }));

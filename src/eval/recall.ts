@@ -1,0 +1,62 @@
+/**
+ * Recall of proposals, as py-faster-rcnn lib/datasets/imdb.py evaluate_recall measures it.
+ *
+ * In each image the pair (object, proposal) of the greatest IoU (inclusive pixels) is recorded and both are removed, until
+ * the objects are used up. recall(t) = recorded overlaps >= t / objects; the average recall is the mean over
+ * t = 0.5, 0.55, ..., 0.95. An object left without a proposal records -1, where the original stops on an assertion.
+ */
+import { iou } from '../kernels/boxes.ts';
+
+type Corners = ArrayLike<number>;
+
+export interface RecallOptions {
+  /** Only the first `limit` proposals of an image, which are in the order of their scores, take part. */
+  limit?: number;
+  thresholds?: readonly number[];
+}
+
+export interface RecallResult {
+  thresholds: number[];
+  /** NaN if there is no object. */
+  recalls: number[];
+  averageRecall: number;
+  /** The recorded overlap of every object of every image, ascending. */
+  overlaps: number[];
+}
+
+/**
+ * 0.5, 0.55, ..., 0.95 as numpy.arange(0.5, 0.95 + 1e-5, 0.05) has them: multiples of the rounded difference of the first
+ * two. The third is 0.6000000000000001, so an overlap of exactly 0.6 does not reach it.
+ */
+export const RECALL_THRESHOLDS: readonly number[] = Array.from({ length: 10 }, (_, i) => 0.5 + i * (0.5 + 0.05 - 0.5));
+
+/** `proposals[i]` and `groundTruth[i]` are boxes (x1, y1, x2, y2) of image i. */
+export function evaluateRecall(
+  proposals: readonly (readonly Corners[])[],
+  groundTruth: readonly (readonly Corners[])[],
+  { limit = Infinity, thresholds = RECALL_THRESHOLDS }: RecallOptions = {},
+): RecallResult {
+  const overlaps = groundTruth
+    .flatMap((objects, image) => greedyOverlaps(proposals[image]!.slice(0, limit), objects))
+    .sort((a, b) => a - b);
+  const recalls = thresholds.map((t) => overlaps.filter((overlap) => overlap >= t).length / overlaps.length);
+  const averageRecall = recalls.reduce((sum, value) => sum + value, 0) / recalls.length;
+  return { thresholds: [...thresholds], recalls, averageRecall, overlaps };
+}
+
+function greedyOverlaps(proposals: readonly Corners[], objects: readonly Corners[]): number[] {
+  const pairs = objects.flatMap((object, g) =>
+    proposals.map((proposal, p) => ({ g, p, overlap: iou(quad(object), quad(proposal), 1) })),
+  );
+  pairs.sort((a, b) => b.overlap - a.overlap);
+  const recorded = new Map<number, number>();
+  const used = new Set<number>();
+  for (const { g, p, overlap } of pairs) {
+    if (recorded.has(g) || used.has(p)) continue;
+    recorded.set(g, overlap);
+    used.add(p);
+  }
+  return objects.map((_, g) => recorded.get(g) ?? -1);
+}
+
+const quad = (box: Corners): [number, number, number, number] => [box[0]!, box[1]!, box[2]!, box[3]!];

@@ -1,0 +1,67 @@
+/** Small data sets for the tests, written to a temporary folder. */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
+
+/** A data set of real photographs, or undefined with a printed line where the folder is not there. */
+export function realData(name: string): string | undefined {
+  const folder = join(process.env.RCNN_DATA ?? fileURLToPath(new URL('../../../shared/data', import.meta.url)), name);
+  if (existsSync(folder)) return folder;
+  console.log(`skipped: no ${name} data set; set RCNN_DATA to the folder that holds it`);
+  return undefined;
+}
+
+const folders: string[] = [];
+process.on('exit', () => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+
+/** A new empty folder, removed when the process ends. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'rcnn-test-'));
+  folders.push(folder);
+  return folder;
+}
+
+export interface VocObjectSpec {
+  name: string;
+  /** xmin, ymin, xmax, ymax as the file has them. */
+  box: [number, number, number, number];
+  difficult?: boolean;
+}
+
+export const vocXml = (objects: VocObjectSpec[], { width = 40, height = 30, filename = 'other.jpg' } = {}): string =>
+  `<annotation><filename>${filename}</filename><size><width>${width}</width><height>${height}</height><depth>3</depth></size>${objects
+    .map(
+      ({ name, box, difficult = false }) =>
+        `<object><name>${name}</name><difficult>${Number(difficult)}</difficult><bndbox><xmin>${box[0]}</xmin><ymin>${box[1]}</ymin><xmax>${box[2]}</xmax><ymax>${box[3]}</ymax></bndbox></object>`,
+    )
+    .join('')}</annotation>`;
+
+export interface VocFiles {
+  splits?: Record<string, string>;
+  annotations?: Record<string, string>;
+  /** File names in JPEGImages; each is 40x30, its left half red and its right half blue. */
+  images?: string[];
+}
+
+/** Writes a data set in VOC layout; unless given: one image 'a' with one box of class 'cat', in split 'train'. */
+export async function writeVoc({
+  splits = { train: 'a\n' },
+  annotations = { a: vocXml([{ name: 'cat', box: [3, 4, 20, 15] }]) },
+  images = ['a.jpg'],
+}: VocFiles = {}): Promise<string> {
+  const root = temporaryFolder();
+  for (const folder of ['Annotations', 'JPEGImages', 'ImageSets/Main'])
+    mkdirSync(join(root, folder), { recursive: true });
+  for (const [split, text] of Object.entries(splits)) writeFileSync(join(root, 'ImageSets/Main', `${split}.txt`), text);
+  for (const [id, xml] of Object.entries(annotations)) writeFileSync(join(root, 'Annotations', `${id}.xml`), xml);
+  for (const image of images) await writeImage(join(root, 'JPEGImages', image), 40, 30);
+  return root;
+}
+
+export async function writeImage(path: string, width: number, height: number): Promise<void> {
+  const rgb = Buffer.alloc(width * height * 3);
+  for (let i = 0; i < width * height; i++) rgb[3 * i + (i % width < width / 2 ? 0 : 2)] = 255;
+  await sharp(rgb, { raw: { width, height, channels: 3 } }).toFile(path);
+}
