@@ -11,7 +11,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import { Random } from '../kernels/rng.ts';
+import { Random, mix32 } from '../kernels/rng.ts';
 import { BACKGROUND, type Box, type Dataset, type OpenOptions, type Picture, type Sample } from './dataset.ts';
 
 const SCENE = 160;
@@ -243,14 +243,15 @@ function paint(digits: PlacedDigit[], glyphs: Glyphs, random: Random): Picture {
   for (const { ink, box } of digits) {
     stamp(canvas, ink, contrasting(lumaIn(canvas, box), CONTRAST, random));
   }
-  const rgba = new Uint8Array(SCENE * SCENE * 4);
+  const rgba = new Uint8ClampedArray(SCENE * SCENE * 4); // rounds and clamps
   const grain = random.uniform(2, 9);
+  const key = mix32(random.integer(1 << 24)); // a hash per pixel: the generator itself would take as long as all the rest
   for (let i = 0; i < SCENE * SCENE; i++) {
-    const noise = random.uniform(-grain, grain);
-    for (let c = 0; c < 3; c++) rgba[4 * i + c] = Math.min(255, Math.max(0, Math.round(canvas[3 * i + c]! + noise)));
+    const noise = grain * (mix32((key + i) >>> 0) / 2 ** 31 - 1);
+    for (let c = 0; c < 3; c++) rgba[4 * i + c] = canvas[3 * i + c]! + noise;
     rgba[4 * i + 3] = 255;
   }
-  return { width: SCENE, height: SCENE, rgba };
+  return { width: SCENE, height: SCENE, rgba: new Uint8Array(rgba.buffer) };
 }
 
 /** A gradient between two near colours, and a smooth random texture (bilinear between the nodes of a coarse grid). */
@@ -263,17 +264,19 @@ function paintBackground(canvas: Canvas, random: Random): void {
   const strength = random.uniform(4, 20);
   const nodes = Math.ceil(SCENE / cell) + 2;
   const grid = Float32Array.from({ length: nodes * nodes }, () => random.uniform(-strength, strength));
+  const cos = Math.cos(angle) / Math.SQRT2;
+  const sin = Math.sin(angle) / Math.SQRT2;
   for (let y = 0; y < SCENE; y++) {
+    const row = Math.floor(y / cell);
+    const v = y / cell - row;
     for (let x = 0; x < SCENE; x++) {
-      const along = 0.5 + ((x / SCENE - 0.5) * Math.cos(angle) + (y / SCENE - 0.5) * Math.sin(angle)) / Math.SQRT2;
       const column = Math.floor(x / cell);
-      const row = Math.floor(y / cell);
       const u = x / cell - column;
-      const v = y / cell - row;
       const node = row * nodes + column;
-      const texture =
-        (1 - v) * ((1 - u) * grid[node]! + u * grid[node + 1]!) +
-        v * ((1 - u) * grid[node + nodes]! + u * grid[node + nodes + 1]!);
+      const above = (1 - u) * grid[node]! + u * grid[node + 1]!;
+      const below = (1 - u) * grid[node + nodes]! + u * grid[node + nodes + 1]!;
+      const texture = (1 - v) * above + v * below;
+      const along = 0.5 + (x / SCENE - 0.5) * cos + (y / SCENE - 0.5) * sin;
       const i = 3 * (y * SCENE + x);
       for (let c = 0; c < 3; c++) canvas[i + c] = from[c]! + along * (to[c]! - from[c]!) + texture;
     }
