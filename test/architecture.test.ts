@@ -22,7 +22,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   data: ['engine', 'kernels'],
   eval: ['kernels'], // its float64 box arithmetic; no engine, so no GPU
   draw: ['data', 'eval', 'engine', 'kernels'],
-  cli: ['draw', 'data', 'eval', 'model', 'engine', 'kernels'],
+  run: ['draw', 'data', 'eval', 'model', 'engine', 'kernels'],
+  cli: ['run', 'draw', 'data', 'eval', 'model', 'engine', 'kernels'],
 };
 
 interface Import {

@@ -54,41 +54,46 @@ const SHAPE = {
   scale: 'f32',
 } as const;
 
+const everyChannel = (line: (k: number) => string) => Array.from({ length: CHANNELS }, (_, k) => line(k)).join('\n');
+
+/** One invocation per bin and block of 8 channels: working out a bin costs more than reading its cells. */
 export const roiPoolForward = kernel({
   name: 'roi_pool_forward',
   buffers: { x: 'read', rois: 'read', y: 'write', argmax: 'write i32' },
   uniforms: SHAPE,
-  grid: ({ channels, roiCount, pooledH, pooledW }) => linear(roiCount * channels * pooledH * pooledW, 64),
+  grid: ({ channels, roiCount, pooledH, pooledW }) =>
+    linear(roiCount * ceilDiv(channels, CHANNELS) * pooledH * pooledW, 64),
   wgsl: /* wgsl */ `
 ${ROI_WGSL}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = linear_index(group, groups, lane, 64u);
-  if (i >= u.roiCount * u.channels * u.pooledH * u.pooledW) { return; }
-  let cell = vec2f(f32(i % u.pooledW), f32((i / u.pooledW) % u.pooledH));
-  let plane = i / (u.pooledW * u.pooledH);
-  let roi = roi_at(plane / u.channels);
+  let blocks = (u.channels + ${CHANNELS - 1}u) / ${CHANNELS}u;
+  let bins = u.pooledW * u.pooledH;
+  if (i >= u.roiCount * blocks * bins) { return; }
+  let bin = i % bins;
+  let r = i / (bins * blocks);
+  let channel = ((i / bins) % blocks) * ${CHANNELS}u;
+  let count = min(${CHANNELS}u, u.channels - channel);
+  let cell = vec2f(f32(bin % u.pooledW), f32(bin / u.pooledW));
+  let roi = roi_at(r);
   let size = vec2i(i32(u.width), i32(u.height));
   let start = clamp(roi.first + vec2i(floor(cell * roi.bin)), vec2i(0), size);
   let end = clamp(roi.first + vec2i(ceil((cell + 1.0) * roi.bin)), vec2i(0), size);
-  let base = (roi.image * i32(u.channels) + i32(plane % u.channels)) * size.x * size.y;
-  var largest = -3.402823466e38;
-  var where_largest = -1;
+  let plane = u.width * u.height;
+  let base = (u32(roi.image) * u.channels + channel) * plane;
+${everyChannel((k) => `  var largest${k} = -3.402823466e38; var where${k} = -1;`)}
   for (var h = start.y; h < end.y; h++) {
     for (var w = start.x; w < end.x; w++) {
-      let value = x[base + h * size.x + w];
-      if (value > largest) {
-        largest = value;
-        where_largest = h * size.x + w;
-      }
+      let at = h * size.x + w;
+${everyChannel((k) => `      { let value = x[base + ${k}u * plane + u32(at)]; if (value > largest${k}) { largest${k} = value; where${k} = at; } }`)}
     }
   }
-  y[i] = select(largest, 0.0, any(end <= start));
-  argmax[i] = where_largest;
+  let empty = any(end <= start);
+  let to = (r * u.channels + channel) * bins + bin;
+${everyChannel((k) => `  if (${k}u < count) { y[to + ${k}u * bins] = select(largest${k}, 0.0, empty); argmax[to + ${k}u * bins] = where${k}; }`)}
 }`,
 });
-
-const everyChannel = (line: (k: number) => string) => Array.from({ length: CHANNELS }, (_, k) => line(k)).join('\n');
 
 export const roiPoolBackward = kernel({
   name: 'roi_pool_backward',
