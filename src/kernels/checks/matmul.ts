@@ -1,0 +1,197 @@
+/**
+ * Checks of convolution and matrix product, forward and backward, for any tile of the core.
+ *
+ * The sum of the first k products of standard normal numbers is of size sqrt(k), rarely above 4 sqrt(k). Every step rounds
+ * it by at most half an eps of that, eps = 2^-23; K such roundings, independent, add up to about eps K (the square root of
+ * the sum of 4 k), the product's own rounding and the largest of thousands of results make it a few times as much: 4 eps K
+ * is allowed. The reference reads the same float32 numbers. A wrong, missing or doubled term is off by about 1.
+ */
+import {
+  addPartials,
+  convFilterGradient,
+  convForward,
+  convForwardReference,
+  convGradientsReference,
+  convInputGradient,
+  convOutputSize,
+  type ConvShape,
+} from '../conv2d.ts';
+import { matmul, type MatmulEpilogue, matmulReference, type MatmulShape } from '../matmul.ts';
+import type { Tile } from '../matmulCore.ts';
+import { matmulTile } from '../tiles.ts';
+import type { KernelCheck } from './check.ts';
+import { normals } from './inputs.ts';
+
+const EPS = 2 ** -23;
+const summed = (terms: number) => ({ atol: 4 * EPS * (1 + terms), rtol: 0 });
+const tileName = ({ rows, columns, lanes, subgroup }: Tile) =>
+  `${subgroup ? 'subgroup' : 'register'} ${rows}x${columns}x${lanes}`;
+
+/** [batch, channels, height, width], [filters, rows, columns], stride, padding. */
+export function convShape(
+  [B, C, H, W]: readonly [number, number, number, number],
+  [K, R, S]: readonly [number, number, number],
+  stride: number,
+  pad: number,
+): ConvShape {
+  return {
+    B,
+    C,
+    H,
+    W,
+    K,
+    R,
+    S,
+    OH: convOutputSize(H, R, stride, pad),
+    OW: convOutputSize(W, S, stride, pad),
+    stride,
+    pad,
+  };
+}
+
+const convName = ({ B, C, H, W, K, R, S, stride, pad }: ConvShape) =>
+  `${B}x${C}x${H}x${W} ${K}x${R}x${S} s${stride} p${pad}`;
+
+const xSize = ({ B, C, H, W }: ConvShape) => B * C * H * W;
+const wSize = ({ K, C, R, S }: ConvShape) => K * C * R * S;
+const ySize = ({ B, K, OH, OW }: ConvShape) => B * K * OH * OW;
+
+export function convForwardCheck(tile: Tile, shape: ConvShape, withBias: boolean): KernelCheck {
+  const x = normals(xSize(shape), 1);
+  const w = normals(wSize(shape), 2);
+  const bias = withBias ? normals(shape.K, 3) : null;
+  return {
+    name: `conv2d_forward ${tileName(tile)}, ${convName(shape)}${bias ? ' bias' : ''}`,
+    kernel: convForward(tile, withBias),
+    buffers: { x, w, ...(bias && { bias }), y: normals(ySize(shape), 4) },
+    uniforms: { ...shape },
+    expected: { y: convForwardReference(x, w, bias, shape) },
+    ...summed(shape.C * shape.R * shape.S),
+  };
+}
+
+export function convInputGradientCheck(tile: Tile, shape: ConvShape): KernelCheck {
+  const w = normals(wSize(shape), 1);
+  const dy = normals(ySize(shape), 2);
+  return {
+    name: `conv2d_input_gradient ${tileName(tile)}, ${convName(shape)}`,
+    kernel: convInputGradient(tile),
+    buffers: { dy, w, dx: normals(xSize(shape), 3) },
+    uniforms: { ...shape },
+    expected: { dx: convGradientsReference(new Float32Array(xSize(shape)), w, dy, shape).dx },
+    ...summed(shape.K * shape.R * shape.S),
+  };
+}
+
+/** In one part: dw is added to what the buffer holds. */
+export function convFilterGradientCheck(tile: Tile, shape: ConvShape): KernelCheck {
+  const x = normals(xSize(shape), 1);
+  const dy = normals(ySize(shape), 2);
+  const before = normals(wSize(shape), 3);
+  const { dw } = convGradientsReference(x, before, dy, shape);
+  return {
+    name: `conv2d_filter_gradient ${tileName(tile)}, ${convName(shape)}`,
+    kernel: convFilterGradient(tile, false),
+    buffers: { x, dy, dw: before },
+    uniforms: { ...shape, splits: 1 },
+    expected: { dw: dw.map((value, i) => value + before[i]!) },
+    ...summed(shape.B * shape.OH * shape.OW),
+  };
+}
+
+/** In `splits` parts, each assigned: part p has the gradient of its share of the lines (b, oy) alone. */
+export function convFilterGradientPartialCheck(tile: Tile, shape: ConvShape, splits: number): KernelCheck {
+  const { B, K, OH, OW } = shape;
+  const x = normals(xSize(shape), 1);
+  const dy = normals(ySize(shape), 2);
+  const w = new Float32Array(wSize(shape));
+  const share = Math.ceil((B * OH) / splits);
+  const parts = Array.from({ length: splits }, (_, part) => {
+    const own = dy.map((value, i) => {
+      const line = Math.floor(i / (K * OH * OW)) * OH + (Math.floor(i / OW) % OH);
+      return Math.floor(line / share) === part ? value : 0;
+    });
+    return convGradientsReference(x, w, own, shape).dw;
+  });
+  return {
+    name: `conv2d_filter_gradient_partial ${tileName(tile)}, ${convName(shape)} in ${splits}`,
+    kernel: convFilterGradient(tile, true),
+    buffers: { x, dy, dw: normals(splits * w.length, 3) },
+    uniforms: { ...shape, splits },
+    expected: { dw: Float64Array.from(parts.flatMap((part) => [...part])) },
+    ...summed(share * OW),
+  };
+}
+
+export function addPartialsCheck(n: number, parts: number): KernelCheck {
+  const partial = normals(n * parts, 1);
+  const y = normals(n, 2);
+  return {
+    name: `add_partials ${n} of ${parts} parts`,
+    kernel: addPartials,
+    buffers: { partial, y },
+    uniforms: { n, parts },
+    expected: {
+      y: Float64Array.from(y, (value, i) => {
+        for (let part = 0; part < parts; part++) value += partial[part * n + i]!;
+        return value;
+      }),
+    },
+    ...summed(parts),
+  };
+}
+
+/** Which of a, b and c lie transposed in memory, as in the three products of a linear layer. */
+export interface MatmulLayout {
+  a?: boolean;
+  b?: boolean;
+  c?: boolean;
+}
+
+export function matmulCheck(
+  tile: Tile,
+  epilogue: MatmulEpilogue,
+  [M, N, K]: readonly [number, number, number],
+  layout: MatmulLayout = {},
+): KernelCheck {
+  const shape: MatmulShape = {
+    M,
+    N,
+    K,
+    ...(layout.a ? { am: 1, ak: M } : { am: K, ak: 1 }),
+    ...(layout.b ? { bk: 1, bn: K } : { bk: N, bn: 1 }),
+    ...(layout.c ? { cm: 1, cn: M } : { cm: N, cn: 1 }),
+  };
+  const a = normals(M * K, 1);
+  const b = normals(K * N, 2);
+  const bias = epilogue === 'bias' ? normals(N, 3) : null;
+  const c = normals(M * N, 4);
+  const transposed = (['a', 'b', 'c'] as const).filter((name) => layout[name]).join('');
+  return {
+    name: `matmul_${epilogue} ${tileName(tile)}, ${M}x${N}x${K}${transposed && ` ${transposed} transposed`}`,
+    kernel: matmul(tile, epilogue),
+    buffers: { a, b, ...(bias && { bias }), c },
+    uniforms: { ...shape },
+    expected: { c: matmulReference(a, b, bias, epilogue === 'accumulate' ? c : null, shape) },
+    ...summed(K),
+  };
+}
+
+const SHAPE = convShape([2, 5, 13, 17], [19, 3, 3], 2, 1);
+
+const tileChecks = (tile: Tile): (() => KernelCheck)[] => [
+  () => convForwardCheck(tile, SHAPE, true),
+  () => convForwardCheck(tile, SHAPE, false),
+  () => convInputGradientCheck(tile, SHAPE),
+  () => convFilterGradientCheck(tile, SHAPE),
+  () => convFilterGradientPartialCheck(tile, SHAPE, 4),
+  () => matmulCheck(tile, 'bias', [21, 131, 67], { b: true }),
+  () => matmulCheck(tile, 'assign', [21, 131, 67]),
+  () => matmulCheck(tile, 'accumulate', [21, 131, 67], { a: true }),
+];
+
+/** In the tile that a device with this subgroup size gets, and in the tile of devices without fixed subgroups. */
+export function matmulChecks(subgroupSize: number): readonly (() => KernelCheck)[] {
+  const own = matmulTile(subgroupSize);
+  return [() => addPartialsCheck(1999, 7), ...tileChecks(own), ...(own.subgroup ? tileChecks(matmulTile(0)) : [])];
+}

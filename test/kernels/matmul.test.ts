@@ -1,0 +1,61 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { matmulCheck, matmulChecks } from '../../src/kernels/checks/matmul.ts';
+import { matmul } from '../../src/kernels/matmul.ts';
+import { MAX_WORKGROUPS } from '../../src/kernels/kernel.ts';
+import { launch, sharedGpu } from '../harness.ts';
+import { runCheck, testChecks } from './runCheck.ts';
+import { REGISTER_TILES, subgroupTiles } from './tiles.ts';
+
+const SIZES = [
+  [1, 1, 1],
+  [1, 131, 7],
+  [131, 1, 7],
+  [16, 32, 8],
+  [17, 33, 1],
+  [7, 127, 101],
+  [37, 257, 53],
+] as const;
+
+for (const tile of REGISTER_TILES) {
+  testChecks(SIZES.map((size) => matmulCheck(tile, 'assign', size)));
+}
+for (const epilogue of ['assign', 'bias', 'accumulate'] as const) {
+  testChecks(
+    [{}, { a: true }, { b: true }, { c: true }, { a: true, b: true, c: true }].map((layout) =>
+      matmulCheck(REGISTER_TILES[0]!, epilogue, [19, 67, 23], layout),
+    ),
+  );
+}
+
+test('the subgroup variant, wherever the device has subgroups of one fixed size', async () => {
+  const [own, ...others] = await subgroupTiles();
+  for (const size of SIZES) {
+    for (const tile of own ? [own, ...others] : []) await runCheck(matmulCheck(tile, 'assign', size));
+    if (own) await runCheck(matmulCheck(own, 'bias', size, { b: true }));
+    if (own) await runCheck(matmulCheck(own, 'accumulate', size, { a: true }));
+  }
+});
+
+test('the checks that run on the adapter of a user', async () => {
+  for (const check of matmulChecks((await sharedGpu()).adapter.subgroupSize)) await runCheck(check());
+});
+
+test('both variants give the same bits: they add in the same order', async () => {
+  const subgroup = await subgroupTiles();
+  const results = [];
+  for (const tile of [...REGISTER_TILES, ...subgroup]) {
+    const check = matmulCheck(tile, 'assign', [37, 67, 211]);
+    results.push((await launch(await sharedGpu(), check.kernel, check.buffers, check.uniforms))['c']);
+  }
+  for (const result of results) assert.equal(result, results[0]);
+});
+
+test('a product with more tiles than a grid dimension holds is refused by name and size', () => {
+  const tile = REGISTER_TILES[0]!;
+  const M = tile.rows * MAX_WORKGROUPS + 1;
+  const uniforms = { M, N: 1, K: 1, am: 1, ak: 1, bk: 1, bn: 1, cm: 1, cn: 1 };
+  assert.throws(() => matmul(tile, 'assign').grid(uniforms), new RegExp(`matrix product of ${M} x 1: .*65535`));
+});
+
+test.run();
