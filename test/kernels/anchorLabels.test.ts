@@ -104,6 +104,15 @@ test('a ground truth that overlaps no anchor inside matches none', async () => {
   assert.equal([...counts], [0, 192]);
 });
 
+test('an anchor between two equally good ground truths goes to the first', async () => {
+  // Both are 8 pixels off the square anchor at (8, 8), one to each side.
+  const gt = Float32Array.from([0, 8, 127, 135, 1, 16, 8, 143, 135, 2]);
+  const { labels, targets } = await label(gt, { ...BASE, g: 2 });
+  const j = 3 * 280 + 4 * 20 + 4;
+  assert.is(labels[j], 1);
+  expectClose(channels(targets, j), [-8 / 128, 0, 0, 0], { atol: 1e-6, rtol: 0 });
+});
+
 test('without ground truth all anchors inside are negatives, and box weights are zero', async () => {
   const { labels, counts, insideWeights, targets } = await label(new Float32Array(0), {
     ...BASE,

@@ -24,6 +24,7 @@ async function nms(
     { indices: new Int32Array(maxOutput), count: new Uint32Array(1) },
     (run, buffers) => recordNms(run, buffers, params),
   );
+  assert.ok(count[0]! <= maxOutput);
   assert.ok(
     indices.subarray(count[0]).every((i) => i === -1),
     'rows beyond the count are -1',

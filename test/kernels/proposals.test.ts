@@ -129,6 +129,18 @@ test('scores that saturate in float32 are still ordered', async () => {
   );
 });
 
+test('a side of exactly minSize is enough', async () => {
+  // The anchor is clipped to the whole image, 16 pixels wide and high.
+  const maps = {
+    anchors: Float32Array.from([-16, -16, 31, 31]),
+    logits: new Float32Array(2),
+    deltas: new Float32Array(4),
+  };
+  const one = { ...PROPOSALS, anchorCount: 1, height: 1, width: 1, imageHeight: 16, imageWidth: 16, postNms: 2 };
+  assert.equal(await propose(maps, { ...one, minSize: 16 }), { boxes: [[0, 0, 15, 15]], scores: [0.5] });
+  assert.equal(await propose(maps, { ...one, minSize: 16.01 }), { boxes: [], scores: [] });
+});
+
 test('nothing finite: no proposals, no NaN', async () => {
   const maps = proposalMaps();
   maps.logits.fill(NaN);

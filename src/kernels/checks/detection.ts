@@ -73,17 +73,16 @@ function iouCheck(n: number, g: number, stride: number, plusOne: number): Kernel
   };
 }
 
-function anchorOverlapsCheck(g: number): KernelCheck {
+function anchorOverlapsCheck(g: number, imageWidth: number, imageHeight: number): KernelCheck {
+  const params = { ...LABELS, imageWidth, imageHeight, clobber: false };
   const gt = groundTruth(g, 3);
   const n = GRID.anchorCount * GRID.height * GRID.width;
   return {
-    name: `anchor_overlaps ${g} ground truths`,
+    name: `anchor_overlaps ${g} ground truths in ${imageWidth}x${imageHeight}`,
     kernel: anchor.anchorOverlaps,
     buffers: { anchors: ANCHORS, gt, overlaps: new Float32Array(g * n) },
-    uniforms: { ...LABELS, g },
-    expected: {
-      overlaps: anchor.anchorOverlapsReference(doubles(ANCHORS), doubles(gt), { ...LABELS, clobber: false }),
-    },
+    uniforms: { ...params, g, clobber: 0 },
+    expected: { overlaps: anchor.anchorOverlapsReference(doubles(ANCHORS), doubles(gt), params) },
     atol: 1e-7,
     rtol: 1e-6,
   };
@@ -769,7 +768,8 @@ const ROI_SHAPE: roiPool.RoiPoolShape = {
 export const detectionChecks: (() => KernelCheck)[] = [
   () => iouCheck(131, 7, 4, 1),
   () => iouCheck(33, 1, 5, 0),
-  () => anchorOverlapsCheck(6),
+  () => anchorOverlapsCheck(6, 320, 224),
+  () => anchorOverlapsCheck(2, 319, 223), // some anchors end on the border
   () => gtBestCheck(3, 1000),
   () => gtBestCheck(1, 7),
   () => anchorLabelsCheck(6, false),
