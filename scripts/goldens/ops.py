@@ -1,0 +1,232 @@
+"""Goldens of single operations.
+
+A case is an operation with its inputs and options. Inputs are float32 numbers; PyTorch computes in float64 (RoI pooling
+in float32, whose rounding of bins belongs to its definition). The gradients are those of sum(output * factors) with
+random fixed factors, with respect to every floating-point input.
+
+Tensors of the file:  CASE/in/NAME  CASE/factors  CASE/out  CASE/grad/NAME
+Metadata:  cases = JSON list of {name, op, inputs, grads, options}
+"""
+import json
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+
+ALPHA_BETA = {'alpha': 0.3, 'beta': 0.75}
+
+
+def conv2d(x, weight, bias=None, stride=1, padding=0):
+    return F.conv2d(x, weight, bias, stride=stride, padding=padding)
+
+
+def max_pool(x, kernel, stride, padding, ceilMode):
+    return F.max_pool2d(x, kernel, stride, padding, ceil_mode=ceilMode)
+
+
+def local_response_norm(x, size, alpha, beta, k, mode):
+    if mode == 'across':
+        return F.local_response_norm(x, size, alpha, beta, k)
+    mean = F.avg_pool2d(x * x, size, stride=1, padding=size // 2, count_include_pad=True)
+    return x * (k + alpha * mean) ** -beta
+
+
+def softmax_log_loss(logits, labels, ignoreLabel, axis=1):
+    return F.cross_entropy(logits.movedim(axis, 1), labels.long(), ignore_index=ignoreLabel)
+
+
+def smooth_l1_loss(pred, target, sigma, insideWeights=1.0, outsideWeights=1.0):
+    """F.smooth_l1_loss with beta = 1/sigma^2, and the two weights of py-faster-rcnn's layer."""
+    terms = F.smooth_l1_loss(insideWeights * pred, insideWeights * target, reduction='none', beta=1 / sigma**2)
+    return (outsideWeights * terms).sum()
+
+
+def concat(*xs, axis):
+    return torch.cat(xs, axis)
+
+
+def roi_pool(x, rois, size, spatialScale):
+    return torchvision.ops.roi_pool(x.float(), rois.float(), size, spatialScale).to(x.dtype)
+
+
+OPERATIONS = {
+    'conv2d': conv2d,
+    'linear': lambda x, weight, bias=None: F.linear(x, weight, bias),
+    'relu': lambda x: F.relu(x),
+    'maxPool2d': max_pool,
+    'localResponseNorm': local_response_norm,
+    'softmax': lambda x, axis: F.softmax(x, axis),
+    'softmaxLogLoss': softmax_log_loss,
+    'smoothL1Loss': smooth_l1_loss,
+    'add': lambda a, b: a + b,
+    'multiply': lambda a, b: a * b,
+    'scale': lambda x, factor: x * factor,
+    'concat': concat,
+    'reshape': lambda x, shape: x.reshape(shape),
+    'sum': lambda x: x.sum(),
+    'roiPool': roi_pool,
+}
+
+
+class Goldens:
+    def __init__(self, seed):
+        self.random = np.random.default_rng(seed)
+        self.tensors, self.cases = {}, []
+
+    def normal(self, *shape, scale=1.0):
+        return (scale * self.random.standard_normal(shape)).astype(np.float32)
+
+    def case(self, op, name, inputs, without_gradient=(), **options):
+        """Runs `op` on named inputs; integers and those `without_gradient` get none."""
+        name = f'{op} {name}' if name else op
+        values, grads = {}, []
+        for key, data in inputs.items():
+            value = torch.from_numpy(data)
+            if value.is_floating_point():
+                value = value.double()
+                if key not in without_gradient:
+                    value.requires_grad_()
+                    grads.append(key)
+            values[key] = value
+            self.tensors[f'{name}/in/{key}'] = data
+        if op == 'concat':
+            out = concat(*values.values(), **options)
+        else:
+            out = OPERATIONS[op](**values, **options)
+        factors = self.normal(*(out.shape or (1,)))
+        (out * torch.from_numpy(factors).double().reshape(out.shape)).sum().backward()
+        self.tensors[f'{name}/factors'] = factors
+        self.tensors[f'{name}/out'] = out.detach().numpy().astype(np.float32).reshape(factors.shape)
+        for key in grads:
+            self.tensors[f'{name}/grad/{key}'] = values[key].grad.numpy().astype(np.float32)
+        self.cases.append({'name': name, 'op': op, 'inputs': list(inputs), 'grads': grads, 'options': options})
+
+
+def add_convolutions(g):
+    # name, x, weight, bias, options; channels of both sides are odd, and below, at and above a tile's 8, 16, 32, 128
+    for name, x, weight, bias, options in [
+        ('1x1', (1, 5, 7, 9), (13, 5, 1, 1), True, {}),
+        ('1x1 to one channel', (1, 17, 5, 5), (1, 17, 1, 1), True, {}),
+        ('3x3 p1', (1, 3, 11, 13), (17, 3, 3, 3), True, {'padding': 1}),
+        ('3x3 p1 wide', (1, 33, 6, 5), (9, 33, 3, 3), True, {'padding': 1}),
+        ('3x3 p0 no bias', (1, 4, 7, 6), (5, 4, 3, 3), False, {}),
+        ('3x3 p1 batch 2', (2, 3, 9, 8), (7, 3, 3, 3), True, {'padding': 1}),
+        ('3x3 s2 p1 batch 2', (2, 5, 10, 7), (6, 5, 3, 3), True, {'stride': 2, 'padding': 1}),
+        ('5x5 s2 p2', (1, 3, 13, 16), (19, 3, 5, 5), True, {'stride': 2, 'padding': 2}),
+        ('7x7 s2 p3', (1, 3, 19, 30), (11, 3, 7, 7), True, {'stride': 2, 'padding': 3}),
+        ('3x5 s3 p2', (1, 2, 11, 14), (3, 2, 3, 5), True, {'stride': 3, 'padding': 2}),
+    ]:
+        fan_in = weight[1] * weight[2] * weight[3]
+        inputs = {'x': g.normal(*x), 'weight': g.normal(*weight, scale=fan_in**-0.5)}
+        if bias:
+            inputs['bias'] = g.normal(weight[0])
+        g.case('conv2d', name, inputs, **options)
+
+
+def add_layers(g):
+    for rows, inputs, outputs in [(1, 1, 1), (5, 37, 131), (33, 20, 7)]:
+        linear = {'x': g.normal(rows, inputs), 'weight': g.normal(outputs, inputs), 'bias': g.normal(outputs)}
+        g.case('linear', f'{rows}x{inputs} to {outputs}', linear)
+    g.case('linear', 'no bias', {'x': g.normal(4, 9), 'weight': g.normal(6, 9)})
+    g.case('relu', '', {'x': g.normal(2, 3, 5, 7)})
+    for name, shape, options in [
+        ('2/2 floor', (1, 3, 7, 9), (2, 2, 0, False)),
+        ('2/2 ceil', (1, 3, 7, 9), (2, 2, 0, True)),
+        ('3/2 floor', (2, 2, 8, 11), (3, 2, 0, False)),
+        ('3/2 ceil', (2, 2, 8, 11), (3, 2, 0, True)),
+        ('3/2 p1 floor', (2, 2, 10, 7), (3, 2, 1, False)),
+        ('3/2 p1 ceil', (2, 2, 10, 7), (3, 2, 1, True)),
+        ('3/1 p1', (1, 2, 6, 5), (3, 1, 1, False)),
+    ]:
+        g.case('maxPool2d', name, {'x': g.normal(*shape)}, **dict(zip(('kernel', 'stride', 'padding', 'ceilMode'), options)))
+    for size, k, mode, shape in [
+        (5, 2.0, 'across', (2, 7, 3, 4)),
+        (3, 1.0, 'across', (1, 2, 3, 3)),
+        (3, 1.0, 'within', (2, 3, 5, 7)),
+        (5, 1.0, 'within', (1, 2, 3, 6)),
+    ]:
+        g.case('localResponseNorm', f'{mode} {size}', {'x': g.normal(*shape, scale=2)}, size=size, k=k, mode=mode, **ALPHA_BETA)
+
+
+def add_losses(g):
+    for axis, shape in [(0, (3, 5)), (1, (6, 21)), (1, (1, 2, 9, 7)), (2, (2, 3, 4, 5)), (-1, (2, 3, 8))]:
+        shape_name = 'x'.join(map(str, shape))
+        g.case('softmax', f'axis {axis} of {shape_name}', {'x': g.normal(*shape, scale=2)}, axis=axis)
+
+    def labels(shape, classes, ignored):
+        values = g.random.integers(0, classes, shape).astype(np.int32)
+        values[g.random.random(shape) < 0.3] = ignored
+        return values
+
+    for name, shape, ignore, axis in [
+        ('rows', (23, 21), -1, 1),
+        ('rpn', (1, 2, 6 * 35), -1, 1),
+        ('map, label 255 ignored', (2, 4, 5, 3), 255, 1),
+        ('last axis', (3, 7, 4), -1, 2),
+    ]:
+        label_shape = shape[:axis] + shape[axis + 1 :]
+        inputs = {'logits': g.normal(*shape, scale=3), 'labels': labels(label_shape, shape[axis], ignore)}
+        g.case('softmaxLogLoss', name, inputs, ignoreLabel=ignore, axis=axis)
+    for name, sigma, weighted in [('1', 1, False), ('3', 3, False), ('1 weighted', 1, True), ('3 weighted', 3, True)]:
+        inputs = {'pred': g.normal(19, 12, scale=0.5), 'target': g.normal(19, 12, scale=0.5)}
+        if weighted:
+            inputs['insideWeights'] = g.random.integers(0, 2, (19, 12)).astype(np.float32) * 0.7
+            inputs['outsideWeights'] = g.random.random((19, 12)).astype(np.float32)
+        fixed = ('target', 'insideWeights', 'outsideWeights')
+        g.case('smoothL1Loss', f'sigma {name}', inputs, without_gradient=fixed, sigma=sigma)
+
+
+def add_elementwise(g):
+    g.case('add', '', {'a': g.normal(3, 67), 'b': g.normal(3, 67)})
+    g.case('multiply', '', {'a': g.normal(5, 41), 'b': g.normal(5, 41)})
+    g.case('scale', '', {'x': g.normal(7, 11)}, factor=-1.75)
+    g.case('concat', 'axis 0', {'a': g.normal(2, 5), 'b': g.normal(3, 5)}, axis=0)
+    g.case('concat', 'axis 1', {'a': g.normal(2, 3, 4, 5), 'b': g.normal(2, 1, 4, 5), 'c': g.normal(2, 6, 4, 5)}, axis=1)
+    g.case('concat', 'last axis', {'a': g.normal(3, 2, 7), 'b': g.normal(3, 2, 2)}, axis=-1)
+    g.case('reshape', '', {'x': g.normal(2, 3, 20)}, shape=[6, -1, 4])
+    g.case('sum', '', {'x': g.normal(2, 1031)})
+
+
+def add_roi_pooling(g):
+    for name, size, stride, image, count in [('6 at 1/16', 6, 16, (208, 304), 9), ('7 at 1/8', 7, 8, (120, 96), 7)]:
+        height, width = image
+        corners = g.random.uniform((-20, -20), (width, height), (count, 2, 2))
+        rois = np.concatenate([corners.min(1), corners.max(1)], 1)
+        # A rounding tie may fall either way in another implementation: keep a tenth of a cell away from the halves.
+        cells = rois / stride
+        cells += 0.2 * (np.abs(cells - np.floor(cells) - 0.5) < 0.1)
+        images = np.arange(count) % 2
+        rois = np.concatenate([images[:, None], cells * stride], 1).astype(np.float32)
+        x = g.normal(2, 3, height // stride, width // stride)
+        g.case('roiPool', name, {'x': x, 'rois': rois}, without_gradient=('rois',), size=size, spatialScale=1 / stride)
+
+
+def add_sgd(g):
+    """Caffe's rule (sgd_solver.cpp): h <- momentum h + rate (grad / divisor + decay w), w <- w - h; five steps."""
+    settings = {'momentum': 0.9, 'weightDecay': 5e-3, 'divisor': 2, 'rateMultiplier': 2, 'decayMultiplier': 0.5}
+    rates = [0.1, 0.1, 0.01, 0.01, 0.001]
+    w = g.normal(37)
+    gradients = g.normal(len(rates), 37)
+    g.tensors['sgd/start'] = w
+    g.tensors['sgd/gradients'] = gradients
+    w, h, steps = w.astype(np.float64), np.zeros(37), []
+    for rate, gradient in zip(rates, gradients.astype(np.float64)):
+        total = gradient / settings['divisor'] + settings['weightDecay'] * settings['decayMultiplier'] * w
+        h = settings['momentum'] * h + rate * settings['rateMultiplier'] * total
+        w = w - h
+        steps.append(w)
+    g.tensors['sgd/steps'] = np.stack(steps)
+    return {'learningRates': rates, **settings}
+
+
+def make():
+    g = Goldens(seed=1)
+    add_convolutions(g)
+    add_layers(g)
+    add_losses(g)
+    add_elementwise(g)
+    sgd = add_sgd(g)
+    add_roi_pooling(g)
+    made_by = f'PyTorch {torch.__version__}, torchvision {torchvision.__version__}, scripts/make-goldens.py'
+    return g.tensors, {'cases': json.dumps(g.cases), 'sgd': json.dumps(sgd), 'made_by': made_by}

@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""Makes the golden files of test/golden that come from PyTorch.
+
+    python3 scripts/make-goldens.py [ops] [faster-rcnn]
+
+Needs numpy, PyTorch and torchvision (Debian: python3-torch python3-torchvision; made with 1.13 and 0.14). The tests
+read the files and need no Python. All random numbers are seeded, so a second run gives the same bytes.
+
+    pytorch-ops.safetensors     every operation of the engine, forward and backward (goldens/ops.py)
+    pytorch-frcnn.safetensors   20 training steps of a small Faster R-CNN (goldens/faster_rcnn.py)
+"""
+import json
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.dont_write_bytecode = True
+from goldens import faster_rcnn, ops  # noqa: E402
+
+FOLDER = Path(__file__).parent.parent / 'test' / 'golden'
+PARTS = {'ops': ('pytorch-ops.safetensors', ops.make), 'faster-rcnn': ('pytorch-frcnn.safetensors', faster_rcnn.make)}
+
+
+def save_safetensors(path, tensors, metadata):
+    """8 bytes of header length, the header as JSON, the tensors' bytes; floats as F32, integers as I32."""
+    header, parts, offset = {'__metadata__': metadata}, [], 0
+    for name, values in tensors.items():
+        values = np.asarray(values)
+        integer = np.issubdtype(values.dtype, np.integer) or values.dtype == bool
+        data = np.ascontiguousarray(values, '<i4' if integer else '<f4').tobytes()
+        shape = list(values.shape) or [1]
+        header[name] = {'dtype': 'I32' if integer else 'F32', 'shape': shape, 'data_offsets': [offset, offset + len(data)]}
+        parts.append(data)
+        offset += len(data)
+    text = json.dumps(header).encode()
+    text += b' ' * (-len(text) % 8)
+    path.write_bytes(struct.pack('<Q', len(text)) + text + b''.join(parts))
+    print(f'{path.name}: {len(tensors)} tensors, {path.stat().st_size} bytes')
+
+
+for part in sys.argv[1:] or PARTS:
+    name, make = PARTS[part]
+    tensors, metadata = make()
+    save_safetensors(FOLDER / name, tensors, metadata)

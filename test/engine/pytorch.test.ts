@@ -1,0 +1,103 @@
+/**
+ * Every operation of the engine against PyTorch (scripts/goldens/ops.py, where the file's layout is described): the
+ * output and the gradients of sum(output * factors).
+ *
+ * |actual - expected| <= 1e-4 max|expected| + 1e-4 |expected|, the maximum over the tensor: a sum of many terms may
+ * cancel to nearly nothing, and its rounding error is then that of its terms.
+ */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import * as ops from '../../src/index.ts';
+import { multiply, Sgd, sum, type Tensor } from '../../src/index.ts';
+import { loadSafetensors } from '../../src/node.ts';
+import { expectClose, sharedGpu } from '../harness.ts';
+
+interface Case {
+  name: string;
+  op: string;
+  inputs: string[];
+  grads: string[];
+  options: never;
+}
+
+const { tensors, metadata } = await loadSafetensors(
+  new URL('../golden/pytorch-ops.safetensors', import.meta.url).pathname,
+);
+const cases: Case[] = JSON.parse(metadata['cases']!);
+
+/** An operation on named inputs. */
+const operations: Record<string, (x: Record<string, Tensor>, options: never) => Tensor> = {
+  conv2d: ({ x, weight, bias }, options) => ops.conv2d(x!, weight!, bias ?? null, options),
+  linear: ({ x, weight, bias }) => ops.linear(x!, weight!, bias ?? null),
+  relu: ({ x }) => ops.relu(x!),
+  maxPool2d: ({ x }, options) => ops.maxPool2d(x!, options),
+  localResponseNorm: ({ x }, options) => ops.localResponseNorm(x!, options),
+  softmax: ({ x }, { axis }: { axis: number }) => ops.softmax(x!, axis),
+  softmaxLogLoss: ({ logits, labels }, options) => ops.softmaxLogLoss(logits!, labels!, options),
+  smoothL1Loss: ({ pred, target, ...weights }, options: object) =>
+    ops.smoothL1Loss(pred!, target!, { ...options, ...weights }),
+  add: ({ a, b }) => ops.add(a!, b!),
+  multiply: ({ a, b }) => ops.multiply(a!, b!),
+  scale: ({ x }, { factor }: { factor: number }) => ops.scale(x!, factor),
+  concat: (xs, { axis }: { axis: number }) => ops.concat(Object.values(xs), axis),
+  reshape: ({ x }, { shape }: { shape: number[] }) => ops.reshape(x!, shape),
+  sum: ({ x }) => ops.sum(x!),
+  roiPool: ({ x, rois }, options) => ops.roiPool(x!, rois!, options),
+};
+
+function expectGolden(actual: ArrayLike<number>, name: string): void {
+  const expected = tensors[name]!.data;
+  const largest = Float64Array.from(expected, Math.abs).reduce((max, value) => Math.max(max, value), 0);
+  expectClose(actual, expected, { atol: 1e-4 * largest, rtol: 1e-4, what: name });
+}
+
+for (const { name, op, inputs, grads, options } of cases) {
+  test(name, async () => {
+    const gpu = await sharedGpu();
+    await gpu.scope(async () => {
+      const x: Record<string, Tensor> = {};
+      for (const input of inputs) {
+        const { data, shape } = tensors[`${name}/in/${input}`]!;
+        x[input] = gpu.tensor(data, shape, input);
+        x[input].requiresGrad = grads.includes(input);
+      }
+      const factors = tensors[`${name}/factors`]!;
+      const y = operations[op]!(x, options);
+      assert.equal(y.shape, factors.shape);
+      sum(multiply(y, gpu.tensor(factors.data, factors.shape))).backward();
+      expectGolden(await y.read(), `${name}/out`);
+      for (const input of grads) {
+        assert.equal(x[input]!.grad!.shape, x[input]!.shape);
+        expectGolden(await x[input]!.grad!.read(), `${name}/grad/${input}`);
+      }
+    });
+  });
+}
+
+test('the goldens cover every operation but dropout, which has a mask of its own', () => {
+  assert.equal([...new Set(cases.map(({ op }) => op))].sort(), Object.keys(operations).sort());
+});
+
+test("Caffe's SGD over a change of the learning rate", async () => {
+  const gpu = await sharedGpu();
+  const { learningRates, momentum, weightDecay, divisor, rateMultiplier, decayMultiplier } = JSON.parse(
+    metadata['sgd']!,
+  );
+  const w = gpu.parameter(tensors['sgd/start']!.data as Float32Array, tensors['sgd/start']!.shape, 'w');
+  const sgd = new Sgd([{ parameter: w, rateMultiplier, decayMultiplier }], { learningRate: 0, momentum, weightDecay });
+  const gradients = tensors['sgd/gradients']!.data as Float32Array;
+  const steps: number[] = [];
+  for (const [i, rate] of learningRates.entries()) {
+    sgd.zeroGrad();
+    const gradient = gradients.subarray(i * w.size, (i + 1) * w.size);
+    gpu.scope(() => sum(multiply(w, gpu.tensor(gradient, w.shape))).backward());
+    sgd.learningRate = rate;
+    sgd.step(divisor);
+    steps.push(...(await w.read()));
+  }
+  expectGolden(steps, 'sgd/steps');
+  sgd.slots.forEach(({ h }) => h.dispose());
+  w.dispose();
+});
+
+test.run();
