@@ -44,6 +44,10 @@ export const operation = <S>(name: string, gradient: GradientRule<S>): Operation
 /** Ends every operation: puts it on the tape where a gradient will be asked for, and checks its output in NaN check mode. */
 export function record<S>(operation: Operation<S>, inputs: readonly Tensor[], output: Tensor, saved: S): Tensor {
   const { gpu } = output;
+  const integers = output.dtype === 'f32' && inputs.find((input) => input.dtype !== 'f32');
+  if (integers) {
+    throw new Error(`${operation.name}: ${integers.name} [${integers.shape}] is ${integers.dtype}, expected f32`);
+  }
   if (gpu.recordsGradients && inputs.some((input) => input.requiresGrad)) {
     output.requiresGrad = true;
     output.node = { operation: operation as Operation<unknown>, inputs, saved };
@@ -66,9 +70,20 @@ function topologicalOrder(root: Tensor): Tensor[] {
     } else if (input.node && !seen.has(input)) {
       seen.add(input);
       stack.push({ tensor: input, next: 0 });
+    } else {
+      expectUnused(input);
     }
   }
   return order;
+}
+
+/** Without its node a tensor would pass for a leaf, and what it was computed from would silently get no gradient. */
+function expectUnused(tensor: Tensor): void {
+  if (tensor.graphUsed) {
+    throw new Error(
+      `backward: the graph of ${tensor.name} was used up by an earlier backward pass; add the losses and call it once`,
+    );
+  }
 }
 
 const sameShape = (a: Tensor, b: Tensor): boolean =>
@@ -87,15 +102,18 @@ function leafGradient(leaf: Tensor): Tensor {
 export function runBackward(loss: Tensor): void {
   const { gpu } = loss;
   if (loss.size !== 1) throw new Error(`backward: ${loss.name} has shape [${loss.shape}], a loss is one number`);
-  if (!loss.node) throw new Error(`backward: ${loss.name} was not computed from a parameter, or its graph was used up`);
+  expectUnused(loss);
+  if (!loss.node) throw new Error(`backward: ${loss.name} was not computed from a parameter`);
+  const order = topologicalOrder(loss);
   const gradients = new Map<Tensor, Tensor>();
   const seed = gpu.empty(loss.shape, 'f32', 'dloss');
   gpu.run(fill, { y: seed }, { n: 1, value: 1 });
   gradients.set(loss, seed);
 
-  for (const output of topologicalOrder(loss).reverse()) {
+  for (const output of order.reverse()) {
     const { operation, inputs, saved } = output.node!;
     output.node = null;
+    output.graphUsed = true;
     const dy = gradients.get(output);
     gradients.delete(output);
     if (!dy) continue;

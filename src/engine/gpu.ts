@@ -66,6 +66,8 @@ export class Gpu {
   private recorded = 0;
   private batch = 0;
   private failure: Error | null = null;
+  /** Told before `failure`, which an invalid pipeline causes as soon as it is used. */
+  private shaderFailure: Error | null = null;
   private closed = false;
   private dispatches = 0;
   private submits = 0;
@@ -76,13 +78,14 @@ export class Gpu {
     this.onClose = onClose;
     this.adapter = summarize(device);
     this.pool = new BufferPool(device, (buffer) => this.forget(buffer));
-    this.pipelines = new PipelineCache(device, (error) => (this.failure ??= error));
+    this.pipelines = new PipelineCache(device, (error) => (this.shaderFailure ??= error));
     this.arena = device.createBuffer({
       label: 'uniform arena',
       size: this.arenaData.byteLength,
       usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
     });
     device.addEventListener('uncapturederror', (event) => {
+      event.preventDefault(); // the next call throws it: nothing is printed
       this.failure ??= new Error((event as GPUUncapturedErrorEvent).error.message);
     });
     void device.lost.then((info) => {
@@ -282,13 +285,11 @@ export class Gpu {
     this.onClose?.();
   }
 
-  /** Throws the first error that the device reported since the last call: shader, validation, memory or loss. */
+  /** Throws the first error that the device reported, now and at every later call: shader, validation, memory or loss. */
   assertHealthy(): void {
     if (this.closed) throw new Error('this Gpu is closed');
-    if (this.failure) {
-      const failure = this.failure;
-      throw new Error(failure.message, { cause: failure });
-    }
+    const failure = this.shaderFailure ?? this.failure;
+    if (failure) throw new Error(failure.message, { cause: failure });
   }
 
   private endPass(): void {

@@ -1,5 +1,5 @@
 /** Tensors: a shape on a device buffer, row-major. Images and maps are NCHW, as in Caffe and PyTorch. */
-import { scale } from '../kernels/elementwise.ts';
+import { copyFromSlice, sliceUniforms } from '../kernels/concat.ts';
 import { type GraphNode, runBackward } from './autograd.ts';
 import type { Gpu, TypedArray } from './gpu.ts';
 import type { Bindable, DeviceBuffer } from './memory.ts';
@@ -22,6 +22,8 @@ export class Tensor implements Bindable, Disposable {
   grad: Tensor | null = null;
   /** How it was computed, while its gradient can still be asked for. */
   node: GraphNode | null = null;
+  /** A backward pass has walked and forgotten its node. */
+  graphUsed = false;
   /** Outlives scopes. */
   persistent = false;
   private buffer: DeviceBuffer | null;
@@ -71,7 +73,7 @@ export class Tensor implements Bindable, Disposable {
   /** A tensor of its own with the same values. */
   copy(): Tensor {
     const copy = this.gpu.empty(this.shape, this.dtype, this.name);
-    this.gpu.run(scale, { x: this, y: copy }, { n: this.size, factor: 1 });
+    this.gpu.run(copyFromSlice, { whole: this, part: copy }, sliceUniforms(1, this.size, 1, 0, this.size));
     return copy;
   }
 

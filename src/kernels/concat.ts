@@ -1,7 +1,7 @@
 /**
  * Concatenation along an axis, one part at a time: copies a part [outer, length, inner] into, or out of, the slice that
  * starts at `offset` of a whole [outer, axis, inner]. Into is the forward pass (part x, whole y), out of the backward pass
- * (whole dy, part dx).
+ * (whole dy, part dx). Words are copied as u32: an integer seen as f32 is a subnormal number, which a GPU may turn into 0.
  */
 import { elementwise } from './elementwise.ts';
 
@@ -15,14 +15,14 @@ const PLACE = 'i / u.run * u.pitch + u.start + i % u.run';
 
 export const copyIntoSlice = elementwise({
   name: 'copy_into_slice',
-  buffers: { part: 'read', whole: 'write' },
+  buffers: { part: 'read u32', whole: 'write u32' },
   uniforms,
   body: `whole[${PLACE}] = part[i];`,
 });
 
 export const copyFromSlice = elementwise({
   name: 'copy_from_slice',
-  buffers: { whole: 'read', part: 'write' },
+  buffers: { whole: 'read u32', part: 'write u32' },
   uniforms,
   body: `part[i] = whole[${PLACE}];`,
 });

@@ -1,0 +1,369 @@
+/** What the engine promises besides numbers: order, lifetime of memory, errors of one line that say what is wrong. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  add,
+  concat,
+  conv2d,
+  dropout,
+  type Gpu,
+  linear,
+  localResponseNorm,
+  maxPool2d,
+  multiply,
+  nms,
+  relu,
+  reshape,
+  roiPool,
+  scale,
+  smoothL1Loss,
+  softmax,
+  softmaxLogLoss,
+  sum,
+  type Tensor,
+} from '../../src/index.ts';
+import { openGpu } from '../../src/node.ts';
+import { kernel } from '../../src/kernels/kernel.ts';
+import { scale as scaleKernel } from '../../src/kernels/elementwise.ts';
+import { sharedGpu } from '../harness.ts';
+
+/** A device of its own, for tests that break or close it. */
+async function withGpu(fn: (gpu: Gpu) => Promise<void>): Promise<void> {
+  const gpu = await openGpu({ adapter: 'auto', defaultLimits: true });
+  try {
+    await fn(gpu);
+  } finally {
+    gpu.close();
+  }
+}
+
+async function message(fn: () => unknown): Promise<string> {
+  try {
+    await fn();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  assert.unreachable('this must throw');
+  return '';
+}
+
+const values = async (tensor: Tensor) => [...(await tensor.read())];
+
+// Order
+
+test('a write takes effect between the operations recorded before and after it', async () => {
+  const gpu = await sharedGpu();
+  await gpu.scope(async () => {
+    const x = gpu.tensor([1, 2, 3], [3]);
+    const before = scale(x, 2);
+    x.write(Float32Array.of(10, 20, 30));
+    const after = scale(x, 2);
+    x.write(Float32Array.of(0, 0, 0));
+    assert.equal(await values(before), [2, 4, 6]);
+    assert.equal(await values(after), [20, 40, 60]);
+  });
+});
+
+test('memory freed and written again does not reach the operation that was recorded on it', async () => {
+  const gpu = await sharedGpu();
+  await gpu.scope(async () => {
+    const x = gpu.tensor(new Float32Array(1000).fill(3), [1000]);
+    const y = scale(x, 2);
+    const buffer = x.storage;
+    x.dispose();
+    const reused = gpu.tensor(new Float32Array(1000).fill(-1), [1000]);
+    assert.is(reused.storage, buffer, 'the pool hands out the freed buffer');
+    assert.ok((await y.read()).every((value) => value === 6));
+  });
+});
+
+test('every dispatch keeps its own uniforms over more dispatches than one submit holds', async () => {
+  const gpu = await sharedGpu();
+  await gpu.scope(async () => {
+    const submits = gpu.statistics().submits;
+    const x = gpu.tensor([1, -1], [2]);
+    const scaled = Array.from({ length: 700 }, (_, i) => scale(x, i));
+    const total = concat(scaled, 0);
+    const expected = scaled.flatMap((_, i) => [i, i === 0 ? -0 : -i]);
+    assert.equal(await values(total), expected);
+    const used = gpu.statistics().submits - submits;
+    assert.ok(used > 1 && used < 10, `${used} submits for 1400 dispatches`);
+  });
+});
+
+test('integers keep their bits through concat, reshape and copy', async () => {
+  const gpu = await sharedGpu();
+  await gpu.scope(async () => {
+    const a = gpu.tensor(Int32Array.of(1, -1, 2147483647), [3]);
+    const b = gpu.tensor(Int32Array.of(-2147483648, 0, 7), [3]);
+    const joined = reshape(concat([a, b], 0), [2, 3]);
+    assert.equal(await values(joined), [1, -1, 2147483647, -2147483648, 0, 7]);
+    assert.equal(await values(joined.copy()), [1, -1, 2147483647, -2147483648, 0, 7]);
+  });
+});
+
+test('an empty tensor can be made, computed with and read', async () => {
+  const gpu = await sharedGpu();
+  await gpu.scope(async () => {
+    const empty = gpu.tensor([], [0, 5]);
+    assert.equal(await values(relu(empty)), []);
+    assert.equal(await values(sum(empty)), [0]);
+    assert.equal(linear(empty, gpu.zeros([3, 5]), null).shape, [0, 3]);
+  });
+});
+
+// Lifetime
+
+test('a scope frees what is made inside, keeps what is returned, and nests', async () => {
+  const gpu = await sharedGpu();
+  const live = gpu.statistics().liveBytes;
+  const parameter = gpu.parameter(Float32Array.of(1, 2), [2], 'kept');
+  const inner: Tensor[] = [];
+  const outer = gpu.scope(() => {
+    const { sum: kept, list } = gpu.scope(() => {
+      const x = gpu.tensor([1, 2], [2], 'inner');
+      inner.push(x);
+      return { sum: add(x, parameter), list: [scale(x, 3)] };
+    });
+    assert.ok(inner[0]!.freed);
+    inner.push(kept, list[0]!);
+    return add(kept, list[0]!);
+  });
+  assert.ok(inner.every((tensor) => tensor.freed));
+  assert.equal(await values(outer), [5, 10]);
+  outer.dispose();
+  assert.not.ok(parameter.freed);
+  parameter.dispose();
+  assert.is(gpu.statistics().liveBytes, live);
+});
+
+test('an async scope ends when its promise does', async () => {
+  const gpu = await sharedGpu();
+  const live = gpu.statistics().liveBytes;
+  let inside: Tensor | undefined;
+  const kept = await gpu.scope(async () => {
+    inside = gpu.tensor([1, 2], [2]);
+    await inside.read();
+    assert.not.ok(inside.freed);
+    const doubled = scale(inside, 2);
+    await gpu.scope(async () => assert.equal(await values(relu(doubled)), [2, 4]));
+    return doubled;
+  });
+  assert.ok(inside!.freed);
+  assert.equal(await values(kept), [2, 4]);
+  kept.dispose();
+  assert.is(gpu.statistics().liveBytes, live);
+});
+
+test('an error frees everything its scopes had made', async () => {
+  const gpu = await sharedGpu();
+  const live = gpu.statistics().liveBytes;
+  const fail = () => {
+    gpu.tensor([1], [1]);
+    gpu.scope(() => {
+      relu(gpu.tensor([1], [1]));
+      throw new Error('broken');
+    });
+  };
+  assert.is(await message(() => gpu.scope(fail)), 'broken');
+  assert.is(await message(() => gpu.scope(async () => (await Promise.resolve(), fail()))), 'broken');
+  assert.is(gpu.statistics().liveBytes, live);
+});
+
+test('a returned leaf keeps its gradient', async () => {
+  const gpu = await sharedGpu();
+  const x = gpu.scope(() => {
+    const leaf = gpu.tensor([1, -2], [2]);
+    leaf.requiresGrad = true;
+    sum(relu(leaf)).backward();
+    return leaf;
+  });
+  assert.equal(await values(x.grad!), [1, 0]);
+  x.dispose();
+});
+
+test('a view keeps the memory of what it was made from', async () => {
+  const gpu = await sharedGpu();
+  const live = gpu.statistics().liveBytes;
+  const x = gpu.tensor([1, 2, 3, 4], [4]);
+  const y = reshape(x, [2, -1]);
+  assert.is(gpu.statistics().liveBytes, live + 16);
+  x.dispose();
+  assert.equal(await values(y), [1, 2, 3, 4]);
+  y.dispose();
+  assert.is(gpu.statistics().liveBytes, live);
+});
+
+test('a repeated computation takes its buffers from the pool and its bind groups from the cache', async () => {
+  const gpu = await sharedGpu();
+  const step = () =>
+    gpu.scope(() => {
+      const x = gpu.tensor(new Float32Array(777), [777]);
+      return void softmax(reshape(relu(scale(x, 2)), [7, 111]), 1);
+    });
+  step();
+  step();
+  const before = gpu.statistics();
+  for (let i = 0; i < 20; i++) step();
+  const after = gpu.statistics();
+  assert.is(after.buffersCreated, before.buffersCreated);
+  assert.is(after.bindGroupsCreated, before.bindGroupsCreated);
+  assert.is(after.pipelines, before.pipelines);
+  assert.is(after.liveBytes, before.liveBytes);
+  assert.ok(after.pooledBytes > 0);
+});
+
+test('trim gives pooled memory back, and computing goes on', async () => {
+  await withGpu(async (gpu) => {
+    gpu.scope(() => void relu(gpu.tensor([1, 2], [2])));
+    assert.ok(gpu.statistics().pooledBytes > 0);
+    gpu.trim();
+    assert.is(gpu.statistics().pooledBytes, 0);
+    assert.equal(await gpu.scope(() => values(relu(gpu.tensor([-1, 2], [2])))), [0, 2]);
+  });
+});
+
+// Errors
+
+test('an operation names itself, the argument, its shape and the one expected', async () => {
+  const gpu = await sharedGpu();
+  const f = (...shape: number[]) => gpu.zeros(shape);
+  const labels = (...shape: number[]) => gpu.tensor(new Int32Array(shape.reduce((a, b) => a * b, 1)), shape, 'labels');
+  const cases: [fn: () => unknown, expected: string][] = [
+    [() => conv2d(f(3, 5, 5), f(2, 3, 3, 3), null), 'conv2d: x has shape [3,5,5], expected [N,C,H,W]'],
+    [() => conv2d(f(1, 3, 5, 5), f(2, 4, 3, 3), null), 'conv2d: weight has shape [2,4,3,3], expected [2,3,3,3]'],
+    [() => conv2d(f(1, 3, 5, 5), f(2, 3, 3, 3), f(3)), 'conv2d: bias has shape [3], expected [2]'],
+    [
+      () => conv2d(f(1, 3, 5, 2), f(2, 3, 3, 3), null),
+      'conv2d: a 3x3 filter does not fit into a 5x2 map with padding 0',
+    ],
+    [() => conv2d(f(1, 3, 5, 5), f(2, 3, 3, 3), null, { stride: 0 }), 'conv2d: stride 0 is not a positive integer'],
+    [
+      () => conv2d(f(1, 3, 5, 5), f(2, 3, 3, 3), null, { padding: 0.5 }),
+      'conv2d: padding 0.5 is not a whole number of pixels',
+    ],
+    [() => linear(f(2, 3, 1), f(4, 3), null), 'linear: x has shape [2,3,1], expected [R,I]'],
+    [() => linear(f(2, 3), f(4, 5), null), 'linear: weight has shape [4,5], expected [4,3]'],
+    [() => linear(f(2, 3), f(4, 3), f(3)), 'linear: bias has shape [3], expected [4]'],
+    [() => add(f(2, 3), f(3, 2)), 'add: b has shape [3,2], expected [2,3]'],
+    [() => multiply(f(2, 3), f(6)), 'multiply: b has shape [6], expected [2,3]'],
+    [() => reshape(f(2, 3), [4, -1]), 'reshape: [2,3] has 6 elements, [4,-1] cannot hold them'],
+    [() => reshape(f(2, 3), [-1, -1]), 'reshape: [2,3] has 6 elements, [-1,-1] cannot hold them'],
+    [() => concat([], 0), 'concat: no tensors given'],
+    [() => concat([f(2, 3), f(2, 4)], 0), 'concat: shapes [2,3] and [2,4] differ outside axis 0'],
+    [() => concat([f(2, 3), f(2, 3)], 2), 'concat: axis 2 does not exist in a tensor of 2 axes'],
+    [() => softmax(f(2, 3), -3), 'softmax: axis -3 does not exist in a tensor of 2 axes'],
+    [() => maxPool2d(f(3, 5, 5), { kernel: 2 }), 'maxPool2d: x has shape [3,5,5], expected [N,C,H,W]'],
+    [() => maxPool2d(f(1, 3, 5, 5), { kernel: 2, padding: 2 }), 'maxPool2d: padding 2 is more than half the kernel 2'],
+    [
+      () => localResponseNorm(f(5, 5), { size: 3, alpha: 1, beta: 1, k: 1, mode: 'within' }),
+      'localResponseNorm: x has shape [5,5], expected [N,C,H,W]',
+    ],
+    [
+      () => localResponseNorm(f(1, 1, 5, 5), { size: 4, alpha: 1, beta: 1, k: 1, mode: 'within' }),
+      'localResponseNorm: size 4 is even, a window needs a centre',
+    ],
+    [() => dropout(f(3), { p: 1, seed: 0 }), 'dropout: p is 1, expected 0 <= p < 1'],
+    [() => softmaxLogLoss(f(4, 3), labels(3)), 'softmaxLogLoss: labels has shape [3], expected [4]'],
+    [() => softmaxLogLoss(f(4, 3), f(4)), 'softmaxLogLoss: labels is f32, expected i32'],
+    [() => smoothL1Loss(f(4, 3), f(3, 4)), 'smoothL1Loss: target has shape [3,4], expected [4,3]'],
+    [
+      () => smoothL1Loss(f(4, 3), f(4, 3), { outsideWeights: f(4) }),
+      'smoothL1Loss: outsideWeights has shape [4], expected [4,3]',
+    ],
+    [
+      () => roiPool(f(1, 1, 4, 4), f(2, 4), { size: 2, spatialScale: 1 }),
+      'roiPool: rois has shape [2,4], expected [2,5]',
+    ],
+    [() => nms(f(3, 5), f(3), { iouThreshold: 0.5 }), 'nms: boxes has shape [3,5], expected [3,4]'],
+    [() => relu(labels(3)), 'relu: labels [3] is i32, expected f32'],
+    [() => add(f(3), labels(3)), 'add: labels [3] is i32, expected f32'],
+    [() => gpu.tensor([1, 2], [3], 'x'), 'tensor x: 2 values do not fill the shape [3]'],
+    [() => f(3).write(new Float32Array(2)), 'tensor zeros [3] holds 3 values, 2 were given'],
+  ];
+  const live = gpu.statistics().liveBytes;
+  for (const [fn, expected] of cases) assert.is(await message(() => gpu.scope(fn)), expected);
+  assert.is(gpu.statistics().liveBytes, live);
+});
+
+test('backward says why it cannot', async () => {
+  const gpu = await sharedGpu();
+  const w = gpu.parameter(Float32Array.of(1, 2), [2], 'w');
+  const run = (fn: () => void) => message(() => gpu.scope(fn));
+  assert.match(await run(() => relu(w).backward()), /^backward: relu w has shape \[2\], a loss is one number$/);
+  assert.match(
+    await run(() => sum(gpu.zeros([3])).backward()),
+    /^backward: sum zeros was not computed from a parameter/,
+  );
+  assert.match(await run(() => gpu.withoutGradients(() => sum(w)).backward()), /^backward: sum w was not computed/);
+  const twice = await run(() => {
+    const loss = sum(w);
+    loss.backward();
+    loss.backward();
+  });
+  assert.match(twice, /^backward: the graph of sum w was used up/);
+  // Silently, the second loss would give w no gradient at all.
+  const shared = await run(() => {
+    const trunk = relu(w);
+    sum(trunk).backward();
+    sum(scale(trunk, 3)).backward();
+  });
+  assert.match(shared, /^backward: the graph of relu w was used up/);
+  w.dispose();
+});
+
+test("a buffer above the device's limits is refused by name, size and limit", async () => {
+  await withGpu(async (gpu) => {
+    const limit = Math.min(gpu.device.limits.maxBufferSize, gpu.device.limits.maxStorageBufferBindingSize);
+    assert.is(limit, 128 * 1024 * 1024);
+    const floats = limit / 4 + 1;
+    assert.is(
+      await message(() => gpu.empty([floats], 'f32', 'fc6.weight')),
+      `fc6.weight: needs a buffer of ${limit + 16} bytes, but this device binds at most ${limit}`,
+    );
+    assert.is(gpu.statistics().liveBytes, 0);
+    gpu.empty([floats - 1], 'f32', 'just fits').dispose();
+    await gpu.finish();
+  });
+});
+
+test('a closed device says so', async () => {
+  const gpu = await openGpu({ adapter: 'auto' });
+  const x = gpu.tensor([1], [1], 'x');
+  gpu.close();
+  gpu.close();
+  for (const use of [() => gpu.tensor([1], [1]), () => relu(x), () => x.read(), () => gpu.finish()]) {
+    assert.is(await message(use), 'this Gpu is closed');
+  }
+  x.dispose();
+});
+
+test('a shader that does not compile surfaces on the next call, with its numbered source', async () => {
+  await withGpu(async (gpu) => {
+    const broken = kernel({
+      name: 'broken',
+      buffers: { y: 'write' },
+      uniforms: {},
+      grid: () => [1, 1, 1],
+      wgsl: '@compute @workgroup_size(1)\nfn main() { y[0] = undefined_name; }',
+    });
+    const y = gpu.empty([4]);
+    gpu.run(broken, { y }, {});
+    const text = await message(() => y.read());
+    assert.match(text, /^shader broken: /);
+    assert.match(text, /unresolved value 'undefined_name'/);
+    assert.match(text, /\n +4 \| fn main\(\) \{ y\[0\] = undefined_name; \}/);
+    assert.match(await message(() => gpu.zeros([1])), /^shader broken: /);
+  });
+});
+
+test('a kernel that is given too little names what is missing', async () => {
+  const gpu = await sharedGpu();
+  const x = gpu.zeros([4]);
+  const run = gpu.run.bind(gpu) as (...args: unknown[]) => void;
+  assert.is(await message(() => run(scaleKernel, { x }, { n: 4, factor: 1 })), 'scale: buffer y is missing');
+  assert.is(await message(() => run(scaleKernel, { x, y: x.copy() }, { n: 4 })), 'scale: uniform factor is missing');
+  assert.equal(await values(x), [0, 0, 0, 0]);
+});
+
+test.run();
