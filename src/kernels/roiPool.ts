@@ -10,13 +10,12 @@
  * A bin's end falls on an integer often, so one wrong last bit of `bin` moves it by a cell. WGSL's division may be wrong in
  * the last bits; `bin_size` therefore divides integers and rounds to float32 itself. PH, PW < 128.
  *
- * The backward pass gathers: one invocation per cell and block of 8 channels adds dy of every bin whose argmax is that cell,
- * in the order of RoIs and bins. dx is assigned.
+ * The backward pass gathers, without atomics: every cell of dx (assigned) has one owner, which adds dy of the bins whose
+ * argmax it is in the order of RoIs and bins.
  */
 import { ceilDiv, kernel, linear } from './kernel.ts';
 
 const CHANNELS = 8;
-const ROI_TILE = 64;
 
 const ROI_WGSL = /* wgsl */ `
 // Half away from zero. The comparison, rather than a subtraction, leaves nothing for the compiler to fuse.
@@ -95,55 +94,44 @@ ${everyChannel((k) => `  if (${k}u < count) { y[to + ${k}u * bins] = select(larg
 }`,
 });
 
+/**
+ * One invocation owns `1/bands` of the rows of a channel's plane: it clears them, then walks the bins of every RoI in order
+ * and takes those whose maximum lies in its rows. Nothing is shared, so nothing needs to be atomic. Every band reads all
+ * argmax of its channel: one band is the least work, more bands feed more lanes.
+ */
 export const roiPoolBackward = kernel({
   name: 'roi_pool_backward',
   buffers: { dy: 'read', argmax: 'read i32', rois: 'read', dx: 'write' },
-  uniforms: { images: 'u32', ...SHAPE },
-  grid: ({ images, channels, height, width }) => linear(images * ceilDiv(channels, CHANNELS) * height * width, 64),
+  uniforms: { images: 'u32', bands: 'u32', ...SHAPE },
+  grid: ({ images, channels, bands }) => linear(images * channels * bands, 32),
   wgsl: /* wgsl */ `
-${ROI_WGSL}
-var<workgroup> tile: array<Roi, ${ROI_TILE}>;
-
-@compute @workgroup_size(64)
+@compute @workgroup_size(32)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 64u);
-  let cells = u.height * u.width;
-  let blocks = (u.channels + ${CHANNELS - 1}u) / ${CHANNELS}u;
-  let active_cell = i < u.images * blocks * cells;
-  let cell = vec2i(i32(i % u.width), i32((i / u.width) % u.height));
-  let own = i32(i % cells);
-  let channel = ((i / cells) % blocks) * ${CHANNELS}u;
-  let image = i32(i / (cells * blocks));
+  let i = linear_index(group, groups, lane, 32u);
+  if (i >= u.images * u.channels * u.bands) { return; }
+  let channel = i % u.channels;
+  let band = (i / u.channels) % u.bands;
+  let image = i / (u.channels * u.bands);
+  let rows = (u.height + u.bands - 1u) / u.bands;
+  let first = i32(min(band * rows, u.height) * u.width);
+  let last = i32(min((band + 1u) * rows, u.height) * u.width);
+  let base = i32((image * u.channels + channel) * u.height * u.width);
+  for (var cell = first; cell < last; cell++) { dx[base + cell] = 0.0; }
   let bins = u.pooledH * u.pooledW;
-  let count = min(${CHANNELS}u, u.channels - channel);
-${everyChannel((k) => `  var sum${k} = 0.0;`)}
-  for (var first = 0u; first < u.roiCount; first += ${ROI_TILE}u) {
-    workgroupBarrier();
-    if (first + lane < u.roiCount) { tile[lane] = roi_at(first + lane); }
-    workgroupBarrier();
-    let rois_here = select(0u, min(${ROI_TILE}u, u.roiCount - first), active_cell);
-    for (var j = 0u; j < rois_here; j++) {
-      let roi = tile[j];
-      let d = cell - roi.first;
-      // The last bin may end one cell after the RoI, when p * bin rounds up.
-      if (roi.image != image || any(d < vec2i(0)) || any(d > roi.span)) { continue; }
-      let from_bin = vec2u(max(vec2f(0.0), floor(vec2f(d) / roi.bin) - 1.0));
-      let to_bin = min(vec2u(ceil(vec2f(d + 1) / roi.bin)), vec2u(u.pooledW - 1u, u.pooledH - 1u));
-      for (var ph = from_bin.y; ph <= to_bin.y; ph++) {
-        if (i32(floor(f32(ph) * roi.bin.y)) > d.y || i32(ceil(f32(ph + 1u) * roi.bin.y)) <= d.y) { continue; }
-        for (var pw = from_bin.x; pw <= to_bin.x; pw++) {
-          if (i32(floor(f32(pw) * roi.bin.x)) > d.x || i32(ceil(f32(pw + 1u) * roi.bin.x)) <= d.x) { continue; }
-          let at = ((first + j) * u.channels + channel) * bins + ph * u.pooledW + pw;
-${everyChannel((k) => `          if (${k}u < count && argmax[at + ${k}u * bins] == own) { sum${k} += dy[at + ${k}u * bins]; }`)}
-        }
-      }
+  for (var r = 0u; r < u.roiCount; r++) {
+    if (u32(rois[r * 5u]) != image) { continue; }
+    let from_bin = (r * u.channels + channel) * bins;
+    for (var at = from_bin; at < from_bin + bins; at++) {
+      let cell = argmax[at];
+      if (cell >= first && cell < last) { dx[base + cell] += dy[at]; }
     }
   }
-  if (!active_cell) { return; }
-  let base = (u32(image) * u.channels + channel) * cells + u32(own);
-${everyChannel((k) => `  if (${k}u < count) { dx[base + ${k}u * cells] = sum${k}; }`)}
 }`,
 });
+
+/** Bands of `roiPoolBackward`: enough lanes for a GPU, the least work for a software adapter. */
+export const roiPoolBands = (channels: number, height: number, software: boolean): number =>
+  software ? 1 : Math.max(1, Math.min(height, Math.ceil(16384 / channels)));
 
 export interface RoiPoolShape {
   images: number;

@@ -43,8 +43,10 @@ export class DetectionHead {
     const store = new ParameterStore(gpu, seed);
     const classes = config.classes.length;
     this.layers = {
-      cls: store.layer('head.cls_score', [classes, backbone.regionFeatures], { std: 0.01 }),
-      box: store.layer('head.bbox_pred', [4 * classes, backbone.regionFeatures], { std: 0.001 }),
+      cls: store.layer('head.cls_score', [classes, backbone.regionFeatures], { gaussian: { std: 0.01, fanIn: 4096 } }),
+      box: store.layer('head.bbox_pred', [4 * classes, backbone.regionFeatures], {
+        gaussian: { std: 0.001, fanIn: 4096 },
+      }),
     };
     this.parameters = store.parameters;
   }

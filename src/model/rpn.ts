@@ -72,9 +72,9 @@ export class RegionProposalNetwork {
     const store = new ParameterStore(gpu, seed);
     const { channels } = config.rpn;
     this.layers = {
-      conv: store.layer('rpn.conv', [channels, backbone.channels, 3, 3], { std: 0.01 }),
-      cls: store.layer('rpn.cls_score', [2 * count, channels, 1, 1], { std: 0.01 }),
-      box: store.layer('rpn.bbox_pred', [4 * count, channels, 1, 1], { std: 0.01 }),
+      conv: store.layer('rpn.conv', [channels, backbone.channels, 3, 3], { gaussian: { std: 0.01, fanIn: 512 * 9 } }),
+      cls: store.layer('rpn.cls_score', [2 * count, channels, 1, 1], { gaussian: { std: 0.01, fanIn: 512 } }),
+      box: store.layer('rpn.bbox_pred', [4 * count, channels, 1, 1], { gaussian: { std: 0.01, fanIn: 512 } }),
     };
     this.parameters = store.parameters;
   }

@@ -38,7 +38,15 @@ async function backward(
   shape: RoiPoolShape,
 ): Promise<Float32Array> {
   const dx = new Float32Array(shape.images * shape.channels * shape.height * shape.width).fill(NaN);
-  return (await launch(await sharedGpu(), roiPoolBackward, { dy, argmax, rois, dx }, { ...shape })).dx as Float32Array;
+  const gpu = await sharedGpu();
+  const [one, all] = await Promise.all(
+    [1, shape.height].map(async (bands) => {
+      const uniforms = { ...shape, bands };
+      return (await launch(gpu, roiPoolBackward, { dy, argmax, rois, dx }, uniforms)).dx as Float32Array;
+    }),
+  );
+  assert.equal(all, one, 'the number of bands changes no bit');
+  return one!;
 }
 
 const map = Float32Array.from({ length: 160 }, (_, i) => ((i * 37 + 11) % 101) - 50);

@@ -1,6 +1,6 @@
 /** Operations on regions: RoI pooling, RoI warping, non-maximum suppression. Boxes are x1, y1, x2, y2. */
 import { type NmsParams, nmsScratch, recordNms } from '../../kernels/nms.ts';
-import { roiPoolBackward, roiPoolForward } from '../../kernels/roiPool.ts';
+import { roiPoolBackward, roiPoolBands, roiPoolForward } from '../../kernels/roiPool.ts';
 import type { Bindable } from '../memory.ts';
 import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../../kernels/roiWarp.ts';
 import { operation, record } from '../autograd.ts';
@@ -15,12 +15,14 @@ export interface RoiPoolOptions {
   spatialScale: number;
 }
 
-type RoiPoolUniforms = Record<keyof (typeof roiPoolBackward)['uniforms'], number>;
-type RoiPoolSaved = { argmax: Tensor; rois: Tensor; x: readonly number[]; uniforms: RoiPoolUniforms };
+type RegionUniforms = Record<keyof (typeof roiWarpBackwardInput)['uniforms'], number>;
+type RoiPoolSaved = { argmax: Tensor; rois: Tensor; x: readonly number[]; uniforms: RegionUniforms };
 
 const roiPoolOperation = operation<RoiPoolSaved>('roiPool', ({ dy }, { argmax, rois, x, uniforms }) => {
   const dx = dy.gpu.empty(x, 'f32', 'dx roiPool');
-  dy.gpu.run(roiPoolBackward, { dy, argmax, rois, dx }, uniforms);
+  const [, channels, height] = x as [number, number, number];
+  const bands = roiPoolBands(channels, height, dy.gpu.adapter.software);
+  dy.gpu.run(roiPoolBackward, { dy, argmax, rois, dx }, { ...uniforms, bands });
   return [dx];
 });
 
@@ -37,8 +39,7 @@ export function roiPool(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tenso
   return record(roiPoolOperation, [x], y, { argmax, rois, x: x.shape, uniforms });
 }
 
-type RoiWarpUniforms = Record<keyof (typeof roiWarpBackwardInput)['uniforms'], number>;
-type RoiWarpSaved = { x: Tensor; rois: Tensor; uniforms: RoiWarpUniforms };
+type RoiWarpSaved = { x: Tensor; rois: Tensor; uniforms: RegionUniforms };
 
 const roiWarpOperation = operation<RoiWarpSaved>('roiWarp', ({ dy, needs }, { x, rois, uniforms }) => {
   const { gpu } = dy;

@@ -42,10 +42,23 @@ export class ParameterStore {
     this.seed = seed;
   }
 
-  /** `<name>.weight` by He's rule and `<name>.bias` zero, both frozen or both trained. */
-  layer(name: string, shape: readonly number[], options: { std?: number; frozen?: boolean } = {}): Layer {
+  /**
+   * `<name>.weight` by He's rule, or normal as `gaussian` says, and `<name>.bias` zero; both frozen or both trained.
+   *
+   * The paper draws its new layers with a fixed deviation (.01, .001) for VGG's fan-in. Narrower layers with that value
+   * would start with outputs, and so gradients for everything below, many times smaller and hardly learn at first; the
+   * deviation therefore grows with the square root of (the paper's fan-in / this layer's), which keeps the outputs' size
+   * and is the paper's own value for VGG-16.
+   */
+  layer(
+    name: string,
+    shape: readonly number[],
+    options: { gaussian?: { std: number; fanIn: number }; frozen?: boolean } = {},
+  ): Layer {
     const seed = hash(name) ^ this.seed;
-    const init = options.std === undefined ? heNormal(seed) : gaussian(options.std, seed);
+    const fanIn = shape.slice(1).reduce((product, n) => product * n, 1);
+    const { gaussian: paper } = options;
+    const init = paper ? gaussian(paper.std * Math.sqrt(paper.fanIn / fanIn), seed) : heNormal(seed);
     const weight = this.gpu.parameter(init, shape, `${name}.weight`);
     const bias = this.gpu.parameter(zeros, [shape[0]!], `${name}.bias`);
     weight.requiresGrad = bias.requiresGrad = !options.frozen;
