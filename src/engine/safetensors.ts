@@ -29,15 +29,25 @@ function halfToFloat(bits: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
-function widen(dtype: string, view: DataView, offset: number, count: number): Float32Array | Int32Array {
-  if (dtype === 'I32') return Int32Array.from({ length: count }, (_, i) => view.getInt32(offset + 4 * i, true));
-  if (dtype === 'F32') return Float32Array.from({ length: count }, (_, i) => view.getFloat32(offset + 4 * i, true));
-  if (dtype === 'F16') {
-    return Float32Array.from({ length: count }, (_, i) => halfToFloat(view.getUint16(offset + 2 * i, true)));
-  }
-  const bits = Uint32Array.from({ length: count }, (_, i) => view.getUint16(offset + 2 * i, true) << 16);
-  return new Float32Array(bits.buffer);
+/** The values of a tensor's bytes, in memory of their own. The machine is little-endian, as is the file. */
+function widen(dtype: string, bytes: Uint8Array): Float32Array | Int32Array {
+  const { buffer } = new Uint8Array(bytes);
+  if (dtype === 'I32') return new Int32Array(buffer);
+  if (dtype === 'F32') return new Float32Array(buffer);
+  const halves = new Uint16Array(buffer);
+  if (dtype === 'F16') return Float32Array.from(halves, halfToFloat);
+  return new Float32Array(Uint32Array.from(halves, (bits) => bits << 16).buffer);
 }
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const areCounts = (value: unknown): value is number[] =>
+  Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
+const isEntry = (value: unknown): value is HeaderEntry =>
+  isObject(value) &&
+  areCounts(value['shape']) &&
+  areCounts(value['data_offsets']) &&
+  value['data_offsets'].length === 2;
 
 /** Throws one line that starts with `source` where the bytes are not a whole safetensors file. */
 export function parseSafetensors(bytes: Uint8Array, source: string): Safetensors {
@@ -49,25 +59,28 @@ export function parseSafetensors(bytes: Uint8Array, source: string): Safetensors
   const headerBytes = Number(view.getBigUint64(0, true));
   const start = 8 + headerBytes;
   if (start > bytes.byteLength) fail(`its header claims ${headerBytes} bytes of ${bytes.byteLength}`);
-  let header: Record<string, HeaderEntry> & { __metadata__?: Record<string, string> };
+  let header: unknown;
   try {
     header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
   } catch {
     return fail('its header is not JSON');
   }
+  if (!isObject(header)) return fail('its header is not an object');
   const { __metadata__: metadata = {}, ...entries } = header;
+  if (!isObject(metadata)) return fail('its metadata is not an object');
   const tensors: Record<string, StoredTensor> = {};
   for (const [name, entry] of Object.entries(entries)) {
+    if (!isEntry(entry)) return fail(`tensor ${name} has no shape or no place`);
     const size = BYTES[entry.dtype];
     if (size === undefined)
       throw new Error(`${source}: tensor ${name} is ${entry.dtype}; F32, F16, BF16 and I32 are read`);
     const [begin, end] = entry.data_offsets;
     const count = entry.shape.reduce((product, n) => product * n, 1);
     if (end - begin !== count * size) fail(`tensor ${name} [${entry.shape}] has ${end - begin} bytes`);
-    if (begin < 0 || start + end > bytes.byteLength) fail(`tensor ${name} ends beyond the file`);
-    tensors[name] = { shape: entry.shape, data: widen(entry.dtype, view, start + begin, count) };
+    if (start + end > bytes.byteLength) fail(`tensor ${name} ends beyond the file`);
+    tensors[name] = { shape: entry.shape, data: widen(entry.dtype, bytes.subarray(start + begin, start + end)) };
   }
-  return { tensors, metadata };
+  return { tensors, metadata: metadata as Record<string, string> };
 }
 
 export function serializeSafetensors(

@@ -1,0 +1,177 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import * as path from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { parseSafetensors, serializeSafetensors } from '../../src/index.ts';
+import { loadSafetensors, saveSafetensors } from '../../src/node.ts';
+import { randomArray, sharedGpu, skip } from '../harness.ts';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'safetensors-'));
+test.after(() => rmSync(folder, { recursive: true }));
+
+async function message(fn: () => unknown): Promise<string> {
+  try {
+    await fn();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  assert.unreachable('this must throw');
+  return '';
+}
+
+/** A file with this header, as text or as data of the header's JSON, and these bytes of tensors. */
+function file(header: unknown, bytes: ArrayLike<number> = []): Uint8Array {
+  const text = new TextEncoder().encode(typeof header === 'string' ? header : JSON.stringify(header));
+  const result = new Uint8Array(8 + text.length + bytes.length);
+  new DataView(result.buffer).setBigUint64(0, BigInt(text.length), true);
+  result.set(text, 8);
+  result.set(bytes, 8 + text.length);
+  return result;
+}
+
+const words = (values: number[]) => new Uint8Array(Uint16Array.from(values).buffer);
+
+test('tensors of the GPU and of the CPU, and metadata, come back as they were', async () => {
+  const gpu = await sharedGpu();
+  const target = path.join(folder, 'round trip.safetensors');
+  const weight = gpu.tensor(randomArray(2 * 3 * 5, 1), [2, 3, 5], 'weight');
+  const labels = gpu.tensor(Int32Array.of(-1, 0, 2147483647), [3], 'labels');
+  const stored = { shape: [0, 4], data: new Float32Array() };
+  const extremes = { shape: [4], data: Float32Array.of(-0, 1e-45, 3.4028235e38, -Infinity) };
+  const metadata = { step: '7', 'größe "x"\n': 'π' };
+  await saveSafetensors(target, { 'a.weight': weight, labels, stored, extremes }, metadata);
+  const loaded = await loadSafetensors(target);
+  assert.equal(loaded.metadata, metadata);
+  assert.equal(Object.keys(loaded.tensors), ['a.weight', 'labels', 'stored', 'extremes']);
+  assert.equal(loaded.tensors['a.weight'], { shape: [2, 3, 5], data: await weight.read() });
+  assert.equal(loaded.tensors['labels'], { shape: [3], data: Int32Array.of(-1, 0, 2147483647) });
+  assert.equal(loaded.tensors['stored'], stored);
+  assert.equal(new Int32Array(loaded.tensors['extremes']!.data.buffer), new Int32Array(extremes.data.buffer));
+  assert.equal(readdirSync(folder), ['round trip.safetensors']);
+  weight.dispose();
+  labels.dispose();
+});
+
+test('the bytes are those of the format: header length, JSON, data aligned to 8 bytes', () => {
+  const bytes = serializeSafetensors({ x: { shape: [2], data: Float32Array.of(1, -2) } }, { k: 'v' });
+  const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  assert.is(length % 8, 0);
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)));
+  assert.equal(header, { __metadata__: { k: 'v' }, x: { dtype: 'F32', shape: [2], data_offsets: [0, 8] } });
+  assert.equal([...bytes.subarray(8 + length)], [0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0]);
+});
+
+test('half floats widen to f32', () => {
+  const bits = [0x3c00, 0xc000, 0x3555, 0x0001, 0x03ff, 0x7bff, 0x8000, 0x7c00, 0xfc00, 0x7e00];
+  const { tensors } = parseSafetensors(
+    file({ h: { dtype: 'F16', shape: [2, 5], data_offsets: [0, 20] } }, words(bits)),
+    'f16',
+  );
+  const expected = [1, -2, 0.333251953125, 2 ** -24, 1023 * 2 ** -24, 65504, -0, Infinity, -Infinity, NaN];
+  assert.equal(tensors['h']!.shape, [2, 5]);
+  assert.ok(tensors['h']!.data instanceof Float32Array);
+  expected.forEach((value, i) => assert.ok(Object.is(tensors['h']!.data[i], value), `${bits[i]!.toString(16)}`));
+});
+
+test('bfloat16 widens to f32, from an odd offset too', () => {
+  const bits = [0x3f80, 0xc040, 0x3eab, 0x7f7f, 0x8000, 0x0001, 0xff80, 0x7fc0];
+  const header = {
+    first: { dtype: 'BF16', shape: [1], data_offsets: [0, 2] },
+    b: { dtype: 'BF16', shape: [8], data_offsets: [2, 18] },
+  };
+  for (const padding of ['', ' ', '  ', '   ']) {
+    const bytes = file(JSON.stringify(header) + padding, [...words([0x4000]), ...words(bits)]);
+    const { data } = parseSafetensors(bytes, 'bf16').tensors['b']!;
+    const expected = [1, -3, 0.333984375, 3.3895313892515355e38, -0, 2 ** -133, -Infinity, NaN];
+    expected.forEach((value, i) => assert.ok(Object.is(data[i], value), `${bits[i]!.toString(16)}: ${data[i]}`));
+  }
+});
+
+test('a file cut off anywhere is refused in one line that names it', async () => {
+  const whole = serializeSafetensors({
+    a: { shape: [3], data: Float32Array.of(1, 2, 3) },
+    b: { shape: [2], data: Int32Array.of(4, 5) },
+  });
+  const target = path.join(folder, 'cut.safetensors');
+  for (let length = 0; length < whole.length; length++) {
+    writeFileSync(target, whole.subarray(0, length));
+    const text = await message(() => loadSafetensors(target));
+    assert.ok(text.startsWith(`${target}: `) && text.endsWith('it is cut off or not a safetensors file'), text);
+    assert.not.match(text, /\n/);
+  }
+  rmSync(target);
+});
+
+test('a header that lies is refused in one line that names the file', async () => {
+  const x = (entry: object) => ({ x: { dtype: 'F32', shape: [1], data_offsets: [0, 4], ...entry } });
+  const headers: unknown[] = [
+    'no JSON',
+    'null',
+    '7',
+    '[]',
+    '"text"',
+    { x: null },
+    { x: 5 },
+    { x: {} },
+    x({ shape: 'square' }),
+    x({ shape: [2] }),
+    x({ shape: [-1], data_offsets: [4, 0] }),
+    x({ shape: [0.5], data_offsets: [0, 2] }),
+    x({ shape: [-1, -1] }),
+    x({ shape: ['1'] }),
+    x({ data_offsets: undefined }),
+    x({ data_offsets: [0] }),
+    x({ data_offsets: [-4, 0] }),
+    x({ data_offsets: [4, 8] }),
+    x({ data_offsets: [0.5, 4.5] }),
+    x({ data_offsets: ['0', '4'] }),
+    x({ shape: [2 ** 40], data_offsets: [0, 2 ** 42] }),
+  ];
+  for (const header of headers) {
+    const text = await message(() => parseSafetensors(file(header, [0, 0, 0, 0]), 'some.file'));
+    assert.match(text, /^some\.file: .*; it is cut off or not a safetensors file$/, JSON.stringify(header));
+  }
+  const huge = file({});
+  new DataView(huge.buffer).setBigUint64(0, 2n ** 63n, true);
+  assert.match(await message(() => parseSafetensors(huge, 'some.file')), /^some\.file: its header claims/);
+  const wide = parseSafetensors.bind(null, file(x({ dtype: 'F64', data_offsets: [0, 8] }), [0, 0, 0, 0, 0, 0, 0, 0]));
+  assert.is(await message(() => wide('some.file')), 'some.file: tensor x is F64; F32, F16, BF16 and I32 are read');
+});
+
+test('a missing file is named', async () => {
+  const target = path.join(folder, 'absent.safetensors');
+  assert.is(await message(() => loadSafetensors(target)), `${target}: there is no such file`);
+});
+
+const tensors = { x: { shape: [1], data: Float32Array.of(1) } };
+
+test('a write that fails leaves the old file and no other', async () => {
+  if (!existsSync('/dev/full')) return skip('this system has no /dev/full');
+  const target = path.join(folder, 'model.safetensors');
+  await saveSafetensors(target, tensors);
+  const before = readFileSync(target);
+  symlinkSync('/dev/full', `${target}.${process.pid}.tmp`);
+  const text = await message(() => saveSafetensors(target, { x: { shape: [2], data: Float32Array.of(5, 6) } }));
+  assert.is(text, `${target}: could not be written, the disk is full; free some space and resume`);
+  assert.equal(readFileSync(target), before);
+  assert.equal(
+    readdirSync(folder).filter((name) => name.startsWith('model')),
+    ['model.safetensors'],
+  );
+});
+
+test('a folder that is missing or in the way is named', async () => {
+  const missing = path.join(folder, 'missing', 'model.safetensors');
+  assert.match(
+    await message(() => saveSafetensors(missing, tensors)),
+    /missing\/model\.safetensors: could not be written/,
+  );
+  assert.match(await message(() => saveSafetensors(folder, tensors)), /could not be written/);
+  assert.equal(
+    readdirSync(path.dirname(folder)).filter((name) => name.startsWith(path.basename(folder))),
+    [path.basename(folder)],
+  );
+});
+
+test.run();
