@@ -99,6 +99,13 @@ export function convFilterGradientCheck(tile: Tile, shape: ConvShape): KernelChe
   };
 }
 
+/** The array with another image's worth of large numbers behind it: reading past the end shows. */
+function guarded(data: Float32Array, images: number): Float32Array {
+  const longer = new Float32Array(data.length + data.length / images).fill(1e6);
+  longer.set(data);
+  return longer;
+}
+
 /** In `splits` parts, each assigned: part p has the gradient of its share of the lines (b, oy) alone. */
 export function convFilterGradientPartialCheck(tile: Tile, shape: ConvShape, splits: number): KernelCheck {
   const { B, K, OH, OW } = shape;
@@ -116,7 +123,7 @@ export function convFilterGradientPartialCheck(tile: Tile, shape: ConvShape, spl
   return {
     name: `conv2d_filter_gradient_partial ${tileName(tile)}, ${convName(shape)} in ${splits}`,
     kernel: convFilterGradient(tile, true),
-    buffers: { x, dy, dw: normals(splits * w.length, 3) },
+    buffers: { x: guarded(x, B), dy: guarded(dy, B), dw: normals(splits * w.length, 3) },
     uniforms: { ...shape, splits },
     expected: { dw: Float64Array.from(parts.flatMap((part) => [...part])) },
     ...summed(share * OW),
