@@ -1,8 +1,7 @@
 /** What the tests share: one device a process, launching a bare kernel, comparing numbers. */
 import * as assert from 'uvu/assert';
-import type { Kernel } from '../src/kernels/kernel.ts';
 import { Random } from '../src/kernels/rng.ts';
-import type { Gpu, TypedArray } from '../src/engine/gpu.ts';
+import type { Gpu } from '../src/engine/gpu.ts';
 import { openGpu } from '../src/node.ts';
 
 let shared: Promise<Gpu> | undefined;
@@ -31,30 +30,7 @@ export function takeSkips(): string[] {
   return skipped.splice(0);
 }
 
-/** Runs one kernel on fresh buffers and returns the contents of those it may write. */
-export async function launch<B extends string, U extends string>(
-  gpu: Gpu,
-  kernel: Kernel<B, U>,
-  contents: Record<B, TypedArray>,
-  uniforms: Record<U, number>,
-): Promise<Record<B, TypedArray>> {
-  const entries = Object.entries(contents) as [B, TypedArray][];
-  const buffers = entries.map(([name, data]) => {
-    const buffer = gpu.allocate(data.byteLength, `${kernel.name}.${name}`);
-    if (data.byteLength > 0) gpu.write(buffer, data);
-    return [name, buffer] as const;
-  });
-  gpu.run(kernel, Object.fromEntries(buffers) as never, uniforms);
-  const results: Partial<Record<B, TypedArray>> = {};
-  for (const [name, buffer] of buffers) {
-    if (!kernel.buffers[name].startsWith('read_write') && !kernel.buffers[name].startsWith('write')) continue;
-    const data = contents[name];
-    const bytes = await gpu.read(buffer, data.byteLength);
-    results[name] = new (data.constructor as new (bytes: ArrayBuffer) => TypedArray)(bytes);
-  }
-  for (const [, buffer] of buffers) gpu.release(buffer);
-  return results as Record<B, TypedArray>;
-}
+export { launch } from '../src/run/kernelChecks.ts';
 
 export interface Tolerance {
   atol: number;

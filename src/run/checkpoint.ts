@@ -21,15 +21,26 @@ export interface Progress {
   dataSeconds: number;
 }
 
+/** Replaces the file at `path`, all or nothing. Weights that are not finite are refused: the file stays as it was. */
 export async function saveCheckpoint(
   path: string,
   model: FasterRcnn,
   optimizer: Sgd,
   progress: Progress,
 ): Promise<void> {
-  const tensors: Record<string, Tensor> = { ...model.parameters };
-  for (const { parameter, h } of optimizer.slots) tensors[MOMENTUM + parameter.name] = h;
   const { step, seconds, dataSeconds } = progress;
+  const tensors: Record<string, StoredTensor> = {};
+  const add = async (name: string, tensor: Tensor): Promise<void> => {
+    const data = await tensor.read();
+    if (!data.every(Number.isFinite)) {
+      throw new UserError(
+        `step ${step}: ${name} is not finite; lower the learning rate (the last checkpoint is intact)`,
+      );
+    }
+    tensors[name] = { shape: [...tensor.shape], data };
+  };
+  for (const [name, parameter] of Object.entries(model.parameters)) await add(name, parameter);
+  for (const { parameter, h } of optimizer.slots) await add(MOMENTUM + parameter.name, h);
   await saveSafetensors(path, tensors, {
     format: 'webgpu-rcnn checkpoint 1',
     step: `${step}`,
@@ -55,7 +66,7 @@ export async function loadCheckpoint(path: string, model: FasterRcnn, optimizer?
 }
 
 const wrongNetwork = (path: string, why: string): UserError =>
-  new UserError(`${path}: ${why}; it belongs to another network or configuration`);
+  new UserError(`${path}: ${why}; it belongs to another network: restore the run's own files, or train again`);
 
 function fitting(path: string, name: string, tensor: Tensor, stored: StoredTensor | undefined): void {
   if (!stored) throw wrongNetwork(path, `lacks ${name}`);

@@ -17,25 +17,21 @@ export interface Preset {
   skipBadBoxes?: boolean;
 }
 
-/** Caffe's models: B, G, R in 0..255 minus the mean of ImageNet (py-faster-rcnn config.py). */
-const caffeInput = (shorterSide: number, longerSide: number): InputConfig => ({
-  shorterSide,
-  longerSide,
-  channels: 'bgr',
-  mean: [102.9801, 115.9465, 122.7717],
-  factor: [1, 1, 1],
-});
+type ChannelConfig = Pick<InputConfig, 'channels' | 'mean' | 'factor'>;
+
+const SMALL_INPUT: ChannelConfig = {
+  channels: 'rgb',
+  mean: [110, 110, 110],
+  factor: [1 / 64, 1 / 64, 1 / 64],
+};
+
+/** As its authors trained it (github.com/forresti/SqueezeNet): B, G, R in 0..255 minus the mean of ImageNet. */
+const SQUEEZENET_INPUT: ChannelConfig = { channels: 'bgr', mean: [104, 117, 123], factor: [1, 1, 1] };
 
 const digitsDetector: Preset['detector'] = {
   convention: 'py-faster-rcnn',
   backbone: 'small',
-  input: {
-    shorterSide: 160,
-    longerSide: 320,
-    channels: 'rgb',
-    mean: [110, 110, 110],
-    factor: [1 / 64, 1 / 64, 1 / 64],
-  },
+  input: { ...SMALL_INPUT, shorterSide: 160, longerSide: 320 },
   anchors: { scales: [2.5, 4.5, 8], ratios: [0.5, 1, 2] },
   rpn: {
     ...RPN_DEFAULTS,
@@ -65,6 +61,31 @@ const digitsTraining: TrainingConfig = {
   seed: 1,
 };
 
+const photosDetector: Preset['detector'] = {
+  convention: 'py-faster-rcnn',
+  backbone: 'squeezenet1_1',
+  input: { ...SQUEEZENET_INPUT, shorterSide: 480, longerSide: 800 },
+  anchors: { scales: [2, 4, 8, 16], ratios: [0.5, 1, 2] },
+  rpn: {
+    ...RPN_DEFAULTS,
+    channels: 128,
+    minSize: 8,
+    train: { preNms: 3000, postNms: 600 },
+    test: { preNms: 3000, postNms: 300 },
+  },
+  head: HEAD_DEFAULTS,
+  test: TEST_DEFAULTS,
+  frozenStages: 3,
+};
+
+const photosTraining: TrainingConfig = {
+  ...digitsTraining,
+  steps: 1600,
+  learningRate: 0.001,
+  milestones: [1200],
+  flip: true,
+};
+
 export const PRESETS: Readonly<Record<string, Preset>> = {
   demo: {
     summary: 'digit scenes, small backbone: a few minutes on a software adapter',
@@ -76,33 +97,24 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     detector: digitsDetector,
     training: digitsTraining,
   },
+  photos: {
+    summary: 'photographs: SqueezeNet 1.1 with pre-trained weights, shorter side 480',
+    detector: photosDetector,
+    training: photosTraining,
+  },
   bccd: {
-    summary: 'blood cells (BCCD), SqueezeNet 1.1 with pre-trained weights, shorter side 480',
-    detector: {
-      convention: 'py-faster-rcnn',
-      backbone: 'squeezenet1_1',
-      input: { ...caffeInput(480, 800), mean: [104, 117, 123] },
-      anchors: { scales: [2, 4, 8, 16], ratios: [0.5, 1, 2] },
-      rpn: {
-        ...RPN_DEFAULTS,
-        channels: 128,
-        minSize: 8,
-        train: { preNms: 3000, postNms: 600 },
-        test: { preNms: 3000, postNms: 300 },
-      },
-      head: HEAD_DEFAULTS,
-      test: TEST_DEFAULTS,
-      frozenStages: 3,
-    },
-    training: {
-      ...digitsTraining,
-      steps: 1600,
-      learningRate: 0.001,
-      milestones: [1200],
-      flip: true,
-    },
+    summary: 'as photos, and leaves out the few boxes without area of the blood cells (BCCD)',
+    detector: photosDetector,
+    training: photosTraining,
     skipBadBoxes: true,
   },
 };
 
-export const DEFAULT_PRESET = 'digits';
+/** What a network takes: the order and range of its input's channels, and the stages worth freezing once pre-trained. */
+export const BACKBONE_INPUTS: Readonly<Record<string, ChannelConfig & { stride: number; frozenStages: number }>> = {
+  small: { ...SMALL_INPUT, stride: 8, frozenStages: 0 },
+  squeezenet1_1: { ...SQUEEZENET_INPUT, stride: 16, frozenStages: 3 },
+};
+
+/** What --preset is unless given. */
+export const defaultPreset = (data: string): string => (data === 'digits' ? 'digits' : 'photos');

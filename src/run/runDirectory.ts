@@ -5,7 +5,7 @@
  *                           before, seconds of training so far, seconds of them spent waiting for data
  *   checkpoint.safetensors  weights, momentum, step; replaced atomically
  */
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { replaceFile } from '../engine/node/files.ts';
@@ -14,12 +14,15 @@ import type { LossTerm } from '../model/fasterRcnn.ts';
 
 export interface RunConfig {
   format: 1;
-  /** What was given as --data. */
+  /** What was given as --data, with an absolute path, and the part of it to train on. */
   data: string;
+  split: string;
   preset: string;
   /** The file of initial weights, if any. */
   init: string | null;
   skipBadBoxes: boolean;
+  /** Steps between two checkpoints. */
+  checkpointInterval: number;
   detector: DetectorConfig;
   training: TrainingConfig;
 }
@@ -55,14 +58,28 @@ export class RunDirectory {
     return existsSync(this.checkpointPath);
   }
 
-  /** A new run. A directory that already holds one is left alone. */
-  create(config: RunConfig): void {
-    if (existsSync(this.configPath)) {
-      throw new UserError(`${this.path}: already holds a run; continue it with --resume or choose another --out`);
+  /** Throws where a new run would destroy the checkpoint of another. */
+  assertFree(): void {
+    if (this.hasCheckpoint) {
+      throw new UserError(`${this.path}: already holds a run; continue it with --resume, or choose another --out`);
     }
-    mkdirSync(this.path, { recursive: true });
+  }
+
+  /** A new run, in place of one that never came to a checkpoint. */
+  create(config: RunConfig): void {
+    this.assertFree();
+    try {
+      mkdirSync(this.path, { recursive: true });
+    } catch (error) {
+      throw new UserError(`${this.path}: cannot be created (${(error as Error).message}); choose another --out`);
+    }
     replaceFile(this.configPath, JSON.stringify(config, null, 2) + '\n');
     replaceFile(this.metricsPath, '');
+  }
+
+  /** Removes the files of a run, and nothing else that lies in the directory. */
+  clear(): void {
+    for (const path of [this.checkpointPath, this.metricsPath, this.configPath]) rmSync(path, { force: true });
   }
 
   readConfig(): RunConfig {
@@ -96,7 +113,13 @@ export class RunDirectory {
   }
 
   appendMetrics(line: MetricsLine): void {
-    appendFileSync(this.metricsPath, JSON.stringify(line) + '\n');
+    try {
+      appendFileSync(this.metricsPath, JSON.stringify(line) + '\n');
+    } catch (error) {
+      throw new UserError(
+        `${this.metricsPath}: cannot be written (${(error as Error).message}); free some space and continue with --resume`,
+      );
+    }
   }
 
   /** Forgets the lines after `step`: the run goes on from its checkpoint. */

@@ -19,15 +19,13 @@ import type { MetricsLine, RunConfig, RunDirectory } from './runDirectory.ts';
 
 /** Steps between two lines of metrics.jsonl. */
 export const LOG_INTERVAL = 10;
-/** Steps between two checkpoints. */
-const CHECKPOINT_INTERVAL = 200;
 /** Pictures decoded ahead of the step. */
 const PREFETCH = 8;
 
 export interface TrainEvents {
   onInit?(report: InitReport): void;
-  /** The first step compiles the shaders: called before it. */
-  onStart?(progress: Progress): void;
+  /** Before the first step of this session, which compiles the shaders. */
+  onStart?(progress: Progress, model: FasterRcnn): void;
   onStep?(step: number): void;
   onMetrics?(line: MetricsLine): void;
   onCheckpoint?(step: number): void;
@@ -38,6 +36,7 @@ export interface TrainOptions extends TrainEvents {
   dataset: Dataset;
   directory: RunDirectory;
   config: RunConfig;
+  /** Goes on from the directory's checkpoint, or from the start where there is none yet; else the directory is made. */
   resume: boolean;
   /** Once aborted, the loop finishes its step, saves a checkpoint and returns. */
   signal?: AbortSignal;
@@ -71,8 +70,12 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     if (directory.hasCheckpoint) progress = await loadCheckpoint(directory.checkpointPath, model, optimizer);
     directory.truncateMetrics(progress.step);
   }
-  if (config.init && progress.step === 0) options.onInit?.(await loadInitialWeights(config.init, model));
-  options.onStart?.(progress);
+  if (config.init && progress.step === 0) {
+    const report = await loadInitialWeights(config.init, model);
+    options.onInit?.(report);
+  }
+  if (!resume) directory.create(config);
+  options.onStart?.(progress, model);
 
   const order = new TrainingOrder(training.seed, dataset.samples.length, { flip: training.flip && dataset.flippable });
   const images = training.imagesPerStep;
@@ -146,7 +149,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     options.onStep?.(step);
     const last = step === training.steps;
     if (step % LOG_INTERVAL === 0 || last) await log(step);
-    if ((step % CHECKPOINT_INTERVAL === 0 && !last) || last) {
+    if (step % config.checkpointInterval === 0 || last) {
       await log(step);
       await saveCheckpoint(directory.checkpointPath, model, optimizer, now(step));
       options.onCheckpoint?.(step);

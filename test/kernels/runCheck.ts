@@ -1,18 +1,13 @@
-/** Runs a kernel check on the shared device and compares what the kernel wrote with the check's reference. */
+/** Kernel checks as tests: the same code as `rcnn info` runs on the user's adapter. */
 import { test } from 'uvu';
+import * as assert from 'uvu/assert';
 import type { KernelCheck } from '../../src/kernels/checks/check.ts';
-import { expectClose, launch, sharedGpu } from '../harness.ts';
+import { runKernelCheck } from '../../src/run/kernelChecks.ts';
+import { sharedGpu } from '../harness.ts';
 
 export async function runCheck(check: KernelCheck): Promise<void> {
-  const results = await launch(await sharedGpu(), check.kernel, check.buffers, check.uniforms);
-  for (const [name, expected] of Object.entries(check.expected)) {
-    const exact = !(expected instanceof Float64Array);
-    expectClose(results[name]!, expected, {
-      atol: exact ? 0 : check.atol,
-      rtol: exact ? 0 : check.rtol,
-      what: `${check.name}, ${name}`,
-    });
-  }
+  const { passed, problems } = await runKernelCheck(await sharedGpu(), check);
+  assert.ok(passed, [check.name, ...problems].join('\n  '));
 }
 
 /** One uvu test a check. */

@@ -1,0 +1,84 @@
+/** What the commands share: options, the device and the line about it, tables, JSON files. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { UserError } from '../engine/errors.ts';
+import type { Gpu } from '../engine/gpu.ts';
+import { replaceFile } from '../engine/node/files.ts';
+import { openGpu } from '../engine/node/open.ts';
+import type { VocMetric } from '../eval/voc.ts';
+import type { EvaluationReport } from '../run/evaluate.ts';
+
+export type AdapterKind = 'auto' | 'hardware' | 'software';
+
+export const adapterOption = (): Option =>
+  new Option('--adapter <kind>', 'which device computes; auto prefers a GPU')
+    .choices(['auto', 'hardware', 'software'])
+    .default('auto');
+
+/** Ends a command's help with an example that can be typed. */
+export const withExample = (command: Command, ...lines: string[]): Command =>
+  command.addHelpText('after', `\nExample:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+
+/** Opens the device, says which one it is, and closes it when `fn` ends: the process can then end. */
+export async function withGpu<T>(adapter: AdapterKind, fn: (gpu: Gpu) => Promise<T>): Promise<T> {
+  const gpu = await openGpu({ adapter });
+  try {
+    console.log(describeAdapter(gpu, adapter));
+    return await fn(gpu);
+  } finally {
+    gpu.close();
+  }
+}
+
+export function describeAdapter({ adapter: { description, software } }: Gpu, asked: AdapterKind): string {
+  if (!software) return `computing on ${description}`;
+  const chosen = asked === 'software' || process.env['WEBGPU_RCNN_SOFTWARE'];
+  return `${chosen ? '' : 'no GPU found: '}computing on the CPU with ${description}`;
+}
+
+export function positiveInteger(text: string): number {
+  if (/^\d+$/.test(text) && Number(text) > 0 && Number.isSafeInteger(Number(text))) return Number(text);
+  throw new InvalidArgumentError('It is a whole number from 1 on.');
+}
+
+/** A seed: 32 bits. */
+export function seed(text: string): number {
+  if (/^\d+$/.test(text) && Number(text) < 2 ** 32) return Number(text);
+  throw new InvalidArgumentError('It is a whole number from 0 to 4294967295.');
+}
+
+export function positiveNumber(text: string): number {
+  if (text.trim() !== '' && Number(text) > 0 && Number.isFinite(Number(text))) return Number(text);
+  throw new InvalidArgumentError('It is a number above 0.');
+}
+
+/** A score, 0 to 1. */
+export function score(text: string): number {
+  if (text.trim() !== '' && Number(text) >= 0 && Number(text) <= 1) return Number(text);
+  throw new InvalidArgumentError('It is a number from 0 to 1.');
+}
+
+export function metric(text: string): VocMetric {
+  if (text === 'voc07' || text === 'voc10') return text;
+  const later = text === 'coco' ? 'comes with a later version' : 'unknown';
+  throw new UserError(`--metric ${text}: ${later}; there are voc07 (11 points) and voc10 (area)`);
+}
+
+export const writeJson = (path: string, value: unknown): void =>
+  replaceFile(path, JSON.stringify(value, null, 2) + '\n');
+
+const METRIC_NAMES: Record<VocMetric, string> = { voc07: '11 points', voc10: 'area' };
+
+/** A line a class, then the mean. */
+export function evaluationTable({ metric, mAP, ap, images, seconds }: EvaluationReport): string {
+  const rows: [string, string][] = Object.entries(ap).map(([name, value]) => [
+    name,
+    value === null ? 'no object in this split' : value.toFixed(4),
+  ]);
+  rows.push(['mAP', Number.isNaN(mAP) ? 'no object in this split' : mAP.toFixed(4)]);
+  const width = Math.max(...rows.map(([name]) => name.length));
+  const lines = rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`);
+  return [
+    `average precision (${metric}, ${METRIC_NAMES[metric]}, IoU 0.5) on ${images} images, ${seconds.toFixed(1)} s`,
+    ...lines,
+  ].join('\n');
+}

@@ -1,0 +1,79 @@
+/** `rcnn demo`: trains on the digit scenes, evaluates, and draws what was learnt. */
+import type { Command } from 'commander';
+import { openDataset } from '../data/dataset.ts';
+import { assertSameRun, configureRun, openRunData } from '../run/runConfig.ts';
+import { RunDirectory } from '../run/runDirectory.ts';
+import { showResults } from '../run/showResults.ts';
+import {
+  type AdapterKind,
+  adapterOption,
+  evaluationTable,
+  positiveInteger,
+  seed,
+  withExample,
+  withGpu,
+} from './common.ts';
+import { startProgress } from './progress.ts';
+import { trainOnTerminal } from './training.ts';
+
+interface DemoCommand {
+  out: string;
+  steps?: number;
+  seed?: number;
+  testImages?: number;
+  resume?: boolean;
+  adapter: AdapterKind;
+}
+
+export function addDemo(program: Command): void {
+  const command = program
+    .command('demo')
+    .description('Train a detector of handwritten digits from random weights, evaluate it and draw what it finds.')
+    .option('--out <dir>', 'the run directory; an earlier run in it is replaced', 'runs/demo')
+    .option('--steps <n>', 'training steps; fewer learn less', positiveInteger)
+    .option('--seed <n>', 'of the weights, the order of scenes and the sampling', seed)
+    .option('--test-images <n>', 'evaluate on the first n test scenes; default: all 400', positiveInteger)
+    .option('--resume', 'go on with a demo that was stopped')
+    .addOption(adapterOption())
+    .action(demo);
+  withExample(command, 'rcnn demo');
+}
+
+async function demo({ out, adapter, testImages, resume = false, ...given }: DemoCommand): Promise<void> {
+  const directory = new RunDirectory(out);
+  const { config, dataset } = resume ? await reopen(given, directory) : await start(given, directory);
+  const test = await openDataset('digits', { split: 'test' });
+  test.samples = test.samples.slice(0, testImages);
+  await withGpu(adapter, async (gpu) => {
+    const resumeCommand = `rcnn demo --resume --out ${directory.path}`;
+    const trained = await trainOnTerminal({ gpu, dataset, directory, config, resume, resumeCommand });
+    if (!trained) return;
+    console.log(`evaluating on ${test.samples.length} test scenes, drawn with digits that training never saw`);
+    const progress = startProgress(test.samples.length, 'image');
+    try {
+      const { report, pictures } = await showResults(trained.model, test, directory, (done) => progress.update(done));
+      progress.stop();
+      console.log(evaluationTable(report));
+      console.log(`detections   ${pictures.detections}`);
+      console.log(`proposals    ${pictures.proposals}`);
+      console.log(`loss curves  ${pictures.losses}`);
+    } finally {
+      progress.stop();
+    }
+  });
+}
+
+async function start(given: { steps?: number; seed?: number }, directory: RunDirectory) {
+  const configured = await configureRun({ data: 'digits', preset: 'demo', ...given });
+  if (directory.hasCheckpoint) {
+    console.log(`${directory.path}: the run of an earlier demo is replaced`);
+    directory.clear();
+  }
+  return configured;
+}
+
+async function reopen(given: { steps?: number; seed?: number }, directory: RunDirectory) {
+  const config = directory.readConfig();
+  assertSameRun({ preset: 'demo', ...given }, config, directory.configPath);
+  return { config, dataset: await openRunData(config) };
+}

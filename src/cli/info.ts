@@ -1,0 +1,88 @@
+/** `rcnn info`: the device, its limits and features, and whether every kernel computes on it what it should. */
+import type { Command } from 'commander';
+import type { Gpu } from '../engine/gpu.ts';
+import { openGpu } from '../engine/node/open.ts';
+import { type CheckOutcome, kernelChecks, runKernelCheck } from '../run/kernelChecks.ts';
+import { type AdapterKind, adapterOption, describeAdapter, withExample, writeJson } from './common.ts';
+
+interface InfoCommand {
+  adapter: AdapterKind;
+  json?: string;
+}
+
+/** The limits that decide what fits. */
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupsPerDimension',
+] as const;
+
+export function addInfo(program: Command): void {
+  const command = program
+    .command('info')
+    .description('Show the device, and check every kernel on it against its float64 reference.')
+    .option('--json <file>', 'also write all of it')
+    .addOption(adapterOption())
+    .action(info);
+  withExample(command, 'rcnn info', 'rcnn info --adapter software --json info.json');
+}
+
+async function info({ adapter, json }: InfoCommand): Promise<void> {
+  let gpu = await openGpu({ adapter });
+  try {
+    const limits = Object.fromEntries(LIMITS.map((name) => [name, Number(gpu.device.limits[name])]));
+    const features = [...gpu.device.features].sort();
+    console.log(describeAdapter(gpu, adapter));
+    console.log(`node ${process.version}, ${process.platform}-${process.arch}`);
+    for (const [name, value] of Object.entries(limits)) console.log(`  ${name.padEnd(34)} ${value}`);
+    console.log(`  features                           ${features.join(', ') || 'none'}`);
+    const { description, software, subgroupSize } = gpu.adapter;
+    const outcomes: CheckOutcome[] = [];
+    for (const build of kernelChecks(subgroupSize)) {
+      const outcome = await runKernelCheck(gpu, build());
+      outcomes.push(outcome);
+      console.log(describe(outcome));
+      gpu = await healthy(gpu, adapter);
+    }
+    const failed = outcomes.filter(({ passed }) => !passed).length;
+    const passed = outcomes.length - failed;
+    console.log(`${passed} kernels passed, ${failed} failed`);
+    if (json !== undefined) {
+      writeJson(json, {
+        adapter: description,
+        software,
+        subgroupSize,
+        limits,
+        features,
+        passed,
+        failed,
+        kernels: outcomes,
+      });
+    }
+    if (failed > 0) process.exitCode = 1;
+  } finally {
+    gpu.close();
+  }
+}
+
+const describe = ({ name, passed, largestError, problems }: CheckOutcome): string =>
+  passed
+    ? `ok      ${name}, largest error ${largestError.toPrecision(2)}`
+    : [
+        `FAILED  ${name}, largest error ${largestError.toPrecision(2)}`,
+        ...problems.map((line) => `        ${line}`),
+      ].join('\n');
+
+/** A device that reported an error says so at every later call: the other kernels are tried on a new one. */
+async function healthy(gpu: Gpu, adapter: AdapterKind): Promise<Gpu> {
+  try {
+    gpu.assertHealthy();
+    return gpu;
+  } catch {
+    gpu.close();
+    return openGpu({ adapter });
+  }
+}

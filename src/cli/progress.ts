@@ -1,0 +1,79 @@
+/**
+ * Progress: a bar on a terminal; elsewhere (a log, a pipe) a plain line now and then, never a control character.
+ */
+import { SingleBar } from 'cli-progress';
+
+/** Milliseconds between two plain lines, at least. */
+const PLAIN_INTERVAL_MS = 5000;
+/** Steps over which the rate is measured. */
+const WINDOW = 64;
+/** Columns beside the bar. */
+const TEXT_COLUMNS = 88;
+
+export interface Progress {
+  /** `done` of the total, and what else there is to say. */
+  update(done: number, text?: string): void;
+  /** Leaves the terminal as it was; call it in any case. */
+  stop(): void;
+}
+
+/** `unit` names what is counted: 'step', 'image'. `perItem`: images each of them stands for. */
+export function startProgress(total: number, unit: string, first = 0, perItem = 1): Progress {
+  const rate = new Rate(first);
+  const facts = (done: number): string => {
+    const perSecond = rate.at(done);
+    if (perSecond === 0) return '';
+    return `${duration((total - done) / perSecond)} left  ${(perSecond * perItem).toPrecision(3)} images/s`;
+  };
+  if (!process.stdout.isTTY) {
+    let printed = performance.now();
+    return {
+      update(done, text = '') {
+        const line = facts(done); // keeps the rate up to date
+        if (performance.now() - printed < PLAIN_INTERVAL_MS && done < total) return;
+        printed = performance.now();
+        console.log([`${unit} ${done}/${total}`, line, text].filter(Boolean).join('  '));
+      },
+      stop() {},
+    };
+  }
+  const bar = new SingleBar({
+    format: `{bar} ${unit} {value}/{total}  {text}`,
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    barsize: Math.max(6, Math.min(30, (process.stdout.columns ?? 80) - TEXT_COLUMNS)),
+    hideCursor: true,
+    gracefulExit: false, // the command ends itself
+  });
+  bar.start(total, first, { text: '' });
+  return {
+    update: (done, text = '') => bar.update(done, { text: [facts(done), text].filter(Boolean).join('  ') }),
+    stop: () => bar.stop(),
+  };
+}
+
+/** Items a second over the last ones; the first item of a session, which compiles shaders, does not count. */
+class Rate {
+  private readonly times: { done: number; at: number }[] = [];
+  private readonly first: number;
+
+  constructor(first: number) {
+    this.first = first;
+  }
+
+  at(done: number): number {
+    if (done > this.first) this.times.push({ done, at: performance.now() });
+    if (this.times.length > WINDOW) this.times.shift();
+    const [oldest, newest] = [this.times[0], this.times.at(-1)];
+    if (!oldest || !newest || newest.at === oldest.at) return 0;
+    return ((newest.done - oldest.done) * 1000) / (newest.at - oldest.at);
+  }
+}
+
+/** 75 -> '1:15', 3675 -> '1:01:15'. */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), whole % 60];
+  const two = (n: number): string => String(n).padStart(2, '0');
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env node
+/**
+ * The command `rcnn`. Exit codes: 0 success, 1 an error that the user can mend (one line on stderr), 2 a defect of this
+ * program (with its stack), 130 ended by Ctrl-C.
+ */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { UserError } from '../engine/errors.ts';
+import { addDemo } from './demo.ts';
+import { addDetect } from './detect.ts';
+import { addEval } from './eval.ts';
+import { addInfo } from './info.ts';
+import { addTrain } from './train.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+const program = new Command('rcnn')
+  .description('Faster R-CNN on WebGPU: train a detector, evaluate it, find objects in images.')
+  .version(version)
+  .exitOverride()
+  .configureOutput({ outputError: () => {} }) // printed below, with the command's name
+  .showSuggestionAfterError()
+  .addHelpText(
+    'after',
+    '\nStart with `rcnn demo`: it trains a detector of handwritten digits and shows what it finds.',
+  );
+for (const add of [addDemo, addInfo, addTrain, addEval, addDetect]) add(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}
+
+function report(error: unknown): number {
+  const [first] = process.argv.slice(2);
+  const name = program.commands.some((command) => command.name() === first) ? `rcnn ${first}` : 'rcnn';
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0 || error.code === 'commander.help') return error.exitCode; // has printed what was asked for
+    console.error(`${name}: ${oneLine(error.message.replace(/^error: /, ''))}; see ${name} --help`);
+    return 1;
+  }
+  if (error instanceof UserError) {
+    console.error(`${name}: ${oneLine(error.message)}`);
+    return 1;
+  }
+  console.error(`${name}: a defect of this program, please report it with these lines:`);
+  console.error(error);
+  return 2;
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, ' ');
+}

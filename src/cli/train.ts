@@ -1,0 +1,74 @@
+/** `rcnn train`: trains a detector and keeps it in a run directory. */
+import type { Command } from 'commander';
+import { join } from 'node:path';
+import { PRESETS } from '../run/presets.ts';
+import { assertSameRun, configureRun, findPreset, openRunData, type RunChoices } from '../run/runConfig.ts';
+import { RunDirectory } from '../run/runDirectory.ts';
+import {
+  type AdapterKind,
+  adapterOption,
+  positiveInteger,
+  positiveNumber,
+  seed,
+  withExample,
+  withGpu,
+} from './common.ts';
+import { trainOnTerminal } from './training.ts';
+
+interface TrainCommand extends RunChoices {
+  out?: string;
+  resume?: boolean;
+  adapter: AdapterKind;
+}
+
+export function addTrain(program: Command): void {
+  const command = program
+    .command('train')
+    .description('Train a detector. The run directory keeps its configuration, losses and checkpoint.')
+    .option('--data <spec>', "'digits' (generated scenes) or 'voc:PATH' (a folder in VOC layout); default: digits")
+    .option('--split <name>', 'the part to train on; default: train')
+    .option('--out <dir>', 'the run directory; default: runs/PRESET')
+    .option('--preset <name>', 'a named configuration, see below; default: digits, or photos for voc:PATH')
+    .option('--backbone <name>', "small or squeezenet1_1, instead of the preset's")
+    .option('--schedule <name>', 'joint: RPN and head together (the only one so far)')
+    .option('--init <file>', 'initial weights, safetensors; tensors that fit by name and shape are taken')
+    .option('--steps <n>', "training steps; the preset's milestones move in proportion", positiveInteger)
+    .option('--learning-rate <x>', 'at the start, after the warm-up', positiveNumber)
+    .option('--seed <n>', 'of the weights, the order of images and the sampling', seed)
+    .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping')
+    .option('--checkpoint-every <n>', 'steps between two checkpoints; default: 200', positiveInteger)
+    .option('--resume', 'go on with the run in --out, from its checkpoint and with its configuration')
+    .addOption(adapterOption())
+    .addHelpText(
+      'after',
+      `\nPresets:\n${Object.entries(PRESETS)
+        .map(([name, { summary, training }]) => `  ${name.padEnd(7)} ${summary}; ${training.steps} steps`)
+        .join('\n')}`,
+    )
+    .action(train);
+  withExample(
+    command,
+    'rcnn train --data digits --preset digits --out runs/digits',
+    'rcnn train --data voc:my-data --init squeezenet1_1.safetensors --out runs/mine',
+    'rcnn train --resume --out runs/mine',
+  );
+}
+
+async function train({ adapter, out, resume = false, ...choices }: TrainCommand): Promise<void> {
+  const preset = findPreset(choices.preset, choices.data ?? 'digits').name;
+  const directory = new RunDirectory(out ?? join('runs', preset));
+  const { config, dataset } = resume ? await reopen(choices, directory) : await open(choices, directory);
+  const resumeCommand = `rcnn train --resume --out ${directory.path}`;
+  await withGpu(adapter, (gpu) => trainOnTerminal({ gpu, dataset, directory, config, resume, resumeCommand }));
+}
+
+async function open(choices: RunChoices, directory: RunDirectory) {
+  directory.assertFree();
+  return configureRun(choices);
+}
+
+async function reopen(choices: RunChoices, directory: RunDirectory) {
+  const config = directory.readConfig();
+  assertSameRun(choices, config, directory.configPath);
+  return { config, dataset: await openRunData(config) };
+}

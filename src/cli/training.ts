@@ -1,0 +1,113 @@
+/** A training run on the terminal: what `rcnn train` and `rcnn demo` show, and Ctrl-C. */
+import type { Dataset } from '../data/dataset.ts';
+import type { Gpu } from '../engine/gpu.ts';
+import type { RunConfig, RunDirectory } from '../run/runDirectory.ts';
+import { type InitReport } from '../run/checkpoint.ts';
+import { train, type TrainResult } from '../run/train.ts';
+import { duration, startProgress, type Progress } from './progress.ts';
+
+/** A second Ctrl-C within this time is the same one: a terminal sends it to every process, and some pass it on. */
+const SAME_SIGNAL_MS = 500;
+
+export interface TrainingRun {
+  gpu: Gpu;
+  dataset: Dataset;
+  directory: RunDirectory;
+  config: RunConfig;
+  resume: boolean;
+  /** What to type to go on after Ctrl-C. */
+  resumeCommand: string;
+}
+
+/** Null after Ctrl-C: the checkpoint is written, the exit code set, and how to go on printed. */
+export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult | null> {
+  const { config, dataset, directory, resumeCommand } = run;
+  const { training } = config;
+  for (const note of dataset.notes) console.log(`note: ${note}`);
+  let progress: Progress | undefined;
+  let losses = '';
+  const interrupt = onInterrupt(() => {
+    progress?.stop();
+    progress = undefined;
+    console.log('stopping after this step; press Ctrl-C again to quit at once');
+  });
+  try {
+    const result = await train({
+      ...run,
+      signal: interrupt.signal,
+      onInit: (report) => console.log(describeInit(config.init!, report)),
+      onStart: ({ step }, model) => {
+        const parameters = Object.values(model.parameters).reduce((sum, parameter) => sum + parameter.size, 0);
+        console.log(describeRun(run, parameters));
+        if (step > 0) console.log(`continuing after step ${step}`);
+        if (step >= training.steps) return;
+        console.log('compiling shaders: the first step takes longer');
+        progress = startProgress(training.steps, 'step', step, training.imagesPerStep);
+      },
+      onMetrics: (line) => {
+        const [total, ...terms] = [line.loss, line.rpn_cls, line.rpn_box, line.head_cls, line.head_box].map((value) =>
+          value.toFixed(3),
+        );
+        losses = `loss ${total} (rpn ${terms[0]}+${terms[1]}, head ${terms[2]}+${terms[3]})`;
+      },
+      onStep: (step) => progress?.update(step, losses),
+    });
+    progress?.stop();
+    const { step, seconds } = result.progress;
+    const after = `${step} step${step === 1 ? '' : 's'}, ${duration(seconds)} of training`;
+    if (result.finished) {
+      console.log(`trained: ${after}; ${losses || 'nothing was left to do'}; saved in ${directory.path}`);
+      return result;
+    }
+    console.log(`stopped after ${after}; saved in ${directory.path}. Continue with: ${resumeCommand}`);
+    process.exitCode = 130;
+    return null;
+  } finally {
+    progress?.stop();
+    interrupt.dispose();
+  }
+}
+
+function describeRun({ dataset, directory, config }: TrainingRun, parameters: number): string {
+  const { detector, training, preset, split } = config;
+  const count = (n: number): string => n.toLocaleString('en-US');
+  return [
+    `data      ${config.data}, split ${split}: ${count(dataset.samples.length)} images, ${detector.classes.length - 1} classes`,
+    `network   ${detector.backbone}, ${count(parameters)} parameters`,
+    `training  preset ${preset}: ${count(training.steps)} steps, learning rate ${training.learningRate}, seed ${training.seed}`,
+    `run       ${directory.path}`,
+  ].join('\n');
+}
+
+function describeInit(path: string, { loaded, fresh, unused }: InitReport): string {
+  const layers = (names: readonly string[]): string =>
+    [...new Set(names.map((name) => name.replace(/\.(weight|bias)$/, '')))].join(', ');
+  const lines = [`initial weights from ${path}: ${loaded.length} tensors`];
+  if (fresh.length > 0) lines.push(`  not in it, random: ${layers(fresh)}`);
+  if (unused.length > 0) lines.push(`  not used: ${unused.join(', ')}`);
+  return lines.join('\n');
+}
+
+/** The first Ctrl-C (or `kill`) aborts the signal, the next one ends the process. */
+function onInterrupt(onFirst: () => void): { signal: AbortSignal; dispose(): void } {
+  const controller = new AbortController();
+  let first = 0;
+  const handle = (): void => {
+    if (!controller.signal.aborted) {
+      first = performance.now();
+      onFirst();
+      controller.abort();
+    } else if (performance.now() - first > SAME_SIGNAL_MS) {
+      process.exit(130);
+    }
+  };
+  process.on('SIGINT', handle);
+  process.on('SIGTERM', handle);
+  return {
+    signal: controller.signal,
+    dispose() {
+      process.off('SIGINT', handle);
+      process.off('SIGTERM', handle);
+    },
+  };
+}

@@ -1,0 +1,83 @@
+/**
+ * Runs kernels alone, on fresh buffers, and holds what they write against their float64 references. `rcnn info` does so on
+ * the user's adapter, the kernel tests on the software adapters: the same checks, the same tolerances.
+ */
+import type { Gpu, TypedArray } from '../engine/gpu.ts';
+import type { KernelCheck } from '../kernels/checks/check.ts';
+import { detectionChecks } from '../kernels/checks/detection.ts';
+import { matmulChecks } from '../kernels/checks/matmul.ts';
+import { nnChecks } from '../kernels/checks/nn.ts';
+import type { Kernel } from '../kernels/kernel.ts';
+
+export interface CheckOutcome {
+  name: string;
+  passed: boolean;
+  /** The largest |actual - expected| of any element. */
+  largestError: number;
+  /** The first elements beyond the tolerance, a line each; or the error that kept the kernel from running. */
+  problems: string[];
+}
+
+/** Lines of `problems`, at most. */
+const LISTED = 10;
+
+/** Every check for a device with this subgroup size; building one computes its reference. */
+export const kernelChecks = (subgroupSize: number): readonly (() => KernelCheck)[] => [
+  ...matmulChecks(subgroupSize),
+  ...nnChecks,
+  ...detectionChecks,
+];
+
+/** Runs one kernel on fresh buffers and returns the contents of those it may write. */
+export async function launch<B extends string, U extends string>(
+  gpu: Gpu,
+  kernel: Kernel<B, U>,
+  contents: Record<B, TypedArray>,
+  uniforms: Record<U, number>,
+): Promise<Record<B, TypedArray>> {
+  const entries = Object.entries(contents) as [B, TypedArray][];
+  const buffers = entries.map(([name, data]) => {
+    const buffer = gpu.allocate(data.byteLength, `${kernel.name}.${name}`);
+    if (data.byteLength > 0) gpu.write(buffer, data);
+    return [name, buffer] as const;
+  });
+  gpu.run(kernel, Object.fromEntries(buffers) as never, uniforms);
+  const results: Partial<Record<B, TypedArray>> = {};
+  for (const [name, buffer] of buffers) {
+    if (!kernel.buffers[name].includes('write')) continue;
+    const data = contents[name];
+    const bytes = await gpu.read(buffer, data.byteLength);
+    results[name] = new (data.constructor as new (bytes: ArrayBuffer) => TypedArray)(bytes);
+  }
+  for (const [, buffer] of buffers) gpu.release(buffer);
+  return results as Record<B, TypedArray>;
+}
+
+/** A kernel that cannot run, as its shader does not compile here, counts as failed. */
+export async function runKernelCheck(gpu: Gpu, check: KernelCheck): Promise<CheckOutcome> {
+  const outcome: CheckOutcome = { name: check.name, passed: true, largestError: 0, problems: [] };
+  let results: Record<string, TypedArray>;
+  try {
+    results = await launch(gpu, check.kernel, check.buffers, check.uniforms);
+  } catch (error) {
+    return { ...outcome, passed: false, largestError: NaN, problems: [(error as Error).message] };
+  }
+  for (const [buffer, expected] of Object.entries(check.expected)) {
+    const { atol, rtol } = expected instanceof Float64Array ? check : { atol: 0, rtol: 0 };
+    const actual = results[buffer]!;
+    if (actual.length !== expected.length) throw new Error(`${check.name}: ${buffer} is expected with another length`);
+    for (let i = 0; i < expected.length; i++) {
+      const difference = Math.abs(actual[i]! - expected[i]!);
+      if (difference <= atol + rtol * Math.abs(expected[i]!) || Object.is(actual[i], expected[i])) {
+        outcome.largestError = Math.max(outcome.largestError, difference || 0);
+        continue;
+      }
+      outcome.passed = false;
+      outcome.largestError = Math.max(outcome.largestError, difference);
+      if (outcome.problems.length < LISTED) {
+        outcome.problems.push(`${buffer}[${i}] is ${actual[i]}, expected ${expected[i]} (off by ${difference})`);
+      }
+    }
+  }
+  return outcome;
+}

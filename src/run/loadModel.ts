@@ -1,0 +1,27 @@
+/** The trained network of a run directory. */
+import { UserError } from '../engine/errors.ts';
+import type { Gpu } from '../engine/gpu.ts';
+import { FasterRcnn } from '../model/fasterRcnn.ts';
+import { loadCheckpoint } from './checkpoint.ts';
+import { type RunConfig, RunDirectory } from './runDirectory.ts';
+
+/** The configuration of a run that has something to load. */
+export function readTrainedConfig(directory: RunDirectory): RunConfig {
+  const config = directory.readConfig();
+  if (!directory.hasCheckpoint) {
+    throw new UserError(
+      `${directory.checkpointPath}: there is no checkpoint yet; train with: rcnn train --resume --out ${directory.path}`,
+    );
+  }
+  return config;
+}
+
+/** `scoreThreshold`: detections that score less are not wanted, those that score more are. */
+export async function loadModel(gpu: Gpu, path: string, scoreThreshold?: number): Promise<FasterRcnn> {
+  const directory = new RunDirectory(path);
+  const { detector, training } = readTrainedConfig(directory);
+  const test = { ...detector.test, ...(scoreThreshold !== undefined && { scoreThreshold }) };
+  const model = new FasterRcnn(gpu, { ...detector, test }, training.seed);
+  await loadCheckpoint(directory.checkpointPath, model);
+  return model;
+}

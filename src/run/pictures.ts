@@ -1,0 +1,60 @@
+/** The pictures that a run leaves behind, composed from src/draw. */
+import type { Dataset } from '../data/dataset.ts';
+import { type Canvas } from '../draw/canvas.ts';
+import { contactSheet, drawDetections, drawProposals } from '../draw/pictures.ts';
+import type { Detection } from '../eval/voc.ts';
+import type { FasterRcnn } from '../model/fasterRcnn.ts';
+import { proposeImage } from './detect.ts';
+
+/** Detections that score less are not drawn. */
+const SHOWN_SCORE = 0.5;
+const COLUMNS = 4;
+/** Pictures on a sheet of detections, and on one of proposals: the first of the split. */
+const DETECTIONS = 12;
+const PROPOSALS = 8;
+/** Proposals drawn in a picture, the best. */
+const SHOWN_PROPOSALS = 40;
+/** Enlargement of a picture on a sheet, so that its shorter side is about this many pixels. */
+const SHEET_SIDE = 320;
+
+const enlargement = (width: number, height: number): number =>
+  Math.max(1, Math.round(SHEET_SIDE / Math.min(width, height)));
+
+/** The first images with what was found in them (`detections[i]` belongs to image i) and the ground truth, dashed. */
+export async function detectionsSheet(dataset: Dataset, detections: readonly Detection[][]): Promise<Canvas> {
+  const samples = dataset.samples.slice(0, DETECTIONS);
+  const canvases = await Promise.all(
+    samples.map(async (sample, i) =>
+      drawDetections(
+        await sample.load(),
+        detections[i]!.filter(({ score }) => score >= SHOWN_SCORE),
+        dataset.classes,
+        { groundTruth: sample.boxes, scale: enlargement(sample.width, sample.height) },
+      ),
+    ),
+  );
+  return contactSheet(canvases, COLUMNS, {
+    title: `Detections that score ${SHOWN_SCORE} or more; dashed: ground truth`,
+  });
+}
+
+/** The first images with the best proposals of the network, and the ground truth, dashed. */
+export async function proposalsSheet(model: FasterRcnn, dataset: Dataset): Promise<Canvas> {
+  const canvases: Canvas[] = [];
+  for (const sample of dataset.samples.slice(0, PROPOSALS)) {
+    const picture = await sample.load();
+    const proposals = (await proposeImage(model, picture)).slice(0, SHOWN_PROPOSALS);
+    canvases.push(
+      drawProposals(
+        picture,
+        proposals.map(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2]),
+        proposals.map(({ score }) => score),
+        sample.boxes,
+        enlargement(sample.width, sample.height),
+      ),
+    );
+  }
+  return contactSheet(canvases, COLUMNS, {
+    title: `The ${SHOWN_PROPOSALS} best proposals, violet (objectness 0) to yellow (1); dashed: ground truth`,
+  });
+}

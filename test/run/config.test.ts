@@ -1,0 +1,216 @@
+/** Run configurations, initial weights, checkpoints of the wrong kind, and the coverage of `rcnn info`. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { UserError } from '../../src/engine/errors.ts';
+import { saveSafetensors } from '../../src/engine/node/files.ts';
+import { learningRate } from '../../src/model/config.ts';
+import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
+import { loadInitialWeights } from '../../src/run/checkpoint.ts';
+import { kernelChecks, runKernelCheck } from '../../src/run/kernelChecks.ts';
+import { loadModel } from '../../src/run/loadModel.ts';
+import { assertSameRun, configureRun, type RunChoices } from '../../src/run/runConfig.ts';
+import { RunDirectory } from '../../src/run/runDirectory.ts';
+import { PRESETS } from '../../src/run/presets.ts';
+import { temporaryFolder, writeVoc } from '../data/fixtures.ts';
+import { sharedGpu } from '../harness.ts';
+import { tinyRun, trainHere } from './tinyRun.ts';
+
+const isUserError = (text: RegExp) => (error: Error) => error instanceof UserError && text.test(error.message);
+
+async function fails(promise: Promise<unknown>, text: RegExp): Promise<void> {
+  try {
+    await promise;
+  } catch (error) {
+    assert.ok(isUserError(text)(error as Error), `${error}`);
+    return;
+  }
+  assert.unreachable(`no error that matches ${text}`);
+}
+
+test('--steps moves the milestones in proportion', async () => {
+  const { training } = PRESETS['digits']!;
+  const { config } = await configureRun({ preset: 'digits', steps: training.steps / 10 });
+  assert.equal(
+    config.training.milestones,
+    training.milestones.map((milestone) => milestone / 10),
+  );
+  const rate = (step: number) => learningRate(step, config.training);
+  assert.is(rate(0), training.learningRate / 10);
+  assert.is(rate(training.warmup), training.learningRate);
+  assert.ok(Math.abs(rate(config.training.steps - 1) - training.learningRate / 100) < 1e-9);
+});
+
+test('another backbone keeps the anchors’ sides in pixels and takes its own input', async () => {
+  const { config } = await configureRun({ preset: 'demo', backbone: 'squeezenet1_1' });
+  assert.equal(
+    config.detector.anchors.scales.map((scale) => scale * 16),
+    PRESETS['demo']!.detector.anchors.scales.map((scale) => scale * 8),
+  );
+  assert.is(config.detector.input.channels, 'bgr');
+  assert.is(config.detector.input.shorterSide, 160);
+  assert.is(config.detector.frozenStages, 0);
+});
+
+test('stages are frozen only where there are weights worth keeping', async () => {
+  const root = await writeVoc();
+  const data = `voc:${root}`;
+  assert.is((await configureRun({ data, preset: 'bccd' })).config.detector.frozenStages, 0);
+  assert.is(
+    (await configureRun({ data, preset: 'bccd', init: 'weights.safetensors' })).config.detector.frozenStages,
+    3,
+  );
+  assert.is((await configureRun({ data })).config.preset, 'photos');
+  assert.is((await configureRun({})).config.preset, 'digits');
+});
+
+test('what does not exist is named, with what does', async () => {
+  const wrong: [RunChoices, RegExp][] = [
+    [{ preset: 'nope' }, /^--preset nope: unknown; there are demo, digits, photos, bccd$/],
+    [{ backbone: 'vgg16' }, /^--backbone vgg16: comes with a later version; there are small, squeezenet1_1$/],
+    [{ backbone: 'resnet' }, /^--backbone resnet: unknown;/],
+    [{ schedule: 'alternating' }, /^--schedule alternating: comes with a later version; there is joint$/],
+    [{ data: 'coco:x' }, /^--data coco:/],
+    [{ split: 'nope' }, /^--data digits: has no split 'nope'/],
+  ];
+  for (const [choices, text] of wrong) await fails(configureRun(choices), text);
+});
+
+test('a resumed run takes no option that contradicts it', async () => {
+  const { config } = await configureRun({ preset: 'demo', steps: 50 });
+  assertSameRun({ steps: 50, preset: 'demo', data: 'digits', backbone: 'small', seed: 1 }, config, 'config.json');
+  for (const choices of [{ steps: 51 }, { seed: 2 }, { learningRate: 1 }, { init: 'x' }, { skipBadBoxes: true }]) {
+    assert.throws(
+      () => assertSameRun(choices, config, 'config.json'),
+      isUserError(/^--[a-z-]+: the run to resume has \S+ \(config\.json\), not .*; leave the option out/),
+    );
+  }
+});
+
+test('initial weights fit by name and shape; of a file with nothing that fits there is an error', async () => {
+  const gpu = await sharedGpu();
+  const { config } = await tinyRun();
+  const model = new FasterRcnn(gpu, config.detector, 3);
+  const path = join(temporaryFolder(), 'init.safetensors');
+  const { shape } = model.parameters['conv2.weight']!;
+  const ones = new Float32Array(shape.reduce((product, n) => product * n)).fill(1);
+  await saveSafetensors(path, {
+    'conv2.weight': { shape: [...shape], data: ones },
+    'conv3.weight': { shape: [2], data: new Float32Array(2) },
+    other: { shape: [1], data: new Float32Array(1) },
+  });
+  const report = await loadInitialWeights(path, model);
+  assert.equal(report.loaded, ['conv2.weight']);
+  assert.ok(report.fresh.includes('conv3.weight') && !report.fresh.includes('conv2.weight'));
+  assert.equal(report.unused, ['conv3.weight ([2], not [64,32,3,3])', 'other (no such parameter)']);
+  assert.equal(await model.parameters['conv2.weight']!.read(), ones);
+
+  await saveSafetensors(path, { other: { shape: [1], data: new Float32Array(1) } });
+  await fails(loadInitialWeights(path, model), /none of its tensors fits the backbone small/);
+});
+
+test('initial weights that cannot be used leave no run behind', async () => {
+  const path = join(temporaryFolder(), 'init.safetensors');
+  await saveSafetensors(path, { other: { shape: [1], data: new Float32Array(1) } });
+  const directory = new RunDirectory(join(temporaryFolder(), 'run'));
+  await fails(trainHere(await tinyRun({ init: path, steps: 1 }), { directory }), /none of its tensors fits/);
+  assert.not(existsSync(directory.path));
+});
+
+test('a checkpoint that is cut off, of another network, or none at all', async () => {
+  const gpu = await sharedGpu();
+  const { directory } = await trainHere(await tinyRun({ steps: 1 }));
+  await loadModel(gpu, directory.path);
+  const whole = readFileSync(directory.checkpointPath);
+  const config = readFileSync(directory.configPath, 'utf8');
+  const load = () => loadModel(gpu, directory.path);
+
+  for (const bytes of [0, 4, 100, whole.length - 1]) {
+    writeFileSync(directory.checkpointPath, whole.subarray(0, bytes));
+    await fails(load(), /checkpoint\.safetensors: .*; it is cut off or not a safetensors file$/);
+  }
+  writeFileSync(directory.checkpointPath, whole);
+  const other = JSON.parse(config);
+  other.detector.classes.push('ten');
+  writeFileSync(directory.configPath, JSON.stringify(other));
+  await fails(
+    load(),
+    /checkpoint\.safetensors: head\.cls_score\.weight is \[11,128\], this network has \[12,128\]; it belongs/,
+  );
+  other.detector.backbone = 'squeezenet1_1';
+  writeFileSync(directory.configPath, JSON.stringify(other));
+  await fails(load(), /checkpoint\.safetensors: lacks features\.0\.weight; it belongs to another network/);
+
+  await saveSafetensors(directory.checkpointPath, { x: { shape: [1], data: new Float32Array(1) } });
+  await fails(load(), /is not a checkpoint of 'rcnn train'; weights go to --init$/);
+  writeFileSync(directory.configPath, '{');
+  await fails(load(), /config\.json: is not a configuration of this version/);
+  await fails(loadModel(gpu, temporaryFolder()), /config\.json: there is no such file; .* is not a run/);
+});
+
+test('a new run replaces none that has a checkpoint, but one that never came to it', async () => {
+  const run = await tinyRun({ steps: 1 });
+  const { directory } = await trainHere(run);
+  await fails(
+    trainHere(run, { directory }),
+    /: already holds a run; continue it with --resume, or choose another --out$/,
+  );
+  directory.clear();
+  assert.equal(readdirSync(directory.path), []);
+  directory.create(run.config);
+  await trainHere(run, { directory });
+});
+
+test('a run directory that cannot be made', async () => {
+  const file = join(temporaryFolder(), 'file');
+  writeFileSync(file, '');
+  const directory = new RunDirectory(join(file, 'run'));
+  assert.throws(
+    () => directory.create({} as never),
+    isUserError(/run: cannot be created \(.*\); choose another --out$/),
+  );
+  mkdirSync(join(file, '..', 'metrics', 'metrics.jsonl'), { recursive: true });
+  const noLog = new RunDirectory(join(file, '..', 'metrics'));
+  assert.throws(() => noLog.appendMetrics({} as never), isUserError(/metrics\.jsonl: cannot be written/));
+});
+
+test('every kernel in src/kernels has a check that `rcnn info` runs', () => {
+  const folder = fileURLToPath(new URL('../../src/kernels', import.meta.url));
+  const specs = readdirSync(folder)
+    .filter((file) => file.endsWith('.ts') && file !== 'kernel.ts')
+    // Of `kernel({ name: ... })` and of what the shorthands for it take: anything with a literal in it.
+    .flatMap((file) => [...readFileSync(join(folder, file), 'utf8').matchAll(/^\s+name: ([^\n]*['`][^\n]*),$/gm)])
+    .map(([, name]) => name!);
+  assert.ok(specs.length > 40, `${specs.length} kernels found`);
+  const checked = new Set(kernelChecks(0).map((build) => build().kernel.name));
+  const unchecked = specs.filter((spec) => {
+    // A literal, a template with holes, or a choice of literals: every literal in it must be the name of a checked kernel.
+    const literals = [...spec.matchAll(/'([^']+)'|`([^`]+)`/g)].map(([, plain, template]) => (plain ?? template)!);
+    const isChecked = (literal: string) => {
+      const pattern = new RegExp(`^${literal.replace(/\$\{[^}]*\}/g, '\\w*')}$`);
+      return [...checked].some((name) => pattern.test(name));
+    };
+    return !literals.every(isChecked);
+  });
+  assert.equal(unchecked, []);
+});
+
+test('a kernel that computes something else, or does not compile, is found', async () => {
+  const gpu = await sharedGpu();
+  const check = kernelChecks(0)
+    .map((build) => build())
+    .find(({ kernel }) => kernel.name === 'add')!;
+  assert.ok((await runKernelCheck(gpu, check)).passed);
+  const [name, expected] = Object.entries(check.expected)[0]!;
+  const wrong = expected.slice();
+  wrong[17]! += 0.5;
+  const outcome = await runKernelCheck(gpu, { ...check, expected: { [name]: wrong } });
+  assert.not(outcome.passed);
+  assert.ok(Math.abs(outcome.largestError - 0.5) < 1e-3);
+  assert.is(outcome.problems.length, 1);
+  assert.match(outcome.problems[0]!, new RegExp(`^${name}\\[17\\] is `));
+});
+
+test.run();

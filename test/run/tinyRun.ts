@@ -1,0 +1,47 @@
+/** Runs small enough for tests: digit scenes at half their size, the small network with few proposals and RoIs. */
+import { join } from 'node:path';
+import type { Dataset } from '../../src/data/dataset.ts';
+import { loadSafetensors } from '../../src/engine/node/files.ts';
+import { configureRun, type RunChoices } from '../../src/run/runConfig.ts';
+import { type RunConfig, RunDirectory } from '../../src/run/runDirectory.ts';
+import { train, type TrainOptions, type TrainResult } from '../../src/run/train.ts';
+import { temporaryFolder } from '../data/fixtures.ts';
+import { sharedGpu } from '../harness.ts';
+
+export interface TinyRun {
+  config: RunConfig;
+  dataset: Dataset;
+}
+
+export async function tinyRun(choices: RunChoices = {}): Promise<TinyRun> {
+  const { config, dataset } = await configureRun({ preset: 'demo', ...choices });
+  const { detector } = config;
+  config.detector = {
+    ...detector,
+    input: { ...detector.input, shorterSide: 80 },
+    anchors: { scales: [2, 4], ratios: [1] },
+    rpn: { ...detector.rpn, channels: 16, batch: 32, train: { preNms: 100, postNms: 32 } },
+    head: { ...detector.head, pooled: 3, batch: 16 },
+  };
+  return { config, dataset };
+}
+
+/** Trains on the shared device, in a new directory unless one is given. */
+export async function trainHere(
+  run: TinyRun,
+  options: Partial<TrainOptions> = {},
+): Promise<TrainResult & { directory: RunDirectory }> {
+  const { directory = new RunDirectory(join(temporaryFolder(), 'run')) } = options;
+  const result = await train({ gpu: await sharedGpu(), directory, resume: false, ...run, ...options });
+  return { ...result, directory };
+}
+
+/** Every tensor of a checkpoint, weights and momentum, as bits; seconds are left out. */
+export async function checkpointBits(directory: RunDirectory): Promise<Record<string, string>> {
+  const { tensors, metadata } = await loadSafetensors(directory.checkpointPath);
+  const bits = Object.entries(tensors).map(([name, { data }]) => [
+    name,
+    Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('base64'),
+  ]);
+  return { ...Object.fromEntries(bits), step: metadata['step'] };
+}

@@ -1,0 +1,181 @@
+/** The training loop on tiny runs: same bits from the same seed and after a stop, constant memory, bad data, full disks. */
+import { appendFileSync, readFileSync, symlinkSync } from 'node:fs';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { UserError } from '../../src/engine/errors.ts';
+import type { Box, Dataset } from '../../src/data/dataset.ts';
+import { evaluate } from '../../src/run/evaluate.ts';
+import { vocXml, writeVoc } from '../data/fixtures.ts';
+import { sharedGpu, skip } from '../harness.ts';
+import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
+
+/** The message of the UserError that a promise must end in. */
+async function userError(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+  } catch (error) {
+    assert.instance(error, UserError);
+    return (error as Error).message;
+  }
+  return assert.unreachable('no error') as never;
+}
+
+test('the same seed gives the same bits, another seed others', async () => {
+  const bits = async (seed: number) => checkpointBits((await trainHere(await tinyRun({ steps: 4, seed }))).directory);
+  const first = await bits(7);
+  assert.equal(await bits(7), first);
+  const other = await bits(8);
+  assert.ok(Object.keys(first).every((name) => name === 'step' || /bias/.test(name) || first[name] !== other[name]));
+});
+
+test('a run that was stopped and resumed ends with the bits of one that was not', async () => {
+  const whole = await trainHere(await tinyRun({ steps: 12 }));
+  const controller = new AbortController();
+  const stopped = await trainHere(await tinyRun({ steps: 12 }), {
+    signal: controller.signal,
+    onStep: (step) => step === 5 && controller.abort(),
+  });
+  assert.is(stopped.finished, false);
+  const { directory } = stopped;
+  const half = await checkpointBits(directory);
+  assert.is(half['step'], '5');
+  assert.is(directory.readMetrics().at(-1)!.step, 5);
+
+  const { dataset } = await tinyRun();
+  const resumed = await trainHere({ config: directory.readConfig(), dataset }, { directory, resume: true });
+  assert.ok(resumed.finished);
+  const end = await checkpointBits(directory);
+  assert.is.not(end['momentum/fc6.weight'], half['momentum/fc6.weight']);
+  assert.equal(end, await checkpointBits(whole.directory));
+  assert.equal(
+    directory.readMetrics().map(({ step }) => step),
+    [5, 10, 12],
+  );
+});
+
+test('gradients of the images of a step add up before its update', async () => {
+  const run = await tinyRun({ steps: 3 });
+  run.config.training.imagesPerStep = 2;
+  const { directory } = await trainHere(run);
+  assert.is(directory.readMetrics().length, 1);
+  const single = await trainHere(await tinyRun({ steps: 3 }));
+  assert.is.not(
+    (await checkpointBits(directory))['fc6.weight'],
+    (await checkpointBits(single.directory))['fc6.weight'],
+  );
+});
+
+test('step 200 holds as many GPU bytes as step 10, and no new buffer, pipeline or bind group', async () => {
+  const gpu = await sharedGpu();
+  const at = new Map<number, ReturnType<typeof gpu.statistics>>();
+  await trainHere(await tinyRun({ steps: 201 }), { onStep: (step) => at.set(step, gpu.statistics()) });
+  const [early, settled, late] = [at.get(10)!, at.get(40)!, at.get(200)!];
+  assert.is(late.liveBytes, early.liveBytes);
+  assert.is(late.peakBytes, early.peakBytes);
+  assert.is(late.pooledBytes, early.pooledBytes);
+  assert.is(late.buffersCreated, early.buffersCreated);
+  assert.is(late.pipelines, early.pipelines);
+  // The pool hands its buffers round for some steps before every dispatch meets the same ones again.
+  assert.is(late.bindGroupsCreated, settled.bindGroupsCreated);
+  assert.ok(late.dispatches > settled.dispatches);
+});
+
+test('four scenes are learnt by heart: AP 1 for every class in them', async () => {
+  const { config, dataset } = await tinyRun({ steps: 400 });
+  const { detector } = config;
+  config.training.warmup = 20;
+  config.detector = {
+    ...detector,
+    input: { ...detector.input, shorterSide: 112 },
+    anchors: { scales: [2.5, 5], ratios: [0.5, 1, 2] },
+    rpn: { ...detector.rpn, channels: 32, train: { preNms: 300, postNms: 64 } },
+    head: { ...detector.head, pooled: 4, batch: 64 },
+  };
+  const large = ({ x1, y1, x2, y2 }: Box) => (x2 - x1) * (y2 - y1) > 32 * 32;
+  const easy = dataset.samples.filter(({ boxes }) => boxes.length <= 2 && boxes.every(large));
+  const four: Dataset = { ...dataset, samples: easy.slice(0, 4) };
+  const { model } = await trainHere({ config, dataset: four });
+  const { report } = await evaluate(model, four, 'voc10');
+  assert.is(report.mAP, 1);
+  assert.is(report.images, 4);
+  assert.equal(Object.values(report.ap).filter((ap) => ap !== null).length, 4); // 0, 3, 5 and 8
+  assert.ok(report.seconds > 0);
+});
+
+test('an image without objects trains, as all background', async () => {
+  const root = await writeVoc({
+    splits: { train: 'a\nempty\n' },
+    annotations: { a: vocXml([{ name: 'cat', box: [3, 4, 20, 15] }]), empty: vocXml([]) },
+    images: ['a.jpg', 'empty.jpg'],
+  });
+  const run = await tinyRun({ data: `voc:${root}`, preset: 'digits', steps: 8 });
+  assert.equal(
+    run.dataset.samples.map(({ boxes }) => boxes.length),
+    [1, 0],
+  );
+  const { directory } = await trainHere(run);
+  assert.ok(directory.readMetrics().every(({ loss }) => loss > 0));
+
+  const { config, dataset } = await tinyRun({ steps: 20 });
+  const samples = dataset.samples.map((sample) => ({ ...sample, load: sample.load, boxes: [] }));
+  const nothing = await trainHere({ config, dataset: { ...dataset, samples } });
+  const lines = nothing.directory.readMetrics();
+  assert.ok(lines.every(({ rpn_box, head_box }) => rpn_box === 0 && head_box === 0));
+  assert.ok(lines.at(-1)!.rpn_cls < lines[0]!.rpn_cls && lines.at(-1)!.head_cls < lines[0]!.head_cls);
+});
+
+test('a loss that is not finite stops the run with step, image and term, the last checkpoint intact', async () => {
+  const run = await tinyRun({ steps: 30, checkpointEvery: 5 });
+  const first = await trainHere({ ...run, config: { ...run.config, training: { ...run.config.training, steps: 5 } } });
+  const { directory } = first;
+  const good = await checkpointBits(directory);
+  run.config.training.learningRate = 1e20;
+  const message = await userError(trainHere(run, { directory, resume: true }));
+  const [, step, image, term] = /^step (\d+), image (\S+): the loss term (\w+) is (?:NaN|-?Infinity); /.exec(message)!;
+  assert.ok(Number(step) >= 7 && Number(step) <= 10, `the first update makes the weights huge; it stopped at ${step}`);
+  assert.ok(run.dataset.samples.some(({ id }) => id === image));
+  assert.ok(['rpn_cls', 'rpn_box', 'head_cls', 'head_box'].includes(term!));
+  assert.equal(await checkpointBits(directory), good);
+  assert.is(directory.readMetrics().at(-1)!.step, 5);
+});
+
+test('weights that are not finite never become a checkpoint', async () => {
+  const run = await tinyRun({ steps: 2, checkpointEvery: 1 });
+  run.config.training.learningRate = 1e41; // beyond float32
+  const message = await userError(trainHere(run));
+  assert.match(message, /^step 1: \S+ is not finite; lower the learning rate/);
+});
+
+test('a full disk while saving: one line, the last good checkpoint intact', async () => {
+  if (process.platform !== 'linux') return skip('only Linux has /dev/full');
+  const run = await tinyRun({ steps: 8, checkpointEvery: 4 });
+  const short = { ...run.config, training: { ...run.config.training, steps: 4 } };
+  const { directory } = await trainHere({ ...run, config: short });
+  const good = await checkpointBits(directory);
+  // Linux's /dev/full in the place of the temporary file.
+  symlinkSync('/dev/full', `${directory.checkpointPath}.${process.pid}.tmp`);
+  const message = await userError(trainHere(run, { directory, resume: true }));
+  assert.is(message, `${directory.checkpointPath}: could not be written, the disk is full; free some space and resume`);
+  assert.equal(await checkpointBits(directory), good);
+  const resumed = await trainHere(run, { directory, resume: true });
+  assert.ok(resumed.finished);
+});
+
+test('the last line of a log that a kill cut off is dropped, and lines after the checkpoint are written anew', async () => {
+  const controller = new AbortController();
+  const run = await tinyRun({ steps: 30, checkpointEvery: 10 });
+  const { directory } = await trainHere(run, {
+    signal: controller.signal,
+    onStep: (step) => step === 12 && controller.abort(),
+  });
+  const text = readFileSync(directory.metricsPath, 'utf8');
+  assert.is(text.trim().split('\n').length, 2);
+  appendFileSync(directory.metricsPath, '{"step":14,"lr":0.001,"loss":1}\n{"step":16,"l');
+  await trainHere(run, { directory, resume: true });
+  assert.equal(
+    directory.readMetrics().map(({ step }) => step),
+    [10, 12, 20, 30],
+  );
+});
+
+test.run();
