@@ -7,8 +7,11 @@ import { SingleBar } from 'cli-progress';
 const PLAIN_INTERVAL_MS = 5000;
 /** Steps over which the rate is measured. */
 const WINDOW = 64;
-/** Columns beside the bar. */
-const TEXT_COLUMNS = 88;
+/** Columns of what stands beside the bar while training. */
+const TEXT_COLUMNS = 76;
+
+/** Columns of the terminal; a log has room. */
+export const columns = (): number => (process.stdout.isTTY ? (process.stdout.columns ?? 80) : Infinity);
 
 export interface Progress {
   /** `done` of the total, and what else there is to say. */
@@ -23,7 +26,8 @@ export function startProgress(total: number, unit: string, first = 0, perItem = 
   const facts = (done: number): string => {
     const perSecond = rate.at(done);
     if (perSecond === 0) return '';
-    return `${duration((total - done) / perSecond)} left  ${(perSecond * perItem).toPrecision(3)} images/s`;
+    const images = perSecond * perItem;
+    return `${duration((total - done) / perSecond)} left  ${images.toFixed(images < 10 ? 1 : 0)} images/s`;
   };
   if (!process.stdout.isTTY) {
     let printed = performance.now();
@@ -38,10 +42,10 @@ export function startProgress(total: number, unit: string, first = 0, perItem = 
     };
   }
   const bar = new SingleBar({
-    format: `{bar} ${unit} {value}/{total}  {text}`,
+    format: '{bar} {value}/{total}  {text}',
     barCompleteChar: '█',
     barIncompleteChar: '░',
-    barsize: Math.max(6, Math.min(30, (process.stdout.columns ?? 80) - TEXT_COLUMNS)),
+    barsize: Math.max(4, Math.min(30, columns() - TEXT_COLUMNS)),
     hideCursor: true,
     gracefulExit: false, // the command ends itself
   });

@@ -28,6 +28,9 @@ const program = new Command('rcnn')
   );
 for (const add of [addDemo, addInfo, addTrain, addEval, addDetect]) add(program);
 
+// `rcnn ... | head` closes the pipe: the end, not an error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 2));
+
 try {
   await program.parseAsync();
 } catch (error) {

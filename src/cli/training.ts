@@ -4,7 +4,7 @@ import type { Gpu } from '../engine/gpu.ts';
 import type { RunConfig, RunDirectory } from '../run/runDirectory.ts';
 import { type InitReport } from '../run/checkpoint.ts';
 import { train, type TrainResult } from '../run/train.ts';
-import { duration, startProgress, type Progress } from './progress.ts';
+import { columns, duration, startProgress, type Progress } from './progress.ts';
 
 /** A second Ctrl-C within this time is the same one: a terminal sends it to every process, and some pass it on. */
 const SAME_SIGNAL_MS = 500;
@@ -45,10 +45,12 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult | n
         progress = startProgress(training.steps, 'step', step, training.imagesPerStep);
       },
       onMetrics: (line) => {
-        const [total, ...terms] = [line.loss, line.rpn_cls, line.rpn_box, line.head_cls, line.head_box].map((value) =>
-          value.toFixed(3),
-        );
-        losses = `loss ${total} (rpn ${terms[0]}+${terms[1]}, head ${terms[2]}+${terms[3]})`;
+        const short = (value: number): string => value.toFixed(columns() < 90 ? 2 : 3);
+        const [rpn, head] = [
+          [line.rpn_cls, line.rpn_box],
+          [line.head_cls, line.head_box],
+        ].map((terms) => terms.map(short).join('+'));
+        losses = `loss ${short(line.loss)}: rpn ${rpn} head ${head}`;
       },
       onStep: (step) => progress?.update(step, losses),
     });

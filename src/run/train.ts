@@ -146,9 +146,9 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     inFlight = gpu.finish();
     inFlight.catch(() => {}); // reported by the await of the next step
     await previous;
-    options.onStep?.(step);
     const last = step === training.steps;
     if (step % LOG_INTERVAL === 0 || last) await log(step);
+    options.onStep?.(step);
     if (step % config.checkpointInterval === 0 || last) {
       await log(step);
       await saveCheckpoint(directory.checkpointPath, model, optimizer, now(step));

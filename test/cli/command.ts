@@ -1,0 +1,41 @@
+/** Runs the command as a user does, in a process of its own. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const entry = fileURLToPath(new URL('../../src/cli/rcnn.ts', import.meta.url));
+const LIMIT_MS = 120_000;
+
+export interface Result {
+  /** The exit code, or the signal that ended it. */
+  code: number | NodeJS.Signals | null;
+  stdout: string;
+  /** Without what the GPU library itself writes. */
+  stderr: string;
+}
+
+/** A running command, for those who interrupt it. */
+export function start(args: readonly string[], cwd: string): { child: ChildProcess; result: Promise<Result> } {
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), entry, ...args], {
+    cwd,
+    env: { ...process.env, NO_COLOR: '1' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: LIMIT_MS,
+    killSignal: 'SIGKILL',
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const result = new Promise<Result>((resolve) => {
+    child.on('close', (code, signal) => {
+      resolve({
+        code: code ?? signal,
+        stdout,
+        stderr: stderr.replace(/^Warning: max\w+ artificially reduced.*\n/gm, ''),
+      });
+    });
+  });
+  return { child, result };
+}
+
+export const rcnn = (cwd: string, ...args: string[]): Promise<Result> => start(args, cwd).result;

@@ -1,0 +1,296 @@
+/** `rcnn` as a user runs it: help, every command on small data, what it prints and writes, and its one-line errors. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PNG } from 'pngjs';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { temporaryFolder, vocXml, writeImage, writeVoc } from '../data/fixtures.ts';
+import { type Result, rcnn, start } from './command.ts';
+
+const object = vocXml([{ name: 'cat', box: [3, 4, 20, 15] }]);
+
+/** Two images to train on and one to test on, of 40x30 pixels. */
+const smallVoc = (annotations: Record<string, string> = {}) =>
+  writeVoc({
+    splits: { train: 'a\nb\n', test: 'c\n' },
+    annotations: { a: object, b: vocXml([]), c: object, ...annotations },
+    images: ['a.jpg', 'b.jpg', 'c.jpg'],
+  });
+
+/** One line on stderr that names the command, no stack, exit code 1. */
+function isUserError({ code, stderr }: Result, text: RegExp): void {
+  assert.is(code, 1, stderr);
+  assert.is(stderr.trim().split('\n').length, 1, stderr);
+  assert.match(stderr, /^rcnn( \w+)?: /);
+  assert.match(stderr, text);
+}
+
+const succeeds = ({ code, stdout, stderr }: Result): string => {
+  assert.is(code, 0, stdout + stderr);
+  assert.is(stderr, '');
+  return stdout;
+};
+
+test('help of the command and of each of its commands, with an example', async () => {
+  const folder = temporaryFolder();
+  const help = succeeds(await rcnn(folder, '--help'));
+  const commands = ['info', 'train', 'eval', 'detect', 'demo'];
+  for (const command of commands) assert.match(help, new RegExp(`^  ${command} `, 'm'));
+  const helps = await Promise.all(commands.map((command) => rcnn(folder, command, '--help')));
+  helps.forEach((result, i) => assert.match(succeeds(result), new RegExp(`Example:\n  rcnn ${commands[i]}`)));
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  assert.is(succeeds(await rcnn(folder, '--version')).trim(), version);
+});
+
+test('an option, a command or a value that does not exist', async () => {
+  const folder = temporaryFolder();
+  const cases: [args: string[], text: RegExp][] = [
+    [
+      ['train', '--sead', '1'],
+      /^rcnn train: unknown option '--sead' \(Did you mean --seed\?\); see rcnn train --help$/m,
+    ],
+    [['trian'], /^rcnn: unknown command 'trian' \(Did you mean train\?\); see rcnn --help$/m],
+    [['eval', '--data', 'digits'], /^rcnn eval: required option '--model <dir>' not specified;/],
+    [['detect', '--model', 'x'], /^rcnn detect: missing required argument 'image';/],
+    [['train', '--steps', '0'], /'--steps <n>' argument '0' is invalid\. It is a whole number from 1 on\./],
+    [['train', '--learning-rate', '-1'], /It is a number above 0\./],
+    [['train', '--adapter', 'gpu'], /Allowed choices are auto, hardware, software\./],
+    [['detect', '--model', 'x', 'y.jpg', '--threshold', '2'], /It is a number from 0 to 1\./],
+    [
+      ['eval', '--model', 'x', '--data', 'digits', '--metric', 'coco'],
+      /^rcnn eval: --metric coco: comes with a later version/,
+    ],
+    [['train', '--preset', 'huge'], /^rcnn train: --preset huge: unknown; there are demo, digits,/],
+    [['train', '--backbone', 'vgg16'], /^rcnn train: --backbone vgg16: comes with a later version;/],
+    [['train', '--schedule', 'alternating'], /^rcnn train: --schedule alternating: comes with a later version;/],
+    [['train', '--resume', '--out', 'none'], /config\.json: there is no such file; none is not a run of 'rcnn train'/],
+    [['eval', '--model', 'none', '--data', 'digits'], /^rcnn eval: none.config\.json: there is no such file/],
+  ];
+  const results = await Promise.all(cases.map(([args]) => rcnn(folder, ...args)));
+  results.forEach((result, i) => isUserError(result, cases[i]![1]));
+  assert.equal(readdirSync(folder), []);
+});
+
+test('data that cannot be used, before anything is trained', async () => {
+  const folder = temporaryFolder();
+  const bad = (annotation: string) => smallVoc({ b: annotation });
+  const box = (...corners: [number, number, number, number]) => bad(vocXml([{ name: 'cat', box: corners }]));
+  const empty = await writeVoc({ splits: { train: '' } });
+  const missing = await writeVoc({ splits: { train: 'a\nz\n' }, annotations: { a: object, z: object } });
+  const cases: [root: string, text: RegExp][] = [
+    [
+      await box(3, 4, 60, 15),
+      /b\.xml: object 1 \(cat\): box \(3, 4, 60, 15\) lies 20 px outside its 40x30 image; mend/,
+    ],
+    [
+      await box(3, 4, 3, 15),
+      /b\.xml: object 1 \(cat\): box .* has no area; mend or delete it, or pass --skip-bad-boxes/,
+    ],
+    [await bad('<annotation><object>'), /b\.xml: line \d+: not well-formed XML/],
+    [empty, /train\.txt: lists no image; write one image name a line/],
+    [missing, /JPEGImages.z\.\*: no such image/],
+    [join(folder, 'nowhere'), /Main: no such folder; VOC layout is/],
+  ];
+  const results = await Promise.all(cases.map(([root]) => rcnn(folder, 'train', '--data', `voc:${root}`)));
+  results.forEach((result, i) => isUserError(result, cases[i]![1]));
+  assert.equal(readdirSync(folder), []);
+});
+
+test('train, eval and detect on a data set in VOC layout', async () => {
+  const folder = temporaryFolder();
+  const root = await smallVoc({ b: vocXml([{ name: 'cat', box: [3, 4, 3, 15] }]) });
+  const data = ['--data', `voc:${root}`];
+  const run = join(folder, 'run');
+  const trained = succeeds(
+    await rcnn(folder, 'train', ...data, '--preset', 'digits', '--steps', '3', '--out', 'run', '--skip-bad-boxes'),
+  );
+  assert.match(trained, /^note: split 'train': 1 unusable box left out, the first: .*b\.xml/m);
+  assert.match(trained, /^computing on \S+|^no GPU found: computing on the CPU with \S+/m);
+  assert.match(trained, /^network +small, [\d,]+ parameters$/m);
+  assert.match(trained, /^compiling shaders: the first step takes longer$/m);
+  assert.match(trained, /^step 3\/3 .*loss \d+\.\d+: rpn \d\S+ head \d/m);
+  assert.match(trained, /^trained: 3 steps, .*saved in run$/m);
+  assert.not(/\x1b|\r/.test(trained), 'no control characters where there is no terminal');
+  assert.equal(readdirSync(run).sort(), ['checkpoint.safetensors', 'config.json', 'metrics.jsonl']);
+  const line = JSON.parse(readFileSync(join(run, 'metrics.jsonl'), 'utf8'));
+  for (const name of ['step', 'lr', 'loss', 'rpn_cls', 'rpn_box', 'head_cls', 'head_box', 'seconds']) {
+    assert.type(line[name], 'number', name);
+  }
+
+  const [again, contradicted] = await Promise.all([
+    rcnn(folder, 'train', ...data, '--out', 'run', '--skip-bad-boxes'),
+    rcnn(folder, 'train', '--resume', '--out', 'run', '--steps', '4'),
+  ]);
+  isUserError(again, /^rcnn train: run: already holds a run; continue it with --resume, or choose another --out$/m);
+  isUserError(
+    contradicted,
+    /^rcnn train: --steps: the run to resume has 3 \(run.config\.json\), not 4; leave the option out/,
+  );
+
+  const evaluated = succeeds(await rcnn(folder, 'eval', '--model', 'run', ...data, '--json', 'report.json'));
+  assert.match(evaluated, /^average precision \(voc10, area, IoU 0\.5\) on 1 images/m);
+  assert.match(evaluated, /^  cat +\d\.\d{4}$/m);
+  assert.match(evaluated, /^  mAP +\d\.\d{4}$/m);
+  const report = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'));
+  assert.equal(Object.keys(report), ['metric', 'mAP', 'ap', 'images', 'seconds']);
+  assert.is(report.metric, 'voc10');
+  assert.equal(report.ap, { cat: report.mAP });
+  assert.is(report.images, 1);
+
+  const images = join(folder, 'images');
+  mkdirSync(images);
+  await writeImage(join(images, 'one.png'), 40, 30);
+  await writeImage(join(images, 'two.jpg'), 64, 48);
+  const args = ['--model', 'run', '--threshold', '0', '--out', 'images', '--json', 'found.json'];
+  const detected = succeeds(await rcnn(folder, 'detect', ...args, 'images', 'images/two.jpg'));
+  const drawn = ['one-2.png', 'two.png', 'two-2.png'].map((name) => join('images', name));
+  for (const path of drawn) {
+    assert.ok(detected.includes(`-> ${path}`), detected);
+    const { width, height } = PNG.sync.read(readFileSync(join(folder, path)));
+    assert.is(width / 4, height / 3);
+  }
+  assert.is(PNG.sync.read(readFileSync(join(images, 'one.png'))).width, 40, 'an image is never replaced');
+  const found = JSON.parse(readFileSync(join(folder, 'found.json'), 'utf8'));
+  assert.equal(
+    found.map(({ image }: { image: string }) => image),
+    ['images/one.png', 'images/two.jpg', 'images/two.jpg'].map((path) => join(path)),
+  );
+  const [first] = found[1].detections;
+  assert.equal(Object.keys(first), ['x1', 'y1', 'x2', 'y2', 'class', 'score']);
+  assert.is(first.class, 'cat');
+  assert.ok(first.x1 >= 0 && first.x2 <= 63 && first.y2 <= 47 && first.score > 0 && first.score <= 1);
+
+  // What does not fit this model.
+  const dogs = await writeVoc({
+    splits: { test: 'a' },
+    annotations: { a: vocXml([{ name: 'dog', box: [3, 4, 20, 15] }]) },
+  });
+  writeFileSync(join(images, 'cut.jpg'), readFileSync(join(images, 'two.jpg')).subarray(0, 250));
+  const wrong = await Promise.all([
+    rcnn(folder, 'eval', '--model', 'run', '--data', `voc:${dogs}`),
+    rcnn(folder, 'eval', '--model', 'run', '--data', 'digits'),
+    rcnn(folder, 'detect', '--model', 'run', 'images/none.jpg'),
+    rcnn(folder, 'detect', '--model', 'run', dogs),
+  ]);
+  isUserError(wrong[0]!, /a\.xml: object 1 is of class 'dog', which is not one of cat/);
+  isUserError(wrong[1]!, /--data digits: its classes are 0, 1, .*, not cat; use a model of digits/);
+  isUserError(wrong[2]!, /^rcnn detect: images\/none\.jpg: there is no such file or folder; check the name$/m);
+  isUserError(wrong[3]!, /: holds no image/);
+  isUserError(
+    await rcnn(folder, 'detect', '--model', 'run', 'images/cut.jpg'),
+    /images\/cut\.jpg: cannot be read as an image/,
+  );
+  truncateSync(join(run, 'checkpoint.safetensors'), 1000);
+  isUserError(await rcnn(folder, 'eval', '--model', 'run', ...data), /checkpoint\.safetensors: .*it is cut off/);
+});
+
+test('a truncated image stops the training with its name', async () => {
+  const folder = temporaryFolder();
+  const root = await smallVoc();
+  truncateSync(join(root, 'JPEGImages', 'b.jpg'), 250);
+  const result = await rcnn(
+    folder,
+    'train',
+    '--data',
+    `voc:${root}`,
+    '--preset',
+    'digits',
+    '--steps',
+    '4',
+    '--out',
+    'run',
+  );
+  isUserError(result, /^rcnn train: .*b\.jpg: cannot be read as an image \(.*\); replace the file/);
+});
+
+test('an adapter that is not there', async () => {
+  const result = await rcnn(temporaryFolder(), 'info', '--adapter', 'hardware');
+  if (result.code === 0) return; // this machine has a GPU
+  isUserError(
+    result,
+    /^rcnn info: no hardware adapter was found.*: install the GPU's driver, or use the adapter 'software'$/m,
+  );
+});
+
+test('info checks every kernel on the device', async () => {
+  const folder = temporaryFolder();
+  const stdout = succeeds(await rcnn(folder, 'info', '--json', 'info.json'));
+  assert.match(stdout, /^ok +relu_forward .*, largest error /m);
+  assert.match(stdout, /^ok +roi_pool_backward /m);
+  assert.match(stdout, /^\d+ kernels passed, 0 failed$/m);
+  const info = JSON.parse(readFileSync(join(folder, 'info.json'), 'utf8'));
+  assert.is(info.failed, 0);
+  assert.ok(info.passed > 60 && info.kernels.length === info.passed);
+  assert.ok(info.limits.maxBufferSize >= 2 ** 28);
+});
+
+test('a run that is interrupted, killed and resumed ends with the bits of one that was not', async () => {
+  const folder = temporaryFolder();
+  const options = ['--preset', 'demo', '--steps', '24', '--checkpoint-every', '6'];
+  const whole = rcnn(folder, 'train', ...options, '--out', 'whole');
+  const path = (name: string) => join(folder, 'stopped', name);
+  const lines = () =>
+    existsSync(path('metrics.jsonl')) ? readFileSync(path('metrics.jsonl'), 'utf8').split('\n') : [];
+  const until = async (ready: () => boolean, result: Promise<Result>) => {
+    let ended = false;
+    void result.then(() => (ended = true));
+    while (!ready() && !ended) await new Promise((resolve) => setTimeout(resolve, 10));
+  };
+
+  const first = start(['train', ...options, '--out', 'stopped'], folder);
+  await until(() => lines().length > 1, first.result);
+  first.child.kill('SIGINT');
+  const interrupted = await first.result;
+  assert.is(interrupted.code, 130, interrupted.stderr);
+  assert.match(interrupted.stdout, /^stopping after this step; press Ctrl-C again to quit at once$/m);
+  assert.match(interrupted.stdout, /^stopped after \d+ steps?, .*Continue with: rcnn train --resume --out stopped$/m);
+
+  const before = readFileSync(path('checkpoint.safetensors'));
+  const second = start(['train', '--resume', '--out', 'stopped'], folder);
+  await until(() => !readFileSync(path('checkpoint.safetensors')).equals(before), second.result);
+  second.child.kill('SIGKILL');
+  assert.is((await second.result).code, 'SIGKILL');
+
+  const resumed = succeeds(await rcnn(folder, 'train', '--resume', '--out', 'stopped'));
+  assert.match(resumed, /^continuing after step \d+$/m);
+  succeeds(await whole);
+  // The header holds the seconds: the tensors are what follows it.
+  const tensors = (file: Buffer) => file.subarray(8 + Number(file.readBigUInt64LE(0)));
+  const end = tensors(readFileSync(path('checkpoint.safetensors')));
+  assert.ok(end.length > 1_000_000);
+  assert.ok(end.equals(tensors(readFileSync(join(folder, 'whole', 'checkpoint.safetensors')))));
+  const steps = lines()
+    .filter(Boolean)
+    .map((line) => JSON.parse(line).step);
+  assert.equal(
+    steps,
+    [...new Set(steps)].sort((a, b) => a - b),
+  );
+  assert.is(steps.at(-1), 24);
+
+  assert.match(succeeds(await rcnn(folder, 'train', '--resume', '--out', 'stopped')), /^trained: 24 steps/m);
+});
+
+test('the demo trains, evaluates and leaves its pictures, twice', async () => {
+  const folder = temporaryFolder();
+  const run = join(folder, 'runs', 'demo');
+  mkdirSync(run, { recursive: true });
+  writeFileSync(join(run, 'notes.txt'), 'mine');
+  const demo = () => rcnn(folder, 'demo', '--steps', '12', '--test-images', '5');
+  const stdout = succeeds(await demo());
+  assert.match(stdout, /^evaluating on 5 test scenes/m);
+  assert.match(stdout, /^  7 +(\d\.\d{4}|no object in this split)$/m);
+  assert.match(stdout, /^  mAP +\d\.\d{4}$/m);
+  for (const name of ['detections', 'proposals', 'losses']) {
+    const picture = join('runs', 'demo', `${name}.png`);
+    assert.ok(stdout.includes(picture));
+    const { width, height, data } = PNG.sync.read(readFileSync(join(folder, picture)));
+    assert.ok(width >= 900 && height >= 300, `${name}: ${width}x${height}`);
+    assert.ok(new Set(new Uint32Array(data.buffer, data.byteOffset, data.length / 4)).size > 100, `${name} is blank`);
+  }
+  const twice = succeeds(await demo());
+  assert.match(twice, /^runs.demo: the run of an earlier demo is replaced$/m);
+  assert.is(readFileSync(join(run, 'notes.txt'), 'utf8'), 'mine');
+});
+
+test.run();
