@@ -139,4 +139,20 @@ test('an unknown adapter or software adapter', () => {
   assert.is(error, "WEBGPU_RCNN_SOFTWARE is 'warp'; it is 'lavapipe' or 'swiftshader'");
 });
 
+test('a process that is busy after close() ends in peace', () => {
+  const code = `
+    import { openGpu } from '${ENTRY}';
+    (await openGpu()).close();
+    const end = Date.now() + 500;
+    while (Date.now() < end);`;
+  const { status, signal, stderr } = spawnSync(
+    process.execPath,
+    ['--import', 'tsx', '--input-type=module', '-e', code],
+    {
+      encoding: 'utf8',
+    },
+  );
+  assert.is(status, 0, `${signal} ${stderr}`);
+});
+
 test.run();

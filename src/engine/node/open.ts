@@ -43,7 +43,9 @@ export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
   const dawn = await loadDawn();
   const { adapter, instance } = await openAdapter(dawn, kind);
   const device = await adapter.requestDevice(defaultLimits ? {} : everythingUseful(adapter));
-  return Gpu.fromDevice(device, () => (instance.current = null));
+  // Dawn goes only after the event loop has come round and told it of the device's end: a process that works on for a
+  // while and then ends in the same turn would be brought down by Dawn's threads.
+  return Gpu.fromDevice(device, () => setImmediate(() => (instance.current = null)));
 }
 
 async function loadDawn(): Promise<Dawn> {
