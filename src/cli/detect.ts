@@ -45,8 +45,9 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
       const picture = await readPicture(path);
       const detections = await detectImage(model, picture);
       await writePng(drawn[i]!, drawDetections(picture, detections, classes));
-      const names = detections.map(({ classIndex, score }) => `${classes[classIndex]} ${score.toFixed(2)}`);
-      console.log(`${path}: ${names.join(', ') || `nothing that scores ${options.threshold}`} -> ${drawn[i]}`);
+      console.log(
+        `${path}: ${countByClass(detections, classes) || `nothing above ${options.threshold}`} -> ${drawn[i]}`,
+      );
       found.push({
         image: path,
         detections: detections.map(({ classIndex, score, ...box }) => ({ ...box, class: classes[classIndex], score })),
@@ -54,6 +55,14 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
     }
     if (options.json !== undefined) writeJson(options.json, found);
   });
+}
+
+/** '2 cat, 1 dog', the surest class first. */
+function countByClass(detections: readonly { classIndex: number }[], classes: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const { classIndex } of detections)
+    counts.set(classes[classIndex]!, (counts.get(classes[classIndex]!) ?? 0) + 1);
+  return [...counts].map(([name, count]) => `${count} ${name}`).join(', ');
 }
 
 /** A file as it is; of a folder, the image files in it. */
