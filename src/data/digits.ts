@@ -23,7 +23,8 @@ const MAX_SIDE = SCENE / 2 - 4;
 const STRETCH = [0.7, 1.4] as const;
 /** Of the intersection to the smaller of two boxes: IoU stays below it and no digit is hidden by another. */
 const MAX_OVERLAP = 0.08;
-/** Least difference of luma (0..255) between a digit and the background under it. */
+/** Luma (0..255) of backgrounds. Digits are brighter by at least CONTRAST, as chalk is on a board. */
+const BACKGROUND_LUMA = [15, 115] as const;
 const CONTRAST = 95;
 
 const GLYPH = 28;
@@ -241,7 +242,7 @@ function paint(digits: PlacedDigit[], glyphs: Glyphs, random: Random): Picture {
   paintStrokes(canvas, random);
   paintFragments(canvas, digits, glyphs, random);
   for (const { ink, box } of digits) {
-    stamp(canvas, ink, contrasting(lumaIn(canvas, box), CONTRAST, random));
+    stamp(canvas, ink, brighter(lumaIn(canvas, box), CONTRAST, random));
   }
   const rgba = new Uint8ClampedArray(SCENE * SCENE * 4); // rounds and clamps
   const grain = random.uniform(2, 9);
@@ -256,7 +257,7 @@ function paint(digits: PlacedDigit[], glyphs: Glyphs, random: Random): Picture {
 
 /** A gradient between two near colours, and a smooth random texture (bilinear between the nodes of a coarse grid). */
 function paintBackground(canvas: Canvas, random: Random): void {
-  const luma = random.next() < 0.5 ? random.uniform(25, 100) : random.uniform(155, 230);
+  const luma = random.uniform(...BACKGROUND_LUMA);
   const from = colourOf(luma + random.uniform(-22, 22), random);
   const to = colourOf(luma + random.uniform(-22, 22), random);
   const angle = random.uniform(0, 2 * Math.PI);
@@ -343,7 +344,7 @@ function paintFragments(canvas: Canvas, digits: PlacedDigit[], glyphs: Glyphs, r
     const spot = { x1: left, y1: top, x2: left + size - 1, y2: top + size - 1 };
     if (digits.some((digit) => overlap(spot, digit.box) > 0)) continue;
     const ink = renderInk(glyphs, glyph, { x1: x, y1: y, x2: x + cut - 1, y2: y + cut - 1 }, spot);
-    stamp(canvas, ink, contrasting(lumaIn(canvas, spot), 50, random));
+    stamp(canvas, ink, brighter(lumaIn(canvas, spot), 50, random));
   }
 }
 
@@ -371,9 +372,9 @@ function lumaIn(canvas: Canvas, box: Rectangle): number {
   return sum / ((box.x2 - box.x1 + 1) * (box.y2 - box.y1 + 1));
 }
 
-/** A colour whose luma is at least `least` away from `background`, on the side with more room. */
-const contrasting = (background: number, least: number, random: Random): Colour =>
-  colourOf(background > 127 ? random.uniform(5, background - least) : random.uniform(background + least, 250), random);
+/** A colour whose luma is at least `least` above `background`. */
+const brighter = (background: number, least: number, random: Random): Colour =>
+  colourOf(random.uniform(Math.min(background + least, 245), 250), random);
 
 /** A random tint of the given luma: a random direction of chroma, as far as all three channels stay within 0..255. */
 function colourOf(target: number, random: Random): Colour {

@@ -92,8 +92,7 @@ function forward(tile: Tile, bias: boolean): Kernel {
   }`,
       a: (row) => `w[${row.replace('row', 'wa')}]`,
       b: (j) => `select(0.0, x[at${j}], in${j})`,
-      store: (m, j, value) =>
-        `y[(image${j} * u.K + ${m}) * outputs + pixel${j}] = ${value}${bias ? ` + bias[${m}]` : ''};`,
+      store: `y[(n / outputs * u.K + m) * outputs + n % outputs] = value${bias ? ' + bias[m]' : ''};`,
     }),
   });
 }
@@ -138,7 +137,7 @@ function inputGradient(tile: Tile): Kernel {
   }`,
       a: (row) => `w[${row.replace('row', 'wa')}]`,
       b: (j) => `select(0.0, dy[at${j}], in${j})`,
-      store: (m, j, value) => `dx[(image${j} * u.C + ${m}) * plane + pixel${j}] = ${value};`,
+      store: 'dx[(n / plane * u.C + m) * plane + n % plane] = value;',
     }),
   });
 }
@@ -179,8 +178,7 @@ function filterGradient(tile: Tile, partial: boolean): Kernel {
   }`,
       a: (row) => `dy[${row.replace('row', 'da')}]`,
       b: (j) => `select(0.0, x[start${j} + u32(ix${j})], on${j} && u32(ix${j}) < u.W)`,
-      store: (m, j, value) =>
-        partial ? `dw[(split * u.K + ${m}) * filters + n${j}] = ${value};` : `dw[${m} * filters + n${j}] += ${value};`,
+      store: partial ? 'dw[(split * u.K + m) * filters + n] = value;' : 'dw[m * filters + n] += value;',
     }),
   });
 }

@@ -49,8 +49,7 @@ const build = memoize(
   }`,
         a: (row) => `a[${row.replace('row', 'at')}]`,
         b: (j) => `b[bt${j}]`,
-        store: (m, j, value) =>
-          `c[${m} * u.cm + n${j} * u.cn] ${epilogue === 'accumulate' ? '+=' : '='} ${value}${epilogue === 'bias' ? ` + bias[n${j}]` : ''};`,
+        store: `c[m * u.cm + n * u.cn] ${epilogue === 'accumulate' ? '+=' : '='} value${epilogue === 'bias' ? ' + bias[n]' : ''};`,
       }),
     });
   },

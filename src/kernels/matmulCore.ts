@@ -40,8 +40,8 @@ export interface MatmulText {
   a: (m: string) => string;
   /** B(k, n) for column j. */
   b: (j: number) => string;
-  /** Stores the value for row expression m, column j; bounds have been checked. */
-  store: (m: string, j: number, value: string) => string;
+  /** Statements that store `value` at row `m`, column `n` (all variables); bounds have been checked. */
+  store: string;
   /** Expressions of M and N. */
   m: string;
   n: string;
@@ -87,16 +87,20 @@ fn main(
     .map((i) => perColumn((j) => `var c${i}_${j} = 0.0;`))
     .join('\n  ')}
   ${text.loop(body)}
-  ${perColumn(
-    (j) => `if (n${j} < ${text.n}) {
-    ${range(rows)
-      .map(
-        (i) =>
-          `if (tile_m * ${rows}u + ${i}u < ${text.m}) { ${text.store(`(tile_m * ${rows}u + ${i}u)`, j, `c${i}_${j}`)} }`,
-      )
-      .join('\n    ')}
-  }`,
-  )}
+  // One store in a loop, not one for every sum: on software adapters a scatter is long code and dominates compilation.
+  var results = array<f32, ${rows * columns}>(${range(rows)
+    .flatMap((i) => range(columns).map((j) => `c${i}_${j}`))
+    .join(', ')});
+  for (var j = 0u; j < ${columns}u; j++) {
+    let n = tile_n * ${lanes * columns}u + j * ${lanes}u + lane;
+    if (n >= ${text.n}) { break; }
+    for (var i = 0u; i < ${rows}u; i++) {
+      let m = tile_m * ${rows}u + i;
+      if (m >= ${text.m}) { break; }
+      let value = results[i * ${columns}u + j];
+      ${text.store}
+    }
+  }
 }`;
 }
 

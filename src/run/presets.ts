@@ -32,26 +32,27 @@ const digitsDetector: Preset['detector'] = {
   convention: 'py-faster-rcnn',
   backbone: 'small',
   input: { ...SMALL_INPUT, shorterSide: 160, longerSide: 320 },
-  anchors: { scales: [2.5, 4.5, 8], ratios: [0.5, 1, 2] },
+  anchors: { scales: [5, 9, 16], ratios: [0.5, 1, 2] },
   rpn: {
     ...RPN_DEFAULTS,
-    channels: 96,
+    channels: 64,
     batch: 128,
     minSize: 6,
     train: { preNms: 1000, postNms: 300 },
     test: { preNms: 1000, postNms: 100 },
   },
-  head: { ...HEAD_DEFAULTS, pooled: 6, batch: 64 },
+  // Few objects a scene: half of the regions may be foreground, so that telling the digits apart weighs more.
+  head: { ...HEAD_DEFAULTS, pooled: 6, batch: 64, foregroundFraction: 0.5 },
   test: TEST_DEFAULTS,
   frozenStages: 0,
 };
 
 const digitsTraining: TrainingConfig = {
-  steps: 6000,
-  learningRate: 0.01,
-  milestones: [4500, 5500],
+  steps: 9000,
+  learningRate: 0.005,
+  milestones: [7000, 8400],
   gamma: 0.1,
-  warmup: 100,
+  warmup: 200,
   momentum: 0.9,
   weightDecay: 0.0005,
   biasRate: 2,
@@ -90,7 +91,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
   demo: {
     summary: 'digit scenes, small backbone: a few minutes on a software adapter',
     detector: digitsDetector,
-    training: { ...digitsTraining, steps: 1800, milestones: [1400] },
+    training: { ...digitsTraining, steps: 3000, milestones: [2500] },
   },
   digits: {
     summary: 'digit scenes, small backbone, trained until it stops improving',
@@ -112,7 +113,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
 
 /** What a network takes: the order and range of its input's channels, and the stages worth freezing once pre-trained. */
 export const BACKBONE_INPUTS: Readonly<Record<string, ChannelConfig & { stride: number; frozenStages: number }>> = {
-  small: { ...SMALL_INPUT, stride: 8, frozenStages: 0 },
+  small: { ...SMALL_INPUT, stride: 4, frozenStages: 0 },
   squeezenet1_1: { ...SQUEEZENET_INPUT, stride: 16, frozenStages: 3 },
 };
 

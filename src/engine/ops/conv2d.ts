@@ -28,11 +28,10 @@ interface Saved {
 
 const conv2dOperation = operation<Saved>('conv2d', ({ dy, needs, into }, { x, weight, shape }) => {
   const { gpu } = dy;
-  const tile = matmulTile(gpu.adapter.subgroupSize);
   let dx: Tensor | null = null;
   if (needs[0]) {
     dx = gpu.empty(x.shape, 'f32', 'dx conv2d');
-    gpu.run(convInputGradient(tile), { dy, w: weight, dx }, shape);
+    gpu.run(convInputGradient(matmulTile(gpu.adapter.subgroupSize, shape.C)), { dy, w: weight, dx }, shape);
   }
   const dw = needs[1] ? filterGradient(x, dy, into[1] ?? null, weight, shape) : null;
   const results = [dx, dw];
@@ -49,7 +48,7 @@ const conv2dOperation = operation<Saved>('conv2d', ({ dy, needs, into }, { x, we
 
 function filterGradient(x: Tensor, dy: Tensor, into: Tensor | null, weight: Tensor, shape: ConvShape): Tensor {
   const { gpu } = dy;
-  const tile = matmulTile(gpu.adapter.subgroupSize);
+  const tile = matmulTile(gpu.adapter.subgroupSize, shape.K);
   const dw = into ?? gpu.zeros(weight.shape, 'dw conv2d');
   const whole = convFilterGradient(tile, false);
   const [columns, rows] = whole.grid({ ...shape, splits: 1 });
@@ -88,7 +87,7 @@ export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null, options: 
   const shape: ConvShape = { B, C, H, W, K, R, S, OH, OW, stride, pad };
   const { gpu } = x;
   const y = gpu.empty([B, K, OH, OW], 'f32', `conv2d ${weight.name}`);
-  const kernel = convForward(matmulTile(gpu.adapter.subgroupSize), bias !== null);
+  const kernel = convForward(matmulTile(gpu.adapter.subgroupSize, K), bias !== null);
   gpu.run(kernel, bias ? { x, w: weight, bias, y } : { x, w: weight, y }, shape);
   return record(conv2dOperation, bias ? [x, weight, bias] : [x, weight], y, { x, weight, shape });
 }

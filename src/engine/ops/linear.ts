@@ -8,7 +8,7 @@ import { expectRank, expectShape } from './shapes.ts';
 
 const linearOperation = operation<{ x: Tensor; weight: Tensor }>('linear', ({ dy, needs, into }, { x, weight }) => {
   const { gpu } = dy;
-  const tile = matmulTile(gpu.adapter.subgroupSize);
+  const { subgroupSize } = gpu.adapter;
   const [rows, inputs] = x.shape as [number, number];
   const outputs = weight.shape[0]!;
   let dx: Tensor | null = null;
@@ -16,14 +16,22 @@ const linearOperation = operation<{ x: Tensor; weight: Tensor }>('linear', ({ dy
     // dx[r, i] = sum_o dy[r, o] w[o, i]
     dx = gpu.empty(x.shape, 'f32', 'dx linear');
     const strides = { am: outputs, ak: 1, bk: inputs, bn: 1, cm: inputs, cn: 1 };
-    gpu.run(matmul(tile, 'assign'), { a: dy, b: weight, c: dx }, { M: rows, N: inputs, K: outputs, ...strides });
+    gpu.run(
+      matmul(matmulTile(subgroupSize, rows), 'assign'),
+      { a: dy, b: weight, c: dx },
+      { M: rows, N: inputs, K: outputs, ...strides },
+    );
   }
   let dw: Tensor | null = null;
   if (needs[1]) {
     // dw[o, i] += sum_r dy[r, o] x[r, i]
     dw = into[1] ?? gpu.zeros(weight.shape, 'dw linear');
     const strides = { am: 1, ak: outputs, bk: inputs, bn: 1, cm: inputs, cn: 1 };
-    gpu.run(matmul(tile, 'accumulate'), { a: dy, b: x, c: dw }, { M: outputs, N: inputs, K: rows, ...strides });
+    gpu.run(
+      matmul(matmulTile(subgroupSize, outputs), 'accumulate'),
+      { a: dy, b: x, c: dw },
+      { M: outputs, N: inputs, K: rows, ...strides },
+    );
   }
   const results = [dx, dw];
   if (needs.length === 3) {
@@ -50,7 +58,7 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
   if (bias) expectShape('linear', 'bias', bias, [outputs]);
   const { gpu } = x;
   const y = gpu.empty([rows, outputs], 'f32', `linear ${weight.name}`);
-  const kernel = matmul(matmulTile(gpu.adapter.subgroupSize), bias ? 'bias' : 'assign');
+  const kernel = matmul(matmulTile(gpu.adapter.subgroupSize, rows), bias ? 'bias' : 'assign');
   const strides = { am: inputs, ak: 1, bk: 1, bn: inputs, cm: outputs, cn: 1 };
   const shape = { M: rows, N: outputs, K: inputs, ...strides };
   gpu.run(kernel, bias ? { a: x, b: weight, bias, c: y } : { a: x, b: weight, c: y }, shape);
