@@ -26,7 +26,7 @@ export function addTrain(program: Command): void {
     .command('train')
     .description('Train a detector. The run directory keeps its configuration, losses and checkpoint.')
     .option('--data <spec>', "'digits' (generated scenes) or 'voc:PATH' (a folder in VOC layout); default: digits")
-    .option('--split <name>', 'the part to train on; default: train')
+    .option('--split <name>', 'the part to train on; default: train, or the preset’s own')
     .option('--out <dir>', 'the run directory; default: runs/PRESET')
     .option('--preset <name>', 'a named configuration, see below; default: digits, or photos for voc:PATH')
     .option('--backbone <name>', "small or squeezenet1_1, instead of the preset's")

@@ -73,7 +73,7 @@ export class Tensor implements Bindable, Disposable {
   /** A tensor of its own with the same values. */
   copy(): Tensor {
     const copy = this.gpu.empty(this.shape, this.dtype, this.name);
-    this.gpu.run(copyFromSlice, { whole: this, part: copy }, sliceUniforms(1, this.size, 1, 0, this.size));
+    this.gpu.run(copyFromSlice(true), { whole: this, part: copy }, sliceUniforms(1, this.size, 1, 0, this.size));
     return copy;
   }
 

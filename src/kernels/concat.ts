@@ -4,6 +4,7 @@
  * (whole dy, part dx). Words are copied as u32: an integer seen as f32 is a subnormal number, which a GPU may turn into 0.
  */
 import { elementwise } from './elementwise.ts';
+import { memoize } from './kernel.ts';
 
 /** Rows of the part and of the whole as the kernels see them: contiguous runs of `run` words, `pitch` apart in the whole. */
 export function sliceUniforms(outer: number, axis: number, inner: number, offset: number, length: number) {
@@ -11,21 +12,29 @@ export function sliceUniforms(outer: number, axis: number, inner: number, offset
 }
 
 const uniforms = { run: 'u32', pitch: 'u32', start: 'u32' } as const;
-const PLACE = 'i / u.run * u.pitch + u.start + i % u.run';
+/** A single run (channels of one image) needs no division, which would cost more than the copy. */
+const place = (single: boolean): string => (single ? 'u.start + i' : 'i / u.run * u.pitch + u.start + i % u.run');
+const suffix = (single: boolean): string => (single ? '_single' : '');
 
-export const copyIntoSlice = elementwise({
-  name: 'copy_into_slice',
-  buffers: { part: 'read u32', whole: 'write u32' },
-  uniforms,
-  body: `whole[${PLACE}] = part[i];`,
-});
+/** `single`: `outer` is 1. */
+export const copyIntoSlice = memoize((single: boolean) =>
+  elementwise({
+    name: `copy_into_slice${suffix(single)}`,
+    buffers: { part: 'read u32', whole: 'write u32' },
+    uniforms,
+    body: `whole[${place(single)}] = part[i];`,
+  }),
+);
 
-export const copyFromSlice = elementwise({
-  name: 'copy_from_slice',
-  buffers: { whole: 'read u32', part: 'write u32' },
-  uniforms,
-  body: `part[i] = whole[${PLACE}];`,
-});
+/** `single`: `outer` is 1. */
+export const copyFromSlice = memoize((single: boolean) =>
+  elementwise({
+    name: `copy_from_slice${suffix(single)}`,
+    buffers: { whole: 'read u32', part: 'write u32' },
+    uniforms,
+    body: `part[i] = whole[${place(single)}];`,
+  }),
+);
 
 /** The concatenation of parts [outer, lengths[p], inner] along the middle axis. */
 export function concatReference(

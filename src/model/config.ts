@@ -83,8 +83,8 @@ export interface DetectorConfig {
   /** '__background__' first. */
   classes: string[];
   input: InputConfig;
-  /** Anchor sides in multiples of the backbone's stride, and height over width. */
-  anchors: { scales: number[]; ratios: number[] };
+  /** Sides of the square anchors in pixels of the network's input (the paper: 128, 256, 512), and height over width. */
+  anchors: { sizes: number[]; ratios: number[] };
   rpn: RpnConfig;
   head: HeadConfig;
   test: TestConfig;

@@ -52,8 +52,8 @@ export class FasterRcnn {
   /** Every parameter by its name. */
   readonly parameters: Readonly<Record<string, Tensor>>;
 
-  constructor(gpu: Gpu, config: DetectorConfig, seed: number) {
-    const build = BACKBONES[config.backbone];
+  /** `build` makes a backbone of your own; without it `config.backbone` names one of ours. */
+  constructor(gpu: Gpu, config: DetectorConfig, seed: number, build = BACKBONES[config.backbone]) {
     if (!build) throw new Error(`backbone ${config.backbone}: unknown; there are ${Object.keys(BACKBONES).join(', ')}`);
     this.gpu = gpu;
     this.config = config;

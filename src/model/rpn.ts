@@ -65,7 +65,9 @@ export class RegionProposalNetwork {
     this.gpu = gpu;
     this.config = config;
     this.stride = backbone.stride;
-    const base = baseAnchors({ baseSize: backbone.stride, ...config.anchors });
+    const { sizes, ratios } = config.anchors;
+    const scales = sizes.map((size) => size / backbone.stride);
+    const base = baseAnchors({ baseSize: backbone.stride, scales, ratios });
     const count = base.length / 4;
     this.anchors = gpu.tensor(base, [count, 4], 'anchors');
     this.anchors.persistent = true;

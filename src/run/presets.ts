@@ -13,6 +13,8 @@ export interface Preset {
   summary: string;
   detector: Omit<DetectorConfig, 'classes'>;
   training: TrainingConfig;
+  /** The part of the data to train on; default train. */
+  split?: string;
   /** Leave out boxes without area instead of stopping at them. */
   skipBadBoxes?: boolean;
 }
@@ -32,7 +34,7 @@ const digitsDetector: Preset['detector'] = {
   convention: 'py-faster-rcnn',
   backbone: 'small',
   input: { ...SMALL_INPUT, shorterSide: 160, longerSide: 320 },
-  anchors: { scales: [5, 9, 16], ratios: [0.5, 1, 2] },
+  anchors: { sizes: [20, 36, 64], ratios: [0.5, 1, 2] },
   rpn: {
     ...RPN_DEFAULTS,
     channels: 64,
@@ -66,7 +68,7 @@ const photosDetector: Preset['detector'] = {
   convention: 'py-faster-rcnn',
   backbone: 'squeezenet1_1',
   input: { ...SQUEEZENET_INPUT, shorterSide: 480, longerSide: 800 },
-  anchors: { scales: [2, 4, 8, 16], ratios: [0.5, 1, 2] },
+  anchors: { sizes: [32, 64, 128, 256], ratios: [0.5, 1, 2] },
   rpn: {
     ...RPN_DEFAULTS,
     channels: 128,
@@ -81,9 +83,9 @@ const photosDetector: Preset['detector'] = {
 
 const photosTraining: TrainingConfig = {
   ...digitsTraining,
-  steps: 1600,
-  learningRate: 0.001,
-  milestones: [1200],
+  steps: 1500,
+  learningRate: 0.002,
+  milestones: [1150],
   flip: true,
 };
 
@@ -104,17 +106,18 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     training: photosTraining,
   },
   bccd: {
-    summary: 'as photos, and leaves out the few boxes without area of the blood cells (BCCD)',
+    summary: 'as photos, on trainval, without the few boxes of no area among the blood cells (BCCD)',
     detector: photosDetector,
     training: photosTraining,
+    split: 'trainval',
     skipBadBoxes: true,
   },
 };
 
 /** What a network takes: the order and range of its input's channels, and the stages worth freezing once pre-trained. */
-export const BACKBONE_INPUTS: Readonly<Record<string, ChannelConfig & { stride: number; frozenStages: number }>> = {
-  small: { ...SMALL_INPUT, stride: 4, frozenStages: 0 },
-  squeezenet1_1: { ...SQUEEZENET_INPUT, stride: 16, frozenStages: 3 },
+export const BACKBONE_INPUTS: Readonly<Record<string, ChannelConfig & { frozenStages: number }>> = {
+  small: { ...SMALL_INPUT, frozenStages: 0 },
+  squeezenet1_1: { ...SQUEEZENET_INPUT, frozenStages: 3 },
 };
 
 /** What --preset is unless given. */

@@ -2,7 +2,7 @@
  * From a preset and what the user gave to the configuration of a run.
  *
  *   --steps      moves the preset's milestones in proportion
- *   --backbone   keeps the preset's sizes in pixels: anchors are in multiples of the stride, so their scales change with it
+ *   --backbone   takes its own channels, mean and factor of the input
  *   without initial weights no stage is frozen
  */
 import { isAbsolute, resolve } from 'node:path';
@@ -49,7 +49,7 @@ export async function configureRun(choices: RunChoices): Promise<{ config: RunCo
   const { name, preset } = findPreset(choices.preset, data);
   checkSchedule(choices.schedule ?? 'joint');
   const backbone = checkBackbone(choices.backbone ?? preset.detector.backbone);
-  const split = choices.split ?? 'train';
+  const split = choices.split ?? preset.split ?? 'train';
   const skipBadBoxes = choices.skipBadBoxes || preset.skipBadBoxes === true;
   const dataset = await openDataset(data, { split, onBadBox: skipBadBoxes ? 'skip' : 'error' });
   const { training } = preset;
@@ -132,13 +132,6 @@ function checkBackbone(backbone: string): string {
 
 function withBackbone(detector: Preset['detector'], backbone: string): Omit<DetectorConfig, 'classes'> {
   if (backbone === detector.backbone) return detector;
-  const { stride, frozenStages, ...channels } = BACKBONE_INPUTS[backbone]!;
-  const ratio = BACKBONE_INPUTS[detector.backbone]!.stride / stride;
-  return {
-    ...detector,
-    backbone,
-    frozenStages,
-    input: { ...detector.input, ...channels },
-    anchors: { ...detector.anchors, scales: detector.anchors.scales.map((scale) => scale * ratio) },
-  };
+  const { frozenStages, ...channels } = BACKBONE_INPUTS[backbone]!;
+  return { ...detector, backbone, frozenStages, input: { ...detector.input, ...channels } };
 }

@@ -108,7 +108,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       );
       const { length } = LOSS_TERMS;
       gpu.run(
-        copyIntoSlice,
+        copyIntoSlice(true),
         { part: row, whole: history },
         sliceUniforms(1, history.size, 1, names.length * length, length),
       );

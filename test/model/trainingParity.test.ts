@@ -10,7 +10,6 @@ import * as assert from 'uvu/assert';
 import { linear, relu, reshape, Sgd, type DetectorConfig } from '../../src/index.ts';
 import { loadSafetensors } from '../../src/node.ts';
 import { type Backbone, convolve, ParameterStore } from '../../src/model/backbones/backbone.ts';
-import { BACKBONES } from '../../src/model/backbones/index.ts';
 import { HEAD_DEFAULTS, RPN_DEFAULTS, TEST_DEFAULTS } from '../../src/model/config.ts';
 import { FasterRcnn, LOSS_TERMS, type PreparedImage } from '../../src/model/fasterRcnn.ts';
 import type { Gpu } from '../../src/engine/gpu.ts';
@@ -41,14 +40,15 @@ function tinyBackbone(gpu: Gpu, { seed, pooled }: { seed: number; pooled: number
   };
 }
 
-(BACKBONES as Record<string, typeof tinyBackbone>)['tiny'] = tinyBackbone;
-
 const config: DetectorConfig = {
   convention: 'py-faster-rcnn',
   backbone: 'tiny',
   classes: ['__background__', ...Array.from({ length: settings.classes - 1 }, (_, i) => `class ${i + 1}`)],
   input: { shorterSide: height, longerSide: width, channels: 'rgb', mean: [0, 0, 0], factor: [1, 1, 1] },
-  anchors: settings.anchors,
+  anchors: {
+    sizes: settings.anchors.scales.map((scale: number) => scale * settings.anchors.baseSize),
+    ratios: settings.anchors.ratios,
+  },
   rpn: {
     ...RPN_DEFAULTS,
     channels: settings.rpn.channels,
@@ -74,7 +74,7 @@ const config: DetectorConfig = {
 };
 
 function setUp(gpu: Gpu) {
-  const model = new FasterRcnn(gpu, config, 0);
+  const model = new FasterRcnn(gpu, config, 0, tinyBackbone);
   const names = Object.keys(tensors).filter((name) => name.startsWith('start/'));
   assert.equal(Object.keys(model.parameters).sort(), names.map((name) => name.slice('start/'.length)).sort());
   for (const [name, parameter] of Object.entries(model.parameters)) {

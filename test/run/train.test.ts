@@ -87,7 +87,7 @@ test('four scenes are learnt by heart: AP 1 for every class in them', async () =
   config.detector = {
     ...detector,
     input: { ...detector.input, shorterSide: 112 },
-    anchors: { scales: [2.5, 5], ratios: [0.5, 1, 2] },
+    anchors: { sizes: [20, 40], ratios: [0.5, 1, 2] },
     rpn: { ...detector.rpn, channels: 32, train: { preNms: 300, postNms: 64 } },
     head: { ...detector.head, pooled: 4, batch: 64 },
   };

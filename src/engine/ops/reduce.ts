@@ -43,11 +43,11 @@ interface Slice {
   uniforms: ReturnType<typeof sliceUniforms>;
 }
 
-const concatOperation = operation<{ slices: Slice[] }>('concat', ({ dy, needs }, { slices }) =>
+const concatOperation = operation<{ slices: Slice[]; single: boolean }>('concat', ({ dy, needs }, { slices, single }) =>
   slices.map(({ shape, uniforms }, i) => {
     if (!needs[i]) return null;
     const dx = dy.gpu.empty(shape, 'f32', 'dx concat');
-    dy.gpu.run(copyFromSlice, { whole: dy, part: dx }, uniforms);
+    dy.gpu.run(copyFromSlice(single), { whole: dy, part: dx }, uniforms);
     return dx;
   }),
 );
@@ -69,9 +69,9 @@ export function concat(xs: readonly Tensor[], axis: number): Tensor {
   let offset = 0;
   const slices = xs.map((x) => {
     const uniforms = sliceUniforms(outer, length, inner, offset, x.shape[at]!);
-    first.gpu.run(copyIntoSlice, { part: x, whole: y }, uniforms);
+    first.gpu.run(copyIntoSlice(outer === 1), { part: x, whole: y }, uniforms);
     offset += x.shape[at]!;
     return { shape: x.shape, uniforms };
   });
-  return record(concatOperation, xs, y, { slices });
+  return record(concatOperation, xs, y, { slices, single: outer === 1 });
 }

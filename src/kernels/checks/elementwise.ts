@@ -144,7 +144,7 @@ export function copyIntoSliceCheck(
     concatReference([doubles(before), doubles(middle), doubles(after)], outer, lengths, inner);
   return {
     name: `copy_into_slice ${outer}x${axis}x${inner} [${offset}, ${offset + length})`,
-    kernel: copyIntoSlice,
+    kernel: copyIntoSlice(outer === 1),
     buffers: { part, whole: Float32Array.from(assemble(new Float32Array(part.length))) },
     uniforms: sliceUniforms(outer, axis, inner, offset, length),
     expected: { whole: assemble(part) },
@@ -163,7 +163,7 @@ export function copyFromSliceCheck(
   const part = buffers.part as Float32Array;
   return {
     name: `copy_from_slice ${outer}x${axis}x${inner} [${offset}, ${offset + length})`,
-    kernel: copyFromSlice,
+    kernel: copyFromSlice(outer === 1),
     buffers: { whole: Float32Array.from(expected.whole!), part: new Float32Array(part.length) },
     uniforms,
     expected: { part: doubles(part) },

@@ -47,7 +47,8 @@ export const squeezenet: BackboneBuilder = (gpu, { pooled, seed, frozenStages })
       return relu(concat([convolve(squeezed, expand1), convolve(squeezed, expand3, { padding: 1 })], 1));
     };
   });
-  const neck = store.layer('neck', [CHANNELS, inputs, 1, 1]);
+  // fire9's values are several units large: He's rule would keep them so, this brings the map to about one.
+  const neck = store.layer('neck', [CHANNELS, inputs, 1, 1], { gaussian: { std: 0.01, fanIn: 512 } });
   const fc6 = store.layer('fc6', [FEATURES, CHANNELS * pooled * pooled]);
   const fc7 = store.layer('fc7', [FEATURES, FEATURES]);
   return {
