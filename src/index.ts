@@ -6,7 +6,12 @@ export { conv2d, type Conv2dOptions } from './engine/ops/conv2d.ts';
 export { linear } from './engine/ops/linear.ts';
 export { add, dropout, multiply, relu, reshape, scale, type DropoutOptions } from './engine/ops/pointwise.ts';
 export { concat, softmax, sum } from './engine/ops/reduce.ts';
-export { localResponseNorm, maxPool2d, type MaxPool2dOptions } from './engine/ops/pooling.ts';
+export {
+  localResponseNorm,
+  maxPool2d,
+  type LocalResponseNormOptions,
+  type MaxPool2dOptions,
+} from './engine/ops/pooling.ts';
 export { smoothL1Loss, softmaxLogLoss, type SmoothL1Options, type SoftmaxLogLossOptions } from './engine/ops/losses.ts';
 export { nms, roiPool, roiWarp, type NmsOptions, type RoiPoolOptions } from './engine/ops/regions.ts';
 export { FasterRcnn, type LabelledBox, type Losses, type Pixels } from './model/fasterRcnn.ts';

@@ -15,6 +15,7 @@ import { fill } from '../kernels/elementwise.ts';
 import { flagNonFinite } from '../kernels/finite.ts';
 import { Tensor, elementCount, type Dtype, type Shape } from './tensor.ts';
 import type { Initializer } from './initializers.ts';
+import { BUFFER_USAGE, MAP_MODE_READ } from './webgpuConstants.ts';
 
 /** Dispatches in one submit, at most. */
 const MAX_RECORDED = 256;
@@ -48,6 +49,8 @@ export class Gpu {
   readonly adapter: AdapterSummary;
   /** When set, every operation's output is checked, and `read` names the first operation that was not finite. */
   nanCheck = false;
+  /** Dropout masks without a seed of their own; see ops/pointwise.ts. */
+  masksDrawn = 0;
   /** Off inside `withoutGradients`. */
   recordsGradients = true;
   /** Live tensors by scope; see `scope`. */
@@ -82,7 +85,7 @@ export class Gpu {
     this.arena = device.createBuffer({
       label: 'uniform arena',
       size: this.arenaData.byteLength,
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+      usage: BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
     });
     device.addEventListener('uncapturederror', (event) => {
       event.preventDefault(); // the next call throws it: nothing is printed
@@ -149,14 +152,14 @@ export class Gpu {
   async read(buffer: DeviceBuffer, bytes: number): Promise<ArrayBuffer> {
     this.assertHealthy();
     const size = Math.max(4, bytes);
-    const usage = GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ;
+    const usage = BUFFER_USAGE.COPY_DST | BUFFER_USAGE.MAP_READ;
     const staging = this.device.createBuffer({ label: `read ${buffer.label}`, size, usage });
     this.endPass();
     this.encoder ??= this.device.createCommandEncoder({ label: 'batch' });
     this.encoder.copyBufferToBuffer(buffer.handle, 0, staging, 0, size);
     this.flush();
     try {
-      await staging.mapAsync(GPUMapMode.READ);
+      await staging.mapAsync(MAP_MODE_READ);
     } catch (error) {
       this.assertHealthy();
       throw error;
@@ -216,7 +219,7 @@ export class Gpu {
   }
 
   /** A trained tensor: it requires a gradient and outlives scopes. */
-  parameter(init: Float32Array | Initializer, shape: Shape, name: string): Tensor {
+  parameter(init: Float32Array | readonly number[] | Initializer, shape: Shape, name: string): Tensor {
     const parameter = this.tensor(typeof init === 'function' ? init(shape) : init, shape, name);
     parameter.persistent = true;
     parameter.requiresGrad = true;

@@ -6,6 +6,8 @@
  * dispatches run in recorded order, so the new use comes after the old one. Only the CPU overtakes recorded work
  * (`queue.writeBuffer`, `destroy`); `Gpu` flushes first in those cases.
  */
+import { UserError } from './errors.ts';
+import { BUFFER_USAGE } from './webgpuConstants.ts';
 
 /** Anything a kernel can bind: a buffer, or a tensor that stands on one. */
 export interface Bindable {
@@ -57,7 +59,8 @@ export class BufferPool {
     const size = Math.max(16, Math.ceil(bytes / 16) * 16);
     const limit = Math.min(this.device.limits.maxBufferSize, this.device.limits.maxStorageBufferBindingSize);
     if (size > limit) {
-      throw new Error(`${label}: needs a buffer of ${size} bytes, but this device binds at most ${limit}`);
+      const what = `${label}: needs a buffer of ${size} bytes, but this device binds at most ${limit}`;
+      throw new UserError(`${what}; use smaller images or another adapter`);
     }
     this.liveBytes += size;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
@@ -69,7 +72,7 @@ export class BufferPool {
       return pooled;
     }
     this.created++;
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const usage = BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST;
     return new DeviceBuffer(this.nextId++, this.device.createBuffer({ label, size, usage }), size, label);
   }
 

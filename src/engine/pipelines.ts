@@ -1,5 +1,6 @@
 /** Compute pipelines, keyed by the complete shader text, and the bind-group layouts they share. */
 import type { Kernel } from '../kernels/kernel.ts';
+import { SHADER_STAGE_COMPUTE } from './webgpuConstants.ts';
 
 export interface Pipeline {
   readonly id: number;
@@ -81,12 +82,12 @@ export class PipelineCache {
     if (!layout) {
       const entries: GPUBindGroupLayoutEntry[] = modes.map((read, i) => ({
         binding: i + 1,
-        visibility: GPUShaderStage.COMPUTE,
+        visibility: SHADER_STAGE_COMPUTE,
         buffer: { type: read ? 'read-only-storage' : 'storage' },
       }));
       if (hasUniforms) {
         const buffer: GPUBufferBindingLayout = { type: 'uniform', hasDynamicOffset: true };
-        entries.unshift({ binding: 0, visibility: GPUShaderStage.COMPUTE, buffer });
+        entries.unshift({ binding: 0, visibility: SHADER_STAGE_COMPUTE, buffer });
       }
       layout = this.device.createBindGroupLayout({ label: key, entries });
       this.layouts.set(key, layout);

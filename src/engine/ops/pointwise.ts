@@ -62,8 +62,11 @@ export function scale(x: Tensor, factor: number): Tensor {
 export interface DropoutOptions {
   /** Probability of dropping an element, in [0, 1). */
   p: number;
-  /** The mask is a function of (seed, stream) and the element's index: change one of them every step. */
-  seed: number;
+  /**
+   * The mask is a function of (seed, stream) and the element's index. Default: the number of masks this `Gpu` has drawn so
+   * far, so that every call drops other elements and a program repeats itself exactly.
+   */
+  seed?: number;
   stream?: number;
 }
 
@@ -77,7 +80,7 @@ const dropoutOperation = operation<Dropped>('dropout', ({ dy }, settings) => {
 
 /** Inverted dropout: zero with probability p, else x / (1 - p). For training; at test time leave it out. */
 export function dropout(x: Tensor, options: DropoutOptions): Tensor {
-  const { p, seed, stream = 0 } = options;
+  const { p, seed = x.gpu.masksDrawn++, stream = 0 } = options;
   if (!(p >= 0 && p < 1)) throw new Error(`dropout: p is ${p}, expected 0 <= p < 1`);
   const settings: Dropped = { p, scale: invertedScale(p), seed, stream };
   const y = x.gpu.empty(x.shape, 'f32', `dropout ${x.name}`);

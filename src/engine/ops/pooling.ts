@@ -40,6 +40,9 @@ export function maxPool2d(x: Tensor, options: MaxPool2dOptions): Tensor {
   return record(maxPoolOperation, [x], y, { argmax, x: x.shape, uniforms });
 }
 
+/** Odd `size` of the window; the rest has defaults. */
+export type LocalResponseNormOptions = Pick<LrnSettings, 'size'> & Partial<LrnSettings>;
+
 type LrnSaved = { x: Tensor; y: Tensor; scale: Tensor; mode: LrnSettings['mode']; uniforms: LrnUniforms };
 type LrnUniforms = Record<'images' | 'channels' | 'h' | 'w' | 'size' | 'alpha' | 'beta' | 'k', number>;
 
@@ -51,11 +54,12 @@ const lrnOperation = operation<LrnSaved>('localResponseNorm', ({ dy }, { x, y, s
 
 /**
  * x (k + alpha/n sum x^2)^-beta over `size` neighbouring channels (mode 'across', n = size) or a size x size window of
- * its own channel, zero padded (mode 'within', n = size^2).   @param x [N, C, H, W]
+ * its own channel, zero padded (mode 'within', n = size^2). Defaults, Caffe's and PyTorch's: across, alpha 1e-4, beta 0.75, k 1.
+ * @param x [N, C, H, W]
  */
-export function localResponseNorm(x: Tensor, options: LrnSettings): Tensor {
+export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions): Tensor {
   expectRank('localResponseNorm', 'x', x, 'N,C,H,W');
-  const { size, alpha, beta, k, mode } = options;
+  const { size, alpha = 1e-4, beta = 0.75, k = 1, mode = 'across' } = options;
   if (size % 2 !== 1) throw new Error(`localResponseNorm: size ${size} is even, a window needs a centre`);
   const [images, channels, h, w] = x.shape as [number, number, number, number];
   const uniforms: LrnUniforms = { images, channels, h, w, size, alpha, beta, k };
