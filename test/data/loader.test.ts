@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Box, Dataset } from '../../src/data/dataset.ts';
@@ -122,6 +123,16 @@ test('mirroring twice is the identity, mirrored boxes stay ordered and inside', 
   assert.equal(flipBoxes([{ x1: 0, y1: 3, x2: 9, y2: 5, classIndex: 2, difficult: true }], 50), [
     { x1: 40, y1: 3, x2: 49, y2: 5, classIndex: 2, difficult: true },
   ]);
+});
+
+test('mirrored boxes are py-faster-rcnn’s', () => {
+  const url = new URL('../golden/preprocess_schedule.json', import.meta.url);
+  const { width, boxes, expected } = JSON.parse(readFileSync(url, 'utf8')).flip;
+  const asBoxes = boxes.map(([x1, y1, x2, y2]: number[]) => ({ x1, y1, x2, y2, classIndex: 1, difficult: false }));
+  assert.equal(
+    flipBoxes(asBoxes, width).map(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2]),
+    expected,
+  );
 });
 
 test.run();
