@@ -43,7 +43,8 @@ fn roi_at(r: u32) -> Roi {
 }
 `;
 
-const SHAPE = {
+/** RegionShape as uniforms; `images` is left to the kernels that assign a map's gradient. */
+export const REGION_SHAPE = {
   channels: 'u32',
   height: 'u32',
   width: 'u32',
@@ -59,7 +60,7 @@ const everyChannel = (line: (k: number) => string) => Array.from({ length: CHANN
 export const roiPoolForward = kernel({
   name: 'roi_pool_forward',
   buffers: { x: 'read', rois: 'read', y: 'write', argmax: 'write i32' },
-  uniforms: SHAPE,
+  uniforms: REGION_SHAPE,
   grid: ({ channels, roiCount, pooledH, pooledW }) =>
     linear(roiCount * ceilDiv(channels, CHANNELS) * pooledH * pooledW, 64),
   wgsl: /* wgsl */ `
@@ -102,7 +103,7 @@ ${everyChannel((k) => `  if (${k}u < count) { y[to + ${k}u * bins] = select(larg
 export const roiPoolBackward = kernel({
   name: 'roi_pool_backward',
   buffers: { dy: 'read', argmax: 'read i32', rois: 'read', dx: 'write' },
-  uniforms: { images: 'u32', bands: 'u32', ...SHAPE },
+  uniforms: { images: 'u32', bands: 'u32', ...REGION_SHAPE },
   grid: ({ images, channels, bands }) => linear(images * channels * bands, 32),
   wgsl: /* wgsl */ `
 @compute @workgroup_size(32)
@@ -133,7 +134,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 export const roiPoolBands = (channels: number, height: number, software: boolean): number =>
   software ? 1 : Math.max(1, Math.min(height, Math.ceil(16384 / channels)));
 
-export interface RoiPoolShape {
+/** Maps [N,C,H,W] of which R regions become [R,C,PH,PW]; `scale` is in cells of the map per pixel of the image. */
+export interface RegionShape {
   images: number;
   channels: number;
   height: number;
@@ -167,7 +169,7 @@ export function binRange(
 export function roiPoolReference(
   x: Float64Array,
   rois: Float64Array,
-  shape: RoiPoolShape,
+  shape: RegionShape,
 ): { y: Float64Array; argmax: Int32Array } {
   const { channels, height, width, roiCount, pooledH, pooledW, scale } = shape;
   const y = new Float64Array(roiCount * channels * pooledH * pooledW);
@@ -198,7 +200,7 @@ export function roiPoolBackwardReference(
   dy: Float64Array,
   argmax: Int32Array,
   rois: Float64Array,
-  shape: RoiPoolShape,
+  shape: RegionShape,
 ): Float64Array {
   const { images, channels, height, width, roiCount, pooledH, pooledW } = shape;
   const dx = new Float64Array(images * channels * height * width);

@@ -18,6 +18,7 @@
  * image index has no gradient (column 0 of drois is 0).
  */
 import { ceilDiv, kernel, linear } from './kernel.ts';
+import { REGION_SHAPE, type RegionShape } from './roiPool.ts';
 
 const CHANNELS = 8;
 
@@ -37,20 +38,10 @@ fn sample_point(from_px: f32, to_px: f32, p: u32, bins: u32) -> f32 {
 }
 `;
 
-const SHAPE = {
-  channels: 'u32',
-  height: 'u32',
-  width: 'u32',
-  roiCount: 'u32',
-  pooledH: 'u32',
-  pooledW: 'u32',
-  scale: 'f32',
-} as const;
-
 export const roiWarpForward = kernel({
   name: 'roi_warp_forward',
   buffers: { x: 'read', rois: 'read', y: 'write' },
-  uniforms: SHAPE,
+  uniforms: REGION_SHAPE,
   grid: ({ channels, roiCount, pooledH, pooledW }) => linear(roiCount * channels * pooledH * pooledW, 64),
   wgsl: /* wgsl */ `
 ${SAMPLE_WGSL}
@@ -79,7 +70,7 @@ const everyChannel = (line: (k: number) => string) => Array.from({ length: CHANN
 export const roiWarpBackwardInput = kernel({
   name: 'roi_warp_backward_input',
   buffers: { dy: 'read', rois: 'read', dx: 'write' },
-  uniforms: { images: 'u32', ...SHAPE },
+  uniforms: { images: 'u32', ...REGION_SHAPE },
   grid: ({ images, channels, height, width }) => linear(images * ceilDiv(channels, CHANNELS) * height * width, 64),
   wgsl: /* wgsl */ `
 ${SAMPLE_WGSL}
@@ -131,7 +122,7 @@ ${everyChannel((k) => `  if (${k}u < count) { dx[base + ${k}u * cells] = sum${k}
 export const roiWarpBackwardRois = kernel({
   name: 'roi_warp_backward_rois',
   buffers: { dy: 'read', x: 'read', rois: 'read', drois: 'write' },
-  uniforms: SHAPE,
+  uniforms: REGION_SHAPE,
   grid: ({ roiCount }) => [roiCount, 1, 1],
   wgsl: /* wgsl */ `
 ${SAMPLE_WGSL}
@@ -172,17 +163,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 }`,
 });
 
-export interface RoiWarpShape {
-  images: number;
-  channels: number;
-  height: number;
-  width: number;
-  roiCount: number;
-  pooledH: number;
-  pooledW: number;
-  scale: number;
-}
-
 /** One axis of a sample: the point, its two cells, the weight of the second, and whether it moves when the RoI does. */
 function sampleAt(from: number, to: number, p: number, bins: number, scale: number, length: number) {
   const s = scale * (from + ((to - from) * p) / bins);
@@ -201,7 +181,7 @@ function sampleAt(from: number, to: number, p: number, bins: number, scale: numb
 /** Calls `visit` for every output: its index, the plane of x it reads, and its samples along h and w (both on the map). */
 function eachSample(
   rois: Float64Array,
-  { channels, height, width, roiCount, pooledH, pooledW, scale }: RoiWarpShape,
+  { channels, height, width, roiCount, pooledH, pooledW, scale }: RegionShape,
   visit: (i: number, plane: number, h: ReturnType<typeof sampleAt>, w: ReturnType<typeof sampleAt>, r: number) => void,
 ): void {
   for (let r = 0; r < roiCount; r++)
@@ -216,7 +196,7 @@ function eachSample(
 }
 
 /** x [N,C,H,W], rois [R,5] -> y [R,C,PH,PW]. */
-export function roiWarpReference(x: Float64Array, rois: Float64Array, shape: RoiWarpShape): Float64Array {
+export function roiWarpReference(x: Float64Array, rois: Float64Array, shape: RegionShape): Float64Array {
   const { channels, width, roiCount, pooledH, pooledW } = shape;
   const y = new Float64Array(roiCount * channels * pooledH * pooledW);
   eachSample(rois, shape, (i, plane, h, w) => {
@@ -232,7 +212,7 @@ export function roiWarpBackwardReference(
   dy: Float64Array,
   x: Float64Array,
   rois: Float64Array,
-  shape: RoiWarpShape,
+  shape: RegionShape,
 ): { dx: Float64Array; drois: Float64Array } {
   const { width } = shape;
   const dx = new Float64Array(x.length);

@@ -12,7 +12,7 @@ import {
   recordAnchorLabels,
 } from '../../src/kernels/anchorLabels.ts';
 import { selectRandomReference } from '../../src/kernels/selectRandom.ts';
-import { groundTruth } from '../../src/kernels/checks/detection.ts';
+import { groundTruth } from '../../src/kernels/checks/inputs.ts';
 import { expectClose } from '../harness.ts';
 import { runStage } from './stage.ts';
 

@@ -1,7 +1,7 @@
 /** Detections at test time, from the head's outputs to the final list. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { DETECTIONS, headOutputs } from '../../src/kernels/checks/detection.ts';
+import { DETECTIONS, headOutputs } from '../../src/kernels/checks/detections.ts';
 import {
   type Detection,
   type DetectionParams,

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { PROPOSALS, proposalMaps } from '../../src/kernels/checks/detection.ts';
+import { PROPOSALS, proposalMaps } from '../../src/kernels/checks/proposals.ts';
 import {
   type ProposalParams,
   proposalsReference,

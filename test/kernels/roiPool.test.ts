@@ -4,11 +4,11 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
   binRange,
+  type RegionShape,
   roiPoolBackward,
   roiPoolBackwardReference,
   roiPoolForward,
   roiPoolReference,
-  type RoiPoolShape,
 } from '../../src/kernels/roiPool.ts';
 import { maxPoolReference } from '../../src/kernels/maxPool.ts';
 import { expectClose, launch, randomArray, sharedGpu } from '../harness.ts';
@@ -19,7 +19,7 @@ const golden = JSON.parse(readFileSync(new URL('../golden/roi_pool.json', import
 async function pool(
   x: Float32Array,
   rois: Float32Array,
-  shape: RoiPoolShape,
+  shape: RegionShape,
 ): Promise<{ y: Float32Array; argmax: Int32Array }> {
   const size = shape.roiCount * shape.channels * shape.pooledH * shape.pooledW;
   const result = await launch(
@@ -35,7 +35,7 @@ async function backward(
   dy: Float32Array,
   argmax: Int32Array,
   rois: Float32Array,
-  shape: RoiPoolShape,
+  shape: RegionShape,
 ): Promise<Float32Array> {
   const dx = new Float32Array(shape.images * shape.channels * shape.height * shape.width).fill(NaN);
   const gpu = await sharedGpu();
@@ -51,7 +51,7 @@ async function backward(
 
 const map = Float32Array.from({ length: 160 }, (_, i) => ((i * 37 + 11) % 101) - 50);
 const goldenRois = Float32Array.from(golden.rois.flat());
-const goldenShape = (bins: number): RoiPoolShape => ({
+const goldenShape = (bins: number): RegionShape => ({
   images: 2,
   channels: 1,
   height: 8,

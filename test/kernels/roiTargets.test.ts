@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { groundTruth, pixelBoxes, ROI_TARGETS } from '../../src/kernels/checks/detection.ts';
+import { groundTruth, pixelBoxes } from '../../src/kernels/checks/inputs.ts';
+import { ROI_TARGETS } from '../../src/kernels/checks/roiTargets.ts';
 import {
   recordRoiTargets,
   type RoiTargetParams,

@@ -17,3 +17,6 @@ export interface KernelCheck {
   atol: number;
   rtol: number;
 }
+
+/** The tolerance of kernels that move, count or round as their reference does. */
+export const EXACT = { atol: 0, rtol: 0 };

@@ -15,10 +15,9 @@ import { flagNonFinite, flagNonFiniteReference } from '../finite.ts';
 import { reluBackward, reluBackwardReference, reluForward, reluReference } from '../relu.ts';
 import { broadcastScalar } from '../reduce.ts';
 import { sgdReference, sgdStep } from '../sgd.ts';
-import type { KernelCheck } from './check.ts';
+import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, integers, normals } from './inputs.ts';
 
-const EXACT = { atol: 0, rtol: 0 };
 const ROUNDED = { atol: 1e-6, rtol: 1e-6 };
 
 export const fillCheck = (n: number): KernelCheck => ({

@@ -1,0 +1,88 @@
+/** Checks of the proposal stage: from the RPN's maps to boxes, and from the boxes that are kept to RoIs. */
+import * as proposal from '../proposals.ts';
+import { Random } from '../rng.ts';
+import { ANCHORS, GRID } from './boxes.ts';
+import { EXACT, type KernelCheck } from './check.ts';
+import { doubles, normals, pixelBoxes, unsigned } from './inputs.ts';
+
+export const PROPOSALS = {
+  ...GRID,
+  imageHeight: 224,
+  imageWidth: 320,
+  plusOne: 1,
+  decodeShrink: 0,
+  minSize: 16,
+  preNms: 1000,
+  threshold: 0.7,
+  postNms: 100,
+};
+
+/** The RPN's maps for GRID: logits [2A,H,W], deltas [4A,H,W], with one logit and one delta that are not finite. */
+export function proposalMaps(): { anchors: Float32Array; logits: Float32Array; deltas: Float32Array } {
+  const n = GRID.anchorCount * GRID.height * GRID.width;
+  const logits = normals(2 * n, 16, 3);
+  const deltas = normals(4 * n, 17, 0.3);
+  logits[5] = NaN;
+  deltas[4 * n - 1] = Infinity;
+  return { anchors: ANCHORS, logits, deltas };
+}
+
+export function decodeProposalsCheck(plusOne: number, decodeShrink: number): KernelCheck {
+  const maps = proposalMaps();
+  const params = { ...PROPOSALS, plusOne, decodeShrink };
+  const reference = proposal.decodeProposalsReference(
+    doubles(maps.anchors),
+    doubles(maps.logits),
+    doubles(maps.deltas),
+    params,
+  );
+  const n = reference.scores.length;
+  return {
+    name: `decode_proposals plusOne ${plusOne} decodeShrink ${decodeShrink}`,
+    kernel: proposal.decodeProposals,
+    buffers: {
+      ...maps,
+      boxes: new Float32Array(4 * n),
+      scores: new Float32Array(n),
+      keys: new Uint32Array(n),
+      order: new Uint32Array(n),
+    },
+    uniforms: { ...params },
+    expected: {
+      boxes: reference.boxes,
+      scores: reference.scores.map((score) => Math.max(0, score)),
+      order: Uint32Array.from({ length: n }, (_, i) => i),
+    },
+    atol: 2e-4,
+    rtol: 1e-5,
+  };
+}
+
+export function gatherRoisCheck(capacity: number, count: number): KernelCheck {
+  const sorted = pixelBoxes(50, 18);
+  const scores = normals(60, 19);
+  const order = unsigned(new Random(20).permutation(60));
+  const kept = Uint32Array.from({ length: capacity }, (_, k) => (3 * k) % 50);
+  const rois = new Float64Array(capacity * 5);
+  const roiScores = new Float64Array(capacity);
+  for (let k = 0; k < count; k++) {
+    rois.set(sorted.subarray(kept[k]! * 4, kept[k]! * 4 + 4), k * 5 + 1);
+    roiScores[k] = scores[order[kept[k]!]!]!;
+  }
+  return {
+    name: `gather_rois ${count} of ${capacity}`,
+    kernel: proposal.gatherRois,
+    buffers: {
+      sorted,
+      order,
+      scores,
+      kept,
+      roiCount: unsigned([count]),
+      rois: new Float32Array(capacity * 5).fill(7),
+      roiScores: new Float32Array(capacity).fill(7),
+    },
+    uniforms: { capacity },
+    expected: { rois, roiScores },
+    ...EXACT,
+  };
+}

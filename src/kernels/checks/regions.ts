@@ -1,0 +1,106 @@
+/** Checks of RoI pooling and RoI warping, forward and backward. */
+import { Random } from '../rng.ts';
+import * as roiPool from '../roiPool.ts';
+import type { RegionShape } from '../roiPool.ts';
+import * as roiWarp from '../roiWarp.ts';
+import { EXACT, type KernelCheck } from './check.ts';
+import { doubles, integers, normals } from './inputs.ts';
+
+/** RoIs with halves to round, malformed ones and ones outside the map. Few different values: ties. */
+function roiPoolInputs(shape: RegionShape): { x: Float32Array; rois: Float32Array } {
+  const { images, channels, height, width, roiCount, scale } = shape;
+  const random = new Random(24);
+  const rois = new Float32Array(roiCount * 5);
+  for (let r = 0; r < roiCount; r++) {
+    const at = (length: number) => Math.round((random.uniform(-0.2, 1.2) * length) / scale / 4) * 4;
+    rois.set([random.integer(images), at(width), at(height), at(width), at(height)], r * 5);
+    if (r % 3 > 0) rois.set([rois[r * 5 + 1]! + 8 * r, rois[r * 5 + 2]! + 5 * r], r * 5 + 3);
+  }
+  return { x: Float32Array.from(integers(images * channels * height * width, 25, -9, 10)), rois };
+}
+
+export function roiPoolForwardCheck(shape: RegionShape): KernelCheck {
+  const { x, rois } = roiPoolInputs(shape);
+  const { y, argmax } = roiPool.roiPoolReference(doubles(x), doubles(rois), shape);
+  return {
+    name: `roi_pool_forward ${shape.roiCount} RoIs ${shape.channels}x${shape.height}x${shape.width} to ${shape.pooledH}x${shape.pooledW}`,
+    kernel: roiPool.roiPoolForward,
+    buffers: { x, rois, y: new Float32Array(y.length), argmax: new Int32Array(y.length) },
+    uniforms: { ...shape },
+    expected: { y, argmax },
+    ...EXACT,
+  };
+}
+
+export function roiPoolBackwardCheck(shape: RegionShape, bands: number): KernelCheck {
+  const { x, rois } = roiPoolInputs(shape);
+  const { argmax } = roiPool.roiPoolReference(doubles(x), doubles(rois), shape);
+  const dy = normals(argmax.length, 26);
+  return {
+    name: `roi_pool_backward ${shape.roiCount} RoIs ${shape.channels}x${shape.height}x${shape.width} from ${shape.pooledH}x${shape.pooledW} in ${bands} bands`,
+    kernel: roiPool.roiPoolBackward,
+    buffers: { dy, argmax, rois, dx: normals(x.length, 27) },
+    uniforms: { ...shape, bands },
+    expected: { dx: roiPool.roiPoolBackwardReference(doubles(dy), argmax, doubles(rois), shape) },
+    atol: 1e-5,
+    rtol: 1e-5,
+  };
+}
+
+/** RoIs on and around the map, with corners that put no sample on a cell's centre or half-way, where derivatives jump. */
+function roiWarpInputs(shape: RegionShape): { x: Float32Array; rois: Float32Array } {
+  const { images, channels, height, width, roiCount, scale } = shape;
+  const random = new Random(28);
+  const at = (length: number) => random.uniform(-0.1, 1.1) * (length / scale);
+  const rows = Array.from({ length: roiCount }, () => [
+    random.integer(images),
+    at(width),
+    at(height),
+    at(width),
+    at(height),
+  ]);
+  return { x: normals(images * channels * height * width, 29), rois: Float32Array.from(rows.flat()) };
+}
+
+const warpName = ({ roiCount, channels, height, width, pooledH, pooledW }: RegionShape) =>
+  `${roiCount} RoIs ${channels}x${height}x${width}, ${pooledH}x${pooledW} samples`;
+
+export function roiWarpForwardCheck(shape: RegionShape): KernelCheck {
+  const { x, rois } = roiWarpInputs(shape);
+  const y = roiWarp.roiWarpReference(doubles(x), doubles(rois), shape);
+  return {
+    name: `roi_warp_forward ${warpName(shape)}`,
+    kernel: roiWarp.roiWarpForward,
+    buffers: { x, rois, y: new Float32Array(y.length).fill(7) },
+    uniforms: { ...shape },
+    expected: { y },
+    atol: 1e-5,
+    rtol: 1e-5,
+  };
+}
+
+export function roiWarpBackwardChecks(shape: RegionShape): KernelCheck[] {
+  const { x, rois } = roiWarpInputs(shape);
+  const dy = normals(shape.roiCount * shape.channels * shape.pooledH * shape.pooledW, 30);
+  const { dx, drois } = roiWarp.roiWarpBackwardReference(doubles(dy), doubles(x), doubles(rois), shape);
+  return [
+    {
+      name: `roi_warp_backward_input ${warpName(shape)}`,
+      kernel: roiWarp.roiWarpBackwardInput,
+      buffers: { dy, rois, dx: normals(dx.length, 31) },
+      uniforms: { ...shape },
+      expected: { dx },
+      atol: 2e-5,
+      rtol: 1e-5,
+    },
+    {
+      name: `roi_warp_backward_rois ${warpName(shape)}`,
+      kernel: roiWarp.roiWarpBackwardRois,
+      buffers: { dy, x, rois, drois: normals(drois.length, 32) },
+      uniforms: { ...shape },
+      expected: { drois },
+      atol: 1e-4,
+      rtol: 1e-4,
+    },
+  ];
+}

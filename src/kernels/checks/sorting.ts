@@ -1,0 +1,187 @@
+/** Checks of choosing at random, sorting and non-maximum suppression, in one slice and in several. */
+import * as nms from '../nms.ts';
+import * as radix from '../radixSort.ts';
+import { Random } from '../rng.ts';
+import { selectRandom, selectRandomReference } from '../selectRandom.ts';
+import { EXACT, type KernelCheck } from './check.ts';
+import { doubles, integers, normals, pixelBoxes, unsigned } from './inputs.ts';
+
+export function selectRandomCheck(n: number, limit: number, random: number, used = 0): KernelCheck {
+  const flags = integers(n, 9, -1, 2);
+  const choice = { value: 1, otherwise: -5, random, seed: 12345, stream: 6 };
+  const expected = selectRandomReference(flags, { ...choice, limit: Math.max(0, limit - used) });
+  return {
+    name: `select_random ${limit}${used > 0 ? ` - ${used}` : ''} of ${n}${random ? '' : ' in order'}`,
+    kernel: selectRandom,
+    buffers: { flags, counts: unsigned([used, 0]) },
+    uniforms: { n, ...choice, limit, subtract: used > 0 ? 0 : -1, slot: 1 },
+    expected: { flags: expected.flags, counts: unsigned([used, expected.count]) },
+    ...EXACT,
+  };
+}
+
+/** Keys with many equal digits, so that stability shows. */
+const sortKeys = (n: number) => Uint32Array.from(normals(n, 10), (x) => radix.sortKey(Math.round(x * 50) / 50));
+
+const perSlice = <T>(slices: number, build: (slice: number) => ArrayLike<T>): T[] =>
+  Array.from({ length: slices }, (_, slice) => Array.from(build(slice))).flat();
+
+export function radixHistogramCheck(n: number, slices: number, shift: number): KernelCheck {
+  const keys = sortKeys(n * slices);
+  const histogram = perSlice(slices, (s) => radix.radixHistogramReference(keys.subarray(s * n, (s + 1) * n), shift));
+  return {
+    name: `radix_histogram ${slices}x${n} shift ${shift}`,
+    kernel: radix.radixHistogram,
+    buffers: { keys, histogram: new Uint32Array(histogram.length) },
+    uniforms: { n, slices, shift },
+    expected: { histogram: unsigned(histogram) },
+    ...EXACT,
+  };
+}
+
+export function radixScanCheck(n: number, slices: number): KernelCheck {
+  const length = radix.radixSortScratch({ n }).sortHistogram;
+  const histogram = Uint32Array.from(integers(length * slices, 11, 0, 100));
+  const starts = perSlice(slices, (s) =>
+    radix.exclusiveScanReference(histogram.subarray(s * length, (s + 1) * length)),
+  );
+  return {
+    name: `radix_scan ${slices}x${n}`,
+    kernel: radix.radixScan,
+    buffers: { histogram },
+    uniforms: { n, slices },
+    expected: { histogram: unsigned(starts) },
+    ...EXACT,
+  };
+}
+
+export function radixScatterCheck(n: number, slices: number, shift: number): KernelCheck {
+  const keys = sortKeys(n * slices);
+  const values = Uint32Array.from(keys, (_, i) => 3 * i + 1);
+  const slice = <T extends Uint32Array>(x: T, s: number) => x.subarray(s * n, (s + 1) * n);
+  const starts = perSlice(slices, (s) =>
+    radix.exclusiveScanReference(radix.radixHistogramReference(slice(keys, s), shift)),
+  );
+  const sorted = (x: Uint32Array) =>
+    unsigned(perSlice(slices, (s) => radix.radixPassReference(slice(keys, s), shift).map((i) => slice(x, s)[i]!)));
+  return {
+    name: `radix_scatter ${slices}x${n} shift ${shift}`,
+    kernel: radix.radixScatter,
+    buffers: {
+      keys,
+      values,
+      starts: unsigned(starts),
+      keysOut: new Uint32Array(n * slices),
+      valuesOut: new Uint32Array(n * slices),
+    },
+    uniforms: { n, slices, shift },
+    expected: { keysOut: sorted(keys), valuesOut: sorted(values) },
+    ...EXACT,
+  };
+}
+
+export function nmsKeysCheck(n: number): KernelCheck {
+  const scores = normals(n, 12);
+  scores.set([0, -0, NaN, Infinity, -Infinity, -3.4028235e38].slice(0, n));
+  return {
+    name: `nms_keys ${n}`,
+    kernel: nms.nmsKeys,
+    buffers: { scores, keys: new Uint32Array(n), order: new Uint32Array(n) },
+    uniforms: { n },
+    expected: { keys: Uint32Array.from(scores, radix.sortKey), order: Uint32Array.from(scores.keys()) },
+    ...EXACT,
+  };
+}
+
+export function gatherSortedCheck(n: number, capacity: number, valid: readonly number[]): KernelCheck {
+  const slices = valid.length;
+  const boxes = pixelBoxes(n * slices, 13);
+  const keys = unsigned(
+    perSlice(slices, (s) => Array.from({ length: n }, (_, i) => (i < valid[s]! ? 5 * i : radix.LAST_KEY))),
+  );
+  const order = unsigned(perSlice(slices, (s) => new Random(s).permutation(n)));
+  const sorted = new Float64Array(slices * capacity * 4);
+  for (let s = 0; s < slices; s++)
+    for (let k = 0; k < Math.min(capacity, valid[s]!); k++) {
+      const from = (s * n + order[s * n + k]!) * 4;
+      sorted.set(boxes.subarray(from, from + 4), (s * capacity + k) * 4);
+    }
+  return {
+    name: `gather_sorted ${slices}x${capacity} of ${n}, valid ${valid}`,
+    kernel: nms.gatherSorted,
+    buffers: {
+      keys,
+      order,
+      boxes,
+      sorted: new Float32Array(sorted.length).fill(7),
+      counts: new Uint32Array(slices).fill(7),
+    },
+    uniforms: { n, capacity, slices },
+    expected: { sorted, counts: Uint32Array.from(valid, (count) => Math.min(count, capacity)) },
+    ...EXACT,
+  };
+}
+
+/** Only the words on and right of the diagonal are written; the buffer starts as zeros, so the others stay zero. */
+export function nmsMaskCheck(capacity: number, counts: readonly number[], plusOne: number): KernelCheck {
+  const slices = counts.length;
+  const sorted = pixelBoxes(capacity * slices, 14, 0, 30, 120);
+  const words = Math.ceil(capacity / 32);
+  const mask = new Uint32Array(slices * capacity * words);
+  counts.forEach((count, s) => {
+    const boxes = doubles(sorted.subarray(s * capacity * 4, (s * capacity + count) * 4));
+    mask.set(nms.nmsMaskReference(boxes, capacity, 0.3, plusOne), s * capacity * words);
+  });
+  return {
+    name: `nms_mask ${counts} of ${capacity} plusOne ${plusOne}`,
+    kernel: nms.nmsMask,
+    buffers: { sorted, counts: unsigned([...counts]), mask: new Uint32Array(mask.length) },
+    uniforms: { capacity, slices, threshold: 0.3, plusOne },
+    expected: { mask },
+    ...EXACT,
+  };
+}
+
+export function nmsSweepCheck(capacity: number, counts: readonly number[], maxOutput: number): KernelCheck {
+  const { buffers } = nmsMaskCheck(capacity, counts, 1);
+  const slices = counts.length;
+  const words = Math.ceil(capacity / 32);
+  const mask = new Uint32Array(slices * capacity * words).fill(0xffffffff); // what must not be read
+  const kept = new Uint32Array(slices * maxOutput);
+  const keptCounts = new Uint32Array(slices);
+  counts.forEach((count, s) => {
+    const boxes = doubles((buffers['sorted'] as Float32Array).subarray(s * capacity * 4, (s * capacity + count) * 4));
+    const reference = nms.nmsMaskReference(boxes, capacity, 0.3, 1);
+    for (let i = 0; i < count; i++)
+      for (let w = Math.floor(i / 32); w < words; w++) mask[(s * capacity + i) * words + w] = reference[i * words + w]!;
+    const survivors = nms.suppressReference(boxes, 0.3, 1, maxOutput);
+    kept.set(survivors, s * maxOutput);
+    keptCounts[s] = survivors.length;
+  });
+  return {
+    name: `nms_sweep ${counts} of ${capacity} up to ${maxOutput}`,
+    kernel: nms.nmsSweep,
+    buffers: {
+      mask,
+      counts: unsigned([...counts]),
+      kept: new Uint32Array(kept.length),
+      keptCounts: new Uint32Array(slices),
+    },
+    uniforms: { capacity, slices, maxOutput },
+    expected: { kept, keptCounts },
+    ...EXACT,
+  };
+}
+
+export function nmsOriginalCheck(n: number, count: number, maxOutput: number): KernelCheck {
+  const order = unsigned(new Random(15).permutation(n));
+  const kept = Uint32Array.from({ length: maxOutput }, (_, k) => (2 * k) % n);
+  return {
+    name: `nms_original ${count} of ${maxOutput}`,
+    kernel: nms.nmsOriginal,
+    buffers: { kept, keptCounts: unsigned([count]), order, indices: new Int32Array(maxOutput) },
+    uniforms: { maxOutput },
+    expected: { indices: Int32Array.from(kept, (at, k) => (k < count ? order[at]! : -1)) },
+    ...EXACT,
+  };
+}
