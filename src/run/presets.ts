@@ -50,9 +50,9 @@ const digitsDetector: Preset['detector'] = {
 };
 
 const digitsTraining: TrainingConfig = {
-  steps: 9000,
+  steps: 8000,
   learningRate: 0.005,
-  milestones: [7000, 8400],
+  milestones: [6200, 7500],
   gamma: 0.1,
   warmup: 200,
   momentum: 0.9,
@@ -83,9 +83,9 @@ const photosDetector: Preset['detector'] = {
 
 const photosTraining: TrainingConfig = {
   ...digitsTraining,
-  steps: 1500,
+  steps: 1300,
   learningRate: 0.002,
-  milestones: [1150],
+  milestones: [1000],
   flip: true,
 };
 

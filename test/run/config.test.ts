@@ -54,9 +54,9 @@ test('another backbone keeps the anchors’ sides in pixels and takes its own in
 test('stages are frozen only where there are weights worth keeping', async () => {
   const root = await writeVoc();
   const data = `voc:${root}`;
-  assert.is((await configureRun({ data, preset: 'bccd' })).config.detector.frozenStages, 0);
+  assert.is((await configureRun({ data, preset: 'photos' })).config.detector.frozenStages, 0);
   assert.is(
-    (await configureRun({ data, preset: 'bccd', init: 'weights.safetensors' })).config.detector.frozenStages,
+    (await configureRun({ data, preset: 'photos', init: 'weights.safetensors' })).config.detector.frozenStages,
     3,
   );
   assert.is((await configureRun({ data })).config.preset, 'photos');

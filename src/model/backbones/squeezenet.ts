@@ -12,6 +12,12 @@ import { concat } from '../../engine/ops/reduce.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { type BackboneBuilder, convolve, ParameterStore } from './backbone.ts';
 
+/**
+ * Trained without padding, SqueezeNet sees in cell i of its map what lies around pixel 16 i + 15, while anchors and RoI
+ * pooling take it to be at 16 i + 7.5, as in VGG: half a cell, which small objects do not forgive. A margin of the mean
+ * colour around the image, as the first convolution's padding, puts it at 16 i + 7.
+ */
+const MARGIN = 8;
 const CHANNELS = 256;
 const FEATURES = 256;
 /** torchvision's index of each fire module, its squeeze width, the width of each expand half; null is a pool. */
@@ -57,7 +63,7 @@ export const squeezenet: BackboneBuilder = (gpu, { pooled, seed, frozenStages })
     regionFeatures: FEATURES,
     parameters: store.parameters,
     features(image) {
-      let x = relu(convolve(image, conv1, { stride: 2 }));
+      let x = relu(convolve(image, conv1, { stride: 2, padding: MARGIN }));
       for (const layer of body) x = layer(x);
       return relu(convolve(x, neck));
     },
