@@ -50,9 +50,9 @@ const digitsDetector: Preset['detector'] = {
 };
 
 const digitsTraining: TrainingConfig = {
-  steps: 8000,
+  steps: 6500,
   learningRate: 0.005,
-  milestones: [6200, 7500],
+  milestones: [5200, 6100],
   gamma: 0.1,
   warmup: 200,
   momentum: 0.9,
