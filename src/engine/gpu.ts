@@ -10,6 +10,7 @@ import type { Kernel } from '../kernels/kernel.ts';
 import { MAX_WORKGROUPS } from '../kernels/kernel.ts';
 import { type Bindable, BufferPool, DeviceBuffer } from './memory.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
+import { type KernelTime, Profiler } from './profiler.ts';
 import { ScopeStack } from './scope.ts';
 import { fill } from '../kernels/elementwise.ts';
 import { flagNonFinite } from '../kernels/finite.ts';
@@ -66,6 +67,7 @@ export class Gpu {
   private readonly finiteChecks: { flag: DeviceBuffer; what: string }[] = [];
   private encoder: GPUCommandEncoder | null = null;
   private pass: GPUComputePassEncoder | null = null;
+  private profiler: Profiler | null = null;
   private recorded = 0;
   private batch = 0;
   private failure: Error | null = null;
@@ -126,6 +128,10 @@ export class Gpu {
     const pipeline = this.pipelines.get(kernel as unknown as Kernel);
     if (this.recorded === MAX_RECORDED) this.flush();
     this.encoder ??= this.device.createCommandEncoder({ label: 'batch' });
+    if (this.profiler) {
+      this.endPass();
+      this.pass = this.encoder.beginComputePass({ label: 'batch', timestampWrites: this.profiler.next(kernel.name) });
+    }
     this.pass ??= this.encoder.beginComputePass({ label: 'batch' });
     const group = this.bindGroup(pipeline, buffers, kernel.name);
     this.pass.setPipeline(pipeline.handle);
@@ -258,6 +264,25 @@ export class Gpu {
    */
   scope<T>(fn: () => T): T {
     return this.scopes.run(fn);
+  }
+
+  /**
+   * The time each kernel takes in what `fn` records, the most expensive first; at most 2048 dispatches.
+   * Throws where the adapter has no timestamp queries (feature `timestamp-query`).
+   */
+  async profile(fn: () => unknown): Promise<KernelTime[]> {
+    if (!this.device.features.has('timestamp-query')) {
+      throw new Error('profile: this adapter has no timestamp queries');
+    }
+    this.flush();
+    const profiler = (this.profiler = new Profiler(this.device));
+    try {
+      await fn();
+    } finally {
+      this.flush();
+      this.profiler = null;
+    }
+    return profiler.end();
   }
 
   statistics(): GpuStatistics {

@@ -1,0 +1,60 @@
+/**
+ * Times single dispatches with timestamp queries: while a profile is taken every dispatch has a compute pass of its own,
+ * whose beginning and end the device writes down. Passes of their own cost a little, so the sum of a profile is above what
+ * the same work takes in one pass; shares are what it is for.
+ */
+import { BUFFER_USAGE, MAP_MODE_READ } from './webgpuConstants.ts';
+
+/** WebGPU's largest query set. */
+const CAPACITY = 4096;
+
+/** What one kernel cost: its dispatches, and the milliseconds between their beginnings and ends. */
+export interface KernelTime {
+  name: string;
+  dispatches: number;
+  milliseconds: number;
+}
+
+export class Profiler {
+  private readonly device: GPUDevice;
+  private readonly queries: GPUQuerySet;
+  private readonly names: string[] = [];
+
+  /** The device has the feature `timestamp-query`. */
+  constructor(device: GPUDevice) {
+    this.device = device;
+    this.queries = device.createQuerySet({ label: 'profile', type: 'timestamp', count: CAPACITY });
+  }
+
+  /** Where the next dispatch's pass writes its two times. */
+  next(name: string): GPUComputePassTimestampWrites {
+    const at = 2 * this.names.length;
+    if (at >= CAPACITY) throw new Error(`profile: more than ${CAPACITY / 2} dispatches; profile less work at a time`);
+    this.names.push(name);
+    return { querySet: this.queries, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 };
+  }
+
+  /** The times by kernel, the most expensive first. All passes have been submitted. */
+  async end(): Promise<KernelTime[]> {
+    const { device, names } = this;
+    const size = Math.max(16, names.length * 16);
+    const resolved = device.createBuffer({ size, usage: BUFFER_USAGE.QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC });
+    const staging = device.createBuffer({ size, usage: BUFFER_USAGE.COPY_DST | BUFFER_USAGE.MAP_READ });
+    const encoder = device.createCommandEncoder({ label: 'profile' });
+    if (names.length > 0) encoder.resolveQuerySet(this.queries, 0, names.length * 2, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
+    device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(MAP_MODE_READ);
+    const times = new BigUint64Array(staging.getMappedRange().slice(0));
+    const kernels = new Map<string, KernelTime>();
+    names.forEach((name, i) => {
+      const time = kernels.get(name) ?? { name, dispatches: 0, milliseconds: 0 };
+      kernels.set(name, time);
+      time.dispatches++;
+      // A clock that was reset in between gives nonsense, not a negative time.
+      time.milliseconds += Math.max(0, Number(times[2 * i + 1]! - times[2 * i]!) / 1e6);
+    });
+    for (const object of [resolved, staging, this.queries]) object.destroy();
+    return [...kernels.values()].sort((a, b) => b.milliseconds - a.milliseconds);
+  }
+}
