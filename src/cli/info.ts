@@ -41,7 +41,7 @@ async function info({ adapter, json }: InfoCommand): Promise<void> {
     console.log(`  features                           ${features.join(', ') || 'none'}`);
     const { description, software, subgroupSize } = gpu.adapter;
     const outcomes: CheckOutcome[] = [];
-    for (const build of kernelChecks(subgroupSize)) {
+    for (const build of kernelChecks(gpu.plans.device)) {
       const outcome = await runKernelCheck(gpu, build());
       outcomes.push(outcome);
       console.log(describe(outcome));

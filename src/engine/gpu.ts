@@ -10,6 +10,7 @@ import type { Kernel } from '../kernels/kernel.ts';
 import { MAX_WORKGROUPS } from '../kernels/kernel.ts';
 import { type Bindable, BufferPool, DeviceBuffer } from './memory.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
+import { Plans } from './plans.ts';
 import { type KernelTime, Profiler } from './profiler.ts';
 import { ScopeStack } from './scope.ts';
 import { fill } from '../kernels/elementwise.ts';
@@ -48,6 +49,8 @@ export interface GpuStatistics {
 export class Gpu {
   readonly device: GPUDevice;
   readonly adapter: AdapterSummary;
+  /** Which kernels compute convolutions and matrix products. */
+  readonly plans: Plans;
   /** When set, every operation's output is checked, and `read` names the first operation that was not finite. */
   nanCheck = false;
   /** Dropout masks without a seed of their own; see ops/pointwise.ts. */
@@ -82,6 +85,11 @@ export class Gpu {
     this.device = device;
     this.onClose = onClose;
     this.adapter = summarize(device);
+    const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
+    this.plans = new Plans({
+      ...this.adapter,
+      maxBindingBytes: Math.min(maxStorageBufferBindingSize, maxBufferSize),
+    });
     this.pool = new BufferPool(device, (buffer) => this.forget(buffer));
     this.pipelines = new PipelineCache(device, (error) => (this.shaderFailure ??= error));
     this.arena = device.createBuffer({

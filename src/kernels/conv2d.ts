@@ -10,8 +10,8 @@
  * tap, the inner loop adds a constant. The filter gradient splits the long axis (b, oy) into `splits` parts whose
  * partial sums a second kernel adds in order: deterministic, without atomics.
  */
-import { type BufferSpec, ceilDiv, kernel, linear, memoize, type Kernel } from './kernel.ts';
-import { matmulEnable, matmulGrid, matmulShader, type Tile } from './matmulCore.ts';
+import { type BufferSpec, kernel, linear, memoize, type Kernel } from './kernel.ts';
+import { loadsOfA, matmulEnable, matmulGrid, matmulShader, range, type Tile } from './matmulCore.ts';
 
 /** `u` fields every convolution kernel shares. */
 const SHAPE = {
@@ -33,34 +33,11 @@ export type ConvShape = Record<keyof typeof SHAPE, number>;
 export const convOutputSize = (n: number, k: number, stride: number, padding: number): number =>
   Math.floor((n + 2 * padding - k) / stride) + 1;
 
-const build = memoize(
-  (
-    kind: 'forward' | 'input' | 'filter',
-    option: boolean,
-    rows: number,
-    columns: number,
-    lanes: number,
-    subgroup: boolean,
-  ) => {
-    const tile = { rows, columns, lanes, subgroup };
-    if (kind === 'forward') return forward(tile, option);
-    return kind === 'input' ? inputGradient(tile) : filterGradient(tile, option);
-  },
-);
-
-/** Buffers x, w, (bias,) y. */
-export const convForward = (tile: Tile, bias: boolean): Kernel =>
-  build('forward', bias, tile.rows, tile.columns, tile.lanes, tile.subgroup);
-/** Buffers dy, w, dx; dx is assigned. */
-export const convInputGradient = (tile: Tile): Kernel =>
-  build('input', false, tile.rows, tile.columns, tile.lanes, tile.subgroup);
-/** Buffers x, dy, dw: with one split dw is accumulated, with more it receives `splits` partial sums, assigned. */
-export const convFilterGradient = (tile: Tile, partial: boolean): Kernel =>
-  build('filter', partial, tile.rows, tile.columns, tile.lanes, tile.subgroup);
-
-function forward(tile: Tile, bias: boolean): Kernel {
+/** Buffers x, w, (bias,) y; `relu` is applied last. */
+export const convForward = memoize((tile: Tile, bias: boolean, relu: boolean = false): Kernel => {
+  const sum = `value${bias ? ' + bias[m]' : ''}`;
   return kernel({
-    name: 'conv2d_forward',
+    name: `conv2d_forward${relu ? '_relu' : ''}`,
     enable: matmulEnable(tile),
     buffers: { x: 'read', w: 'read', ...(bias ? { bias: 'read' } : {}), y: 'write' } as Record<string, BufferSpec>,
     uniforms: SHAPE,
@@ -92,17 +69,19 @@ function forward(tile: Tile, bias: boolean): Kernel {
   }`,
       a: (row) => `w[${row.replace('row', 'wa')}]`,
       b: (j) => `select(0.0, x[at${j}], in${j})`,
-      store: `y[(n / outputs * u.K + m) * outputs + n % outputs] = value${bias ? ' + bias[m]' : ''};`,
+      store: `y[(n / outputs * u.K + m) * outputs + n % outputs] = ${relu ? `max(${sum}, 0.0)` : sum};`,
     }),
   });
-}
+});
 
 /**
+ * Buffers dy, w, dx; dx is assigned.
+ *
  * Positions are unsigned: one above or left of the map wraps around and fails `oy < OH`. With signed division SwiftShader
  * compiles this shader for 40 s, without for less than one.
  */
-function inputGradient(tile: Tile): Kernel {
-  return kernel({
+export const convInputGradient = memoize((tile: Tile): Kernel =>
+  kernel({
     name: 'conv2d_input_gradient',
     enable: matmulEnable(tile),
     buffers: { dy: 'read', w: 'read', dx: 'write' },
@@ -139,11 +118,12 @@ function inputGradient(tile: Tile): Kernel {
       b: (j) => `select(0.0, dy[at${j}], in${j})`,
       store: 'dx[(n / plane * u.C + m) * plane + n % plane] = value;',
     }),
-  });
-}
+  }),
+);
 
-function filterGradient(tile: Tile, partial: boolean): Kernel {
-  return kernel({
+/** Buffers x, dy, dw: with one split dw is accumulated, with more it receives `splits` partial sums, assigned. */
+export const convFilterGradient = memoize((tile: Tile, partial: boolean): Kernel =>
+  kernel({
     name: partial ? 'conv2d_filter_gradient_partial' : 'conv2d_filter_gradient',
     enable: matmulEnable(tile),
     buffers: { x: 'read', dy: 'read', dw: partial ? 'write' : 'read_write' },
@@ -155,11 +135,11 @@ function filterGradient(tile: Tile, partial: boolean): Kernel {
       setup: `let plane = u.H * u.W; let taps = u.R * u.S; let outputs = u.OH * u.OW; let filters = u.C * taps;
   let lines = u.B * u.OH;
   let share = (lines + u.splits - 1u) / u.splits;
-  let last = min(lines, (split + 1u) * share);`,
+  let last = min(lines, (slice + 1u) * share);`,
       column: (j) => `let channel${j} = n${j} / taps;
   let dr${j} = i32(n${j} % taps / u.S) - i32(u.pad);
   let ds${j} = i32(n${j} % u.S) - i32(u.pad);`,
-      loop: (body) => `for (var line = split * share; line < last; line++) {
+      loop: (body) => `for (var line = slice * share; line < last; line++) {
     let image = line / u.OH;
     let oy = line % u.OH;
     ${each(
@@ -178,18 +158,14 @@ function filterGradient(tile: Tile, partial: boolean): Kernel {
   }`,
       a: (row) => `dy[${row.replace('row', 'da')}]`,
       b: (j) => `select(0.0, x[start${j} + u32(ix${j})], on${j} && u32(ix${j}) < u.W)`,
-      store: partial ? 'dw[(split * u.K + m) * filters + n] = value;' : 'dw[m * filters + n] += value;',
+      store: partial ? 'dw[(slice * u.K + m) * filters + n] = value;' : 'dw[m * filters + n] += value;',
     }),
-  });
-}
+  }),
+);
 
-const each = (tile: Tile, line: (j: number) => string): string =>
-  Array.from({ length: tile.columns }, (_, j) => line(j)).join('\n      ');
+const each = (tile: Tile, line: (j: number) => string): string => range(tile.columns).map(line).join('\n      ');
 /** For each value of A that a lane loads itself. */
-const eachRow = (tile: Tile, line: (i: number) => string): string =>
-  Array.from({ length: tile.subgroup ? ceilDiv(tile.rows, tile.lanes) : tile.rows }, (_, i) => line(i)).join(
-    '\n      ',
-  );
+const eachRow = (tile: Tile, line: (i: number) => string): string => range(loadsOfA(tile)).map(line).join('\n      ');
 
 /** y[i] += sum over `parts` of partial[part, i], in order. */
 export const addPartials = kernel({
@@ -213,6 +189,7 @@ export function convForwardReference(
   w: ArrayLike<number>,
   bias: ArrayLike<number> | null,
   shape: ConvShape,
+  relu = false,
 ): Float64Array {
   const { B, C, H, W, K, R, S, OH, OW, stride, pad } = shape;
   const y = new Float64Array(B * K * OH * OW);
@@ -229,7 +206,7 @@ export function convForwardReference(
                 if (iy < 0 || iy >= H || ix < 0 || ix >= W) continue;
                 sum += w[((k * C + c) * R + r) * S + s]! * x[((b * C + c) * H + iy) * W + ix]!;
               }
-          y[((b * K + k) * OH + oy) * OW + ox] = sum;
+          y[((b * K + k) * OH + oy) * OW + ox] = relu ? Math.max(0, sum) : sum;
         }
   return y;
 }

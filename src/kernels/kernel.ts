@@ -78,13 +78,23 @@ export function kernel<B extends string, U extends string>(spec: KernelSpec<B, U
   };
 }
 
-/** Remembers the kernels that a parametrised kernel has already built, so that a steady step generates no text. */
-export function memoize<A extends readonly (string | number | boolean)[], R>(
+/**
+ * Remembers the kernels that a parametrised kernel has already built, so that a steady step generates no text. Arguments
+ * are compared by their values; objects (tiles) by their identity first, and then by their JSON.
+ */
+export function memoize<A extends readonly (string | number | boolean | object | undefined)[], R>(
   build: (...args: A) => R,
 ): (...args: A) => R {
   const built = new Map<string, R>();
+  const text = new WeakMap<object, string>();
+  const keyOf = (arg: A[number]): string => {
+    if (typeof arg !== 'object') return String(arg);
+    let key = text.get(arg);
+    if (key === undefined) text.set(arg, (key = JSON.stringify(arg)));
+    return key;
+  };
   return (...args) => {
-    const key = args.join('|');
+    const key = args.map(keyOf).join('|');
     let value = built.get(key);
     if (value === undefined) built.set(key, (value = build(...args)));
     return value;

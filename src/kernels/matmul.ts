@@ -1,9 +1,17 @@
 /**
- * Matrix product with strides:   c[m*cm + n*cn] (+)= sum_k a[m*am + k*ak] b[k*bk + n*bn]  (+ bias[n])
- * One kernel serves a linear layer forward (y = x w^T + bias) and both its gradients (dx = dy w, dw += dy^T x).
+ * Matrix products with strides, one for each of `batch` slices:
+ *
+ *   c[z*cz + m*cm + n*cn] (+)= sum_k a[z*az + m*am + k*ak] b[z*bz + k*bk + n*bn]  (+ bias, ReLU)
+ *
+ * One kernel serves a linear layer forward (y = x w^T + bias) and both its gradients (dx = dy w, dw += dy^T x), a 1x1
+ * convolution (a batch of images) and the products of Winograd's convolution (a batch of 16 or 36 points).
+ *
+ * Variants: `subgroup` and `register` of matmulCore.ts, in groups of one column or, where memory allows it
+ * (`allowsVectors`), of four; and `workgroup`, tiles of 64 x 64 in workgroup memory for GPUs that have such memory in
+ * hardware: 256 invocations of 4 x 4 results, 16 steps of k a round, so that a value is fetched once for 64 results.
  */
-import { type BufferSpec, kernel, memoize, type Kernel } from './kernel.ts';
-import { matmulEnable, matmulGrid, matmulShader, type Tile } from './matmulCore.ts';
+import { type BufferSpec, ceilDiv, kernel, memoize, type Grid, type Kernel } from './kernel.ts';
+import { loadsOfA, matmulEnable, matmulGrid, matmulShader, range, tileName, type Tile } from './matmulCore.ts';
 
 const UNIFORMS = {
   M: 'u32',
@@ -15,64 +23,164 @@ const UNIFORMS = {
   bn: 'u32',
   cm: 'u32',
   cn: 'u32',
+  az: 'u32',
+  bz: 'u32',
+  cz: 'u32',
+  batch: 'u32',
 } as const;
 
 export type MatmulShape = Record<keyof typeof UNIFORMS, number>;
-/** What the result does to c: assign it, assign it with a bias for each column, or add to c. */
-export type MatmulEpilogue = 'assign' | 'bias' | 'accumulate';
 
-const build = memoize(
-  (epilogue: MatmulEpilogue, rows: number, columns: number, lanes: number, subgroup: boolean): Kernel => {
-    const tile = { rows, columns, lanes, subgroup };
-    const loads = Array.from({ length: subgroup ? Math.ceil(rows / lanes) : rows }, (_, i) => i);
-    const columnList = Array.from({ length: columns }, (_, j) => j);
-    return kernel({
-      name: `matmul_${epilogue}`,
-      enable: matmulEnable(tile),
-      buffers: {
-        a: 'read',
-        b: 'read',
-        ...(epilogue === 'bias' ? { bias: 'read' } : {}),
-        c: epilogue === 'accumulate' ? 'read_write' : 'write',
-      } as Record<string, BufferSpec>,
-      uniforms: UNIFORMS,
-      grid: (u) => matmulGrid(tile, u.M, u.N),
-      wgsl: matmulShader(tile, {
-        m: 'u.M',
-        n: 'u.N',
-        setup: loads.map((i) => `var at${i} = row${i} * u.am;`).join('\n  '),
-        column: (j) => `var bt${j} = min(n${j}, u.N - 1u) * u.bn;`,
-        loop: (body) => `for (var k = 0u; k < u.K; k++) {
+/** What becomes of the result: assigned, assigned with a bias for each column or row, or added to c. */
+export type MatmulEpilogue = 'assign' | 'bias' | 'rowBias' | 'accumulate';
+
+export interface WorkgroupTile {
+  readonly variant: 'workgroup';
+}
+export type MatmulTile = Tile | WorkgroupTile;
+
+/** Rows and columns of a tile in workgroup memory, and its steps of k a round. */
+const SIDE = 64;
+const DEPTH = 16;
+
+/** One product, without slices, from the strides that matter. */
+export const matmulShape = (
+  shape: Omit<MatmulShape, 'az' | 'bz' | 'cz' | 'batch'> & Partial<MatmulShape>,
+): MatmulShape => ({ az: 0, bz: 0, cz: 0, batch: 1, ...shape });
+
+/** Whether columns can be read and written four at a time: they lie side by side, every row at a multiple of 16 bytes. */
+export const allowsVectors = ({ N, bn, cn, bk, bz, cm, cz }: MatmulShape): boolean =>
+  bn === 1 && cn === 1 && [N, bk, bz, cm, cz].every((n) => n % 4 === 0);
+
+/** Buffers a, b, (bias,) c. `relu` is applied last, to an assigned result. */
+export const matmul = memoize((tile: MatmulTile, epilogue: MatmulEpilogue, relu: boolean = false): Kernel => {
+  const biased = epilogue === 'bias' || epilogue === 'rowBias';
+  const vectors = tile.variant !== 'workgroup' && tile.width === 4;
+  const element = vectors ? ' vec4f' : '';
+  return kernel({
+    name: `matmul_${epilogue}${relu ? '_relu' : ''}`,
+    ...(tile.variant === 'workgroup' ? {} : { enable: matmulEnable(tile) }),
+    buffers: {
+      a: 'read',
+      b: `read${element}`,
+      ...(biased ? { bias: epilogue === 'bias' ? `read${element}` : 'read' } : {}),
+      c: `${epilogue === 'accumulate' ? 'read_write' : 'write'}${element}`,
+    } as Record<string, BufferSpec>,
+    uniforms: UNIFORMS,
+    grid: (u) => gridOf(tile, u),
+    wgsl: tile.variant === 'workgroup' ? workgroupShader(epilogue, relu) : tileShader(tile, epilogue, relu),
+  });
+});
+
+/** The statement that stores `value` at row m, column n of slice z; `by` divides addresses where c holds vectors. */
+function storeText(epilogue: MatmulEpilogue, relu: boolean, width: 1 | 4): string {
+  const by = width === 4 ? ' / 4u' : '';
+  const at = `(slice * u.cz + m * u.cm + n * u.cn)${by}`;
+  if (epilogue === 'accumulate') return `c[${at}] += value;`;
+  const bias = { assign: '', bias: ` + bias[n${by}]`, rowBias: ' + bias[m]' }[epilogue];
+  const result = `value${bias}`;
+  return `c[${at}] = ${relu ? `max(${result}, ${width === 4 ? 'vec4f()' : '0.0'})` : result};`;
+}
+
+function tileShader(tile: Tile, epilogue: MatmulEpilogue, relu: boolean): string {
+  const loads = range(loadsOfA(tile));
+  const groups = range(tile.columns);
+  const by = tile.width === 4 ? ' / 4u' : '';
+  return matmulShader(tile, {
+    m: 'u.M',
+    n: 'u.N',
+    setup: loads.map((i) => `var at${i} = slice * u.az + row${i} * u.am;`).join('\n  '),
+    column: (j) => `var bt${j} = (slice * u.bz + min(n${j}, u.N - ${tile.width}u) * u.bn)${by};`,
+    loop: (body) => `let step = u.bk${by};
+  for (var k = 0u; k < u.K; k++) {
       ${body}
       ${loads.map((i) => `at${i} += u.ak;`).join(' ')}
-      ${columnList.map((j) => `bt${j} += u.bk;`).join(' ')}
+      ${groups.map((j) => `bt${j} += step;`).join(' ')}
   }`,
-        a: (row) => `a[${row.replace('row', 'at')}]`,
-        b: (j) => `b[bt${j}]`,
-        store: `c[m * u.cm + n * u.cn] ${epilogue === 'accumulate' ? '+=' : '='} value${epilogue === 'bias' ? ' + bias[n]' : ''};`,
-      }),
-    });
-  },
-);
+    a: (row) => `a[${row.replace('row', 'at')}]`,
+    b: (j) => `b[bt${j}]`,
+    store: storeText(epilogue, relu, tile.width),
+  });
+}
 
-/** Buffers a, b, (bias,) c. */
-export const matmul = (tile: Tile, epilogue: MatmulEpilogue): Kernel =>
-  build(epilogue, tile.rows, tile.columns, tile.lanes, tile.subgroup);
+/**
+ * Fetching, an invocation walks along the axis that is contiguous in memory, so that neighbours touch neighbouring
+ * addresses: along k where ak (bk) is 1, else along m (n).
+ */
+function workgroupShader(epilogue: MatmulEpilogue, relu: boolean): string {
+  const fetch = (name: 'a' | 'b', side: 'm' | 'n', extent: string) => `
+    for (var i = lane; i < ${SIDE * DEPTH}u; i += 256u) {
+      let along_k = u.${name}k == 1u;
+      let k = select(i / ${SIDE}u, i % ${DEPTH}u, along_k);
+      let s = select(i % ${SIDE}u, i / ${DEPTH}u, along_k);
+      let ${side} = first_${side} + s;
+      var value = 0.0;
+      if (${side} < ${extent} && round + k < u.K) {
+        value = ${name}[slice * u.${name}z + ${side} * u.${name}${side} + (round + k) * u.${name}k];
+      }
+      tile_${name}[k * ${SIDE}u + s] = value;
+    }`;
+  return /* wgsl */ `
+var<workgroup> tile_a: array<f32, ${SIDE * DEPTH}>;
+var<workgroup> tile_b: array<f32, ${SIDE * DEPTH}>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let first_n = group.x * ${SIDE}u;
+  let first_m = group.y * ${SIDE}u;
+  let slice = group.z;
+  let column = lane % 16u;
+  let row = lane / 16u;
+  var sums: array<vec4f, 4>;
+  for (var round = 0u; round < u.K; round += ${DEPTH}u) {${fetch('a', 'm', 'u.M')}${fetch('b', 'n', 'u.N')}
+    workgroupBarrier();
+    for (var k = 0u; k < ${DEPTH}u; k++) {
+      // Columns 16 apart: neighbouring invocations read neighbouring words of workgroup memory.
+      let at = k * ${SIDE}u + column;
+      let b = vec4f(tile_b[at], tile_b[at + 16u], tile_b[at + 32u], tile_b[at + 48u]);
+      for (var i = 0u; i < 4u; i++) { sums[i] = fma(vec4f(tile_a[k * ${SIDE}u + row * 4u + i]), b, sums[i]); }
+    }
+    workgroupBarrier();
+  }
+  for (var i = 0u; i < 4u; i++) {
+    let m = first_m + row * 4u + i;
+    for (var j = 0u; j < 4u; j++) {
+      let n = first_n + column + j * 16u;
+      if (m >= u.M || n >= u.N) { continue; }
+      let value = sums[i][j];
+      ${storeText(epilogue, relu, 1)}
+    }
+  }
+}`;
+}
+
+function gridOf(tile: MatmulTile, { M, N, batch }: MatmulShape): Grid {
+  if (tile.variant !== 'workgroup') return matmulGrid(tile, M, N, batch);
+  return [ceilDiv(N, SIDE), ceilDiv(M, SIDE), batch];
+}
+
+export const matmulTileName = (tile: MatmulTile): string =>
+  tile.variant === 'workgroup' ? 'workgroup 64x64' : tileName(tile);
 
 export function matmulReference(
   a: ArrayLike<number>,
   b: ArrayLike<number>,
   bias: ArrayLike<number> | null,
-  c: ArrayLike<number> | null,
+  c: ArrayLike<number>,
   shape: MatmulShape,
+  epilogue: MatmulEpilogue,
+  relu = false,
 ): Float64Array {
-  const { M, N, K, am, ak, bk, bn, cm, cn } = shape;
-  const result = c ? Float64Array.from(c) : new Float64Array(M * N);
-  for (let m = 0; m < M; m++)
-    for (let n = 0; n < N; n++) {
-      let sum = bias ? bias[n]! : 0;
-      for (let k = 0; k < K; k++) sum += a[m * am + k * ak]! * b[k * bk + n * bn]!;
-      result[m * cm + n * cn]! += sum;
-    }
+  const { M, N, K, am, ak, bk, bn, cm, cn, az, bz, cz, batch } = shape;
+  const result = Float64Array.from(c);
+  for (let z = 0; z < batch; z++)
+    for (let m = 0; m < M; m++)
+      for (let n = 0; n < N; n++) {
+        let sum = epilogue === 'bias' ? bias![n]! : epilogue === 'rowBias' ? bias![m]! : 0;
+        for (let k = 0; k < K; k++) sum += a[z * az + m * am + k * ak]! * b[z * bz + k * bk + n * bn]!;
+        const at = z * cz + m * cm + n * cn;
+        if (epilogue === 'accumulate') result[at]! += sum;
+        else result[at] = relu ? Math.max(0, sum) : sum;
+      }
   return result;
 }

@@ -1,58 +1,68 @@
 /**
- * The matrix-product core that convolution (forward, input gradient, filter gradient) and linear layers share.
+ * The matrix-product core that convolution, its Winograd form and linear layers share.
  *
  *   C[m, n] = sum_k A(m, k) B(k, n)
  *
- * A workgroup computes a tile of `rows` x (`lanes` * `columns`) results. Every lane owns `columns` columns, `lanes`
- * apart so that neighbouring lanes touch neighbouring addresses, and keeps rows x columns sums in registers; there is
- * no workgroup memory and no barrier. The two variants differ in how the `rows` values of A reach all lanes:
+ * A workgroup computes a tile of `rows` x (`lanes` * `columns` * `width`) results. Every lane owns `columns` groups of
+ * `width` columns (1: f32, 4: vec4f), groups `lanes` apart so that neighbouring lanes touch neighbouring addresses, and
+ * keeps its sums in registers; there is no workgroup memory and no barrier. The two variants differ in how the `rows`
+ * values of A reach all lanes:
  *
  *   subgroup   the workgroup is one subgroup: a lane loads the rows lane, lane + lanes, ... and broadcasts them, so a
- *              step costs rows / lanes + columns loads for rows * columns multiply-adds per lane
+ *              step costs rows / lanes + columns loads for rows * columns * width multiply-adds per lane
  *   register   every lane loads all rows (a uniform address): rows + columns loads; works on every adapter
  *
  * What A, B and C are is text: an operation gives the loop nest over k and the expressions to load and store, so an
  * im2col matrix is only ever an address computation. Sums run over k in loop order: the result does not depend on the
- * device's scheduling.
+ * device's scheduling, nor on the tile.
  */
 import type { Grid } from './kernel.ts';
 import { ceilDiv, MAX_WORKGROUPS } from './kernel.ts';
 
 export interface Tile {
-  rows: number;
-  /** Columns per lane. */
-  columns: number;
-  lanes: number;
-  subgroup: boolean;
+  readonly variant: 'subgroup' | 'register';
+  readonly rows: number;
+  /** Groups of columns per lane, and columns of a group. */
+  readonly columns: number;
+  readonly width: 1 | 4;
+  readonly lanes: number;
 }
 
 /** The text an operation supplies. Indices are u32 expressions; `j` and `i` are literals. */
 export interface MatmulText {
   /** Module-scope declarations. */
   declarations?: string;
-  /** Statements before the sums, run once: may use `tile_m`, `tile_n`, `split`, `row(i)`s are not yet known. */
+  /** Statements before the sums, run once: may use `tile_m`, `tile_n`, `slice` and the rows `row${i}` that a lane loads. */
   setup?: string;
-  /** Per-column statements, run once for every column j; the column's index is `n${j}`. */
+  /** Per-group statements, run once for every group j; the index of its first column is `n${j}`. */
   column?: (j: number) => string;
   /** The loop nest over k around the given innermost body. */
   loop: (body: string) => string;
   /** A(m, k) for the row index expression m. */
   a: (m: string) => string;
-  /** B(k, n) for column j. */
+  /** B(k, n) for group j, `width` values. */
   b: (j: number) => string;
-  /** Statements that store `value` at row `m`, column `n` (all variables); bounds have been checked. */
+  /** Statements that store `value`, `width` values, at row `m`, first column `n` (all variables); bounds have been checked. */
   store: string;
-  /** Expressions of M and N. */
+  /** Expressions of M and N; N is a multiple of the tile's width. */
   m: string;
   n: string;
 }
 
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** Values of A that a lane loads itself at every step. */
+export const loadsOfA = ({ variant, rows, lanes }: Tile): number =>
+  variant === 'subgroup' ? ceilDiv(rows, lanes) : rows;
 
 export function matmulShader(tile: Tile, text: MatmulText): string {
-  const { rows, columns, lanes, subgroup } = tile;
+  const { rows, columns, width, lanes } = tile;
+  const subgroup = tile.variant === 'subgroup';
+  const type = width === 4 ? 'vec4f' : 'f32';
   const perColumn = (line: (j: number) => string): string => range(columns).map(line).join('\n  ');
-  const loads = subgroup ? ceilDiv(rows, lanes) : rows;
+  const loads = range(loadsOfA(tile));
+  const first = (j: number | string): string =>
+    `(tile_n * ${lanes * columns}u + ${typeof j === 'number' ? `${j * lanes}u` : `${j} * ${lanes}u`} + lane) * ${width}u`;
   const rowOf = (i: number): string =>
     subgroup
       ? `min(tile_m * ${rows}u + ${i * lanes}u + lane, ${text.m} - 1u)`
@@ -60,10 +70,10 @@ export function matmulShader(tile: Tile, text: MatmulText): string {
   const value = (i: number): string =>
     subgroup ? `subgroupBroadcast(a${Math.floor(i / lanes)}, ${i % lanes}u)` : `a${i}`;
   const body = [
-    ...range(loads).map((i) => `let a${i} = ${text.a(`row${i}`)};`),
+    ...loads.map((i) => `let a${i} = ${text.a(`row${i}`)};`),
     ...range(columns).map((j) => `let b${j} = ${text.b(j)};`),
     ...range(rows).flatMap((i) => [
-      `let v${i} = ${value(i)};`,
+      `let v${i} = ${type}(${value(i)});`,
       ...range(columns).map((j) => `c${i}_${j} = fma(v${i}, b${j}, c${i}_${j});`),
     ]),
   ].join('\n      ');
@@ -76,23 +86,21 @@ fn main(
 ) {
   let tile_n = group.x;
   let tile_m = group.y;
-  let split = group.z;
-  ${perColumn((j) => `let n${j} = tile_n * ${lanes * columns}u + ${j * lanes}u + lane;`)}
-  ${range(loads)
-    .map((i) => `let row${i} = ${rowOf(i)};`)
-    .join('\n  ')}
+  let slice = group.z;
+  ${perColumn((j) => `let n${j} = ${first(j)};`)}
+  ${loads.map((i) => `let row${i} = ${rowOf(i)};`).join('\n  ')}
   ${text.setup ?? ''}
   ${text.column ? perColumn(text.column) : ''}
   ${range(rows)
-    .map((i) => perColumn((j) => `var c${i}_${j} = 0.0;`))
+    .map((i) => perColumn((j) => `var c${i}_${j} = ${type}();`))
     .join('\n  ')}
   ${text.loop(body)}
   // One store in a loop, not one for every sum: on software adapters a scatter is long code and dominates compilation.
-  var results = array<f32, ${rows * columns}>(${range(rows)
+  var results = array<${type}, ${rows * columns}>(${range(rows)
     .flatMap((i) => range(columns).map((j) => `c${i}_${j}`))
     .join(', ')});
   for (var j = 0u; j < ${columns}u; j++) {
-    let n = tile_n * ${lanes * columns}u + j * ${lanes}u + lane;
+    let n = ${first('j')};
     if (n >= ${text.n}) { break; }
     for (var i = 0u; i < ${rows}u; i++) {
       let m = tile_m * ${rows}u + i;
@@ -104,11 +112,11 @@ fn main(
 }`;
 }
 
-export const matmulEnable = (tile: Tile): string => (tile.subgroup ? 'enable subgroups;' : '');
+export const matmulEnable = (tile: Tile): string => (tile.variant === 'subgroup' ? 'enable subgroups;' : '');
 
-/** Workgroups for M x N results; the third dimension is the operation's (its splits of k). */
-export function matmulGrid(tile: Tile, m: number, n: number, splits = 1): Grid {
-  const grid: Grid = [ceilDiv(n, tile.lanes * tile.columns), ceilDiv(m, tile.rows), splits];
+/** Workgroups for M x N results; the third dimension is the operation's (its batch, or its splits of k). */
+export function matmulGrid(tile: Tile, m: number, n: number, slices = 1): Grid {
+  const grid: Grid = [ceilDiv(n, tile.lanes * tile.columns * tile.width), ceilDiv(m, tile.rows), slices];
   if (grid.some((size) => size > MAX_WORKGROUPS)) {
     throw new Error(
       `matrix product of ${m} x ${n}: ${grid.join(' x ')} workgroups, a dimension holds ${MAX_WORKGROUPS}`,
@@ -116,3 +124,7 @@ export function matmulGrid(tile: Tile, m: number, n: number, splits = 1): Grid {
   }
   return grid;
 }
+
+/** A tile in a word or two, for the names of kernels and checks. */
+export const tileName = ({ variant, rows, columns, width, lanes }: Tile): string =>
+  `${variant} ${rows}x${columns}${width === 4 ? 'v' : ''}x${lanes}`;

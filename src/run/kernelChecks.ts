@@ -7,7 +7,9 @@ import type { KernelCheck } from '../kernels/checks/check.ts';
 import { detectionChecks } from '../kernels/checks/detection.ts';
 import { matmulChecks } from '../kernels/checks/matmul.ts';
 import { nnChecks } from '../kernels/checks/nn.ts';
+import { winogradChecks } from '../kernels/checks/winograd.ts';
 import type { Kernel } from '../kernels/kernel.ts';
+import type { Capabilities } from '../kernels/planner.ts';
 
 export interface CheckOutcome {
   name: string;
@@ -21,9 +23,10 @@ export interface CheckOutcome {
 /** Lines of `problems`, at most. */
 const LISTED = 10;
 
-/** Every check for a device with this subgroup size; building one computes its reference. */
-export const kernelChecks = (subgroupSize: number): readonly (() => KernelCheck)[] => [
-  ...matmulChecks(subgroupSize),
+/** Every check for a device with these capabilities; building one computes its reference. */
+export const kernelChecks = (device: Capabilities): readonly (() => KernelCheck)[] => [
+  ...matmulChecks(device),
+  ...winogradChecks,
   ...nnChecks,
   ...detectionChecks,
 ];

@@ -9,7 +9,7 @@ import {
   convShape,
 } from '../../src/kernels/checks/matmul.ts';
 import { convForwardReference, convGradientsReference, type ConvShape } from '../../src/kernels/conv2d.ts';
-import { filterSplits } from '../../src/kernels/tiles.ts';
+import { filterSplits } from '../../src/kernels/planner.ts';
 import type { KernelCheck } from '../../src/kernels/checks/check.ts';
 import type { Tile } from '../../src/kernels/matmulCore.ts';
 import { launch, randomArray, sharedGpu } from '../harness.ts';
@@ -31,7 +31,7 @@ const SHAPES: readonly ConvShape[] = [
 ];
 
 const checks = (tile: Tile, shape: ConvShape): KernelCheck[] => [
-  convForwardCheck(tile, shape, true),
+  convForwardCheck(tile, shape, true, true),
   convForwardCheck(tile, shape, false),
   convInputGradientCheck(tile, shape),
   convFilterGradientCheck(tile, shape),

@@ -1,11 +1,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { matmulCheck, matmulChecks } from '../../src/kernels/checks/matmul.ts';
-import { matmul } from '../../src/kernels/matmul.ts';
+import { matmul, matmulShape } from '../../src/kernels/matmul.ts';
 import { MAX_WORKGROUPS } from '../../src/kernels/kernel.ts';
 import { launch, sharedGpu } from '../harness.ts';
 import { runCheck, testChecks } from './runCheck.ts';
-import { REGISTER_TILES, subgroupTiles } from './tiles.ts';
+import { REGISTER_TILES, subgroupTiles, vectorTiles, WORKGROUP_TILE } from './tiles.ts';
 
 const SIZES = [
   [1, 1, 1],
@@ -17,16 +17,28 @@ const SIZES = [
   [37, 257, 53],
 ] as const;
 
-for (const tile of REGISTER_TILES) {
+for (const tile of [...REGISTER_TILES, WORKGROUP_TILE]) {
   testChecks(SIZES.map((size) => matmulCheck(tile, 'assign', size)));
 }
-for (const epilogue of ['assign', 'bias', 'accumulate'] as const) {
-  testChecks(
-    [{}, { a: true }, { b: true }, { c: true }, { a: true, b: true, c: true }].map((layout) =>
-      matmulCheck(REGISTER_TILES[0]!, epilogue, [19, 67, 23], layout),
-    ),
-  );
+for (const epilogue of ['assign', 'bias', 'rowBias', 'accumulate'] as const) {
+  for (const tile of [REGISTER_TILES[0]!, WORKGROUP_TILE]) {
+    testChecks(
+      [{}, { a: true }, { b: true }, { c: true }, { a: true, b: true, c: true }, { batch: 3 }].map((layout) =>
+        matmulCheck(tile, epilogue, [19, 67, 23], layout),
+      ),
+    );
+  }
 }
+
+test('four columns to a load', async () => {
+  for (const tile of await vectorTiles()) {
+    for (const [M, N, K] of SIZES) await runCheck(matmulCheck(tile, 'assign', [M, 4 * N, K]));
+    for (const epilogue of ['bias', 'rowBias', 'accumulate'] as const) {
+      await runCheck(matmulCheck(tile, epilogue, [67, 92, 23], { a: true, batch: 2 }));
+    }
+    await runCheck(matmulCheck(tile, 'rowBias', [67, 92, 23], { relu: true }));
+  }
+});
 
 test('the subgroup variant, wherever the device has subgroups of one fixed size', async () => {
   const [own, ...others] = await subgroupTiles();
@@ -38,14 +50,14 @@ test('the subgroup variant, wherever the device has subgroups of one fixed size'
 });
 
 test('the checks that run on the adapter of a user', async () => {
-  for (const check of matmulChecks((await sharedGpu()).adapter.subgroupSize)) await runCheck(check());
+  for (const check of matmulChecks((await sharedGpu()).plans.device)) await runCheck(check());
 });
 
-test('both variants give the same bits: they add in the same order', async () => {
+test('all variants give the same bits: they add in the same order', async () => {
   const subgroup = await subgroupTiles();
   const results = [];
-  for (const tile of [...REGISTER_TILES, ...subgroup]) {
-    const check = matmulCheck(tile, 'assign', [37, 67, 211]);
+  for (const tile of [...REGISTER_TILES, ...subgroup, WORKGROUP_TILE, ...(await vectorTiles())]) {
+    const check = matmulCheck(tile, 'assign', [37, 68, 211]);
     results.push((await launch(await sharedGpu(), check.kernel, check.buffers, check.uniforms))['c']);
   }
   for (const result of results) assert.equal(result, results[0]);
@@ -54,7 +66,7 @@ test('both variants give the same bits: they add in the same order', async () =>
 test('a product with more tiles than a grid dimension holds is refused by name and size', () => {
   const tile = REGISTER_TILES[0]!;
   const M = tile.rows * MAX_WORKGROUPS + 1;
-  const uniforms = { M, N: 1, K: 1, am: 1, ak: 1, bk: 1, bn: 1, cm: 1, cn: 1 };
+  const uniforms = matmulShape({ M, N: 1, K: 1, am: 1, ak: 1, bk: 1, bn: 1, cm: 1, cn: 1 });
   assert.throws(() => matmul(tile, 'assign').grid(uniforms), new RegExp(`matrix product of ${M} x 1: .*65535`));
 });
 

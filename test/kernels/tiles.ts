@@ -1,27 +1,59 @@
 /** The tiles of the matrix-product core that the tests force, whatever the device would get by itself. */
+import type { MatmulShape } from '../../src/kernels/matmul.ts';
+import { matmulShape, type MatmulTile } from '../../src/kernels/matmul.ts';
 import type { Tile } from '../../src/kernels/matmulCore.ts';
-import { matmulTile } from '../../src/kernels/tiles.ts';
+import { type Capabilities, directTiles, matmulTiles, PORTABLE_TILE } from '../../src/kernels/planner.ts';
 import { sharedGpu, skip } from '../harness.ts';
 
 /** The register variant runs everywhere. */
 export const REGISTER_TILES: readonly Tile[] = [
-  matmulTile(0, 17),
-  { rows: 1, columns: 1, lanes: 4, subgroup: false },
-  { rows: 5, columns: 2, lanes: 16, subgroup: false },
+  PORTABLE_TILE,
+  { variant: 'register', rows: 1, columns: 1, width: 1, lanes: 4 },
+  { variant: 'register', rows: 5, columns: 2, width: 1, lanes: 16 },
 ];
+
+/** So does the variant in workgroup memory. */
+export const WORKGROUP_TILE: MatmulTile = { variant: 'workgroup' };
+
+export const device = (subgroupSize: number, software = true): Capabilities => ({
+  subgroupSize,
+  software,
+  maxBindingBytes: 2 ** 27,
+});
+
+/** A product whose columns lie four to a vector. */
+export const VECTOR_SHAPE: MatmulShape = matmulShape({
+  M: 64,
+  N: 64,
+  K: 8,
+  am: 8,
+  ak: 1,
+  bk: 64,
+  bn: 1,
+  cm: 64,
+  cn: 1,
+});
 
 /** The subgroup variant where the device has subgroups of one fixed size; skips the test where it has not. */
 export async function subgroupTiles(): Promise<readonly Tile[]> {
   const lanes = (await sharedGpu()).adapter.subgroupSize;
-  if (!matmulTile(lanes, 17).subgroup) {
+  const [own, ...others] = directTiles(device(lanes), 17);
+  if (own!.variant !== 'subgroup') {
     skip(`this device has no fixed subgroup size between 4 and 64 (${lanes})`);
     return [];
   }
   // rows that are a multiple of the lanes that share them (for up to 16 lanes), fewer, and more but no multiple
   return [
-    matmulTile(lanes, 16),
-    matmulTile(lanes, 17),
-    { rows: 3, columns: 1, lanes, subgroup: true },
-    { rows: lanes + 3, columns: 1, lanes, subgroup: true },
+    own!,
+    ...others.filter(({ variant }) => variant === 'subgroup'),
+    { variant: 'subgroup', rows: 3, columns: 1, width: 1, lanes },
+    { variant: 'subgroup', rows: lanes + 3, columns: 1, width: 1, lanes },
   ];
+}
+
+/** Tiles in groups of four columns: the register variant, and the subgroup variant where the device has it. */
+export async function vectorTiles(): Promise<readonly MatmulTile[]> {
+  const lanes = (await sharedGpu()).adapter.subgroupSize;
+  const all = [0, lanes].flatMap((size) => matmulTiles(device(size), VECTOR_SHAPE));
+  return all.filter((tile) => tile.variant !== 'workgroup');
 }

@@ -1,15 +1,9 @@
 /** Convolution. */
-import {
-  addPartials,
-  convFilterGradient,
-  convForward,
-  convInputGradient,
-  convOutputSize,
-  type ConvShape,
-} from '../../kernels/conv2d.ts';
+import { convOutputSize, type ConvShape } from '../../kernels/conv2d.ts';
 import { channelSum } from '../../kernels/reduce.ts';
-import { filterSplits, matmulTile } from '../../kernels/tiles.ts';
+import { reluBackward } from '../../kernels/relu.ts';
 import { operation, record } from '../autograd.ts';
+import { runConvFilterGradient, runConvForward, runConvInputGradient } from '../convolution.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank, expectShape } from './shapes.ts';
 
@@ -18,22 +12,32 @@ export interface Conv2dOptions {
   stride?: number;
   /** Zeros added on each side; default 0. */
   padding?: number;
+  /** Applies ReLU to the result in the same kernel; default false. */
+  relu?: boolean;
 }
 
 interface Saved {
   x: Tensor;
   weight: Tensor;
   shape: ConvShape;
+  /** The result, where ReLU was applied to it. */
+  rectified: Tensor | null;
 }
 
-const conv2dOperation = operation<Saved>('conv2d', ({ dy, needs, into }, { x, weight, shape }) => {
-  const { gpu } = dy;
+const conv2dOperation = operation<Saved>('conv2d', ({ dy: given, needs, into }, { x, weight, shape, rectified }) => {
+  const { gpu } = given;
+  const dy = rectified ? gpu.empty(given.shape, 'f32', 'dy conv2d') : given;
+  if (rectified) gpu.run(reluBackward, { y: rectified, dy: given, dx: dy }, { n: dy.size });
   let dx: Tensor | null = null;
   if (needs[0]) {
     dx = gpu.empty(x.shape, 'f32', 'dx conv2d');
-    gpu.run(convInputGradient(matmulTile(gpu.adapter.subgroupSize, shape.C)), { dy, w: weight, dx }, shape);
+    runConvInputGradient(gpu, { dy, w: weight, dx }, shape);
   }
-  const dw = needs[1] ? filterGradient(x, dy, into[1] ?? null, weight, shape) : null;
+  let dw: Tensor | null = null;
+  if (needs[1]) {
+    dw = into[1] ?? gpu.zeros(weight.shape, 'dw conv2d');
+    runConvFilterGradient(gpu, { x, dy, dw }, shape);
+  }
   const results = [dx, dw];
   if (needs.length === 3) {
     let db: Tensor | null = null;
@@ -43,34 +47,17 @@ const conv2dOperation = operation<Saved>('conv2d', ({ dy, needs, into }, { x, we
     }
     results.push(db);
   }
+  if (rectified) dy.dispose();
   return results;
 });
 
-function filterGradient(x: Tensor, dy: Tensor, into: Tensor | null, weight: Tensor, shape: ConvShape): Tensor {
-  const { gpu } = dy;
-  const tile = matmulTile(gpu.adapter.subgroupSize, shape.K);
-  const dw = into ?? gpu.zeros(weight.shape, 'dw conv2d');
-  const whole = convFilterGradient(tile, false);
-  const [columns, rows] = whole.grid({ ...shape, splits: 1 });
-  const splits = filterSplits(columns * rows, shape.B * shape.OH);
-  if (splits === 1) {
-    gpu.run(whole, { x, dy, dw }, { ...shape, splits });
-    return dw;
-  }
-  const partial = gpu.empty([splits, weight.size], 'f32', 'partial dw conv2d');
-  gpu.run(convFilterGradient(tile, true), { x, dy, dw: partial }, { ...shape, splits });
-  gpu.run(addPartials, { partial, y: dw }, { n: weight.size, parts: splits });
-  partial.dispose();
-  return dw;
-}
-
 /**
- * y[b,k] = bias[k] + sum_c weight[k,c] * x[b,c]   (cross-correlation)
+ * y[b,k] = bias[k] + sum_c weight[k,c] * x[b,c]   (cross-correlation), then max(y, 0) with the option `relu`
  * @param x [N, C, H, W]   @param weight [K, C, kh, kw]   @param bias [K] or null
  * @returns [N, K, floor((H + 2 padding - kh) / stride) + 1, same for W]
  */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null, options: Conv2dOptions = {}): Tensor {
-  const { stride = 1, padding: pad = 0 } = options;
+  const { stride = 1, padding: pad = 0, relu = false } = options;
   expectRank('conv2d', 'x', x, 'N,C,H,W');
   expectRank('conv2d', 'weight', weight, 'K,C,kh,kw');
   const [B, C, H, W] = x.shape as [number, number, number, number];
@@ -87,7 +74,7 @@ export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null, options: 
   const shape: ConvShape = { B, C, H, W, K, R, S, OH, OW, stride, pad };
   const { gpu } = x;
   const y = gpu.empty([B, K, OH, OW], 'f32', `conv2d ${weight.name}`);
-  const kernel = convForward(matmulTile(gpu.adapter.subgroupSize, K), bias !== null);
-  gpu.run(kernel, bias ? { x, w: weight, bias, y } : { x, w: weight, y }, shape);
-  return record(conv2dOperation, bias ? [x, weight, bias] : [x, weight], y, { x, weight, shape });
+  runConvForward(gpu, { x, w: weight, bias, y }, shape, relu);
+  const saved = { x, weight, shape, rectified: relu ? y : null };
+  return record(conv2dOperation, bias ? [x, weight, bias] : [x, weight], y, saved);
 }

@@ -16,16 +16,22 @@ import {
   convOutputSize,
   type ConvShape,
 } from '../conv2d.ts';
-import { matmul, type MatmulEpilogue, matmulReference, type MatmulShape } from '../matmul.ts';
-import type { Tile } from '../matmulCore.ts';
-import { matmulTile } from '../tiles.ts';
+import {
+  allowsVectors,
+  matmul,
+  type MatmulEpilogue,
+  matmulReference,
+  matmulShape,
+  type MatmulTile,
+  matmulTileName,
+} from '../matmul.ts';
+import { type Tile, tileName } from '../matmulCore.ts';
+import { type Capabilities, directTiles, matmulTiles } from '../planner.ts';
 import type { KernelCheck } from './check.ts';
 import { normals } from './inputs.ts';
 
 const EPS = 2 ** -23;
 const summed = (terms: number) => ({ atol: 4 * EPS * (1 + terms), rtol: 0 });
-const tileName = ({ rows, columns, lanes, subgroup }: Tile) =>
-  `${subgroup ? 'subgroup' : 'register'} ${rows}x${columns}x${lanes}`;
 
 /** [batch, channels, height, width], [filters, rows, columns], stride, padding. */
 export function convShape(
@@ -56,16 +62,16 @@ const xSize = ({ B, C, H, W }: ConvShape) => B * C * H * W;
 const wSize = ({ K, C, R, S }: ConvShape) => K * C * R * S;
 const ySize = ({ B, K, OH, OW }: ConvShape) => B * K * OH * OW;
 
-export function convForwardCheck(tile: Tile, shape: ConvShape, withBias: boolean): KernelCheck {
+export function convForwardCheck(tile: Tile, shape: ConvShape, withBias: boolean, relu = false): KernelCheck {
   const x = normals(xSize(shape), 1);
   const w = normals(wSize(shape), 2);
   const bias = withBias ? normals(shape.K, 3) : null;
   return {
-    name: `conv2d_forward ${tileName(tile)}, ${convName(shape)}${bias ? ' bias' : ''}`,
-    kernel: convForward(tile, withBias),
+    name: `conv2d_forward ${tileName(tile)}, ${convName(shape)}${bias ? ' bias' : ''}${relu ? ' relu' : ''}`,
+    kernel: convForward(tile, withBias, relu),
     buffers: { x, w, ...(bias && { bias }), y: normals(ySize(shape), 4) },
     uniforms: { ...shape },
-    expected: { y: convForwardReference(x, w, bias, shape) },
+    expected: { y: convForwardReference(x, w, bias, shape, relu) },
     ...summed(shape.C * shape.R * shape.S),
   };
 }
@@ -155,52 +161,79 @@ export interface MatmulLayout {
   c?: boolean;
 }
 
+/** One product [M, N, K], or a batch of them, each with gaps behind it. */
 export function matmulCheck(
-  tile: Tile,
+  tile: MatmulTile,
   epilogue: MatmulEpilogue,
   [M, N, K]: readonly [number, number, number],
-  layout: MatmulLayout = {},
+  { batch = 1, relu = false, ...layout }: MatmulLayout & { batch?: number; relu?: boolean } = {},
 ): KernelCheck {
-  const shape: MatmulShape = {
+  const shape = matmulShape({
     M,
     N,
     K,
     ...(layout.a ? { am: 1, ak: M } : { am: K, ak: 1 }),
     ...(layout.b ? { bk: 1, bn: K } : { bk: N, bn: 1 }),
     ...(layout.c ? { cm: 1, cn: M } : { cm: N, cn: 1 }),
-  };
-  const a = normals(M * K, 1);
-  const b = normals(K * N, 2);
-  const bias = epilogue === 'bias' ? normals(N, 3) : null;
-  const c = normals(M * N, 4);
+    ...(batch > 1 && { az: M * K + 3, bz: K * N + 4, cz: M * N + 8 }),
+    batch,
+  });
+  if (tile.variant !== 'workgroup' && tile.width === 4 && !allowsVectors(shape)) {
+    throw new Error(`${matmulTileName(tile)} cannot compute ${M}x${N}x${K}`);
+  }
+  const last = batch - 1;
+  const a = normals(M * K + last * shape.az, 1);
+  const b = normals(K * N + last * shape.bz, 2);
+  const bias = epilogue === 'bias' ? normals(N, 3) : epilogue === 'rowBias' ? normals(M, 3) : null;
+  const c = normals(M * N + last * shape.cz, 4);
   const transposed = (['a', 'b', 'c'] as const).filter((name) => layout[name]).join('');
+  const words = [transposed && `${transposed} transposed`, batch > 1 && `batch ${batch}`, relu && 'relu'];
   return {
-    name: `matmul_${epilogue} ${tileName(tile)}, ${M}x${N}x${K}${transposed && ` ${transposed} transposed`}`,
-    kernel: matmul(tile, epilogue),
+    name: [`matmul_${epilogue} ${matmulTileName(tile)}, ${M}x${N}x${K}`, ...words].filter(Boolean).join(' '),
+    kernel: matmul(tile, epilogue, relu),
     buffers: { a, b, ...(bias && { bias }), c },
     uniforms: { ...shape },
-    expected: { c: matmulReference(a, b, bias, epilogue === 'accumulate' ? c : null, shape) },
+    expected: { c: matmulReference(a, b, bias, c, shape, epilogue, relu) },
     ...summed(K),
   };
 }
 
 const SHAPE = convShape([2, 5, 13, 17], [19, 3, 3], 2, 1);
 
-const tileChecks = (tile: Tile): (() => KernelCheck)[] => [
-  () => convForwardCheck(tile, SHAPE, true),
+const directChecks = (tile: Tile): (() => KernelCheck)[] => [
+  () => convForwardCheck(tile, SHAPE, true, true),
   () => convForwardCheck(tile, SHAPE, false),
   () => convInputGradientCheck(tile, SHAPE),
   () => convFilterGradientCheck(tile, SHAPE),
   () => convFilterGradientPartialCheck(tile, SHAPE, 4),
-  () => matmulCheck(tile, 'bias', [21, 131, 67], { b: true }),
-  () => matmulCheck(tile, 'assign', [21, 131, 67]),
-  () => matmulCheck(tile, 'accumulate', [21, 131, 67], { a: true }),
 ];
 
-/** In the tile that a device with this subgroup size gets, and in the tile of devices without fixed subgroups. */
-export function matmulChecks(subgroupSize: number): readonly (() => KernelCheck)[] {
-  // A result of 16 rows and one of more may get different tiles; without subgroups all get the same.
-  const tiles = [matmulTile(subgroupSize, 16), matmulTile(subgroupSize, 17), matmulTile(0, 17)];
-  const distinct = [...new Map(tiles.map((tile) => [JSON.stringify(tile), tile])).values()];
-  return [() => addPartialsCheck(1999, 7), ...distinct.flatMap(tileChecks)];
+const productChecks = (tile: MatmulTile): (() => KernelCheck)[] => {
+  const vectors = tile.variant !== 'workgroup' && tile.width === 4;
+  const size = [21, vectors ? 132 : 131, 67] as const;
+  return [
+    () => matmulCheck(tile, 'bias', size, { b: !vectors, relu: true }),
+    () => matmulCheck(tile, 'rowBias', size),
+    () => matmulCheck(tile, 'assign', size, { a: true, batch: 3 }),
+    () => matmulCheck(tile, 'accumulate', size, { a: true }),
+  ];
+};
+
+const distinct = <T extends object>(tiles: readonly T[]): T[] => [
+  ...new Map(tiles.map((tile) => [JSON.stringify(tile), tile])).values(),
+];
+
+/** Every tile that a device with these capabilities may get, and those of a device without fixed subgroups. */
+export function matmulChecks(device: Capabilities): readonly (() => KernelCheck)[] {
+  const devices = [device, { ...device, subgroupSize: 0 }];
+  const products = devices.flatMap((each) =>
+    [4, 5].flatMap((n) =>
+      matmulTiles(each, matmulShape({ M: 1, N: n, K: 1, am: 1, ak: 1, bk: n, bn: 1, cm: n, cn: 1 })),
+    ),
+  );
+  return [
+    () => addPartialsCheck(1999, 7),
+    ...distinct(devices.flatMap((each) => directTiles(each, 1))).flatMap(directChecks),
+    ...distinct(products).flatMap(productChecks),
+  ];
 }

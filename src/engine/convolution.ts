@@ -1,0 +1,178 @@
+/** Launches convolutions and matrix products as the device's plans say; tensors in, tensors out, no tape. */
+import { addPartials, convFilterGradient, convForward, convInputGradient, type ConvShape } from '../kernels/conv2d.ts';
+import { matmul, type MatmulEpilogue, matmulShape, type MatmulShape } from '../kernels/matmul.ts';
+import { filterSplits, winogradBand } from '../kernels/planner.ts';
+import {
+  pointsOf,
+  winogradFilter,
+  winogradFilterGradient,
+  winogradGather,
+  winogradScatter,
+  type TileUniforms,
+  type WinogradSize,
+} from '../kernels/winograd.ts';
+import type { Gpu } from './gpu.ts';
+import type { Tensor } from './tensor.ts';
+
+/** c (+)= a b, with strides; see kernels/matmul.ts. */
+export function runMatmul(
+  gpu: Gpu,
+  buffers: { a: Tensor; b: Tensor; bias?: Tensor | null; c: Tensor },
+  shape: MatmulShape,
+  epilogue: MatmulEpilogue,
+  relu = false,
+): void {
+  const { bias, ...rest } = buffers;
+  gpu.run(matmul(gpu.plans.matmul(shape), epilogue, relu), bias ? { ...rest, bias } : rest, shape);
+}
+
+/** y = x * w (+ bias), then ReLU where asked. */
+export function runConvForward(
+  gpu: Gpu,
+  { x, w, bias, y }: { x: Tensor; w: Tensor; bias: Tensor | null; y: Tensor },
+  shape: ConvShape,
+  relu: boolean,
+): void {
+  const plan = gpu.plans.conv('forward', shape);
+  const { B, C, K, H, W, OH, OW, pad } = shape;
+  if (plan.algorithm === 'winograd') {
+    const maps = { images: B, inputs: C, h: H, w: W, outputs: K, oh: OH, ow: OW, pad };
+    winogradConvolve(gpu, plan.size, { x, w, bias, y }, maps, false, relu);
+  } else if (plan.algorithm === 'pointwise') {
+    const strides = { am: C, ak: 1, az: 0, bk: H * W, bn: 1, bz: C * H * W, cm: H * W, cn: 1, cz: K * H * W };
+    const product = { M: K, N: H * W, K: C, ...strides, batch: B };
+    runMatmul(gpu, { a: w, b: x, bias, c: y }, product, bias ? 'rowBias' : 'assign', relu);
+  } else {
+    gpu.run(convForward(plan.tile, bias !== null, relu), bias ? { x, w, bias, y } : { x, w, y }, shape);
+  }
+}
+
+/** dx = the gradient of the input. */
+export function runConvInputGradient(
+  gpu: Gpu,
+  { dy, w, dx }: { dy: Tensor; w: Tensor; dx: Tensor },
+  shape: ConvShape,
+): void {
+  const plan = gpu.plans.conv('input', shape);
+  const { B, C, K, H, W, OH, OW, pad } = shape;
+  if (plan.algorithm === 'winograd') {
+    const maps = { images: B, inputs: K, h: OH, w: OW, outputs: C, oh: H, ow: W, pad: 2 - pad };
+    winogradConvolve(gpu, plan.size, { x: dy, w, bias: null, y: dx }, maps, true, false);
+  } else if (plan.algorithm === 'pointwise') {
+    const strides = { am: 1, ak: C, az: 0, bk: H * W, bn: 1, bz: K * H * W, cm: H * W, cn: 1, cz: C * H * W };
+    runMatmul(gpu, { a: w, b: dy, c: dx }, { M: C, N: H * W, K, ...strides, batch: B }, 'assign');
+  } else {
+    gpu.run(convInputGradient(plan.tile), { dy, w, dx }, shape);
+  }
+}
+
+/** dw += the gradient of the filters. */
+export function runConvFilterGradient(
+  gpu: Gpu,
+  { x, dy, dw }: { x: Tensor; dy: Tensor; dw: Tensor },
+  shape: ConvShape,
+): void {
+  const plan = gpu.plans.conv('filter', shape);
+  if (plan.algorithm === 'winograd') {
+    winogradFilters(gpu, plan.size, { x, dy, dw }, shape);
+    return;
+  }
+  if (plan.algorithm === 'pointwise') throw new Error('conv2d: the filter gradient has no pointwise form');
+  const whole = convFilterGradient(plan.tile, false);
+  const [columns, rows] = whole.grid({ ...shape, splits: 1 });
+  const splits = filterSplits(columns * rows, shape.B * shape.OH);
+  if (splits === 1) {
+    gpu.run(whole, { x, dy, dw }, { ...shape, splits });
+    return;
+  }
+  const partial = gpu.empty([splits, dw.size], 'f32', 'partial dw conv2d');
+  gpu.run(convFilterGradient(plan.tile, true), { x, dy, dw: partial }, { ...shape, splits });
+  gpu.run(addPartials, { partial, y: dw }, { n: dw.size, parts: splits });
+  partial.dispose();
+}
+
+/** A convolution by its maps: the forward form, or the input gradient's with `turned` filters. */
+interface Maps {
+  images: number;
+  inputs: number;
+  h: number;
+  w: number;
+  outputs: number;
+  oh: number;
+  ow: number;
+  pad: number;
+}
+
+function winogradConvolve(
+  gpu: Gpu,
+  m: WinogradSize,
+  { x, w, bias, y }: { x: Tensor; w: Tensor; bias: Tensor | null; y: Tensor },
+  { images, inputs, h, w: width, outputs, oh, ow, pad }: Maps,
+  turned: boolean,
+  relu: boolean,
+): void {
+  const points = pointsOf(m);
+  const filters = gpu.empty([points, inputs, outputs], 'f32', 'winograd filters');
+  const [K, C] = turned ? [inputs, outputs] : [outputs, inputs];
+  gpu.run(winogradFilter(m, turned), { w, v: filters }, { K, C });
+  eachBand(m, Math.max(inputs, outputs), images, oh, ow, (tiles) => {
+    const { count } = tiles;
+    const from = gpu.empty([points, inputs, count], 'f32', 'winograd inputs');
+    const to = gpu.empty([points, outputs, count], 'f32', 'winograd outputs');
+    const gather = { ...tiles, channels: inputs, h, w: width, pad };
+    gpu.run(winogradGather(m, 'input', 'channels-tiles'), { x, v: from }, gather);
+    const left = { am: 1, ak: outputs, az: inputs * outputs };
+    const right = { bk: count, bn: 1, bz: inputs * count };
+    const result = { cm: count, cn: 1, cz: outputs * count };
+    const product = { M: outputs, N: count, K: inputs, ...left, ...right, ...result, batch: points };
+    runMatmul(gpu, { a: filters, b: from, c: to }, product, 'assign');
+    const scatter = { ...tiles, channels: outputs, h: oh, w: ow, pad: 0 };
+    gpu.run(winogradScatter(m, bias !== null, relu), bias ? { v: to, bias, y } : { v: to, y }, scatter);
+    from.dispose();
+    to.dispose();
+  });
+  filters.dispose();
+}
+
+function winogradFilters(
+  gpu: Gpu,
+  m: WinogradSize,
+  { x, dy, dw }: { x: Tensor; dy: Tensor; dw: Tensor },
+  { B, C, H, W, K, OH, OW, pad }: ConvShape,
+): void {
+  const points = pointsOf(m);
+  const sums = gpu.empty([points, K, C], 'f32', 'winograd filter sums');
+  eachBand(m, Math.max(C, K), B, OH, OW, (tiles) => {
+    const { count, first } = tiles;
+    const patches = gpu.empty([points, count, C], 'f32', 'winograd inputs');
+    const outputs = gpu.empty([points, count, K], 'f32', 'winograd output gradients');
+    const input = { ...tiles, channels: C, h: H, w: W, pad };
+    gpu.run(winogradGather(m, 'input', 'tiles-channels'), { x, v: patches }, input);
+    const output = { ...tiles, channels: K, h: OH, w: OW, pad: 0 };
+    gpu.run(winogradGather(m, 'output', 'tiles-channels'), { x: dy, v: outputs }, output);
+    const left = { am: 1, ak: K, az: count * K };
+    const right = { bk: C, bn: 1, bz: count * C };
+    const product = matmulShape({ M: K, N: C, K: count, ...left, ...right, cm: C, cn: 1, cz: K * C, batch: points });
+    runMatmul(gpu, { a: outputs, b: patches, c: sums }, product, first === 0 ? 'assign' : 'accumulate');
+    patches.dispose();
+    outputs.dispose();
+  });
+  gpu.run(winogradFilterGradient(m), { v: sums, dw }, { K, C });
+  sums.dispose();
+}
+
+/** Calls `fn` for bands of the m x m tiles of `images` maps of oh x ow outputs. */
+function eachBand(
+  m: WinogradSize,
+  channels: number,
+  images: number,
+  oh: number,
+  ow: number,
+  fn: (tiles: Pick<TileUniforms, 'tilesX' | 'tilesY' | 'total' | 'first' | 'count'>) => void,
+): void {
+  const tilesY = Math.ceil(oh / m);
+  const tilesX = Math.ceil(ow / m);
+  const total = images * tilesY * tilesX;
+  const count = winogradBand(m, channels, total);
+  for (let first = 0; first < total; first += count) fn({ tilesX, tilesY, total, first, count });
+}

@@ -1,0 +1,121 @@
+/**
+ * Checks of the transforms of Winograd's convolution, one kernel at a time.
+ *
+ * A transform adds at most (m + 2)^2 products of standard normal numbers with coefficients up to 8 x 8 (m = 4); its
+ * intermediate sums reach about a hundred, which float32 rounds by 2^-23 of that a few times over.
+ */
+import {
+  pointsOf,
+  type PointLayout,
+  type TileUniforms,
+  winogradFilter,
+  winogradFilterGradient,
+  winogradFilterGradientReference,
+  winogradFilterReference,
+  winogradGather,
+  winogradGatherReference,
+  winogradScatter,
+  winogradScatterReference,
+  type WinogradSize,
+} from '../winograd.ts';
+import type { KernelCheck } from './check.ts';
+import { normals } from './inputs.ts';
+
+const tolerance = (m: WinogradSize) => ({ atol: m === 4 ? 4e-4 : 2e-5, rtol: 1e-5 });
+
+/** Tiles `first`... of a batch of maps; `count` may reach beyond the last. */
+export function tileUniforms(
+  m: WinogradSize,
+  [images, channels, h, w]: readonly [number, number, number, number],
+  pad: number,
+  [first, count]: readonly [number, number],
+): TileUniforms {
+  // Outputs of a 3x3 filter, or the map itself where nothing hangs over.
+  const [tilesY, tilesX] = [h, w].map((n) => Math.ceil((pad === 0 ? n : n + 2 * pad - 2) / m)) as [number, number];
+  return { channels, h, w, pad, tilesY, tilesX, total: images * tilesY * tilesX, first, count };
+}
+
+const describe = ({ channels, h, w, pad, total, first, count }: TileUniforms) =>
+  `${channels}x${h}x${w} p${pad}, tiles ${first}+${count} of ${total}`;
+
+export function gatherCheck(
+  m: WinogradSize,
+  what: 'input' | 'output',
+  layout: PointLayout,
+  images: number,
+  tiles: TileUniforms,
+): KernelCheck {
+  const x = normals(images * tiles.channels * tiles.h * tiles.w, 1);
+  return {
+    name: `winograd${m}_gather_${what} ${layout} ${describe(tiles)}`,
+    kernel: winogradGather(m, what, layout),
+    buffers: { x, v: normals(pointsOf(m) * tiles.channels * tiles.count, 2) },
+    uniforms: { ...tiles },
+    expected: { v: winogradGatherReference(x, m, what, layout, tiles) },
+    ...tolerance(m),
+  };
+}
+
+export function scatterCheck(
+  m: WinogradSize,
+  images: number,
+  tiles: TileUniforms,
+  withBias: boolean,
+  relu: boolean,
+): KernelCheck {
+  const v = normals(pointsOf(m) * tiles.channels * tiles.count, 1);
+  const bias = withBias ? normals(tiles.channels, 2) : null;
+  const y = normals(images * tiles.channels * tiles.h * tiles.w, 3);
+  const expected = Float64Array.from(y);
+  winogradScatterReference(v, bias, relu, expected, m, tiles);
+  return {
+    name: `winograd${m}_scatter${bias ? ' bias' : ''}${relu ? ' relu' : ''} ${describe(tiles)}`,
+    kernel: winogradScatter(m, withBias, relu),
+    buffers: { v, ...(bias && { bias }), y },
+    uniforms: { ...tiles },
+    expected: { y: expected },
+    ...tolerance(m),
+  };
+}
+
+export function filterCheck(m: WinogradSize, turned: boolean, [K, C]: readonly [number, number]): KernelCheck {
+  const w = normals(K * C * 9, 1);
+  return {
+    name: `winograd${m}_filter${turned ? '_turned' : ''} ${K}x${C}`,
+    kernel: winogradFilter(m, turned),
+    buffers: { w, v: normals(pointsOf(m) * K * C, 2) },
+    uniforms: { K, C },
+    expected: { v: winogradFilterReference(w, m, turned, [K, C]) },
+    ...tolerance(m),
+  };
+}
+
+export function filterGradientCheck(m: WinogradSize, [K, C]: readonly [number, number]): KernelCheck {
+  const v = normals(pointsOf(m) * K * C, 1);
+  const dw = normals(K * C * 9, 2);
+  return {
+    name: `winograd${m}_filter_gradient ${K}x${C}`,
+    kernel: winogradFilterGradient(m),
+    buffers: { v, dw },
+    uniforms: { K, C },
+    expected: { dw: winogradFilterGradientReference(v, dw, m, [K, C]) },
+    ...tolerance(m),
+  };
+}
+
+/** Two maps of 3 channels, tiles from within the first to beyond the second's last. */
+export const winogradChecks: readonly (() => KernelCheck)[] = ([2, 4] as const).flatMap((m) => {
+  const maps = [2, 3, 9, 14] as const;
+  const { total } = tileUniforms(m, maps, 1, [0, 0]);
+  const band = [3, Math.ceil(total / 4) * 4] as const;
+  return [
+    () => gatherCheck(m, 'input', 'channels-tiles', 2, tileUniforms(m, maps, 1, band)),
+    () => gatherCheck(m, 'input', 'tiles-channels', 2, tileUniforms(m, maps, 1, band)),
+    () => gatherCheck(m, 'output', 'tiles-channels', 2, tileUniforms(m, maps, 0, band)),
+    () => scatterCheck(m, 2, tileUniforms(m, maps, 0, band), true, true),
+    () => scatterCheck(m, 2, tileUniforms(m, maps, 0, band), false, false),
+    () => filterCheck(m, false, [5, 67]),
+    () => filterCheck(m, true, [67, 5]),
+    () => filterGradientCheck(m, [7, 11]),
+  ];
+});

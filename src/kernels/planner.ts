@@ -1,0 +1,135 @@
+/**
+ * Which kernel computes a matrix product or a convolution: pure functions of the shape and of what the device offers,
+ * testable without one. Each gives its candidates, the one it would choose first; a tuner may time the others (engine/tuner.ts).
+ *
+ * What decides (docs/performance.md has the measurements):
+ *   - Software adapters pay for loads, about twenty multiply-adds each, and nothing for a broadcast from a register: large
+ *     tiles of the subgroup variant, four columns to a load. SwiftShader, of 4 lanes, does not end compiling large ones.
+ *   - GPUs with workgroup memory in hardware fetch a value once for a tile of 64 x 64.
+ *   - A 3x3 convolution of stride 1 costs 4 times fewer multiplications in Winograd's F(4x4, 3x3), whose transforms pay
+ *     from about eight channels and filters on.
+ */
+import type { ConvShape } from './conv2d.ts';
+import { allowsVectors, type MatmulShape, type MatmulTile } from './matmul.ts';
+import type { Tile } from './matmulCore.ts';
+import { pointsOf, type WinogradSize } from './winograd.ts';
+
+/** What the choice depends on besides the shape. */
+export interface Capabilities {
+  /** Lanes of a subgroup where the device has subgroups of one fixed size, else 0. */
+  subgroupSize: number;
+  /** It computes on the CPU. */
+  software: boolean;
+  /** The largest buffer that a shader can bind. */
+  maxBindingBytes: number;
+}
+
+export type ConvDirection = 'forward' | 'input' | 'filter';
+
+export type ConvPlan =
+  /** An implicit im2col: any filter, stride and padding. */
+  | { readonly algorithm: 'direct'; readonly tile: Tile }
+  /** A 1x1 convolution of stride 1 without padding: a product of matrices as they lie in memory. */
+  | { readonly algorithm: 'pointwise' }
+  | { readonly algorithm: 'winograd'; readonly size: WinogradSize };
+
+/** Enough workgroups for any device to spread; a filter gradient below it splits its long axis. */
+const ENOUGH_WORKGROUPS = 32;
+/** Channels and filters below which the transforms of Winograd's form cost more than they save. */
+const WINOGRAD_CHANNELS = 8;
+
+const tile = (variant: Tile['variant'], rows: number, columns: number, width: 1 | 4, lanes: number): Tile => ({
+  variant,
+  rows,
+  columns,
+  width,
+  lanes,
+});
+const WORKGROUP_TILE: MatmulTile = { variant: 'workgroup' };
+
+/** Tiles for one subgroup size, made once: kernels are looked up by them. */
+interface TileSet {
+  /** By rows of the result, the last for any number. */
+  vectors: readonly Tile[];
+  scalars: readonly Tile[];
+}
+
+const sets = new Map<number, TileSet>();
+
+function tileSet(subgroupSize: number): TileSet {
+  const lanes = subgroupSize >= 4 && subgroupSize <= 64 ? subgroupSize : 0;
+  let set = sets.get(lanes);
+  if (!set) sets.set(lanes, (set = makeTileSet(lanes)));
+  return set;
+}
+
+function makeTileSet(lanes: number): TileSet {
+  // Without subgroups 8 x 4 keeps the shader small enough to compile quickly on a software adapter.
+  if (lanes === 0) return { vectors: [tile('register', 8, 1, 4, 32)], scalars: [tile('register', 8, 4, 1, 32)] };
+  // A GPU's registers hold 64 sums.
+  if (lanes !== 8)
+    return { vectors: [tile('subgroup', 16, 1, 4, lanes)], scalars: [tile('subgroup', 16, 4, 1, lanes)] };
+  return {
+    vectors: [tile('subgroup', 16, 2, 4, 8), tile('subgroup', 32, 2, 4, 8), tile('subgroup', 64, 2, 4, 8)],
+    scalars: [tile('subgroup', 16, 8, 1, 8), tile('subgroup', 32, 6, 1, 8), tile('subgroup', 64, 6, 1, 8)],
+  };
+}
+
+/** The lowest tile that covers m rows, or the one that wastes least of its last row of tiles. */
+function fitting(tiles: readonly Tile[], m: number): Tile {
+  const waste = ({ rows }: Tile): number => Math.ceil(m / rows) * rows;
+  return tiles.reduce((best, next) => (waste(next) <= waste(best) * 1.1 ? next : best));
+}
+
+/** Without subgroups and vectors: the tile that every device can run. */
+export const PORTABLE_TILE: Tile = tileSet(0).scalars[0]!;
+
+/** Candidates for the core's own operations, which read element by element. */
+export const directTiles = ({ subgroupSize }: Capabilities, m: number): readonly Tile[] => {
+  const { scalars } = tileSet(subgroupSize);
+  return withFirst(fitting(scalars, m), [...scalars, PORTABLE_TILE]);
+};
+
+/** Candidates for a product of matrices in memory. All of them add in one order: the choice does not change a bit. */
+export function matmulTiles(device: Capabilities, shape: MatmulShape): readonly MatmulTile[] {
+  const { vectors, scalars } = tileSet(device.subgroupSize);
+  const tiles = allowsVectors(shape) ? vectors : scalars;
+  const best = fitting(tiles, shape.M);
+  return device.software ? withFirst<MatmulTile>(best, [...tiles, WORKGROUP_TILE]) : [WORKGROUP_TILE, ...tiles];
+}
+
+const withFirst = <T>(first: T, all: readonly T[]): T[] => [first, ...all.filter((other) => other !== first)];
+
+/** Candidates for a convolution; the tiles of the products in them are the business of `matmulTiles`. */
+export function convPlans(device: Capabilities, direction: ConvDirection, shape: ConvShape): readonly ConvPlan[] {
+  const { C, K, R, S, stride, pad } = shape;
+  const direct: ConvPlan[] = directTiles(device, direction === 'input' ? C : K).map((tile) => ({
+    algorithm: 'direct',
+    tile,
+  }));
+  if (R === 1 && S === 1 && stride === 1 && pad === 0) {
+    return direction === 'filter' ? direct : [{ algorithm: 'pointwise' }, ...direct];
+  }
+  // The input gradient is a convolution with padding 2 - pad.
+  if (R !== 3 || S !== 3 || stride !== 1 || pad > 2) return direct;
+  const winograd: ConvPlan[] = ([4, 2] as const)
+    .filter((size) => 4 * pointsOf(size) * K * C <= device.maxBindingBytes)
+    .map((size) => ({ algorithm: 'winograd', size }));
+  const wide = Math.min(C, K) >= WINOGRAD_CHANNELS;
+  return wide ? [...winograd, ...direct] : [...direct, ...winograd];
+}
+
+/** Bytes of the transformed maps of one band of tiles, unless a single tile takes more: they should stay in a cache. */
+const BAND_BYTES = 32 * 1024 * 1024;
+
+/** Tiles of a band, a multiple of four, so that bands are equal and few. `channels`: of the wider map. */
+export function winogradBand(size: WinogradSize, channels: number, tiles: number): number {
+  const most = Math.max(4, Math.floor(BAND_BYTES / (4 * pointsOf(size) * channels)));
+  const bands = Math.ceil(tiles / most);
+  return Math.ceil(tiles / bands / 4) * 4;
+}
+
+/** Parts into which a filter gradient with `tiles` workgroups and `lines` rows of output splits its sum. */
+export function filterSplits(tiles: number, lines: number): number {
+  return Math.max(1, Math.min(lines, Math.floor(ENOUGH_WORKGROUPS / tiles)));
+}
