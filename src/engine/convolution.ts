@@ -3,6 +3,8 @@ import { addPartials, convFilterGradient, convForward, convInputGradient, type C
 import { matmul, type MatmulEpilogue, matmulShape, type MatmulShape } from '../kernels/matmul.ts';
 import { filterSplits, winogradBand } from '../kernels/planner.ts';
 import {
+  alignsTiles,
+  type PointLayout,
   pointsOf,
   winogradFilter,
   winogradFilterGradient,
@@ -120,14 +122,15 @@ function winogradConvolve(
     const from = gpu.empty([points, inputs, count], 'f32', 'winograd inputs');
     const to = gpu.empty([points, outputs, count], 'f32', 'winograd outputs');
     const gather = { ...tiles, channels: inputs, h, w: width, pad };
-    gpu.run(winogradGather(m, 'input', 'channels-tiles'), { x, v: from }, gather);
+    runGather(gpu, m, 'input', 'channels-tiles', { x, v: from }, gather);
     const left = { am: 1, ak: outputs, az: inputs * outputs };
     const right = { bk: count, bn: 1, bz: inputs * count };
     const result = { cm: count, cn: 1, cz: outputs * count };
     const product = { M: outputs, N: count, K: inputs, ...left, ...right, ...result, batch: points };
     runMatmul(gpu, { a: filters, b: from, c: to }, product, 'assign');
     const scatter = { ...tiles, channels: outputs, h: oh, w: ow, pad: 0 };
-    gpu.run(winogradScatter(m, bias !== null, relu), bias ? { v: to, bias, y } : { v: to, y }, scatter);
+    const kernel = winogradScatter(m, bias !== null, relu, alignsTiles(m, 'output', scatter));
+    gpu.run(kernel, bias ? { v: to, bias, y } : { v: to, y }, scatter);
     from.dispose();
     to.dispose();
   });
@@ -147,9 +150,9 @@ function winogradFilters(
     const patches = gpu.empty([points, count, C], 'f32', 'winograd inputs');
     const outputs = gpu.empty([points, count, K], 'f32', 'winograd output gradients');
     const input = { ...tiles, channels: C, h: H, w: W, pad };
-    gpu.run(winogradGather(m, 'input', 'tiles-channels'), { x, v: patches }, input);
+    runGather(gpu, m, 'input', 'tiles-channels', { x, v: patches }, input);
     const output = { ...tiles, channels: K, h: OH, w: OW, pad: 0 };
-    gpu.run(winogradGather(m, 'output', 'tiles-channels'), { x: dy, v: outputs }, output);
+    runGather(gpu, m, 'output', 'tiles-channels', { x: dy, v: outputs }, output);
     const left = { am: 1, ak: K, az: count * K };
     const right = { bk: C, bn: 1, bz: count * C };
     const product = matmulShape({ M: K, N: C, K: count, ...left, ...right, cm: C, cn: 1, cz: K * C, batch: points });
@@ -159,6 +162,18 @@ function winogradFilters(
   });
   gpu.run(winogradFilterGradient(m), { v: sums, dw }, { K, C });
   sums.dispose();
+}
+
+function runGather(
+  gpu: Gpu,
+  m: WinogradSize,
+  what: 'input' | 'output',
+  layout: PointLayout,
+  { x, v }: { x: Tensor; v: Tensor },
+  tiles: TileUniforms,
+): void {
+  const aligned = alignsTiles(m, what, tiles);
+  gpu.run(winogradGather(m, what, layout, aligned), aligned ? { x, rows: x, v } : { x, v }, tiles);
 }
 
 /** Calls `fn` for bands of the m x m tiles of `images` maps of oh x ow outputs. */

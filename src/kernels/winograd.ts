@@ -13,7 +13,7 @@
  *
  * With m = 4 sums cancel more: its error against float64 is about 20 times that of the direct sum (docs/performance.md).
  */
-import { ceilDiv, kernel, linear, memoize, type Kernel } from './kernel.ts';
+import { type BufferSpec, ceilDiv, kernel, linear, memoize, type Kernel } from './kernel.ts';
 
 type Matrix = readonly (readonly number[])[];
 
@@ -155,29 +155,54 @@ export type PointLayout = 'channels-tiles' | 'tiles-channels';
 const ACROSS = 8;
 
 /**
- * x [B, channels, h, w] -> v [points, channels, count] or [points, count, channels]; tiles beyond `total` become 0.
- * `what`: 'input' cuts patches of side m + 2 (B' x B), 'output' the m x m tiles themselves (A dy A').
+ * Whether rows can be read and written four columns at a time: a tile of four columns begins at a multiple of four, in the
+ * map and in memory. Patches hang over by the padding of 1 that such a tile's neighbours fill.
  */
-export const winogradGather = memoize((m: WinogradSize, what: 'input' | 'output', layout: PointLayout): Kernel => {
-  const matrix = what === 'input' ? TRANSFORMS[m].input : transpose(TRANSFORMS[m].output);
-  const side = matrix[0]!.length;
-  const points = matrix.length;
-  const tilesFirst = layout === 'channels-tiles';
-  return kernel({
-    name: `winograd${m}_gather_${what}`,
-    buffers: { x: 'read', v: 'write' },
-    uniforms: TILES,
-    grid: ({ channels, count }) =>
-      tilesFirst
-        ? [ceilDiv(count, WORKGROUP), channels, 1]
-        : [ceilDiv(channels, ACROSS), ceilDiv(count, WORKGROUP / ACROSS), 1],
-    wgsl: /* wgsl */ `${TILE_WGSL}
+export const alignsTiles = (m: WinogradSize, what: 'input' | 'output', { w, pad }: TileUniforms): boolean =>
+  m === 4 && w % 4 === 0 && pad === (what === 'input' ? 1 : 0);
+
+/**
+ * x [B, channels, h, w] -> v [points, channels, count] or [points, count, channels]; tiles beyond `total` become 0.
+ * `what`: 'input' cuts patches of side m + 2 (B' x B), 'output' the m x m tiles themselves (A dy A'). `aligned` as
+ * `alignsTiles` says; then x is bound a second time, as `rows`.
+ */
+export const winogradGather = memoize(
+  (m: WinogradSize, what: 'input' | 'output', layout: PointLayout, aligned: boolean): Kernel => {
+    const matrix = what === 'input' ? TRANSFORMS[m].input : transpose(TRANSFORMS[m].output);
+    const side = matrix[0]!.length;
+    const points = matrix.length;
+    const tilesFirst = layout === 'channels-tiles';
+    const inside = (r: number, s: number): string => `on${r} && in${s}`;
+    const single = (r: number, s: number): string =>
+      `let d${r}_${s} = select(0.0, x[select(0u, line${r} + ${s}u, ${inside(r, s)})], ${inside(r, s)});`;
+    const first = what === 'input' ? 1 : 0;
+    const four = (r: number): string =>
+      `let q${r} = select(vec4f(), rows[select(0u, (line${r} + ${first}u) / 4u, on${r})], on${r});
+  ${[0, 1, 2, 3].map((s) => `let d${r}_${s + first} = q${r}.${'xyzw'[s]};`).join(' ')}`;
+    const load = (r: number): string =>
+      aligned
+        ? [four(r), ...(what === 'input' ? [single(r, 0), single(r, 5)] : [])].join('\n  ')
+        : grid2(1, side, (_, s) => single(r, s)).join('\n  ');
+    return kernel({
+      name: `winograd${m}_gather_${what}`,
+      buffers: {
+        x: 'read',
+        ...(aligned ? { rows: 'read vec4f' } : {}),
+        v: 'write',
+      } as Record<string, BufferSpec>,
+      uniforms: TILES,
+      grid: ({ channels, count }) =>
+        tilesFirst
+          ? linear(channels * count, WORKGROUP)
+          : [ceilDiv(channels, ACROSS), ceilDiv(count, WORKGROUP / ACROSS), 1],
+      wgsl: /* wgsl */ `${TILE_WGSL}
 @compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   ${
     tilesFirst
-      ? `let c = group.y;
-  let i = group.x * ${WORKGROUP}u + lane;`
+      ? `let index = linear_index(group, groups, lane, ${WORKGROUP}u);
+  let c = divide(index, u.count);
+  let i = index - c * u.count;`
       : `let c = group.x * ${ACROSS}u + lane % ${ACROSS}u;
   let i = group.y * ${WORKGROUP / ACROSS}u + lane / ${ACROSS}u;`
   }
@@ -190,33 +215,49 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let plane = (at.z * u.channels + c) * u.h * u.w;
   ${grid2(side, 1, (r) => `let on${r} = t < u.total && top + ${r}u < u.h; let line${r} = plane + (top + ${r}u) * u.w + left;`).join('\n  ')}
   ${grid2(side, 1, (s) => `let in${s} = left + ${s}u < u.w;`).join('\n  ')}
-  ${grid2(side, side, (r, s) => `let d${r}_${s} = select(0.0, x[select(0u, line${r} + ${s}u, on${r} && in${s})], on${r} && in${s});`).join('\n  ')}
+  ${grid2(side, 1, load).join('\n  ')}
   ${sandwich(matrix, 'd', 'v')}
   let area = u.channels * u.count;
-  var target_at = ${tilesFirst ? 'c * u.count + i' : 'i * u.channels + c'};
+  var target_at = ${tilesFirst ? 'index' : 'i * u.channels + c'};
   ${grid2(points, points, (i, j) => `v[target_at] = v${i}_${j}; target_at += area;`).join('\n  ')}
 }`,
-  });
-});
+    });
+  },
+);
 
-/** v [points, channels, count] -> y [B, channels, h, w]: A' v A, plus bias [channels] where there is one, then ReLU. */
-export const winogradScatter = memoize((m: WinogradSize, bias: boolean, relu: boolean): Kernel => {
+/**
+ * v [points, channels, count] -> y [B, channels, h, w]: A' v A, plus bias [channels] where there is one, then ReLU.
+ * `aligned` as `alignsTiles` says: y holds vectors.
+ */
+export const winogradScatter = memoize((m: WinogradSize, bias: boolean, relu: boolean, aligned: boolean): Kernel => {
   const matrix = TRANSFORMS[m].output;
   const points = matrix[0]!.length;
+  const result = (value: string, zero: string): string => {
+    const sum = `${value}${bias ? ' + shift' : ''}`;
+    return relu ? `max(${sum}, ${zero})` : sum;
+  };
+  const single = (r: number, s: number): string =>
+    `if (top + ${r}u < u.h && left + ${s}u < u.w) { y[plane + (top + ${r}u) * u.w + left + ${s}u] = ${result(`y${r}_${s}`, '0.0')}; }`;
+  const four = (r: number): string =>
+    `if (top + ${r}u < u.h) { y[(plane + (top + ${r}u) * u.w + left) / 4u] = ${result(`vec4f(${[0, 1, 2, 3].map((s) => `y${r}_${s}`).join(', ')})`, 'vec4f()')}; }`;
   return kernel({
     name: `winograd${m}_scatter${relu ? '_relu' : ''}`,
-    buffers: { v: 'read', ...(bias ? { bias: 'read' } : {}), y: 'write' } as Record<string, 'read' | 'write'>,
+    buffers: {
+      v: 'read',
+      ...(bias ? { bias: 'read' } : {}),
+      y: aligned ? 'write vec4f' : 'write',
+    } as Record<string, BufferSpec>,
     uniforms: TILES,
-    grid: ({ channels, count }) => [ceilDiv(count!, WORKGROUP), channels!, 1],
+    grid: ({ channels, count }) => linear(channels * count, WORKGROUP),
     wgsl: /* wgsl */ `${TILE_WGSL}
 @compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let c = group.y;
-  let i = group.x * ${WORKGROUP}u + lane;
-  let t = u.first + i;
-  if (i >= u.count || t >= u.total) { return; }
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let index = linear_index(group, groups, lane, ${WORKGROUP}u);
+  let c = divide(index, u.count);
+  let t = u.first + index - c * u.count;
+  if (c >= u.channels || t >= u.total) { return; }
   let area = u.channels * u.count;
-  var source = c * u.count + i;
+  var source = index;
   ${grid2(points, points, (r, s) => `let d${r}_${s} = v[source]; source += area;`).join('\n  ')}
   ${sandwich(matrix, 'd', 'y')}
   let at = place(t);
@@ -224,11 +265,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let left = at.x * ${m}u;
   let plane = (at.z * u.channels + c) * u.h * u.w;
   ${bias ? 'let shift = bias[c];' : ''}
-  ${grid2(m, m, (r, s) => {
-    const value = `y${r}_${s}${bias ? ' + shift' : ''}`;
-    const stored = relu ? `max(${value}, 0.0)` : value;
-    return `if (top + ${r}u < u.h && left + ${s}u < u.w) { y[plane + (top + ${r}u) * u.w + left + ${s}u] = ${stored}; }`;
-  }).join('\n  ')}
+  ${(aligned ? grid2(m, 1, four) : grid2(m, m, single)).join('\n  ')}
 }`,
   });
 });

@@ -7,7 +7,7 @@
 import type { Bindable } from '../engine/memory.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { softmaxLogLoss, smoothL1Loss } from '../engine/ops/losses.ts';
-import { relu, reshape } from '../engine/ops/pointwise.ts';
+import { reshape } from '../engine/ops/pointwise.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { anchorLabelsScratch, recordAnchorLabels } from '../kernels/anchorLabels.ts';
@@ -82,7 +82,7 @@ export class RegionProposalNetwork {
   }
 
   forward(features: Tensor): RpnOutput {
-    const hidden = relu(convolve(features, this.layers.conv, { padding: 1 }));
+    const hidden = convolve(features, this.layers.conv, { padding: 1, relu: true });
     return { logits: convolve(hidden, this.layers.cls), deltas: convolve(hidden, this.layers.box) };
   }
 

@@ -5,6 +5,7 @@
  * intermediate sums reach about a hundred, which float32 rounds by 2^-23 of that a few times over.
  */
 import {
+  alignsTiles,
   pointsOf,
   type PointLayout,
   type TileUniforms,
@@ -46,10 +47,11 @@ export function gatherCheck(
   tiles: TileUniforms,
 ): KernelCheck {
   const x = normals(images * tiles.channels * tiles.h * tiles.w, 1);
+  const aligned = alignsTiles(m, what, tiles);
   return {
-    name: `winograd${m}_gather_${what} ${layout} ${describe(tiles)}`,
-    kernel: winogradGather(m, what, layout),
-    buffers: { x, v: normals(pointsOf(m) * tiles.channels * tiles.count, 2) },
+    name: `winograd${m}_gather_${what}${aligned ? ' aligned' : ''} ${layout} ${describe(tiles)}`,
+    kernel: winogradGather(m, what, layout, aligned),
+    buffers: { x, ...(aligned && { rows: x }), v: normals(pointsOf(m) * tiles.channels * tiles.count, 2) },
     uniforms: { ...tiles },
     expected: { v: winogradGatherReference(x, m, what, layout, tiles) },
     ...tolerance(m),
@@ -68,9 +70,10 @@ export function scatterCheck(
   const y = normals(images * tiles.channels * tiles.h * tiles.w, 3);
   const expected = Float64Array.from(y);
   winogradScatterReference(v, bias, relu, expected, m, tiles);
+  const aligned = alignsTiles(m, 'output', tiles);
   return {
-    name: `winograd${m}_scatter${bias ? ' bias' : ''}${relu ? ' relu' : ''} ${describe(tiles)}`,
-    kernel: winogradScatter(m, withBias, relu),
+    name: `winograd${m}_scatter${aligned ? ' aligned' : ''}${bias ? ' bias' : ''}${relu ? ' relu' : ''} ${describe(tiles)}`,
+    kernel: winogradScatter(m, withBias, relu, aligned),
     buffers: { v, ...(bias && { bias }), y },
     uniforms: { ...tiles },
     expected: { y: expected },
@@ -103,9 +106,15 @@ export function filterGradientCheck(m: WinogradSize, [K, C]: readonly [number, n
   };
 }
 
-/** Two maps of 3 channels, tiles from within the first to beyond the second's last. */
-export const winogradChecks: readonly (() => KernelCheck)[] = ([2, 4] as const).flatMap((m) => {
-  const maps = [2, 3, 9, 14] as const;
+/** Two maps of 3 channels, tiles from within the first to beyond the second's last; of width 16 they are aligned for m = 4. */
+export const winogradChecks: readonly (() => KernelCheck)[] = (
+  [
+    [2, 14],
+    [4, 14],
+    [4, 16],
+  ] as const
+).flatMap(([m, width]) => {
+  const maps = [2, 3, 9, width] as const;
   const { total } = tileUniforms(m, maps, 1, [0, 0]);
   const band = [3, Math.ceil(total / 4) * 4] as const;
   return [

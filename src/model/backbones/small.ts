@@ -5,7 +5,7 @@
  * A stage is one convolution.
  */
 import { linear } from '../../engine/ops/linear.ts';
-import { relu, reshape } from '../../engine/ops/pointwise.ts';
+import { reshape } from '../../engine/ops/pointwise.ts';
 import { maxPool2d } from '../../engine/ops/pooling.ts';
 import { type BackboneBuilder, convolve, ParameterStore } from './backbone.ts';
 
@@ -27,11 +27,11 @@ export const small: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
     regionFeatures: FEATURES,
     parameters: store.parameters,
     features(image) {
-      let x = relu(convolve(image, conv1, { stride: 2, padding: 2 }));
+      let x = convolve(image, conv1, { stride: 2, padding: 2, relu: true });
       x = maxPool2d(x, { kernel: 2, ceilMode: true });
-      for (const layer of [conv2, conv3, conv4]) x = relu(convolve(x, layer, { padding: 1 }));
+      for (const layer of [conv2, conv3, conv4]) x = convolve(x, layer, { padding: 1, relu: true });
       return x;
     },
-    regions: (region) => relu(linear(reshape(region, [region.shape[0]!, -1]), fc6.weight, fc6.bias)),
+    regions: (region) => linear(reshape(region, [region.shape[0]!, -1]), fc6.weight, fc6.bias, { relu: true }),
   };
 };

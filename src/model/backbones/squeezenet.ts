@@ -6,7 +6,7 @@
  * Stages that can be frozen: conv1, fire2, fire3, fire4, ..., fire9.
  */
 import { linear } from '../../engine/ops/linear.ts';
-import { relu, reshape } from '../../engine/ops/pointwise.ts';
+import { reshape } from '../../engine/ops/pointwise.ts';
 import { maxPool2d } from '../../engine/ops/pooling.ts';
 import { concat } from '../../engine/ops/reduce.ts';
 import type { Tensor } from '../../engine/tensor.ts';
@@ -49,8 +49,9 @@ export const squeezenet: BackboneBuilder = (gpu, { pooled, seed, frozenStages })
     const expand3 = store.layer(`features.${index}.expand3x3`, [wide, narrow, 3, 3], { frozen });
     inputs = 2 * wide;
     return (x: Tensor) => {
-      const squeezed = relu(convolve(x, squeeze));
-      return relu(concat([convolve(squeezed, expand1), convolve(squeezed, expand3, { padding: 1 })], 1));
+      const squeezed = convolve(x, squeeze, { relu: true });
+      const narrow = convolve(squeezed, expand1, { relu: true });
+      return concat([narrow, convolve(squeezed, expand3, { padding: 1, relu: true })], 1);
     };
   });
   // fire9's values are several units large: He's rule would keep them so, this brings the map to about one.
@@ -63,13 +64,13 @@ export const squeezenet: BackboneBuilder = (gpu, { pooled, seed, frozenStages })
     regionFeatures: FEATURES,
     parameters: store.parameters,
     features(image) {
-      let x = relu(convolve(image, conv1, { stride: 2, padding: MARGIN }));
+      let x = convolve(image, conv1, { stride: 2, padding: MARGIN, relu: true });
       for (const layer of body) x = layer(x);
-      return relu(convolve(x, neck));
+      return convolve(x, neck, { relu: true });
     },
     regions(region) {
-      const x = relu(linear(reshape(region, [region.shape[0]!, -1]), fc6.weight, fc6.bias));
-      return relu(linear(x, fc7.weight, fc7.bias));
+      const x = linear(reshape(region, [region.shape[0]!, -1]), fc6.weight, fc6.bias, { relu: true });
+      return linear(x, fc7.weight, fc7.bias, { relu: true });
     },
   };
 };
