@@ -7,7 +7,7 @@
  *     tiles of the subgroup variant, four columns to a load. SwiftShader, of 4 lanes, does not end compiling large ones.
  *   - GPUs with workgroup memory in hardware fetch a value once for a tile of 64 x 64.
  *   - A 3x3 convolution of stride 1 costs 4 times fewer multiplications in Winograd's F(4x4, 3x3), whose transforms pay
- *     from about eight channels and filters on.
+ *     from 16 to 32 channels and filters on.
  */
 import type { ConvShape } from './conv2d.ts';
 import { allowsVectors, type MatmulShape, type MatmulTile } from './matmul.ts';
@@ -36,7 +36,7 @@ export type ConvPlan =
 /** Enough workgroups for any device to spread; a filter gradient below it splits its long axis. */
 const ENOUGH_WORKGROUPS = 32;
 /** Channels and filters below which the transforms of Winograd's form cost more than they save. */
-const WINOGRAD_CHANNELS = 8;
+const WINOGRAD_CHANNELS: Readonly<Record<ConvDirection, number>> = { forward: 16, input: 16, filter: 32 };
 
 const tile = (variant: Tile['variant'], rows: number, columns: number, width: 1 | 4, lanes: number): Tile => ({
   variant,
@@ -115,7 +115,7 @@ export function convPlans(device: Capabilities, direction: ConvDirection, shape:
   const winograd: ConvPlan[] = ([4, 2] as const)
     .filter((size) => 4 * pointsOf(size) * K * C <= device.maxBindingBytes)
     .map((size) => ({ algorithm: 'winograd', size }));
-  const wide = Math.min(C, K) >= WINOGRAD_CHANNELS;
+  const wide = Math.min(C, K) >= WINOGRAD_CHANNELS[direction];
   return wide ? [...winograd, ...direct] : [...direct, ...winograd];
 }
 
