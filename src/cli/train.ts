@@ -18,6 +18,7 @@ import { trainOnTerminal } from './training.ts';
 interface TrainCommand extends RunChoices {
   out?: string;
   resume?: boolean;
+  tune?: boolean;
   adapter: AdapterKind;
 }
 
@@ -37,6 +38,8 @@ export function addTrain(program: Command): void {
     .option('--seed <n>', 'of the weights, the order of images and the sampling', seed)
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping')
     .option('--checkpoint-every <n>', 'steps between two checkpoints; default: 200', positiveInteger)
+    .option('--tune', 'time the kernels on this device before training; the default on a GPU')
+    .option('--no-tune', "take the planner's kernels as they are; the default on a software adapter")
     .option('--resume', 'go on with the run in --out, from its checkpoint and with its configuration')
     .addOption(adapterOption())
     .addHelpText(
@@ -54,12 +57,14 @@ export function addTrain(program: Command): void {
   );
 }
 
-async function train({ adapter, out, resume = false, ...choices }: TrainCommand): Promise<void> {
+async function train({ adapter, out, resume = false, tune, ...choices }: TrainCommand): Promise<void> {
   const preset = findPreset(choices.preset, choices.data ?? 'digits').name;
   const directory = new RunDirectory(out ?? join('runs', preset));
   const { config, dataset } = resume ? await reopen(choices, directory) : await open(choices, directory);
   const resumeCommand = `rcnn train --resume --out ${directory.path}`;
-  await withGpu(adapter, (gpu) => trainOnTerminal({ gpu, dataset, directory, config, resume, resumeCommand }));
+  await withGpu(adapter, (gpu) =>
+    trainOnTerminal({ gpu, dataset, directory, config, resume, resumeCommand, tune: tune ?? !gpu.adapter.software }),
+  );
 }
 
 async function open(choices: RunChoices, directory: RunDirectory) {

@@ -15,6 +15,7 @@ export interface TrainingRun {
   directory: RunDirectory;
   config: RunConfig;
   resume: boolean;
+  tune?: boolean;
   /** What to type to go on after Ctrl-C. */
   resumeCommand: string;
 }
@@ -36,6 +37,11 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult | n
       ...run,
       signal: interrupt.signal,
       onInit: (report) => console.log(describeInit(config.init!, report)),
+      onTuned: ({ timed, changed, left }) => {
+        if (timed === 0) return;
+        const more = left > 0 ? `, ${left} left as planned for lack of time` : '';
+        console.log(`kernels timed for ${timed} shapes: ${changed} replaced by faster ones${more}`);
+      },
       onStart: ({ step }, model) => {
         const parameters = Object.values(model.parameters).reduce((sum, parameter) => sum + parameter.size, 0);
         console.log(describeRun(run, parameters));

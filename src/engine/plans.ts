@@ -1,17 +1,36 @@
-/** The kernels chosen for the shapes that a device has met: the planner's choice, or what was put in its place. */
+/**
+ * The kernels chosen for the shapes that a device has met: the planner's first candidate, or the one that a tuner
+ * (tuner.ts) found faster and that `use` puts in its place. Choices are text, so they can be kept in a file; one that is no
+ * candidate any more is passed over.
+ */
 import type { ConvShape } from '../kernels/conv2d.ts';
 import type { MatmulShape, MatmulTile } from '../kernels/matmul.ts';
 import { type Capabilities, type ConvDirection, type ConvPlan, convPlans, matmulTiles } from '../kernels/planner.ts';
 
+/** Keys of shapes to the JSON of a plan or a tile. */
+export type Choices = Readonly<Record<string, string>>;
+
+/** A shape that was met, with its candidates. */
+export type Met =
+  | {
+      readonly kind: 'conv';
+      readonly direction: ConvDirection;
+      readonly shape: ConvShape;
+      readonly candidates: readonly ConvPlan[];
+    }
+  | { readonly kind: 'matmul'; readonly shape: MatmulShape; readonly candidates: readonly MatmulTile[] };
+
 const convKey = (direction: ConvDirection, { B, C, H, W, K, R, S, stride, pad }: ConvShape): string =>
-  `${direction} ${B}x${C}x${H}x${W} ${K}x${R}x${S} s${stride} p${pad}`;
+  `conv ${direction} ${B}x${C}x${H}x${W} ${K}x${R}x${S} s${stride} p${pad}`;
 const matmulKey = ({ M, N, K, am, ak, bk, bn, cm, cn, batch }: MatmulShape): string =>
-  `${batch}x${M}x${N}x${K} ${am},${ak} ${bk},${bn} ${cm},${cn}`;
+  `matmul ${batch}x${M}x${N}x${K} ${am},${ak} ${bk},${bn} ${cm},${cn}`;
 
 export class Plans {
   readonly device: Capabilities;
-  private readonly convs = new Map<string, ConvPlan>();
-  private readonly products = new Map<string, MatmulTile>();
+  private choices: Choices = {};
+  private readonly chosen = new Map<string, ConvPlan | MatmulTile>();
+  /** Shapes met since the last look, by their keys. */
+  private fresh = new Map<string, Met>();
 
   constructor(device: Capabilities) {
     this.device = device;
@@ -19,23 +38,52 @@ export class Plans {
 
   conv(direction: ConvDirection, shape: ConvShape): ConvPlan {
     const key = convKey(direction, shape);
-    let plan = this.convs.get(key);
-    if (!plan) this.convs.set(key, (plan = convPlans(this.device, direction, shape)[0]!));
-    return plan;
+    const known = this.chosen.get(key);
+    if (known) return known as ConvPlan;
+    const candidates = convPlans(this.device, direction, shape);
+    return this.meet(key, { kind: 'conv', direction, shape: { ...shape }, candidates }, candidates);
   }
 
   matmul(shape: MatmulShape): MatmulTile {
     const key = matmulKey(shape);
-    let tile = this.products.get(key);
-    if (!tile) this.products.set(key, (tile = matmulTiles(this.device, shape)[0]!));
-    return tile;
+    const known = this.chosen.get(key);
+    if (known) return known as MatmulTile;
+    const candidates = matmulTiles(this.device, shape);
+    return this.meet(key, { kind: 'matmul', shape: { ...shape }, candidates }, candidates);
   }
 
-  setConv(direction: ConvDirection, shape: ConvShape, plan: ConvPlan): void {
-    this.convs.set(convKey(direction, shape), plan);
+  private meet<T extends ConvPlan | MatmulTile>(key: string, met: Met, candidates: readonly T[]): T {
+    const text = this.choices[key];
+    const choice = text === undefined ? undefined : candidates.find((candidate) => JSON.stringify(candidate) === text);
+    if (!choice) this.fresh.set(key, met);
+    const plan = choice ?? candidates[0]!;
+    this.chosen.set(key, plan);
+    return plan;
   }
 
-  setMatmul(shape: MatmulShape, tile: MatmulTile): void {
-    this.products.set(matmulKey(shape), tile);
+  /** Computes a shape by one of its candidates from now on. */
+  set(met: Met, candidate: ConvPlan | MatmulTile): void {
+    const key = met.kind === 'conv' ? convKey(met.direction, met.shape) : matmulKey(met.shape);
+    this.chosen.set(key, candidate);
+    this.choices = { ...this.choices, [key]: JSON.stringify(candidate) };
+  }
+
+  /** Forgets what was chosen so far and takes these choices. */
+  use(choices: Choices): void {
+    this.choices = choices;
+    this.chosen.clear();
+    this.fresh.clear();
+  }
+
+  /** What was set or used, to be kept. */
+  export(): Choices {
+    return this.choices;
+  }
+
+  /** Shapes that were met since the last call and for which no choice was made: what a tuner has yet to time. */
+  takeUntuned(): Met[] {
+    const met = [...this.fresh.values()];
+    this.fresh.clear();
+    return met;
   }
 }

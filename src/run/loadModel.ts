@@ -19,7 +19,8 @@ export function readTrainedConfig(directory: RunDirectory): RunConfig {
 /** `scoreThreshold`: detections that score less are not wanted, those that score more are. */
 export async function loadModel(gpu: Gpu, path: string, scoreThreshold?: number): Promise<FasterRcnn> {
   const directory = new RunDirectory(path);
-  const { detector, training } = readTrainedConfig(directory);
+  const { detector, training, kernels } = readTrainedConfig(directory);
+  gpu.plans.use(kernels ?? {});
   const test = { ...detector.test, ...(scoreThreshold !== undefined && { scoreThreshold }) };
   const model = new FasterRcnn(gpu, { ...detector, test }, training.seed);
   await loadCheckpoint(directory.checkpointPath, model);

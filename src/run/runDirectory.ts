@@ -9,6 +9,7 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'nod
 import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { replaceFile } from '../engine/node/files.ts';
+import type { Choices } from '../engine/plans.ts';
 import type { DetectorConfig, TrainingConfig } from '../model/config.ts';
 import type { LossTerm } from '../model/fasterRcnn.ts';
 
@@ -25,6 +26,8 @@ export interface RunConfig {
   checkpointInterval: number;
   detector: DetectorConfig;
   training: TrainingConfig;
+  /** The kernels that the tuner chose, if it ran: a resumed run takes the same, and so ends with the same bits. */
+  kernels?: Choices;
 }
 
 export type MetricsLine = Record<LossTerm, number> & {

@@ -8,7 +8,10 @@
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { concat } from '../engine/ops/reduce.ts';
+import { saveTuningCache, useTuningCache } from '../engine/node/tuningCache.ts';
+import type { Choices } from '../engine/plans.ts';
 import { Sgd } from '../engine/sgd.ts';
+import { tune, type TuneReport } from '../engine/tuner.ts';
 import { copyIntoSlice, sliceUniforms } from '../kernels/concat.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { flipBoxes, type LoadedSample, Prefetcher, TrainingOrder } from '../data/loader.ts';
@@ -26,6 +29,9 @@ export interface TrainEvents {
   onInit?(report: InitReport): void;
   /** Before the first step of this session, which compiles the shaders. */
   onStart?(progress: Progress, model: FasterRcnn): void;
+  /** Shapes whose kernels were timed, of those met so far. */
+  onTune?(done: number, total: number): void;
+  onTuned?(report: TuneReport): void;
   onStep?(step: number): void;
   onMetrics?(line: MetricsLine): void;
   onCheckpoint?(step: number): void;
@@ -38,6 +44,8 @@ export interface TrainOptions extends TrainEvents {
   config: RunConfig;
   /** Goes on from the directory's checkpoint, or from the start where there is none yet; else the directory is made. */
   resume: boolean;
+  /** Times the kernels for the shapes of this run before it starts, and takes the fastest; see engine/tuner.ts. */
+  tune?: boolean;
   /** Once aborted, the loop finishes its step, saves a checkpoint and returns. */
   signal?: AbortSignal;
 }
@@ -74,6 +82,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     const report = await loadInitialWeights(config.init, model);
     options.onInit?.(report);
   }
+  gpu.plans.use(config.kernels ?? {});
+  if (options.tune && !resume) config.kernels = await tuneFor(options, model);
   if (!resume) directory.create(config);
   options.onStart?.(progress, model);
 
@@ -163,6 +173,31 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   }
   history.dispose();
   return { model, progress: now(step), finished: step >= training.steps };
+}
+
+/** Pictures whose shapes are tuned for: data sets have few sizes, and the planner's choice serves the others. */
+const TUNED_PICTURES = 3;
+
+/** Meets the shapes of a training step on the first pictures, without learning from them, and tunes. */
+async function tuneFor({ gpu, dataset, onTune, onTuned }: TrainOptions, model: FasterRcnn): Promise<Choices> {
+  useTuningCache(gpu);
+  for (const sample of dataset.samples.slice(0, TUNED_PICTURES)) {
+    const picture = await sample.load();
+    gpu.scope(() => {
+      const image = model.prepare(picture);
+      const losses = model.losses(image, model.truth(sample.boxes, image), { random: true, seed: 0 });
+      model.total(losses).backward();
+    });
+    await gpu.finish();
+  }
+  for (const parameter of Object.values(model.parameters)) {
+    parameter.grad?.dispose();
+    parameter.grad = null;
+  }
+  const report = await tune(gpu, { ...(onTune && { onShape: onTune }) });
+  if (report.timed > 0) saveTuningCache(gpu);
+  onTuned?.(report);
+  return gpu.plans.export();
 }
 
 /** The seed of one image's random draws. */

@@ -9,7 +9,6 @@ import {
   convShape,
 } from '../../src/kernels/checks/matmul.ts';
 import { convForwardReference, convGradientsReference, type ConvShape } from '../../src/kernels/conv2d.ts';
-import { filterSplits } from '../../src/kernels/planner.ts';
 import type { KernelCheck } from '../../src/kernels/checks/check.ts';
 import type { Tile } from '../../src/kernels/matmulCore.ts';
 import { launch, randomArray, sharedGpu } from '../harness.ts';
@@ -82,13 +81,6 @@ test('the parts of a filter gradient, added, are the whole', async () => {
 test('more channels, filters and pixels than one tile of any kind', async () => {
   for (const tile of [REGISTER_TILES[0]!, ...(await subgroupTiles())])
     for (const check of checks(tile, convShape([1, 35, 19, 23], [37, 3, 3], 1, 1))) await runCheck(check);
-});
-
-test('splits fill a device and never outnumber the lines', () => {
-  assert.is(filterSplits(1, 1000), 32);
-  assert.is(filterSplits(1, 5), 5);
-  assert.is(filterSplits(5, 1000), 6);
-  assert.is(filterSplits(1000, 1000), 1);
 });
 
 test('gradients against central differences of the float64 reference', () => {

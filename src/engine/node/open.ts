@@ -8,7 +8,8 @@
  */
 import { UserError } from '../errors.ts';
 import { Gpu } from '../gpu.ts';
-import { hasSystemLoader, message, privateTemporaryFolder, swiftShader } from './softwareAdapter.ts';
+import { privateTemporaryFolder } from './folders.ts';
+import { hasSystemLoader, message, swiftShader } from './softwareAdapter.ts';
 
 export interface OpenOptions {
   /** `auto` (default) prefers hardware and falls back to a software adapter. */

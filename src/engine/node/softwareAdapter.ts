@@ -13,6 +13,7 @@ import * as path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress } from 'node:zlib';
 import { UserError } from '../errors.ts';
+import { cacheFolder } from './folders.ts';
 
 const PACKAGE = '@sparticuz/chromium';
 const LOADER = 'libvulkan.so.1';
@@ -32,15 +33,6 @@ export async function swiftShader(): Promise<Record<string, string>> {
   if (!hasSystemLoader()) load(path.join(folder, LOADER), os.constants.dlopen.RTLD_GLOBAL);
   const manifest = path.join(folder, MANIFEST);
   return { VK_DRIVER_FILES: manifest, VK_ICD_FILENAMES: manifest };
-}
-
-/** A folder that belongs to this user alone, for caches and sockets that must not be another user's. */
-export function privateTemporaryFolder(): string {
-  const { uid, username } = os.userInfo();
-  const folder = path.join(os.tmpdir(), `webgpu-rcnn-${uid >= 0 ? uid : username}`);
-  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
-  if (uid >= 0 && fs.lstatSync(folder).uid !== uid) throw new UserError(`${folder} belongs to another user: remove it`);
-  return folder;
 }
 
 /** The folder with SwiftShader's files, unpacked once for each version of the package. */
@@ -82,23 +74,6 @@ function findPackage(): { root: string; version: string; require: NodeJS.Require
     return { root, version, require: createRequire(main) };
   }
   throw new UserError(`the npm package ${PACKAGE} is not installed`);
-}
-
-/** The first of the user's cache folders that can be written. */
-function cacheFolder(): string {
-  const bases = [process.env['XDG_CACHE_HOME'], path.join(os.homedir(), '.cache')];
-  for (const base of bases) {
-    if (!base || !path.isAbsolute(base)) continue;
-    const folder = path.join(base, 'webgpu-rcnn');
-    try {
-      fs.mkdirSync(folder, { recursive: true });
-      fs.accessSync(folder, fs.constants.W_OK);
-      return folder;
-    } catch {
-      continue;
-    }
-  }
-  return privateTemporaryFolder();
 }
 
 let systemLoader: boolean | undefined;

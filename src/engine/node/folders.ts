@@ -1,0 +1,31 @@
+/** Folders outside the project: for what is kept between runs, and for what must not be another user's. */
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { UserError } from '../errors.ts';
+
+/** A folder that belongs to this user alone, for caches and sockets that must not be another user's. */
+export function privateTemporaryFolder(): string {
+  const { uid, username } = os.userInfo();
+  const folder = path.join(os.tmpdir(), `webgpu-rcnn-${uid >= 0 ? uid : username}`);
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (uid >= 0 && fs.lstatSync(folder).uid !== uid) throw new UserError(`${folder} belongs to another user: remove it`);
+  return folder;
+}
+
+/** The first of the user's cache folders that can be written. */
+export function cacheFolder(): string {
+  const bases = [process.env['XDG_CACHE_HOME'], path.join(os.homedir(), '.cache')];
+  for (const base of bases) {
+    if (!base || !path.isAbsolute(base)) continue;
+    const folder = path.join(base, 'webgpu-rcnn');
+    try {
+      fs.mkdirSync(folder, { recursive: true });
+      fs.accessSync(folder, fs.constants.W_OK);
+      return folder;
+    } catch {
+      continue;
+    }
+  }
+  return privateTemporaryFolder();
+}

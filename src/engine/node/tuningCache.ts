@@ -1,0 +1,43 @@
+/**
+ * What the tuner found, kept between runs: one JSON file in the user's cache folder, with a section for each adapter,
+ * driver and version of this package. A file that cannot be read is as good as none.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import type { Gpu } from '../gpu.ts';
+import type { Choices } from '../plans.ts';
+import { replaceFile } from './files.ts';
+import { cacheFolder } from './folders.ts';
+
+type Sections = Record<string, Choices>;
+
+export const tuningCachePath = (): string => join(cacheFolder(), 'tuning.json');
+
+/** The adapter, its driver (its name carries the version) and this package. */
+export function tuningKey(gpu: Gpu): string {
+  const { vendor, architecture, device, description } = gpu.device.adapterInfo;
+  const { version } = createRequire(import.meta.url)('../../../package.json') as { version: string };
+  return [vendor, architecture, device, description, `webgpu-rcnn ${version}`].join(' | ');
+}
+
+function readSections(path: string): Sections {
+  try {
+    const sections: unknown = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};
+    return typeof sections === 'object' && sections !== null ? (sections as Sections) : {};
+  } catch {
+    return {};
+  }
+}
+
+/** The device computes from now on with the choices that were kept for it, if any. */
+export function useTuningCache(gpu: Gpu, path = tuningCachePath()): void {
+  const section = readSections(path)[tuningKey(gpu)];
+  gpu.plans.use(typeof section === 'object' && section !== null ? section : {});
+}
+
+/** Keeps the device's choices, beside those of other devices. */
+export function saveTuningCache(gpu: Gpu, path = tuningCachePath()): void {
+  const sections = { ...readSections(path), [tuningKey(gpu)]: gpu.plans.export() };
+  replaceFile(path, JSON.stringify(sections, null, 1) + '\n');
+}

@@ -1,0 +1,97 @@
+/**
+ * Times the planner's candidates on the device at hand, for the shapes that were met, and keeps the fastest of each.
+ *
+ * Tiles of a matrix product all add in one order: that choice changes no bit. Winograd's form of a convolution rounds
+ * otherwise than the direct sum, within the tolerances of docs/performance.md: with other choices a run may end with other
+ * bits, with the same choices (`plans.export()`) it ends with the same.
+ */
+import { runConvFilterGradient, runConvForward, runConvInputGradient, runMatmul } from './convolution.ts';
+import type { Gpu } from './gpu.ts';
+import type { Met } from './plans.ts';
+import type { Tensor } from './tensor.ts';
+
+export interface TuneOptions {
+  /** No new shape is begun after so many seconds; those left keep the planner's choice. Default 30. */
+  seconds?: number;
+  /** A candidate has to be faster by this factor to replace the planner's choice: clocks are noisy. Default 1.1. */
+  margin?: number;
+  onShape?(done: number, total: number): void;
+}
+
+export interface TuneReport {
+  /** Shapes timed, and those of them where another candidate than the planner's was faster. */
+  timed: number;
+  changed: number;
+  /** Shapes for which there was no time. */
+  left: number;
+}
+
+/** Times a candidate is run; the best counts. */
+const REPETITIONS = 3;
+
+/** Tunes every shape met since the last call. Nothing else may use the device meanwhile. */
+export async function tune(gpu: Gpu, { seconds = 30, margin = 1.1, onShape }: TuneOptions = {}): Promise<TuneReport> {
+  const end = performance.now() + seconds * 1000;
+  const report: TuneReport = { timed: 0, changed: 0, left: 0 };
+  const queue = gpu.plans.takeUntuned();
+  for (let met = queue.shift(); met; met = queue.shift()) {
+    if (performance.now() > end) {
+      report.left++;
+      continue;
+    }
+    const times: number[] = [];
+    for (const candidate of met.candidates) {
+      gpu.plans.set(met, candidate);
+      times.push(await timeOf(gpu, met));
+      // The products inside a convolution are shapes of their own; they come first in the next round.
+      queue.unshift(...gpu.plans.takeUntuned());
+    }
+    const fastest = times.indexOf(Math.min(...times));
+    const best = times[fastest]! * margin < times[0]! ? fastest : 0;
+    gpu.plans.set(met, met.candidates[best]!);
+    report.timed++;
+    if (best !== 0) report.changed++;
+    onShape?.(report.timed, report.timed + queue.length);
+  }
+  return report;
+}
+
+/** Milliseconds of one run, the best of several after one that compiles. */
+async function timeOf(gpu: Gpu, met: Met): Promise<number> {
+  const tensors: Tensor[] = [];
+  const filled = (size: number): Tensor => {
+    const tensor = gpu.zeros([size], 'tuning');
+    tensors.push(tensor);
+    return tensor;
+  };
+  const run = launchOf(gpu, met, filled);
+  let best = Infinity;
+  for (let i = 0; i <= REPETITIONS; i++) {
+    await gpu.finish();
+    const start = performance.now();
+    run();
+    await gpu.finish();
+    if (i > 0) best = Math.min(best, performance.now() - start);
+  }
+  tensors.forEach((tensor) => tensor.dispose());
+  return best;
+}
+
+function launchOf(gpu: Gpu, met: Met, filled: (size: number) => Tensor): () => void {
+  if (met.kind === 'matmul') {
+    const { M, N, K, am, ak, bk, bn, cm, cn, az, bz, cz, batch } = met.shape;
+    const extent = (rows: number, r: number, columns: number, c: number, z: number): number =>
+      (rows - 1) * r + (columns - 1) * c + 1 + (batch - 1) * z;
+    const a = filled(extent(M, am, K, ak, az));
+    const b = filled(extent(K, bk, N, bn, bz));
+    const c = filled(extent(M, cm, N, cn, cz));
+    return () => runMatmul(gpu, { a, b, c }, met.shape, 'assign');
+  }
+  const { B, C, H, W, K, R, S, OH, OW } = met.shape;
+  const x = filled(B * C * H * W);
+  const w = filled(K * C * R * S);
+  const y = filled(B * K * OH * OW);
+  if (met.direction === 'forward') return () => runConvForward(gpu, { x, w, bias: null, y }, met.shape, false);
+  if (met.direction === 'input') return () => runConvInputGradient(gpu, { dy: y, w, dx: x }, met.shape);
+  return () => runConvFilterGradient(gpu, { x, dy: y, dw: w }, met.shape);
+}

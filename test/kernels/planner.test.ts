@@ -1,0 +1,93 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { convShape } from '../../src/kernels/checks/matmul.ts';
+import { matmulShape } from '../../src/kernels/matmul.ts';
+import { convPlans, filterSplits, matmulTiles, winogradBand } from '../../src/kernels/planner.ts';
+import { pointsOf } from '../../src/kernels/winograd.ts';
+import { device, VECTOR_SHAPE } from './tiles.ts';
+
+const LAVAPIPE = device(8);
+const SWIFTSHADER = device(4);
+const NO_SUBGROUPS = device(0);
+const GPU = device(32, false);
+
+test('a wide 3x3 convolution of stride 1 takes the Winograd form, a narrow one the direct sum', () => {
+  const wide = convShape([1, 64, 30, 40], [128, 3, 3], 1, 1);
+  const narrow = convShape([1, 3, 30, 40], [64, 3, 3], 1, 1);
+  for (const direction of ['forward', 'input', 'filter'] as const) {
+    assert.equal(convPlans(LAVAPIPE, direction, wide)[0], { algorithm: 'winograd', size: 4 });
+    assert.is(convPlans(LAVAPIPE, direction, narrow)[0]!.algorithm, 'direct');
+    // what was not chosen is a candidate all the same
+    assert.ok(convPlans(LAVAPIPE, direction, narrow).some(({ algorithm }) => algorithm === 'winograd'));
+  }
+});
+
+test('other filters, strides and paddings have no Winograd form', () => {
+  for (const shape of [
+    convShape([1, 64, 30, 40], [64, 3, 3], 2, 1),
+    convShape([1, 64, 30, 40], [64, 5, 5], 1, 2),
+    convShape([1, 64, 30, 40], [64, 3, 3], 1, 3), // the input gradient would need a negative padding
+  ]) {
+    for (const plan of convPlans(LAVAPIPE, 'input', shape)) assert.is(plan.algorithm, 'direct');
+  }
+});
+
+test('transformed filters that no binding holds rule the Winograd form out', () => {
+  const shape = convShape([1, 1024, 8, 8], [1024, 3, 3], 1, 1);
+  const sizes = convPlans(LAVAPIPE, 'forward', shape).flatMap((plan) =>
+    plan.algorithm === 'winograd' ? [plan.size] : [],
+  );
+  assert.equal(sizes, [2]); // 36 x 4 MiB do not fit into 128 MiB, 16 x 4 MiB do
+});
+
+test('a 1x1 convolution is a product of matrices; its filter gradient is a direct sum', () => {
+  const shape = convShape([2, 64, 30, 40], [128, 1, 1], 1, 0);
+  assert.is(convPlans(LAVAPIPE, 'forward', shape)[0]!.algorithm, 'pointwise');
+  assert.is(convPlans(LAVAPIPE, 'input', shape)[0]!.algorithm, 'pointwise');
+  assert.is(convPlans(LAVAPIPE, 'filter', shape)[0]!.algorithm, 'direct');
+});
+
+test('products: subgroups where there are any, four columns to a load where memory allows it, workgroup memory on a GPU', () => {
+  const odd = matmulShape({ M: 64, N: 63, K: 8, am: 8, ak: 1, bk: 63, bn: 1, cm: 63, cn: 1 });
+  const first = (kind: typeof GPU, shape = VECTOR_SHAPE) => matmulTiles(kind, shape)[0]!;
+  assert.equal(first(LAVAPIPE), { variant: 'subgroup', rows: 64, columns: 2, width: 4, lanes: 8 });
+  assert.equal(first(LAVAPIPE, odd), { variant: 'subgroup', rows: 64, columns: 6, width: 1, lanes: 8 });
+  assert.equal(first(SWIFTSHADER), { variant: 'subgroup', rows: 16, columns: 1, width: 4, lanes: 4 });
+  assert.is(first(NO_SUBGROUPS).variant, 'register');
+  assert.is(first(GPU).variant, 'workgroup');
+  for (const kind of [LAVAPIPE, SWIFTSHADER, NO_SUBGROUPS, GPU])
+    for (const tile of matmulTiles(kind, odd)) assert.ok(tile.variant === 'workgroup' || tile.width === 1);
+});
+
+test('a low product gets a low tile', () => {
+  const rows = (M: number) => {
+    const tile = matmulTiles(LAVAPIPE, { ...VECTOR_SHAPE, M })[0]!;
+    return tile.variant === 'workgroup' ? 0 : tile.rows;
+  };
+  assert.equal([1, 16, 17, 32, 48, 64, 100, 512].map(rows), [16, 16, 32, 32, 16, 64, 64, 64]);
+});
+
+test('bands of tiles are few, equal, multiples of four, and stay within their bytes', () => {
+  for (const [channels, tiles] of [
+    [64, 7500],
+    [512, 35],
+    [512, 608],
+    [4096, 7],
+    [3, 1],
+  ] as const) {
+    const count = winogradBand(4, channels, tiles);
+    assert.is(count % 4, 0);
+    assert.ok(count === 4 || count * channels * pointsOf(4) * 4 <= 33 * 2 ** 20, `${channels} ${tiles}: ${count}`);
+    const bands = Math.ceil(tiles / count);
+    assert.ok(bands * count - tiles < 4 * bands, `${channels} ${tiles}: ${count}`);
+  }
+});
+
+test('splits fill a device and never outnumber the lines', () => {
+  assert.is(filterSplits(1, 1000), 32);
+  assert.is(filterSplits(1, 5), 5);
+  assert.is(filterSplits(5, 1000), 6);
+  assert.is(filterSplits(1000, 1000), 1);
+});
+
+test.run();
