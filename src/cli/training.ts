@@ -27,6 +27,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult | n
   for (const note of dataset.notes) console.log(`note: ${note}`);
   let progress: Progress | undefined;
   let losses = '';
+  let memory = 0;
   const interrupt = onInterrupt(() => {
     progress?.stop();
     progress = undefined;
@@ -37,6 +38,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult | n
       ...run,
       signal: interrupt.signal,
       onInit: (report) => console.log(describeInit(config.init!, report)),
+      onMemory: (bytes) => (memory = bytes),
       onTuned: ({ timed, changed, left }) => {
         if (timed === 0) return;
         const more = left > 0 ? `, ${left} left as planned for lack of time` : '';
@@ -44,7 +46,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult | n
       },
       onStart: ({ step }, model) => {
         const parameters = Object.values(model.parameters).reduce((sum, parameter) => sum + parameter.size, 0);
-        console.log(describeRun(run, parameters));
+        console.log(describeRun(run, parameters, memory));
         if (step > 0) console.log(`continuing after step ${step}`);
         if (step >= training.steps) return;
         console.log('compiling shaders: the first step takes longer');
@@ -76,13 +78,14 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult | n
   }
 }
 
-function describeRun({ dataset, directory, config }: TrainingRun, parameters: number): string {
+function describeRun({ dataset, directory, config }: TrainingRun, parameters: number, memory: number): string {
   const { detector, training, preset, split } = config;
   const count = (n: number): string => n.toLocaleString('en-US');
   return [
     `data      ${config.data}, split ${split}: ${count(dataset.samples.length)} images, ${detector.classes.length - 1} classes`,
     `network   ${detector.backbone}, ${count(parameters)} parameters`,
     `training  preset ${preset}: ${count(training.steps)} steps, learning rate ${training.learningRate}, seed ${training.seed}`,
+    `memory    a step on the largest image needs ${Math.ceil(memory / 2 ** 20)} MiB on the device`,
     `run       ${directory.path}`,
   ].join('\n');
 }

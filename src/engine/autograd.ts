@@ -36,13 +36,29 @@ export interface GraphNode {
   readonly operation: Operation<unknown>;
   readonly inputs: readonly Tensor[];
   readonly saved: unknown;
+  /** Tensors that only the rule reads: of no use once it has run. */
+  readonly scratch: readonly Tensor[];
+}
+
+export interface BackwardOptions {
+  /**
+   * Frees every activation as soon as its gradient has been passed on: a training step then needs little more memory
+   * than its forward pass. What an operation returned cannot be read afterwards, numbers (losses) excepted. Default false.
+   */
+  free?: boolean;
 }
 
 /** Declares an operation and the type of what its forward pass saves. */
 export const operation = <S>(name: string, gradient: GradientRule<S>): Operation<S> => ({ name, gradient });
 
 /** Ends every operation: puts it on the tape where a gradient will be asked for, and checks its output in NaN check mode. */
-export function record<S>(operation: Operation<S>, inputs: readonly Tensor[], output: Tensor, saved: S): Tensor {
+export function record<S>(
+  operation: Operation<S>,
+  inputs: readonly Tensor[],
+  output: Tensor,
+  saved: S,
+  scratch: readonly Tensor[] = [],
+): Tensor {
   const { gpu } = output;
   const integers = output.dtype === 'f32' && inputs.find((input) => input.dtype !== 'f32');
   if (integers) {
@@ -50,7 +66,9 @@ export function record<S>(operation: Operation<S>, inputs: readonly Tensor[], ou
   }
   if (gpu.recordsGradients && inputs.some((input) => input.requiresGrad)) {
     output.requiresGrad = true;
-    output.node = { operation: operation as Operation<unknown>, inputs, saved };
+    output.node = { operation: operation as Operation<unknown>, inputs, saved, scratch };
+  } else {
+    scratch.forEach((tensor) => tensor.dispose());
   }
   if (gpu.nanCheck && output.dtype === 'f32') gpu.checkFinite(output, `${operation.name} (${output.name})`);
   return output;
@@ -94,12 +112,13 @@ function leafGradient(leaf: Tensor): Tensor {
   if (!leaf.grad) {
     leaf.grad = leaf.gpu.empty(leaf.shape, 'f32', `grad ${leaf.name}`);
     leaf.grad.persistent = leaf.persistent;
+    leaf.gpu.measuring?.push(() => (leaf.grad = null));
     leaf.gpu.run(fill, { y: leaf.grad }, { n: leaf.size, value: 0 });
   }
   return leaf.grad;
 }
 
-export function runBackward(loss: Tensor): void {
+export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}): void {
   const { gpu } = loss;
   if (loss.size !== 1) throw new Error(`backward: ${loss.name} has shape [${loss.shape}], a loss is one number`);
   expectUnused(loss);
@@ -111,12 +130,15 @@ export function runBackward(loss: Tensor): void {
   gradients.set(loss, seed);
 
   for (const output of order.reverse()) {
-    const { operation, inputs, saved } = output.node!;
+    const { operation, inputs, saved, scratch } = output.node!;
     output.node = null;
     output.graphUsed = true;
     const dy = gradients.get(output);
     gradients.delete(output);
-    if (!dy) continue;
+    if (!dy) {
+      if (free) expire(output, scratch);
+      continue;
+    }
     const needs = inputs.map((input) => input.requiresGrad);
     const into = inputs.map((input) => (input.requiresGrad && !input.node ? leafGradient(input) : null));
     const results = operation.gradient({ dy, needs, into }, saved);
@@ -145,5 +167,12 @@ export function runBackward(loss: Tensor): void {
       gradient.dispose();
     });
     dy.dispose();
+    if (free) expire(output, scratch);
   }
+}
+
+/** Everything that reads an activation comes before its own node in a backward pass: it is not needed any more. */
+function expire(output: Tensor, scratch: readonly Tensor[]): void {
+  scratch.forEach((tensor) => tensor.dispose());
+  if (output.size > 1 && !output.persistent) output.dispose();
 }

@@ -71,6 +71,9 @@ export class Gpu {
   private encoder: GPUCommandEncoder | null = null;
   private pass: GPUComputePassEncoder | null = null;
   private profiler: Profiler | null = null;
+  private workspaces = new Map<string, DeviceBuffer>();
+  /** Inside `measure`, where nothing is recorded: what has to be undone at its end. */
+  measuring: (() => void)[] | null = null;
   private recorded = 0;
   private batch = 0;
   private failure: Error | null = null;
@@ -129,7 +132,7 @@ export class Gpu {
   ): void {
     this.assertHealthy();
     const [x, y, z] = kernel.grid(uniforms);
-    if (x === 0 || y === 0 || z === 0) return;
+    if (x === 0 || y === 0 || z === 0 || this.measuring) return;
     if (!(x <= MAX_WORKGROUPS && y <= MAX_WORKGROUPS && z <= MAX_WORKGROUPS)) {
       throw new Error(`${kernel.name}: a grid of ${x} x ${y} x ${z} workgroups; a dimension holds ${MAX_WORKGROUPS}`);
     }
@@ -158,6 +161,7 @@ export class Gpu {
   /** Copies `data` into a buffer, after everything recorded so far. */
   write(buffer: DeviceBuffer, data: TypedArray, byteOffset = 0): void {
     this.assertHealthy();
+    if (this.measuring) return;
     if (buffer.lastBatch === this.batch && this.recorded > 0) this.flush();
     this.device.queue.writeBuffer(buffer.handle, byteOffset, data.buffer, data.byteOffset, data.byteLength);
   }
@@ -253,6 +257,7 @@ export class Gpu {
 
   /** NaN check mode: remembers `what` and flags it on the GPU if `tensor` is not finite; the next read throws. */
   checkFinite(tensor: Tensor, what: string): void {
+    if (this.measuring) return;
     const flag = this.allocate(4, 'finite flag');
     this.write(flag, new Uint32Array(1));
     this.run(flagNonFinite, { x: tensor, flag }, { n: tensor.size });
@@ -272,6 +277,48 @@ export class Gpu {
    */
   scope<T>(fn: () => T): T {
     return this.scopes.run(fn);
+  }
+
+  /**
+   * A scope for one layer: what `fn` made besides its result is freed unless the result is on the tape, whose backward
+   * pass may need it. So inference and frozen layers hold no more than one layer's tensors.
+   */
+  transient(fn: () => Tensor): Tensor {
+    return this.scopes.run(fn, (result) => result.requiresGrad);
+  }
+
+  /**
+   * A buffer of at least so many bytes that holds nothing between two uses: every caller that names the same `slot` gets
+   * the same one. Dispatches run in order, so one caller's use ends before the next one's begins.
+   */
+  workspace(slot: string, bytes: number): DeviceBuffer {
+    const size = Math.max(16, bytes);
+    let buffer = this.workspaces.get(slot);
+    if (!buffer || buffer.bytes < size) {
+      if (buffer) this.pool.destroy(buffer);
+      this.workspaces.set(slot, (buffer = this.allocate(size, slot)));
+    }
+    return buffer;
+  }
+
+  /**
+   * The most bytes that would be in use at once while `fn` runs, what is in use now included. Nothing is computed and
+   * nothing allocated: `fn` records as usual, but its tensors have no memory, and only reading them fails.
+   */
+  measure(fn: () => void): number {
+    const workspaces = new Map(this.workspaces);
+    const { masksDrawn } = this;
+    const end = this.pool.measure();
+    this.measuring = [];
+    try {
+      this.scope(fn);
+    } finally {
+      this.measuring.forEach((undo) => undo());
+      this.measuring = null;
+      this.workspaces = workspaces;
+      this.masksDrawn = masksDrawn;
+    }
+    return end();
   }
 
   /**

@@ -16,7 +16,7 @@ export interface Bindable {
 
 export class DeviceBuffer implements Bindable {
   readonly id: number;
-  readonly handle: GPUBuffer;
+  private readonly gpuBuffer: GPUBuffer | null;
   readonly bytes: number;
   /** The operation or tensor it currently serves. */
   label: string;
@@ -24,15 +24,25 @@ export class DeviceBuffer implements Bindable {
   /** The batch of recorded dispatches that used it last; see `Gpu.write`. */
   lastBatch = -1;
 
-  constructor(id: number, handle: GPUBuffer, bytes: number, label: string) {
+  /** `gpuBuffer` null: a buffer that is only counted (`BufferPool.measure`). */
+  constructor(id: number, gpuBuffer: GPUBuffer | null, bytes: number, label: string) {
     this.id = id;
-    this.handle = handle;
+    this.gpuBuffer = gpuBuffer;
     this.bytes = bytes;
     this.label = label;
   }
 
   get storage(): DeviceBuffer {
     return this;
+  }
+
+  get made(): boolean {
+    return this.gpuBuffer !== null;
+  }
+
+  get handle(): GPUBuffer {
+    if (!this.gpuBuffer) throw new Error(`${this.label}: inside gpu.measure a tensor has no values`);
+    return this.gpuBuffer;
   }
 }
 
@@ -49,10 +59,25 @@ export class BufferPool {
   pooledBytes = 0;
   peakBytes = 0;
   created = 0;
+  private dry = false;
 
   constructor(device: GPUDevice, onDestroy: (buffer: DeviceBuffer) => void) {
     this.device = device;
     this.onDestroy = onDestroy;
+  }
+
+  /** From now until the function it returns is called buffers are counted and not made; that gives the most bytes in use. */
+  measure(): () => number {
+    const { peakBytes, liveBytes } = this;
+    this.peakBytes = liveBytes;
+    this.dry = true;
+    return () => {
+      this.dry = false;
+      const peak = this.peakBytes;
+      this.peakBytes = peakBytes;
+      this.liveBytes = liveBytes;
+      return peak;
+    };
   }
 
   acquire(bytes: number, label: string): DeviceBuffer {
@@ -64,6 +89,7 @@ export class BufferPool {
     }
     this.liveBytes += size;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
+    if (this.dry) return new DeviceBuffer(-1, null, size, label);
     const pooled = this.free.get(size)?.pop();
     if (pooled) {
       this.pooledBytes -= size;
@@ -78,7 +104,9 @@ export class BufferPool {
 
   release(buffer: DeviceBuffer): void {
     if (--buffer.references > 0) return;
+    if (!buffer.made && !this.dry) return;
     this.liveBytes -= buffer.bytes;
+    if (!buffer.made) return;
     if (this.pooledBytes + buffer.bytes > POOL_CAP_BYTES) {
       this.onDestroy(buffer);
       buffer.handle.destroy();
@@ -88,6 +116,14 @@ export class BufferPool {
     const list = this.free.get(buffer.bytes);
     if (list) list.push(buffer);
     else this.free.set(buffer.bytes, [buffer]);
+  }
+
+  /** Gives a buffer up for good, unless it was only counted. */
+  destroy(buffer: DeviceBuffer): void {
+    this.liveBytes -= buffer.bytes;
+    if (this.dry || !buffer.made) return;
+    this.onDestroy(buffer);
+    buffer.handle.destroy();
   }
 
   /** Destroys the waiting buffers. The caller has flushed. */

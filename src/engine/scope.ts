@@ -17,7 +17,8 @@ export class ScopeStack {
     this.stack.at(-1)?.add(tensor);
   }
 
-  run<T>(fn: () => T): T {
+  /** `keep`: whether what was made lives on with the result after all. */
+  run<T>(fn: () => T, keep: (result: T) => boolean = () => false): T {
     const scope = new Set<Disposable>();
     this.stack.push(scope);
     let result: T;
@@ -40,8 +41,15 @@ export class ScopeStack {
       );
       return ended as T;
     }
-    this.end(scope, result);
+    if (keep(result)) this.leave(scope);
+    else this.end(scope, result);
     return result;
+  }
+
+  /** Ends a scope without freeing anything: its tensors belong to the scope around it. */
+  private leave(scope: Set<Disposable>): void {
+    this.stack.splice(this.stack.indexOf(scope), 1);
+    for (const tensor of scope) this.track(tensor);
   }
 
   private end(scope: Set<Disposable>, result: unknown): void {

@@ -1,6 +1,6 @@
 /** Tensors: a shape on a device buffer, row-major. Images and maps are NCHW, as in Caffe and PyTorch. */
 import { copyFromSlice, sliceUniforms } from '../kernels/concat.ts';
-import { type GraphNode, runBackward } from './autograd.ts';
+import { type BackwardOptions, type GraphNode, runBackward } from './autograd.ts';
 import type { Gpu, TypedArray } from './gpu.ts';
 import type { Bindable, DeviceBuffer } from './memory.ts';
 import type { Disposable } from './scope.ts';
@@ -78,8 +78,8 @@ export class Tensor implements Bindable, Disposable {
   }
 
   /** Gradients of this scalar with respect to every leaf it was computed from, added to their `grad`. */
-  backward(): void {
-    runBackward(this);
+  backward(options?: BackwardOptions): void {
+    runBackward(this, options);
   }
 
   /** Gives the memory back. Using the tensor afterwards throws. */

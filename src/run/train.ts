@@ -3,7 +3,7 @@
  *
  * A step is a pure function of the weights, the momentum, the run's seed and the step's number, so a run that was stopped
  * and resumed ends with the bits of one that was not. Losses stay on the GPU in a history of LOG_INTERVAL rows and are
- * read once for all of them; every row is checked, so a loss that is not finite is traced to its step and image.
+ * read once for all of them, while later steps run; every row is checked, so a loss that is not finite is traced to its step and image.
  */
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
@@ -13,8 +13,9 @@ import type { Choices } from '../engine/plans.ts';
 import { Sgd } from '../engine/sgd.ts';
 import { tune, type TuneReport } from '../engine/tuner.ts';
 import { copyIntoSlice, sliceUniforms } from '../kernels/concat.ts';
-import type { Dataset } from '../data/dataset.ts';
+import type { Dataset, Sample } from '../data/dataset.ts';
 import { flipBoxes, type LoadedSample, Prefetcher, TrainingOrder } from '../data/loader.ts';
+import { resizedSize } from '../kernels/imagePrepare.ts';
 import { learningRate } from '../model/config.ts';
 import { FasterRcnn, LOSS_TERMS } from '../model/fasterRcnn.ts';
 import { loadCheckpoint, loadInitialWeights, saveCheckpoint, type InitReport, type Progress } from './checkpoint.ts';
@@ -28,6 +29,8 @@ const PREFETCH = 8;
 export interface TrainEvents {
   onInit?(report: InitReport): void;
   /** Before the first step of this session, which compiles the shaders. */
+  /** The most bytes of GPU memory that a step on the largest picture needs, weights included. */
+  onMemory?(bytes: number): void;
   onStart?(progress: Progress, model: FasterRcnn): void;
   /** Shapes whose kernels were timed, of those met so far. */
   onTune?(done: number, total: number): void;
@@ -83,6 +86,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     options.onInit?.(report);
   }
   gpu.plans.use(config.kernels ?? {});
+  const largest = largestSample(dataset, config);
+  options.onMemory?.(gpu.measure(() => rehearse(model, largest)));
   if (options.tune && !resume) config.kernels = await tuneFor(options, model);
   if (!resume) directory.create(config);
   options.onStart?.(progress, model);
@@ -111,7 +116,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       const usable = sample.boxes.filter((box) => !box.difficult && !box.crowd);
       const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
       const losses = model.losses(image, truth, { random: true, seed: sampleSeed(training.seed, drawn) });
-      model.total(losses).backward();
+      model.total(losses).backward({ free: true });
       const row = concat(
         LOSS_TERMS.map((term) => losses[term]),
         0,
@@ -125,15 +130,17 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       names.push(sample.id);
     });
 
+  /** Reads the history and writes its line of metrics; the read is queued before any later step overwrites a row. */
   const log = async (step: number): Promise<void> => {
     if (names.length === 0) return;
+    const lr = optimizer.learningRate;
+    const logged = names.splice(0);
     const values = await history.read();
-    const means = checkFinite(values, names, step, images);
-    names.length = 0;
+    const means = checkFinite(values, logged, step, images);
     const { seconds, dataSeconds } = now(step);
     const line: MetricsLine = {
       step,
-      lr: optimizer.learningRate,
+      lr,
       loss: LOSS_TERMS.reduce((sum, term) => sum + means[term], 0),
       ...means,
       seconds: round(seconds),
@@ -144,6 +151,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   };
 
   let inFlight: Promise<void> = Promise.resolve();
+  let logging: Promise<void> = Promise.resolve();
   let step = progress.step;
   while (step < training.steps && !signal?.aborted) {
     optimizer.learningRate = learningRate(step, training);
@@ -157,15 +165,23 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     inFlight.catch(() => {}); // reported by the await of the next step
     await previous;
     const last = step === training.steps;
-    if (step % LOG_INTERVAL === 0 || last) await log(step);
+    if (step % LOG_INTERVAL === 0 || last) {
+      // The losses arrive while the next steps run.
+      await logging;
+      logging = log(step);
+      logging.catch(() => {}); // reported by the next await
+      if (last) await logging;
+    }
     options.onStep?.(step);
     if (step % config.checkpointInterval === 0 || last) {
+      await logging;
       await log(step);
       await saveCheckpoint(directory.checkpointPath, model, optimizer, now(step));
       options.onCheckpoint?.(step);
     }
   }
   await inFlight;
+  await logging;
   if (signal?.aborted && step < training.steps) {
     await log(step);
     await saveCheckpoint(directory.checkpointPath, model, optimizer, now(step));
@@ -178,26 +194,33 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 /** Pictures whose shapes are tuned for: data sets have few sizes, and the planner's choice serves the others. */
 const TUNED_PICTURES = 3;
 
-/** Meets the shapes of a training step on the first pictures, without learning from them, and tunes. */
+/** Meets the shapes of a training step on the first pictures, and tunes. */
 async function tuneFor({ gpu, dataset, onTune, onTuned }: TrainOptions, model: FasterRcnn): Promise<Choices> {
   useTuningCache(gpu);
-  for (const sample of dataset.samples.slice(0, TUNED_PICTURES)) {
-    const picture = await sample.load();
-    gpu.scope(() => {
-      const image = model.prepare(picture);
-      const losses = model.losses(image, model.truth(sample.boxes, image), { random: true, seed: 0 });
-      model.total(losses).backward();
-    });
-    await gpu.finish();
-  }
-  for (const parameter of Object.values(model.parameters)) {
-    parameter.grad?.dispose();
-    parameter.grad = null;
-  }
+  for (const sample of dataset.samples.slice(0, TUNED_PICTURES)) gpu.measure(() => rehearse(model, sample));
   const report = await tune(gpu, { ...(onTune && { onShape: onTune }) });
   if (report.timed > 0) saveTuningCache(gpu);
   onTuned?.(report);
   return gpu.plans.export();
+}
+
+/** A training step on a picture of a sample's size, to be measured (`gpu.measure`): nothing is computed. */
+function rehearse(model: FasterRcnn, { width, height, boxes }: Sample): void {
+  const { gpu } = model;
+  gpu.scope(() => {
+    const image = model.prepare({ width, height, rgba: new Uint8Array(4 * width * height) });
+    const losses = model.losses(image, model.truth(boxes, image), { random: true, seed: 0 });
+    model.total(losses).backward({ free: true });
+  });
+}
+
+/** The sample whose picture is the largest input of the network. */
+function largestSample({ samples }: Dataset, { detector: { input } }: RunConfig): Sample {
+  const area = (sample: Sample): number => {
+    const { width, height } = resizedSize(sample.height, sample.width, input.shorterSide, input.longerSide);
+    return width * height;
+  };
+  return samples.reduce((largest, sample) => (area(sample) > area(largest) ? sample : largest));
 }
 
 /** The seed of one image's random draws. */

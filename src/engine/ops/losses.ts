@@ -51,7 +51,7 @@ export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxL
   gpu.run(softmaxLogLossFinal, { losses, counts, loss, count }, { n: parts });
   losses.dispose();
   counts.dispose();
-  return record(softmaxLogLossOperation, [logits], loss, { logits, labels, count, view });
+  return record(softmaxLogLossOperation, [logits], loss, { logits, labels, count, view }, [count]);
 }
 
 export interface SmoothL1Options {

@@ -37,7 +37,7 @@ export function maxPool2d(x: Tensor, options: MaxPool2dOptions): Tensor {
   const y = gpu.empty(shape, 'f32', `maxPool2d ${x.name}`);
   const argmax = gpu.empty(shape, 'i32', `argmax ${x.name}`);
   gpu.run(maxPoolForward, { x, y, argmax }, uniforms);
-  return record(maxPoolOperation, [x], y, { argmax, x: x.shape, uniforms });
+  return record(maxPoolOperation, [x], y, { argmax, x: x.shape, uniforms }, [argmax]);
 }
 
 /** Odd `size` of the window; the rest has defaults. */
@@ -66,5 +66,5 @@ export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions):
   const y = x.gpu.empty(x.shape, 'f32', `localResponseNorm ${x.name}`);
   const scale = x.gpu.empty(x.shape, 'f32', 'localResponseNorm scale');
   x.gpu.run(lrnForward(mode), { x, y, scale }, uniforms);
-  return record(lrnOperation, [x], y, { x, y, scale, mode, uniforms });
+  return record(lrnOperation, [x], y, { x, y, scale, mode, uniforms }, [scale]);
 }

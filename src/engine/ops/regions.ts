@@ -36,7 +36,7 @@ export function roiPool(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tenso
   const y = gpu.empty(shape, 'f32', 'roiPool');
   const argmax = gpu.empty(shape, 'i32', 'roiPool argmax');
   gpu.run(roiPoolForward, { x, rois, y, argmax }, uniforms);
-  return record(roiPoolOperation, [x], y, { argmax, rois, x: x.shape, uniforms });
+  return record(roiPoolOperation, [x], y, { argmax, rois, x: x.shape, uniforms }, [argmax]);
 }
 
 type RoiWarpSaved = { x: Tensor; rois: Tensor; uniforms: RegionUniforms };

@@ -76,6 +76,17 @@ export interface Layer {
 export const convolve = (x: Tensor, { weight, bias }: Layer, options?: Conv2dOptions): Tensor =>
   conv2d(x, weight, bias, options);
 
+/** The layers one after the other; those that keep nothing for a backward pass hold no more than one layer's tensors. */
+export function chain(x: Tensor, layers: readonly ((x: Tensor) => Tensor)[]): Tensor {
+  let current = x;
+  for (const layer of layers) {
+    const next = x.gpu.transient(() => layer(current));
+    if (current !== x && !next.requiresGrad) current.dispose();
+    current = next;
+  }
+  return current;
+}
+
 /** FNV-1a. */
 function hash(text: string): number {
   let value = 0x811c9dc5;

@@ -7,7 +7,8 @@
 import { linear } from '../../engine/ops/linear.ts';
 import { reshape } from '../../engine/ops/pointwise.ts';
 import { maxPool2d } from '../../engine/ops/pooling.ts';
-import { type BackboneBuilder, convolve, ParameterStore } from './backbone.ts';
+import type { Tensor } from '../../engine/tensor.ts';
+import { type BackboneBuilder, chain, convolve, ParameterStore } from './backbone.ts';
 
 const CHANNELS = 64;
 const FEATURES = 128;
@@ -26,12 +27,12 @@ export const small: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
     channels: CHANNELS,
     regionFeatures: FEATURES,
     parameters: store.parameters,
-    features(image) {
-      let x = convolve(image, conv1, { stride: 2, padding: 2, relu: true });
-      x = maxPool2d(x, { kernel: 2, ceilMode: true });
-      for (const layer of [conv2, conv3, conv4]) x = convolve(x, layer, { padding: 1, relu: true });
-      return x;
-    },
+    features: (image) =>
+      chain(image, [
+        (x) => convolve(x, conv1, { stride: 2, padding: 2, relu: true }),
+        (x) => maxPool2d(x, { kernel: 2, ceilMode: true }),
+        ...[conv2, conv3, conv4].map((layer) => (x: Tensor) => convolve(x, layer, { padding: 1, relu: true })),
+      ]),
     regions: (region) => linear(reshape(region, [region.shape[0]!, -1]), fc6.weight, fc6.bias, { relu: true }),
   };
 };

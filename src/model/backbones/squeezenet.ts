@@ -10,7 +10,7 @@ import { reshape } from '../../engine/ops/pointwise.ts';
 import { maxPool2d } from '../../engine/ops/pooling.ts';
 import { concat } from '../../engine/ops/reduce.ts';
 import type { Tensor } from '../../engine/tensor.ts';
-import { type BackboneBuilder, convolve, ParameterStore } from './backbone.ts';
+import { type BackboneBuilder, chain, convolve, ParameterStore } from './backbone.ts';
 
 /**
  * Trained without padding, SqueezeNet sees in cell i of its map what lies around pixel 16 i + 15, while anchors and RoI
@@ -63,11 +63,12 @@ export const squeezenet: BackboneBuilder = (gpu, { pooled, seed, frozenStages })
     channels: CHANNELS,
     regionFeatures: FEATURES,
     parameters: store.parameters,
-    features(image) {
-      let x = convolve(image, conv1, { stride: 2, padding: MARGIN, relu: true });
-      for (const layer of body) x = layer(x);
-      return convolve(x, neck, { relu: true });
-    },
+    features: (image) =>
+      chain(image, [
+        (x) => convolve(x, conv1, { stride: 2, padding: MARGIN, relu: true }),
+        ...body,
+        (x) => convolve(x, neck, { relu: true }),
+      ]),
     regions(region) {
       const x = linear(reshape(region, [region.shape[0]!, -1]), fc6.weight, fc6.bias, { relu: true });
       return linear(x, fc7.weight, fc7.bias, { relu: true });
