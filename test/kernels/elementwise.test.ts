@@ -4,6 +4,7 @@ import {
   accumulateCheck,
   addCheck,
   broadcastScalarCheck,
+  clearFourCheck,
   fillCheck,
   multiplyCheck,
   scaleCheck,
@@ -17,16 +18,17 @@ const SIZES = [1, 3, 63, 64, 65, 1023, 1024, 1025, 104729];
 
 for (const build of [fillCheck, addCheck, accumulateCheck, scaleCheck, multiplyCheck, broadcastScalarCheck])
   testChecks(SIZES.map(build));
+testChecks([clearFourCheck([1, 0, 0, 0]), clearFourCheck([3, 4099, 8193, 64]), clearFourCheck([104729, 1, 5, 4096])]);
 
-test('elements from n on stay as they are', async () => {
+test('elements beyond the vector that holds the last one stay as they are', async () => {
   const y = new Float32Array(1100);
-  const result = await launch(await sharedGpu(), fill, { y }, { n: 1031, value: 2 });
-  assert.equal(result.y, y.fill(2, 0, 1031));
+  const result = await launch(await sharedGpu(), fill, { y }, { n: 1029, value: 2 });
+  assert.equal(result.y, y.fill(2, 0, 1032));
 });
 
 test('a grid folded into rows covers every element once', async () => {
-  // accumulate would show an element visited twice; 1024 elements a workgroup and 10 workgroups, in rows of 3
-  const check = accumulateCheck(9 * 1024 + 5);
+  // accumulate would show an element visited twice; 4096 elements a workgroup and 10 workgroups, in rows of 3
+  const check = accumulateCheck(9 * 4096 + 5);
   await runCheck({ ...check, kernel: { ...check.kernel, grid: () => [3, 4, 1] } });
 });
 

@@ -5,6 +5,7 @@ import {
   accumulate,
   add,
   addReference,
+  clearFour,
   fill,
   multiply,
   multiplyReference,
@@ -170,18 +171,39 @@ export function copyFromSliceCheck(
   };
 }
 
-export function sgdCheck(n: number): KernelCheck {
-  const w = normals(n, 1);
-  const h = normals(n, 2, 0.01);
-  const grad = normals(n, 3);
-  const settings = { lr: 0.01, momentum: 0.9, weightDecay: 0.0005, gradScale: 0.5 };
+/** Two parameters, of n and m elements, with a rate and a decay each. */
+export function sgdCheck(n: number, m = 0): KernelCheck {
+  const first = { w: normals(n, 1), h: normals(n, 2, 0.01), grad: normals(n, 3) };
+  const second = { w2: normals(m, 4), h2: normals(m, 5, 0.01), grad2: normals(m, 6) };
+  const shared = { momentum: 0.9, gradScale: 0.5 };
+  const [rate, decay, rate2, decay2] = [0.01, 0.0005, 0.02, 0];
+  const { w, h, grad } = first;
+  const { w2, h2, grad2 } = second;
+  const updated = sgdReference(doubles(w2), doubles(h2), doubles(grad2), { rate: rate2, decay: decay2, ...shared });
   return {
-    name: `sgd_step ${n}`,
+    name: `sgd_step ${n} and ${m}`,
     kernel: sgdStep,
-    buffers: { w, h, grad },
-    uniforms: { n, ...settings },
-    expected: { ...sgdReference(doubles(w), doubles(h), doubles(grad), settings) },
+    buffers: { ...first, ...second },
+    uniforms: { n, m, rate, decay, rate2, decay2, ...shared },
+    expected: {
+      ...sgdReference(doubles(w), doubles(h), doubles(grad), { rate, decay, ...shared }),
+      w2: updated.w,
+      h2: updated.h,
+    },
     ...ROUNDED,
+  };
+}
+
+export function clearFourCheck(sizes: readonly [number, number, number, number]): KernelCheck {
+  const [na, nb, nc, nd] = sizes;
+  const buffers = { a: normals(na, 1), b: normals(nb, 2), c: normals(nc, 3), d: normals(nd, 4) };
+  return {
+    name: `clear_four ${sizes.join(', ')}`,
+    kernel: clearFour,
+    buffers,
+    uniforms: { na, nb, nc, nd },
+    expected: Object.fromEntries(Object.entries(buffers).map(([name, { length }]) => [name, new Float64Array(length)])),
+    ...EXACT,
   };
 }
 
