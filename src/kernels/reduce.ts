@@ -3,12 +3,13 @@
  *
  *   sum:          x[n] -> partials[ceil(n / CHUNK)] -> y[1]    one workgroup a chunk, then one workgroup over the partials
  *   channel sum:  db[c] += sum over o, i of dy[o, c, i]        one workgroup a channel; dy is [outer, channels, inner]
+ *   column sum:   db[c] += sum over o of dy[o, c]              one invocation a channel
  *   broadcast:    dx[i] = dy[0]                                the backward pass of sum
  *
  * An invocation adds its own elements one after the other, then the workgroup adds the 64 results in two levels.
  */
 import { elementwise } from './elementwise.ts';
-import { ceilDiv, kernel, linear } from './kernel.ts';
+import { ceilDiv, kernel, linear, memoize } from './kernel.ts';
 
 /** Elements that one workgroup of a first stage reduces, here and in the losses. */
 export const REDUCE_CHUNK = 2048;
@@ -77,23 +78,48 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 `,
 });
 
-/** The gradient of a bias, added to what `db` holds: parameters accumulate over the images of a step. */
-export const channelSum = kernel({
-  name: 'channel_sum',
-  buffers: { dy: 'read', db: 'read_write' },
-  uniforms: { outer: 'u32', channels: 'u32', inner: 'u32' },
-  grid: ({ channels }) => linear(channels, 1),
-  wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
+/**
+ * The gradient of a convolution's bias, added to what `db` holds: parameters accumulate over the images of a step.
+ * `vectors`: inner is a multiple of four, dy is read four at a time.
+ */
+export const channelSum = memoize((vectors: boolean) =>
+  kernel({
+    name: 'channel_sum',
+    buffers: { dy: vectors ? 'read vec4f' : 'read', db: 'read_write' },
+    uniforms: { outer: 'u32', channels: 'u32', inner: 'u32' },
+    grid: ({ channels }) => linear(channels, 1),
+    wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let channel = linear_index(group, groups, 0u, 1u);
   if (channel >= u.channels) { return; }
-  var own = 0.0;
-  for (var j = lane; j < u.outer * u.inner; j += 64u) {
-    own += dy[(j / u.inner * u.channels + channel) * u.inner + j % u.inner];
+  let inner = ${vectors ? 'u.inner / 4u' : 'u.inner'};
+  var own = ${vectors ? 'vec4f()' : '0.0'};
+  for (var o = 0u; o < u.outer; o++) {
+    let first = (o * u.channels + channel) * inner;
+    for (var i = lane; i < inner; i += 64u) { own += dy[first + i]; }
   }
-  let total = group_sum(lane, own);
+  let total = group_sum(lane, ${vectors ? 'own.x + own.y + own.z + own.w' : 'own'});
   if (lane == 0u) { db[channel] += total; }
+}
+`,
+  }),
+);
+
+/** The gradient of a linear layer's bias, added to `db`: inner is 1, and an invocation adds up one channel. */
+export const columnSum = kernel({
+  name: 'column_sum',
+  buffers: { dy: 'read', db: 'read_write' },
+  uniforms: { outer: 'u32', channels: 'u32' },
+  grid: ({ channels }) => linear(channels, 64),
+  wgsl: /* wgsl */ `
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let channel = linear_index(group, groups, lane, 64u);
+  if (channel >= u.channels) { return; }
+  var total = 0.0;
+  for (var o = 0u; o < u.outer; o++) { total += dy[o * u.channels + channel]; }
+  db[channel] += total;
 }
 `,
 });

@@ -1,6 +1,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { channelSumCheck, sumFinalCheck, sumPartialCheck } from '../../src/kernels/checks/reductions.ts';
+import {
+  channelSumCheck,
+  columnSumCheck,
+  sumFinalCheck,
+  sumPartialCheck,
+} from '../../src/kernels/checks/reductions.ts';
 import { channelSumReference, partialCount, REDUCE_CHUNK, sumFinal, sumPartial } from '../../src/kernels/reduce.ts';
 import { expectClose, launch, randomArray, sharedGpu } from '../harness.ts';
 import { runCheck, testChecks } from './runCheck.ts';
@@ -12,9 +17,12 @@ testChecks(
     { outer: 1, channels: 1, inner: 1 },
     { outer: 128, channels: 21, inner: 1 },
     { outer: 2, channels: 18, inner: 38 * 63 },
+    { outer: 2, channels: 18, inner: 40 * 40 },
+    { outer: 2, channels: 3, inner: 4 },
     { outer: 3, channels: 5, inner: 7 },
   ].map(channelSumCheck),
 );
+testChecks([columnSumCheck(1, 1), columnSumCheck(128, 21), columnSumCheck(3, 4099)]);
 
 test('grids folded into rows cover every channel and every chunk once', async () => {
   const channels = channelSumCheck({ outer: 1, channels: 10, inner: 3 });

@@ -43,7 +43,8 @@ const conv2dOperation = operation<Saved>('conv2d', ({ dy: given, needs, into }, 
     let db: Tensor | null = null;
     if (needs[2]) {
       db = into[2] ?? gpu.zeros([shape.K], 'db conv2d');
-      gpu.run(channelSum, { dy, db }, { outer: shape.B, channels: shape.K, inner: shape.OH * shape.OW });
+      const inner = shape.OH * shape.OW;
+      gpu.run(channelSum(inner % 4 === 0), { dy, db }, { outer: shape.B, channels: shape.K, inner });
     }
     results.push(db);
   }

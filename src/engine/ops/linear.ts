@@ -1,6 +1,6 @@
 /** Fully connected layer. */
 import { matmulShape } from '../../kernels/matmul.ts';
-import { channelSum } from '../../kernels/reduce.ts';
+import { columnSum } from '../../kernels/reduce.ts';
 import { reluBackward } from '../../kernels/relu.ts';
 import { operation, record } from '../autograd.ts';
 import { runMatmul } from '../convolution.ts';
@@ -46,7 +46,7 @@ const linearOperation = operation<Saved>('linear', ({ dy: given, needs, into }, 
     let db: Tensor | null = null;
     if (needs[2]) {
       db = into[2] ?? gpu.zeros([outputs], 'db linear');
-      gpu.run(channelSum, { dy, db }, { outer: rows, channels: outputs, inner: 1 });
+      gpu.run(columnSum, { dy, db }, { outer: rows, channels: outputs });
     }
     results.push(db);
   }

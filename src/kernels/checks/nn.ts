@@ -18,6 +18,7 @@ import {
 } from './elementwise.ts';
 import {
   channelSumCheck,
+  columnSumCheck,
   smoothL1BackwardCheck,
   smoothL1PartialCheck,
   softmaxBackwardCheck,
@@ -67,6 +68,8 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => broadcastScalarCheck(N),
   () => clearFourCheck([N, 1, 0, 67]),
   () => channelSumCheck({ outer: 3, channels: 7, inner: 131 }),
+  () => channelSumCheck({ outer: 3, channels: 7, inner: 132 }),
+  () => columnSumCheck(31, 67),
   () => softmaxForwardCheck(HEAD),
   () => softmaxBackwardCheck(HEAD),
   () => softmaxLogLossPartialCheck(RPN),

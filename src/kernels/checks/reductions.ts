@@ -5,6 +5,7 @@
 import {
   channelSum,
   channelSumReference,
+  columnSum,
   partialCount,
   partialsReference,
   sumFinal,
@@ -71,10 +72,23 @@ export function channelSumCheck(view: ChannelView): KernelCheck {
   const db = normals(channels, 2);
   return {
     name: `channel_sum ${viewName(view)}`,
-    kernel: channelSum,
+    kernel: channelSum(inner % 4 === 0),
     buffers: { dy, db },
     uniforms: { ...view },
     expected: { db: channelSumReference(doubles(dy), outer, channels, inner).map((sum, c) => sum + db[c]!) },
+    ...SUMMED,
+  };
+}
+
+export function columnSumCheck(outer: number, channels: number): KernelCheck {
+  const dy = normals(outer * channels, 1);
+  const db = normals(channels, 2);
+  return {
+    name: `column_sum ${outer}x${channels}`,
+    kernel: columnSum,
+    buffers: { dy, db },
+    uniforms: { outer, channels },
+    expected: { db: channelSumReference(doubles(dy), outer, channels, 1).map((sum, c) => sum + db[c]!) },
     ...SUMMED,
   };
 }
