@@ -8,7 +8,8 @@
  * (pooling_layer.cpp). The backward pass gathers: an input cell looks at the few windows that cover it, so nothing is
  * added concurrently.
  */
-import { kernel, linear } from './kernel.ts';
+import { DIVIDE_WGSL } from './divide.ts';
+import { ceilDiv, kernel, type Grid, MAX_WORKGROUPS, memoize } from './kernel.ts';
 
 export interface PoolWindow {
   kernel: number;
@@ -36,32 +37,39 @@ export function poolOutputSize(n: number, { kernel, stride, padding, ceilMode }:
   return size;
 }
 
-const uniforms = {
-  planes: 'u32',
-  h: 'u32',
-  w: 'u32',
-  outH: 'u32',
-  outW: 'u32',
-  kernel: 'u32',
-  stride: 'u32',
-  padding: 'u32',
-} as const;
+const uniforms = { planes: 'u32', h: 'u32', w: 'u32', outH: 'u32', outW: 'u32' } as const;
 
-export const maxPoolForward = kernel({
-  name: 'max_pool_forward',
-  buffers: { x: 'read', y: 'write', argmax: 'write i32' },
-  uniforms,
-  grid: ({ planes, outH, outW }) => linear(planes * outH * outW, 64),
-  wgsl: /* wgsl */ `
+/** Workgroups of 64 over a plane's cells, and planes in two dimensions: no division tells the plane. */
+const gridOver = (cells: number, planes: number): Grid => {
+  const z = ceilDiv(planes, MAX_WORKGROUPS);
+  return [ceilDiv(cells, 64), ceilDiv(planes, z), z];
+};
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** Buffers x, y, argmax. The window is in the text: few occur, and dividing by a constant costs nothing. */
+export const maxPoolForward = ({ kernel: side, stride, padding }: PoolWindow) => forward(side, stride, padding);
+/** Buffers dy, argmax, dx (assigned). */
+export const maxPoolBackward = ({ kernel: side, stride, padding }: PoolWindow) => backward(side, stride, padding);
+
+const forward = memoize((side: number, stride: number, padding: number) =>
+  kernel({
+    name: 'max_pool_forward',
+    buffers: { x: 'read', y: 'write', argmax: 'write i32' },
+    uniforms,
+    grid: ({ planes, outH, outW }) => gridOver(outH * outW, planes),
+    wgsl: /* wgsl */ `${DIVIDE_WGSL}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let o = linear_index(group, groups, lane, 64u);
-  if (o >= u.planes * u.outH * u.outW) { return; }
-  let plane = o / (u.outH * u.outW) * (u.h * u.w);
-  let top = i32(o / u.outW % u.outH * u.stride) - i32(u.padding);
-  let left = i32(o % u.outW * u.stride) - i32(u.padding);
-  let bottom = u32(min(top + i32(u.kernel), i32(u.h)));
-  let right = u32(min(left + i32(u.kernel), i32(u.w)));
+  let p = group.z * groups.y + group.y;
+  let o = group.x * 64u + lane;
+  if (o >= u.outH * u.outW || p >= u.planes) { return; }
+  let plane = p * u.h * u.w;
+  let oy = divide(o, u.outW);
+  let top = i32(oy * ${stride}u) - ${padding};
+  let left = i32((o - oy * u.outW) * ${stride}u) - ${padding};
+  let bottom = u32(min(top + ${side}, i32(u.h)));
+  let right = u32(min(left + ${side}, i32(u.w)));
   let first_y = u32(max(top, 0));
   let first_x = u32(max(left, 0));
 
@@ -77,47 +85,56 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       }
     }
   }
-  y[o] = best;
-  argmax[o] = i32(where_best);
+  let at = p * u.outH * u.outW + o;
+  y[at] = best;
+  argmax[at] = i32(where_best);
 }
 `,
-});
+  }),
+);
 
-export const maxPoolBackward = kernel({
-  name: 'max_pool_backward',
-  buffers: { dy: 'read', argmax: 'read i32', dx: 'write' },
-  uniforms,
-  grid: ({ planes, h, w }) => linear(planes * h * w, 64),
-  wgsl: /* wgsl */ `
-// The first window along an axis that reaches cell i: the smallest o with o * stride - padding + kernel > i.
-fn first_window(i: u32) -> u32 {
-  let reach = i + u.padding + 1u;
-  if (reach <= u.kernel) { return 0u; }
-  return (reach - u.kernel + u.stride - 1u) / u.stride;
-}
+/** Windows that can cover a cell, along an axis. */
+const covering = (side: number, stride: number): number => ceilDiv(side, stride);
 
+const backward = memoize((side: number, stride: number, padding: number) =>
+  kernel({
+    name: 'max_pool_backward',
+    buffers: { dy: 'read', argmax: 'read i32', dx: 'write' },
+    uniforms,
+    grid: ({ planes, h, w }) => gridOver(h * w, planes),
+    wgsl: /* wgsl */ `${DIVIDE_WGSL}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 64u);
-  if (i >= u.planes * u.h * u.w) { return; }
-  let cell = i % (u.h * u.w);
-  let plane = i / (u.h * u.w) * (u.outH * u.outW);
-  let iy = cell / u.w;
-  let ix = cell % u.w;
-  let end_y = min((iy + u.padding) / u.stride + 1u, u.outH);
-  let end_x = min((ix + u.padding) / u.stride + 1u, u.outW);
-
+  let p = group.z * groups.y + group.y;
+  let cell = group.x * 64u + lane;
+  if (cell >= u.h * u.w || p >= u.planes) { return; }
+  let plane = p * u.outH * u.outW;
+  let iy = divide(cell, u.w);
+  let ix = cell - iy * u.w;
+  // The last window along an axis that begins at or before the cell, and those before it; unsigned, one below 0 is too large.
+  let last_y = (iy + ${padding}u) / ${stride}u;
+  let last_x = (ix + ${padding}u) / ${stride}u;
   var total = 0.0;
-  for (var oy = first_window(iy); oy < end_y; oy++) {
-    for (var ox = first_window(ix); ox < end_x; ox++) {
+  ${range(covering(side, stride) ** 2)
+    .map((i) => {
+      // In ascending order of windows, so that sums round as they always did.
+      const n = covering(side, stride);
+      const [back, left] = [n - 1 - Math.floor(i / n), n - 1 - (i % n)];
+      return `{
+    let oy = last_y - ${back}u;
+    let ox = last_x - ${left}u;
+    if (oy < u.outH && ox < u.outW) {
       let o = plane + oy * u.outW + ox;
       if (argmax[o] == i32(cell)) { total += dy[o]; }
     }
-  }
-  dx[i] = total;
+  }`;
+    })
+    .join('\n  ')}
+  dx[p * u.h * u.w + cell] = total;
 }
 `,
-});
+  }),
+);
 
 export interface PoolShape {
   planes: number;
@@ -130,8 +147,7 @@ export function maxPoolUniforms(
   { planes, h, w }: PoolShape,
   window: PoolWindow,
 ): Record<keyof typeof uniforms, number> {
-  const { kernel, stride, padding } = window;
-  return { planes, h, w, outH: poolOutputSize(h, window), outW: poolOutputSize(w, window), kernel, stride, padding };
+  return { planes, h, w, outH: poolOutputSize(h, window), outW: poolOutputSize(w, window) };
 }
 
 export function maxPoolReference(
@@ -140,7 +156,8 @@ export function maxPoolReference(
   window: PoolWindow,
 ): { y: Float64Array; argmax: Int32Array } {
   const { planes, h, w } = shape;
-  const { outH, outW, kernel, stride, padding } = maxPoolUniforms(shape, window);
+  const { outH, outW } = maxPoolUniforms(shape, window);
+  const { kernel, stride, padding } = window;
   const y = new Float64Array(planes * outH * outW).fill(-Infinity);
   const argmax = new Int32Array(y.length).fill(-1);
   for (let p = 0; p < planes; p++)

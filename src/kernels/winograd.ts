@@ -13,6 +13,7 @@
  *
  * With m = 4 sums cancel more: its error against float64 is about 20 times that of the direct sum (docs/performance.md).
  */
+import { DIVIDE_WGSL } from './divide.ts';
 import { type BufferSpec, ceilDiv, kernel, linear, memoize, type Kernel } from './kernel.ts';
 
 type Matrix = readonly (readonly number[])[];
@@ -95,17 +96,8 @@ export type TileUniforms = Record<keyof typeof TILES, number>;
 
 const WORKGROUP = 64;
 
-/**
- * Where tile t lies. Whole numbers are divided as floats, which software adapters do many times faster, and the quotient is
- * mended: exact below 2^24.
- */
-const TILE_WGSL = /* wgsl */ `
-fn divide(a: u32, b: u32) -> u32 {
-  var q = u32(f32(a) / f32(b));
-  if (q * b > a) { q--; }
-  if ((q + 1u) * b <= a) { q++; }
-  return q;
-}
+/** Where tile t lies. */
+const TILE_WGSL = /* wgsl */ `${DIVIDE_WGSL}
 // Column, row, image.
 fn place(t: u32) -> vec3u {
   let row = divide(t, u.tilesX);

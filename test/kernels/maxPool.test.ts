@@ -47,11 +47,12 @@ test("Caffe's pooling test, values and positions", async () => {
   const { input, kernel, stride, out, argmax } = golden.caffe_maxpool;
   const x = Float32Array.from(input.flat());
   const shape = { planes: 1, h: input.length, w: input[0].length };
-  const uniforms = maxPoolUniforms(shape, { kernel, stride, padding: 0, ceilMode: true });
+  const window = { kernel, stride, padding: 0, ceilMode: true };
+  const uniforms = maxPoolUniforms(shape, window);
   const size = out.flat().length;
   const result = await launch(
     await sharedGpu(),
-    maxPoolForward,
+    maxPoolForward(window),
     { x, y: new Float32Array(size), argmax: new Int32Array(size) },
     uniforms,
   );

@@ -1,6 +1,12 @@
 /** Max pooling and local response normalisation. */
 import { lrnBackward, lrnForward, type LrnSettings } from '../../kernels/lrn.ts';
-import { maxPoolBackward, maxPoolForward, maxPoolUniforms, poolOutputSize } from '../../kernels/maxPool.ts';
+import {
+  maxPoolBackward,
+  maxPoolForward,
+  maxPoolUniforms,
+  poolOutputSize,
+  type PoolWindow,
+} from '../../kernels/maxPool.ts';
 import { operation, record } from '../autograd.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank } from './shapes.ts';
@@ -15,11 +21,16 @@ export interface MaxPool2dOptions {
   ceilMode?: boolean;
 }
 
-type PoolSaved = { argmax: Tensor; x: readonly number[]; uniforms: ReturnType<typeof maxPoolUniforms> };
+type PoolSaved = {
+  argmax: Tensor;
+  x: readonly number[];
+  window: PoolWindow;
+  uniforms: ReturnType<typeof maxPoolUniforms>;
+};
 
-const maxPoolOperation = operation<PoolSaved>('maxPool2d', ({ dy }, { argmax, x, uniforms }) => {
+const maxPoolOperation = operation<PoolSaved>('maxPool2d', ({ dy }, { argmax, x, window, uniforms }) => {
   const dx = dy.gpu.empty(x, 'f32', 'dx maxPool2d');
-  dy.gpu.run(maxPoolBackward, { dy, argmax, dx }, uniforms);
+  dy.gpu.run(maxPoolBackward(window), { dy, argmax, dx }, uniforms);
   return [dx];
 });
 
@@ -36,8 +47,8 @@ export function maxPool2d(x: Tensor, options: MaxPool2dOptions): Tensor {
   const { gpu } = x;
   const y = gpu.empty(shape, 'f32', `maxPool2d ${x.name}`);
   const argmax = gpu.empty(shape, 'i32', `argmax ${x.name}`);
-  gpu.run(maxPoolForward, { x, y, argmax }, uniforms);
-  return record(maxPoolOperation, [x], y, { argmax, x: x.shape, uniforms }, [argmax]);
+  gpu.run(maxPoolForward(window), { x, y, argmax }, uniforms);
+  return record(maxPoolOperation, [x], y, { argmax, x: x.shape, window, uniforms }, [argmax]);
 }
 
 /** Odd `size` of the window; the rest has defaults. */

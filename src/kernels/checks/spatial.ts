@@ -37,7 +37,7 @@ export function maxPoolForwardCheck(shape: PoolShape, window: PoolWindow): Kerne
   const { y, argmax } = maxPoolReference(doubles(x), shape, window);
   return {
     name: `max_pool_forward ${poolName(shape, window)}`,
-    kernel: maxPoolForward,
+    kernel: maxPoolForward(window),
     buffers: { x, y: new Float32Array(y.length), argmax: new Int32Array(y.length) },
     uniforms: maxPoolUniforms(shape, window),
     expected: { y, argmax },
@@ -51,7 +51,7 @@ export function maxPoolBackwardCheck(shape: PoolShape, window: PoolWindow): Kern
   const dy = normals(y.length, 2);
   return {
     name: `max_pool_backward ${poolName(shape, window)}`,
-    kernel: maxPoolBackward,
+    kernel: maxPoolBackward(window),
     buffers: { dy, argmax, dx: normals(shape.planes * shape.h * shape.w, 3) },
     uniforms: maxPoolUniforms(shape, window),
     expected: { dx: maxPoolBackwardReference(doubles(dy), argmax, shape) },
