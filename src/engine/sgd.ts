@@ -4,9 +4,9 @@
  *   w -= h
  * The learning rate is inside the momentum buffer (PyTorch keeps it outside): the two differ when it changes.
  */
-import { fill } from '../kernels/elementwise.ts';
-import { sgdStep } from '../kernels/sgd.ts';
+import { SGD_SETS, sgdSteps } from '../kernels/sgd.ts';
 import type { Tensor } from './tensor.ts';
+import { zeroAll } from './zero.ts';
 
 export interface SgdOptions {
   learningRate: number;
@@ -45,26 +45,25 @@ export class Sgd {
 
   /** Updates every parameter that has a gradient. `divisor`: images whose gradients were accumulated (Caffe's iter_size). */
   step(divisor = 1): void {
-    for (const { parameter, h, rate, decay } of this.slots) {
-      if (!parameter.grad) continue;
-      parameter.gpu.run(
-        sgdStep,
-        { w: parameter, h, grad: parameter.grad },
-        {
-          n: parameter.size,
-          lr: this.learningRate * rate,
-          momentum: this.momentum,
-          weightDecay: this.weightDecay * decay,
-          gradScale: 1 / divisor,
-        },
-      );
+    const ready = this.slots.filter(({ parameter }) => parameter.grad);
+    for (let first = 0; first < ready.length; first += SGD_SETS) {
+      const sets = ready.slice(first, first + SGD_SETS);
+      const buffers: Record<string, Tensor> = {};
+      const uniforms: Record<string, number> = { momentum: this.momentum, gradScale: 1 / divisor };
+      sets.forEach(({ parameter, h, rate, decay }, k) => {
+        buffers[`w${k}`] = parameter;
+        buffers[`h${k}`] = h;
+        buffers[`grad${k}`] = parameter.grad!;
+        uniforms[`n${k}`] = parameter.size;
+        uniforms[`lr${k}`] = this.learningRate * rate;
+        uniforms[`weightDecay${k}`] = this.weightDecay * decay;
+      });
+      sets[0]!.parameter.gpu.run(sgdSteps(sets.length), buffers, uniforms);
     }
   }
 
   /** Sets the gradients to zero. */
   zeroGrad(): void {
-    for (const { parameter } of this.slots) {
-      if (parameter.grad) parameter.gpu.run(fill, { y: parameter.grad }, { n: parameter.size, value: 0 });
-    }
+    zeroAll(this.slots.flatMap(({ parameter }) => parameter.grad ?? []));
   }
 }

@@ -2,12 +2,13 @@
  * Sums in a fixed order, so that the same inputs give the same bits.
  *
  *   sum:          x[n] -> partials[ceil(n / CHUNK)] -> y[1]    one workgroup a chunk, then one workgroup over the partials
- *   channel sum:  db[c] += sum over o, i of dy[o, c, i]        one workgroup a channel; dy is [outer, channels, inner]
+ *   channel sum:  db[c] += sum over o, i of dy[o, c, i]        one workgroup a channel; dy is [outer, channels, inner],
+ *                                                             read four at a time where inner allows
  *   broadcast:    dx[i] = dy[0]                                the backward pass of sum
  *
  * An invocation adds its own elements one after the other, then the workgroup adds the 64 results in two levels.
  */
-import { elementwise } from './elementwise.ts';
+import { elementwise4 } from './elementwise.ts';
 import { ceilDiv, kernel, linear } from './kernel.ts';
 
 /** Elements that one workgroup of a first stage reduces, here and in the losses. */
@@ -80,7 +81,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 /** The gradient of a bias, added to what `db` holds: parameters accumulate over the images of a step. */
 export const channelSum = kernel({
   name: 'channel_sum',
-  buffers: { dy: 'read', db: 'read_write' },
+  buffers: { dy: 'read vec4f', db: 'read_write' },
   uniforms: { outer: 'u32', channels: 'u32', inner: 'u32' },
   grid: ({ channels }) => linear(channels, 1),
   wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
@@ -89,8 +90,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let channel = linear_index(group, groups, 0u, 1u);
   if (channel >= u.channels) { return; }
   var own = 0.0;
-  for (var j = lane; j < u.outer * u.inner; j += 64u) {
-    own += dy[(j / u.inner * u.channels + channel) * u.inner + j % u.inner];
+  if (u.inner == 1u) {
+    for (var o = lane; o < u.outer; o += 64u) {
+      let at = o * u.channels + channel;
+      own += dy[at / 4u][at % 4u];
+    }
+  } else if (u.inner % 4u == 0u) {
+    var sums = vec4f(0.0);
+    let quads = u.inner / 4u;
+    for (var o = 0u; o < u.outer; o++) {
+      let first = (o * u.channels + channel) * quads;
+      for (var i = lane; i < quads; i += 64u) { sums += dy[first + i]; }
+    }
+    own = (sums.x + sums.y) + (sums.z + sums.w);
+  } else {
+    for (var o = 0u; o < u.outer; o++) {
+      let first = (o * u.channels + channel) * u.inner;
+      for (var i = lane; i < u.inner; i += 64u) { own += dy[(first + i) / 4u][(first + i) % 4u]; }
+    }
   }
   let total = group_sum(lane, own);
   if (lane == 0u) { db[channel] += total; }
@@ -98,10 +115,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 `,
 });
 
-export const broadcastScalar = elementwise({
+export const broadcastScalar = elementwise4({
   name: 'broadcast_scalar',
-  buffers: { dy: 'read', dx: 'write' },
-  body: 'dx[i] = dy[0];',
+  buffers: { dy: 'read', dx: 'write vec4f' },
+  body: 'dx[i] = vec4f(dy[0]);',
 });
 
 export const sumReference = (x: Float64Array): number => x.reduce((total, value) => total + value, 0);

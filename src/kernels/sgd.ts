@@ -7,17 +7,36 @@
  * The learning rate goes into the momentum buffer h, so a change of rate acts on new gradients only; PyTorch's rule
  * (w <- w - lr h) differs where the rate changes. gradScale divides by the images accumulated or clips the norm.
  */
-import { elementwise } from './elementwise.ts';
+import { elementwise4, elementwiseSets } from './elementwise.ts';
+import { memoize, type Kernel } from './kernel.ts';
 
-export const sgdStep = elementwise({
+const update = (k: number | '') => /* wgsl */ `let weight = w${k}[i];
+    let g = u.gradScale * grad${k}[i] + u.weightDecay${k} * weight;
+    let step = u.momentum * h${k}[i] + u.lr${k} * g;
+    h${k}[i] = step;
+    w${k}[i] = weight - step;`;
+
+export const sgdStep = elementwise4({
   name: 'sgd_step',
-  buffers: { w: 'read_write', h: 'read_write', grad: 'read' },
+  buffers: { w: 'read_write vec4f', h: 'read_write vec4f', grad: 'read vec4f' },
   uniforms: { lr: 'f32', momentum: 'f32', weightDecay: 'f32', gradScale: 'f32' },
-  body: /* wgsl */ `let g = u.gradScale * grad[i] + u.weightDecay * w[i];
-    let step = u.momentum * h[i] + u.lr * g;
-    h[i] = step;
-    w[i] -= step;`,
+  body: update(''),
 });
+
+/** Parameters that one dispatch of `sgdSteps` updates: three buffers each, of the eight that WebGPU binds by default. */
+export const SGD_SETS = 2;
+
+/** `sgdStep` for `count` parameters at once: w0, h0, grad0, n0, lr0, weightDecay0, w1, ... */
+export const sgdSteps = memoize((count: number): Kernel =>
+  elementwiseSets({
+    name: `sgd_steps_${count}`,
+    count,
+    buffers: { w: 'read_write vec4f', h: 'read_write vec4f', grad: 'read vec4f' },
+    uniforms: { lr: 'f32', weightDecay: 'f32' },
+    shared: { momentum: 'f32', gradScale: 'f32' },
+    body: update,
+  }),
+);
 
 export interface SgdSettings {
   lr: number;

@@ -7,6 +7,7 @@ import {
   fillCheck,
   multiplyCheck,
   scaleCheck,
+  zeroCheck,
 } from '../../src/kernels/checks/elementwise.ts';
 import { fill } from '../../src/kernels/elementwise.ts';
 import { linear, MAX_WORKGROUPS } from '../../src/kernels/kernel.ts';
@@ -18,15 +19,17 @@ const SIZES = [1, 3, 63, 64, 65, 1023, 1024, 1025, 104729];
 for (const build of [fillCheck, addCheck, accumulateCheck, scaleCheck, multiplyCheck, broadcastScalarCheck])
   testChecks(SIZES.map(build));
 
-test('elements from n on stay as they are', async () => {
+testChecks([[1], [4096, 4097], [3, 70000, 1, 5, 64]].map(zeroCheck));
+
+test('fill leaves elements from n on as they are', async () => {
   const y = new Float32Array(1100);
   const result = await launch(await sharedGpu(), fill, { y }, { n: 1031, value: 2 });
   assert.equal(result.y, y.fill(2, 0, 1031));
 });
 
 test('a grid folded into rows covers every element once', async () => {
-  // accumulate would show an element visited twice; 1024 elements a workgroup and 10 workgroups, in rows of 3
-  const check = accumulateCheck(9 * 1024 + 5);
+  // accumulate would show an element visited twice; 4096 elements a workgroup and 10 workgroups, in rows of 3
+  const check = accumulateCheck(9 * 4096 + 5);
   await runCheck({ ...check, kernel: { ...check.kernel, grid: () => [3, 4, 1] } });
 });
 

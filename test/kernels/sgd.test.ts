@@ -1,11 +1,12 @@
 import { test } from 'uvu';
 import { readFileSync } from 'node:fs';
-import { sgdCheck } from '../../src/kernels/checks/elementwise.ts';
+import { sgdCheck, sgdStepsCheck } from '../../src/kernels/checks/elementwise.ts';
 import { sgdStep } from '../../src/kernels/sgd.ts';
 import { expectClose, launch, sharedGpu } from '../harness.ts';
 import { testChecks } from './runCheck.ts';
 
 testChecks([1, 67, 1024, 4099].map(sgdCheck));
+testChecks([[4099], [1, 70001], [4096, 4096]].map(sgdStepsCheck));
 
 const golden = JSON.parse(readFileSync(new URL('../golden/nn_ops.json', import.meta.url), 'utf8')).sgd;
 

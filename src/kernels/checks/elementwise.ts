@@ -10,11 +10,12 @@ import {
   multiplyReference,
   scale,
   scaleReference,
+  zero,
 } from '../elementwise.ts';
 import { flagNonFinite, flagNonFiniteReference } from '../finite.ts';
 import { reluBackward, reluBackwardReference, reluForward, reluReference } from '../relu.ts';
 import { broadcastScalar } from '../reduce.ts';
-import { sgdReference, sgdStep } from '../sgd.ts';
+import { sgdReference, sgdStep, sgdSteps } from '../sgd.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, integers, normals } from './inputs.ts';
 
@@ -182,6 +183,37 @@ export function sgdCheck(n: number): KernelCheck {
     uniforms: { n, ...settings },
     expected: { ...sgdReference(doubles(w), doubles(h), doubles(grad), settings) },
     ...ROUNDED,
+  };
+}
+
+/** Parameters of the given sizes in one dispatch, each with its own rate and decay. */
+export function sgdStepsCheck(sizes: readonly number[]): KernelCheck {
+  const shared = { momentum: 0.9, gradScale: 0.5 };
+  const buffers: Record<string, Float32Array> = {};
+  const uniforms: Record<string, number> = { ...shared };
+  const expected: Record<string, Float64Array> = {};
+  sizes.forEach((n, k) => {
+    const [w, h, grad] = [normals(n, 3 * k + 1), normals(n, 3 * k + 2, 0.01), normals(n, 3 * k + 3)];
+    const own = { lr: 0.01 * (k + 1), weightDecay: 0.0005 * k };
+    const next = sgdReference(doubles(w), doubles(h), doubles(grad), { ...shared, ...own });
+    Object.assign(buffers, { [`w${k}`]: w, [`h${k}`]: h, [`grad${k}`]: grad });
+    Object.assign(uniforms, { [`n${k}`]: n, [`lr${k}`]: own.lr, [`weightDecay${k}`]: own.weightDecay });
+    Object.assign(expected, { [`w${k}`]: next.w, [`h${k}`]: next.h });
+  });
+  return { name: `sgd_steps ${sizes}`, kernel: sgdSteps(sizes.length), buffers, uniforms, expected, ...ROUNDED };
+}
+
+/** Buffers of the given sizes in one dispatch. */
+export function zeroCheck(sizes: readonly number[]): KernelCheck {
+  const named = <V>(value: (n: number, k: number) => V, name: string) =>
+    Object.fromEntries(sizes.map((n, k) => [`${name}${k}`, value(n, k)]));
+  return {
+    name: `zero ${sizes}`,
+    kernel: zero(sizes.length),
+    buffers: named((n, k) => normals(n, k + 1), 'y'),
+    uniforms: named((n) => n, 'n'),
+    expected: named((n) => new Float64Array(n), 'y'),
+    ...EXACT,
   };
 }
 

@@ -14,6 +14,8 @@ import {
   reluForwardCheck,
   scaleCheck,
   sgdCheck,
+  sgdStepsCheck,
+  zeroCheck,
 } from './elementwise.ts';
 import {
   channelSumCheck,
@@ -58,6 +60,10 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => copyFromSliceCheck(3, 11, 13, 4, 5),
   () => copyFromSliceCheck(1, 11, 13, 4, 5),
   () => sgdCheck(N),
+  () => sgdStepsCheck([N]),
+  () => sgdStepsCheck([3 * N, 5]),
+  () => zeroCheck([N]),
+  () => zeroCheck([1, N, 4097, 8192, 5, 64, 4096, 3]),
   () => flagNonFiniteCheck(N),
   () => flagNonFiniteCheck(N, NaN),
   () => flagNonFiniteCheck(N, Infinity),
@@ -65,6 +71,8 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => sumFinalCheck(N),
   () => broadcastScalarCheck(N),
   () => channelSumCheck({ outer: 3, channels: 7, inner: 131 }),
+  () => channelSumCheck({ outer: 2, channels: 5, inner: 520 }),
+  () => channelSumCheck({ outer: 131, channels: 7, inner: 1 }),
   () => softmaxForwardCheck(HEAD),
   () => softmaxBackwardCheck(HEAD),
   () => softmaxLogLossPartialCheck(RPN),
