@@ -8,6 +8,7 @@
  * (pooling_layer.cpp). The backward pass gathers: an input cell looks at the few windows that cover it, so nothing is
  * added concurrently.
  */
+import { DIVIDE_WGSL } from './divide.ts';
 import { kernel, linear } from './kernel.ts';
 
 export interface PoolWindow {
@@ -47,38 +48,46 @@ const uniforms = {
   padding: 'u32',
 } as const;
 
+/** Elements that a workgroup of 64 takes, in turns: starting workgroups is most of the time of a software adapter otherwise. */
+const OUTPUT_RUN = 256;
+const CELL_RUN = 1024;
+
 export const maxPoolForward = kernel({
   name: 'max_pool_forward',
   buffers: { x: 'read', y: 'write', argmax: 'write i32' },
   uniforms,
-  grid: ({ planes, outH, outW }) => linear(planes * outH * outW, 64),
-  wgsl: /* wgsl */ `
+  grid: ({ planes, outH, outW }) => linear(planes * outH * outW, OUTPUT_RUN),
+  wgsl: /* wgsl */ `${DIVIDE_WGSL}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let o = linear_index(group, groups, lane, 64u);
-  if (o >= u.planes * u.outH * u.outW) { return; }
-  let plane = o / (u.outH * u.outW) * (u.h * u.w);
-  let top = i32(o / u.outW % u.outH * u.stride) - i32(u.padding);
-  let left = i32(o % u.outW * u.stride) - i32(u.padding);
-  let bottom = u32(min(top + i32(u.kernel), i32(u.h)));
-  let right = u32(min(left + i32(u.kernel), i32(u.w)));
-  let first_y = u32(max(top, 0));
-  let first_x = u32(max(left, 0));
+  let start = linear_index(group, groups, 0u, ${OUTPUT_RUN}u);
+  let end = min(start + ${OUTPUT_RUN}u, u.planes * u.outH * u.outW);
+  for (var o = start + lane; o < end; o += 64u) {
+    let row = divide(o, u.outW);
+    let image = divide(row, u.outH);
+    let plane = image * (u.h * u.w);
+    let top = i32((row - image * u.outH) * u.stride) - i32(u.padding);
+    let left = i32((o - row * u.outW) * u.stride) - i32(u.padding);
+    let bottom = u32(min(top + i32(u.kernel), i32(u.h)));
+    let right = u32(min(left + i32(u.kernel), i32(u.w)));
+    let first_y = u32(max(top, 0));
+    let first_x = u32(max(left, 0));
 
-  var where_best = first_y * u.w + first_x;
-  var best = x[plane + where_best];
-  for (var iy = first_y; iy < bottom; iy++) {
-    for (var ix = first_x; ix < right; ix++) {
-      let cell = iy * u.w + ix;
-      let value = x[plane + cell];
-      if (value > best) {
-        best = value;
-        where_best = cell;
+    var where_best = first_y * u.w + first_x;
+    var best = x[plane + where_best];
+    for (var iy = first_y; iy < bottom; iy++) {
+      for (var ix = first_x; ix < right; ix++) {
+        let cell = iy * u.w + ix;
+        let value = x[plane + cell];
+        if (value > best) {
+          best = value;
+          where_best = cell;
+        }
       }
     }
+    y[o] = best;
+    argmax[o] = i32(where_best);
   }
-  y[o] = best;
-  argmax[o] = i32(where_best);
 }
 `,
 });
@@ -87,34 +96,37 @@ export const maxPoolBackward = kernel({
   name: 'max_pool_backward',
   buffers: { dy: 'read', argmax: 'read i32', dx: 'write' },
   uniforms,
-  grid: ({ planes, h, w }) => linear(planes * h * w, 64),
-  wgsl: /* wgsl */ `
+  grid: ({ planes, h, w }) => linear(planes * h * w, CELL_RUN),
+  wgsl: /* wgsl */ `${DIVIDE_WGSL}
 // The first window along an axis that reaches cell i: the smallest o with o * stride - padding + kernel > i.
 fn first_window(i: u32) -> u32 {
-  let reach = i + u.padding + 1u;
-  if (reach <= u.kernel) { return 0u; }
-  return (reach - u.kernel + u.stride - 1u) / u.stride;
+  let reach = max(i + u.padding + 1u, u.kernel);
+  return divide(reach - u.kernel + u.stride - 1u, u.stride);
 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 64u);
-  if (i >= u.planes * u.h * u.w) { return; }
-  let cell = i % (u.h * u.w);
-  let plane = i / (u.h * u.w) * (u.outH * u.outW);
-  let iy = cell / u.w;
-  let ix = cell % u.w;
-  let end_y = min((iy + u.padding) / u.stride + 1u, u.outH);
-  let end_x = min((ix + u.padding) / u.stride + 1u, u.outW);
+  let start = linear_index(group, groups, 0u, ${CELL_RUN}u);
+  let end = min(start + ${CELL_RUN}u, u.planes * u.h * u.w);
+  for (var i = start + lane; i < end; i += 64u) {
+    let row = divide(i, u.w);
+    let image = divide(row, u.h);
+    let plane = image * (u.outH * u.outW);
+    let iy = row - image * u.h;
+    let ix = i - row * u.w;
+    let cell = i32(iy * u.w + ix);
+    let end_y = min(divide(iy + u.padding, u.stride) + 1u, u.outH);
+    let end_x = min(divide(ix + u.padding, u.stride) + 1u, u.outW);
 
-  var total = 0.0;
-  for (var oy = first_window(iy); oy < end_y; oy++) {
-    for (var ox = first_window(ix); ox < end_x; ox++) {
-      let o = plane + oy * u.outW + ox;
-      if (argmax[o] == i32(cell)) { total += dy[o]; }
+    var total = 0.0;
+    for (var oy = first_window(iy); oy < end_y; oy++) {
+      for (var ox = first_window(ix); ox < end_x; ox++) {
+        let o = plane + oy * u.outW + ox;
+        if (argmax[o] == cell) { total += dy[o]; }
+      }
     }
+    dx[i] = total;
   }
-  dx[i] = total;
 }
 `,
 });
