@@ -9,7 +9,7 @@
  * gradients of activations are sums over their uses, made afresh in every pass and freed as soon as they are used.
  * A rule is asked only for the gradients that are needed: frozen layers and images cost nothing.
  */
-import { accumulate, fill } from '../kernels/elementwise.ts';
+import { accumulate, add, fill } from '../kernels/elementwise.ts';
 import type { Tensor } from './tensor.ts';
 
 export interface GradientRequest {
@@ -163,7 +163,15 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
         gradients.set(input, gradient);
         return;
       }
-      gpu.run(accumulate, { x: gradient, y: sum }, { n: input.size });
+      if (sum.storage.references > 1 && sum !== into[i]) {
+        // Another gradient lies in the same memory: `add` gives all its inputs one.
+        const total = gpu.empty(sum.shape, 'f32', sum.name);
+        gpu.run(add, { a: sum, b: gradient, y: total }, { n: input.size });
+        gradients.set(input, total);
+        sum.dispose();
+      } else {
+        gpu.run(accumulate, { x: gradient, y: sum }, { n: input.size });
+      }
       gradient.dispose();
     });
     dy.dispose();

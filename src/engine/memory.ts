@@ -2,6 +2,9 @@
  * GPU memory: exact-size buffers with reference counts, and the pool they return to.
  *
  * A training step asks for the same sizes in the same order every time, so an exact-size pool hits after the first step.
+ * Of several waiting buffers the oldest is handed out, whatever order they came back in: a step that finds the same buffers
+ * waiting gets the same ones at the same places, and with them the bind groups of the step before. (The last one released
+ * would permute them from step to step, and the groups of one permutation after the other would have to be made.)
  * A released buffer may be handed out again at once, even while dispatches that use it are recorded and not submitted:
  * dispatches run in recorded order, so the new use comes after the old one. Only the CPU overtakes recorded work
  * (`queue.writeBuffer`, `destroy`); `Gpu` flushes first in those cases.
@@ -51,6 +54,7 @@ const POOL_CAP_BYTES = 1024 * 1024 * 1024;
 
 export class BufferPool {
   private readonly device: GPUDevice;
+  /** By size; descending ids, so that the oldest buffer is the last of its list. */
   private readonly free = new Map<number, DeviceBuffer[]>();
   private readonly onDestroy: (buffer: DeviceBuffer) => void;
   private nextId = 1;
@@ -113,9 +117,11 @@ export class BufferPool {
       return;
     }
     this.pooledBytes += buffer.bytes;
-    const list = this.free.get(buffer.bytes);
-    if (list) list.push(buffer);
-    else this.free.set(buffer.bytes, [buffer]);
+    let list = this.free.get(buffer.bytes);
+    if (!list) this.free.set(buffer.bytes, (list = []));
+    let at = list.length;
+    while (at > 0 && list[at - 1]!.id < buffer.id) at--;
+    list.splice(at, 0, buffer);
   }
 
   /** Gives a buffer up for good, unless it was only counted. */

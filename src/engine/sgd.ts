@@ -4,10 +4,9 @@
  *   w -= h
  * The learning rate is inside the momentum buffer (PyTorch keeps it outside): the two differ when it changes.
  */
-import { clearFour } from '../kernels/elementwise.ts';
-import { sgdStep } from '../kernels/sgd.ts';
-import type { Bindable } from './memory.ts';
+import { SGD_SETS, sgdSteps } from '../kernels/sgd.ts';
 import type { Tensor } from './tensor.ts';
+import { zeroAll } from './zero.ts';
 
 export interface SgdOptions {
   learningRate: number;
@@ -46,52 +45,25 @@ export class Sgd {
 
   /** Updates every parameter that has a gradient. `divisor`: images whose gradients were accumulated (Caffe's iter_size). */
   step(divisor = 1): void {
-    for (const [one, two] of inGroups(this.slots.filter(hasGradient), 2)) {
-      const { gpu } = one!.parameter;
-      // An odd one goes alone: the second place is bound to buffers of which nothing is used.
-      const spare = (name: string): Bindable => gpu.workspace(`sgd spare ${name}`, 16);
-      gpu.run(
-        sgdStep,
-        {
-          w: one!.parameter,
-          h: one!.h,
-          grad: one!.parameter.grad!,
-          w2: two?.parameter ?? spare('w'),
-          h2: two?.h ?? spare('h'),
-          grad2: two?.parameter.grad ?? spare('grad'),
-        },
-        {
-          n: one!.parameter.size,
-          m: two?.parameter.size ?? 0,
-          rate: this.learningRate * one!.rate,
-          decay: this.weightDecay * one!.decay,
-          rate2: this.learningRate * (two?.rate ?? 0),
-          decay2: this.weightDecay * (two?.decay ?? 0),
-          momentum: this.momentum,
-          gradScale: 1 / divisor,
-        },
-      );
+    const ready = this.slots.filter(({ parameter }) => parameter.grad);
+    for (let first = 0; first < ready.length; first += SGD_SETS) {
+      const sets = ready.slice(first, first + SGD_SETS);
+      const buffers: Record<string, Tensor> = {};
+      const uniforms: Record<string, number> = { momentum: this.momentum, gradScale: 1 / divisor };
+      sets.forEach(({ parameter, h, rate, decay }, k) => {
+        buffers[`w${k}`] = parameter;
+        buffers[`h${k}`] = h;
+        buffers[`grad${k}`] = parameter.grad!;
+        uniforms[`n${k}`] = parameter.size;
+        uniforms[`lr${k}`] = this.learningRate * rate;
+        uniforms[`weightDecay${k}`] = this.weightDecay * decay;
+      });
+      sets[0]!.parameter.gpu.run(sgdSteps(sets.length), buffers, uniforms);
     }
   }
 
   /** Sets the gradients to zero. */
   zeroGrad(): void {
-    for (const group of inGroups(this.slots.filter(hasGradient), 4)) {
-      const { gpu } = group[0]!.parameter;
-      const at = (i: number): Bindable => group[i]?.parameter.grad ?? gpu.workspace(`clear spare ${i}`, 16);
-      const size = (i: number): number => group[i]?.parameter.size ?? 0;
-      gpu.run(
-        clearFour,
-        { a: at(0), b: at(1), c: at(2), d: at(3) },
-        { na: size(0), nb: size(1), nc: size(2), nd: size(3) },
-      );
-    }
+    zeroAll(this.slots.flatMap(({ parameter }) => parameter.grad ?? []));
   }
 }
-
-type Slot = Sgd['slots'][number];
-
-const hasGradient = ({ parameter }: Slot): boolean => parameter.grad !== null;
-
-const inGroups = (slots: readonly Slot[], size: number): Slot[][] =>
-  Array.from({ length: Math.ceil(slots.length / size) }, (_, i) => slots.slice(i * size, (i + 1) * size));

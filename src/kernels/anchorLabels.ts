@@ -18,15 +18,17 @@
  * none (the original makes every anchor positive then), and without ground truth all anchors inside are negatives.
  */
 import { BOXES_WGSL, boxAt, encodeBox, iou, type Box } from './boxes.ts';
+import { DIVIDE_WGSL } from './divide.ts';
 import { kernel, linear } from './kernel.ts';
 import { selectRandom } from './selectRandom.ts';
 import type { Run, StageBuffers } from './sequence.ts';
 
-const ANCHOR_WGSL = /* wgsl */ `
+const ANCHOR_WGSL = /* wgsl */ `${DIVIDE_WGSL}
 fn anchor_at(j: u32) -> vec4f {
-  let cell = j % (u.height * u.width);
-  let shift = vec2f(f32(cell % u.width), f32(cell / u.width)) * u.stride;
-  return anchors[j / (u.height * u.width)] + vec4f(shift, shift);
+  let row = divide(j, u.width);
+  let a = divide(row, u.height);
+  let shift = vec2f(f32(j - row * u.width), f32(row - a * u.height)) * u.stride;
+  return anchors[a] + vec4f(shift, shift);
 }
 `;
 
@@ -39,23 +41,25 @@ fn is_inside(box: vec4f) -> bool {
 const GRID = { anchorCount: 'u32', height: 'u32', width: 'u32', stride: 'f32' } as const;
 const IMAGE = { imageHeight: 'f32', imageWidth: 'f32', allowedBorder: 'f32' } as const;
 
+/** One invocation an anchor: it works out its box once and meets every ground truth. */
 export const anchorOverlaps = kernel({
   name: 'anchor_overlaps',
   buffers: { anchors: 'read vec4f', gt: 'read', overlaps: 'write' },
   uniforms: { ...GRID, ...IMAGE, g: 'u32', plusOne: 'f32' },
-  grid: ({ anchorCount, height, width, g }) => linear(anchorCount * height * width * g, 256),
+  grid: ({ anchorCount, height, width }) => linear(anchorCount * height * width, 64),
   wgsl: /* wgsl */ `
 ${BOXES_WGSL}${ANCHOR_WGSL}${INSIDE_WGSL}
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 256u);
+  let j = linear_index(group, groups, lane, 64u);
   let n = u.anchorCount * u.height * u.width;
-  if (i >= n * u.g) { return; }
-  let box = anchor_at(i % n);
-  let t = (i / n) * 5u;
-  var overlap = -1.0;
-  if (is_inside(box)) { overlap = iou(box, vec4f(gt[t], gt[t + 1u], gt[t + 2u], gt[t + 3u]), u.plusOne); }
-  overlaps[i] = overlap;
+  if (j >= n) { return; }
+  let box = anchor_at(j);
+  let inside = is_inside(box);
+  for (var t = 0u; t < u.g; t++) {
+    let truth = vec4f(gt[t * 5u], gt[t * 5u + 1u], gt[t * 5u + 2u], gt[t * 5u + 3u]);
+    overlaps[t * n + j] = select(-1.0, iou(box, truth, u.plusOne), inside);
+  }
 }`,
 });
 
@@ -152,7 +156,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   } else if (label >= 0) {
     weight = u.outsideValue / f32(counts[0] + counts[1]);
   }
-  let first = (j / cells) * 4u * cells + j % cells;
+  let first = j + 3u * divide(j, cells) * cells;
   for (var k = 0u; k < 4u; k++) {
     targets[first + k * cells] = t[k];
     insideWeights[first + k * cells] = select(0.0, 1.0, label == 1);

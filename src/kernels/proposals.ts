@@ -13,6 +13,7 @@
 import type { AnchorGrid } from './anchorLabels.ts';
 import { anchorAt } from './anchorLabels.ts';
 import { BOXES_WGSL, clipBox, decodeBox, type Box } from './boxes.ts';
+import { DIVIDE_WGSL } from './divide.ts';
 import { kernel, linear } from './kernel.ts';
 import { gatherSorted, recordSuppress, suppressReference, suppressScratch } from './nms.ts';
 import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts';
@@ -42,19 +43,20 @@ export const decodeProposals = kernel({
   },
   grid: ({ anchorCount, height, width }) => linear(anchorCount * height * width, 256),
   wgsl: /* wgsl */ `
-${BOXES_WGSL}${SORT_KEY_WGSL}
+${BOXES_WGSL}${SORT_KEY_WGSL}${DIVIDE_WGSL}
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = linear_index(group, groups, lane, 256u);
   let cells = u.height * u.width;
   if (i >= u.anchorCount * cells) { return; }
-  let a = i % u.anchorCount;
-  let cell = i / u.anchorCount;
+  let cell = divide(i, u.anchorCount);
+  let a = i - cell * u.anchorCount;
   let bg = logits[a * cells + cell];
   let fg = logits[(u.anchorCount + a) * cells + cell];
   let first = a * 4u * cells + cell;
   let t = vec4f(deltas[first], deltas[first + cells], deltas[first + 2u * cells], deltas[first + 3u * cells]);
-  let shift = vec2f(f32(cell % u.width), f32(cell / u.width)) * u.stride;
+  let row = divide(cell, u.width);
+  let shift = vec2f(f32(cell - row * u.width), f32(row)) * u.stride;
   var box = decode_box(anchors[a] + vec4f(shift, shift), t, u.plusOne, u.decodeShrink);
   var key = LAST_KEY;
   var score = 0.0;

@@ -2,12 +2,14 @@
  * Stable radix sort of pairs (key u32, value u32) by ascending key, least significant digit first, and the keys that sort
  * scores in descending order.
  *
- * Eight passes of 4-bit digits, three dispatches each:
- *   radix_histogram   histogram [16,tiles]: how often each digit occurs in each tile of 1024 elements
- *   radix_scan        exclusive prefix sum over the whole histogram in place: where each tile's run of each digit starts
- *   radix_scatter     every element moves to its run, in its old order
- * A tile is 64 threads of 16 contiguous elements, so a thread's rank follows from the threads before it and stability needs
- * no sort inside the tile. Integer atomics count only; the order never depends on them.
+ * Four passes of 8-bit digits, two dispatches each:
+ *   radix_histogram   histogram [tiles,256]: how often each digit occurs in each tile of 1024 elements
+ *   radix_scatter     every element moves to its run, in its old order. A tile sums up the histogram for itself: a digit
+ *                     starts after the smaller digits of all tiles and its own in the tiles before. That costs tiles^2
+ *                     reads in all, but no third dispatch; sorts here are of some ten tiles
+ * Inside a tile the elements are first sorted by the digit's low half, then by its high half: 64 threads of 16 contiguous
+ * elements, each with its own count of 16 digits, so a thread's rank follows from the threads before it. Integer atomics
+ * count only; the order never depends on them.
  *
  * `slices` independent arrays of n elements, one after another, are sorted by one dispatch (workgroup_id.z).
  */
@@ -43,89 +45,126 @@ export function sortKey(score: number): number {
 
 export const radixHistogram = kernel({
   name: 'radix_histogram',
-  buffers: { keys: 'read u32', histogram: 'write u32' },
+  buffers: { keys: 'read u32', histogram: 'write vec4u' },
   uniforms: { n: 'u32', slices: 'u32', shift: 'u32' },
   grid: ({ n, slices }) => [ceilDiv(n, TILE), 1, slices],
   wgsl: /* wgsl */ `
-var<workgroup> counts: array<atomic<u32>, 16>;
+var<workgroup> counts: array<atomic<u32>, 256>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  if (lane < 16u) { atomicStore(&counts[lane], 0u); }
+  for (var k = 0u; k < 4u; k++) { atomicStore(&counts[4u * lane + k], 0u); }
   workgroupBarrier();
   let end = min(u.n, (group.x + 1u) * ${TILE}u);
   for (var i = group.x * ${TILE}u + lane; i < end; i += 64u) {
-    atomicAdd(&counts[(keys[group.z * u.n + i] >> u.shift) & 15u], 1u);
+    atomicAdd(&counts[(keys[group.z * u.n + i] >> u.shift) & 255u], 1u);
   }
   workgroupBarrier();
-  if (lane < 16u) { histogram[(group.z * 16u + lane) * groups.x + group.x] = atomicLoad(&counts[lane]); }
-}`,
-});
-
-export const radixScan = kernel({
-  name: 'radix_scan',
-  buffers: { histogram: 'read_write u32' },
-  uniforms: { n: 'u32', slices: 'u32' },
-  grid: ({ slices }) => [1, 1, slices],
-  wgsl: /* wgsl */ `
-var<workgroup> sums: array<u32, 256>;
-
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let length = 16u * ((u.n + ${TILE - 1}u) / ${TILE}u);
-  let each = (length + 255u) / 256u;
-  let first = group.z * length + min(length, lane * each);
-  let end = group.z * length + min(length, (lane + 1u) * each);
-  var sum = 0u;
-  for (var i = first; i < end; i++) { sum += histogram[i]; }
-  sums[lane] = sum;
-  for (var step = 1u; step < 256u; step <<= 1u) {
-    workgroupBarrier();
-    var before = 0u;
-    if (lane >= step) { before = sums[lane - step]; }
-    workgroupBarrier();
-    sums[lane] += before;
-  }
-  var start = sums[lane] - sum;
-  for (var i = first; i < end; i++) {
-    let count = histogram[i];
-    histogram[i] = start;
-    start += count;
-  }
+  let at = 4u * lane;
+  histogram[(group.z * groups.x + group.x) * 64u + lane] =
+    vec4u(atomicLoad(&counts[at]), atomicLoad(&counts[at + 1u]), atomicLoad(&counts[at + 2u]), atomicLoad(&counts[at + 3u]));
 }`,
 });
 
 export const radixScatter = kernel({
   name: 'radix_scatter',
-  buffers: { keys: 'read u32', values: 'read u32', starts: 'read u32', keysOut: 'write u32', valuesOut: 'write u32' },
+  buffers: {
+    keys: 'read u32',
+    values: 'read u32',
+    histogram: 'read vec4u',
+    keysOut: 'write u32',
+    valuesOut: 'write u32',
+  },
   uniforms: { n: 'u32', slices: 'u32', shift: 'u32' },
   grid: ({ n, slices }) => [ceilDiv(n, TILE), 1, slices],
   wgsl: /* wgsl */ `
-var<workgroup> counts: array<u32, 1024>;  // [16][64]: per digit and thread, then where the thread's next one goes
+var<workgroup> items: array<u32, ${TILE}>;  // digit * 1024 + place in the tile
+var<workgroup> counts: array<u32, 1024>;    // [16][64]: per half digit and thread, then where the thread's next one goes
+var<workgroup> moves: array<u32, 256>;      // per digit: place in the output - place in the sorted tile, modulo 2^32
+var<workgroup> sums: array<vec2u, 64>;
+
+/** The sums of the lanes before this one. */
+fn sum_before(lane: u32, own: vec2u) -> vec2u {
+  workgroupBarrier();
+  sums[lane] = own;
+  workgroupBarrier();
+  if (lane < 8u) {
+    var total = vec2u(0u);
+    for (var k = 0u; k < 8u; k++) {
+      let value = sums[8u * lane + k];
+      sums[8u * lane + k] = total;
+      total += value;
+    }
+    counts[2u * lane] = total.x;
+    counts[2u * lane + 1u] = total.y;
+  }
+  workgroupBarrier();
+  var result = sums[lane];
+  for (var k = 0u; k < lane / 8u; k++) { result += vec2u(counts[2u * k], counts[2u * k + 1u]); }
+  workgroupBarrier();
+  return result;
+}
+
+/** Sorts the tile's items by four bits of their digit. */
+fn sort_half(lane: u32, size: u32, shift: u32) {
+  let first = min(size, lane * 16u);
+  let own = min(size, first + 16u) - first;
+  var held: array<u32, 16>;
+  for (var k = 0u; k < own; k++) { held[k] = items[first + k]; }
+  for (var half = 0u; half < 16u; half++) { counts[half * 64u + lane] = 0u; }
+  for (var k = 0u; k < own; k++) { counts[((held[k] >> shift) & 15u) * 64u + lane]++; }
+  workgroupBarrier();
+  var run: array<u32, 16>;
+  var total = 0u;
+  for (var k = 0u; k < 16u; k++) {
+    run[k] = total;
+    total += counts[lane * 16u + k];
+  }
+  let before = sum_before(lane, vec2u(total, 0u)).x;
+  for (var k = 0u; k < 16u; k++) { counts[lane * 16u + k] = before + run[k]; }
+  workgroupBarrier();
+  for (var k = 0u; k < own; k++) {
+    let slot = ((held[k] >> shift) & 15u) * 64u + lane;
+    items[counts[slot]] = held[k];
+    counts[slot]++;
+  }
+  workgroupBarrier();
+}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let base = group.z * u.n;
-  let first = min(u.n, group.x * ${TILE}u + lane * 16u);
-  let end = min(u.n, first + 16u);
-  for (var digit = 0u; digit < 16u; digit++) { counts[digit * 64u + lane] = 0u; }
-  for (var i = first; i < end; i++) { counts[((keys[base + i] >> u.shift) & 15u) * 64u + lane]++; }
-  workgroupBarrier();
-  if (lane < 16u) {
-    var start = starts[(group.z * 16u + lane) * groups.x + group.x];
-    for (var thread = 0u; thread < 64u; thread++) {
-      let count = counts[lane * 64u + thread];
-      counts[lane * 64u + thread] = start;
-      start += count;
-    }
+  let first = group.x * ${TILE}u;
+  let size = min(u.n - first, ${TILE}u);
+
+  // Lane l answers for the digits 4 l ... 4 l + 3.
+  var all = vec4u(0u);
+  var earlier = vec4u(0u);
+  var own = vec4u(0u);
+  for (var tile = 0u; tile < groups.x; tile++) {
+    let count = histogram[(group.z * groups.x + tile) * 64u + lane];
+    all += count;
+    if (tile < group.x) { earlier += count; }
+    if (tile == group.x) { own = count; }
+  }
+  var starts = sum_before(lane, vec2u(all.x + all.y + all.z + all.w, own.x + own.y + own.z + own.w));
+  for (var k = 0u; k < 4u; k++) {
+    moves[4u * lane + k] = starts.x + earlier[k] - starts.y;
+    starts += vec2u(all[k], own[k]);
+  }
+
+  for (var i = lane; i < size; i += 64u) {
+    items[i] = (((keys[base + first + i] >> u.shift) & 255u) << 10u) | i;
   }
   workgroupBarrier();
-  for (var i = first; i < end; i++) {
-    let key = keys[base + i];
-    let slot = ((key >> u.shift) & 15u) * 64u + lane;
-    keysOut[base + counts[slot]] = key;
-    valuesOut[base + counts[slot]] = values[base + i];
-    counts[slot]++;
+  sort_half(lane, size, 10u);
+  sort_half(lane, size, 14u);
+  for (var i = lane; i < size; i += 64u) {
+    let item = items[i];
+    let source = base + first + (item & 1023u);
+    let place = base + i + moves[item >> 10u];
+    keysOut[place] = keys[source];
+    valuesOut[place] = values[source];
   }
 }`,
 });
@@ -139,12 +178,12 @@ export interface RadixSortParams {
 export const radixSortScratch = ({ n, slices = 1 }: RadixSortParams) => ({
   sortKeys: slices * n,
   sortValues: slices * n,
-  sortHistogram: slices * 16 * ceilDiv(n, TILE),
+  sortHistogram: slices * 256 * ceilDiv(n, TILE),
 });
 
 /** The digits from the least significant; an even number of passes, so the result lies where the input was. */
 export const radixSortPasses = (): { shift: number; swapped: boolean }[] =>
-  Array.from({ length: 8 }, (_, i) => ({ shift: 4 * i, swapped: i % 2 === 1 }));
+  Array.from({ length: 4 }, (_, i) => ({ shift: 8 * i, swapped: i % 2 === 1 }));
 
 /** Sorts keys and values, [slices,n] each, in place. */
 export function recordRadixSort<H>(
@@ -158,28 +197,20 @@ export function recordRadixSort<H>(
       ? [sortKeys, sortValues, keys, values]
       : [keys, values, sortKeys, sortValues];
     run(radixHistogram, { keys: k, histogram }, { n, slices, shift });
-    run(radixScan, { histogram }, { n, slices });
-    run(radixScatter, { keys: k, values: v, starts: histogram, keysOut, valuesOut }, { n, slices, shift });
+    run(radixScatter, { keys: k, values: v, histogram, keysOut, valuesOut }, { n, slices, shift });
   }
 }
 
-/** histogram [16,tiles] of one slice. */
+/** histogram [tiles,256] of one slice. */
 export function radixHistogramReference(keys: Uint32Array, shift: number): Uint32Array {
-  const tiles = ceilDiv(keys.length, TILE);
-  const histogram = new Uint32Array(16 * tiles);
-  keys.forEach((key, i) => histogram[((key >>> shift) & 15) * tiles + Math.floor(i / TILE)]!++);
+  const histogram = new Uint32Array(256 * ceilDiv(keys.length, TILE));
+  keys.forEach((key, i) => histogram[Math.floor(i / TILE) * 256 + ((key >>> shift) & 255)]!++);
   return histogram;
-}
-
-export function exclusiveScanReference(counts: Uint32Array): Uint32Array {
-  const starts = new Uint32Array(counts.length);
-  for (let i = 1; i < counts.length; i++) starts[i] = starts[i - 1]! + counts[i - 1]!;
-  return starts;
 }
 
 /** One pass: the order of the elements after a stable sort by the digit at `shift`. */
 export function radixPassReference(keys: Uint32Array, shift: number): number[] {
-  return [...keys.keys()].sort((i, j) => ((keys[i]! >>> shift) & 15) - ((keys[j]! >>> shift) & 15) || i - j);
+  return [...keys.keys()].sort((i, j) => ((keys[i]! >>> shift) & 255) - ((keys[j]! >>> shift) & 255) || i - j);
 }
 
 /** The order of the elements after a stable sort by whole keys. */

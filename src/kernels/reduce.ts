@@ -8,7 +8,7 @@
  *
  * An invocation adds its own elements one after the other, then the workgroup adds the 64 results in two levels.
  */
-import { elementwise } from './elementwise.ts';
+import { elementwise4 } from './elementwise.ts';
 import { ceilDiv, kernel, linear, memoize } from './kernel.ts';
 
 /** Elements that one workgroup of a first stage reduces, here and in the losses. */
@@ -124,10 +124,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 `,
 });
 
-export const broadcastScalar = elementwise({
+export const broadcastScalar = elementwise4({
   name: 'broadcast_scalar',
-  buffers: { dy: 'read', dx: 'write' },
-  body: 'dx[i] = dy[0];',
+  buffers: { dy: 'read', dx: 'write vec4f' },
+  body: 'dx[i] = vec4f(dy[0]);',
 });
 
 export const sumReference = (x: Float64Array): number => x.reduce((total, value) => total + value, 0);

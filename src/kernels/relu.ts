@@ -3,18 +3,18 @@
  *
  * The backward pass reads y, not x, so that x need not be kept. The derivative at x = 0 is 0.
  */
-import { vectors } from './elementwise.ts';
+import { elementwise4 } from './elementwise.ts';
 
-export const reluForward = vectors({
+export const reluForward = elementwise4({
   name: 'relu_forward',
-  buffers: { x: 'read', y: 'write' },
-  body: 'y[i] = max(x[i], vec4f());',
+  buffers: { x: 'read vec4f', y: 'write vec4f' },
+  body: 'y[i] = max(x[i], vec4f(0.0));',
 });
 
-export const reluBackward = vectors({
+export const reluBackward = elementwise4({
   name: 'relu_backward',
-  buffers: { y: 'read', dy: 'read', dx: 'write' },
-  body: 'dx[i] = select(vec4f(), dy[i], y[i] > vec4f());',
+  buffers: { y: 'read vec4f', dy: 'read vec4f', dx: 'write vec4f' },
+  body: 'dx[i] = select(vec4f(0.0), dy[i], y[i] > vec4f(0.0));',
 });
 
 export const reluReference = (x: Float64Array): Float64Array => x.map((value) => Math.max(value, 0));

@@ -13,11 +13,12 @@
  * The backward pass gathers, without atomics: every cell of dx (assigned) has one owner, which adds dy of the bins whose
  * argmax it is in the order of RoIs and bins.
  */
+import { DIVIDE_WGSL } from './divide.ts';
 import { ceilDiv, kernel, linear } from './kernel.ts';
 
 const CHANNELS = 8;
 
-const ROI_WGSL = /* wgsl */ `
+const ROI_WGSL = /* wgsl */ `${DIVIDE_WGSL}
 // Half away from zero. The comparison, rather than a subtraction, leaves nothing for the compiler to fuse.
 fn round_away(x: f32) -> i32 {
   let size = min(abs(x), 4194304.0);
@@ -27,12 +28,18 @@ fn round_away(x: f32) -> i32 {
 }
 // span / bins to the nearest float32, half to even.
 fn bin_size(span: u32, bins: u32) -> f32 {
-  var shift = 23u + firstLeadingBit(bins) - firstLeadingBit(span);
-  if ((span << shift) / bins < 0x800000u) { shift++; }
-  let quotient = (span << shift) / bins;
-  let rest = (span << shift) % bins;
+  let shift = 23u + firstLeadingBit(bins) - firstLeadingBit(span);
+  var quotient = divide(span << shift, bins);
+  var rest = (span << shift) - quotient * bins;
+  var exponent = 150u - shift;
+  if (quotient < 0x800000u) { // one bit short: the next one of the long division
+    let one = u32(2u * rest >= bins);
+    quotient = 2u * quotient + one;
+    rest = 2u * rest - one * bins;
+    exponent--;
+  }
   let up = 2u * rest > bins || (2u * rest == bins && (quotient & 1u) == 1u);
-  return bitcast<f32>(quotient + u32(up) - 0x800000u + ((150u - shift) << 23u));
+  return bitcast<f32>(quotient + u32(up) - 0x800000u + (exponent << 23u));
 }
 struct Roi { image: i32, first: vec2i, bin: vec2f, span: vec2i }
 fn roi_at(r: u32) -> Roi {
@@ -71,11 +78,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let blocks = (u.channels + ${CHANNELS - 1}u) / ${CHANNELS}u;
   let bins = u.pooledW * u.pooledH;
   if (i >= u.roiCount * blocks * bins) { return; }
-  let bin = i % bins;
-  let r = i / (bins * blocks);
-  let channel = ((i / bins) % blocks) * ${CHANNELS}u;
+  let row = divide(i, bins);
+  let bin = i - row * bins;
+  let r = divide(row, blocks);
+  let channel = (row - r * blocks) * ${CHANNELS}u;
   let count = min(${CHANNELS}u, u.channels - channel);
-  let cell = vec2f(f32(bin % u.pooledW), f32(bin / u.pooledW));
+  let bin_y = divide(bin, u.pooledW);
+  let cell = vec2f(f32(bin - bin_y * u.pooledW), f32(bin_y));
   let roi = roi_at(r);
   let size = vec2i(i32(u.width), i32(u.height));
   let start = clamp(roi.first + vec2i(floor(cell * roi.bin)), vec2i(0), size);

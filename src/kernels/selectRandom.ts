@@ -7,8 +7,10 @@
  *   limit  = u.limit, or u.limit - counts[subtract] where subtract >= 0 ("pad with negatives")
  * counts[slot] = how many stayed.
  *
- * flags i32 [n] in place; counts u32. One workgroup: the limit-th smallest key is found by radix select, four histograms
- * of 8 bits, whose integer atomics give the same counts in any order.
+ * flags i32 [n] in place; counts u32. One workgroup: the limit-th smallest key is found by radix select, at most four
+ * histograms of 8 bits, whose integer atomics give the same counts in any order. The search ends early where there are no
+ * more candidates than places, and where the keys with the digits found so far are just as many as are wanted: among
+ * thousands of random keys after two digits.
  */
 import { kernel } from './kernel.ts';
 import { randomU32, RNG_WGSL } from './rng.ts';
@@ -34,6 +36,7 @@ var<workgroup> histogram: array<atomic<u32>, 256>;
 var<workgroup> prefix: u32;      // the leading digits of the limit-th smallest key
 var<workgroup> remaining: u32;   // its rank among the keys that share them, from 1
 var<workgroup> total: u32;
+var<workgroup> settled: u32;     // the digits that follow do not matter
 
 fn key(i: u32) -> u32 {
   if (u.random == 0u) { return i; }
@@ -48,6 +51,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     prefix = 0u;
     remaining = limit;
   }
+  var largest = 0u; // of the keys that stay
   for (var digit = 0u; digit < 4u; digit++) {
     let shift = 24u - 8u * digit;
     atomicStore(&histogram[lane], 0u);
@@ -62,10 +66,12 @@ fn main(@builtin(local_invocation_index) lane: u32) {
       var sum = 0u;
       var below = 0u;
       var found = 256u;
+      var found_count = 0u;
       for (var bin = 0u; bin < 256u; bin++) {
         let count = atomicLoad(&histogram[bin]);
         if (found == 256u && sum + count >= remaining) {
           found = bin;
+          found_count = count;
           below = sum;
         }
         sum += count;
@@ -73,12 +79,15 @@ fn main(@builtin(local_invocation_index) lane: u32) {
       if (digit == 0u) { total = sum; }
       prefix = (prefix << 8u) | min(found, 255u);
       remaining -= below;
+      settled = u32(total <= limit || found_count == remaining);
     }
-    workgroupBarrier();
+    let done = workgroupUniformLoad(&settled);
+    largest = (prefix << shift) | ((1u << shift) - 1u);
+    if (done == 1u) { break; }
   }
   if (total > limit) {
     for (var i = lane; i < u.n; i += 256u) {
-      if (flags[i] == u.value && (limit == 0u || key(i) > prefix)) { flags[i] = u.otherwise; }
+      if (flags[i] == u.value && (limit == 0u || key(i) > largest)) { flags[i] = u.otherwise; }
     }
   }
   if (lane == 0u) { counts[u.slot] = min(total, limit); }

@@ -1,67 +1,47 @@
 /**
- * Stochastic gradient descent with momentum and weight decay, Caffe's rule (sgd_solver.cpp), for two parameters a dispatch
- * (a layer's weight and bias): starting a dispatch costs more than updating a small parameter.
+ * Stochastic gradient descent with momentum and weight decay, Caffe's rule (sgd_solver.cpp), one parameter of n elements.
  *
- *   g = gradScale grad + decay w
- *   h <- momentum h + rate g               w <- w - h
+ *   g = gradScale grad + weightDecay w
+ *   h <- momentum h + lr g                 w <- w - h
  *
  * The learning rate goes into the momentum buffer h, so a change of rate acts on new gradients only; PyTorch's rule
  * (w <- w - lr h) differs where the rate changes. gradScale divides by the images accumulated or clips the norm.
- * Rates and decays are each parameter's own. n elements of the first parameter, m of the second; m may be 0.
  */
-import { ceilDiv, kernel, linear } from './kernel.ts';
+import { elementwise4, elementwiseSets } from './elementwise.ts';
+import { memoize, type Kernel } from './kernel.ts';
 
-const RUN = 64 * 16;
+const update = (k: number | '') => /* wgsl */ `let weight = w${k}[i];
+    let g = u.gradScale * grad${k}[i] + u.weightDecay${k} * weight;
+    let step = u.momentum * h${k}[i] + u.lr${k} * g;
+    h${k}[i] = step;
+    w${k}[i] = weight - step;`;
 
-const update = (w: string, h: string, grad: string, which: string): string => `
-    let g = u.gradScale * ${grad}[i] + u.decay${which} * ${w}[i];
-    let step = u.momentum * ${h}[i] + u.rate${which} * g;
-    ${h}[i] = step;
-    ${w}[i] -= step;`;
-
-const vectorsOf = (n: number): number => ceilDiv(n, 4);
-
-export const sgdStep = kernel({
+export const sgdStep = elementwise4({
   name: 'sgd_step',
-  buffers: {
-    w: 'read_write vec4f',
-    h: 'read_write vec4f',
-    grad: 'read vec4f',
-    w2: 'read_write vec4f',
-    h2: 'read_write vec4f',
-    grad2: 'read vec4f',
-  },
-  uniforms: {
-    n: 'u32',
-    m: 'u32',
-    rate: 'f32',
-    decay: 'f32',
-    rate2: 'f32',
-    decay2: 'f32',
-    momentum: 'f32',
-    gradScale: 'f32',
-  },
-  grid: ({ n, m }) => linear(vectorsOf(n) + vectorsOf(m), RUN),
-  wgsl: /* wgsl */ `
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  // The vectors of the first parameter, then those of the second.
-  let first = (u.n + 3u) / 4u;
-  let second = (u.m + 3u) / 4u;
-  let start = linear_index(group, groups, 0u, ${RUN}u);
-  let end = min(start + ${RUN}u, first + second);
-  for (var i = start + lane; i < min(end, first); i += 64u) {${update('w', 'h', 'grad', '')}
-  }
-  if (end <= first) { return; }
-  for (var i = max(start, first) - first + lane; i < end - first; i += 64u) {${update('w2', 'h2', 'grad2', '2')}
-  }
-}`,
+  buffers: { w: 'read_write vec4f', h: 'read_write vec4f', grad: 'read vec4f' },
+  uniforms: { lr: 'f32', momentum: 'f32', weightDecay: 'f32', gradScale: 'f32' },
+  body: update(''),
 });
 
+/** Parameters that one dispatch of `sgdSteps` updates: three buffers each, of the eight that WebGPU binds by default. */
+export const SGD_SETS = 2;
+
+/** `sgdStep` for `count` parameters at once: w0, h0, grad0, n0, lr0, weightDecay0, w1, ... */
+export const sgdSteps = memoize((count: number): Kernel =>
+  elementwiseSets({
+    name: `sgd_steps_${count}`,
+    count,
+    buffers: { w: 'read_write vec4f', h: 'read_write vec4f', grad: 'read vec4f' },
+    uniforms: { lr: 'f32', weightDecay: 'f32' },
+    shared: { momentum: 'f32', gradScale: 'f32' },
+    body: update,
+  }),
+);
+
 export interface SgdSettings {
-  rate: number;
+  lr: number;
   momentum: number;
-  decay: number;
+  weightDecay: number;
   gradScale: number;
 }
 
@@ -69,8 +49,8 @@ export function sgdReference(
   w: Float64Array,
   h: Float64Array,
   grad: Float64Array,
-  { rate, momentum, decay, gradScale }: SgdSettings,
+  { lr, momentum, weightDecay, gradScale }: SgdSettings,
 ): { w: Float64Array; h: Float64Array } {
-  const step = h.map((value, i) => momentum * value + rate * (gradScale * grad[i]! + decay * w[i]!));
+  const step = h.map((value, i) => momentum * value + lr * (gradScale * grad[i]! + weightDecay * w[i]!));
   return { w: w.map((value, i) => value - step[i]!), h: step };
 }

@@ -9,7 +9,7 @@
  * out and is then 1. sigma^2 = 1/beta of PyTorch. Targets get no gradient; the plural since WGSL reserves `target`.
  * The partials are added by `sumFinal` of reduce.ts.
  */
-import { elementwise } from './elementwise.ts';
+import { elementwise4 } from './elementwise.ts';
 import { kernel, linear, memoize, type BufferSpec, type Kernel } from './kernel.ts';
 import { REDUCE_CHUNK, GROUP_SUM_WGSL } from './reduce.ts';
 
@@ -50,14 +50,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 );
 
 export const smoothL1Backward = memoize((inside: boolean, outside: boolean): Kernel =>
-  elementwise<string, string>({
+  elementwise4<string, string>({
     name: `smooth_l1_backward${suffix(inside, outside)}`,
-    buffers: { ...inputs(inside, outside), dloss: 'read', dpred: 'write' },
+    buffers: {
+      ...Object.fromEntries(Object.keys(inputs(inside, outside)).map((name) => [name, 'read vec4f'] as const)),
+      dloss: 'read',
+      dpred: 'write vec4f',
+    },
     uniforms: { sigma: 'f32' },
-    body: /* wgsl */ `let weight = ${insideAt(inside)};
+    body: /* wgsl */ `let weight = ${inside ? 'insideWeights[i]' : 'vec4f(1.0)'};
     let square = u.sigma * u.sigma;
     let d = weight * (pred[i] - targets[i]);
-    let slope = select(sign(d), square * d, abs(d) < 1.0 / square);
+    let slope = select(sign(d), square * d, abs(d) < vec4f(1.0 / square));
     dpred[i] = dloss[0] * ${outsideAt(outside)} * weight * slope;`,
   }),
 );

@@ -1,4 +1,4 @@
-/** The whole sort, 24 dispatches, against a stable sort on the CPU. */
+/** The whole sort, eight dispatches, against a stable sort on the CPU. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LAST_KEY, radixSortScratch, recordRadixSort, sortKey, sortReference } from '../../src/kernels/radixSort.ts';

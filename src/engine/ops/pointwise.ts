@@ -19,7 +19,8 @@ export function relu(x: Tensor): Tensor {
   return record(reluOperation, [x], y, { y });
 }
 
-const addOperation = operation<null>('add', ({ dy, needs }) => needs.map((need) => (need ? dy.copy() : null)));
+/** Both gradients are dy itself: `backward` copies what it shares before it adds to it. */
+const addOperation = operation<null>('add', ({ dy, needs }) => needs.map((need) => (need ? dy.view(dy.shape) : null)));
 
 /** a + b, of one shape. */
 export function add(a: Tensor, b: Tensor): Tensor {

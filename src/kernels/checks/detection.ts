@@ -13,7 +13,6 @@ import {
   nmsOriginalCheck,
   nmsSweepCheck,
   radixHistogramCheck,
-  radixScanCheck,
   radixScatterCheck,
   selectRandomCheck,
 } from './sorting.ts';
@@ -50,8 +49,6 @@ export const detectionChecks: readonly (() => KernelCheck)[] = [
   () => selectRandomCheck(300, 0, 0),
   () => radixHistogramCheck(5003, 1, 24),
   () => radixHistogramCheck(1500, 3, 20),
-  () => radixScanCheck(40000, 1),
-  () => radixScanCheck(300, 4),
   () => radixScatterCheck(5003, 1, 24),
   () => radixScatterCheck(1500, 3, 20),
   () => radixScatterCheck(1, 1, 0),

@@ -5,17 +5,17 @@ import {
   accumulate,
   add,
   addReference,
-  clearFour,
   fill,
   multiply,
   multiplyReference,
   scale,
   scaleReference,
+  zero,
 } from '../elementwise.ts';
 import { flagNonFinite, flagNonFiniteReference } from '../finite.ts';
 import { reluBackward, reluBackwardReference, reluForward, reluReference } from '../relu.ts';
 import { broadcastScalar } from '../reduce.ts';
-import { sgdReference, sgdStep } from '../sgd.ts';
+import { sgdReference, sgdStep, sgdSteps } from '../sgd.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, integers, normals } from './inputs.ts';
 
@@ -171,38 +171,48 @@ export function copyFromSliceCheck(
   };
 }
 
-/** Two parameters, of n and m elements, with a rate and a decay each. */
-export function sgdCheck(n: number, m = 0): KernelCheck {
-  const first = { w: normals(n, 1), h: normals(n, 2, 0.01), grad: normals(n, 3) };
-  const second = { w2: normals(m, 4), h2: normals(m, 5, 0.01), grad2: normals(m, 6) };
-  const shared = { momentum: 0.9, gradScale: 0.5 };
-  const [rate, decay, rate2, decay2] = [0.01, 0.0005, 0.02, 0];
-  const { w, h, grad } = first;
-  const { w2, h2, grad2 } = second;
-  const updated = sgdReference(doubles(w2), doubles(h2), doubles(grad2), { rate: rate2, decay: decay2, ...shared });
+export function sgdCheck(n: number): KernelCheck {
+  const w = normals(n, 1);
+  const h = normals(n, 2, 0.01);
+  const grad = normals(n, 3);
+  const settings = { lr: 0.01, momentum: 0.9, weightDecay: 0.0005, gradScale: 0.5 };
   return {
-    name: `sgd_step ${n} and ${m}`,
+    name: `sgd_step ${n}`,
     kernel: sgdStep,
-    buffers: { ...first, ...second },
-    uniforms: { n, m, rate, decay, rate2, decay2, ...shared },
-    expected: {
-      ...sgdReference(doubles(w), doubles(h), doubles(grad), { rate, decay, ...shared }),
-      w2: updated.w,
-      h2: updated.h,
-    },
+    buffers: { w, h, grad },
+    uniforms: { n, ...settings },
+    expected: { ...sgdReference(doubles(w), doubles(h), doubles(grad), settings) },
     ...ROUNDED,
   };
 }
 
-export function clearFourCheck(sizes: readonly [number, number, number, number]): KernelCheck {
-  const [na, nb, nc, nd] = sizes;
-  const buffers = { a: normals(na, 1), b: normals(nb, 2), c: normals(nc, 3), d: normals(nd, 4) };
+/** Parameters of the given sizes in one dispatch, each with its own rate and decay. */
+export function sgdStepsCheck(sizes: readonly number[]): KernelCheck {
+  const shared = { momentum: 0.9, gradScale: 0.5 };
+  const buffers: Record<string, Float32Array> = {};
+  const uniforms: Record<string, number> = { ...shared };
+  const expected: Record<string, Float64Array> = {};
+  sizes.forEach((n, k) => {
+    const [w, h, grad] = [normals(n, 3 * k + 1), normals(n, 3 * k + 2, 0.01), normals(n, 3 * k + 3)];
+    const own = { lr: 0.01 * (k + 1), weightDecay: 0.0005 * k };
+    const next = sgdReference(doubles(w), doubles(h), doubles(grad), { ...shared, ...own });
+    Object.assign(buffers, { [`w${k}`]: w, [`h${k}`]: h, [`grad${k}`]: grad });
+    Object.assign(uniforms, { [`n${k}`]: n, [`lr${k}`]: own.lr, [`weightDecay${k}`]: own.weightDecay });
+    Object.assign(expected, { [`w${k}`]: next.w, [`h${k}`]: next.h });
+  });
+  return { name: `sgd_steps ${sizes}`, kernel: sgdSteps(sizes.length), buffers, uniforms, expected, ...ROUNDED };
+}
+
+/** Buffers of the given sizes in one dispatch. */
+export function zeroCheck(sizes: readonly number[]): KernelCheck {
+  const named = <V>(value: (n: number, k: number) => V, name: string) =>
+    Object.fromEntries(sizes.map((n, k) => [`${name}${k}`, value(n, k)]));
   return {
-    name: `clear_four ${sizes.join(', ')}`,
-    kernel: clearFour,
-    buffers,
-    uniforms: { na, nb, nc, nd },
-    expected: Object.fromEntries(Object.entries(buffers).map(([name, { length }]) => [name, new Float64Array(length)])),
+    name: `zero ${sizes}`,
+    kernel: zero(sizes.length),
+    buffers: named((n, k) => normals(n, k + 1), 'y'),
+    uniforms: named((n) => n, 'n'),
+    expected: named((n) => new Float64Array(n), 'y'),
     ...EXACT,
   };
 }

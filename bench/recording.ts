@@ -1,0 +1,56 @@
+/**
+ * What recording a steady training step costs on the CPU, in JavaScript and in Dawn: the digits network on Dawn's null
+ * backend, which validates and computes nothing.
+ *
+ *   npx tsx bench/recording.ts [STEPS]
+ */
+import { create } from 'webgpu';
+import { Gpu, Sgd } from '../src/index.ts';
+import { FasterRcnn } from '../src/model/fasterRcnn.ts';
+import { configureRun } from '../src/run/runConfig.ts';
+
+const steps = Number(process.argv[2] ?? 400);
+const instance: { current: GPU | null } = { current: create(['backend=null']) };
+const adapter = await instance.current!.requestAdapter();
+if (!adapter) throw new Error('this build of Dawn has no null backend');
+const gpu = Gpu.fromDevice(await adapter.requestDevice(), () => setImmediate(() => (instance.current = null)));
+
+const { config, dataset } = await configureRun({ preset: 'demo' });
+const model = new FasterRcnn(gpu, config.detector, 1);
+const optimizer = new Sgd(Object.values(model.parameters), config.training);
+const sample = dataset.samples[0]!;
+const pixels = await sample.load();
+
+function step(seed: number): void {
+  optimizer.zeroGrad();
+  gpu.scope(() => {
+    const image = model.prepare(pixels);
+    const losses = model.losses(image, model.truth(sample.boxes, image), { random: true, seed });
+    model.total(losses).backward();
+  });
+  optimizer.step();
+  gpu.flush();
+}
+
+/** A step is over before it counts as recorded: its submit is part of it, what the device does afterwards is not. */
+async function milliseconds(count: number): Promise<number[]> {
+  const times: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const start = performance.now();
+    step(i);
+    times.push(performance.now() - start);
+    await gpu.finish();
+  }
+  return times.sort((a, b) => a - b);
+}
+
+await milliseconds(100);
+const before = gpu.statistics();
+const times = await milliseconds(steps);
+const after = gpu.statistics();
+const each = (name: 'dispatches' | 'submits' | 'bindGroupsCreated' | 'buffersCreated') =>
+  ((after[name] - before[name]) / steps).toFixed(1);
+console.log(`recording a step: median ${times[steps >> 1]!.toFixed(2)} ms, best ${times[0]!.toFixed(2)} ms`);
+console.log(`${each('dispatches')} dispatches, ${each('submits')} submits`);
+console.log(`made: ${each('bindGroupsCreated')} bind groups, ${each('buffersCreated')} buffers`);
+gpu.close();

@@ -1,0 +1,45 @@
+/** A training step whose shapes were seen before creates nothing on the device: no pipeline, no buffer, no bind group. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { Sgd } from '../../src/index.ts';
+import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
+import { sharedGpu } from '../harness.ts';
+import { tinyRun } from '../run/tinyRun.ts';
+
+for (const imagesPerStep of [1, 2])
+  test(`steps of ${imagesPerStep} images of one size, with other boxes every time`, async () => {
+    const gpu = await sharedGpu();
+    const { config, dataset } = await tinyRun();
+    const model = new FasterRcnn(gpu, config.detector, 1);
+    const optimizer = new Sgd(Object.values(model.parameters), config.training);
+    const samples = await Promise.all(
+      dataset.samples.slice(0, 7).map(async (sample) => ({ boxes: sample.boxes, pixels: await sample.load() })),
+    );
+    let drawn = 0;
+    const step = async (): Promise<void> => {
+      optimizer.zeroGrad();
+      for (let i = 0; i < imagesPerStep; i++)
+        gpu.scope(() => {
+          const { boxes, pixels } = samples[drawn++ % samples.length]!;
+          const image = model.prepare(pixels);
+          const losses = model.losses(image, model.truth(boxes, image), { random: true, seed: drawn });
+          model.total(losses).backward();
+        });
+      optimizer.step(imagesPerStep);
+      await gpu.finish();
+    };
+    const created = () => {
+      const { pipelines, buffersCreated, bindGroupsCreated } = gpu.statistics();
+      return { pipelines, buffersCreated, bindGroupsCreated };
+    };
+    // The first makes the gradients, which leaves other buffers waiting than the second finds.
+    for (let i = 0; i < 2; i++) await step();
+    const before = created();
+    for (let i = 0; i < 6; i++) await step();
+    assert.equal(created(), before);
+    [...Object.values(model.parameters), ...optimizer.slots.map(({ h }) => h), model.rpn.anchors].forEach((tensor) =>
+      tensor.dispose(),
+    );
+  });
+
+test.run();
