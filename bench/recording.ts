@@ -26,7 +26,7 @@ function step(seed: number): void {
   gpu.scope(() => {
     const image = model.prepare(pixels);
     const losses = model.losses(image, model.truth(sample.boxes, image), { random: true, seed });
-    model.total(losses).backward();
+    model.total(losses).backward({ free: true });
   });
   optimizer.step();
   gpu.flush();

@@ -23,7 +23,7 @@ for (const imagesPerStep of [1, 2])
           const { boxes, pixels } = samples[drawn++ % samples.length]!;
           const image = model.prepare(pixels);
           const losses = model.losses(image, model.truth(boxes, image), { random: true, seed: drawn });
-          model.total(losses).backward();
+          model.total(losses).backward({ free: true });
         });
       optimizer.step(imagesPerStep);
       await gpu.finish();
