@@ -11,7 +11,7 @@
  * back. Tiles t run over images, then rows, then columns of tiles; a launch handles `count` of them from `first` on, so
  * that the transformed maps of a large image need not exist at once.
  *
- * With m = 4 sums cancel more: its error against float64 is about 20 times that of the direct sum (docs/performance.md).
+ * With m = 4 sums cancel more: its error against float64 is about five times that of the direct sum (docs/performance.md).
  */
 import { DIVIDE_WGSL } from './divide.ts';
 import { type BufferSpec, ceilDiv, kernel, linear, memoize, type Kernel } from './kernel.ts';
