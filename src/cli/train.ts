@@ -30,7 +30,7 @@ export function addTrain(program: Command): void {
     .option('--split <name>', 'the part to train on; default: train, or the preset’s own')
     .option('--out <dir>', 'the run directory; default: runs/PRESET')
     .option('--preset <name>', 'a named configuration, see below; default: digits, or photos for voc:PATH')
-    .option('--backbone <name>', "small or squeezenet1_1, instead of the preset's")
+    .option('--backbone <name>', "small, squeezenet1_1, vgg16 or zf, instead of the preset's")
     .option('--schedule <name>', 'joint: RPN and head together (the only one so far)')
     .option('--init <file>', 'initial weights, safetensors; tensors that fit by name and shape are taken')
     .option('--steps <n>', "training steps; the preset's milestones move in proportion", positiveInteger)

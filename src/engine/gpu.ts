@@ -238,7 +238,9 @@ export class Gpu {
 
   /** A trained tensor: it requires a gradient and outlives scopes. */
   parameter(init: Float32Array | readonly number[] | Initializer, shape: Shape, name: string): Tensor {
-    const parameter = this.tensor(typeof init === 'function' ? init(shape) : init, shape, name);
+    const parameter = this.measuring
+      ? this.empty(shape, 'f32', name) // drawing the values of a large network takes seconds
+      : this.tensor(typeof init === 'function' ? init(shape) : init, shape, name);
     parameter.persistent = true;
     parameter.requiresGrad = true;
     return parameter;

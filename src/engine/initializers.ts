@@ -11,16 +11,19 @@ export const constant =
   (shape) =>
     new Float32Array(elementCount(shape)).fill(value);
 
-/** Normal with standard deviation `std` and mean 0: the paper's new layers have .01, the box regressor .001. */
+/**
+ * Normal with standard deviation `std` and mean 0: the paper's new layers have .01, the box regressor .001. `first`: the
+ * index of the first element where the tensor is a part of a larger one.
+ */
 export const gaussian =
-  (std: number, seed: number): Initializer =>
+  (std: number, seed: number, first = 0): Initializer =>
   (shape) => {
-    const random = new Random(seed, 0x6a55);
+    const random = new Random(seed, 0x6a55, 2 * first);
     return Float32Array.from({ length: elementCount(shape) }, () => std * random.normal());
   };
 
 /** Normal with variance 2 / fan-in (He et al. 2015), for layers before a ReLU. */
 export const heNormal =
-  (seed: number): Initializer =>
+  (seed: number, first = 0): Initializer =>
   (shape) =>
-    gaussian(Math.sqrt(2 / elementCount(shape.slice(1))), seed)(shape);
+    gaussian(Math.sqrt(2 / elementCount(shape.slice(1))), seed, first)(shape);

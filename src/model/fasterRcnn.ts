@@ -104,7 +104,7 @@ export class FasterRcnn {
     const rpnOutput = this.rpn.forward(features);
     const rpn = this.rpn.losses(rpnOutput, truth, image, sampling);
     const batch = this.head.sample(this.rpn.proposals(rpnOutput, image, 'train'), truth, sampling);
-    const head = this.head.losses(this.head.forward(features, batch.rois), batch);
+    const head = this.head.losses(this.head.forward(features, batch.rois, sampling.random ? sampling : null), batch);
     return { rpn_cls: rpn.cls, rpn_box: rpn.box, head_cls: head.cls, head_box: head.box };
   }
 
@@ -121,7 +121,7 @@ export class FasterRcnn {
     return this.gpu.withoutGradients(() => {
       const features = this.backbone.features(image.tensor);
       const proposals = this.rpn.proposals(this.rpn.forward(features), image, 'test');
-      return this.head.detections(this.head.forward(features, proposals.rois), proposals, image);
+      return this.head.detections(this.head.forward(features, proposals.rois, null), proposals, image);
     });
   }
 

@@ -51,10 +51,13 @@ export class DetectionHead {
     this.parameters = store.parameters;
   }
 
-  /** logits [R, K] and deltas [R, 4K]; the deltas are in units of the target standard deviations. */
-  forward(features: Tensor, rois: Tensor): { logits: Tensor; deltas: Tensor } {
+  /**
+   * logits [R, K] and deltas [R, 4K]; the deltas are in units of the target standard deviations. `training`: the seed of
+   * dropout masks; null at test time.
+   */
+  forward(features: Tensor, rois: Tensor, training: { seed: number } | null): { logits: Tensor; deltas: Tensor } {
     const pooled = roiPool(features, rois, { size: this.config.head.pooled, spatialScale: 1 / this.backbone.stride });
-    const x = this.backbone.regions(pooled);
+    const x = this.backbone.regions(pooled, training);
     return {
       logits: linear(x, this.layers.cls.weight, this.layers.cls.bias),
       deltas: linear(x, this.layers.box.weight, this.layers.box.bias),

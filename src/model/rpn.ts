@@ -33,7 +33,7 @@ export interface GroundTruth {
   count: number;
 }
 
-/** Draws of one step: off in parity tests, where the first candidates in index order are taken. */
+/** Draws of one step: off in parity tests, where the first candidates in index order are taken and nothing is dropped. */
 export interface Sampling {
   random: boolean;
   seed: number;

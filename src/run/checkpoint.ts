@@ -9,7 +9,7 @@ import { UserError } from '../engine/errors.ts';
 import { loadSafetensors, saveSafetensors } from '../engine/node/files.ts';
 import type { Sgd } from '../engine/sgd.ts';
 import type { StoredTensor } from '../engine/safetensors.ts';
-import type { Tensor } from '../engine/tensor.ts';
+import { readWhole, type WholeParameter, wholeParameters, writeWhole } from '../engine/shards.ts';
 import type { FasterRcnn } from '../model/fasterRcnn.ts';
 
 const MOMENTUM = 'momentum/';
@@ -30,17 +30,16 @@ export async function saveCheckpoint(
 ): Promise<void> {
   const { step, seconds, dataSeconds } = progress;
   const tensors: Record<string, StoredTensor> = {};
-  const add = async (name: string, tensor: Tensor): Promise<void> => {
-    const data = await tensor.read();
+  const add = async (name: string, whole: WholeParameter): Promise<void> => {
+    const data = await readWhole(whole);
     if (!data.every(Number.isFinite)) {
       throw new UserError(
         `step ${step}: ${name} is not finite; lower the learning rate (the last checkpoint is intact)`,
       );
     }
-    tensors[name] = { shape: [...tensor.shape], data };
+    tensors[name] = { shape: [...whole.shape], data };
   };
-  for (const [name, parameter] of Object.entries(model.parameters)) await add(name, parameter);
-  for (const { parameter, h } of optimizer.slots) await add(MOMENTUM + parameter.name, h);
+  for (const [name, whole] of Object.entries(everything(model, optimizer))) await add(name, whole);
   await saveSafetensors(path, tensors, {
     format: 'webgpu-rcnn checkpoint 1',
     step: `${step}`,
@@ -49,29 +48,34 @@ export async function saveCheckpoint(
   });
 }
 
+/** What a checkpoint holds: parameters by name, and where an optimiser is given their momentum. */
+function everything(model: FasterRcnn, optimizer?: Sgd): Record<string, WholeParameter> {
+  const momentum = (optimizer?.slots ?? []).map(({ parameter, h }) => [MOMENTUM + parameter.name, h] as const);
+  return wholeParameters({ ...model.parameters, ...Object.fromEntries(momentum) });
+}
+
 /** Fills the model and, where given, the optimiser's momentum. The file must fit the network exactly. */
 export async function loadCheckpoint(path: string, model: FasterRcnn, optimizer?: Sgd): Promise<Progress> {
   const { tensors, metadata } = await loadSafetensors(path);
   const { step, seconds, data_seconds: dataSeconds } = metadata;
   if (step === undefined) throw new UserError(`${path}: is not a checkpoint of 'rcnn train'; weights go to --init`);
-  const targets: Record<string, Tensor> = { ...model.parameters };
-  for (const { parameter, h } of optimizer?.slots ?? []) targets[MOMENTUM + parameter.name] = h;
-  for (const [name, tensor] of Object.entries(targets)) fitting(path, name, tensor, tensors[name]);
+  const targets = everything(model, optimizer);
+  for (const [name, whole] of Object.entries(targets)) fitting(path, name, whole, tensors[name]);
   for (const name of Object.keys(tensors)) {
     if (!name.startsWith(MOMENTUM) && !targets[name])
       throw wrongNetwork(path, `has ${name}, which this network has not`);
   }
-  for (const [name, tensor] of Object.entries(targets)) tensor.write(tensors[name]!.data);
+  for (const [name, whole] of Object.entries(targets)) writeWhole(whole, tensors[name]!.data);
   return { step: Number(step), seconds: Number(seconds ?? 0), dataSeconds: Number(dataSeconds ?? 0) };
 }
 
 const wrongNetwork = (path: string, why: string): UserError =>
   new UserError(`${path}: ${why}; it belongs to another network: restore the run's own files, or train again`);
 
-function fitting(path: string, name: string, tensor: Tensor, stored: StoredTensor | undefined): void {
+function fitting(path: string, name: string, whole: WholeParameter, stored: StoredTensor | undefined): void {
   if (!stored) throw wrongNetwork(path, `lacks ${name}`);
-  if (stored.shape.join() !== tensor.shape.join()) {
-    throw wrongNetwork(path, `${name} is [${stored.shape}], this network has [${tensor.shape}]`);
+  if (stored.shape.join() !== whole.shape.join()) {
+    throw wrongNetwork(path, `${name} is [${stored.shape}], this network has [${whole.shape}]`);
   }
 }
 
@@ -86,19 +90,20 @@ export interface InitReport {
 /** Copies the tensors of a file that fit parameters by name and shape. A file of which nothing fits is refused. */
 export async function loadInitialWeights(path: string, model: FasterRcnn): Promise<InitReport> {
   const { tensors } = await loadSafetensors(path);
+  const parameters = wholeParameters(model.parameters);
   const report: InitReport = { loaded: [], fresh: [], unused: [] };
   for (const [name, { shape, data }] of Object.entries(tensors)) {
     if (name.startsWith(MOMENTUM)) continue;
-    const parameter = model.parameters[name];
+    const parameter = parameters[name];
     if (!parameter) report.unused.push(`${name} (no such parameter)`);
     else if (parameter.shape.join() !== shape.join())
       report.unused.push(`${name} ([${shape}], not [${parameter.shape}])`);
     else {
-      parameter.write(data);
+      writeWhole(parameter, data);
       report.loaded.push(name);
     }
   }
-  report.fresh = Object.keys(model.parameters).filter((name) => !report.loaded.includes(name));
+  report.fresh = Object.keys(parameters).filter((name) => !report.loaded.includes(name));
   if (report.loaded.length === 0) {
     throw new UserError(`${path}: none of its tensors fits the backbone ${model.config.backbone}`);
   }

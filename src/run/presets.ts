@@ -114,10 +114,18 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
   },
 };
 
-/** What a network takes: the order and range of its input's channels, and the stages worth freezing once pre-trained. */
-export const BACKBONE_INPUTS: Readonly<Record<string, ChannelConfig & { frozenStages: number }>> = {
+/** Caffe's VGG-16 and ZF (paper, py-faster-rcnn): B, G, R in 0..255 minus the mean of ImageNet. */
+const CAFFE_INPUT: ChannelConfig = { channels: 'bgr', mean: [102.9801, 115.9465, 122.7717], factor: [1, 1, 1] };
+
+/**
+ * What a network takes: the order and range of its input's channels, the stages worth freezing once pre-trained, and the
+ * width of a pooled region in bins where its fully connected layers fix it.
+ */
+export const BACKBONE_INPUTS: Readonly<Record<string, ChannelConfig & { frozenStages: number; pooled?: number }>> = {
   small: { ...SMALL_INPUT, frozenStages: 0 },
   squeezenet1_1: { ...SQUEEZENET_INPUT, frozenStages: 3 },
+  vgg16: { ...CAFFE_INPUT, frozenStages: 2, pooled: 7 },
+  zf: { ...CAFFE_INPUT, frozenStages: 0, pooled: 6 },
 };
 
 /** What --preset is unless given. */

@@ -2,7 +2,7 @@
  * From a preset and what the user gave to the configuration of a run.
  *
  *   --steps      moves the preset's milestones in proportion
- *   --backbone   takes its own channels, mean and factor of the input
+ *   --backbone   takes its own channels, mean and factor of the input, and the bins of a region its weights expect
  *   without initial weights no stage is frozen
  */
 import { isAbsolute, resolve } from 'node:path';
@@ -32,7 +32,6 @@ export interface RunChoices {
 }
 
 const SCHEDULES_TO_COME = ['alternating', 'joint-warp'];
-const BACKBONES_TO_COME = ['vgg16', 'zf'];
 const CHECKPOINT_INTERVAL = 200;
 
 /** The preset of a name, or the usual one for the data. */
@@ -126,12 +125,12 @@ function checkSchedule(schedule: string): void {
 
 function checkBackbone(backbone: string): string {
   if (BACKBONES[backbone]) return backbone;
-  const later = BACKBONES_TO_COME.includes(backbone) ? 'comes with a later version' : 'unknown';
-  throw new UserError(`--backbone ${backbone}: ${later}; there are ${Object.keys(BACKBONES).join(', ')}`);
+  throw new UserError(`--backbone ${backbone}: unknown; there are ${Object.keys(BACKBONES).join(', ')}`);
 }
 
 function withBackbone(detector: Preset['detector'], backbone: string): Omit<DetectorConfig, 'classes'> {
   if (backbone === detector.backbone) return detector;
-  const { frozenStages, ...channels } = BACKBONE_INPUTS[backbone]!;
-  return { ...detector, backbone, frozenStages, input: { ...detector.input, ...channels } };
+  const { frozenStages, pooled = detector.head.pooled, ...channels } = BACKBONE_INPUTS[backbone]!;
+  const head = { ...detector.head, pooled };
+  return { ...detector, backbone, frozenStages, head, input: { ...detector.input, ...channels } };
 }

@@ -61,7 +61,7 @@ test('an option, a command or a value that does not exist', async () => {
       /^rcnn eval: --metric coco: comes with a later version/,
     ],
     [['train', '--preset', 'huge'], /^rcnn train: --preset huge: unknown; there are demo, digits,/],
-    [['train', '--backbone', 'vgg16'], /^rcnn train: --backbone vgg16: comes with a later version;/],
+    [['train', '--backbone', 'alexnet'], /^rcnn train: --backbone alexnet: unknown; there are small, /],
     [['train', '--schedule', 'alternating'], /^rcnn train: --schedule alternating: comes with a later version;/],
     [['train', '--resume', '--out', 'none'], /config\.json: there is no such file; none is not a run of 'rcnn train'/],
     [['eval', '--model', 'none', '--data', 'digits'], /^rcnn eval: none.config\.json: there is no such file/],

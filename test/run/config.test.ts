@@ -66,7 +66,7 @@ test('stages are frozen only where there are weights worth keeping', async () =>
 test('what does not exist is named, with what does', async () => {
   const wrong: [RunChoices, RegExp][] = [
     [{ preset: 'nope' }, /^--preset nope: unknown; there are demo, digits, photos, bccd$/],
-    [{ backbone: 'vgg16' }, /^--backbone vgg16: comes with a later version; there are small, squeezenet1_1$/],
+    [{ backbone: 'alexnet' }, /^--backbone alexnet: unknown; there are small, squeezenet1_1, vgg16, zf$/],
     [{ backbone: 'resnet' }, /^--backbone resnet: unknown;/],
     [{ schedule: 'alternating' }, /^--schedule alternating: comes with a later version; there is joint$/],
     [{ data: 'coco:x' }, /^--data coco:/],

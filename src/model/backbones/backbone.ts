@@ -5,6 +5,9 @@
 import type { Gpu } from '../../engine/gpu.ts';
 import { gaussian, heNormal, zeros } from '../../engine/initializers.ts';
 import { conv2d, type Conv2dOptions } from '../../engine/ops/conv2d.ts';
+import { linear } from '../../engine/ops/linear.ts';
+import { concat } from '../../engine/ops/reduce.ts';
+import { shardName, shardRows } from '../../engine/shards.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 
 export interface Backbone {
@@ -18,8 +21,8 @@ export interface Backbone {
   readonly parameters: Readonly<Record<string, Tensor>>;
   /** image [1, 3, H, W] -> map [1, C, H / stride, W / stride] */
   features(image: Tensor): Tensor;
-  /** pooled [R, C, P, P] -> [R, regionFeatures] */
-  regions(pooled: Tensor): Tensor;
+  /** pooled [R, C, P, P] -> [R, regionFeatures]. `training`: dropout applies, with masks drawn from this seed. */
+  regions(pooled: Tensor, training: { seed: number } | null): Tensor;
 }
 
 export interface BackboneOptions {
@@ -66,11 +69,36 @@ export class ParameterStore {
     this.parameters[bias.name] = bias;
     return { weight, bias };
   }
+
+  /**
+   * A fully connected layer [outputs, inputs] by He's rule, with a zero bias: one layer, or shards of rows where the device
+   * cannot bind the weight whole. The values are the same either way.
+   */
+  fullyConnected(name: string, [outputs, inputs]: readonly [number, number]): Layer[] {
+    const seed = hash(name) ^ this.seed;
+    const rows = shardRows(outputs, inputs, this.gpu.plans.device.maxBindingBytes);
+    return Array.from({ length: Math.ceil(outputs / rows) }, (_, i) => {
+      const [from, to] = [i * rows, Math.min(outputs, (i + 1) * rows)];
+      const named = (part: string): string =>
+        rows === outputs ? `${name}.${part}` : shardName(`${name}.${part}`, from, to);
+      const weight = this.gpu.parameter(heNormal(seed, from * inputs), [to - from, inputs], named('weight'));
+      const bias = this.gpu.parameter(zeros, [to - from], named('bias'));
+      this.parameters[weight.name] = weight;
+      this.parameters[bias.name] = bias;
+      return { weight, bias };
+    });
+  }
 }
 
 export interface Layer {
   weight: Tensor;
   bias: Tensor;
+}
+
+/** A fully connected layer followed by ReLU, from all its shards. @param x [R, I] */
+export function connect(x: Tensor, shards: readonly Layer[]): Tensor {
+  const parts = shards.map(({ weight, bias }) => linear(x, weight, bias, { relu: true }));
+  return parts.length === 1 ? parts[0]! : concat(parts, 1);
 }
 
 export const convolve = (x: Tensor, { weight, bias }: Layer, options?: Conv2dOptions): Tensor =>

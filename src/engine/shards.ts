@@ -1,0 +1,56 @@
+/**
+ * Parameters larger than one binding may be (VGG-16's fc6 is 392 MiB, WebGPU's default 128 MiB) are held in shards: tensors
+ * of consecutive rows. A shard is named `whole[from:to]`; files hold the whole parameter, so that a checkpoint does not
+ * depend on the device that wrote it.
+ */
+import type { Dtype, Shape, Tensor } from './tensor.ts';
+
+export interface WholeParameter {
+  readonly shape: Shape;
+  readonly dtype: Dtype;
+  /** One tensor, or its shards in the order of their rows. */
+  readonly parts: readonly Tensor[];
+}
+
+export const shardName = (whole: string, from: number, to: number): string => `${whole}[${from}:${to}]`;
+
+/** Rows of each shard of a matrix [rows, columns], no more than `maxBytes` each: one shard where it fits. */
+export function shardRows(rows: number, columns: number, maxBytes: number): number {
+  const shards = Math.ceil((4 * rows * columns) / maxBytes);
+  // A multiple of 16: shards begin at whole tiles and on 16 bytes of the bias.
+  return shards <= 1 ? rows : Math.floor(rows / shards / 16) * 16;
+}
+
+/** Named tensors with the shards of a parameter joined under its name. */
+export function wholeParameters(tensors: Readonly<Record<string, Tensor>>): Record<string, WholeParameter> {
+  const wholes: Record<string, WholeParameter> = {};
+  for (const [name, tensor] of Object.entries(tensors)) {
+    const whole = name.replace(/\[\d+:\d+\]$/, '');
+    const before = wholes[whole];
+    const parts = [...(before?.parts ?? []), tensor];
+    const rows = whole === name ? tensor.shape[0]! : parts.reduce((sum, part) => sum + part.shape[0]!, 0);
+    const shape = tensor.shape.length === 0 ? tensor.shape : [rows, ...tensor.shape.slice(1)];
+    wholes[whole] = { shape, dtype: tensor.dtype, parts };
+  }
+  return wholes;
+}
+
+export async function readWhole({ parts, dtype }: WholeParameter): Promise<Float32Array | Int32Array> {
+  if (parts.length === 1) return parts[0]!.read();
+  const size = parts.reduce((sum, part) => sum + part.size, 0);
+  const data = dtype === 'f32' ? new Float32Array(size) : new Int32Array(size);
+  let at = 0;
+  for (const part of parts) {
+    data.set(await part.read(), at);
+    at += part.size;
+  }
+  return data;
+}
+
+export function writeWhole({ parts }: WholeParameter, data: Float32Array | Int32Array): void {
+  let at = 0;
+  for (const part of parts) {
+    part.write(data.subarray(at, at + part.size));
+    at += part.size;
+  }
+}

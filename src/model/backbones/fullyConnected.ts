@@ -1,0 +1,27 @@
+/**
+ * The region layers of the paper's networks: fc6 4096 - fc7 4096, each followed by ReLU and, in training, dropout of one
+ * half. A region is flattened channel by channel, as in Caffe.
+ */
+import { dropout, reshape } from '../../engine/ops/pointwise.ts';
+import type { Tensor } from '../../engine/tensor.ts';
+import { type Backbone, connect, type ParameterStore } from './backbone.ts';
+
+export const FC_FEATURES = 4096;
+/** Streams of the dropout masks behind fc6 and fc7. */
+const DROPOUT_STREAMS = [0xd6, 0xd7] as const;
+
+/** Makes both layers, of regions with so many values, under the given names. */
+export function fullyConnectedRegions(
+  store: ParameterStore,
+  [name6, name7]: readonly [string, string],
+  inputs: number,
+): Backbone['regions'] {
+  const fc6 = store.fullyConnected(name6, [FC_FEATURES, inputs]);
+  const fc7 = store.fullyConnected(name7, [FC_FEATURES, FC_FEATURES]);
+  return (region, training) => {
+    const drop = (x: Tensor, i: 0 | 1): Tensor =>
+      training ? dropout(x, { p: 0.5, seed: training.seed, stream: DROPOUT_STREAMS[i] }) : x;
+    const x = drop(connect(reshape(region, [region.shape[0]!, -1]), fc6), 0);
+    return drop(connect(x, fc7), 1);
+  };
+}

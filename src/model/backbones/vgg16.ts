@@ -1,0 +1,47 @@
+/**
+ * VGG-16 (Simonyan and Zisserman 2015) as in the paper, section 4.1: thirteen 3x3 convolutions with padding 1, each followed
+ * by ReLU, in five blocks with a 2x2 pool behind each but the last; stride 16. Pools round up, as in Caffe.
+ *   64 64 - pool - 128 128 - pool - 256 256 256 - pool - 512 512 512 - pool - 512 512 512
+ * A region: 7x7 bins, then fullyConnected.ts.
+ * Parameters are named as in torchvision. A stage is a block: the paper freezes the first two.
+ */
+import { maxPool2d } from '../../engine/ops/pooling.ts';
+import type { Tensor } from '../../engine/tensor.ts';
+import { type BackboneBuilder, chain, convolve, ParameterStore } from './backbone.ts';
+import { FC_FEATURES, fullyConnectedRegions } from './fullyConnected.ts';
+
+const BLOCKS = [
+  [64, 64],
+  [128, 128],
+  [256, 256, 256],
+  [512, 512, 512],
+  [512, 512, 512],
+];
+
+export const vgg16: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
+  const store = new ParameterStore(gpu, seed);
+  const layers: ((x: Tensor) => Tensor)[] = [];
+  let inputs = 3;
+  let index = 0; // torchvision's: a convolution and its ReLU count one each, a pool one
+  BLOCKS.forEach((block, stage) => {
+    if (stage > 0) {
+      layers.push((x) => maxPool2d(x, { kernel: 2, ceilMode: true }));
+      index++;
+    }
+    for (const outputs of block) {
+      const layer = store.layer(`features.${index}`, [outputs, inputs, 3, 3], { frozen: stage < frozenStages });
+      layers.push((x) => convolve(x, layer, { padding: 1, relu: true }));
+      inputs = outputs;
+      index += 2;
+    }
+  });
+  const regions = fullyConnectedRegions(store, ['classifier.0', 'classifier.3'], inputs * pooled * pooled);
+  return {
+    stride: 16,
+    channels: inputs,
+    regionFeatures: FC_FEATURES,
+    parameters: store.parameters,
+    features: (image) => chain(image, layers),
+    regions,
+  };
+};

@@ -1,0 +1,44 @@
+/**
+ * ZF, the fast network of Zeiler and Fergus 2014, as py-faster-rcnn has it (REFERENCE.md 1.16); stride 16:
+ *   conv1 7x7/2 96 - LRN - pool 3/2 - conv2 5x5/2 256 - LRN - pool 3/2 - conv3 384 - conv4 384 - conv5 256 (3x3, padding 1),
+ * ReLU behind every convolution, before the normalisation (within channels, 3x3, alpha 5e-5, beta 0.75); pools have padding 1
+ * and round up, as in Caffe.
+ * A region: 6x6 bins, then fullyConnected.ts.
+ * A stage is one convolution; the paper trains all of them.
+ */
+import { localResponseNorm, maxPool2d } from '../../engine/ops/pooling.ts';
+import type { Tensor } from '../../engine/tensor.ts';
+import { type BackboneBuilder, chain, convolve, ParameterStore } from './backbone.ts';
+import { FC_FEATURES, fullyConnectedRegions } from './fullyConnected.ts';
+
+const CHANNELS = 256;
+
+const normalise = (x: Tensor): Tensor => localResponseNorm(x, { size: 3, alpha: 5e-5, beta: 0.75, mode: 'within' });
+const pool = (x: Tensor): Tensor => maxPool2d(x, { kernel: 3, stride: 2, padding: 1, ceilMode: true });
+
+export const zf: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
+  const store = new ParameterStore(gpu, seed);
+  const conv = (stage: number, outputs: number, inputs: number, side: number) =>
+    store.layer(`conv${stage}`, [outputs, inputs, side, side], { frozen: stage <= frozenStages });
+  const conv1 = conv(1, 96, 3, 7);
+  const conv2 = conv(2, 256, 96, 5);
+  const rest = [conv(3, 384, 256, 3), conv(4, 384, 384, 3), conv(5, CHANNELS, 384, 3)];
+  const regions = fullyConnectedRegions(store, ['fc6', 'fc7'], CHANNELS * pooled * pooled);
+  return {
+    stride: 16,
+    channels: CHANNELS,
+    regionFeatures: FC_FEATURES,
+    parameters: store.parameters,
+    features: (image) =>
+      chain(image, [
+        (x) => convolve(x, conv1, { stride: 2, padding: 3, relu: true }),
+        normalise,
+        pool,
+        (x) => convolve(x, conv2, { stride: 2, padding: 2, relu: true }),
+        normalise,
+        pool,
+        ...rest.map((layer) => (x: Tensor) => convolve(x, layer, { padding: 1, relu: true })),
+      ]),
+    regions,
+  };
+};

@@ -1,0 +1,100 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { readFileSync } from 'node:fs';
+import { readWhole, shardRows, wholeParameters, writeWhole } from '../../src/engine/shards.ts';
+import { connect, ParameterStore } from '../../src/model/backbones/backbone.ts';
+import { HEAD_DEFAULTS, RPN_DEFAULTS, TEST_DEFAULTS, type DetectorConfig } from '../../src/model/config.ts';
+import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
+import { BACKBONE_INPUTS } from '../../src/run/presets.ts';
+import { randomArray, sharedGpu } from '../harness.ts';
+
+/** The paper's detector for the 20 classes of VOC. */
+function paperConfig(backbone: 'vgg16' | 'zf'): DetectorConfig {
+  const { frozenStages, pooled, ...channels } = BACKBONE_INPUTS[backbone]!;
+  return {
+    convention: 'py-faster-rcnn',
+    backbone,
+    classes: Array.from({ length: 21 }, (_, i) => `${i}`),
+    input: { ...channels, shorterSide: 600, longerSide: 1000 },
+    anchors: { sizes: [128, 256, 512], ratios: [0.5, 1, 2] },
+    rpn: { ...RPN_DEFAULTS, channels: backbone === 'zf' ? 256 : 512 },
+    head: { ...HEAD_DEFAULTS, pooled: pooled! },
+    test: TEST_DEFAULTS,
+    frozenStages,
+  };
+}
+
+const golden = JSON.parse(readFileSync(new URL('../golden/nn_ops.json', import.meta.url), 'utf8')).feature_size;
+
+for (const [backbone, total, rpnOutputs] of [
+  ['vgg16', 137_078_239, 512 * 6 * 9],
+  ['zf', 59_294_751, 256 * 6 * 9],
+] as const)
+  test(`${backbone}: the paper's parameters, map sizes, and a training step and a detection within default bindings`, async () => {
+    const gpu = await sharedGpu();
+    gpu.measure(() => {
+      const model = new FasterRcnn(gpu, paperConfig(backbone), 1);
+      const parameters = Object.values(model.parameters);
+      assert.is(
+        parameters.reduce((sum, { size }) => sum + size, 0),
+        total,
+      );
+      const outputs = ['rpn.cls_score.weight', 'rpn.bbox_pred.weight'].map((name) => model.parameters[name]!.size);
+      assert.is(outputs[0]! + outputs[1]!, rpnOutputs);
+      for (const { size, name } of parameters) assert.ok(4 * size <= gpu.plans.device.maxBindingBytes, name);
+      // The largest sides of the golden table do not fit a default binding at full width.
+      golden.n.forEach((side: number, i: number) => {
+        const map = gpu.scope(() =>
+          gpu.withoutGradients(() => model.backbone.features(gpu.empty([1, 3, side, 224])).shape),
+        );
+        assert.equal(map, [1, model.backbone.channels, golden[backbone][i], golden[backbone][0]], `${side}`);
+      });
+      gpu.scope(() => {
+        const picture = { width: 500, height: 375, rgba: new Uint8Array(4 * 500 * 375) };
+        const image = model.prepare(picture);
+        assert.equal([image.height, image.width], [600, 800]);
+        const truth = model.truth([{ x1: 10, y1: 20, x2: 200, y2: 300, classIndex: 3 }], image);
+        model.total(model.losses(image, truth, { random: true, seed: 1 })).backward({ free: true });
+      });
+      const frozen = parameters.filter(({ requiresGrad }) => !requiresGrad).length;
+      assert.is(frozen, backbone === 'vgg16' ? 8 : 0); // conv1_1, conv1_2, conv2_1, conv2_2 with their biases
+    });
+  });
+
+test('shards: few, equal, of whole tiles; one where the matrix fits', () => {
+  assert.is(shardRows(4096, 25088, 2 ** 27), 1024); // fc6 of VGG-16 in four
+  assert.is(shardRows(4096, 25088, 2 ** 30), 4096);
+  assert.is(shardRows(100, 10, 4 * 10 * 40), 32);
+});
+
+test('a fully connected layer in shards has the values, the result and the file of one that is whole', async () => {
+  const gpu = await sharedGpu();
+  const { device } = gpu.plans;
+  const x = gpu.tensor(randomArray(3 * 40, 1), [3, 40]);
+  const make = async (maxBindingBytes: number) => {
+    Object.assign(gpu.plans, { device: { ...device, maxBindingBytes } });
+    const store = new ParameterStore(gpu, 5);
+    const layers = store.fullyConnected('fc6', [100, 40]);
+    Object.assign(gpu.plans, { device });
+    const y = await gpu.scope(async () => connect(x, layers).read());
+    return { store, layers, y, wholes: wholeParameters(store.parameters) };
+  };
+  const whole = await make(2 ** 27);
+  const sharded = await make(4 * 40 * 40);
+  assert.is(whole.layers.length, 1);
+  assert.is(sharded.layers.length, 4);
+  assert.equal(Object.keys(sharded.store.parameters).slice(0, 2), ['fc6.weight[0:32]', 'fc6.bias[0:32]']);
+  assert.equal(sharded.y, whole.y);
+  for (const name of ['fc6.weight', 'fc6.bias']) {
+    assert.equal(sharded.wholes[name]!.shape, whole.wholes[name]!.shape);
+    assert.equal(await readWhole(sharded.wholes[name]!), await readWhole(whole.wholes[name]!));
+  }
+  const other = randomArray(100 * 40, 7);
+  writeWhole(sharded.wholes['fc6.weight']!, other);
+  assert.equal(await readWhole(sharded.wholes['fc6.weight']!), other);
+  assert.equal(await sharded.layers[3]!.weight.read(), other.subarray(96 * 40));
+  for (const { store } of [whole, sharded]) Object.values(store.parameters).forEach((tensor) => tensor.dispose());
+  x.dispose();
+});
+
+test.run();
