@@ -32,7 +32,7 @@ try {
   console.log(run(project, 'node', 'example.js').trim().replace(/^/gm, '  '));
 
   const help = run(project, 'npx', 'rcnn', '--help');
-  for (const command of ['info', 'train', 'eval', 'detect']) {
+  for (const command of ['info', 'train', 'eval', 'detect', 'bench']) {
     if (!help.includes(command)) fail(`npx rcnn --help does not name ${command}:\n${help}`);
   }
   console.log('npx rcnn --help works');

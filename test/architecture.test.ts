@@ -23,7 +23,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   eval: ['kernels'], // its float64 box arithmetic; no engine, so no GPU
   draw: ['data', 'eval', 'engine', 'kernels'],
   run: ['draw', 'data', 'eval', 'model', 'engine', 'kernels'],
-  cli: ['run', 'draw', 'data', 'eval', 'model', 'engine', 'kernels'],
+  bench: ['run', 'data', 'model', 'engine', 'kernels'],
+  cli: ['bench', 'run', 'draw', 'data', 'eval', 'model', 'engine', 'kernels'],
 };
 
 interface Import {

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../engine/errors.ts';
+import { addBench } from './bench.ts';
 import { addDemo } from './demo.ts';
 import { addDetect } from './detect.ts';
 import { addEval } from './eval.ts';
@@ -26,7 +27,7 @@ const program = new Command('rcnn')
     'after',
     '\nStart with `rcnn demo`: it trains a detector of handwritten digits and shows what it finds.',
   );
-for (const add of [addDemo, addInfo, addTrain, addEval, addDetect]) add(program);
+for (const add of [addDemo, addInfo, addTrain, addEval, addDetect, addBench]) add(program);
 
 // `rcnn ... | head` closes the pipe: the end, not an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 2));

@@ -1,0 +1,41 @@
+/** What the benchmark measures: a case is one row of the table, prepared, checked and timed by runCase.ts. */
+import type { Gpu, TypedArray } from '../engine/gpu.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import type { Comparison } from './compare.ts';
+
+export interface BenchCase {
+  /** Rows of one heading: 'VGG-16 convolutions'. */
+  group: string;
+  /** What is computed: 'conv2d forward'. */
+  op: string;
+  /** On what: '64->64 3x3 300x400'. */
+  shape: string;
+  /** Part of the short run. */
+  quick: boolean;
+  /** Additions and multiplications of the direct algorithm; 2 per multiply-add. */
+  flops?: number;
+  /** Bytes that must be read and written at least once. */
+  bytes?: number;
+  /**
+   * What the time is. 'device': of the kernels alone, by timestamp queries where the adapter has them. 'wall': from the
+   * first recorded dispatch until the device is done, what a user waits for.
+   */
+  clock: 'device' | 'wall';
+  /** Inputs on the device. Called in a scope that ends with the case: what it makes is freed then. */
+  prepare(gpu: Gpu): PreparedCase | Promise<PreparedCase>;
+}
+
+export interface PreparedCase {
+  /** Records the work once and returns its results; timed many times. */
+  compute(): Tensor[];
+  /** Holds the results of the first `compute` against float64. */
+  check(results: TypedArray[]): Comparison;
+  /** What else to measure once the times are taken: milliseconds by name. */
+  extras?(): Promise<Record<string, number>>;
+  /** Frees what outlives scopes: parameters. */
+  dispose?(): void;
+}
+
+/** The text that --filter looks in and --list prints. */
+export const caseName = ({ group, op, shape }: Pick<BenchCase, 'group' | 'op' | 'shape'>): string =>
+  `${group}: ${op} ${shape}`;

@@ -1,0 +1,73 @@
+/** Convolutions: forward, input gradient and filter gradient, each alone. */
+import type { Gpu } from '../../engine/gpu.ts';
+import { conv2d } from '../../engine/ops/conv2d.ts';
+import type { Tensor } from '../../engine/tensor.ts';
+import type { BenchCase, PreparedCase } from '../case.ts';
+import { compareElements, type Expected, sampleIndices } from '../compare.ts';
+import { uniform } from '../inputs.ts';
+import { convFilterGradientElement, convForwardElement, convInputGradientElement } from '../references.ts';
+import { convFlops, type ConvLayer, layerName, outputSize } from '../shapes.ts';
+
+export const CONV_PASSES = ['forward', 'input gradient', 'filter gradient'] as const;
+export type ConvPass = (typeof CONV_PASSES)[number];
+
+/** Elements compared; one of a filter gradient is a sum over the whole map. */
+const SAMPLES: Record<ConvPass, number> = { forward: 256, 'input gradient': 256, 'filter gradient': 64 };
+
+export const convCases = (group: string, layers: readonly ConvLayer[], quick: readonly number[]): BenchCase[] =>
+  layers.flatMap((layer, i) =>
+    CONV_PASSES.map((pass) => ({
+      group,
+      op: `conv2d ${pass}`,
+      shape: layerName(layer),
+      quick: quick.includes(i),
+      flops: convFlops(layer),
+      clock: 'device' as const,
+      prepare: (gpu: Gpu) => prepareConv(gpu, layer, pass),
+    })),
+  );
+
+export interface ConvInputs {
+  x: Float32Array;
+  w: Float32Array;
+  dy: Float32Array;
+}
+
+export function convInputs(layer: ConvLayer): ConvInputs {
+  const { C, K, H, W, side } = layer;
+  const { OH, OW } = outputSize(layer);
+  return { x: uniform(C * H * W, 1), w: uniform(K * C * side * side, 2), dy: uniform(K * OH * OW, 3) };
+}
+
+export function convElement(layer: ConvLayer, pass: ConvPass, { x, w, dy }: ConvInputs, index: number): Expected {
+  if (pass === 'forward') return convForwardElement(layer, x, w, index);
+  if (pass === 'input gradient') return convInputGradientElement(layer, dy, w, index);
+  return convFilterGradientElement(layer, x, dy, index);
+}
+
+export function prepareConv(gpu: Gpu, layer: ConvLayer, pass: ConvPass): PreparedCase {
+  const inputs = convInputs(layer);
+  return {
+    compute: convPass(gpu, layer, pass, inputs),
+    check: ([result]) =>
+      compareElements(
+        result!,
+        sampleIndices(result!.length, SAMPLES[pass]).map((index) => convElement(layer, pass, inputs, index)),
+      ),
+  };
+}
+
+/** What records the pass. A gradient is asked of the operation's own rule, for one input alone. */
+export function convPass(gpu: Gpu, layer: ConvLayer, pass: ConvPass, inputs: ConvInputs): () => Tensor[] {
+  const { C, K, H, W, side, stride, pad: padding } = layer;
+  const { OH, OW } = outputSize(layer);
+  const x = gpu.tensor(inputs.x, [1, C, H, W], 'x');
+  const weight = gpu.tensor(inputs.w, [K, C, side, side], 'weight');
+  if (pass === 'forward') return () => [conv2d(x, weight, null, { stride, padding })];
+  const input = pass === 'input gradient';
+  (input ? x : weight).requiresGrad = true;
+  const { operation, saved } = conv2d(x, weight, null, { stride, padding }).node!;
+  const dy = gpu.tensor(inputs.dy, [1, K, OH, OW], 'dy');
+  const request = { dy, needs: [input, !input], into: [null, null] };
+  return () => [operation.gradient(request, saved)[input ? 0 : 1]!];
+}

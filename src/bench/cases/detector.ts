@@ -1,0 +1,158 @@
+/**
+ * Whole detections and training steps from random weights, until the device is done. Nothing in float64 covers a whole
+ * network, so the check is of another kind: every number finite, and a second run from the same weights gives the same bits.
+ * A detection's extras are its stages (paper, table 5), each waited for.
+ */
+import { openDataset, type Picture } from '../../data/dataset.ts';
+import type { Gpu, TypedArray } from '../../engine/gpu.ts';
+import { Sgd } from '../../engine/sgd.ts';
+import { FasterRcnn, type LabelledBox } from '../../model/fasterRcnn.ts';
+import { PRESETS } from '../../run/presets.ts';
+import type { BenchCase, PreparedCase } from '../case.ts';
+import { verdict } from '../compare.ts';
+import { uniform } from '../inputs.ts';
+import { median, waited } from '../measure.ts';
+
+interface Scene {
+  picture: Picture;
+  boxes: readonly LabelledBox[];
+  classes: string[];
+}
+
+export const detectorCases: readonly BenchCase[] = [
+  ...detectorPair('digits', 'small backbone', '160x160', true, digitScene),
+  ...detectorPair('photos', 'SqueezeNet 1.1', '480x640', false, async () => noiseScene(480, 640)),
+];
+
+function detectorPair(
+  preset: string,
+  network: string,
+  shape: string,
+  quick: boolean,
+  scene: () => Promise<Scene>,
+): BenchCase[] {
+  const row = { group: 'Detector', shape: `${network} ${shape}`, quick, clock: 'wall' as const };
+  const load = async (gpu: Gpu) => {
+    const loaded = await scene();
+    return { ...loaded, model: new FasterRcnn(gpu, { ...PRESETS[preset]!.detector, classes: loaded.classes }, 1) };
+  };
+  return [
+    { ...row, op: 'detection', prepare: async (gpu) => prepareDetection(await load(gpu)) },
+    { ...row, op: 'training step', prepare: async (gpu) => prepareStep(await load(gpu)) },
+  ];
+}
+
+type Loaded = Scene & { model: FasterRcnn };
+
+const disposeModel = ({ parameters, rpn }: FasterRcnn): void =>
+  [...Object.values(parameters), rpn.anchors].forEach((tensor) => tensor.dispose());
+
+function prepareDetection({ model, picture }: Loaded): PreparedCase {
+  const compute = () => {
+    const { rows, count } = model.detect(model.prepare(picture));
+    return [rows, count];
+  };
+  return {
+    // Twice at the first call: the second result is held against the first.
+    compute: twiceAtFirst(compute),
+    check: sameBits,
+    extras: () => stages(model, picture),
+    dispose: () => disposeModel(model),
+  };
+}
+
+function prepareStep({ model, picture, boxes }: Loaded): PreparedCase {
+  const optimizer = new Sgd(Object.values(model.parameters), { learningRate: 1e-4, momentum: 0.9, weightDecay: 5e-4 });
+  const losses = () => {
+    const image = model.prepare(picture);
+    return model.losses(image, model.truth(boxes, image), { random: true, seed: 1 });
+  };
+  const step = () => {
+    optimizer.zeroGrad();
+    const terms = losses();
+    model.total(terms).backward();
+    optimizer.step();
+    return Object.values(terms);
+  };
+  let first = true;
+  return {
+    compute() {
+      if (!first) return step();
+      first = false;
+      const before = model.gpu.withoutGradients(losses);
+      return [...Object.values(before), ...step()];
+    },
+    check: sameBits,
+    dispose() {
+      optimizer.slots.forEach(({ h }) => h.dispose());
+      disposeModel(model);
+    },
+  };
+}
+
+function twiceAtFirst<T>(compute: () => T[]): () => T[] {
+  let first = true;
+  return () => {
+    if (!first) return compute();
+    first = false;
+    return [...compute(), ...compute()];
+  };
+}
+
+/** The second half of the results equals the first, and all is finite. */
+function sameBits(results: TypedArray[]) {
+  const half = results.length / 2;
+  const problems: string[] = [];
+  results.forEach((values, i) => {
+    if (!values.every(Number.isFinite)) problems.push(`result ${i} is not finite`);
+    if (i < half && values.some((value, k) => value !== results[half + i]![k])) problems.push(`result ${i} changed`);
+  });
+  return verdict(
+    results.reduce((sum, { length }) => sum + length, 0),
+    problems,
+  );
+}
+
+/** Milliseconds of each stage of a detection: image, convolutions, proposals, regions. */
+async function stages(model: FasterRcnn, picture: Picture): Promise<Record<string, number>> {
+  const { gpu } = model;
+  const times: Record<string, number[]> = {};
+  const timed = async <T>(name: string, fn: () => T): Promise<T> => {
+    let result: T;
+    const elapsed = await waited(gpu, () => (result = fn()));
+    (times[name] ??= []).push(elapsed);
+    return result!;
+  };
+  for (let i = 0; i < 3; i++) {
+    await gpu.scope(async () => {
+      const quiet = <T>(fn: () => T) => gpu.withoutGradients(fn);
+      const image = await timed('image', () => model.prepare(picture));
+      const output = await timed('conv', () =>
+        quiet(() => {
+          const features = model.backbone.features(image.tensor);
+          return { features, rpn: model.rpn.forward(features) };
+        }),
+      );
+      const proposals = await timed('proposal', () => quiet(() => model.rpn.proposals(output.rpn, image, 'test')));
+      await timed('region', () =>
+        quiet(() => model.head.detections(model.head.forward(output.features, proposals.rois), proposals, image)),
+      );
+    });
+  }
+  return Object.fromEntries(Object.entries(times).map(([name, values]) => [name, median(values)]));
+}
+
+async function digitScene(): Promise<Scene> {
+  const { samples, classes } = await openDataset('digits', { split: 'train' });
+  return { picture: await samples[0]!.load(), boxes: samples[0]!.boxes, classes };
+}
+
+/** Random pixels and two boxes of 20 classes: the time does not depend on what there is to see. */
+function noiseScene(height: number, width: number): Scene {
+  const rgba = Uint8Array.from(uniform(height * width * 4, 1), (value) => 128 + 127 * value);
+  const boxes = [
+    { x1: 40, y1: 60, x2: 199, y2: 219, classIndex: 1 },
+    { x1: 300, y1: 100, x2: 580, y2: 420, classIndex: 2 },
+  ];
+  return { picture: { width, height, rgba }, boxes, classes: Array.from({ length: 21 }, (_, i) => `class ${i}`) };
+}

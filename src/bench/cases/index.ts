@@ -1,0 +1,23 @@
+/** Every row of the benchmark, in the order of the table. */
+import type { BenchCase } from '../case.ts';
+import { MATMUL_SIZES, SQUEEZENET_LAYERS, VGG16_LAYERS, ZF_LAYERS } from '../shapes.ts';
+import { convCases } from './convolution.ts';
+import { detectorCases } from './detector.ts';
+import { matmulCase } from './matmul.ts';
+import { regionCases } from './regions.ts';
+import { sgdCase } from './sgd.ts';
+
+/** Bytes of a parameter while it is trained: itself, its momentum, its gradient. */
+const TRAINED_BYTES = 12;
+
+/** `memory`: bytes that the largest row may take. */
+export const benchCases = (memory: number): readonly BenchCase[] => [
+  ...convCases('VGG-16 convolutions', VGG16_LAYERS, [5, 8]),
+  ...convCases('ZF convolutions', ZF_LAYERS, [4]),
+  ...convCases('SqueezeNet 1.1 convolutions', SQUEEZENET_LAYERS, [2, 3]),
+  ...MATMUL_SIZES.map((n) => matmulCase(n)),
+  ...regionCases,
+  sgdCase('VGG-16 without fc', 20e6, true),
+  sgdCase('VGG-16', memory / TRAINED_BYTES, false),
+  ...detectorCases,
+];

@@ -1,0 +1,64 @@
+/** Results against float64, at a sample of the elements where there are many. */
+
+/** One element as it should be. `magnitude`: the sum of its terms' absolute values, which bounds the rounding error. */
+export interface Expected {
+  index: number;
+  value: number;
+  magnitude: number;
+}
+
+export interface Comparison {
+  passed: boolean;
+  /** Elements compared. */
+  compared: number;
+  /** The largest |actual - expected| / magnitude. */
+  largestError: number;
+  /** The first elements that are wrong, or another reason, a line each. */
+  problems: string[];
+}
+
+/** Of the magnitude: some 60 roundings to float32, which leaves room for Winograd's transforms. */
+export const TOLERANCE = 4e-6;
+const LISTED = 3;
+
+export function compareElements(
+  actual: ArrayLike<number>,
+  expected: readonly Expected[],
+  tolerance = TOLERANCE,
+): Comparison {
+  const comparison: Comparison = { passed: true, compared: expected.length, largestError: 0, problems: [] };
+  for (const { index, value, magnitude } of expected) {
+    const found = actual[index]!;
+    const error = Math.abs(found - value) / Math.max(magnitude, Number.MIN_VALUE);
+    if (found !== value) comparison.largestError = Math.max(comparison.largestError, error);
+    if (error <= tolerance || found === value) continue; // false for NaN
+    comparison.passed = false;
+    if (comparison.problems.length < LISTED) comparison.problems.push(`[${index}] is ${found}, expected ${value}`);
+  }
+  return comparison;
+}
+
+/** A check that is no comparison of elements: passed unless there are problems. */
+export const verdict = (compared: number, problems: readonly string[]): Comparison => ({
+  passed: problems.length === 0,
+  compared,
+  largestError: problems.length === 0 ? 0 : NaN,
+  problems: problems.slice(0, LISTED),
+});
+
+export function merge(comparisons: readonly Comparison[]): Comparison {
+  return {
+    passed: comparisons.every(({ passed }) => passed),
+    compared: comparisons.reduce((sum, { compared }) => sum + compared, 0),
+    largestError: comparisons.reduce((largest, { largestError }) => Math.max(largest, largestError), 0),
+    problems: comparisons.flatMap(({ problems }) => problems).slice(0, LISTED),
+  };
+}
+
+/** `count` indices spread over 0..n-1, the first and the last among them. */
+export function sampleIndices(n: number, count: number): number[] {
+  if (n <= count) return Array.from({ length: n }, (_, i) => i);
+  // Not a multiple of any tile: the golden ratio's multiples fall evenly everywhere.
+  const inner = Array.from({ length: count - 2 }, (_, i) => Math.floor((((i + 1) * 0.6180339887498949) % 1) * n));
+  return [...new Set([0, n - 1, ...inner])];
+}

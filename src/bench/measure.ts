@@ -1,0 +1,68 @@
+/**
+ * Times: by timestamp queries where the adapter has them and the kernels alone are asked for, else by the wall clock until
+ * the device is done. Work that takes less than a few milliseconds is recorded several times over and the time divided:
+ * browsers and Dawn round timestamps.
+ */
+import type { Gpu } from '../engine/gpu.ts';
+
+export interface MeasureOptions {
+  /** Times taken; fewer once `budgetMs` is used up, but two at least. */
+  repetitions: number;
+  budgetMs: number;
+}
+
+export interface Measurement {
+  medianMs: number;
+  bestMs: number;
+  repetitions: number;
+}
+
+const SHORTEST_MS = 4;
+const MOST_TURNS = 64;
+
+export const hasTimestamps = (gpu: Gpu): boolean => gpu.device.features.has('timestamp-query');
+
+/** `record` has run before: shaders are compiled. What it makes is freed. */
+export async function measure(
+  gpu: Gpu,
+  record: () => unknown,
+  clock: 'device' | 'wall',
+  { repetitions, budgetMs }: MeasureOptions,
+): Promise<Measurement> {
+  const once = clock === 'device' && hasTimestamps(gpu) ? deviceTime : wallTime;
+  const warm = await once(gpu, record, 1);
+  const turns =
+    clock === 'wall' ? 1 : Math.max(1, Math.min(MOST_TURNS, Math.floor(SHORTEST_MS / Math.max(warm, 1e-3))));
+  const times: number[] = [];
+  const end = performance.now() + budgetMs;
+  while (times.length < repetitions && (times.length < 2 || performance.now() < end)) {
+    times.push((await once(gpu, record, turns)) / turns);
+  }
+  return { medianMs: median(times), bestMs: Math.min(...times), repetitions: times.length };
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+const recordTurns = (gpu: Gpu, record: () => unknown, turns: number): void => {
+  for (let turn = 0; turn < turns; turn++) gpu.scope(() => void record());
+};
+
+async function deviceTime(gpu: Gpu, record: () => unknown, turns: number): Promise<number> {
+  const kernels = await gpu.profile(() => recordTurns(gpu, record, turns));
+  return kernels.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+}
+
+const wallTime = (gpu: Gpu, record: () => unknown, turns: number): Promise<number> =>
+  waited(gpu, () => recordTurns(gpu, record, turns));
+
+/** Milliseconds from the first dispatch that `record` records until the device is done. Nothing is freed. */
+export async function waited(gpu: Gpu, record: () => void): Promise<number> {
+  const start = performance.now();
+  record();
+  await gpu.finish();
+  return performance.now() - start;
+}

@@ -1,0 +1,61 @@
+/** The table of a benchmark, line by line as the rows come. */
+import type { BenchCase } from './case.ts';
+import type { BenchRow } from './run.ts';
+
+const COLUMNS = ['first ms', 'median ms', 'best ms', 'rate', 'of peak'] as const;
+const WIDTHS = [10, 10, 10, 15, 8] as const;
+
+export class BenchTable {
+  private readonly opWidth: number;
+  private readonly shapeWidth: number;
+  private group = '';
+
+  constructor(cases: readonly Pick<BenchCase, 'op' | 'shape'>[]) {
+    this.opWidth = Math.max(...cases.map(({ op }) => op.length));
+    this.shapeWidth = Math.max(...cases.map(({ shape }) => shape.length));
+  }
+
+  /** The row, below a heading where a group begins; why it is wrong; its other times. */
+  lines(row: BenchRow): string[] {
+    const lines: string[] = [];
+    if (row.group !== this.group) lines.push('', this.line(row.group, '', COLUMNS));
+    this.group = row.group;
+    const cells = [
+      milliseconds(row.first_ms),
+      milliseconds(row.median_ms),
+      milliseconds(row.best_ms),
+      speed(row),
+      row.share_of_peak === null ? '' : `${(100 * row.share_of_peak).toFixed(0)} %`,
+    ];
+    lines.push(row.valid ? this.line(`  ${row.op}`, row.shape, cells) : `  ${row.op}  ${row.shape}  WRONG`);
+    lines.push(...row.problems.map((problem) => `      ${problem}`));
+    const extras = Object.entries(row.extras ?? {});
+    if (extras.length > 0) {
+      lines.push(`      ${extras.map(([name, time]) => `${name} ${milliseconds(time)} ms`).join(', ')}`);
+    }
+    return lines;
+  }
+
+  private line(name: string, shape: string, cells: readonly string[]): string {
+    // A heading may be longer than the names below it: it has no shape and takes its room.
+    const left = (name.padEnd(this.opWidth + 4) + shape).padEnd(this.opWidth + 4 + this.shapeWidth);
+    return (
+      left +
+      cells
+        .map((cell, i) => cell.padStart(WIDTHS[i]!))
+        .join('')
+        .trimEnd()
+    );
+  }
+}
+
+/** Three digits. */
+export function milliseconds(time: number | null): string {
+  if (time === null) return '';
+  return time.toFixed(time >= 100 ? 0 : time >= 10 ? 1 : time >= 1 ? 2 : 3);
+}
+
+function speed({ gflops, gbps }: BenchRow): string {
+  if (gflops !== null) return `${gflops.toFixed(1)} GFLOP/s`;
+  return gbps !== null ? `${gbps.toFixed(1)} GB/s` : '';
+}
