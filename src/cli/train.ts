@@ -45,7 +45,7 @@ export function addTrain(program: Command): void {
     .addHelpText(
       'after',
       `\nPresets:\n${Object.entries(PRESETS)
-        .map(([name, { summary, training }]) => `  ${name.padEnd(7)} ${summary}; ${training.steps} steps`)
+        .map(([name, { summary, training }]) => `  ${name.padEnd(18)} ${summary}; ${training.steps} steps`)
         .join('\n')}`,
     )
     .action(train);

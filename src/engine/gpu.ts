@@ -355,9 +355,11 @@ export class Gpu {
     };
   }
 
-  /** Destroys the buffers that wait for reuse. */
+  /** Destroys the buffers that wait for reuse, and the workspaces. */
   trim(): void {
     this.flush();
+    this.workspaces.forEach((buffer) => this.pool.destroy(buffer));
+    this.workspaces.clear();
     this.pool.trim();
   }
 

@@ -3,26 +3,16 @@ import * as assert from 'uvu/assert';
 import { readFileSync } from 'node:fs';
 import { readWhole, shardRows, wholeParameters, writeWhole } from '../../src/engine/shards.ts';
 import { connect, ParameterStore } from '../../src/model/backbones/backbone.ts';
-import { HEAD_DEFAULTS, RPN_DEFAULTS, TEST_DEFAULTS, type DetectorConfig } from '../../src/model/config.ts';
+import type { DetectorConfig } from '../../src/model/config.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
-import { BACKBONE_INPUTS } from '../../src/run/presets.ts';
+import { PRESETS } from '../../src/run/presets.ts';
 import { randomArray, sharedGpu } from '../harness.ts';
 
 /** The paper's detector for the 20 classes of VOC. */
-function paperConfig(backbone: 'vgg16' | 'zf'): DetectorConfig {
-  const { frozenStages, pooled, ...channels } = BACKBONE_INPUTS[backbone]!;
-  return {
-    convention: 'py-faster-rcnn',
-    backbone,
-    classes: Array.from({ length: 21 }, (_, i) => `${i}`),
-    input: { ...channels, shorterSide: 600, longerSide: 1000 },
-    anchors: { sizes: [128, 256, 512], ratios: [0.5, 1, 2] },
-    rpn: { ...RPN_DEFAULTS, channels: backbone === 'zf' ? 256 : 512 },
-    head: { ...HEAD_DEFAULTS, pooled: pooled! },
-    test: TEST_DEFAULTS,
-    frozenStages,
-  };
-}
+const paperConfig = (backbone: 'vgg16' | 'zf'): DetectorConfig => ({
+  ...PRESETS[`paper-${backbone}-voc07`]!.detector,
+  classes: Array.from({ length: 21 }, (_, i) => `${i}`),
+});
 
 const golden = JSON.parse(readFileSync(new URL('../golden/nn_ops.json', import.meta.url), 'utf8')).feature_size;
 
