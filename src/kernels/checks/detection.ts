@@ -16,6 +16,7 @@ import {
   radixHistogramCheck,
   radixScatterCheck,
   selectRandomCheck,
+  topKChecks,
 } from './sorting.ts';
 
 const ROI_SHAPE: RegionShape = {
@@ -53,6 +54,7 @@ export const detectionChecks: readonly (() => KernelCheck)[] = [
   () => radixScatterCheck(5003, 1, 24),
   () => radixScatterCheck(1500, 3, 20),
   () => radixScatterCheck(1, 1, 0),
+  ...[0, 1, 2].flatMap((i) => [() => topKChecks(5003, 700)[i]!, () => topKChecks(300, 300)[i]!]),
   () => nmsKeysCheck(301),
   () => gatherSortedCheck(301, 200, [301]),
   () => gatherSortedCheck(301, 200, [150, 0, 200]),

@@ -4,6 +4,7 @@ import * as nms from '../nms.ts';
 import * as radix from '../radixSort.ts';
 import { Random } from '../rng.ts';
 import { selectRandom, selectRandomReference } from '../selectRandom.ts';
+import * as top from '../topK.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, integers, normals, pixelBoxes, unsigned } from './inputs.ts';
 
@@ -61,6 +62,40 @@ export function radixScatterCheck(n: number, slices: number, shift: number): Ker
     expected: { keysOut: sorted(keys), valuesOut: sorted(values) },
     ...EXACT,
   };
+}
+
+export function topKChecks(n: number, k: number): KernelCheck[] {
+  const keys = sortKeys(n);
+  const threshold = top.topKThresholdReference(keys, k);
+  const tileCounts = top.topKCountReference(keys, threshold[0]!);
+  const indicesOut = top.topKReference(keys, k);
+  const name = (kernel: string) => `${kernel} ${k} of ${n}`;
+  return [
+    {
+      name: name('top_k_threshold'),
+      kernel: top.topKThreshold,
+      buffers: { keys, threshold: new Uint32Array(2) },
+      uniforms: { n, k },
+      expected: { threshold },
+      ...EXACT,
+    },
+    {
+      name: name('top_k_count'),
+      kernel: top.topKCount,
+      buffers: { keys, threshold, tileCounts: new Uint32Array(tileCounts.length) },
+      uniforms: { n },
+      expected: { tileCounts },
+      ...EXACT,
+    },
+    {
+      name: name('top_k_compact'),
+      kernel: top.topKCompact,
+      buffers: { keys, threshold, tileCounts, keysOut: new Uint32Array(k), indicesOut: new Uint32Array(k) },
+      uniforms: { n },
+      expected: { keysOut: indicesOut.map((i) => keys[i]!), indicesOut },
+      ...EXACT,
+    },
+  ];
 }
 
 export function nmsKeysCheck(n: number): KernelCheck {
