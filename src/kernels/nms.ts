@@ -28,9 +28,6 @@ const BLOCK = 1024;
 const blockRows = (capacity: number): number => Math.min(capacity, BLOCK);
 const blockWords = (capacity: number): number => ceilDiv(blockRows(capacity), 32);
 
-/** The largest number of boxes that one suppression takes. */
-export const NMS_CAPACITY = 32768;
-
 export const nmsKeys = kernel({
   name: 'nms_keys',
   buffers: { scores: 'read', keys: 'write u32', order: 'write u32' },

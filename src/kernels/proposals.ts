@@ -111,7 +111,7 @@ export interface ProposalParams extends AnchorGrid {
   decodeShrink: number;
   /** Smallest side in pixels of the scaled image. */
   minSize: number;
-  /** Boxes taken into the suppression (fewer if there are fewer anchors), at most NMS_CAPACITY. */
+  /** Boxes taken into the suppression (fewer if there are fewer anchors). */
   preNms: number;
   threshold: number;
   /** Rows of the output. */
