@@ -135,7 +135,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 });
 
 export interface DetectionParams {
-  /** R: rows of rois, at most NMS_CAPACITY. */
+  /** R: rows of rois. */
   roiCapacity: number;
   /** K: classes with the background. */
   classes: number;

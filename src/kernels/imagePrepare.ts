@@ -9,7 +9,11 @@
  * rounds the size. The flip mirrors the source (`im[:, ::-1, :]`) before the resize. py-faster-rcnn subtracts the mean before
  * resizing; interpolation weights sum to 1, so after is the same up to rounding.
  */
+import { DIVIDE_WGSL } from './divide.ts';
 import { kernel, linear } from './kernel.ts';
+
+/** Pixels that a workgroup of 64 takes, in turns. */
+const RUN = 256;
 
 export const imagePrepare = kernel({
   name: 'image_prepare',
@@ -32,8 +36,8 @@ export const imagePrepare = kernel({
     factor1: 'f32',
     factor2: 'f32',
   },
-  grid: ({ outH, outW }) => linear(outH * outW, 64),
-  wgsl: /* wgsl */ `
+  grid: ({ outH, outW }) => linear(outH * outW, RUN),
+  wgsl: /* wgsl */ `${DIVIDE_WGSL}
 fn pixel(y: i32, x: i32) -> vec3f {
   let row = u32(clamp(y, 0, i32(u.h) - 1));
   var column = u32(clamp(x, 0, i32(u.w) - 1));
@@ -44,22 +48,24 @@ fn pixel(y: i32, x: i32) -> vec3f {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 64u);
   let plane = u.outH * u.outW;
-  if (i >= plane) { return; }
-  let source_y = (f32(i / u.outW) + 0.5) * u.srcPerDstY - 0.5;
-  let source_x = (f32(i % u.outW) + 0.5) * u.srcPerDstX - 0.5;
-  let top = floor(source_y);
-  let left = floor(source_x);
-  let row = i32(top);
-  let column = i32(left);
-  let upper = mix(pixel(row, column), pixel(row, column + 1), source_x - left);
-  let lower = mix(pixel(row + 1, column), pixel(row + 1, column + 1), source_x - left);
-  var color = mix(upper, lower, source_y - top);
-  if (u.bgr != 0u) { color = color.bgr; }
-  y[i] = (color.x - u.mean0) * u.factor0;
-  y[plane + i] = (color.y - u.mean1) * u.factor1;
-  y[2u * plane + i] = (color.z - u.mean2) * u.factor2;
+  let start = linear_index(group, groups, 0u, ${RUN}u);
+  for (var i = start + lane; i < min(start + ${RUN}u, plane); i += 64u) {
+    let line = divide(i, u.outW);
+    let source_y = (f32(line) + 0.5) * u.srcPerDstY - 0.5;
+    let source_x = (f32(i - line * u.outW) + 0.5) * u.srcPerDstX - 0.5;
+    let top = floor(source_y);
+    let left = floor(source_x);
+    let row = i32(top);
+    let column = i32(left);
+    let upper = mix(pixel(row, column), pixel(row, column + 1), source_x - left);
+    let lower = mix(pixel(row + 1, column), pixel(row + 1, column + 1), source_x - left);
+    var color = mix(upper, lower, source_y - top);
+    if (u.bgr != 0u) { color = color.bgr; }
+    y[i] = (color.x - u.mean0) * u.factor0;
+    y[plane + i] = (color.y - u.mean1) * u.factor1;
+    y[2u * plane + i] = (color.z - u.mean2) * u.factor2;
+  }
 }
 `,
 });

@@ -11,7 +11,7 @@
 export type Scalar = 'f32' | 'i32' | 'u32';
 export type Access = 'read' | 'write' | 'read_write';
 /** `'read'` means f32; other element types are named: `'read i32'`, `'write u32'`, `'read vec4f'`. */
-export type BufferSpec = Access | `${Access} ${Scalar | 'vec4f' | 'vec4u' | 'atomic<u32>'}`;
+export type BufferSpec = Access | `${Access} ${Scalar | 'vec4f' | 'vec2u' | 'vec4u' | 'atomic<u32>'}`;
 export type Grid = readonly [x: number, y: number, z: number];
 
 export interface Kernel<B extends string = string, U extends string = string> {

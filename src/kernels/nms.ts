@@ -3,22 +3,30 @@
  *
  *   nms_keys       scores [n] -> keys, order = 0..n-1                         then the radix sort of radixSort.ts
  *   gather_sorted  the first K boxes in sorted order, and how many are valid  (elements with LAST_KEY are not)
- *   nms_mask       mask [K, ceil(K/32)] u32: bit j of row i: box j > i goes if box i stays, since
+ *   then for each block of 1024 sorted boxes:
+ *   nms_removed    removed [32] u32: which of the block go because of a box that was kept before it
+ *   nms_mask       mask [1024, 32] u32: bit j of row i: box j > i of the block goes if box i stays, since
  *                  intersection > threshold * union    (strictly, as py_cpu_nms.py and nms_kernel.cu)
- *   nms_sweep      one workgroup walks over blocks of 32 boxes; kept = indices into the sorted order, up to maxOutput
+ *   nms_sweep      one workgroup walks over the block, 32 boxes at a time; kept = indices into the sorted order
  *   nms_original   kept indices into the sorted order -> indices into the input
  *
- * Only words at or right of the diagonal of the mask are written, and only those are read. `slices` independent problems
- * of equal capacity (one per class) run in one dispatch (workgroup_id.z). K <= 32768, where the mask fills a default
- * binding of 128 MiB.
+ * A box is held only against boxes that were kept and against its own block, and nothing is done any more once maxOutput
+ * boxes are kept: of 12000 proposals that leave 2000 that is a fifteenth of all pairs, which nms_kernel.cu compares.
+ *
+ * Only words at or right of the diagonal of a mask are written, and only those are read. `slices` independent problems
+ * of equal capacity (one per class) run in one dispatch (workgroup_id.z).
  */
 import { BOXES_WGSL, boxAt, type Box } from './boxes.ts';
 import { ceilDiv, kernel, linear } from './kernel.ts';
 import { LAST_KEY, radixSortScratch, recordRadixSort, SORT_KEY_WGSL, sortKey } from './radixSort.ts';
 import type { Run, StageBuffers } from './sequence.ts';
 
-/** The largest number of boxes that one suppression takes. */
-export const NMS_CAPACITY = 32768;
+/** Boxes of a block; a power of two. */
+const BLOCK = 1024;
+
+/** Rows and words of a mask: a block, or all boxes where they are fewer. */
+const blockRows = (capacity: number): number => Math.min(capacity, BLOCK);
+const blockWords = (capacity: number): number => ceilDiv(blockRows(capacity), 32);
 
 export const nmsKeys = kernel({
   name: 'nms_keys',
@@ -57,22 +65,18 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 }`,
 });
 
-/** Rows that an invocation of `nmsMask` holds in registers while it meets the 32 boxes of a word. */
+/** Rows that an invocation holds in registers while it meets the 32 boxes of a word. */
 const MASK_ROWS = 8;
-const MASK_BLOCK = 32 * MASK_ROWS;
+/** Rows of a workgroup. */
+const MASK_GROUP = 32 * MASK_ROWS;
 
 const everyRow = (line: (k: number) => string) => Array.from({ length: MASK_ROWS }, (_, k) => line(k)).join('\n');
 
 /**
- * A workgroup: 256 rows, one word of each. What costs is reading the word's boxes, so every read serves eight rows
- * (lavapipe, 1000 boxes: 1.2 ms with one row, 0.43 ms with eight).
+ * `columns`: the 32 boxes of a word. What costs is reading them, so every read serves eight rows (lavapipe, 1000 boxes: 1.2 ms
+ * with one row, 0.43 ms with eight).
  */
-export const nmsMask = kernel({
-  name: 'nms_mask',
-  buffers: { sorted: 'read vec4f', counts: 'read u32', mask: 'write u32' },
-  uniforms: { capacity: 'u32', slices: 'u32', threshold: 'f32', plusOne: 'f32' },
-  grid: ({ capacity, slices }) => [ceilDiv(capacity, 32), ceilDiv(capacity, MASK_BLOCK), slices],
-  wgsl: /* wgsl */ `
+const WORD_WGSL = /* wgsl */ `
 ${BOXES_WGSL}
 var<workgroup> columns: array<vec4f, 32>;
 
@@ -80,83 +84,159 @@ fn suppresses(a: vec4f, a_area: f32, b: vec4f, b_area: f32) -> bool {
   let inter = intersection_area(a, b, u.plusOne);
   return inter > u.threshold * (a_area + b_area - inter);
 }
+fn block_words() -> u32 { return (min(u.capacity, ${BLOCK}u) + 31u) / 32u; }
+`;
 
+/** removed u32 [slices,words] gets the bits of the boxes that a kept one suppresses; from the second block on. */
+export const nmsRemoved = kernel({
+  name: 'nms_removed',
+  buffers: {
+    sorted: 'read vec4f',
+    counts: 'read u32',
+    kept: 'read u32',
+    keptCounts: 'read u32',
+    removed: 'read_write atomic<u32>',
+  },
+  uniforms: {
+    capacity: 'u32',
+    slices: 'u32',
+    maxOutput: 'u32',
+    block: 'u32',
+    threshold: 'f32',
+    plusOne: 'f32',
+  },
+  grid: ({ capacity, slices, maxOutput, block }) => [
+    ceilDiv(Math.min(capacity - block * BLOCK, BLOCK), 32),
+    ceilDiv(Math.min(maxOutput, block * BLOCK), MASK_GROUP),
+    slices,
+  ],
+  wgsl: /* wgsl */ `
+${WORD_WGSL}
 @compute @workgroup_size(32)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let count = counts[group.z];
   let base = group.z * u.capacity;
-  let column = group.x * 32u;
-  let first = group.y * ${MASK_BLOCK}u + lane;
+  let column = u.block * ${BLOCK}u + group.x * 32u;
   if (column + lane < count) { columns[lane] = sorted[base + column + lane]; }
   workgroupBarrier();
-  if (column >= count || column + 31u < group.y * ${MASK_BLOCK}u) { return; }
+  let rows = keptCounts[group.z];
+  let first = group.y * ${MASK_GROUP}u + lane;
+  if (column >= count || first >= rows || rows >= u.maxOutput) { return; }
+  let list = group.z * u.maxOutput;
+${everyRow((k) => `  let row${k} = sorted[base + kept[list + min(first + ${32 * k}u, rows - 1u)]]; let area${k} = box_area(row${k}, u.plusOne);`)}
+  var bits = 0u;
+  for (var j = 0u; j < min(32u, count - column); j++) {
+    let box = columns[j];
+    let area = box_area(box, u.plusOne);
+    var gone = false;
+${everyRow((k) => `    gone = gone || suppresses(row${k}, area${k}, box, area);`).replaceAll('gone || suppresses', 'gone | suppresses')}
+    bits |= u32(gone) << j;
+  }
+  if (bits != 0u) { atomicOr(&removed[group.z * block_words() + group.x], bits); }
+}`,
+});
+
+/** mask [slices, rows, words] of one block. A workgroup: 256 rows, one word of each. */
+export const nmsMask = kernel({
+  name: 'nms_mask',
+  buffers: { sorted: 'read vec4f', counts: 'read u32', keptCounts: 'read u32', mask: 'write u32' },
+  uniforms: { capacity: 'u32', slices: 'u32', maxOutput: 'u32', block: 'u32', threshold: 'f32', plusOne: 'f32' },
+  grid: ({ capacity, slices, block }) => {
+    const rows = Math.min(capacity - block * BLOCK, BLOCK);
+    return [ceilDiv(rows, 32), ceilDiv(rows, MASK_GROUP), slices];
+  },
+  wgsl: /* wgsl */ `
+${WORD_WGSL}
+@compute @workgroup_size(32)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let start = u.block * ${BLOCK}u;
+  let count = max(counts[group.z], start) - start;
+  let base = group.z * u.capacity + start;
+  let column = group.x * 32u;
+  let first = group.y * ${MASK_GROUP}u + lane;
+  if (column + lane < count) { columns[lane] = sorted[base + column + lane]; }
+  workgroupBarrier();
+  if (column >= count || column + 31u < group.y * ${MASK_GROUP}u) { return; }
+  if (u.block > 0u && keptCounts[group.z] >= u.maxOutput) { return; }
 ${everyRow((k) => `  let row${k} = sorted[base + min(first + ${32 * k}u, count - 1u)]; let area${k} = box_area(row${k}, u.plusOne); var bits${k} = 0u;`)}
   for (var j = 0u; j < min(32u, count - column); j++) {
     let box = columns[j];
     let area = box_area(box, u.plusOne);
 ${everyRow((k) => `    bits${k} |= u32(suppresses(row${k}, area${k}, box, area)) << j;`)}
   }
-  // Bits of this word from the diagonal's right neighbour on: all, some or none.
-  let words = (u.capacity + 31u) / 32u;
-${everyRow((k) => `  write_word(base, first + ${32 * k}u, count, column, words, bits${k});`)}
+  let words = block_words();
+  let top = group.z * min(u.capacity, ${BLOCK}u);
+${everyRow((k) => `  write_word(top, first + ${32 * k}u, count, column, words, bits${k});`)}
 }
 
-fn write_word(base: u32, row: u32, count: u32, column: u32, words: u32, bits: u32) {
+/** Of the bits of a word those right of the diagonal: all, some or none. */
+fn write_word(top: u32, row: u32, count: u32, column: u32, words: u32, bits: u32) {
   if (row >= count || row >= column + 32u) { return; }
   var later = 0xffffffffu;
-  if (row >= column) { later = (0xfffffffeu << (row - column)); }
-  mask[(base + row) * words + column / 32u] = bits & later;
+  if (row >= column) { later = 0xfffffffeu << (row - column); }
+  mask[(top + row) * words + column / 32u] = bits & later;
 }`,
 });
 
+/** Appends the survivors of one block to kept; keptCounts and removed need no start values, and removed is zero afterwards. */
 export const nmsSweep = kernel({
   name: 'nms_sweep',
-  buffers: { mask: 'read u32', counts: 'read u32', kept: 'write u32', keptCounts: 'write u32' },
-  uniforms: { capacity: 'u32', slices: 'u32', maxOutput: 'u32' },
+  buffers: {
+    mask: 'read u32',
+    counts: 'read u32',
+    removed: 'read_write u32',
+    kept: 'write u32',
+    keptCounts: 'read_write u32',
+  },
+  uniforms: { capacity: 'u32', slices: 'u32', maxOutput: 'u32', block: 'u32' },
   grid: ({ slices }) => [1, 1, slices],
   wgsl: /* wgsl */ `
-var<workgroup> removed: array<u32, ${NMS_CAPACITY / 32}>;
+var<workgroup> gone_words: array<u32, ${BLOCK / 32}>;
 var<workgroup> diagonal: array<u32, 32>;
-var<workgroup> shared_count: u32;
+var<workgroup> shared_counts: vec2u;
 var<workgroup> shared_kept: u32;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let words = (u.capacity + 31u) / 32u;
-  let base = group.z * u.capacity;
-  for (var word = lane; word < words; word += 256u) { removed[word] = 0u; }
-  if (lane == 0u) {
-    shared_count = counts[group.z];
-    shared_kept = 0u;
+  let start = u.block * ${BLOCK}u;
+  let height = min(u.capacity, ${BLOCK}u);
+  let words = (height + 31u) / 32u;
+  let base = group.z * height;
+  if (lane < words) {
+    gone_words[lane] = select(removed[group.z * words + lane], 0u, u.block == 0u);
+    removed[group.z * words + lane] = 0u;
   }
-  let count = workgroupUniformLoad(&shared_count);
-  let blocks = (count + 31u) / 32u;
-  var total = 0u;
-  for (var block = 0u; block < blocks && total < u.maxOutput; block++) {
-    let row = block * 32u + lane;
-    if (lane < 32u && row < count) { diagonal[lane] = mask[(base + row) * words + block]; }
+  if (lane == 0u) {
+    let count = max(counts[group.z], start) - start;
+    shared_counts = vec2u(min(count, ${BLOCK}u), select(keptCounts[group.z], 0u, u.block == 0u));
+  }
+  let known = workgroupUniformLoad(&shared_counts);
+  let count = known.x;
+  var total = known.y;
+  for (var part = 0u; part < (count + 31u) / 32u && total < u.maxOutput; part++) {
+    let row = part * 32u + lane;
+    if (lane < 32u && row < count) { diagonal[lane] = mask[(base + row) * words + part]; }
     workgroupBarrier();
-    // Every lane decides the 32 boxes for itself; then each updates its own words with the rows that stay.
-    var gone = removed[block];
+    // Every lane decides the 32 boxes for itself; then each updates its own word with the rows that stay.
+    var gone = gone_words[part];
     var keep = 0u;
     var room = u.maxOutput - total;
-    for (var i = 0u; i < min(32u, count - block * 32u) && room > 0u; i++) {
+    for (var i = 0u; i < min(32u, count - part * 32u) && room > 0u; i++) {
       if (((gone >> i) & 1u) == 0u) {
         keep |= 1u << i;
         gone |= diagonal[i];
         room--;
       }
     }
-    for (var word = lane; word < (count + 31u) / 32u; word += 256u) {
-      if (word <= block) { continue; }
-      var bits = removed[word];
+    if (lane > part && lane < (count + 31u) / 32u) {
+      var bits = gone_words[lane];
       for (var rest = keep; rest != 0u; rest &= rest - 1u) {
-        bits |= mask[(base + block * 32u + countTrailingZeros(rest)) * words + word];
+        bits |= mask[(base + part * 32u + countTrailingZeros(rest)) * words + lane];
       }
-      removed[word] = bits;
+      gone_words[lane] = bits;
     }
     if (lane < 32u && ((keep >> lane) & 1u) == 1u) {
-      kept[group.z * u.maxOutput + total + countOneBits(keep & ((1u << lane) - 1u))] = row;
+      kept[group.z * u.maxOutput + total + countOneBits(keep & ((1u << lane) - 1u))] = start + row;
     }
     if (lane == 0u) { shared_kept = total + countOneBits(keep); }
     total = workgroupUniformLoad(&shared_kept);
@@ -195,7 +275,8 @@ export const suppressScratch = ({
   slices = 1,
   maxOutput,
 }: Pick<SuppressParams, 'capacity' | 'slices' | 'maxOutput'>) => ({
-  mask: slices * capacity * ceilDiv(capacity, 32),
+  mask: slices * blockRows(capacity) * blockWords(capacity),
+  removed: slices * blockWords(capacity),
   kept: slices * maxOutput,
 });
 
@@ -206,13 +287,18 @@ export function recordSuppress<H>(
     sorted,
     counts,
     mask,
+    removed,
     kept,
     keptCounts,
   }: StageBuffers<H, 'sorted' | 'counts' | 'keptCounts', typeof suppressScratch>,
   { capacity, slices = 1, threshold, plusOne, maxOutput }: SuppressParams,
 ): void {
-  run(nmsMask, { sorted, counts, mask }, { capacity, slices, threshold, plusOne });
-  run(nmsSweep, { mask, counts, kept, keptCounts }, { capacity, slices, maxOutput });
+  for (let block = 0; block * BLOCK < capacity; block++) {
+    const uniforms = { capacity, slices, maxOutput, block, threshold, plusOne };
+    if (block > 0) run(nmsRemoved, { sorted, counts, kept, keptCounts, removed }, uniforms);
+    run(nmsMask, { sorted, counts, keptCounts, mask }, uniforms);
+    run(nmsSweep, { mask, counts, removed, kept, keptCounts }, { capacity, slices, maxOutput, block });
+  }
 }
 
 export interface NmsParams {
@@ -248,14 +334,15 @@ export function recordNms<H>(
   run(nmsOriginal, { kept, keptCounts: count, order, indices }, { maxOutput });
 }
 
-function suppresses(a: Box, b: Box, threshold: number, plusOne: number): boolean {
+/** Whether box b goes if a stays. */
+export function suppresses(a: Box, b: Box, threshold: number, plusOne: number): boolean {
   const area = (c: Box) => (c[2] - c[0] + plusOne) * (c[3] - c[1] + plusOne);
   const w = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]) + plusOne);
   const h = Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]) + plusOne);
   return w * h > threshold * (area(a) + area(b) - w * h);
 }
 
-/** One slice of sorted boxes [count,4]: mask [count, ceil(capacity/32)], zero left of the diagonal. */
+/** Sorted boxes [count,4] of one slice and block: mask [count, ceil(capacity/32)], zero left of the diagonal. */
 export function nmsMaskReference(
   sorted: Float64Array,
   capacity: number,

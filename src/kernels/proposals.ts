@@ -3,8 +3,9 @@
  *
  *   decode_proposals  box i = (h*W + w)*A + a: anchor decoded by its deltas, clipped to the image, dropped where a side is
  *                     below minSize; score = softmax probability of foreground = sigmoid(fg - bg)
- *   radix sort        descending by fg - bg, which orders as the score does but does not saturate; equal ones by i
- *   gather_sorted, nms_mask, nms_sweep (nms.ts)   the first preNms, suppression, the first postNms
+ *   top k, radix sort (topK.ts, radixSort.ts)   the first preNms, descending by fg - bg, which orders as the score does but
+ *                     does not saturate; equal ones by i
+ *   gather_sorted, nms_removed, nms_mask, nms_sweep (nms.ts)   suppression, the first postNms
  *   gather_rois       rois [postNms,5] (image index 0, x1, y1, x2, y2), their scores, zero beyond the count
  *
  * logits [2A,H,W]: A background channels, then A foreground channels; deltas [4A,H,W]: channel a*4 + k. An anchor whose
@@ -18,6 +19,7 @@ import { kernel, linear } from './kernel.ts';
 import { gatherSorted, recordSuppress, suppressReference, suppressScratch } from './nms.ts';
 import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts';
 import type { Run, StageBuffers } from './sequence.ts';
+import { recordTopK, topKScratch } from './topK.ts';
 
 export const decodeProposals = kernel({
   name: 'decode_proposals',
@@ -28,7 +30,6 @@ export const decodeProposals = kernel({
     boxes: 'write vec4f',
     scores: 'write',
     keys: 'write u32',
-    order: 'write u32',
   },
   uniforms: {
     anchorCount: 'u32',
@@ -70,7 +71,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   boxes[i] = select(vec4f(0.0), box, key != LAST_KEY);
   scores[i] = score;
   keys[i] = key;
-  order[i] = i;
 }`,
 });
 
@@ -111,7 +111,7 @@ export interface ProposalParams extends AnchorGrid {
   decodeShrink: number;
   /** Smallest side in pixels of the scaled image. */
   minSize: number;
-  /** Boxes taken into the suppression (fewer if there are fewer anchors), at most NMS_CAPACITY. */
+  /** Boxes taken into the suppression (fewer if there are fewer anchors). */
   preNms: number;
   threshold: number;
   /** Rows of the output. */
@@ -123,12 +123,14 @@ const anchorTotal = ({ anchorCount, height, width }: Sizes) => anchorCount * hei
 const suppressed = (sizes: Sizes) => Math.min(sizes.preNms, anchorTotal(sizes));
 
 export const proposalsScratch = (sizes: Sizes) => ({
-  ...radixSortScratch({ n: anchorTotal(sizes) }),
+  ...topKScratch({ n: anchorTotal(sizes) }),
+  ...radixSortScratch({ n: suppressed(sizes) }),
   ...suppressScratch({ capacity: suppressed(sizes), maxOutput: sizes.postNms }),
   boxes: anchorTotal(sizes) * 4,
   scores: anchorTotal(sizes),
   keys: anchorTotal(sizes),
-  order: anchorTotal(sizes),
+  topKeys: suppressed(sizes),
+  topOrder: suppressed(sizes),
   sorted: suppressed(sizes) * 4,
   sortedCount: 1,
 });
@@ -143,24 +145,30 @@ export function recordProposals<H>(
   >,
   params: ProposalParams,
 ): void {
-  const { anchors, logits, deltas, boxes, scores, keys, order, sorted, sortedCount, kept, rois, roiScores, roiCount } =
+  const { anchors, logits, deltas, boxes, scores, keys, sorted, sortedCount, kept, rois, roiScores, roiCount } =
     buffers;
   const { anchorCount, height, width, stride, imageHeight, imageWidth, plusOne, decodeShrink, minSize } = params;
   const n = anchorTotal(params);
   const capacity = suppressed(params);
   run(
     decodeProposals,
-    { anchors, logits, deltas, boxes, scores, keys, order },
+    { anchors, logits, deltas, boxes, scores, keys },
     { anchorCount, height, width, stride, imageHeight, imageWidth, plusOne, decodeShrink, minSize },
   );
-  recordRadixSort(run, { ...buffers, values: order }, { n });
-  run(gatherSorted, { keys, order, boxes, sorted, counts: sortedCount }, { n, capacity, slices: 1 });
+  const { topKeys, topOrder } = buffers;
+  recordTopK(run, { ...buffers, keysOut: topKeys, indicesOut: topOrder }, { n, k: capacity });
+  recordRadixSort(run, { ...buffers, keys: topKeys, values: topOrder }, { n: capacity });
+  run(
+    gatherSorted,
+    { keys: topKeys, order: topOrder, boxes, sorted, counts: sortedCount },
+    { n: capacity, capacity, slices: 1 },
+  );
   recordSuppress(
     run,
     { ...buffers, counts: sortedCount, keptCounts: roiCount },
     { capacity, threshold: params.threshold, plusOne, maxOutput: params.postNms },
   );
-  run(gatherRois, { sorted, order, scores, kept, roiCount, rois, roiScores }, { capacity: params.postNms });
+  run(gatherRois, { sorted, order: topOrder, scores, kept, roiCount, rois, roiScores }, { capacity: params.postNms });
 }
 
 /** Boxes [N,4] and scores [N] in the order (h*W + w)*A + a; score -1 marks a dropped box, which is zero. */

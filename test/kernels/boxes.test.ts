@@ -99,7 +99,6 @@ for (const [shrink, expected] of [
         boxes: new Float32Array(4 * n),
         scores: new Float32Array(n),
         keys: new Uint32Array(n),
-        order: new Uint32Array(n),
       },
       {
         anchorCount: n,

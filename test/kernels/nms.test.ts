@@ -70,6 +70,11 @@ for (const n of [1, 31, 32, 33, 64, 65, 500, 2049])
       assert.equal(await nms(boxes, scores, 0.4, plusOne), reference(boxes, scores, 0.4, plusOne));
     });
 
+test('40000 boxes, in forty blocks', async () => {
+  const [boxes, scores] = crowd(40000, 7);
+  assert.equal(await nms(boxes, scores, 0.3, 1, 2000), reference(boxes, scores, 0.3, 1, 2000));
+});
+
 test('stops at maxOutput, within a block of 32 and at its end', async () => {
   const [boxes, scores] = crowd(400, 5);
   for (const maxOutput of [1, 7, 32, 33])

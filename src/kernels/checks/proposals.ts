@@ -45,13 +45,11 @@ export function decodeProposalsCheck(plusOne: number, decodeShrink: number): Ker
       boxes: new Float32Array(4 * n),
       scores: new Float32Array(n),
       keys: new Uint32Array(n),
-      order: new Uint32Array(n),
     },
     uniforms: { ...params },
     expected: {
       boxes: reference.boxes,
       scores: reference.scores.map((score) => Math.max(0, score)),
-      order: Uint32Array.from({ length: n }, (_, i) => i),
     },
     atol: 2e-4,
     rtol: 1e-5,

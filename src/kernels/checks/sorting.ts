@@ -1,8 +1,10 @@
 /** Checks of choosing at random, sorting and non-maximum suppression, in one slice and in several. */
+import { boxAt } from '../boxes.ts';
 import * as nms from '../nms.ts';
 import * as radix from '../radixSort.ts';
 import { Random } from '../rng.ts';
 import { selectRandom, selectRandomReference } from '../selectRandom.ts';
+import * as top from '../topK.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, integers, normals, pixelBoxes, unsigned } from './inputs.ts';
 
@@ -62,6 +64,40 @@ export function radixScatterCheck(n: number, slices: number, shift: number): Ker
   };
 }
 
+export function topKChecks(n: number, k: number): KernelCheck[] {
+  const keys = sortKeys(n);
+  const threshold = top.topKThresholdReference(keys, k);
+  const tileCounts = top.topKCountReference(keys, threshold[0]!);
+  const indicesOut = top.topKReference(keys, k);
+  const name = (kernel: string) => `${kernel} ${k} of ${n}`;
+  return [
+    {
+      name: name('top_k_threshold'),
+      kernel: top.topKThreshold,
+      buffers: { keys, threshold: new Uint32Array(2) },
+      uniforms: { n, k },
+      expected: { threshold },
+      ...EXACT,
+    },
+    {
+      name: name('top_k_count'),
+      kernel: top.topKCount,
+      buffers: { keys, threshold, tileCounts: new Uint32Array(tileCounts.length) },
+      uniforms: { n },
+      expected: { tileCounts },
+      ...EXACT,
+    },
+    {
+      name: name('top_k_compact'),
+      kernel: top.topKCompact,
+      buffers: { keys, threshold, tileCounts, keysOut: new Uint32Array(k), indicesOut: new Uint32Array(k) },
+      uniforms: { n },
+      expected: { keysOut: indicesOut.map((i) => keys[i]!), indicesOut },
+      ...EXACT,
+    },
+  ];
+}
+
 export function nmsKeysCheck(n: number): KernelCheck {
   const scores = normals(n, 12);
   scores.set([0, -0, NaN, Infinity, -Infinity, -3.4028235e38].slice(0, n));
@@ -104,53 +140,112 @@ export function gatherSortedCheck(n: number, capacity: number, valid: readonly n
   };
 }
 
-/** Only the words on and right of the diagonal are written; the buffer starts as zeros, so the others stay zero. */
-export function nmsMaskCheck(capacity: number, counts: readonly number[], plusOne: number): KernelCheck {
+const NMS = { threshold: 0.3, plusOne: 1 };
+const NMS_BLOCK = 1024;
+
+/** Sorted boxes of slices with so many valid ones, and what is known of one block of each before its sweep. */
+function nmsInputs(capacity: number, counts: readonly number[], plusOne: number, maxOutput: number, block: number) {
   const slices = counts.length;
-  const sorted = pixelBoxes(capacity * slices, 14, 0, 30, 120);
-  const words = Math.ceil(capacity / 32);
-  const mask = new Uint32Array(slices * capacity * words);
+  // Small boxes where there are many, so that later blocks still keep some.
+  const sorted =
+    capacity > NMS_BLOCK ? pixelBoxes(capacity * slices, 14, 0, 4, 30) : pixelBoxes(capacity * slices, 14, 0, 30, 120);
+  const [rows, words] = [Math.min(capacity, NMS_BLOCK), Math.ceil(Math.min(capacity, NMS_BLOCK) / 32)];
+  const start = block * NMS_BLOCK;
+  const mask = new Uint32Array(slices * rows * words);
+  const removed = new Uint32Array(slices * words);
+  const survivors: number[][] = [];
   counts.forEach((count, s) => {
-    const boxes = doubles(sorted.subarray(s * capacity * 4, (s * capacity + count) * 4));
-    mask.set(nms.nmsMaskReference(boxes, capacity, 0.3, plusOne), s * capacity * words);
+    const valid = doubles(sorted.subarray(s * capacity * 4, (s * capacity + count) * 4));
+    const inBlock = valid.subarray(start * 4, (start + NMS_BLOCK) * 4);
+    mask.set(nms.nmsMaskReference(inBlock, rows, NMS.threshold, plusOne), s * rows * words);
+    survivors.push(nms.suppressReference(valid, NMS.threshold, plusOne, maxOutput));
+    for (let j = 0; j < inBlock.length / 4; j++) {
+      const box = boxAt(inBlock, j * 4);
+      const before = survivors[s]!.filter((i) => i < start);
+      if (before.some((i) => nms.suppresses(boxAt(valid, i * 4), box, NMS.threshold, plusOne)))
+        removed[s * words + (j >> 5)]! |= 1 << (j & 31);
+    }
   });
+  const kept = (wanted: (i: number) => boolean) => {
+    const list = new Uint32Array(slices * maxOutput);
+    survivors.forEach((all, s) => list.set(all.filter(wanted), s * maxOutput));
+    return list;
+  };
+  const keptCounts = (wanted: (i: number) => boolean) =>
+    Uint32Array.from(survivors, (all) => all.filter(wanted).length);
   return {
-    name: `nms_mask ${counts} of ${capacity} plusOne ${plusOne}`,
+    buffers: { sorted, counts: unsigned([...counts]), mask, removed },
+    kept,
+    keptCounts,
+    rows,
+    words,
+    start,
+    uniforms: { capacity, slices, maxOutput, block, threshold: NMS.threshold, plusOne },
+  };
+}
+
+/** The block after the first; `maxOutput` boxes are not reached before it. */
+export function nmsRemovedCheck(capacity: number, counts: readonly number[], maxOutput: number): KernelCheck {
+  const { buffers, kept, keptCounts, start, uniforms } = nmsInputs(capacity, counts, 1, maxOutput, 1);
+  const { sorted, removed } = buffers;
+  const before = (i: number) => i < start;
+  return {
+    name: `nms_removed ${counts} of ${capacity}`,
+    kernel: nms.nmsRemoved,
+    buffers: {
+      sorted,
+      counts: buffers.counts,
+      kept: kept(before),
+      keptCounts: keptCounts(before),
+      removed: new Uint32Array(removed.length),
+    },
+    uniforms,
+    expected: { removed },
+    ...EXACT,
+  };
+}
+
+/** Only the words on and right of the diagonal are written; the buffer starts as zeros, so the others stay zero. */
+export function nmsMaskCheck(capacity: number, counts: readonly number[], plusOne: number, block = 0): KernelCheck {
+  const { buffers, uniforms } = nmsInputs(capacity, counts, plusOne, capacity, block);
+  const { sorted, mask } = buffers;
+  return {
+    name: `nms_mask ${counts} of ${capacity} plusOne ${plusOne} block ${block}`,
     kernel: nms.nmsMask,
-    buffers: { sorted, counts: unsigned([...counts]), mask: new Uint32Array(mask.length) },
-    uniforms: { capacity, slices, threshold: 0.3, plusOne },
+    buffers: {
+      sorted,
+      counts: buffers.counts,
+      keptCounts: new Uint32Array(counts.length),
+      mask: new Uint32Array(mask.length),
+    },
+    uniforms,
     expected: { mask },
     ...EXACT,
   };
 }
 
-export function nmsSweepCheck(capacity: number, counts: readonly number[], maxOutput: number): KernelCheck {
-  const { buffers } = nmsMaskCheck(capacity, counts, 1);
-  const slices = counts.length;
-  const words = Math.ceil(capacity / 32);
-  const mask = new Uint32Array(slices * capacity * words).fill(0xffffffff); // what must not be read
-  const kept = new Uint32Array(slices * maxOutput);
-  const keptCounts = new Uint32Array(slices);
+export function nmsSweepCheck(capacity: number, counts: readonly number[], maxOutput: number, block = 0): KernelCheck {
+  const { buffers, kept, keptCounts, rows, words, start } = nmsInputs(capacity, counts, 1, maxOutput, block);
+  const mask = new Uint32Array(buffers.mask.length).fill(0xffffffff); // what must not be read
   counts.forEach((count, s) => {
-    const boxes = doubles((buffers['sorted'] as Float32Array).subarray(s * capacity * 4, (s * capacity + count) * 4));
-    const reference = nms.nmsMaskReference(boxes, capacity, 0.3, 1);
-    for (let i = 0; i < count; i++)
-      for (let w = Math.floor(i / 32); w < words; w++) mask[(s * capacity + i) * words + w] = reference[i * words + w]!;
-    const survivors = nms.suppressReference(boxes, 0.3, 1, maxOutput);
-    kept.set(survivors, s * maxOutput);
-    keptCounts[s] = survivors.length;
+    for (let i = 0; i < Math.min(count - start, NMS_BLOCK); i++)
+      for (let w = Math.floor(i / 32); w < words; w++)
+        mask[(s * rows + i) * words + w] = buffers.mask[(s * rows + i) * words + w]!;
   });
+  const before = (i: number) => i < start;
+  const after = (i: number) => i < start + NMS_BLOCK;
   return {
-    name: `nms_sweep ${counts} of ${capacity} up to ${maxOutput}`,
+    name: `nms_sweep ${counts} of ${capacity} up to ${maxOutput} block ${block}`,
     kernel: nms.nmsSweep,
     buffers: {
       mask,
-      counts: unsigned([...counts]),
-      kept: new Uint32Array(kept.length),
-      keptCounts: new Uint32Array(slices),
+      counts: buffers.counts,
+      removed: block === 0 ? new Uint32Array(buffers.removed.length).fill(7) : buffers.removed,
+      kept: kept(before),
+      keptCounts: block === 0 ? new Uint32Array(counts.length).fill(7) : keptCounts(before),
     },
-    uniforms: { capacity, slices, maxOutput },
-    expected: { kept, keptCounts },
+    uniforms: { capacity, slices: counts.length, maxOutput, block },
+    expected: { kept: kept(after), keptCounts: keptCounts(after), removed: new Uint32Array(buffers.removed.length) },
     ...EXACT,
   };
 }
