@@ -81,6 +81,14 @@ test('stops at maxOutput, within a block of 32 and at its end', async () => {
     assert.equal(await nms(boxes, scores, 0.6, 1, maxOutput), reference(boxes, scores, 0.6, 1, maxOutput));
 });
 
+test('stops at maxOutput in the second block, at its end and before the third', async () => {
+  const [boxes, scores] = crowd(3000, 8);
+  const all = reference(boxes, scores, 0.95, 1).length;
+  assert.ok(all > 2500, `${all} kept`);
+  for (const maxOutput of [1024, 1025, 1500, 2040])
+    assert.equal(await nms(boxes, scores, 0.95, 1, maxOutput), reference(boxes, scores, 0.95, 1, maxOutput));
+});
+
 test('scores that are not finite are dropped', async () => {
   const [boxes] = crowd(4, 6);
   assert.equal((await nms(boxes, [NaN, 1, Infinity, 2], 1, 0)).sort(), [1, 3]);
