@@ -21,7 +21,13 @@ const PEER_TOLERANCE = 2e-5;
 /** Of the largest movement of a filter in a training step. */
 const TRAINING_TOLERANCE = 1e-3;
 
-export class EngineProcess {
+/** An engine that answers requests. */
+export interface Respondent {
+  readonly name: string;
+  ask<K extends Reply['kind']>(request: Request, expected: K): Promise<Extract<Reply, { kind: K }>>;
+}
+
+export class EngineProcess implements Respondent {
   readonly name: string;
   adapter: string | null = null;
   peakGflops = 0;
@@ -59,25 +65,25 @@ export class EngineProcess {
     });
   }
 
-  run = async (): Promise<number> => (await this.ask({ kind: 'run' }, 'ran')).milliseconds;
-
   close(): void {
     if (this.ended === null) this.child.kill();
   }
 }
 
+const run = async (engine: Respondent): Promise<number> => (await engine.ask({ kind: 'run' }, 'ran')).milliseconds;
+
 const firstLine = (text: string): string => text.split('\n')[0]!.slice(0, 160);
 
 /** `engines[0]` is ours. */
-export async function compareRow(engines: readonly EngineProcess[], index: number, peak: number): Promise<ReportRow> {
+export async function compareRow(engines: readonly Respondent[], index: number, peak: number): Promise<ReportRow> {
   const row = ROWS[index]!;
   const notes: string[] = [];
-  const ready: { engine: EngineProcess; times: number[]; spent: number }[] = [];
+  const ready: { engine: Respondent; times: number[]; spent: number }[] = [];
   const check = makeCheck(row);
   for (const engine of engines) {
     try {
       if (!(await engine.ask({ kind: 'prepare', row: index }, 'prepared')).possible) continue;
-      const spent = await engine.run();
+      const spent = await run(engine);
       const { values } = await engine.ask({ kind: 'elements', indices: sampledElements(row) }, 'elements');
       const problem = check(engine.name, values);
       if (problem) notes.push(`${engine.name} is wrong: ${problem}`);
@@ -90,7 +96,7 @@ export async function compareRow(engines: readonly EngineProcess[], index: numbe
     for (const item of [...ready]) {
       if (round > 0 && item.spent > PATIENCE_MS) continue;
       try {
-        const time = await item.engine.run();
+        const time = await run(item.engine);
         item.times.push(time);
         item.spent += time;
       } catch (error) {

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { UserError } from '../../src/engine/errors.ts';
 import { compareRow, EngineProcess, PEERS } from './compare.ts';
 import { between, geomeans, markdown, ours, type PeersReport, type ReportRow, terminalTable } from './report.ts';
@@ -31,6 +31,8 @@ interface Options {
 
 const program = new Command('bench:peers')
   .description('Time convolutions, matrix products and a training step beside other engines on WebGPU.')
+  .exitOverride()
+  .configureOutput({ outputError: () => {} }) // printed below, with the command's name
   .option('--filter <text>', "only rows whose name holds this: 'forward', '512->512', 'matmul'", '')
   .option('--peers <names>', 'the engines to compare with, comma-separated', peerNames.join())
   .option('--json <file>', 'also write the report')
@@ -41,9 +43,11 @@ const program = new Command('bench:peers')
 try {
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof UserError)) throw error;
-  console.error(`bench:peers: ${error.message}`);
-  process.exitCode = 1;
+  const known = error instanceof UserError || error instanceof CommanderError;
+  if (!known) throw error;
+  process.exitCode = error instanceof CommanderError ? error.exitCode : 1;
+  if (process.exitCode !== 0)
+    console.error(`bench:peers: ${error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ')}`);
 }
 
 async function main(options: Options): Promise<void> {

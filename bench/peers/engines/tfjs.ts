@@ -32,7 +32,7 @@ interface Tf {
   tidy<T>(fn: () => T): T;
   train: { momentum(rate: number, momentum: number): { minimize(loss: () => TfTensor): void; dispose(): void } };
   engine(): { runKernel(name: string, inputs: object, attributes: object): TfTensor };
-  backend(): { endComputePassEncoder(): void; submitQueue(): void; queue: GPUQueue };
+  backend(): { ensureCommandEncoderReady(): void; endComputePassEncoder(): void; submitQueue(): void; queue: GPUQueue };
 }
 
 type Padding = [[number, number], [number, number], [number, number], [number, number]];
@@ -56,6 +56,7 @@ export async function open(): Promise<Engine> {
 
 async function finish(tf: Tf): Promise<void> {
   const backend = tf.backend();
+  backend.ensureCommandEncoderReady();
   backend.endComputePassEncoder(); // as its own reads do before they submit
   backend.submitQueue();
   await backend.queue.onSubmittedWorkDone();
