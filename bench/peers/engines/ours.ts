@@ -20,7 +20,7 @@ import { type Engine, pick, type PreparedRow } from './engine.ts';
 
 export async function open(): Promise<Engine> {
   const gpu = await openGpu();
-  const { gflops } = await measurePeaks(gpu, { repetitions: 9, budgetMs: 1000 });
+  const { gflops } = await measurePeaks(gpu);
   return {
     adapter: gpu.adapter.description,
     peakGflops: gflops,
