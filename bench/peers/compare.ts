@@ -86,7 +86,7 @@ export async function compareRow(engines: readonly Respondent[], index: number, 
       const spent = await run(engine);
       const { values } = await engine.ask({ kind: 'elements', indices: sampledElements(row) }, 'elements');
       const problem = check(engine.name, values);
-      if (problem) notes.push(`${engine.name} is wrong: ${problem}`);
+      if (problem) notes.push(`${engine.name} is wrong: ${problem} (its first run took ${spent.toFixed(0)} ms)`);
       else ready.push({ engine, times: [], spent });
     } catch (error) {
       notes.push(`${engine.name} failed: ${(error as Error).message}`);
@@ -135,5 +135,5 @@ function makeCheck(row: PeerRow): (name: string, values: readonly number[]) => s
 
 function problemOf(values: readonly number[], expected: readonly Expected[], tolerance?: number): string | null {
   const { passed, problems } = compareElements(values, expected, tolerance);
-  return passed ? null : problems.join('; ');
+  return passed ? null : problems[0]!;
 }
