@@ -4,11 +4,12 @@
  *   multiply-add   registers only: 16 independent chains a lane, the loop's body unrolled; 2 operations each
  *   copy           y = x, four floats at a time; bytes read and bytes written both count
  *
- * A device may like another shape of the same probe better, so each has variants and the best counts.
+ * A device may like another shape of the same probe better, so each has variants and the best counts: the best of many
+ * short times, as on a CPU whatever else runs takes a core away for most of them.
  */
 import type { Gpu } from '../engine/gpu.ts';
 import { kernel, linear, type Kernel } from '../kernels/kernel.ts';
-import { measure, type MeasureOptions } from './measure.ts';
+import { measure } from './measure.ts';
 
 export interface Peaks {
   gflops: number;
@@ -18,6 +19,7 @@ export interface Peaks {
 const CHAINS = Array.from({ length: 16 }, (_, i) => i);
 /** Turns of the loop. */
 const TURNS = 256;
+const TIMES = { repetitions: 40, budgetMs: 600 };
 
 /** `unroll` multiply-adds on each of the 16 chains in one turn. */
 export const multiplyAddProbe = (unroll: number): Kernel<'y', 'n' | 'turns' | 'factor'> =>
@@ -55,31 +57,31 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   });
 
 /** Milliseconds that copying `bytes` once takes. */
-export async function copyTime(gpu: Gpu, bytes: number, options: MeasureOptions): Promise<number> {
+export async function copyTime(gpu: Gpu, bytes: number): Promise<number> {
   const n = Math.ceil(bytes / 16);
   const [x, y] = ['copied', 'copy'].map((name) => gpu.allocate(n * 16, name));
   let best = Infinity;
   for (const run of [64, 1024]) {
-    const time = await measure(gpu, () => gpu.run(copyProbe(run), { x: x!, y: y! }, { n }), 'device', options);
-    best = Math.min(best, time.bestMs);
+    const record = () => gpu.run(copyProbe(run), { x: x!, y: y! }, { n });
+    best = Math.min(best, (await measure(gpu, record, 'device', TIMES)).bestMs);
   }
   [x, y].forEach((buffer) => gpu.release(buffer!));
   return best;
 }
 
-export async function measurePeaks(gpu: Gpu, options: MeasureOptions): Promise<Peaks> {
+export async function measurePeaks(gpu: Gpu): Promise<Peaks> {
   const n = gpu.adapter.software ? 8192 : 1 << 20;
   const y = gpu.allocate(n * 4, 'probe');
   let gflops = 0;
   for (const unroll of [1, 4]) {
     const probe = multiplyAddProbe(unroll);
     const record = () => gpu.run(probe, { y }, { n, turns: TURNS, factor: 0.999 });
-    const { bestMs } = await measure(gpu, record, 'device', options);
+    const { bestMs } = await measure(gpu, record, 'device', TIMES);
     gflops = Math.max(gflops, (2 * n * TURNS * unroll * CHAINS.length) / bestMs / 1e6);
   }
   gpu.release(y);
   const bytes = 64 * 1024 * 1024;
-  const gbps = (2 * bytes) / (await copyTime(gpu, bytes, options)) / 1e6;
+  const gbps = (2 * bytes) / (await copyTime(gpu, bytes)) / 1e6;
   gpu.trim();
   return { gflops, gbps };
 }

@@ -57,7 +57,7 @@ export async function runBench(
   options: MeasureOptions,
   events: BenchEvents = {},
 ): Promise<BenchReport> {
-  const peaks = await measurePeaks(gpu, options);
+  const peaks = await measurePeaks(gpu);
   events.onPeaks?.(peaks);
   const rows: BenchRow[] = [];
   for (const item of cases) {

@@ -1,0 +1,60 @@
+/** What is compared: the same rows, inputs and references for every engine. */
+import type { Expected } from '../../src/bench/compare.ts';
+import { sampleIndices } from '../../src/bench/compare.ts';
+import { CONV_PASSES, convElement, convInputs, type ConvPass } from '../../src/bench/cases/convolution.ts';
+import { uniform } from '../../src/bench/inputs.ts';
+import { productElement } from '../../src/bench/references.ts';
+import {
+  convFlops,
+  type ConvLayer,
+  layerName,
+  MATMUL_SIZES,
+  outputSize,
+  VGG16_LAYERS,
+} from '../../src/bench/shapes.ts';
+import { TRAINING_FLOPS, TRAINING_SHAPE } from './training.ts';
+
+export type PeerRow =
+  { kind: 'conv'; pass: ConvPass; layer: ConvLayer } | { kind: 'matmul'; n: number } | { kind: 'training' };
+
+export const ROWS: readonly PeerRow[] = [
+  ...CONV_PASSES.flatMap((pass) => VGG16_LAYERS.map((layer) => ({ kind: 'conv' as const, pass, layer }))),
+  ...MATMUL_SIZES.map((n) => ({ kind: 'matmul' as const, n })),
+  { kind: 'training' },
+];
+
+/** The names in the report: `geomean` has those of convolutions. */
+export function describeRow(row: PeerRow): { op: string; shape: string; flops: number } {
+  if (row.kind === 'conv') {
+    return { op: row.pass.replace(' ', '_'), shape: layerName(row.layer), flops: convFlops(row.layer) };
+  }
+  if (row.kind === 'matmul') return { op: 'matmul', shape: `${row.n}x${row.n}x${row.n}`, flops: 2 * row.n ** 3 };
+  return { op: 'training_step', shape: TRAINING_SHAPE, flops: TRAINING_FLOPS };
+}
+
+export function matmulInputs(n: number): { a: Float32Array; b: Float32Array } {
+  return { a: uniform(n * n, 1), b: uniform(n * n, 2) };
+}
+
+/** Elements that every engine's result is compared in; none for the training step, whose engines are compared. */
+export function sampledElements(row: PeerRow): number[] {
+  if (row.kind === 'matmul') return sampleIndices(row.n ** 2, 128);
+  if (row.kind === 'training') return sampleIndices(16 * 3 * 25, 128);
+  const { C, K, side, H, W } = row.layer;
+  const { OH, OW } = outputSize(row.layer);
+  if (row.pass === 'filter gradient') return sampleIndices(K * C * side * side, 48);
+  // Of the first and the last channel: an engine that can only hand its result to the CPU hands over those two.
+  const [channels, plane] = row.pass === 'forward' ? [K, OH * OW] : [C, H * W];
+  return sampleIndices(2 * plane, 128).map((i) => (i < plane ? i : (channels - 2) * plane + i));
+}
+
+/** In float64. */
+export function expectedElements(row: Exclude<PeerRow, { kind: 'training' }>): Expected[] {
+  const indices = sampledElements(row);
+  if (row.kind === 'matmul') {
+    const { a, b } = matmulInputs(row.n);
+    return indices.map((index) => productElement(row.n, a, b, index));
+  }
+  const inputs = convInputs(row.layer);
+  return indices.map((index) => convElement(row.layer, row.pass, inputs, index));
+}

@@ -1,0 +1,54 @@
+/** A process that holds one engine and does what the comparison tells it, a message at a time. */
+import type { Engine, PreparedRow } from './engines/engine.ts';
+import { ROWS } from './rows.ts';
+
+export type Request =
+  | { kind: 'open' }
+  | { kind: 'prepare'; row: number }
+  | { kind: 'run' }
+  | { kind: 'elements'; indices: number[] }
+  | { kind: 'dispose' };
+
+export type Reply =
+  | { kind: 'opened'; adapter: string | null; peakGflops?: number }
+  | { kind: 'prepared'; possible: boolean }
+  | { kind: 'ran'; milliseconds: number }
+  | { kind: 'elements'; values: number[] }
+  | { kind: 'disposed' }
+  | { kind: 'failed'; message: string };
+
+const name = process.argv[2]!;
+let engine: Engine;
+let prepared: PreparedRow | null = null;
+
+process.on('message', (request: Request) => {
+  answer(request).then(
+    (reply) => process.send!(reply),
+    (error: unknown) => process.send!({ kind: 'failed', message: String((error as Error)?.message ?? error) }),
+  );
+});
+process.on('disconnect', () => process.exit());
+
+async function answer(request: Request): Promise<Reply> {
+  switch (request.kind) {
+    case 'open': {
+      const { open } = (await import(`./engines/${name}.ts`)) as { open(): Promise<Engine> };
+      engine = await open();
+      return { kind: 'opened', adapter: engine.adapter, ...(engine.peakGflops && { peakGflops: engine.peakGflops }) };
+    }
+    case 'prepare':
+      prepared = await engine.prepare(ROWS[request.row]!);
+      return { kind: 'prepared', possible: prepared !== null };
+    case 'run': {
+      const start = performance.now();
+      await prepared!.run();
+      return { kind: 'ran', milliseconds: performance.now() - start };
+    }
+    case 'elements':
+      return { kind: 'elements', values: await prepared!.elements(request.indices) };
+    case 'dispose':
+      await prepared?.dispose();
+      prepared = null;
+      return { kind: 'disposed' };
+  }
+}
