@@ -33,8 +33,10 @@ export class Sgd {
     this.learningRate = options.learningRate;
     this.momentum = options.momentum ?? 0;
     this.weightDecay = options.weightDecay ?? 0;
-    this.slots = parameters
-      .map((item) => ('parameter' in item ? item : { parameter: item }))
+    const groups = parameters.map((item) => ('parameter' in item ? item : { parameter: item }));
+    const twice = groups.find(({ parameter }, i) => groups.some((other, j) => j < i && other.parameter === parameter));
+    if (twice) throw new Error(`Sgd: parameter ${twice.parameter.name} is given twice`);
+    this.slots = groups
       .filter(({ parameter }) => parameter.requiresGrad)
       .map(({ parameter, rateMultiplier = 1, decayMultiplier = 1 }) => {
         const h = parameter.gpu.zeros(parameter.shape, `momentum ${parameter.name}`);

@@ -103,4 +103,11 @@ test('NaN check mode names the first operation that is not finite', async () => 
   }
 });
 
+test('a parameter given to Sgd twice is refused by name: it would be updated twice', async () => {
+  const gpu = await sharedGpu();
+  const w = gpu.parameter(Float32Array.of(1), [1], 'w');
+  assert.throws(() => new Sgd([w, { parameter: w }], { learningRate: 1 }), /^Sgd: parameter w is given twice$/);
+  w.dispose();
+});
+
 test.run();
