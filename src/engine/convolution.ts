@@ -1,7 +1,8 @@
 /** Launches convolutions and matrix products as the device's plans say; tensors in, tensors out, no tape. */
 import { addPartials, convFilterGradient, convForward, convInputGradient, type ConvShape } from '../kernels/conv2d.ts';
 import { matmul, type MatmulEpilogue, matmulShape, type MatmulShape } from '../kernels/matmul.ts';
-import { filterSplits, winogradBand } from '../kernels/planner.ts';
+import { filterSplits, packsRight, winogradBand } from '../kernels/planner.ts';
+import { transpose } from '../kernels/transpose.ts';
 import {
   alignsTiles,
   type PointLayout,
@@ -26,6 +27,13 @@ export function runMatmul(
   relu = false,
 ): void {
   const { bias, ...rest } = buffers;
+  if (packsRight(shape)) {
+    const { N, K } = shape;
+    const packed = gpu.workspace('packed factor', 4 * N * K);
+    gpu.run(transpose, { b: rest.b, c: packed }, { rows: N, columns: K });
+    runMatmul(gpu, { ...buffers, b: packed }, { ...shape, bk: N, bn: 1 }, epilogue, relu);
+    return;
+  }
   gpu.run(matmul(gpu.plans.matmul(shape), epilogue, relu), bias ? { ...rest, bias } : rest, shape);
 }
 

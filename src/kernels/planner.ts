@@ -132,6 +132,18 @@ export function winogradBand(size: WinogradSize, channels: number, tiles: number
   return Math.ceil(tiles / bands / 4) * 4;
 }
 
+/** Rows of a product from which on turning a transposed right factor round costs less than reading it as it lies. */
+const PACKED_ROWS = 128;
+
+/** Whether the right factor lies transposed and dense, and the product would read it four columns at a time if it did not. */
+export const packsRight = (shape: MatmulShape): boolean =>
+  shape.batch === 1 &&
+  shape.bk === 1 &&
+  shape.bn === shape.K &&
+  shape.K > 1 &&
+  shape.M >= PACKED_ROWS &&
+  allowsVectors({ ...shape, bk: shape.N, bn: 1 });
+
 /** Parts into which a filter gradient with `tiles` workgroups and `lines` rows of output splits its sum. */
 export function filterSplits(tiles: number, lines: number): number {
   return Math.max(1, Math.min(lines, Math.floor(ENOUGH_WORKGROUPS / tiles)));

@@ -1,9 +1,10 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { matmulCheck, matmulChecks } from '../../src/kernels/checks/matmul.ts';
+import { matmulCheck, matmulChecks, transposeCheck } from '../../src/kernels/checks/matmul.ts';
 import { matmul, matmulShape } from '../../src/kernels/matmul.ts';
 import { MAX_WORKGROUPS } from '../../src/kernels/kernel.ts';
-import { launch, sharedGpu } from '../harness.ts';
+import { linear } from '../../src/index.ts';
+import { launch, randomArray, sharedGpu } from '../harness.ts';
 import { runCheck, testChecks } from './runCheck.ts';
 import { REGISTER_TILES, subgroupTiles, vectorTiles, WORKGROUP_TILE } from './tiles.ts';
 
@@ -51,6 +52,20 @@ test('the subgroup variant, wherever the device has subgroups of one fixed size'
 
 test('the checks that run on the adapter of a user', async () => {
   for (const check of matmulChecks((await sharedGpu()).plans.device)) await runCheck(check());
+});
+
+testChecks([transposeCheck(4, 1), transposeCheck(4, 9), transposeCheck(36, 8), transposeCheck(132, 67)]);
+
+test('a wide enough product turns its right factor round first, with the same bits', async () => {
+  const gpu = await sharedGpu();
+  const [rows, inputs, outputs] = [130, 37, 68];
+  const x = gpu.tensor(randomArray(rows * inputs, 1), [rows, inputs]);
+  const w = gpu.tensor(randomArray(outputs * inputs, 2), [outputs, inputs]);
+  const whole = await gpu.scope(async () => linear(x, w, null).read());
+  const low = gpu.tensor(randomArray(rows * inputs, 1).subarray(0, 100 * inputs), [100, inputs]);
+  const part = await gpu.scope(async () => linear(low, w, null).read());
+  assert.equal(whole.subarray(0, 100 * outputs), part);
+  for (const tensor of [x, w, low]) tensor.dispose();
 });
 
 test('all variants give the same bits: they add in the same order', async () => {

@@ -27,6 +27,7 @@ import {
 } from '../matmul.ts';
 import { type Tile, tileName } from '../matmulCore.ts';
 import { type Capabilities, directTiles, matmulTiles } from '../planner.ts';
+import { transpose, transposeReference } from '../transpose.ts';
 import type { KernelCheck } from './check.ts';
 import { normals } from './inputs.ts';
 
@@ -154,6 +155,19 @@ export function addPartialsCheck(n: number, parts: number): KernelCheck {
   };
 }
 
+export function transposeCheck(rows: number, columns: number): KernelCheck {
+  const b = normals(rows * columns, 1);
+  return {
+    name: `transpose ${rows}x${columns}`,
+    kernel: transpose,
+    buffers: { b, c: normals(rows * columns, 2) },
+    uniforms: { rows, columns },
+    expected: { c: transposeReference(Float64Array.from(b), rows, columns) },
+    atol: 0,
+    rtol: 0,
+  };
+}
+
 /** Which of a, b and c lie transposed in memory, as in the three products of a linear layer. */
 export interface MatmulLayout {
   a?: boolean;
@@ -233,6 +247,7 @@ export function matmulChecks(device: Capabilities): readonly (() => KernelCheck)
   );
   return [
     () => addPartialsCheck(1999, 7),
+    () => transposeCheck(68, 131),
     ...distinct(devices.flatMap((each) => directTiles(each, 1))).flatMap(directChecks),
     ...distinct(products).flatMap(productChecks),
   ];
