@@ -13,7 +13,8 @@ const steps = Number(process.argv[2] ?? 400);
 const instance: { current: GPU | null } = { current: create(['backend=null']) };
 const adapter = await instance.current!.requestAdapter();
 if (!adapter) throw new Error('this build of Dawn has no null backend');
-const gpu = Gpu.fromDevice(await adapter.requestDevice(), () => setImmediate(() => (instance.current = null)));
+const closed = (): void => void setImmediate(() => (instance.current = null));
+const gpu = Gpu.fromDevice(await adapter.requestDevice(), { closed });
 
 const { config, dataset } = await configureRun({ preset: 'demo' });
 const model = new FasterRcnn(gpu, config.detector, 1);

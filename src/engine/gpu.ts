@@ -35,6 +35,14 @@ export interface AdapterSummary {
   subgroupSize: number;
 }
 
+/** What surrounds a device: differs between Node and browsers. */
+export interface Host {
+  /** Awaits what the device promises. */
+  wait?<T>(promise: Promise<T>): Promise<T>;
+  /** After `close()`. */
+  closed?(): void;
+}
+
 export interface GpuStatistics {
   liveBytes: number;
   peakBytes: number;
@@ -66,7 +74,7 @@ export class Gpu {
   private readonly arena: GPUBuffer;
   private readonly arenaData = new ArrayBuffer(MAX_RECORDED * UNIFORM_SLOT);
   private readonly arenaView = new DataView(this.arenaData);
-  private readonly onClose: (() => void) | undefined;
+  private readonly host: Host;
   private readonly finiteChecks: { flag: DeviceBuffer; what: string }[] = [];
   private encoder: GPUCommandEncoder | null = null;
   private pass: GPUComputePassEncoder | null = null;
@@ -84,9 +92,9 @@ export class Gpu {
   private submits = 0;
   private bindGroupsCreated = 0;
 
-  private constructor(device: GPUDevice, onClose?: () => void) {
+  private constructor(device: GPUDevice, host: Host) {
     this.device = device;
-    this.onClose = onClose;
+    this.host = host;
     this.adapter = summarize(device);
     const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
     this.plans = new Plans({
@@ -109,9 +117,9 @@ export class Gpu {
     });
   }
 
-  /** The engine on a device you own. `onClose` runs after `close()`. */
-  static fromDevice(device: GPUDevice, onClose?: () => void): Gpu {
-    return new Gpu(device, onClose);
+  /** The engine on a device you own. */
+  static fromDevice(device: GPUDevice, host: Host = {}): Gpu {
+    return new Gpu(device, host);
   }
 
   /** An uninitialised buffer from the pool. */
@@ -177,7 +185,7 @@ export class Gpu {
     this.encoder.copyBufferToBuffer(buffer.handle, 0, staging, 0, size);
     this.flush();
     try {
-      await staging.mapAsync(MAP_MODE_READ);
+      await this.wait(staging.mapAsync(MAP_MODE_READ));
     } catch (error) {
       this.assertHealthy();
       throw error;
@@ -269,7 +277,7 @@ export class Gpu {
   /** Waits until the device has done everything recorded so far. */
   async finish(): Promise<void> {
     this.flush();
-    await this.device.queue.onSubmittedWorkDone();
+    await this.wait(this.device.queue.onSubmittedWorkDone());
     this.assertHealthy();
   }
 
@@ -339,7 +347,7 @@ export class Gpu {
       this.flush();
       this.profiler = null;
     }
-    return profiler.end();
+    return this.wait(profiler.end());
   }
 
   statistics(): GpuStatistics {
@@ -369,7 +377,7 @@ export class Gpu {
     this.endPass();
     this.encoder = null;
     this.device.destroy();
-    this.onClose?.();
+    this.host.closed?.();
   }
 
   /** Throws the first error that the device reported, now and at every later call: shader, validation, memory or loss. */
@@ -377,6 +385,10 @@ export class Gpu {
     if (this.closed) throw new Error('this Gpu is closed');
     const failure = this.shaderFailure ?? this.failure;
     if (failure) throw new Error(failure.message, { cause: failure });
+  }
+
+  private wait<T>(promise: Promise<T>): Promise<T> {
+    return this.host.wait ? this.host.wait(promise) : promise;
   }
 
   private endPass(): void {

@@ -9,6 +9,7 @@
 import { UserError } from '../errors.ts';
 import { Gpu } from '../gpu.ts';
 import { privateTemporaryFolder } from './folders.ts';
+import { patiently } from './patience.ts';
 import { hasSystemLoader, message, swiftShader } from './softwareAdapter.ts';
 
 export interface OpenOptions {
@@ -46,7 +47,8 @@ export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
   const device = await adapter.requestDevice(defaultLimits ? {} : everythingUseful(adapter));
   // Dawn goes only after the event loop has come round and told it of the device's end: a process that works on for a
   // while and then ends in the same turn would be brought down by Dawn's threads.
-  return Gpu.fromDevice(device, () => setImmediate(() => (instance.current = null)));
+  const closed = (): void => void setImmediate(() => (instance.current = null));
+  return Gpu.fromDevice(device, { wait: patiently, closed });
 }
 
 async function loadDawn(): Promise<Dawn> {
