@@ -6,10 +6,11 @@
  *   top k, radix sort (topK.ts, radixSort.ts)   the first preNms, descending by fg - bg, which orders as the score does but
  *                     does not saturate; equal ones by i
  *   gather_sorted, nms_removed, nms_mask, nms_sweep (nms.ts)   suppression, the first postNms
- *   gather_rois       rois [postNms,5] (image index 0, x1, y1, x2, y2), their scores, zero beyond the count
+ *   gather_rois       rois [postNms,5] (image index 0, x1, y1, x2, y2), their scores, zero beyond the count; the number i of
+ *                     the anchor of each, -1 beyond the count
  *
  * logits [2A,H,W]: A background channels, then A foreground channels; deltas [4A,H,W]: channel a*4 + k. An anchor whose
- * logits or deltas are not finite is dropped. No gradient passes here ("approximate joint training").
+ * logits or deltas are not finite is dropped. Gradients of the boxes: proposalsBackward.ts.
  */
 import type { AnchorGrid } from './anchorLabels.ts';
 import { anchorAt } from './anchorLabels.ts';
@@ -84,6 +85,7 @@ export const gatherRois = kernel({
     roiCount: 'read u32',
     rois: 'write',
     roiScores: 'write',
+    roiAnchors: 'write i32',
   },
   uniforms: { capacity: 'u32' },
   grid: ({ capacity }) => linear(capacity, 256),
@@ -94,13 +96,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (k >= u.capacity) { return; }
   var box = vec4f(0.0);
   var score = 0.0;
+  var anchor = -1;
   if (k < roiCount[0]) {
     box = sorted[kept[k]];
-    score = scores[order[kept[k]]];
+    anchor = i32(order[kept[k]]);
+    score = scores[anchor];
   }
   rois[k * 5u] = 0.0;
   for (var i = 0u; i < 4u; i++) { rois[k * 5u + 1u + i] = box[i]; }
   roiScores[k] = score;
+  roiAnchors[k] = anchor;
 }`,
 });
 
@@ -135,18 +140,18 @@ export const proposalsScratch = (sizes: Sizes) => ({
   sortedCount: 1,
 });
 
-/** anchors [A,4], logits, deltas -> rois [postNms,5], roiScores [postNms], roiCount u32 [1]. */
+/** anchors [A,4], logits, deltas -> rois [postNms,5], roiScores [postNms], roiAnchors i32 [postNms], roiCount u32 [1]. */
 export function recordProposals<H>(
   run: Run<H>,
   buffers: StageBuffers<
     H,
-    'anchors' | 'logits' | 'deltas' | 'rois' | 'roiScores' | 'roiCount',
+    'anchors' | 'logits' | 'deltas' | 'rois' | 'roiScores' | 'roiAnchors' | 'roiCount',
     typeof proposalsScratch
   >,
   params: ProposalParams,
 ): void {
-  const { anchors, logits, deltas, boxes, scores, keys, sorted, sortedCount, kept, rois, roiScores, roiCount } =
-    buffers;
+  const { anchors, logits, deltas, boxes, scores, keys, sorted, sortedCount, kept, rois, roiCount } = buffers;
+  const { roiScores, roiAnchors } = buffers;
   const { anchorCount, height, width, stride, imageHeight, imageWidth, plusOne, decodeShrink, minSize } = params;
   const n = anchorTotal(params);
   const capacity = suppressed(params);
@@ -168,7 +173,11 @@ export function recordProposals<H>(
     { ...buffers, counts: sortedCount, keptCounts: roiCount },
     { capacity, threshold: params.threshold, plusOne, maxOutput: params.postNms },
   );
-  run(gatherRois, { sorted, order: topOrder, scores, kept, roiCount, rois, roiScores }, { capacity: params.postNms });
+  run(
+    gatherRois,
+    { sorted, order: topOrder, scores, kept, roiCount, rois, roiScores, roiAnchors },
+    { capacity: params.postNms },
+  );
 }
 
 /** Boxes [N,4] and scores [N] in the order (h*W + w)*A + a; score -1 marks a dropped box, which is zero. */

@@ -205,16 +205,15 @@ export const roiTargetsScratch = ({ capacity, g, batch }: Pick<RoiTargetParams, 
   flags: capacity + g,
   argmax: capacity + g,
   counts: 2,
-  selected: batch,
   encoded: batch * 4,
 });
 
-/** rois [R,5], roiCount u32 [1], gt [G,5] -> sampledRois, labels, targets and weights (header); counts u32 [2]: fg, bg. */
+/** rois [R,5], roiCount u32 [1], gt [G,5] -> selected, sampledRois, labels, targets and weights (header); counts u32 [2]: fg, bg. */
 export function recordRoiTargets<H>(
   run: Run<H>,
   buffers: StageBuffers<
     H,
-    'rois' | 'roiCount' | 'gt' | 'sampledRois' | 'labels' | 'targets' | 'insideWeights' | 'outsideWeights',
+    'rois' | 'roiCount' | 'gt' | 'selected' | 'sampledRois' | 'labels' | 'targets' | 'insideWeights' | 'outsideWeights',
     typeof roiTargetsScratch
   >,
   params: RoiTargetParams,

@@ -30,6 +30,11 @@ export interface ProposalConfig {
   /** Boxes that enter the suppression, in order of score, and that leave it. */
   preNms: number;
   postNms: number;
+  /**
+   * What the proposals are made without (paper, table 2). 'nms': nothing is suppressed; 'cls': boxes are drawn at random
+   * instead of by score, and nothing is suppressed; 'reg': the anchors as they are.
+   */
+  without: 'nothing' | 'nms' | 'cls' | 'reg';
 }
 
 export interface RpnConfig {
@@ -59,6 +64,11 @@ export interface RpnConfig {
 export interface HeadConfig {
   /** Width and height of a pooled region, in bins. */
   pooled: number;
+  /**
+   * 'max': RoI max pooling, which gives the RoIs no gradient. 'warp': RoI warping to twice as many bins, then max pooling;
+   * the detector's losses train the RPN's boxes as well ("non-approximate joint training", section 3.2).
+   */
+  pooling: 'max' | 'warp';
   /** RoIs of a mini-batch, and the largest share of foreground in it. */
   batch: number;
   foregroundFraction: number;
@@ -79,7 +89,11 @@ export interface TestConfig {
 
 export interface DetectorConfig {
   convention: ConventionName;
+  /** 2: proposals, then their classes. 1: the classes of all anchors, without proposals (paper, table 10). */
+  stages: 1 | 2;
   backbone: string;
+  /** Whether the RPN and the detection head use one set of convolutional layers, or the RPN has its own. */
+  features: 'shared' | 'unshared';
   /** '__background__' first. */
   classes: string[];
   input: InputConfig;
@@ -123,12 +137,13 @@ export const RPN_DEFAULTS: RpnConfig = {
   sigma: 3,
   nmsThreshold: 0.7,
   minSize: 16,
-  train: { preNms: 12000, postNms: 2000 },
-  test: { preNms: 6000, postNms: 300 },
+  train: { preNms: 12000, postNms: 2000, without: 'nothing' },
+  test: { preNms: 6000, postNms: 300, without: 'nothing' },
 };
 
 export const HEAD_DEFAULTS: HeadConfig = {
   pooled: 7,
+  pooling: 'max',
   batch: 128,
   foregroundFraction: 0.25,
   foregroundOverlap: 0.5,

@@ -2,8 +2,10 @@
  * Faster R-CNN (Ren, He, Girshick, Sun 2015): shared convolutional layers, the Region Proposal Network and the Fast R-CNN
  * head on one map.
  *
- * Training is approximate joint: the four losses are added and the proposals are constants for the head. A step uploads
- * an image and its boxes and records one sequence of dispatches; nothing is read back in between.
+ * Joint training adds the four losses; the proposals are constants for the head ("approximate"), or with RoI warping
+ * functions of the RPN's deltas ("non-approximate"). The parts are trained one at a time by `rpnLosses` and
+ * `detectorLosses` (alternating training, src/run/schedule.ts). A step uploads an image and its boxes and records one
+ * sequence of dispatches; nothing is read back in between.
  */
 import type { Gpu } from '../engine/gpu.ts';
 import { add } from '../engine/ops/pointwise.ts';
@@ -12,7 +14,7 @@ import { imagePrepare, prepareUniforms, resizedSize } from '../kernels/imagePrep
 import { BACKBONES } from './backbones/index.ts';
 import type { Backbone } from './backbones/backbone.ts';
 import type { DetectorConfig } from './config.ts';
-import { DetectionHead } from './head.ts';
+import { DetectionHead, type RoiBatch } from './head.ts';
 import { type GroundTruth, type ImageGeometry, type Proposals, RegionProposalNetwork, type Sampling } from './rpn.ts';
 
 /** An image as a network takes it: 4 bytes a pixel, row-major. */
@@ -40,6 +42,9 @@ export const LOSS_TERMS = ['rpn_cls', 'rpn_box', 'head_cls', 'head_box'] as cons
 export type LossTerm = (typeof LOSS_TERMS)[number];
 export type Losses = Record<LossTerm, Tensor>;
 
+/** Before the names of the convolutional layers that the RPN has to itself, where features are not shared. */
+export const PROPOSAL_NETWORK = 'proposal_network.';
+
 /** Rows of a ground-truth buffer are a multiple of this, so that few sizes occur. */
 const TRUTH_ROWS = 16;
 
@@ -47,6 +52,8 @@ export class FasterRcnn {
   readonly gpu: Gpu;
   readonly config: DetectorConfig;
   readonly backbone: Backbone;
+  /** The convolutional layers below the RPN: `backbone`, unless features are not shared. */
+  readonly proposalBackbone: Backbone;
   readonly rpn: RegionProposalNetwork;
   readonly head: DetectionHead;
   /** Every parameter by its name. */
@@ -57,10 +64,18 @@ export class FasterRcnn {
     if (!build) throw new Error(`backbone ${config.backbone}: unknown; there are ${Object.keys(BACKBONES).join(', ')}`);
     this.gpu = gpu;
     this.config = config;
-    this.backbone = build(gpu, { pooled: config.head.pooled, seed, frozenStages: config.frozenStages });
-    this.rpn = new RegionProposalNetwork(gpu, config, this.backbone, seed);
+    const options = { pooled: config.head.pooled, seed, frozenStages: config.frozenStages };
+    const unshared = config.features === 'unshared';
+    this.backbone = build(gpu, options);
+    this.proposalBackbone = unshared ? build(gpu, options) : this.backbone;
+    this.rpn = new RegionProposalNetwork(gpu, config, this.proposalBackbone, seed);
     this.head = new DetectionHead(gpu, config, this.backbone, seed);
-    this.parameters = { ...this.backbone.parameters, ...this.rpn.parameters, ...this.head.parameters };
+    this.parameters = {
+      ...this.backbone.parameters,
+      ...(unshared && prefixed(this.proposalBackbone.parameters)),
+      ...this.rpn.parameters,
+      ...this.head.parameters,
+    };
   }
 
   /** Uploads an image, resizes it, subtracts the mean. `flip` mirrors it left to right. */
@@ -101,11 +116,45 @@ export class FasterRcnn {
   /** The four terms of the joint loss for one image. */
   losses(image: PreparedImage, truth: GroundTruth, sampling: Sampling): Losses {
     const features = this.backbone.features(image.tensor);
+    if (this.config.stages === 1) {
+      const windows = this.rpn.slidingWindows(features, image);
+      return { ...this.noLosses(), ...this.headLosses(features, this.head.sample(windows, truth, sampling), sampling) };
+    }
     const rpnOutput = this.rpn.forward(features);
     const rpn = this.rpn.losses(rpnOutput, truth, image, sampling);
-    const batch = this.head.sample(this.rpn.proposals(rpnOutput, image, 'train'), truth, sampling);
-    const head = this.head.losses(this.head.forward(features, batch.rois, sampling.random ? sampling : null), batch);
-    return { rpn_cls: rpn.cls, rpn_box: rpn.box, head_cls: head.cls, head_box: head.box };
+    const proposals = this.rpn.proposals(rpnOutput, image, 'train');
+    const batch = this.head.sample(proposals, truth, sampling);
+    if (this.config.head.pooling === 'warp') this.rpn.differentiable(batch, proposals, rpnOutput, image);
+    return { rpn_cls: rpn.cls, rpn_box: rpn.box, ...this.headLosses(features, batch, sampling) };
+  }
+
+  /** The terms of the RPN alone; the others are zero. */
+  rpnLosses(image: PreparedImage, truth: GroundTruth, sampling: Sampling): Losses {
+    const output = this.rpn.forward(this.proposalBackbone.features(image.tensor));
+    const { cls, box } = this.rpn.losses(output, truth, image, sampling);
+    return { ...this.noLosses(), rpn_cls: cls, rpn_box: box };
+  }
+
+  /** The terms of the detection head on given proposals, Fast R-CNN's; the others are zero. */
+  detectorLosses(
+    image: PreparedImage,
+    truth: GroundTruth,
+    proposals: Pick<Proposals, 'rois' | 'count'>,
+    sampling: Sampling,
+  ): Losses {
+    const features = this.backbone.features(image.tensor);
+    return { ...this.noLosses(), ...this.headLosses(features, this.head.sample(proposals, truth, sampling), sampling) };
+  }
+
+  private headLosses(features: Tensor, batch: RoiBatch, sampling: Sampling) {
+    const output = this.head.forward(features, batch.rois, sampling.random ? sampling : null);
+    const { cls, box } = this.head.losses(output, batch);
+    return { head_cls: cls, head_box: box };
+  }
+
+  private noLosses(): Losses {
+    const zero = this.gpu.zeros([1], 'no loss');
+    return { rpn_cls: zero, rpn_box: zero, head_cls: zero, head_box: zero };
   }
 
   /** Their sum: every term has weight 1; lambda is inside the RPN's box term. */
@@ -120,15 +169,22 @@ export class FasterRcnn {
   detect(image: PreparedImage): { rows: Tensor; count: Tensor } {
     return this.gpu.withoutGradients(() => {
       const features = this.backbone.features(image.tensor);
-      const proposals = this.rpn.proposals(this.rpn.forward(features), image, 'test');
-      return this.head.detections(this.head.forward(features, proposals.rois, null), proposals, image);
+      const proposals =
+        this.config.stages === 1
+          ? this.rpn.slidingWindows(features, image)
+          : this.propose(image, this.config.features === 'unshared' ? undefined : features);
+      return this.head.detections(this.head.score(features, proposals.rois), proposals, image);
     });
   }
 
-  /** Proposals for an image, at test time. */
-  propose(image: PreparedImage): Proposals {
-    return this.gpu.withoutGradients(() =>
-      this.rpn.proposals(this.rpn.forward(this.backbone.features(image.tensor)), image, 'test'),
-    );
+  /** Proposals for an image, at test time or as training has them. `features`: the map of `proposalBackbone`. */
+  propose(image: PreparedImage, features?: Tensor, mode: 'train' | 'test' = 'test'): Proposals {
+    return this.gpu.withoutGradients(() => {
+      const map = features ?? this.proposalBackbone.features(image.tensor);
+      return this.rpn.proposals(this.rpn.forward(map), image, mode);
+    });
   }
 }
+
+const prefixed = (parameters: Readonly<Record<string, Tensor>>): Record<string, Tensor> =>
+  Object.fromEntries(Object.entries(parameters).map(([name, tensor]) => [PROPOSAL_NETWORK + name, tensor]));

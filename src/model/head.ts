@@ -6,10 +6,12 @@ import type { Gpu } from '../engine/gpu.ts';
 import type { Bindable } from '../engine/memory.ts';
 import { linear } from '../engine/ops/linear.ts';
 import { smoothL1Loss, softmaxLogLoss } from '../engine/ops/losses.ts';
-import { roiPool } from '../engine/ops/regions.ts';
-import { softmax } from '../engine/ops/reduce.ts';
+import { maxPool2d } from '../engine/ops/pooling.ts';
+import { roiPool, roiWarp } from '../engine/ops/regions.ts';
+import { concat, softmax } from '../engine/ops/reduce.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import { copyFromSlice, sliceUniforms } from '../kernels/concat.ts';
 import { type DetectionParams, detectionsScratch, recordDetections } from '../kernels/detections.ts';
 import { recordRoiTargets, roiTargetsScratch } from '../kernels/roiTargets.ts';
 import { type Backbone, ParameterStore } from './backbones/backbone.ts';
@@ -17,12 +19,16 @@ import { CONVENTIONS, type DetectorConfig } from './config.ts';
 import type { GroundTruth, ImageGeometry, Proposals, Sampling } from './rpn.ts';
 
 const ROI_STREAM = 0x20a1;
+/** RoIs that pass through the region layers at a time, at test time. */
+const TEST_ROIS = 2048;
 /** Rows for detections that tie with the last one that is kept. */
 const TIED_DETECTIONS = 28;
 
 /** A mini-batch of regions: always `batch` rows, absent ones with label -1 and no weight. */
 export interface RoiBatch {
   rois: Tensor;
+  /** i32 [batch]: which of the candidates a row is, the proposals and then the ground truth; -1 an absent one. */
+  selected: Tensor;
   labels: Tensor;
   targets: Tensor;
   insideWeights: Tensor;
@@ -56,16 +62,46 @@ export class DetectionHead {
    * dropout masks; null at test time.
    */
   forward(features: Tensor, rois: Tensor, training: { seed: number } | null): { logits: Tensor; deltas: Tensor } {
-    const pooled = roiPool(features, rois, { size: this.config.head.pooled, spatialScale: 1 / this.backbone.stride });
-    const x = this.backbone.regions(pooled, training);
+    const x = this.backbone.regions(this.pool(features, rois), training);
     return {
       logits: linear(x, this.layers.cls.weight, this.layers.cls.bias),
       deltas: linear(x, this.layers.box.weight, this.layers.box.bias),
     };
   }
 
+  /** `forward` at test time, some RoIs at a time: all anchors of an image need no more memory than proposals. */
+  score(features: Tensor, rois: Tensor): { logits: Tensor; deltas: Tensor } {
+    const { gpu } = this;
+    const [rows, columns] = rois.shape as [number, number];
+    if (rows <= TEST_ROIS) return this.forward(features, rois, null);
+    const parts: { logits: Tensor; deltas: Tensor }[] = [];
+    for (let from = 0; from < rows; from += TEST_ROIS) {
+      const count = Math.min(TEST_ROIS, rows - from);
+      parts.push(
+        gpu.scope(() => {
+          const part = gpu.empty([count, columns], 'f32', 'rois');
+          gpu.run(copyFromSlice(true), { whole: rois, part }, sliceUniforms(1, rows, columns, from, count));
+          return this.forward(features, part, null);
+        }),
+      );
+    }
+    const whole = (name: 'logits' | 'deltas'): Tensor =>
+      concat(
+        parts.map((part) => part[name]),
+        0,
+      );
+    return { logits: whole('logits'), deltas: whole('deltas') };
+  }
+
+  private pool(features: Tensor, rois: Tensor): Tensor {
+    const { pooled, pooling } = this.config.head;
+    const spatialScale = 1 / this.backbone.stride;
+    if (pooling !== 'warp') return roiPool(features, rois, { size: pooled, spatialScale });
+    return maxPool2d(roiWarp(features, rois, { size: 2 * pooled, spatialScale }), { kernel: 2 });
+  }
+
   /** Samples proposals and ground truth into a mini-batch with labels and regression targets. */
-  sample(proposals: Proposals, truth: GroundTruth, sampling: Sampling): RoiBatch {
+  sample(proposals: Pick<Proposals, 'rois' | 'count'>, truth: GroundTruth, sampling: Sampling): RoiBatch {
     const { gpu } = this;
     const { head, convention } = this.config;
     const classes = this.config.classes.length;
@@ -73,6 +109,7 @@ export class DetectionHead {
     const wide = [head.batch, 4 * classes];
     const batch: RoiBatch = {
       rois: gpu.empty([head.batch, 5], 'f32', 'sampled rois'),
+      selected: gpu.empty([head.batch], 'i32', 'selected rois'),
       labels: gpu.empty([head.batch], 'i32', 'roi labels'),
       targets: gpu.empty(wide, 'f32', 'roi targets'),
       insideWeights: gpu.empty(wide, 'f32', 'roi inside weights'),

@@ -4,6 +4,7 @@
  *
  *   logits [1, 2A, H, W]: A background channels, then A object channels     deltas [1, 4A, H, W]: channel a*4 + k
  */
+import { operation, record } from '../engine/autograd.ts';
 import type { Bindable } from '../engine/memory.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { softmaxLogLoss, smoothL1Loss } from '../engine/ops/losses.ts';
@@ -11,13 +12,16 @@ import { reshape } from '../engine/ops/pointwise.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { anchorLabelsScratch, recordAnchorLabels } from '../kernels/anchorLabels.ts';
-import { proposalsScratch, recordProposals } from '../kernels/proposals.ts';
+import { type ProposalParams, proposalsScratch, recordProposals } from '../kernels/proposals.ts';
+import { decodeProposalsBackward } from '../kernels/proposalsBackward.ts';
+import { Random } from '../kernels/rng.ts';
 import { baseAnchors } from './anchors.ts';
 import { type Backbone, convolve, ParameterStore } from './backbones/backbone.ts';
 import { CONVENTIONS, type DetectorConfig } from './config.ts';
 
 /** Streams of random numbers: one for each purpose. */
 const ANCHOR_STREAM = 0xa11c;
+const RANKING_STREAM = 0x4a9d;
 
 export interface ImageGeometry {
   /** Size of the network's input, pixels, and its scale from the original image. */
@@ -48,9 +52,25 @@ export interface Proposals {
   /** [postNms, 5]: image index, x1, y1, x2, y2 in input pixels, best first; zero beyond the count. */
   rois: Tensor;
   scores: Tensor;
+  /** i32 [postNms]: the number of the anchor that each was decoded from. */
+  anchors: Tensor;
   /** One integer on the GPU. */
   count: Tensor;
 }
+
+type DecodeSaved = {
+  buffers: Record<'anchors' | 'deltas' | 'roiAnchors' | 'selected', Tensor>;
+  uniforms: Record<keyof (typeof decodeProposalsBackward)['uniforms'], number>;
+};
+
+const sampledProposals = operation<DecodeSaved>('sampledProposals', ({ dy }, { buffers, uniforms }) => {
+  const ddeltas = dy.gpu.zeros(buffers.deltas.shape, 'd deltas');
+  dy.gpu.run(decodeProposalsBackward, { ...buffers, drois: dy, ddeltas }, uniforms);
+  return [ddeltas];
+});
+
+/** An overlap that no two boxes exceed. */
+const NO_SUPPRESSION = 2;
 
 export class RegionProposalNetwork {
   readonly parameters: Readonly<Record<string, Tensor>>;
@@ -59,6 +79,7 @@ export class RegionProposalNetwork {
   private readonly gpu: Gpu;
   private readonly config: DetectorConfig;
   private readonly stride: number;
+  private drawn = 0;
   private readonly layers: Record<'conv' | 'cls' | 'box', { weight: Tensor; bias: Tensor }>;
 
   constructor(gpu: Gpu, config: DetectorConfig, backbone: Backbone, seed: number) {
@@ -133,37 +154,107 @@ export class RegionProposalNetwork {
     };
   }
 
-  /** The best boxes after suppression. They are constants: no gradient passes ("approximate joint training"). */
-  proposals({ logits, deltas }: RpnOutput, image: ImageGeometry, mode: 'train' | 'test'): Proposals {
-    const { gpu } = this;
-    const { rpn, convention } = this.config;
-    const [, channels, height, width] = deltas.shape as [number, number, number, number];
-    const anchorCount = channels / 4;
+  /** The best boxes after suppression. They are constants until `differentiable` connects them to the deltas. */
+  proposals(output: RpnOutput, image: ImageGeometry, mode: 'train' | 'test'): Proposals {
+    const { rpn } = this.config;
+    const { without, ...numbers } = rpn[mode];
+    const { logits, deltas } = output;
+    const unscored = without === 'cls';
+    return this.record(
+      {
+        logits: unscored ? this.randomScores(logits) : logits,
+        deltas: without === 'reg' ? this.gpu.zeros(deltas.shape) : deltas,
+      },
+      image,
+      {
+        ...numbers,
+        threshold: unscored || without === 'nms' ? NO_SUPPRESSION : rpn.nmsThreshold,
+        minSize: rpn.minSize * image.scale,
+      },
+    );
+  }
+
+  /** All anchors, clipped to the image, in place of proposals: one-stage detection (paper, table 10). */
+  slidingWindows(features: Tensor, image: ImageGeometry): Proposals {
+    const [, , height, width] = features.shape as [number, number, number, number];
+    const anchorCount = this.anchors.shape[0]!;
     const total = anchorCount * height * width;
-    const { preNms, postNms } = rpn[mode];
-    const params = {
-      anchorCount,
+    const maps = {
+      logits: this.gpu.zeros([1, 2 * anchorCount, height, width]),
+      deltas: this.gpu.zeros([1, 4 * anchorCount, height, width]),
+    };
+    return this.record(maps, image, { preNms: total, postNms: total, threshold: NO_SUPPRESSION, minSize: 1 });
+  }
+
+  /**
+   * Puts sampled RoIs on the tape: their gradients reach the deltas that they were decoded from (`head.pooling` 'warp').
+   * `selected` says which proposal each row is.
+   */
+  differentiable(
+    { rois, selected }: { rois: Tensor; selected: Tensor },
+    proposals: Proposals,
+    { deltas }: RpnOutput,
+    image: ImageGeometry,
+  ): Tensor {
+    return record(sampledProposals, [deltas], rois, {
+      buffers: { anchors: this.anchors, deltas, roiAnchors: proposals.anchors, selected },
+      uniforms: { ...this.geometry(deltas, image), batch: rois.shape[0]!, capacity: proposals.rois.shape[0]! },
+    });
+  }
+
+  private geometry({ shape }: Tensor, image: ImageGeometry) {
+    const [, channels, height, width] = shape as [number, number, number, number];
+    return {
+      anchorCount: channels / 4,
       height,
       width,
       stride: this.stride,
       imageHeight: image.height,
       imageWidth: image.width,
-      ...CONVENTIONS[convention],
-      minSize: rpn.minSize * image.scale,
-      preNms: Math.min(preNms, total),
-      threshold: rpn.nmsThreshold,
-      postNms,
+      ...CONVENTIONS[this.config.convention],
     };
+  }
+
+  private record(
+    { logits, deltas }: RpnOutput,
+    image: ImageGeometry,
+    limits: Pick<ProposalParams, 'preNms' | 'postNms' | 'threshold' | 'minSize'>,
+  ): Proposals {
+    const { gpu } = this;
+    const { postNms } = limits;
+    const geometry = this.geometry(deltas, image);
+    const total = geometry.anchorCount * geometry.height * geometry.width;
+    const params = { ...geometry, ...limits, preNms: Math.min(limits.preNms, total) };
     const rois = gpu.empty([postNms, 5], 'f32', 'proposals');
     const scores = gpu.empty([postNms], 'f32', 'proposal scores');
+    const roiAnchors = gpu.empty([postNms], 'i32', 'anchors of proposals');
     const count = gpu.empty([1], 'i32', 'proposal count');
     const working = scratch(gpu, proposalsScratch(params));
     recordProposals<Bindable>(
       gpu.run.bind(gpu),
-      { ...working.tensors, anchors: this.anchors, logits, deltas, rois, roiScores: scores, roiCount: count },
+      {
+        ...working.tensors,
+        anchors: this.anchors,
+        logits,
+        deltas,
+        rois,
+        roiScores: scores,
+        roiAnchors,
+        roiCount: count,
+      },
       params,
     );
     working.dispose();
-    return { rois, scores, count };
+    return { rois, scores, anchors: roiAnchors, count };
+  }
+
+  /** Scores in place of the network's, other ones for every image. */
+  private randomScores({ shape, size }: Tensor): Tensor {
+    const random = new Random(this.drawn++, RANKING_STREAM);
+    return this.gpu.tensor(
+      Float32Array.from({ length: size }, () => random.uniform(-1, 1)),
+      shape,
+      'random scores',
+    );
   }
 }

@@ -32,6 +32,8 @@ const SQUEEZENET_INPUT: ChannelConfig = { channels: 'bgr', mean: [104, 117, 123]
 
 const digitsDetector: Preset['detector'] = {
   convention: 'py-faster-rcnn',
+  stages: 2,
+  features: 'shared',
   backbone: 'small',
   input: { ...SMALL_INPUT, shorterSide: 160, longerSide: 320 },
   anchors: { sizes: [20, 36, 64], ratios: [0.5, 1, 2] },
@@ -40,8 +42,8 @@ const digitsDetector: Preset['detector'] = {
     channels: 64,
     batch: 128,
     minSize: 6,
-    train: { preNms: 1000, postNms: 300 },
-    test: { preNms: 1000, postNms: 100 },
+    train: { preNms: 1000, postNms: 300, without: 'nothing' },
+    test: { preNms: 1000, postNms: 100, without: 'nothing' },
   },
   // Few objects a scene: half of the regions may be foreground, so that telling the digits apart weighs more.
   head: { ...HEAD_DEFAULTS, pooled: 6, batch: 64, foregroundFraction: 0.5 },
@@ -66,6 +68,8 @@ const digitsTraining: TrainingConfig = {
 
 const photosDetector: Preset['detector'] = {
   convention: 'py-faster-rcnn',
+  stages: 2,
+  features: 'shared',
   backbone: 'squeezenet1_1',
   input: { ...SQUEEZENET_INPUT, shorterSide: 480, longerSide: 800 },
   anchors: { sizes: [32, 64, 128, 256], ratios: [0.5, 1, 2] },
@@ -73,8 +77,8 @@ const photosDetector: Preset['detector'] = {
     ...RPN_DEFAULTS,
     channels: 128,
     minSize: 8,
-    train: { preNms: 3000, postNms: 600 },
-    test: { preNms: 3000, postNms: 300 },
+    train: { preNms: 3000, postNms: 600, without: 'nothing' },
+    test: { preNms: 3000, postNms: 300, without: 'nothing' },
   },
   head: HEAD_DEFAULTS,
   test: TEST_DEFAULTS,
@@ -99,6 +103,8 @@ const CAFFE_INPUT: ChannelConfig = { channels: 'bgr', mean: [102.9801, 115.9465,
 const paper = (backbone: 'vgg16' | 'zf', frozenStages: number): Pick<Preset, 'detector' | 'training' | 'split'> => ({
   detector: {
     convention: 'py-faster-rcnn',
+    stages: 2,
+    features: 'shared',
     backbone,
     input: { ...CAFFE_INPUT, shorterSide: 600, longerSide: 1000 },
     anchors: { sizes: [128, 256, 512], ratios: [0.5, 1, 2] },

@@ -15,12 +15,13 @@ import { runStage } from './stage.ts';
 const read = (name: string) => JSON.parse(readFileSync(new URL(`../golden/${name}.json`, import.meta.url), 'utf8'));
 
 async function propose(maps: Record<'anchors' | 'logits' | 'deltas', Float32Array>, params: ProposalParams) {
-  const { rois, roiScores, roiCount } = await runStage(
+  const { rois, roiScores, roiAnchors, roiCount } = await runStage(
     maps,
     proposalsScratch(params),
     {
       rois: new Float32Array(params.postNms * 5),
       roiScores: new Float32Array(params.postNms),
+      roiAnchors: new Int32Array(params.postNms),
       roiCount: new Uint32Array(1),
     },
     (run, buffers) => recordProposals(run, buffers, params),
@@ -33,7 +34,12 @@ async function propose(maps: Record<'anchors' | 'logits' | 'deltas', Float32Arra
   assert.ok(roiScores.subarray(count).every((value) => value === 0));
   const rows = Array.from({ length: count }, (_, k) => [...rois.subarray(k * 5, k * 5 + 5)]);
   assert.ok(rows.every(([image]) => image === 0));
-  return { boxes: rows.map((row) => row.slice(1)), scores: [...roiScores.subarray(0, count)] };
+  assert.ok(roiAnchors.subarray(count).every((value) => value === -1));
+  return {
+    boxes: rows.map((row) => row.slice(1)),
+    scores: [...roiScores.subarray(0, count)],
+    indices: [...roiAnchors.subarray(0, count)],
+  };
 }
 
 test('golden proposal_layer', async () => {
@@ -64,8 +70,9 @@ test('golden proposal_layer', async () => {
     threshold: example.nms,
     postNms: example.post_nms_top_n,
   };
-  const { boxes, scores } = await propose(maps, params);
+  const { boxes, scores, indices } = await propose(maps, params);
   assert.is(boxes.length, example.num_out);
+  assert.equal(indices.slice(0, 25), example.first_index);
   expectClose(boxes.slice(0, 25).flat(), example.first_rois.flat(), { atol: 1e-4, rtol: 0, what: 'rois' });
   expectClose(scores.slice(0, 25), example.first_scores, { atol: 1e-6, rtol: 0, what: 'scores' });
   const sums = [0, 1, 2, 3].map((k) => boxes.reduce((sum, box) => sum + box[k]!, 0));
@@ -112,6 +119,10 @@ for (const [name, change] of CASES)
       expected.map(({ score }) => score),
       { atol: 1e-6, rtol: 1e-5 },
     );
+    assert.equal(
+      ours.indices,
+      expected.map(({ index }) => index),
+    );
   });
 
 test('scores that saturate in float32 are still ordered', async () => {
@@ -137,14 +148,14 @@ test('a side of exactly minSize is enough', async () => {
     deltas: new Float32Array(4),
   };
   const one = { ...PROPOSALS, anchorCount: 1, height: 1, width: 1, imageHeight: 16, imageWidth: 16, postNms: 2 };
-  assert.equal(await propose(maps, { ...one, minSize: 16 }), { boxes: [[0, 0, 15, 15]], scores: [0.5] });
-  assert.equal(await propose(maps, { ...one, minSize: 16.01 }), { boxes: [], scores: [] });
+  assert.equal(await propose(maps, { ...one, minSize: 16 }), { boxes: [[0, 0, 15, 15]], scores: [0.5], indices: [0] });
+  assert.equal(await propose(maps, { ...one, minSize: 16.01 }), { boxes: [], scores: [], indices: [] });
 });
 
 test('nothing finite: no proposals, no NaN', async () => {
   const maps = proposalMaps();
   maps.logits.fill(NaN);
-  assert.equal(await propose(maps, PROPOSALS), { boxes: [], scores: [] });
+  assert.equal(await propose(maps, PROPOSALS), { boxes: [], scores: [], indices: [] });
 });
 
 test.run();

@@ -19,6 +19,7 @@ async function sample(rois: Float32Array, count: number, gt: Float32Array, param
     { rois, gt: gt.length > 0 ? gt : new Float32Array(5), roiCount: Uint32Array.of(count) },
     roiTargetsScratch({ ...params, g: params.g + 2 }),
     {
+      selected: new Int32Array(params.batch),
       sampledRois: new Float32Array(params.batch * 5),
       labels: new Int32Array(params.batch),
       targets: new Float32Array(size),

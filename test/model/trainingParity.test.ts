@@ -42,6 +42,8 @@ function tinyBackbone(gpu: Gpu, { seed, pooled }: { seed: number; pooled: number
 
 const config: DetectorConfig = {
   convention: 'py-faster-rcnn',
+  stages: 2,
+  features: 'shared',
   backbone: 'tiny',
   classes: ['__background__', ...Array.from({ length: settings.classes - 1 }, (_, i) => `class ${i + 1}`)],
   input: { shorterSide: height, longerSide: width, channels: 'rgb', mean: [0, 0, 0], factor: [1, 1, 1] },
@@ -58,7 +60,7 @@ const config: DetectorConfig = {
     sigma: settings.rpn.sigma,
     nmsThreshold: settings.rpn.nmsThreshold,
     minSize: settings.rpn.minSize,
-    train: { preNms: settings.rpn.preNms, postNms: settings.rpn.postNms },
+    train: { preNms: settings.rpn.preNms, postNms: settings.rpn.postNms, without: 'nothing' },
   },
   head: {
     ...HEAD_DEFAULTS,

@@ -20,7 +20,7 @@ export async function tinyRun(choices: RunChoices = {}): Promise<TinyRun> {
     ...detector,
     input: { ...detector.input, shorterSide: 80 },
     anchors: { sizes: [16, 32], ratios: [1] },
-    rpn: { ...detector.rpn, channels: 16, batch: 32, train: { preNms: 100, postNms: 32 } },
+    rpn: { ...detector.rpn, channels: 16, batch: 32, train: { ...detector.rpn.train, preNms: 100, postNms: 32 } },
     head: { ...detector.head, pooled: 3, batch: 16 },
   };
   return { config, dataset };

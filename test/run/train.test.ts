@@ -88,7 +88,7 @@ test('four scenes are learnt by heart: AP 1 for every class in them', async () =
     ...detector,
     input: { ...detector.input, shorterSide: 112 },
     anchors: { sizes: [20, 40], ratios: [0.5, 1, 2] },
-    rpn: { ...detector.rpn, channels: 32, train: { preNms: 300, postNms: 64 } },
+    rpn: { ...detector.rpn, channels: 32, train: { ...detector.rpn.train, preNms: 300, postNms: 64 } },
     head: { ...detector.head, pooled: 4, batch: 64 },
   };
   const large = ({ x1, y1, x2, y2 }: Box) => (x2 - x1) * (y2 - y1) > 32 * 32;

@@ -69,11 +69,12 @@ function proposals(preNms: number, postNms: number): BenchCase {
         compute() {
           const rois = gpu.empty([postNms, 5], 'f32', 'rois');
           const roiScores = gpu.empty([postNms], 'f32', 'scores');
+          const roiAnchors = gpu.empty([postNms], 'i32', 'anchors of rois');
           const roiCount = gpu.empty([1], 'i32', 'count');
           const working = scratch(gpu, proposalsScratch(params));
           recordProposals<Bindable>(
             gpu.run.bind(gpu),
-            { ...working.tensors, ...inputs, rois, roiScores, roiCount },
+            { ...working.tensors, ...inputs, rois, roiScores, roiAnchors, roiCount },
             params,
           );
           working.dispose();

@@ -3,7 +3,7 @@ import type { RegionShape } from '../roiPool.ts';
 import { anchorLabelsCheck, anchorOverlapsCheck, anchorTargetsCheck, gtBestCheck, iouCheck } from './boxes.ts';
 import type { KernelCheck } from './check.ts';
 import { decodeDetectionsCheck, rankDetectionsCheck, writeDetectionsCheck } from './detections.ts';
-import { decodeProposalsCheck, gatherRoisCheck } from './proposals.ts';
+import { decodeProposalsBackwardCheck, decodeProposalsCheck, gatherRoisCheck } from './proposals.ts';
 import { roiPoolBackwardCheck, roiPoolForwardCheck, roiWarpBackwardChecks, roiWarpForwardCheck } from './regions.ts';
 import { roiCandidatesCheck, roiCompactCheck, roiExpandCheck, roiSampleCheck } from './roiTargets.ts';
 import {
@@ -72,6 +72,8 @@ export const detectionChecks: readonly (() => KernelCheck)[] = [
   () => decodeProposalsCheck(0, 0),
   () => gatherRoisCheck(40, 33),
   () => gatherRoisCheck(300, 0),
+  () => decodeProposalsBackwardCheck(1, 0),
+  () => decodeProposalsBackwardCheck(0, 0),
   () => roiCandidatesCheck(5, 60),
   () => roiCandidatesCheck(0, 70),
   () => roiCandidatesCheck(5, 0),

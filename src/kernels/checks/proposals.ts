@@ -1,5 +1,6 @@
 /** Checks of the proposal stage: from the RPN's maps to boxes, and from the boxes that are kept to RoIs. */
 import * as proposal from '../proposals.ts';
+import { decodeProposalsBackward, decodeProposalsBackwardReference } from '../proposalsBackward.ts';
 import { Random } from '../rng.ts';
 import { ANCHORS, GRID } from './boxes.ts';
 import { EXACT, type KernelCheck } from './check.ts';
@@ -63,9 +64,11 @@ export function gatherRoisCheck(capacity: number, count: number): KernelCheck {
   const kept = Uint32Array.from({ length: capacity }, (_, k) => (3 * k) % 50);
   const rois = new Float64Array(capacity * 5);
   const roiScores = new Float64Array(capacity);
+  const roiAnchors = new Int32Array(capacity).fill(-1);
   for (let k = 0; k < count; k++) {
     rois.set(sorted.subarray(kept[k]! * 4, kept[k]! * 4 + 4), k * 5 + 1);
-    roiScores[k] = scores[order[kept[k]!]!]!;
+    roiAnchors[k] = order[kept[k]!]!;
+    roiScores[k] = scores[roiAnchors[k]!]!;
   }
   return {
     name: `gather_rois ${count} of ${capacity}`,
@@ -78,9 +81,36 @@ export function gatherRoisCheck(capacity: number, count: number): KernelCheck {
       roiCount: unsigned([count]),
       rois: new Float32Array(capacity * 5).fill(7),
       roiScores: new Float32Array(capacity).fill(7),
+      roiAnchors: new Int32Array(capacity).fill(7),
     },
     uniforms: { capacity },
-    expected: { rois, roiScores },
+    expected: { rois, roiScores, roiAnchors },
     ...EXACT,
+  };
+}
+
+/** Of every twelfth anchor, the ground truth and an absent row between them. */
+export function decodeProposalsBackwardCheck(plusOne: number, decodeShrink: number): KernelCheck {
+  const n = GRID.anchorCount * GRID.height * GRID.width;
+  const capacity = 40;
+  const batch = 60;
+  const deltas = normals(4 * n, 30, 0.3);
+  const roiAnchors = Int32Array.from({ length: capacity }, (_, k) => (k * 12) % n);
+  const selected = Int32Array.from({ length: batch }, (_, row) => (row % 7 === 6 ? -1 : row));
+  const drois = normals(5 * batch, 31);
+  const params = { ...PROPOSALS, plusOne, decodeShrink, batch, capacity };
+  return {
+    name: `decode_proposals_backward plusOne ${plusOne} decodeShrink ${decodeShrink}`,
+    kernel: decodeProposalsBackward,
+    buffers: { anchors: ANCHORS, deltas, roiAnchors, selected, drois, ddeltas: new Float32Array(4 * n) },
+    uniforms: params,
+    expected: {
+      ddeltas: decodeProposalsBackwardReference(
+        { anchors: doubles(ANCHORS), deltas: doubles(deltas), roiAnchors, selected, drois: doubles(drois) },
+        params,
+      ),
+    },
+    atol: 1e-4,
+    rtol: 1e-5,
   };
 }

@@ -1,0 +1,112 @@
+/**
+ * The gradient of sampled proposals in the RPN's box deltas ("non-approximate joint training", paper, section 3.2, scheme
+ * iii; Dai, He, Sun 2016): through clipping and the decoding of an anchor (boxes.ts).
+ *
+ *   drois [batch,5] -> ddeltas [4A,H,W], which must be zero before. Row r is candidate selected[r]: a proposal below
+ *   capacity, else a ground-truth box (or -1, absent), which depends on no delta.
+ *
+ *   dtx = (dx1 + dx2) w      dtw = (dx2 - dx1) w exp(tw) / 2      w the anchor's width; y and h alike
+ *   A coordinate that was clipped, and a tw at its bound, have no gradient: moving the delta does not move them.
+ *
+ * A proposal comes from one anchor and is sampled once at most, so no two rows write the same element.
+ */
+import { type AnchorGrid, anchorAt } from './anchorLabels.ts';
+import { BOXES_WGSL, type Box, clipBox, decodeBox, MAX_LOG_SCALE } from './boxes.ts';
+import { DIVIDE_WGSL } from './divide.ts';
+import { kernel, linear } from './kernel.ts';
+
+export const decodeProposalsBackward = kernel({
+  name: 'decode_proposals_backward',
+  buffers: {
+    anchors: 'read vec4f',
+    deltas: 'read',
+    roiAnchors: 'read i32',
+    selected: 'read i32',
+    drois: 'read',
+    ddeltas: 'write',
+  },
+  uniforms: {
+    batch: 'u32',
+    capacity: 'u32',
+    anchorCount: 'u32',
+    height: 'u32',
+    width: 'u32',
+    stride: 'f32',
+    imageHeight: 'f32',
+    imageWidth: 'f32',
+    plusOne: 'f32',
+    decodeShrink: 'f32',
+  },
+  grid: ({ batch }) => linear(batch, 64),
+  wgsl: /* wgsl */ `
+${BOXES_WGSL}${DIVIDE_WGSL}
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let r = linear_index(group, groups, lane, 64u);
+  if (r >= u.batch) { return; }
+  let candidate = selected[r];
+  if (candidate < 0 || u32(candidate) >= u.capacity) { return; }
+  let cells = u.height * u.width;
+  let i = u32(roiAnchors[candidate]);
+  let cell = divide(i, u.anchorCount);
+  let first = (i - cell * u.anchorCount) * 4u * cells + cell;
+  let row = divide(cell, u.width);
+  let shift = vec2f(f32(cell - row * u.width), f32(row)) * u.stride;
+  let anchor = anchors[i - cell * u.anchorCount] + vec4f(shift, shift);
+  let t = vec4f(deltas[first], deltas[first + cells], deltas[first + 2u * cells], deltas[first + 3u * cells]);
+  let box = decode_box(anchor, t, u.plusOne, u.decodeShrink);
+  let moves = box == clip_box(box, u.imageHeight, u.imageWidth, u.plusOne);
+  let d = select(vec4f(0.0), vec4f(drois[r * 5u + 1u], drois[r * 5u + 2u], drois[r * 5u + 3u], drois[r * 5u + 4u]), moves);
+  let size = anchor.zw - anchor.xy + u.plusOne;
+  let centre = (d.xy + d.zw) * size;
+  let half = select(vec2f(0.0), 0.5 * size * exp(t.zw), t.zw < vec2f(${MAX_LOG_SCALE}));
+  let extent = (d.zw - d.xy) * half;
+  ddeltas[first] = centre.x;
+  ddeltas[first + cells] = centre.y;
+  ddeltas[first + 2u * cells] = extent.x;
+  ddeltas[first + 3u * cells] = extent.y;
+}`,
+});
+
+export interface DecodeParams extends AnchorGrid {
+  imageHeight: number;
+  imageWidth: number;
+  plusOne: number;
+  decodeShrink: number;
+}
+
+interface DecodeInputs {
+  anchors: Float64Array;
+  deltas: Float64Array;
+  roiAnchors: Int32Array;
+  selected: Int32Array;
+  drois: Float64Array;
+}
+
+/** ddeltas [4A,H,W]. */
+export function decodeProposalsBackwardReference(
+  { anchors, deltas, roiAnchors, selected, drois }: DecodeInputs,
+  params: DecodeParams & { capacity: number },
+): Float64Array {
+  const { anchorCount, height, width, plusOne, decodeShrink } = params;
+  const cells = height * width;
+  const ddeltas = new Float64Array(4 * anchorCount * cells);
+  selected.forEach((candidate, r) => {
+    if (candidate < 0 || candidate >= params.capacity) return;
+    const i = roiAnchors[candidate]!;
+    const [a, cell] = [i % anchorCount, Math.floor(i / anchorCount)];
+    const at = (k: number): number => (a * 4 + k) * cells + cell;
+    const t = [0, 1, 2, 3].map((k) => deltas[at(k)]!) as unknown as Box;
+    const anchor = anchorAt(anchors, a * cells + cell, params);
+    const box = decodeBox(anchor, t, plusOne, decodeShrink);
+    const clipped = clipBox(box, params.imageHeight, params.imageWidth, plusOne);
+    const d = [0, 1, 2, 3].map((k) => (box[k] === clipped[k] ? drois[r * 5 + 1 + k]! : 0));
+    for (const k of [0, 1]) {
+      const size = anchor[k + 2]! - anchor[k]! + plusOne;
+      ddeltas[at(k)] = (d[k]! + d[k + 2]!) * size;
+      const scale = t[k + 2]! < MAX_LOG_SCALE ? Math.exp(t[k + 2]!) : 0;
+      ddeltas[at(k + 2)] = (d[k + 2]! - d[k]!) * 0.5 * size * scale;
+    }
+  });
+  return ddeltas;
+}
