@@ -14,6 +14,12 @@ export const adapterOption = (): Option =>
     .choices(['auto', 'hardware', 'software'])
     .default('auto');
 
+/** `--set`, which may be given several times. */
+export const setOption = (what: string): Option =>
+  new Option('--set <path=value>', `another value for ${what}, path as in config.json; may be given again`).argParser(
+    (value: string, before: string[] | undefined) => [...(before ?? []), value],
+  );
+
 /** Ends a command's help with an example that can be typed. */
 export const withExample = (command: Command, ...lines: string[]): Command =>
   command.addHelpText('after', `\nExample:\n${lines.map((line) => `  ${line}`).join('\n')}`);

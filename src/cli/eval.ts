@@ -5,7 +5,16 @@ import type { VocMetric } from '../eval/voc.ts';
 import { evaluate } from '../run/evaluate.ts';
 import { loadModel, readTrainedConfig } from '../run/loadModel.ts';
 import { RunDirectory } from '../run/runDirectory.ts';
-import { type AdapterKind, adapterOption, evaluationTable, metric, withExample, withGpu, writeJson } from './common.ts';
+import {
+  type AdapterKind,
+  adapterOption,
+  evaluationTable,
+  metric,
+  setOption,
+  withExample,
+  withGpu,
+  writeJson,
+} from './common.ts';
 import { startProgress } from './progress.ts';
 
 interface EvalCommand {
@@ -14,6 +23,7 @@ interface EvalCommand {
   split: string;
   metric: VocMetric;
   json?: string;
+  set?: string[];
   skipBadBoxes?: boolean;
   adapter: AdapterKind;
 }
@@ -26,6 +36,7 @@ export function addEval(program: Command): void {
     .requiredOption('--data <spec>', "'digits' or 'voc:PATH'; its classes must be the model's")
     .option('--split <name>', 'the part to evaluate on', 'test')
     .option('--metric <name>', 'voc10 (area under the curve) or voc07 (11 points)', metric, 'voc10' as const)
+    .addOption(setOption("one of the run's, e.g. detector.rpn.test.postNms=50"))
     .option('--json <file>', 'also write metric, mAP, ap by class, images and seconds')
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping')
     .addOption(adapterOption())
@@ -42,7 +53,7 @@ async function evaluateModel(options: EvalCommand): Promise<void> {
   });
   for (const note of dataset.notes) console.log(`note: ${note}`);
   await withGpu(options.adapter, async (gpu) => {
-    const model = await loadModel(gpu, options.model);
+    const model = await loadModel(gpu, options.model, options.set);
     const progress = startProgress(dataset.samples.length, 'image');
     try {
       const { report } = await evaluate(model, dataset, options.metric, (done) => progress.update(done));

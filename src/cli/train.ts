@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { join } from 'node:path';
 import { PRESETS } from '../run/presets.ts';
 import { assertSameRun, configureRun, findPreset, openRunData, type RunChoices } from '../run/runConfig.ts';
+import { SCHEDULES } from '../run/stages.ts';
 import { RunDirectory } from '../run/runDirectory.ts';
 import {
   type AdapterKind,
@@ -10,6 +11,7 @@ import {
   positiveInteger,
   positiveNumber,
   seed,
+  setOption,
   withExample,
   withGpu,
 } from './common.ts';
@@ -31,11 +33,12 @@ export function addTrain(program: Command): void {
     .option('--out <dir>', 'the run directory; default: runs/PRESET')
     .option('--preset <name>', 'a named configuration, see below; default: digits, or photos for voc:PATH')
     .option('--backbone <name>', "small, squeezenet1_1, vgg16 or zf, instead of the preset's")
-    .option('--schedule <name>', 'joint: RPN and head together (the only one so far)')
+    .option('--schedule <name>', `how RPN and detector share features: ${SCHEDULES.join(', ')}; default: joint`)
     .option('--init <file>', 'initial weights, safetensors; tensors that fit by name and shape are taken')
     .option('--steps <n>', "training steps; the preset's milestones move in proportion", positiveInteger)
     .option('--learning-rate <x>', 'at the start, after the warm-up', positiveNumber)
     .option('--seed <n>', 'of the weights, the order of images and the sampling', seed)
+    .addOption(setOption("one of the preset's, e.g. detector.rpn.lambda=10"))
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping')
     .option('--checkpoint-every <n>', 'steps between two checkpoints; default: 200', positiveInteger)
     .option('--tune', 'time the kernels on this device before training; the default on a GPU')
@@ -53,6 +56,7 @@ export function addTrain(program: Command): void {
     command,
     'rcnn train --data digits --preset digits --out runs/digits',
     'rcnn train --data voc:my-data --init squeezenet1_1.safetensors --out runs/mine',
+    'rcnn train --schedule alternating --set detector.anchors.sizes=[32,64] --out runs/alternating',
     'rcnn train --resume --out runs/mine',
   );
 }

@@ -3,7 +3,8 @@ import type { Dataset } from '../data/dataset.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import type { RunConfig, RunDirectory } from '../run/runDirectory.ts';
 import { type InitReport } from '../run/checkpoint.ts';
-import { train, type TrainResult } from '../run/train.ts';
+import { trainSchedule } from '../run/schedule.ts';
+import type { TrainResult } from '../run/train.ts';
 import { columns, duration, startProgress, type Progress } from './progress.ts';
 
 /** A second Ctrl-C within this time is the same one: a terminal sends it to every process, and some pass it on. */
@@ -22,8 +23,8 @@ export interface TrainingRun {
 
 /** Null after Ctrl-C: the checkpoint is written, the exit code set, and how to go on printed. */
 export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult | null> {
-  const { config, dataset, directory, resumeCommand } = run;
-  const { training } = config;
+  const { dataset, directory, resumeCommand } = run;
+  let { config } = run;
   for (const note of dataset.notes) console.log(`note: ${note}`);
   let progress: Progress | undefined;
   let losses = '';
@@ -34,9 +35,15 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult | n
     console.log('stopping after this step; press Ctrl-C again to quit at once');
   });
   try {
-    const result = await train({
+    const result = await trainSchedule({
       ...run,
       signal: interrupt.signal,
+      onStage(stage, index, count, stageConfig) {
+        progress?.stop();
+        config = stageConfig;
+        losses = '';
+        if (count > 1) console.log(`\nstage ${index + 1} of ${count}: ${stage.title}`);
+      },
       onInit: (report) => console.log(describeInit(config.init!, report)),
       onMemory: (bytes) => (memory = bytes),
       onTuned: ({ timed, changed, left }) => {
@@ -46,7 +53,8 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult | n
       },
       onStart: ({ step }, model) => {
         const parameters = Object.values(model.parameters).reduce((sum, parameter) => sum + parameter.size, 0);
-        console.log(describeRun(run, parameters, memory));
+        const { training } = config;
+        console.log(describeRun({ ...run, config }, parameters, memory));
         if (step > 0) console.log(`continuing after step ${step}`);
         if (step >= training.steps) return;
         console.log('compiling shaders: the first step takes longer');
@@ -61,6 +69,14 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult | n
         losses = `loss ${short(line.loss)}: rpn ${rpn} head ${head}`;
       },
       onStep: (step) => progress?.update(step, losses),
+      onProposals(done, total) {
+        if (done === 1) {
+          progress?.stop();
+          console.log('proposals of the training images, for the next stage');
+          progress = startProgress(total, 'image');
+        }
+        progress?.update(done);
+      },
     });
     progress?.stop();
     const { step, seconds } = result.progress;

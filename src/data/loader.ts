@@ -44,6 +44,8 @@ export class TrainingOrder {
 
 export interface LoadedSample {
   step: number;
+  /** Of the sample in the data set. */
+  index: number;
   sample: Sample;
   /** As stored: whoever prepares it mirrors it, with its boxes (`flipBoxes`). */
   picture: Picture;
@@ -97,7 +99,7 @@ export class Prefetcher {
   async #load(step: number): Promise<LoadedSample> {
     const { index, flip } = this.#order.at(step);
     const sample = this.#dataset.samples[index]!;
-    return { step, sample, flip, picture: await sample.load() };
+    return { step, index, sample, flip, picture: await sample.load() };
   }
 }
 

@@ -64,6 +64,15 @@ export class Sgd {
     }
   }
 
+  /** Frees the momentum and the gradients. */
+  dispose(): void {
+    for (const { parameter, h } of this.slots) {
+      h.dispose();
+      parameter.grad?.dispose();
+      parameter.grad = null;
+    }
+  }
+
   /** Sets the gradients to zero. */
   zeroGrad(): void {
     zeroAll(this.slots.flatMap(({ parameter }) => parameter.grad ?? []));

@@ -122,7 +122,7 @@ export class FasterRcnn {
     }
     const rpnOutput = this.rpn.forward(features);
     const rpn = this.rpn.losses(rpnOutput, truth, image, sampling);
-    const proposals = this.rpn.proposals(rpnOutput, image, 'train');
+    const proposals = this.rpn.proposals(rpnOutput, image, this.config.rpn.train);
     const batch = this.head.sample(proposals, truth, sampling);
     if (this.config.head.pooling === 'warp') this.rpn.differentiable(batch, proposals, rpnOutput, image);
     return { rpn_cls: rpn.cls, rpn_box: rpn.box, ...this.headLosses(features, batch, sampling) };
@@ -144,6 +144,12 @@ export class FasterRcnn {
   ): Losses {
     const features = this.backbone.features(image.tensor);
     return { ...this.noLosses(), ...this.headLosses(features, this.head.sample(proposals, truth, sampling), sampling) };
+  }
+
+  /** Frees the parameters. */
+  dispose(): void {
+    for (const parameter of Object.values(this.parameters)) parameter.dispose();
+    this.rpn.anchors.dispose();
   }
 
   private headLosses(features: Tensor, batch: RoiBatch, sampling: Sampling) {
@@ -169,20 +175,23 @@ export class FasterRcnn {
   detect(image: PreparedImage): { rows: Tensor; count: Tensor } {
     return this.gpu.withoutGradients(() => {
       const features = this.backbone.features(image.tensor);
-      const proposals =
-        this.config.stages === 1
-          ? this.rpn.slidingWindows(features, image)
-          : this.propose(image, this.config.features === 'unshared' ? undefined : features);
+      const proposals = this.regionsOf(image, features);
       return this.head.detections(this.head.score(features, proposals.rois), proposals, image);
     });
   }
 
-  /** Proposals for an image, at test time or as training has them. `features`: the map of `proposalBackbone`. */
-  propose(image: PreparedImage, features?: Tensor, mode: 'train' | 'test' = 'test'): Proposals {
+  /** Proposals for an image, as at test time unless `limits` says otherwise. */
+  propose(image: PreparedImage, limits = this.config.rpn.test): Proposals {
     return this.gpu.withoutGradients(() => {
-      const map = features ?? this.proposalBackbone.features(image.tensor);
-      return this.rpn.proposals(this.rpn.forward(map), image, mode);
+      const features = this.proposalBackbone.features(image.tensor);
+      return this.rpn.proposals(this.rpn.forward(features), image, limits);
     });
+  }
+
+  private regionsOf(image: PreparedImage, features: Tensor): Proposals {
+    if (this.config.stages === 1) return this.rpn.slidingWindows(features, image);
+    if (this.config.features === 'unshared') return this.propose(image);
+    return this.rpn.proposals(this.rpn.forward(features), image, this.config.rpn.test);
   }
 }
 

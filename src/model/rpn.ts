@@ -17,7 +17,7 @@ import { decodeProposalsBackward } from '../kernels/proposalsBackward.ts';
 import { Random } from '../kernels/rng.ts';
 import { baseAnchors } from './anchors.ts';
 import { type Backbone, convolve, ParameterStore } from './backbones/backbone.ts';
-import { CONVENTIONS, type DetectorConfig } from './config.ts';
+import { CONVENTIONS, type DetectorConfig, type ProposalConfig } from './config.ts';
 
 /** Streams of random numbers: one for each purpose. */
 const ANCHOR_STREAM = 0xa11c;
@@ -155,10 +155,9 @@ export class RegionProposalNetwork {
   }
 
   /** The best boxes after suppression. They are constants until `differentiable` connects them to the deltas. */
-  proposals(output: RpnOutput, image: ImageGeometry, mode: 'train' | 'test'): Proposals {
+  proposals({ logits, deltas }: RpnOutput, image: ImageGeometry, limits: ProposalConfig): Proposals {
     const { rpn } = this.config;
-    const { without, ...numbers } = rpn[mode];
-    const { logits, deltas } = output;
+    const { without, ...numbers } = limits;
     const unscored = without === 'cls';
     return this.record(
       {

@@ -25,7 +25,7 @@ export interface Progress {
 export async function saveCheckpoint(
   path: string,
   model: FasterRcnn,
-  optimizer: Sgd,
+  optimizer: Sgd | undefined,
   progress: Progress,
 ): Promise<void> {
   const { step, seconds, dataSeconds } = progress;
@@ -54,11 +54,19 @@ function everything(model: FasterRcnn, optimizer?: Sgd): Record<string, WholePar
   return wholeParameters({ ...model.parameters, ...Object.fromEntries(momentum) });
 }
 
+function readProgress(path: string, { step, seconds, data_seconds: dataSeconds }: Record<string, string>): Progress {
+  if (step === undefined) throw new UserError(`${path}: is not a checkpoint of 'rcnn train'; weights go to --init`);
+  return { step: Number(step), seconds: Number(seconds ?? 0), dataSeconds: Number(dataSeconds ?? 0) };
+}
+
+/** How far the run of a checkpoint has come. */
+export const checkpointProgress = async (path: string): Promise<Progress> =>
+  readProgress(path, (await loadSafetensors(path)).metadata);
+
 /** Fills the model and, where given, the optimiser's momentum. The file must fit the network exactly. */
 export async function loadCheckpoint(path: string, model: FasterRcnn, optimizer?: Sgd): Promise<Progress> {
   const { tensors, metadata } = await loadSafetensors(path);
-  const { step, seconds, data_seconds: dataSeconds } = metadata;
-  if (step === undefined) throw new UserError(`${path}: is not a checkpoint of 'rcnn train'; weights go to --init`);
+  const progress = readProgress(path, metadata);
   const targets = everything(model, optimizer);
   for (const [name, whole] of Object.entries(targets)) fitting(path, name, whole, tensors[name]);
   for (const name of Object.keys(tensors)) {
@@ -66,7 +74,7 @@ export async function loadCheckpoint(path: string, model: FasterRcnn, optimizer?
       throw wrongNetwork(path, `has ${name}, which this network has not`);
   }
   for (const [name, whole] of Object.entries(targets)) writeWhole(whole, tensors[name]!.data);
-  return { step: Number(step), seconds: Number(seconds ?? 0), dataSeconds: Number(dataSeconds ?? 0) };
+  return progress;
 }
 
 const wrongNetwork = (path: string, why: string): UserError =>
@@ -76,6 +84,23 @@ function fitting(path: string, name: string, whole: WholeParameter, stored: Stor
   if (!stored) throw wrongNetwork(path, `lacks ${name}`);
   if (stored.shape.join() !== whole.shape.join()) {
     throw wrongNetwork(path, `${name} is [${stored.shape}], this network has [${whole.shape}]`);
+  }
+}
+
+/**
+ * Copies the tensors of a checkpoint that `keep` names, or places under another name, into the network; it must have them
+ * all. `keep` returns the name in the network, or null.
+ */
+export async function loadParts(path: string, model: FasterRcnn, keep: (name: string) => string | null): Promise<void> {
+  const { tensors } = await loadSafetensors(path);
+  const parameters = wholeParameters(model.parameters);
+  for (const [name, stored] of Object.entries(tensors)) {
+    const target = name.startsWith(MOMENTUM) ? null : keep(name);
+    if (target === null) continue;
+    const whole = parameters[target];
+    if (!whole) throw wrongNetwork(path, `has ${name}, which this network has not`);
+    fitting(path, name, whole, stored);
+    writeWhole(whole, stored.data);
   }
 }
 

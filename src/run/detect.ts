@@ -1,5 +1,6 @@
 /** Detections of a trained network, one image at a time, as plain objects. */
 import type { Detection } from '../eval/voc.ts';
+import type { ProposalConfig } from '../model/config.ts';
 import type { FasterRcnn, Pixels } from '../model/fasterRcnn.ts';
 
 /** Columns of the model's result: x1, y1, x2, y2, score, class. */
@@ -19,19 +20,20 @@ export async function detectImage(model: FasterRcnn, pixels: Pixels): Promise<De
   });
 }
 
-/** The proposals of an image in pixels of that image, best first, with their objectness. */
+/** The proposals of an image in pixels of that image, best first, with their objectness; `limits`: as at test time. */
 export async function proposeImage(
   model: FasterRcnn,
   pixels: Pixels,
+  limits?: ProposalConfig,
 ): Promise<{ x1: number; y1: number; x2: number; y2: number; score: number }[]> {
   const { gpu } = model;
   const { proposals, scale } = gpu.scope(() => {
     const image = model.prepare(pixels);
-    return { proposals: model.propose(image), scale: image.scale };
+    return { proposals: model.propose(image, limits), scale: image.scale };
   });
-  const { rois, scores, count } = proposals;
+  const { rois, scores, anchors, count } = proposals;
   const [boxes, objectness, [found = 0]] = await Promise.all([rois.read(), scores.read(), count.read()]);
-  [rois, scores, count].forEach((tensor) => tensor.dispose());
+  [rois, scores, anchors, count].forEach((tensor) => tensor.dispose());
   return Array.from({ length: found }, (_, i) => ({
     x1: boxes[i * 5 + 1]! / scale,
     y1: boxes[i * 5 + 2]! / scale,

@@ -3,6 +3,7 @@ import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { FasterRcnn } from '../model/fasterRcnn.ts';
 import { loadCheckpoint } from './checkpoint.ts';
+import { withSettings } from './configSchema.ts';
 import { type RunConfig, RunDirectory } from './runDirectory.ts';
 
 /** The configuration of a run that has something to load. */
@@ -16,13 +17,12 @@ export function readTrainedConfig(directory: RunDirectory): RunConfig {
   return config;
 }
 
-/** `scoreThreshold`: detections that score less are not wanted, those that score more are. */
-export async function loadModel(gpu: Gpu, path: string, scoreThreshold?: number): Promise<FasterRcnn> {
+/** `settings`: values other than the run's own, see `withSettings`. */
+export async function loadModel(gpu: Gpu, path: string, settings: readonly string[] = []): Promise<FasterRcnn> {
   const directory = new RunDirectory(path);
-  const { detector, training, kernels } = readTrainedConfig(directory);
+  const { detector, training, kernels } = withSettings(readTrainedConfig(directory), settings);
   gpu.plans.use(kernels ?? {});
-  const test = { ...detector.test, ...(scoreThreshold !== undefined && { scoreThreshold }) };
-  const model = new FasterRcnn(gpu, { ...detector, test }, training.seed);
+  const model = new FasterRcnn(gpu, detector, training.seed);
   await loadCheckpoint(directory.checkpointPath, model);
   return model;
 }

@@ -159,6 +159,17 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     split: 'trainval',
     skipBadBoxes: true,
   },
+  chess: {
+    summary: 'chess pieces (CHESS416): as photos, shorter side 600, anchors twice as high as wide',
+    detector: {
+      ...photosDetector,
+      // A piece is about 26 x 53 pixels of a photograph 416 high: 37 x 76 here.
+      input: { ...photosDetector.input, shorterSide: 600, longerSide: 1000 },
+      anchors: { sizes: [40, 56, 80], ratios: [1, 2] },
+      head: { ...HEAD_DEFAULTS, batch: 256 },
+    },
+    training: { ...photosTraining, steps: 5000, milestones: [4000] },
+  },
   'paper-zf-voc07': { summary: "the paper's ZF on VOC 2007, shorter side 600", ...paper('zf', 0) },
   'paper-vgg16-voc07': { summary: "the paper's VGG-16 on VOC 2007, shorter side 600", ...paper('vgg16', 2) },
 };

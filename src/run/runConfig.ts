@@ -9,9 +9,12 @@ import { isAbsolute, resolve } from 'node:path';
 import { type Dataset, openDataset } from '../data/dataset.ts';
 import { UserError } from '../engine/errors.ts';
 import { BACKBONES } from '../model/backbones/index.ts';
+import { resizedSize } from '../kernels/imagePrepare.ts';
 import type { DetectorConfig } from '../model/config.ts';
+import { withSettings } from './configSchema.ts';
 import { BACKBONE_INPUTS, defaultPreset, type Preset, PRESETS } from './presets.ts';
 import type { RunConfig } from './runDirectory.ts';
+import { type Schedule, SCHEDULES, withSchedule } from './stages.ts';
 
 /** What `rcnn train` was told; everything else comes from the preset. */
 export interface RunChoices {
@@ -27,11 +30,12 @@ export interface RunChoices {
   seed?: number;
   learningRate?: number;
   skipBadBoxes?: boolean;
+  /** Changes of single values: `withSettings`. */
+  set?: string[];
   /** Steps between two checkpoints. */
   checkpointEvery?: number;
 }
 
-const SCHEDULES_TO_COME = ['alternating', 'joint-warp'];
 const CHECKPOINT_INTERVAL = 200;
 
 /** The preset of a name, or the usual one for the data. */
@@ -46,19 +50,20 @@ export function findPreset(name: string | undefined, data: string): { name: stri
 export async function configureRun(choices: RunChoices): Promise<{ config: RunConfig; dataset: Dataset }> {
   const data = absoluteData(choices.data ?? 'digits');
   const { name, preset } = findPreset(choices.preset, data);
-  checkSchedule(choices.schedule ?? 'joint');
+  const schedule = checkSchedule(choices.schedule ?? 'joint');
   const backbone = checkBackbone(choices.backbone ?? preset.detector.backbone);
   const split = choices.split ?? preset.split ?? 'train';
   const skipBadBoxes = choices.skipBadBoxes || preset.skipBadBoxes === true;
   const dataset = await openDataset(data, { split, onBadBox: skipBadBoxes ? 'skip' : 'error' });
   const { training } = preset;
   const steps = choices.steps ?? training.steps;
-  const detector = withBackbone(preset.detector, backbone);
-  const config: RunConfig = {
+  const detector = withSchedule(withBackbone(preset.detector, backbone), schedule);
+  const preliminary: RunConfig = {
     format: 1,
     data,
     split,
     preset: name,
+    schedule,
     init: choices.init === undefined ? null : resolve(choices.init),
     skipBadBoxes,
     checkpointInterval: choices.checkpointEvery ?? CHECKPOINT_INTERVAL,
@@ -75,17 +80,34 @@ export async function configureRun(choices: RunChoices): Promise<{ config: RunCo
       seed: choices.seed ?? training.seed,
     },
   };
+  const config = withSettings(preliminary, choices.set ?? []);
+  assertAnchorsFit(config.detector, dataset);
   return { config, dataset };
+}
+
+/** Throws where no anchor lies within any image as the network takes it: the RPN would have nothing to learn from. */
+function assertAnchorsFit({ anchors, input }: DetectorConfig, { samples }: Dataset): void {
+  const sizes = samples.map(({ width, height }) => resizedSize(height, width, input.shorterSide, input.longerSide));
+  const fits = anchors.sizes.some((size) =>
+    anchors.ratios.some((ratio) =>
+      sizes.some(({ width, height }) => size / Math.sqrt(ratio) <= width && size * Math.sqrt(ratio) <= height),
+    ),
+  );
+  if (fits || sizes.length === 0) return;
+  const largest = sizes.reduce((a, b) => (a.width * a.height > b.width * b.height ? a : b));
+  throw new UserError(
+    `anchors ${anchors.sizes.join(', ')}: larger than every image (the largest is ${largest.width} x ${largest.height} as the network takes it); choose smaller ones with --set detector.anchors.sizes=[...]`,
+  );
 }
 
 /** Throws where something chosen is not what the run to be resumed has. */
 export function assertSameRun(choices: RunChoices, config: RunConfig, configPath: string): void {
-  checkSchedule(choices.schedule ?? 'joint');
   const { data, init } = choices;
   const pairs: [option: string, chosen: unknown, saved: unknown][] = [
     ['--data', data && absoluteData(data), config.data],
     ['--split', choices.split, config.split],
     ['--preset', choices.preset, config.preset],
+    ['--schedule', choices.schedule, config.schedule],
     ['--backbone', choices.backbone, config.detector.backbone],
     ['--init', init && resolve(init), config.init],
     ['--steps', choices.steps, config.training.steps],
@@ -94,8 +116,13 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
     ['--skip-bad-boxes', choices.skipBadBoxes, config.skipBadBoxes],
     ['--checkpoint-every', choices.checkpointEvery, config.checkpointInterval],
   ];
+  for (const setting of choices.set ?? []) {
+    pairs.push([`--set ${setting}`, JSON.stringify(withSettings(config, [setting])), JSON.stringify(config)]);
+  }
   for (const [option, chosen, saved] of pairs) {
     if (chosen === undefined || chosen === saved) continue;
+    if (option.startsWith('--set'))
+      throw new UserError(`${option}: the run to resume has another value (${configPath})`);
     throw new UserError(
       `${option}: the run to resume has ${saved ?? 'none'} (${configPath}), not ${chosen}; leave the option out, or start a new run in another --out`,
     );
@@ -117,10 +144,10 @@ function absoluteData(spec: string): string {
   return colon < 0 || path === '' || isAbsolute(path) ? spec : spec.slice(0, colon + 1) + resolve(path);
 }
 
-function checkSchedule(schedule: string): void {
-  if (schedule === 'joint') return;
-  const later = SCHEDULES_TO_COME.includes(schedule) ? 'comes with a later version' : 'unknown';
-  throw new UserError(`--schedule ${schedule}: ${later}; there is joint`);
+function checkSchedule(name: string): Schedule {
+  const schedule = SCHEDULES.find((known) => known === name);
+  if (schedule) return schedule;
+  throw new UserError(`--schedule ${name}: unknown; there are ${SCHEDULES.join(', ')}`);
 }
 
 function checkBackbone(backbone: string): string {

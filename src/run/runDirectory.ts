@@ -4,6 +4,8 @@
  *   metrics.jsonl           a line every LOG_INTERVAL steps: step, lr, the mean of the loss and its terms since the line
  *                           before, seconds of training so far, seconds of them spent waiting for data
  *   checkpoint.safetensors  weights, momentum, step; replaced atomically
+ *   1-rpn/ 2-detector/ ...  the stages of a schedule that has several, each a run directory of its own, with
+ *   proposals.safetensors   where its RPN's proposals are what the next stage is trained on
  */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,6 +14,8 @@ import { replaceFile } from '../engine/node/files.ts';
 import type { Choices } from '../engine/plans.ts';
 import type { DetectorConfig, TrainingConfig } from '../model/config.ts';
 import type { LossTerm } from '../model/fasterRcnn.ts';
+import { problemOf } from './configSchema.ts';
+import { type Schedule, SCHEDULES, stagesOf } from './stages.ts';
 
 export interface RunConfig {
   format: 1;
@@ -19,6 +23,7 @@ export interface RunConfig {
   data: string;
   split: string;
   preset: string;
+  schedule: Schedule;
   /** The file of initial weights, if any. */
   init: string | null;
   skipBadBoxes: boolean;
@@ -57,13 +62,31 @@ export class RunDirectory {
     return join(this.path, 'checkpoint.safetensors');
   }
 
+  get proposalsPath(): string {
+    return join(this.path, 'proposals.safetensors');
+  }
+
+  /** The run directory of a stage; that of a schedule's only stage is this one. */
+  stage(name: string): RunDirectory {
+    return name === '' ? this : new RunDirectory(join(this.path, name));
+  }
+
+  get hasConfig(): boolean {
+    return existsSync(this.configPath);
+  }
+
+  private get stages(): RunDirectory[] {
+    const names = SCHEDULES.flatMap(stagesOf).map(({ name }) => name);
+    return [...new Set(names)].filter((name) => name !== '').map((name) => this.stage(name));
+  }
+
   get hasCheckpoint(): boolean {
     return existsSync(this.checkpointPath);
   }
 
   /** Throws where a new run would destroy the checkpoint of another. */
   assertFree(): void {
-    if (this.hasCheckpoint) {
+    if (this.hasCheckpoint || this.stages.some(({ hasCheckpoint }) => hasCheckpoint)) {
       throw new UserError(`${this.path}: already holds a run; continue it with --resume, or choose another --out`);
     }
   }
@@ -82,7 +105,12 @@ export class RunDirectory {
 
   /** Removes the files of a run, and nothing else that lies in the directory. */
   clear(): void {
-    for (const path of [this.checkpointPath, this.metricsPath, this.configPath]) rmSync(path, { force: true });
+    for (const path of [this.checkpointPath, this.metricsPath, this.configPath, this.proposalsPath]) {
+      rmSync(path, { force: true });
+    }
+    for (const stage of this.stages) {
+      if (existsSync(stage.path)) stage.clear();
+    }
   }
 
   readConfig(): RunConfig {
@@ -92,15 +120,17 @@ export class RunDirectory {
     } catch {
       throw new UserError(`${this.configPath}: there is no such file; ${this.path} is not a run of 'rcnn train'`);
     }
+    let problem: string | null = null;
     try {
       const config = JSON.parse(text) as RunConfig;
-      if (config.format !== 1) throw new Error(`format ${config.format}`);
-      return config;
+      problem = config.format === 1 ? problemOf(config) : `format ${config.format}`;
+      if (problem === null) return config;
     } catch {
-      throw new UserError(
-        `${this.configPath}: is not a configuration of this version; train again or restore the file`,
-      );
+      problem = 'not JSON';
     }
+    throw new UserError(
+      `${this.configPath}: is not a configuration of this version (${problem}); train again or restore the file`,
+    );
   }
 
   readMetrics(): MetricsLine[] {

@@ -17,7 +17,8 @@ import type { Dataset, Sample } from '../data/dataset.ts';
 import { flipBoxes, type LoadedSample, Prefetcher, TrainingOrder } from '../data/loader.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
 import { learningRate } from '../model/config.ts';
-import { FasterRcnn, LOSS_TERMS } from '../model/fasterRcnn.ts';
+import { FasterRcnn, LOSS_TERMS, type Losses, type PreparedImage } from '../model/fasterRcnn.ts';
+import type { GroundTruth, Sampling } from '../model/rpn.ts';
 import { loadCheckpoint, loadInitialWeights, saveCheckpoint, type InitReport, type Progress } from './checkpoint.ts';
 import type { MetricsLine, RunConfig, RunDirectory } from './runDirectory.ts';
 
@@ -26,11 +27,31 @@ export const LOG_INTERVAL = 10;
 /** Pictures decoded ahead of the step. */
 const PREFETCH = 8;
 
+/** What is trained, and by which losses; what is not given here is joint training of everything. */
+export interface TrainTask {
+  losses(
+    model: FasterRcnn,
+    image: PreparedImage,
+    truth: GroundTruth,
+    sampling: Sampling,
+    of: Pick<LoadedSample, 'index' | 'flip'>,
+  ): Losses;
+  /** Whether a parameter is trained. */
+  trains(name: string): boolean;
+  /** Before the first step, after the run's initial weights. */
+  initialise?(model: FasterRcnn): Promise<void>;
+}
+
+const JOINT_TASK: TrainTask = {
+  losses: (model, image, truth, sampling) => model.losses(image, truth, sampling),
+  trains: () => true,
+};
+
 export interface TrainEvents {
   onInit?(report: InitReport): void;
-  /** Before the first step of this session, which compiles the shaders. */
   /** The most bytes of GPU memory that a step on the largest picture needs, weights included. */
   onMemory?(bytes: number): void;
+  /** Before the first step of this session, which compiles the shaders. */
   onStart?(progress: Progress, model: FasterRcnn): void;
   /** Shapes whose kernels were timed, of those met so far. */
   onTune?(done: number, total: number): void;
@@ -45,6 +66,7 @@ export interface TrainOptions extends TrainEvents {
   dataset: Dataset;
   directory: RunDirectory;
   config: RunConfig;
+  task?: TrainTask;
   /** Goes on from the directory's checkpoint, or from the start where there is none yet; else the directory is made. */
   resume: boolean;
   /** Times the kernels for the shapes of this run before it starts, and takes the fastest; see engine/tuner.ts. */
@@ -71,10 +93,11 @@ function makeOptimizer(model: FasterRcnn, { training }: RunConfig): Sgd {
 }
 
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { gpu, dataset, directory, config, resume, signal } = options;
+  const { gpu, dataset, directory, config, resume, signal, task = JOINT_TASK } = options;
   const { training } = config;
   if (dataset.samples.length === 0) throw new UserError(`${dataset.name}: there are no images to train on`);
   const model = new FasterRcnn(gpu, config.detector, training.seed);
+  for (const [name, parameter] of Object.entries(model.parameters)) parameter.requiresGrad &&= task.trains(name);
   const optimizer = makeOptimizer(model, config);
   let progress: Progress = { step: 0, seconds: 0, dataSeconds: 0 };
   if (resume) {
@@ -85,10 +108,11 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     const report = await loadInitialWeights(config.init, model);
     options.onInit?.(report);
   }
+  if (progress.step === 0) await task.initialise?.(model);
   gpu.plans.use(config.kernels ?? {});
   const largest = largestSample(dataset, config);
-  options.onMemory?.(gpu.measure(() => rehearse(model, largest)));
-  if (options.tune && !resume) config.kernels = await tuneFor(options, model);
+  options.onMemory?.(gpu.measure(() => rehearse(model, task, largest)));
+  if (options.tune && !resume) config.kernels = await tuneFor(options, model, task);
   if (!resume) directory.create(config);
   options.onStart?.(progress, model);
 
@@ -110,12 +134,13 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     dataSeconds: before.dataSeconds + prefetcher.waitedMs / 1000,
   });
 
-  const trainImage = ({ step: drawn, sample, picture, flip }: LoadedSample): void =>
+  const trainImage = ({ step: drawn, sample, picture, index, flip }: LoadedSample): void =>
     gpu.scope(() => {
       const image = model.prepare(picture, flip);
       const usable = sample.boxes.filter((box) => !box.difficult && !box.crowd);
       const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
-      const losses = model.losses(image, truth, { random: true, seed: sampleSeed(training.seed, drawn) });
+      const sampling = { random: true, seed: sampleSeed(training.seed, drawn) };
+      const losses = task.losses(model, image, truth, sampling, { index, flip });
       model.total(losses).backward({ free: true });
       const row = concat(
         LOSS_TERMS.map((term) => losses[term]),
@@ -188,6 +213,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     options.onCheckpoint?.(step);
   }
   history.dispose();
+  optimizer.dispose();
   return { model, progress: now(step), finished: step >= training.steps };
 }
 
@@ -195,9 +221,13 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 const TUNED_PICTURES = 3;
 
 /** Meets the shapes of a training step on the first pictures, and tunes. */
-async function tuneFor({ gpu, dataset, onTune, onTuned }: TrainOptions, model: FasterRcnn): Promise<Choices> {
+async function tuneFor(
+  { gpu, dataset, onTune, onTuned }: TrainOptions,
+  model: FasterRcnn,
+  task: TrainTask,
+): Promise<Choices> {
   useTuningCache(gpu);
-  for (const sample of dataset.samples.slice(0, TUNED_PICTURES)) gpu.measure(() => rehearse(model, sample));
+  for (const sample of dataset.samples.slice(0, TUNED_PICTURES)) gpu.measure(() => rehearse(model, task, sample));
   const report = await tune(gpu, { ...(onTune && { onShape: onTune }) });
   if (report.timed > 0) saveTuningCache(gpu);
   onTuned?.(report);
@@ -205,11 +235,12 @@ async function tuneFor({ gpu, dataset, onTune, onTuned }: TrainOptions, model: F
 }
 
 /** A training step on a picture of a sample's size, to be measured (`gpu.measure`): nothing is computed. */
-function rehearse(model: FasterRcnn, { width, height, boxes }: Sample): void {
+function rehearse(model: FasterRcnn, task: TrainTask, { width, height, boxes }: Sample): void {
   const { gpu } = model;
   gpu.scope(() => {
     const image = model.prepare({ width, height, rgba: new Uint8Array(4 * width * height) });
-    const losses = model.losses(image, model.truth(boxes, image), { random: true, seed: 0 });
+    const truth = model.truth(boxes, image);
+    const losses = task.losses(model, image, truth, { random: true, seed: 0 }, { index: 0, flip: false });
     model.total(losses).backward({ free: true });
   });
 }

@@ -62,7 +62,8 @@ test('an option, a command or a value that does not exist', async () => {
     ],
     [['train', '--preset', 'huge'], /^rcnn train: --preset huge: unknown; there are demo, digits,/],
     [['train', '--backbone', 'alexnet'], /^rcnn train: --backbone alexnet: unknown; there are small, /],
-    [['train', '--schedule', 'alternating'], /^rcnn train: --schedule alternating: comes with a later version;/],
+    [['train', '--schedule', 'greedy'], /^rcnn train: --schedule greedy: unknown; there are joint, joint-warp,/],
+    [['train', '--set', 'detector.rpn.lamda=1'], /^rcnn train: --set detector.rpn.lamda=1: there is no /],
     [['train', '--resume', '--out', 'none'], /config\.json: there is no such file; none is not a run of 'rcnn train'/],
     [['eval', '--model', 'none', '--data', 'digits'], /^rcnn eval: none.config\.json: there is no such file/],
   ];

@@ -67,11 +67,11 @@ test('what does not exist is named, with what does', async () => {
   const wrong: [RunChoices, RegExp][] = [
     [
       { preset: 'nope' },
-      /^--preset nope: unknown; there are demo, digits, photos, bccd, paper-zf-voc07, paper-vgg16-voc07$/,
+      /^--preset nope: unknown; there are demo, digits, photos, bccd, chess, paper-zf-voc07, paper-vgg16-voc07$/,
     ],
     [{ backbone: 'alexnet' }, /^--backbone alexnet: unknown; there are small, squeezenet1_1, vgg16, zf$/],
     [{ backbone: 'resnet' }, /^--backbone resnet: unknown;/],
-    [{ schedule: 'alternating' }, /^--schedule alternating: comes with a later version; there is joint$/],
+    [{ schedule: 'greedy' }, /^--schedule greedy: unknown; there are joint, joint-warp, alternating, unshared$/],
     [{ data: 'coco:x' }, /^--data coco:/],
     [{ split: 'nope' }, /^--data digits: has no split 'nope'/],
   ];

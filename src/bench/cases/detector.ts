@@ -134,7 +134,9 @@ async function stages(model: FasterRcnn, picture: Picture): Promise<Record<strin
           return { features, rpn: model.rpn.forward(features) };
         }),
       );
-      const proposals = await timed('proposal', () => quiet(() => model.rpn.proposals(output.rpn, image, 'test')));
+      const proposals = await timed('proposal', () =>
+        quiet(() => model.rpn.proposals(output.rpn, image, model.config.rpn.test)),
+      );
       await timed('region', () =>
         quiet(() => model.head.detections(model.head.forward(output.features, proposals.rois, null), proposals, image)),
       );

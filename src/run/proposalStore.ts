@@ -1,0 +1,92 @@
+/**
+ * The proposals of every image of a data set, kept on disk between two stages of training, so that a run that was stopped
+ * resumes at its stage. A safetensors file:
+ *   boxes [total, 4]   x1, y1, x2, y2 in pixels of the original image, image after image, best first
+ *   counts [images]    how many each image has
+ */
+import { UserError } from '../engine/errors.ts';
+import type { Gpu } from '../engine/gpu.ts';
+import { loadSafetensors, saveSafetensors } from '../engine/node/files.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import type { Dataset } from '../data/dataset.ts';
+import type { ProposalConfig } from '../model/config.ts';
+import type { FasterRcnn, PreparedImage } from '../model/fasterRcnn.ts';
+import { proposeImage } from './detect.ts';
+
+export class ProposalStore {
+  /** Rows of the RoIs that `upload` makes. */
+  readonly capacity: number;
+  private readonly boxes: Float32Array;
+  private readonly counts: readonly number[];
+  /** Where the boxes of each image begin. */
+  private readonly starts: readonly number[];
+  private readonly total: number;
+
+  constructor(boxes: Float32Array, counts: readonly number[]) {
+    this.boxes = boxes;
+    this.counts = counts;
+    let total = 0;
+    this.starts = counts.map((count) => (total += count) - count);
+    this.total = total;
+    this.capacity = Math.max(1, ...counts);
+  }
+
+  /** The proposals of a trained RPN for every image; null once the signal is aborted. */
+  static async collect(
+    model: FasterRcnn,
+    dataset: Dataset,
+    limits: ProposalConfig,
+    { signal, onImage }: { signal?: AbortSignal; onImage?(done: number): void } = {},
+  ): Promise<ProposalStore | null> {
+    const counts: number[] = [];
+    const boxes: Float32Array[] = [];
+    for (const sample of dataset.samples) {
+      if (signal?.aborted) return null;
+      const found = await proposeImage(model, await sample.load(), limits);
+      counts.push(found.length);
+      boxes.push(Float32Array.from(found.flatMap(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2])));
+      onImage?.(counts.length);
+    }
+    const all = new Float32Array(boxes.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const part of boxes) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return new ProposalStore(all, counts);
+  }
+
+  async save(path: string): Promise<void> {
+    await saveSafetensors(path, {
+      boxes: { shape: [this.boxes.length / 4, 4], data: this.boxes },
+      counts: { shape: [this.counts.length], data: Float32Array.from(this.counts) },
+    });
+  }
+
+  /** Throws where the file does not hold the proposals of so many images. */
+  static async load(path: string, images: number): Promise<ProposalStore> {
+    const { boxes, counts } = (await loadSafetensors(path)).tensors;
+    const store = boxes && counts && new ProposalStore(Float32Array.from(boxes.data), [...counts.data]);
+    if (store?.counts.length !== images || store.boxes.length !== 4 * store.total) {
+      throw new UserError(`${path}: does not hold the proposals of ${images} images; remove it and resume`);
+    }
+    return store;
+  }
+
+  /** The proposals of image `index` as RoIs of the network's input: [capacity, 5], of which `count` are used. */
+  upload(gpu: Gpu, index: number, flip: boolean, image: PreparedImage): { rois: Tensor; count: Tensor } {
+    const count = this.counts[index]!;
+    const rows = new Float32Array(this.capacity * 5);
+    for (let k = 0; k < count; k++) {
+      const at = (this.starts[index]! + k) * 4;
+      const [x1, y1, x2, y2] = this.boxes.subarray(at, at + 4) as unknown as [number, number, number, number];
+      const last = image.original.width - 1;
+      const corners = flip ? [last - x2, y1, last - x1, y2] : [x1, y1, x2, y2];
+      corners.forEach((value, i) => (rows[k * 5 + 1 + i] = value * image.scale));
+    }
+    return {
+      rois: gpu.tensor(rows, [this.capacity, 5], 'stored proposals'),
+      count: gpu.tensor(Int32Array.of(count), [1], 'proposal count'),
+    };
+  }
+}

@@ -1,0 +1,120 @@
+/** Training by a schedule (stages.ts): stage after stage, each in a folder of its own, then the detector they add up to. */
+import { existsSync } from 'node:fs';
+import type { Gpu } from '../engine/gpu.ts';
+import { FasterRcnn, PROPOSAL_NETWORK } from '../model/fasterRcnn.ts';
+import { checkpointProgress, loadParts, type Progress, saveCheckpoint } from './checkpoint.ts';
+import { ProposalStore } from './proposalStore.ts';
+import type { RunConfig, RunDirectory } from './runDirectory.ts';
+import { partOf, type Stage, stagesOf, stageTraining } from './stages.ts';
+import { train, type TrainOptions, type TrainResult, type TrainTask } from './train.ts';
+
+export interface ScheduleOptions extends Omit<TrainOptions, 'task'> {
+  /** Before each stage that is not done yet; `config` is the stage's own. */
+  onStage?(stage: Stage, index: number, count: number, config: RunConfig): void;
+  /** The proposals of an RPN that are kept for the next stage. */
+  onProposals?(done: number, total: number): void;
+}
+
+/** As `train`, for every schedule. */
+export async function trainSchedule(options: ScheduleOptions): Promise<TrainResult> {
+  const { config, directory, gpu, resume, onStage } = options;
+  const stages = stagesOf(config.schedule);
+  if (stages.length === 1) {
+    onStage?.(stages[0]!, 0, 1, config);
+    return train(options);
+  }
+  if (!resume) directory.create(config);
+  let total: Progress = { step: 0, seconds: 0, dataSeconds: 0 };
+  for (const [i, stage] of stages.entries()) {
+    const stageConfig = configOf(stage, config);
+    const home = directory.stage(stage.name);
+    const keeps = stages.some(({ proposals }) => proposals === stage.name);
+    if (!(await isDone(home, stageConfig, keeps))) {
+      onStage?.(stage, i, stages.length, stageConfig);
+      const result = await runStage(stage, { ...options, directory: home, config: stageConfig }, directory, keeps);
+      if (!result.finished) return result;
+      result.model.dispose();
+    }
+    total = sum(total, await checkpointProgress(home.checkpointPath));
+  }
+  const model = await assemble(gpu, directory, config);
+  await saveCheckpoint(directory.checkpointPath, model, undefined, total);
+  return { model, progress: total, finished: true };
+}
+
+/** A stage trains one network that has all parts, whatever the detector will have. */
+const configOf = (stage: Stage, config: RunConfig): RunConfig => ({
+  ...config,
+  detector: { ...config.detector, features: 'shared' },
+  training: stageTraining(stage, config.training),
+});
+
+async function isDone(home: RunDirectory, { training }: RunConfig, keeps: boolean): Promise<boolean> {
+  if (!home.hasCheckpoint || (keeps && !existsSync(home.proposalsPath))) return false;
+  return (await checkpointProgress(home.checkpointPath)).step >= training.steps;
+}
+
+async function runStage(
+  stage: Stage,
+  options: ScheduleOptions,
+  root: RunDirectory,
+  keepsProposals: boolean,
+): Promise<TrainResult> {
+  const { gpu, dataset, directory, config, signal, onProposals } = options;
+  const task = await taskOf(stage, root, gpu, dataset.samples.length);
+  const result = await train({ ...options, task, resume: directory.hasConfig });
+  if (!result.finished || !keepsProposals) return result;
+  const { length } = dataset.samples;
+  const limits = { ...config.detector.rpn.train, preNms: Infinity };
+  const proposals = await ProposalStore.collect(result.model, dataset, limits, {
+    ...(signal && { signal }),
+    onImage: (done) => onProposals?.(done, length),
+  });
+  await proposals?.save(directory.proposalsPath);
+  return { ...result, finished: proposals !== null };
+}
+
+async function taskOf(stage: Stage, root: RunDirectory, gpu: Gpu, images: number): Promise<TrainTask> {
+  const { from, proposals } = stage;
+  const stored = proposals && (await ProposalStore.load(root.stage(proposals).proposalsPath, images));
+  return {
+    trains: (name) => stage.trains.includes(partOf(name)),
+    losses: (model, image, truth, sampling, { index, flip }) =>
+      stored
+        ? model.detectorLosses(image, truth, stored.upload(gpu, index, flip, image), sampling)
+        : model.rpnLosses(image, truth, sampling),
+    ...(from && {
+      initialise: (model) =>
+        loadParts(root.stage(from.stage).checkpointPath, model, (name) =>
+          from.parts.includes(partOf(name)) ? name : null,
+        ),
+    }),
+  };
+}
+
+/** The network of the last stage; where features are not shared, with the RPN of the first and what lies below it. */
+async function assemble(
+  gpu: Gpu,
+  root: RunDirectory,
+  { schedule, detector, training }: RunConfig,
+): Promise<FasterRcnn> {
+  const model = new FasterRcnn(gpu, detector, training.seed);
+  const stages = stagesOf(schedule);
+  const checkpoint = (stage: Stage): string => root.stage(stage.name).checkpointPath;
+  const unshared = detector.features === 'unshared';
+  await loadParts(checkpoint(stages.at(-1)!), model, (name) => (unshared && partOf(name) === 'rpn' ? null : name));
+  if (unshared) {
+    await loadParts(checkpoint(stages[0]!), model, (name) => {
+      const part = partOf(name);
+      if (part === 'rpn') return name;
+      return part === 'features' || part === 'regions' ? PROPOSAL_NETWORK + name : null;
+    });
+  }
+  return model;
+}
+
+const sum = (a: Progress, b: Progress): Progress => ({
+  step: a.step + b.step,
+  seconds: a.seconds + b.seconds,
+  dataSeconds: a.dataSeconds + b.dataSeconds,
+});

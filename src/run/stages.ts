@@ -1,0 +1,93 @@
+/**
+ * The ways to share features between the RPN and the detector (paper, section 3.2), as stages of training.
+ *
+ *   joint        one stage, all losses at once; proposals are constants for the detector ("approximate")
+ *   joint-warp   the same with RoI warping, through which the detector's losses reach the RPN's boxes
+ *   alternating  1 the RPN with features of its own; 2 the detector with features of its own, on the proposals of 1;
+ *                3 the RPN anew on the features of 2, which are fixed; 4 the detector's own layers on those features and
+ *                the proposals of 3, its last two layers anew (py-faster-rcnn carries fc6 and fc7 along)
+ *   unshared     stages 1 and 2 alone: two networks
+ */
+import type { DetectorConfig, TrainingConfig } from '../model/config.ts';
+
+export const SCHEDULES = ['joint', 'joint-warp', 'alternating', 'unshared'] as const;
+export type Schedule = (typeof SCHEDULES)[number];
+
+/** What parameters belong to, by their names. */
+export type Part = 'features' | 'regions' | 'rpn' | 'head';
+
+export function partOf(name: string): Part {
+  if (name.startsWith('rpn.')) return 'rpn';
+  if (name.startsWith('head.')) return 'head';
+  return /^fc\d/.test(name) ? 'regions' : 'features';
+}
+
+export interface Stage {
+  /** Of its folder in the run directory; empty for a run of one stage, which lies in the run directory itself. */
+  name: string;
+  title: string;
+  losses: 'joint' | 'rpn' | 'detector';
+  trains: readonly Part[];
+  /** The stage whose weights of some parts it starts from; the others are initial ones. */
+  from?: { stage: string; parts: readonly Part[] };
+  /** The stage whose proposals the detector is trained on. */
+  proposals?: string;
+}
+
+const ALL: readonly Part[] = ['features', 'regions', 'rpn', 'head'];
+
+const SEPARATE: readonly Stage[] = [
+  { name: '1-rpn', title: 'RPN with features of its own', losses: 'rpn', trains: ['features', 'rpn'] },
+  {
+    name: '2-detector',
+    title: 'detector with features of its own',
+    losses: 'detector',
+    trains: ['features', 'regions', 'head'],
+    proposals: '1-rpn',
+  },
+];
+
+const SHARING: readonly Stage[] = [
+  {
+    name: '3-rpn',
+    title: 'RPN on the features of the detector',
+    losses: 'rpn',
+    trains: ['rpn'],
+    from: { stage: '2-detector', parts: ['features', 'regions'] },
+  },
+  {
+    name: '4-detector',
+    title: 'detector on the shared features',
+    losses: 'detector',
+    trains: ['regions', 'head'],
+    from: { stage: '3-rpn', parts: ['features', 'regions', 'rpn'] },
+    proposals: '3-rpn',
+  },
+];
+
+export const JOINT: Stage = { name: '', title: 'joint training', losses: 'joint', trains: ALL };
+
+export function stagesOf(schedule: Schedule): readonly Stage[] {
+  if (schedule === 'alternating') return [...SEPARATE, ...SHARING];
+  return schedule === 'unshared' ? SEPARATE : [JOINT];
+}
+
+/** What a schedule asks of the network itself. */
+export const withSchedule = <D extends Omit<DetectorConfig, 'classes'>>(detector: D, schedule: Schedule): D => ({
+  ...detector,
+  features: schedule === 'unshared' ? 'unshared' : 'shared',
+  head: { ...detector.head, pooling: schedule === 'joint-warp' ? 'warp' : 'max' },
+});
+
+/** The share of joint training's images that a stage sees: py-faster-rcnn publishes 80k a stage, 140k for joint training. */
+const STAGE_SHARE = 4 / 7;
+/** The step at which a stage's rate falls: after 60k of 80k images. */
+const STAGE_MILESTONE = 3 / 4;
+
+/** The training of a stage: joint training as it is; an RPN takes one image an update, a detector as many as configured. */
+export function stageTraining(stage: Stage, training: TrainingConfig): TrainingConfig {
+  if (stage.losses === 'joint') return training;
+  const imagesPerStep = stage.losses === 'rpn' ? 1 : training.imagesPerStep;
+  const steps = Math.ceil((training.steps * training.imagesPerStep * STAGE_SHARE) / imagesPerStep);
+  return { ...training, imagesPerStep, steps, milestones: [Math.round(steps * STAGE_MILESTONE)] };
+}

@@ -1,0 +1,148 @@
+/** The ways to share features, on tiny runs: what each stage trains and starts from, proposals on disk, resuming. */
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { loadSafetensors } from '../../src/engine/node/files.ts';
+import { evaluate } from '../../src/run/evaluate.ts';
+import { loadModel } from '../../src/run/loadModel.ts';
+import { RunDirectory } from '../../src/run/runDirectory.ts';
+import { type ScheduleOptions, trainSchedule } from '../../src/run/schedule.ts';
+import { partOf, stagesOf, stageTraining } from '../../src/run/stages.ts';
+import { PRESETS } from '../../src/run/presets.ts';
+import { temporaryFolder } from '../data/fixtures.ts';
+import { sharedGpu } from '../harness.ts';
+import { checkpointBits, tinyRun } from './tinyRun.ts';
+
+async function scheduled(schedule: string, options: Partial<ScheduleOptions> = {}) {
+  const run = await tinyRun({ steps: 7, schedule });
+  run.dataset.samples = run.dataset.samples.slice(0, 6);
+  const directory = new RunDirectory(join(temporaryFolder(), 'run'));
+  const result = await trainSchedule({ gpu: await sharedGpu(), directory, resume: false, ...run, ...options });
+  return { ...result, directory, run };
+}
+
+/** The names of the tensors whose bits differ. */
+const changes = (a: Record<string, string>, b: Record<string, string>): string[] =>
+  Object.keys(a).filter((name) => !name.startsWith('momentum/') && name !== 'step' && a[name] !== b[name]);
+const parts = (names: string[]): string[] => [...new Set(names.map(partOf))].sort();
+
+test("the published numbers of updates are the paper presets'", () => {
+  const { training } = PRESETS['paper-vgg16-voc07']!;
+  const [rpn, detector] = stagesOf('alternating').map((stage) => stageTraining(stage, training));
+  assert.equal([rpn!.steps, rpn!.imagesPerStep, rpn!.milestones], [80000, 1, [60000]]);
+  assert.equal([detector!.steps, detector!.imagesPerStep, detector!.milestones], [40000, 2, [30000]]);
+});
+
+test('alternating training: each stage starts from the right weights and trains its own', async () => {
+  const { directory, model } = await scheduled('alternating');
+  const bits: Record<string, Record<string, string>> = {};
+  for (const { name } of stagesOf('alternating')) bits[name] = await checkpointBits(directory.stage(name));
+  // Stage 2 starts where stage 1 did, not where it ended.
+  assert.equal(parts(changes(bits['1-rpn']!, bits['2-detector']!)), ['features', 'head', 'regions', 'rpn']);
+  assert.equal(parts(changes(bits['2-detector']!, bits['3-rpn']!)), ['head', 'rpn']);
+  assert.equal(parts(changes(bits['3-rpn']!, bits['4-detector']!)), ['head', 'regions']);
+  assert.equal(changes(bits['4-detector']!, await checkpointBits(directory)), []);
+  assert.ok(
+    Object.keys(bits['3-rpn']!).every((name) => !/^momentum.(conv|fc|head)/.test(name)),
+    'frozen: no momentum',
+  );
+  model.dispose();
+});
+
+test('unshared: two networks in one checkpoint, which detect', async () => {
+  const { directory, model, run } = await scheduled('unshared');
+  model.dispose();
+  const { tensors } = await loadSafetensors(directory.checkpointPath);
+  const rpn = (await loadSafetensors(directory.stage('1-rpn').checkpointPath)).tensors;
+  const detector = (await loadSafetensors(directory.stage('2-detector').checkpointPath)).tensors;
+  assert.equal(tensors['proposal_network.conv2.weight']!.data, rpn['conv2.weight']!.data);
+  assert.equal(tensors['rpn.conv.weight']!.data, rpn['rpn.conv.weight']!.data);
+  assert.equal(tensors['conv2.weight']!.data, detector['conv2.weight']!.data);
+  assert.equal(tensors['head.cls_score.weight']!.data, detector['head.cls_score.weight']!.data);
+  const loaded = await loadModel(await sharedGpu(), directory.path);
+  const { report } = await evaluate(loaded, { ...run.dataset, samples: run.dataset.samples.slice(0, 2) }, 'voc10');
+  assert.is(report.images, 2);
+  loaded.dispose();
+});
+
+test('a schedule that was stopped goes on at its stage and ends with the same bits', async () => {
+  const whole = await scheduled('alternating');
+  const expected = await checkpointBits(whole.directory);
+  whole.model.dispose();
+  // Once in the middle of stage 2, once while the proposals of stage 3 are collected.
+  let controller = new AbortController();
+  let stage = 0;
+  const stopped = await scheduled('alternating', {
+    signal: controller.signal,
+    onStage: (_, index) => (stage = index),
+    onStep: (step) => stage === 1 && step === 2 && controller.abort(),
+  });
+  assert.is(stopped.finished, false);
+  const { directory, run } = stopped;
+  assert.ok(existsSync(directory.stage('1-rpn').proposalsPath));
+  const visited: string[] = [];
+  const resume = async (signal?: AbortSignal) =>
+    trainSchedule({
+      gpu: await sharedGpu(),
+      directory,
+      resume: true,
+      ...run,
+      config: directory.readConfig(),
+      ...(signal && { signal }),
+      onStage: ({ name }) => visited.push(name),
+      onProposals: () => controller.abort(),
+    });
+  controller = new AbortController();
+  assert.is((await resume(controller.signal)).finished, false);
+  assert.not.ok(directory.hasCheckpoint);
+  assert.throws(() => directory.assertFree(), /already holds a run/);
+  const { finished, model } = await resume();
+  assert.ok(finished);
+  assert.equal(visited, ['2-detector', '3-rpn', '3-rpn', '4-detector']);
+  assert.equal(await checkpointBits(directory), expected);
+  model.dispose();
+});
+
+test('stored proposals that do not belong to the data are refused', async () => {
+  const { directory, run, model } = await scheduled('unshared');
+  model.dispose();
+  run.dataset.samples.pop();
+  const stage = directory.stage('2-detector');
+  stage.clear();
+  try {
+    await trainSchedule({ gpu: await sharedGpu(), directory, resume: true, ...run });
+    assert.unreachable();
+  } catch (error) {
+    assert.match((error as Error).message, /1-rpn.proposals\.safetensors: does not hold the proposals of 5 images/);
+  }
+  writeFileSync(directory.stage('1-rpn').proposalsPath, 'rubbish');
+  try {
+    await trainSchedule({ gpu: await sharedGpu(), directory, resume: true, ...run });
+    assert.unreachable();
+  } catch (error) {
+    assert.match((error as Error).message, /1-rpn.proposals\.safetensors/);
+  }
+});
+
+test('RoI warping: the losses of the detector reach the boxes of the RPN, RoI pooling keeps them apart', async () => {
+  const gpu = await sharedGpu();
+  const moved = async (schedule: string) => {
+    const { model, run } = await scheduled(schedule);
+    const sample = run.dataset.samples[0]!;
+    const picture = await sample.load();
+    gpu.scope(() => {
+      const image = model.prepare(picture);
+      const losses = model.losses(image, model.truth(sample.boxes, image), { random: true, seed: 1 });
+      losses.head_box.backward({ free: true });
+    });
+    const { grad } = model.parameters['rpn.bbox_pred.weight']!;
+    const gradient = grad ? Math.max(...(await grad.read()).map(Math.abs)) : 0;
+    model.dispose();
+    return gradient;
+  };
+  assert.is(await moved('joint'), 0);
+  assert.ok((await moved('joint-warp')) > 0);
+});
+
+test.run();
