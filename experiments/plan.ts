@@ -1,0 +1,115 @@
+/**
+ * The paper's experiments on the digit scenes: what is trained, how each network is tested, and the paper's own figures.
+ * Sizes are to the scenes (160 x 160 pixels, digits of 18 to 80) what the paper's are to photographs.
+ */
+
+/** A network: the demo preset trained with other choices, once a seed. */
+export interface Variant {
+  id: string;
+  schedule?: 'joint' | 'joint-warp' | 'alternating' | 'unshared';
+  /** As for `rcnn train --set`. */
+  set?: string[];
+}
+
+/** A row of a table: a trained network, tested with other settings if any. */
+export interface Row {
+  label: string;
+  variant: string;
+  /** As for `rcnn eval --set`. */
+  set?: string[];
+  /** mAP that the paper prints for what corresponds, per cent. */
+  paper?: number;
+}
+
+export interface Experiment {
+  id: string;
+  title: string;
+  /** The paper's table and setting. */
+  source: string;
+  rows: Row[];
+}
+
+const anchors = (sizes: number[], ratios: number[]): string[] => [
+  `detector.anchors.sizes=${JSON.stringify(sizes)}`,
+  `detector.anchors.ratios=${JSON.stringify(ratios)}`,
+];
+const lambda = (value: number): string[] => ['detector.rpn.normalisation=locations', `detector.rpn.lambda=${value}`];
+const proposals = (count: number, without: string): string[] => [
+  `detector.rpn.test.postNms=${count}`,
+  `detector.rpn.test.preNms=${Math.max(1000, count)}`,
+  `detector.rpn.test.without=${without}`,
+];
+
+export const VARIANTS: readonly Variant[] = [
+  { id: 'joint' },
+  { id: 'joint-warp', schedule: 'joint-warp' },
+  { id: 'alternating', schedule: 'alternating' },
+  { id: 'unshared', schedule: 'unshared' },
+  { id: 'anchors-1x1', set: anchors([36], [1]) },
+  { id: 'anchors-1x3', set: anchors([36], [0.5, 1, 2]) },
+  { id: 'anchors-3x1', set: anchors([20, 36, 64], [1]) },
+  ...[0.1, 1, 10, 100].map((value) => ({ id: `lambda-${value}`, set: lambda(value) })),
+  { id: 'one-stage', set: ['detector.stages=1'] },
+];
+
+export const EXPERIMENTS: readonly Experiment[] = [
+  {
+    id: 'sharing',
+    title: 'Sharing features',
+    source: 'section 3.2; table 2 (ZF, VOC 2007): shared 59.9, unshared 58.7',
+    rows: [
+      { label: 'alternating, 4 steps, shared', variant: 'alternating', paper: 59.9 },
+      { label: 'unshared: two networks', variant: 'unshared', paper: 58.7 },
+      { label: 'approximate joint', variant: 'joint' },
+      { label: 'non-approximate joint (RoI warping)', variant: 'joint-warp' },
+    ],
+  },
+  {
+    id: 'anchors',
+    title: 'Anchors',
+    source: 'table 8 (VGG-16, VOC 2007), scales of 128 or 256, 128 to 512',
+    rows: [
+      { label: '1 scale, 1 ratio', variant: 'anchors-1x1', paper: 66.7 },
+      { label: '1 scale, 3 ratios', variant: 'anchors-1x3', paper: 67.9 },
+      { label: '3 scales, 1 ratio', variant: 'anchors-3x1', paper: 69.8 },
+      { label: '3 scales, 3 ratios', variant: 'joint', paper: 69.9 },
+    ],
+  },
+  {
+    id: 'lambda',
+    title: 'Weight of the RPN’s box loss',
+    source: 'table 9 (VGG-16, VOC 2007); divided by the number of locations, 1600 here, about 2400 there',
+    rows: [
+      { label: 'lambda 0.1', variant: 'lambda-0.1', paper: 67.2 },
+      { label: 'lambda 1', variant: 'lambda-1', paper: 68.9 },
+      { label: 'lambda 10', variant: 'lambda-10', paper: 69.9 },
+      { label: 'lambda 100', variant: 'lambda-100', paper: 69.1 },
+    ],
+  },
+  {
+    id: 'stages',
+    title: 'One stage against two',
+    source: 'table 10 (ZF, VOC 2007): unshared RPN and detector against the detector on all anchors, one scale of image',
+    rows: [
+      { label: 'two stages, unshared', variant: 'unshared', paper: 58.7 },
+      { label: 'one stage, dense anchors', variant: 'one-stage', paper: 53.8 },
+    ],
+  },
+  {
+    id: 'proposals',
+    title: 'Proposals at test time',
+    source:
+      'table 2 (ZF, VOC 2007, the detector trained on Selective Search); here the jointly trained network, a tenth as many proposals',
+    rows: [
+      { label: '10 proposals', variant: 'joint', set: proposals(10, 'nothing'), paper: 55.1 },
+      { label: '30', variant: 'joint', set: proposals(30, 'nothing'), paper: 56.8 },
+      { label: '100', variant: 'joint', set: proposals(100, 'nothing'), paper: 56.3 },
+      { label: 'no NMS, 600', variant: 'joint', set: proposals(600, 'nms'), paper: 55.2 },
+      { label: 'no cls, 10', variant: 'joint', set: proposals(10, 'cls'), paper: 44.6 },
+      { label: 'no cls, 30', variant: 'joint', set: proposals(30, 'cls'), paper: 51.4 },
+      { label: 'no cls, 100', variant: 'joint', set: proposals(100, 'cls'), paper: 55.8 },
+      { label: 'no reg, 30', variant: 'joint', set: proposals(30, 'reg'), paper: 52.1 },
+      { label: 'no reg, 100', variant: 'joint', set: proposals(100, 'reg'), paper: 51.3 },
+    ],
+  },
+];

@@ -1,0 +1,83 @@
+/** docs/experiments.md from the results that are there. */
+import { EXPERIMENTS, type Experiment, type Row } from './plan.ts';
+import { readResult, type Settings, testName } from './replay.ts';
+
+/** What the seeds gave for a row: mAP in per cent, and minutes of training. */
+export interface Measured extends Row {
+  values: number[];
+  minutes: number[];
+}
+
+export const measured = (settings: Settings, { rows }: Experiment): Measured[] =>
+  rows.map((row) => {
+    const results = Array.from({ length: settings.seeds }, (_, i) => readResult(settings, row.variant, i + 1));
+    const found = results.filter((result) => result !== null && testName(row.set) in result.mAP);
+    return {
+      ...row,
+      values: found.map((result) => 100 * result!.mAP[testName(row.set)]!),
+      minutes: found.map((result) => result!.seconds / 60),
+    };
+  });
+
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+function cells({ label, values, minutes, paper }: Measured, timed: boolean): string[] {
+  const spread = values.length > 1 ? ` (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})` : '';
+  return [
+    label,
+    values.length === 0 ? 'not run' : `${mean(values).toFixed(1)}${spread}`,
+    ...(timed ? [minutes.length === 0 ? '' : mean(minutes).toFixed(1)] : []),
+    paper?.toFixed(1) ?? '',
+  ];
+}
+
+function table(experiment: Experiment, rows: readonly Measured[]): string {
+  const timed = experiment.id === 'sharing';
+  const line = (texts: readonly string[]): string => `| ${texts.join(' | ')} |`;
+  const head = ['', 'mAP (each seed)', ...(timed ? ['minutes of training'] : []), 'paper'];
+  return [line(head), line(head.map(() => '---')), ...rows.map((row) => line(cells(row, timed)))].join('\n');
+}
+
+/** Which of two rows is ahead here and in the paper, where their seeds tell. */
+function direction(rows: readonly Measured[]): string {
+  const known = rows.filter((row) => row.paper !== undefined && row.values.length > 0);
+  const notes: string[] = [];
+  known.forEach((a, i) =>
+    known.slice(i + 1).forEach((b) => {
+      const ours = mean(a.values) - mean(b.values);
+      const theirs = a.paper! - b.paper!;
+      const apart = Math.min(...a.values) > Math.max(...b.values) || Math.min(...b.values) > Math.max(...a.values);
+      if (apart && ours * theirs < 0 && Math.abs(theirs) >= 0.5) {
+        const [best, worst] = ours > 0 ? [a, b] : [b, a];
+        notes.push(`"${best.label}" is ahead of "${worst.label}" here, behind it in the paper.`);
+      }
+    }),
+  );
+  return notes.length === 0 ? 'No two rows whose seeds do not overlap are in another order than in the paper.' : notes.join(' ');
+}
+
+/** @param comments what is to be said of an experiment beside its numbers, by its id */
+export function report(settings: Settings, machine: string, comments: Readonly<Record<string, string>>): string {
+  const sections = EXPERIMENTS.map((experiment) => {
+    const rows = measured(settings, experiment);
+    const comment = comments[experiment.id];
+    return [
+      `## ${experiment.title}`,
+      `Paper: ${experiment.source}.`,
+      table(experiment, rows),
+      direction(rows),
+      ...(comment ? [comment] : []),
+    ].join('\n\n');
+  });
+  return `# The paper's experiments, replayed small
+
+\`npm run experiments -- --steps ${settings.steps} --seeds ${settings.seeds} --images ${settings.images}\` on ${machine}: the
+\`demo\` preset on the digit scenes, ${settings.steps} steps instead of 3000, tested on ${settings.images} scenes; mean of the seeds and their
+range; mAP (area, IoU 0.5) in per cent. The paper's figures are for photographs (VOC 2007): what can be compared is the
+order of rows, not their height.
+
+![Every seed of every row](experiments.png)
+
+${sections.join('\n\n')}
+`;
+}

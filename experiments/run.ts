@@ -1,0 +1,49 @@
+/**
+ * `npm run experiments`: the paper's experiments on the digit scenes, each with several seeds; writes docs/experiments.md
+ * and its plot. Ctrl-C stops it, the same command goes on.
+ */
+import { Command } from 'commander';
+import { fileURLToPath } from 'node:url';
+import { positiveInteger, withGpu, adapterOption, type AdapterKind } from '../src/cli/common.ts';
+import { replaceFile } from '../src/engine/node/files.ts';
+import { writePng } from '../src/draw/canvas.ts';
+import { COMMENTS } from './comments.ts';
+import { EXPERIMENTS } from './plan.ts';
+import { plotExperiments } from './plot.ts';
+import { replay, type Settings } from './replay.ts';
+import { measured, report } from './report.ts';
+
+interface Options extends Settings {
+  adapter: AdapterKind;
+  reportOnly?: boolean;
+}
+
+const docs = (name: string): string => fileURLToPath(new URL(`../docs/${name}`, import.meta.url));
+
+async function main(options: Options): Promise<void> {
+  const controller = new AbortController();
+  process.once('SIGINT', () => {
+    console.log('stopping; the same command goes on');
+    controller.abort();
+  });
+  await withGpu(options.adapter, async (gpu) => {
+    if (!options.reportOnly) await replay(gpu, options, controller.signal);
+    replaceFile(docs('experiments.md'), report(options, gpu.adapter.description, COMMENTS));
+    await writePng(
+      docs('experiments.png'),
+      plotExperiments(EXPERIMENTS.map((experiment) => ({ ...experiment, rows: measured(options, experiment) }))),
+    );
+    console.log('written: docs/experiments.md, docs/experiments.png');
+  });
+}
+
+await new Command('experiments')
+  .description("Replays the paper's experiments on the digit scenes.")
+  .option('--out <dir>', 'where the runs go, and are found again', 'runs/experiments')
+  .option('--steps <n>', 'of each network', positiveInteger, 1200)
+  .option('--seeds <n>', 'of each network', positiveInteger, 3)
+  .option('--images <n>', 'test scenes', positiveInteger, 200)
+  .option('--report-only', 'write the report of what is there')
+  .addOption(adapterOption())
+  .action(main)
+  .parseAsync();
