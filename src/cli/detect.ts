@@ -38,7 +38,7 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
   const paths = images.flatMap(imageFiles);
   const drawn = outputPaths(paths, options.out);
   await withGpu(options.adapter, async (gpu) => {
-    const model = await loadModel(gpu, options.model, options.threshold);
+    const model = await loadModel(gpu, options.model, { scoreThreshold: options.threshold });
     const { classes } = model.config;
     const found: { image: string; detections: object[] }[] = [];
     for (const [i, path] of paths.entries()) {
