@@ -87,9 +87,9 @@ async function measureRecall(options: RecallCommand): Promise<void> {
         rows.push(...recallRows(ANCHORS, anchors, objects, options.proposals));
       }
       rows.push(...others);
-      const what = `${dataset.name}, ${options.split}: ${samples.length} images, ${objects.flat().length} objects`;
+      const what = `${dataset.name}, split ${options.split}, ${samples.length} images, ${objects.flat().length} objects`;
       console.log(`recall of proposals on ${what}\n${recallTable(rows)}`);
-      await writePng(options.out, plotRecall(rows, RECALL_CURVE, `Recall of proposals: ${what}`));
+      await writePng(options.out, plotRecall(rows, RECALL_CURVE, `Recall of proposals on ${what}`));
       if (options.json !== undefined) {
         writeJson(options.json, {
           images: samples.length,

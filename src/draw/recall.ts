@@ -11,7 +11,7 @@ export interface RecallCurve {
   curve: readonly number[];
 }
 
-const PANEL = { width: 640, height: 480, fontSize: 18 };
+const PANEL = { width: 560, height: 440, fontSize: 18 };
 const COLUMNS = 2;
 
 export function plotRecall(curves: readonly RecallCurve[], thresholds: readonly number[], title: string): Canvas {
@@ -36,7 +36,10 @@ export function plotRecall(curves: readonly RecallCurve[], thresholds: readonly 
       {
         ...PANEL,
         title: `${count} proposals`,
-        scales: { x: { ...x, min: thresholds[0], max: thresholds.at(-1) }, y: { ...y, min: 0, max: 1 } },
+        scales: {
+          x: { ...x, min: thresholds[0], max: thresholds.at(-1), ticks: { ...x.ticks, stepSize: 0.1 } },
+          y: { ...y, min: 0, max: 1, ticks: { ...y.ticks, stepSize: 0.2 } },
+        },
       },
     ),
   );

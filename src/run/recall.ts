@@ -40,7 +40,9 @@ export function countedObjects(samples: readonly Sample[]): Corners[][] {
     boxes.filter(({ difficult, crowd }) => !difficult && !crowd).map(({ x1, y1, x2, y2 }): Corners => [x1, y1, x2, y2]),
   );
   if (objects.every(({ length }) => length === 0)) {
-    throw new UserError('--split: no object in it counts (difficult ones do not); choose a split with annotations');
+    throw new UserError(
+      'the data has no object that counts (difficult ones do not); choose a --split with annotations',
+    );
   }
   return objects;
 }
