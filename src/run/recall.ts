@@ -70,10 +70,14 @@ export function recallRows(
 }
 
 /**
- * Settings of the network with which up to `count` proposals of an image remain. Before suppression six times as many, as
- * py-faster-rcnn has them for its 2000; the first n after suppression are the same whatever follows them.
+ * Settings of the network with which up to `count` proposals of an image remain. As many boxes enter the suppression as in
+ * py-faster-rcnn: 6000 at test time, six times as many as are to leave it in training. Of fewer proposals the first are the
+ * same.
  */
-export const enoughProposals = (count: number): ProposalConfig => ({ preNms: 6 * count, postNms: count });
+export const enoughProposals = (count: number): ProposalConfig => ({
+  preNms: Math.max(6000, 6 * count),
+  postNms: count,
+});
 
 /** By image, best first by the network's objectness. */
 export async function networkProposals(
