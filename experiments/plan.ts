@@ -89,7 +89,8 @@ export const EXPERIMENTS: readonly Experiment[] = [
   {
     id: 'stages',
     title: 'One stage against two',
-    source: 'table 10 (ZF, VOC 2007): unshared RPN and detector against the detector on all anchors, one scale of image',
+    source:
+      'table 10 (ZF, VOC 2007): unshared RPN and detector against the detector on all anchors, one scale of image',
     rows: [
       { label: 'two stages, unshared', variant: 'unshared', paper: 58.7 },
       { label: 'one stage, dense anchors', variant: 'one-stage', paper: 53.8 },

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { replaceFile } from '../src/engine/node/files.ts';
 import type { Gpu } from '../src/engine/gpu.ts';
 import { openDataset } from '../src/data/dataset.ts';
+import { withSettings } from '../src/run/configSchema.ts';
 import { evaluate } from '../src/run/evaluate.ts';
 import { loadModel } from '../src/run/loadModel.ts';
 import { configureRun } from '../src/run/runConfig.ts';
@@ -80,7 +81,7 @@ async function replayOne(gpu: Gpu, variant: Variant, seed: number, settings: Set
     const result: Result = { seconds: trained.progress.seconds, mAP: {} };
     for (const { set } of rowsOf(variant.id)) {
       if (testName(set) in result.mAP || signal.aborted) continue;
-      const model = await loadModel(gpu, path, set);
+      const model = await loadModel(gpu, path, (config) => withSettings(config, set ?? []));
       result.mAP[testName(set)] = (await evaluate(model, test, 'voc10')).report.mAP;
       model.dispose();
     }

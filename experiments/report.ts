@@ -53,7 +53,9 @@ function direction(rows: readonly Measured[]): string {
       }
     }),
   );
-  return notes.length === 0 ? 'No two rows whose seeds do not overlap are in another order than in the paper.' : notes.join(' ');
+  return notes.length === 0
+    ? 'No two rows whose seeds do not overlap are in another order than in the paper.'
+    : notes.join(' ');
 }
 
 /** @param comments what is to be said of an experiment beside its numbers, by its id */

@@ -1,11 +1,22 @@
 /** What the commands share: options, the device and the line about it, tables, JSON files. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Dataset, openDataset } from '../data/dataset.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { replaceFile } from '../engine/node/files.ts';
 import { openGpu } from '../engine/node/open.ts';
 import type { VocMetric } from '../eval/voc.ts';
 import type { EvaluationReport } from '../run/evaluate.ts';
+import { readTrainedConfig } from '../run/loadModel.ts';
+import { RunDirectory } from '../run/runDirectory.ts';
+
+export interface TestDataOptions {
+  /** A run directory. */
+  model: string;
+  data: string;
+  split: string;
+  skipBadBoxes?: boolean;
+}
 
 export type AdapterKind = 'auto' | 'hardware' | 'software';
 
@@ -20,9 +31,29 @@ export const setOption = (what: string): Option =>
     (value: string, before: string[] | undefined) => [...(before ?? []), value],
   );
 
+/** Adds the options of `TestDataOptions`. */
+export const withTestData = (command: Command): Command =>
+  command
+    .requiredOption('--model <dir>', 'a run directory')
+    .requiredOption('--data <spec>', "'digits' or 'voc:PATH'; its classes must be the model's")
+    .option('--split <name>', 'the part to evaluate on', 'test')
+    .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping');
+
 /** Ends a command's help with an example that can be typed. */
 export const withExample = (command: Command, ...lines: string[]): Command =>
   command.addHelpText('after', `\nExample:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+
+/** The data to test a run on, its classes being the run's; says what its user should read once. */
+export async function openTestData({ model, data, split, skipBadBoxes }: TestDataOptions): Promise<Dataset> {
+  const config = readTrainedConfig(new RunDirectory(model));
+  const dataset = await openDataset(data, {
+    split,
+    classes: config.detector.classes.slice(1),
+    onBadBox: skipBadBoxes || config.skipBadBoxes ? 'skip' : 'error',
+  });
+  for (const note of dataset.notes) console.log(`note: ${note}`);
+  return dataset;
+}
 
 /** Opens the device, says which one it is, and closes it when `fn` ends: the process can then end. */
 export async function withGpu<T>(adapter: AdapterKind, fn: (gpu: Gpu) => Promise<T>): Promise<T> {

@@ -7,6 +7,7 @@ import { writePng } from '../draw/canvas.ts';
 import { drawDetections } from '../draw/pictures.ts';
 import { UserError } from '../engine/errors.ts';
 import { detectImage } from '../run/detect.ts';
+import { withSettings } from '../run/configSchema.ts';
 import { loadModel } from '../run/loadModel.ts';
 import { type AdapterKind, adapterOption, score, withExample, withGpu, writeJson } from './common.ts';
 
@@ -38,7 +39,9 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
   const paths = images.flatMap(imageFiles);
   const drawn = outputPaths(paths, options.out);
   await withGpu(options.adapter, async (gpu) => {
-    const model = await loadModel(gpu, options.model, [`detector.test.scoreThreshold=${options.threshold}`]);
+    const model = await loadModel(gpu, options.model, (config) =>
+      withSettings(config, [`detector.test.scoreThreshold=${options.threshold}`]),
+    );
     const { classes } = model.config;
     const found: { image: string; detections: object[] }[] = [];
     for (const [i, path] of paths.entries()) {

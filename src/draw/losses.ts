@@ -2,17 +2,8 @@
  * The curves of a training run from the lines of its metrics.jsonl: the loss and its four terms, smoothed, and the
  * learning rate, against steps.
  */
-import {
-  Chart,
-  type ChartDataset,
-  Legend,
-  LineController,
-  LineElement,
-  LinearScale,
-  PointElement,
-  Title,
-} from 'chart.js';
-import { type Canvas, FONT, newCanvas } from './canvas.ts';
+import type { Canvas } from './canvas.ts';
+import { axisStyle, type Curve, lineChart } from './chart.ts';
 
 /** A line of metrics.jsonl; fields that are not drawn may be there too. */
 export interface MetricsLine {
@@ -33,15 +24,16 @@ const CURVES = [
   ['head_box', 'head boxes', '#ff9f0a'],
 ] as const;
 
+const FONT_SIZE = 24;
+
 /** Draws 960x540 logical pixels at twice the density. Lines need not be sorted; a later line of the same step wins. */
 export function plotLosses(lines: readonly MetricsLine[], title = 'Training losses'): Canvas {
-  Chart.register(Legend, LineController, LineElement, LinearScale, PointElement, Title);
   const byStep = new Map(lines.map((line) => [line.step, line]));
   const sorted = [...byStep.values()].sort((a, b) => a.step - b.step);
   const points = (values: readonly number[]) => sorted.map(({ step }, i) => ({ x: step, y: values[i]! }));
   const half = Math.max(1, Math.round(sorted.length / 60));
 
-  const datasets: ChartDataset<'line', { x: number; y: number }[]>[] = CURVES.map(([field, label, colour], i) => ({
+  const curves: Curve[] = CURVES.map(([field, label, colour], i) => ({
     label,
     data: points(
       movingAverage(
@@ -55,7 +47,7 @@ export function plotLosses(lines: readonly MetricsLine[], title = 'Training loss
     pointRadius: 0,
     yAxisID: 'loss',
   }));
-  datasets.push(
+  curves.push(
     {
       label: 'learning rate',
       data: points(sorted.map((line) => line.lr)),
@@ -77,68 +69,29 @@ export function plotLosses(lines: readonly MetricsLine[], title = 'Training loss
     },
   );
 
-  const canvas = newCanvas(1920, 1080);
-  const font = { family: FONT, size: 24 };
-  const axis = (text: string) => ({ display: true, text, font });
   // The top of the first axis: the losses of the first steps may be far above all others, and would flatten them.
   const tops = sorted.map((line) => line.loss).sort((a, b) => a - b);
   const top = 1.25 * (tops[Math.floor(0.97 * (tops.length - 1))] ?? 1);
   const lastStep = sorted.at(-1)?.step ?? 1;
-  const chart = new Chart(canvas as unknown as HTMLCanvasElement, {
-    type: 'line',
-    data: { datasets },
-    options: {
-      animation: false,
-      responsive: false,
-      devicePixelRatio: 1,
-      events: [],
-      layout: { padding: 24 },
-      plugins: {
-        title: { display: true, text: title, font: { family: FONT, size: 30, weight: 'bold' }, color: '#1c1c1e' },
-        legend: {
-          labels: { font, boxWidth: 36, boxHeight: 3, padding: 24, filter: (item) => item.text !== '' },
-        },
-      },
-      scales: {
-        x: {
-          type: 'linear',
-          min: 0,
-          max: lastStep,
-          title: axis('step'),
-          ticks: { font, maxRotation: 0, includeBounds: false },
-        },
-        loss: {
-          type: 'linear',
-          position: 'left',
-          min: 0,
-          max: top,
-          title: axis('loss'),
-          ticks: { font, includeBounds: false },
-        },
-        lr: {
-          type: 'linear',
-          position: 'right',
-          min: 0,
-          grid: { drawOnChartArea: false },
-          title: axis('learning rate'),
-          ticks: { font, maxTicksLimit: 6 },
-        },
+  const axis = (text: string) => axisStyle(text, FONT_SIZE);
+  const [x, loss, lr] = [axis('step'), axis('loss'), axis('learning rate')];
+  return lineChart(curves, {
+    width: 1920,
+    height: 1080,
+    title,
+    fontSize: FONT_SIZE,
+    scales: {
+      x: { ...x, min: 0, max: lastStep, ticks: { ...x.ticks, maxRotation: 0, includeBounds: false } },
+      loss: { ...loss, position: 'left', min: 0, max: top, ticks: { ...loss.ticks, includeBounds: false } },
+      lr: {
+        ...lr,
+        position: 'right',
+        min: 0,
+        grid: { drawOnChartArea: false },
+        ticks: { ...lr.ticks, maxTicksLimit: 6 },
       },
     },
-    plugins: [
-      {
-        id: 'paper',
-        beforeDraw: ({ ctx, width, height }) => {
-          ctx.fillStyle = '#ffffff';
-          ctx.fillRect(0, 0, width, height);
-        },
-      },
-    ],
   });
-  const plot = newCanvas(canvas.width, canvas.height);
-  plot.getContext('2d').drawImage(canvas, 0, 0);
-  chart.destroy(); // out of Chart.js's list of live charts; it also wipes its canvas
-  return plot;
 }
 
 /** Mean over up to `half` neighbours on each side, fewer (equally many on both sides) at the ends. */

@@ -39,10 +39,14 @@ export function evaluateRecall(
   const overlaps = groundTruth
     .flatMap((objects, image) => greedyOverlaps(proposals[image]!.slice(0, limit), objects))
     .sort((a, b) => a - b);
-  const recalls = thresholds.map((t) => overlaps.filter((overlap) => overlap >= t).length / overlaps.length);
+  const recalls = thresholds.map((t) => recallAt(overlaps, t));
   const averageRecall = recalls.reduce((sum, value) => sum + value, 0) / recalls.length;
   return { thresholds: [...thresholds], recalls, averageRecall, overlaps };
 }
+
+/** Of the recorded overlaps, the share that reaches a threshold. */
+export const recallAt = (overlaps: readonly number[], threshold: number): number =>
+  overlaps.filter((overlap) => overlap >= threshold).length / overlaps.length;
 
 function greedyOverlaps(proposals: readonly Corners[], objects: readonly Corners[]): number[] {
   const pairs = objects.flatMap((object, g) =>

@@ -280,7 +280,11 @@ type Labelling = Pick<
   | 'clobber'
 >;
 
-function isInside([x1, y1, x2, y2]: Box, { imageHeight, imageWidth, allowedBorder: b }: Labelling): boolean {
+/** Whether an anchor crosses the image's border by less than `allowedBorder`. */
+export function isInside(
+  [x1, y1, x2, y2]: Box,
+  { imageHeight, imageWidth, allowedBorder: b }: Pick<Labelling, 'imageHeight' | 'imageWidth' | 'allowedBorder'>,
+): boolean {
   return x1 >= -b && y1 >= -b && x2 < imageWidth + b && y2 < imageHeight + b;
 }
 

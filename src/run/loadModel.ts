@@ -3,7 +3,6 @@ import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { FasterRcnn } from '../model/fasterRcnn.ts';
 import { loadCheckpoint } from './checkpoint.ts';
-import { withSettings } from './configSchema.ts';
 import { type RunConfig, RunDirectory } from './runDirectory.ts';
 
 /** The configuration of a run that has something to load. */
@@ -17,10 +16,14 @@ export function readTrainedConfig(directory: RunDirectory): RunConfig {
   return config;
 }
 
-/** `settings`: values other than the run's own, see `withSettings`. */
-export async function loadModel(gpu: Gpu, path: string, settings: readonly string[] = []): Promise<FasterRcnn> {
+/** The network with its weights. `change`: the run's configuration as it shall be at test time. */
+export async function loadModel(
+  gpu: Gpu,
+  path: string,
+  change: (config: RunConfig) => RunConfig = (config) => config,
+): Promise<FasterRcnn> {
   const directory = new RunDirectory(path);
-  const { detector, training, kernels } = withSettings(readTrainedConfig(directory), settings);
+  const { detector, training, kernels } = change(readTrainedConfig(directory));
   gpu.plans.use(kernels ?? {});
   const model = new FasterRcnn(gpu, detector, training.seed);
   await loadCheckpoint(directory.checkpointPath, model);

@@ -34,7 +34,7 @@ const succeeds = ({ code, stdout, stderr }: Result): string => {
 test('help of the command and of each of its commands, with an example', async () => {
   const folder = temporaryFolder();
   const help = succeeds(await rcnn(folder, '--help'));
-  const commands = ['info', 'train', 'eval', 'detect', 'demo', 'bench'];
+  const commands = ['info', 'train', 'eval', 'recall', 'detect', 'demo', 'bench'];
   for (const command of commands) assert.match(help, new RegExp(`^  ${command} `, 'm'));
   const helps = await Promise.all(commands.map((command) => rcnn(folder, command, '--help')));
   helps.forEach((result, i) => assert.match(succeeds(result), new RegExp(`Example:\n  rcnn ${commands[i]}`)));
@@ -60,6 +60,9 @@ test('an option, a command or a value that does not exist', async () => {
       ['eval', '--model', 'x', '--data', 'digits', '--metric', 'coco'],
       /^rcnn eval: --metric coco: comes with a later version/,
     ],
+    [['recall', '--model', 'x', '--data', 'digits', '--proposals', '50,0'], /'50,0' is invalid\. It is a whole number/],
+    [['recall', '--model', 'x', '--data', 'digits', '--proposals-file', 'eb.csv'], /It is NAME=FILE\./],
+    [['recall', '--model', 'x', '--data', 'digits', '--proposals-file', 'RPN=a.csv'], /The name RPN is taken\./],
     [['train', '--preset', 'huge'], /^rcnn train: --preset huge: unknown; there are demo, digits,/],
     [['train', '--backbone', 'alexnet'], /^rcnn train: --backbone alexnet: unknown; there are small, /],
     [['train', '--schedule', 'greedy'], /^rcnn train: --schedule greedy: unknown; there are joint, joint-warp,/],
@@ -137,6 +140,25 @@ test('train, eval and detect on a data set in VOC layout', async () => {
   assert.is(report.metric, 'voc10');
   assert.equal(report.ap, { cat: report.mAP });
   assert.is(report.images, 1);
+
+  writeFileSync(join(folder, 'good.csv'), 'image,x1,y1,x2,y2,score\nc,2,3,19,14,1\n');
+  writeFileSync(join(folder, 'bad.csv'), 'image,x1,y1,x2,y2,score\nc,2,3,19,14,1\nd,2,3,19,14,1\n');
+  const recall = (...args: string[]) =>
+    rcnn(folder, 'recall', '--model', 'run', ...data, '--json', 'recall.json', '--proposals', '8,2', ...args);
+  isUserError(
+    await recall('--proposals-file', 'Good=good.csv', '--proposals-file', 'Bad=bad.csv'),
+    /^rcnn recall: bad\.csv: line 3: image 'd' is not in the data; /,
+  );
+  assert.not(readdirSync(folder).some((file) => /^recall/.test(file)));
+  const recalled = succeeds(await recall('--baseline', 'anchors', '--proposals-file', 'Good=good.csv'));
+  assert.match(recalled, /^recall of proposals on .*, split test, 1 images, 1 objects$/m);
+  assert.match(recalled, /^  Good +2 +1\.0 +1\.0000 +1\.0000 +1\.0000$/m);
+  const { recall: rows } = JSON.parse(readFileSync(join(folder, 'recall.json'), 'utf8'));
+  assert.equal(
+    rows.map(({ method, proposals }: { method: string; proposals: number }) => `${method} ${proposals}`),
+    ['RPN 2', 'RPN 8', 'sliding anchors 2', 'sliding anchors 8', 'Good 2', 'Good 8'],
+  );
+  assert.ok(PNG.sync.read(readFileSync(join(folder, 'recall.png'))).width > 1000);
 
   const images = join(folder, 'images');
   mkdirSync(images);

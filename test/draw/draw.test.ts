@@ -8,6 +8,7 @@ import { type Canvas, newCanvas, writePng } from '../../src/draw/canvas.ts';
 import { classColour, scoreColour } from '../../src/draw/colours.ts';
 import { type MetricsLine, movingAverage, plotLosses } from '../../src/draw/losses.ts';
 import { contactSheet, drawDetections, drawProposals } from '../../src/draw/pictures.ts';
+import { plotRecall } from '../../src/draw/recall.ts';
 import { UserError } from '../../src/engine/errors.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 
@@ -176,6 +177,23 @@ test('the plot of losses has a curve for each term, falling where the term falls
 
 test('a plot of one line, or of none, does not fail', async () => {
   for (const n of [0, 1, 2]) assert.is((await decode(plotLosses(metrics(n)))).width, 1920);
+});
+
+test('recall has a panel for each number of proposals and a curve for each method', async () => {
+  const thresholds = [0.5, 0.75, 1];
+  const curves = [50, 300].flatMap((proposals) => [
+    { method: 'high', proposals, curve: [0.9, 0.9, 0.9] },
+    { method: 'low', proposals, curve: [0.1, 0.1, 0.1] },
+  ]);
+  const png = await decode(plotRecall(curves, thresholds, 'Recall'));
+  const rows = (x: number, colour: string) =>
+    Array.from({ length: png.height }, (_, y) => y).filter((y) =>
+      pixel(png, x, y).every((value, c) => Math.abs(value - rgbOf(colour)[c]!) < 24),
+    );
+  for (const x of [0.4 * png.width, 0.9 * png.width].map(Math.round)) {
+    const [high, low] = [rows(x, classColour(1)), rows(x, classColour(2))];
+    assert.ok(high.length > 0 && low.length > 0 && Math.max(...high) < Math.min(...low), `${high} ${low}`);
+  }
 });
 
 test('the moving average keeps straight lines and the range', () => {

@@ -1,0 +1,137 @@
+/**
+ * Recall of proposals against IoU (paper, section 4.1 and Figure 4): for each method and number of proposals the share of
+ * objects that some proposal overlaps enough. The proposals of a trained network, and its anchors without what it learnt.
+ */
+import type { Sample } from '../data/dataset.ts';
+import { UserError } from '../engine/errors.ts';
+import { evaluateRecall, recallAt } from '../eval/recall.ts';
+import { anchorAt, isInside } from '../kernels/anchorLabels.ts';
+import { resizedSize } from '../kernels/imagePrepare.ts';
+import { Random } from '../kernels/rng.ts';
+import type { ProposalConfig } from '../model/config.ts';
+import type { FasterRcnn } from '../model/fasterRcnn.ts';
+import { proposeImage } from './detect.ts';
+
+/** Random numbers of the order of anchors: this stream for the first image, the next for the second. */
+const ORDER_STREAM = 0x0de70000;
+
+/** x1, y1, x2, y2 in pixels of the original image. */
+export type Corners = readonly [number, number, number, number];
+
+/** IoU 0.5 to 1, where the curves are drawn. */
+export const RECALL_CURVE: readonly number[] = Array.from({ length: 51 }, (_, i) => (50 + i) / 100);
+
+export interface RecallRow {
+  method: string;
+  /** At most so many of an image take part, the best. */
+  proposals: number;
+  /** So many an image there were, on average. */
+  meanProposals: number;
+  /** At IoU 0.5 and 0.7; the mean over 0.5, 0.55, ..., 0.95; at each IoU of `RECALL_CURVE`. */
+  recall50: number;
+  recall70: number;
+  averageRecall: number;
+  curve: number[];
+}
+
+/** Objects by image, those that count: difficult ones and regions of many do not, as in the evaluation of VOC. */
+export function countedObjects(samples: readonly Sample[]): Corners[][] {
+  const objects = samples.map(({ boxes }) =>
+    boxes.filter(({ difficult, crowd }) => !difficult && !crowd).map(({ x1, y1, x2, y2 }): Corners => [x1, y1, x2, y2]),
+  );
+  if (objects.every(({ length }) => length === 0)) {
+    throw new UserError(
+      'the data has no object that counts (difficult ones do not); choose a --split with annotations',
+    );
+  }
+  return objects;
+}
+
+/** A row for each number in `counts`; `proposals[i]` are those of image i, best first. */
+export function recallRows(
+  method: string,
+  proposals: readonly (readonly Corners[])[],
+  objects: readonly (readonly Corners[])[],
+  counts: readonly number[],
+): RecallRow[] {
+  return counts.map((limit) => {
+    const { overlaps, averageRecall } = evaluateRecall(proposals, objects, { limit });
+    const used = proposals.reduce((sum, { length }) => sum + Math.min(length, limit), 0);
+    return {
+      method,
+      proposals: limit,
+      meanProposals: used / proposals.length,
+      recall50: recallAt(overlaps, 0.5),
+      recall70: recallAt(overlaps, 0.7),
+      averageRecall,
+      curve: RECALL_CURVE.map((threshold) => recallAt(overlaps, threshold)),
+    };
+  });
+}
+
+/**
+ * Settings of the network with which up to `count` proposals of an image remain. As many boxes enter the suppression as in
+ * py-faster-rcnn: 6000 at test time, six times as many as are to leave it in training. Of fewer proposals the first are the
+ * same.
+ */
+const enoughProposals = (count: number): ProposalConfig => ({
+  preNms: Math.max(6000, 6 * count),
+  postNms: count,
+  without: 'nothing',
+});
+
+/** Up to `count` an image, best first by the network's objectness. */
+export async function networkProposals(
+  model: FasterRcnn,
+  samples: readonly Sample[],
+  count: number,
+  onImage?: (done: number) => void,
+): Promise<Corners[][]> {
+  const proposals: Corners[][] = [];
+  for (const sample of samples) {
+    const found = await proposeImage(model, await sample.load(), enoughProposals(count));
+    proposals.push(found.map(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2]));
+    onImage?.(proposals.length);
+  }
+  return proposals;
+}
+
+/**
+ * The anchors of the network that lie inside the image, neither scored nor moved: `count` of them by image, drawn at random
+ * without replacement. Of the draw for a larger number the first ones are that for a smaller one.
+ */
+export async function randomAnchors(
+  model: FasterRcnn,
+  samples: readonly Sample[],
+  count: number,
+  seed: number,
+): Promise<Corners[][]> {
+  const base = Float64Array.from(await model.rpn.anchors.read());
+  const { input } = model.config;
+  return samples.map((sample, i) => {
+    const image = resizedSize(sample.height, sample.width, input.shorterSide, input.longerSide);
+    const map = mapSize(model, image);
+    const grid = { ...map, anchorCount: base.length / 4, stride: model.backbone.stride };
+    const border = { imageHeight: image.height, imageWidth: image.width, allowedBorder: 0 };
+    const inside = Array.from({ length: grid.anchorCount * map.height * map.width }, (_, j) =>
+      anchorAt(base, j, grid),
+    ).filter((anchor) => isInside(anchor, border));
+    const drawn = new Random(seed, ORDER_STREAM + i).permutation(inside.length).slice(0, count);
+    return drawn.map((k): Corners => {
+      const [x1, y1, x2, y2] = inside[k]!;
+      return [x1 / image.scale, y1 / image.scale, x2 / image.scale, y2 / image.scale];
+    });
+  });
+}
+
+/** Cells of the map of an image; nothing is computed. */
+function mapSize({ gpu, backbone }: FasterRcnn, image: { height: number; width: number }) {
+  let size = { height: 0, width: 0 };
+  gpu.measure(() =>
+    gpu.withoutGradients(() => {
+      const [, , height, width] = backbone.features(gpu.empty([1, 3, image.height, image.width])).shape;
+      size = { height: height!, width: width! };
+    }),
+  );
+  return size;
+}
