@@ -32,7 +32,7 @@ export interface RunChoices {
 }
 
 const SCHEDULES_TO_COME = ['alternating', 'joint-warp'];
-const CHECKPOINT_INTERVAL = 200;
+export const CHECKPOINT_INTERVAL = 200;
 
 /** The preset of a name, or the usual one for the data. */
 export function findPreset(name: string | undefined, data: string): { name: string; preset: Preset } {
@@ -94,6 +94,14 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
     ['--skip-bad-boxes', choices.skipBadBoxes, config.skipBadBoxes],
     ['--checkpoint-every', choices.checkpointEvery, config.checkpointInterval],
   ];
+  assertSameChoices(pairs, configPath);
+}
+
+/** Throws where an option was given that differs from the value of the run to be resumed. */
+export function assertSameChoices(
+  pairs: readonly (readonly [option: string, chosen: unknown, saved: unknown])[],
+  configPath: string,
+): void {
   for (const [option, chosen, saved] of pairs) {
     if (chosen === undefined || chosen === saved) continue;
     throw new UserError(
@@ -111,7 +119,7 @@ export const openRunData = (config: RunConfig): Promise<Dataset> =>
   });
 
 /** A run is resumed from any folder. */
-function absoluteData(spec: string): string {
+export function absoluteData(spec: string): string {
   const colon = spec.indexOf(':');
   const path = spec.slice(colon + 1);
   return colon < 0 || path === '' || isAbsolute(path) ? spec : spec.slice(0, colon + 1) + resolve(path);
@@ -123,7 +131,7 @@ function checkSchedule(schedule: string): void {
   throw new UserError(`--schedule ${schedule}: ${later}; there is joint`);
 }
 
-function checkBackbone(backbone: string): string {
+export function checkBackbone(backbone: string): string {
   if (BACKBONES[backbone]) return backbone;
   throw new UserError(`--backbone ${backbone}: unknown; there are ${Object.keys(BACKBONES).join(', ')}`);
 }

@@ -38,11 +38,20 @@ export type MetricsLine = Record<LossTerm, number> & {
   data_seconds: number;
 };
 
-export class RunDirectory {
-  readonly path: string;
+/** What `config.json` of any command says first: which command's, and of which version. */
+interface AnyConfig {
+  format: string | number;
+}
 
-  constructor(path: string) {
+export class RunDirectory<Config extends AnyConfig = RunConfig, Line extends { step: number } = MetricsLine> {
+  readonly path: string;
+  private readonly format: Config['format'];
+  private readonly command: string;
+
+  constructor(path: string, format: Config['format'] = 1, command = 'rcnn train') {
     this.path = path;
+    this.format = format;
+    this.command = command;
   }
 
   get configPath(): string {
@@ -69,7 +78,7 @@ export class RunDirectory {
   }
 
   /** A new run, in place of one that never came to a checkpoint. */
-  create(config: RunConfig): void {
+  create(config: Config): void {
     this.assertFree();
     try {
       mkdirSync(this.path, { recursive: true });
@@ -85,37 +94,37 @@ export class RunDirectory {
     for (const path of [this.checkpointPath, this.metricsPath, this.configPath]) rmSync(path, { force: true });
   }
 
-  readConfig(): RunConfig {
+  readConfig(): Config {
     let text: string;
     try {
       text = readFileSync(this.configPath, 'utf8');
     } catch {
-      throw new UserError(`${this.configPath}: there is no such file; ${this.path} is not a run of 'rcnn train'`);
+      throw new UserError(`${this.configPath}: there is no such file; ${this.path} is not a run of '${this.command}'`);
     }
     try {
-      const config = JSON.parse(text) as RunConfig;
-      if (config.format !== 1) throw new Error(`format ${config.format}`);
+      const config = JSON.parse(text) as Config;
+      if (config.format !== this.format) throw new Error(`format ${config.format}`);
       return config;
     } catch {
       throw new UserError(
-        `${this.configPath}: is not a configuration of this version; train again or restore the file`,
+        `${this.configPath}: is not a configuration of '${this.command}' of this version; train again or restore the file`,
       );
     }
   }
 
-  readMetrics(): MetricsLine[] {
+  readMetrics(): Line[] {
     if (!existsSync(this.metricsPath)) return [];
     const lines = readFileSync(this.metricsPath, 'utf8').split('\n');
     return lines.flatMap((line) => {
       try {
-        return [JSON.parse(line) as MetricsLine];
+        return [JSON.parse(line) as Line];
       } catch {
         return []; // the last line of a run that was killed while it wrote
       }
     });
   }
 
-  appendMetrics(line: MetricsLine): void {
+  appendMetrics(line: Line): void {
     try {
       appendFileSync(this.metricsPath, JSON.stringify(line) + '\n');
     } catch (error) {
