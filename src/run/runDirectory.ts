@@ -107,7 +107,7 @@ export class RunDirectory<Config extends AnyConfig = RunConfig, Line extends { s
       return config;
     } catch {
       throw new UserError(
-        `${this.configPath}: is not a configuration of '${this.command}' of this version; train again or restore the file`,
+        `${this.configPath}: is not a configuration of this version of '${this.command}'; train again or restore the file`,
       );
     }
   }
