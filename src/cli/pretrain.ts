@@ -80,6 +80,7 @@ async function onTerminal(run: PretrainOptions & { gpu: Gpu }): Promise<Pretrain
   const { training } = config;
   let progress: Progress | undefined;
   let loss = '';
+  let memory = 0;
   const interrupt = onInterrupt(() => {
     progress?.stop();
     progress = undefined;
@@ -90,9 +91,10 @@ async function onTerminal(run: PretrainOptions & { gpu: Gpu }): Promise<Pretrain
       ...run,
       signal: interrupt.signal,
       onInit: (report) => console.log(describeInit(config.init!, report)),
+      onMemory: (bytes) => (memory = bytes),
       onStart: ({ step }, model) => {
         const parameters = Object.values(model.parameters).reduce((sum, parameter) => sum + parameter.size, 0);
-        console.log(describeRun(run, parameters));
+        console.log(describeRun(run, parameters, memory));
         if (step > 0) console.log(`continuing after step ${step}`);
         if (step >= training.steps) return;
         console.log('compiling shaders: the first step takes longer');
@@ -119,13 +121,14 @@ async function onTerminal(run: PretrainOptions & { gpu: Gpu }): Promise<Pretrain
   }
 }
 
-function describeRun({ data, directory, config }: PretrainOptions, parameters: number): string {
+function describeRun({ data, directory, config }: PretrainOptions, parameters: number, memory: number): string {
   const { classifier, training } = config;
   const count = (n: number): string => n.toLocaleString('en-US');
   return [
     `data      ${config.data}: ${count(data.train.length)} images, ${count(data.val.length)} for validation, ${data.classes.length} classes`,
     `network   ${classifier.backbone}, ${count(parameters)} parameters, input ${classifier.input.size}x${classifier.input.size}`,
     `training  ${count(training.steps)} steps of ${training.imagesPerStep} images, learning rate ${training.learningRate}, seed ${training.seed}`,
+    `memory    a step needs ${Math.ceil(memory / 2 ** 20)} MiB on the device`,
     `run       ${directory.path}`,
   ].join('\n');
 }

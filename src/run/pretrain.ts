@@ -27,6 +27,8 @@ export interface PretrainOptions extends LoopEvents<(typeof PRETRAIN_TERMS)[numb
   resume: boolean;
   signal?: AbortSignal;
   onInit?(report: InitReport): void;
+  /** The most bytes of GPU memory that a step needs, weights included. */
+  onMemory?(bytes: number): void;
   /** Before the first step of this session, which compiles the shaders. */
   onStart?(progress: Progress, model: Classifier): void;
 }
@@ -49,6 +51,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     directory.truncateMetrics(progress.step);
   }
   if (config.init && progress.step === 0) options.onInit?.(await loadInitialWeights(config.init, model));
+  options.onMemory?.(gpu.measure(() => rehearse(model, training.imagesPerStep)));
   if (!resume) directory.create(config);
   options.onStart?.(progress, model);
 
@@ -88,6 +91,15 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     },
   });
   return { model, progress: end, finished: end.step >= training.steps };
+}
+
+/** A step on a batch, to be measured (`gpu.measure`): nothing is computed. A batch too large for the device throws here. */
+function rehearse(model: Classifier, batch: number): void {
+  const { size } = model.config.input;
+  const pixels = { width: size, height: size, rgba: new Uint8Array(4 * size * size) };
+  const images = Array.from({ length: batch }, () => ({ pixels, flip: false }));
+  const labels = images.map(() => 0);
+  model.loss(model.prepare(images), labels, 0).backward({ free: true });
 }
 
 /** The square of a picture that is trained on in this draw. */

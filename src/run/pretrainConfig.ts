@@ -52,7 +52,7 @@ export interface PretrainChoices {
  * the paper's networks were trained; what takes values in 0..255 as they are needs a lower rate.
  */
 const DEFAULTS: Readonly<Record<string, { size: number; pooled: number; batch: number; learningRate: number }>> = {
-  small: { size: 48, pooled: PRESETS['digits']!.detector.head.pooled, batch: 32, learningRate: 0.02 },
+  small: { size: 48, pooled: PRESETS['digits']!.detector.head.pooled, batch: 32, learningRate: 0.01 },
   squeezenet1_1: { size: 224, pooled: PRESETS['photos']!.detector.head.pooled, batch: 16, learningRate: 0.001 },
   vgg16: { size: 224, pooled: BACKBONE_INPUTS['vgg16']!.pooled!, batch: 8, learningRate: 0.001 },
   zf: { size: 224, pooled: BACKBONE_INPUTS['zf']!.pooled!, batch: 16, learningRate: 0.001 },

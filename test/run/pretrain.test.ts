@@ -21,7 +21,8 @@ import { temporaryFolder, userError, writeClasses } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
 import { checkpointBits } from './tinyRun.ts';
 
-const tiny = (choices: PretrainChoices = {}) => configurePretrain({ size: 28, batch: 4, steps: 12, ...choices });
+const tiny = (choices: PretrainChoices = {}) =>
+  configurePretrain({ size: 28, batch: 4, steps: 12, learningRate: 0.005, ...choices });
 
 async function pretrainHere(choices: PretrainChoices, options: Partial<PretrainOptions> = {}) {
   const directory = pretrainDirectory(join(temporaryFolder(), 'run'));
@@ -129,6 +130,7 @@ test('the command: one line for what is wrong, nothing written; else the accurac
   const broken = await writeClasses({ red: 3, blue: 3 });
   writeFileSync(join(broken, 'red', '1.png'), 'not an image');
   await fails(/1\.png: cannot be read as an image/, '--data', `folder:${broken}`);
+  await fails(/needs a buffer of .* bytes, .*; use smaller or fewer images/, '--size', '480', '--batch', '4000');
 
   const args = ['--data', `folder:${root}`, '--size', '28', '--batch', '2', '--steps', '3'];
   const { code, stdout } = await rcnn(cwd, 'pretrain', '--out', 'run', ...args);
