@@ -8,7 +8,7 @@
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { concat } from '../engine/ops/reduce.ts';
-import { Sgd } from '../engine/sgd.ts';
+import { type ParameterGroup, Sgd } from '../engine/sgd.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { copyIntoSlice, sliceUniforms } from '../kernels/concat.ts';
 import { learningRate, type TrainingConfig } from '../model/config.ts';
@@ -59,13 +59,18 @@ export interface LoopOptions<Term extends string> extends LoopEvents<Term> {
   signal?: AbortSignal | undefined;
 }
 
-/** The optimiser with Caffe's multipliers for biases. */
-export function caffeSgd(parameters: Readonly<Record<string, Tensor>>, training: TrainingConfig): Sgd {
-  const groups = Object.values(parameters).map((parameter) =>
-    parameter.name.endsWith('.bias')
-      ? { parameter, rateMultiplier: training.biasRate, decayMultiplier: training.biasDecay }
-      : { parameter },
-  );
+/** The optimiser with Caffe's multipliers for biases, and others for parameters of given names. */
+export function caffeSgd(
+  parameters: Readonly<Record<string, Tensor>>,
+  training: TrainingConfig,
+  others: Readonly<Record<string, Omit<ParameterGroup, 'parameter'>>> = {},
+): Sgd {
+  const biases = { rateMultiplier: training.biasRate, decayMultiplier: training.biasDecay };
+  const groups = Object.entries(parameters).map(([name, parameter]) => ({
+    parameter,
+    ...(name.endsWith('.bias') && biases),
+    ...others[name],
+  }));
   return new Sgd(groups, training);
 }
 

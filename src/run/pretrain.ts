@@ -15,6 +15,8 @@ import { caffeSgd, type LoopEvents, runLoop } from './loop.ts';
 import { PRETRAIN_TERMS, type PretrainConfig, type PretrainDirectory } from './pretrainConfig.ts';
 
 const CROP = 7 / 8;
+/** What values in 0..255 minus a mean are divided by to be about one. */
+const NORMAL_DIVISOR = 64;
 /** Keeps the random squares apart from other uses of the run's seed; an image's own stream is this plus its number. */
 const CROP_STREAM = 0x60000000;
 
@@ -44,7 +46,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   const { gpu, data, directory, config, resume } = options;
   const { training } = config;
   const model = new Classifier(gpu, config.classifier, training.seed);
-  const optimizer = caffeSgd(model.parameters, training);
+  const optimizer = caffeSgd(model.parameters, training, await normaliseFirstLayer(model));
   let progress: Progress = { step: 0, seconds: 0, dataSeconds: 0 };
   if (resume) {
     if (directory.hasCheckpoint) progress = await loadCheckpoint(directory.checkpointPath, model, optimizer);
@@ -91,6 +93,19 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     },
   });
   return { model, progress: end, finished: end.step >= training.steps };
+}
+
+/**
+ * Draws and trains the first layer as though the network's input were divided by 64, as that of `small` is. He's rule and the
+ * usual rates are for values of about one; those of Caffe's networks, 0..255 minus a mean, would make every layer's
+ * gradients as much larger and the first losses too. With w = w' / s the same steps take the rate over s² and the decay s²
+ * times: returned are these multipliers.
+ */
+async function normaliseFirstLayer({ backbone, config }: Classifier) {
+  const weight = Object.values(backbone.parameters)[0]!;
+  const scale = NORMAL_DIVISOR * config.input.factor[0];
+  weight.write((await weight.read()).map((value) => value / scale) as Float32Array);
+  return { [weight.name]: { rateMultiplier: 1 / scale ** 2, decayMultiplier: scale ** 2 } };
 }
 
 /** A step on a batch, to be measured (`gpu.measure`): nothing is computed. A batch too large for the device throws here. */
