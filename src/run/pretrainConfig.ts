@@ -49,7 +49,7 @@ export interface PretrainChoices {
 
 /**
  * By backbone: side of the input, the detector's bins of a pooled region, images of a step and rate. 224 is the side at which
- * the paper's networks were trained; what takes values in 0..255 as they are needs a lower rate.
+ * the paper's networks were trained; the deep ones are without normalisation and their batches small, hence the low rate.
  */
 const DEFAULTS: Readonly<Record<string, { size: number; pooled: number; batch: number; learningRate: number }>> = {
   small: { size: 48, pooled: PRESETS['digits']!.detector.head.pooled, batch: 32, learningRate: 0.01 },
