@@ -11,6 +11,7 @@ import { addDemo } from './demo.ts';
 import { addDetect } from './detect.ts';
 import { addEval } from './eval.ts';
 import { addInfo } from './info.ts';
+import { addPretrain } from './pretrain.ts';
 import { addRecall } from './recall.ts';
 import { addTrain } from './train.ts';
 
@@ -28,7 +29,7 @@ const program = new Command('rcnn')
     'after',
     '\nStart with `rcnn demo`: it trains a detector of handwritten digits and shows what it finds.',
   );
-for (const add of [addDemo, addInfo, addTrain, addEval, addRecall, addDetect, addBench]) add(program);
+for (const add of [addDemo, addInfo, addPretrain, addTrain, addEval, addRecall, addDetect, addBench]) add(program);
 
 // `rcnn ... | head` closes the pipe: the end, not an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 2));

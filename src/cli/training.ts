@@ -106,7 +106,7 @@ function describeRun({ dataset, directory, config }: TrainingRun, parameters: nu
   ].join('\n');
 }
 
-function describeInit(path: string, { loaded, fresh, unused }: InitReport): string {
+export function describeInit(path: string, { loaded, fresh, unused }: InitReport): string {
   const layers = (names: readonly string[]): string =>
     [...new Set(names.map((name) => name.replace(/\.(weight|bias)$/, '')))].join(', ');
   const lines = [`initial weights from ${path}: ${loaded.length} tensors`];
@@ -116,7 +116,7 @@ function describeInit(path: string, { loaded, fresh, unused }: InitReport): stri
 }
 
 /** The first Ctrl-C (or `kill`) aborts the signal, the next one ends the process. */
-function onInterrupt(onFirst: () => void): { signal: AbortSignal; dispose(): void } {
+export function onInterrupt(onFirst: () => void): { signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
   let first = 0;
   const handle = (): void => {

@@ -6,7 +6,7 @@
  * a resumed run needs the step alone.
  */
 import { Random } from '../kernels/rng.ts';
-import type { Box, Dataset, Picture, Sample } from './dataset.ts';
+import type { Box, Picture, Sample } from './dataset.ts';
 
 /** Keeps the permutations apart from other uses of the run's seed; an epoch's own stream is this plus its number. */
 const ORDER_STREAM = 0x0de50000;
@@ -42,11 +42,11 @@ export class TrainingOrder {
   }
 }
 
-export interface LoadedSample {
+export interface LoadedSample<S = Sample> {
   step: number;
   /** Of the sample in the data set. */
   index: number;
-  sample: Sample;
+  sample: S;
   /** As stored: whoever prepares it mirrors it, with its boxes (`flipBoxes`). */
   picture: Picture;
   flip: boolean;
@@ -61,24 +61,24 @@ export interface PrefetchOptions {
   ahead: number;
 }
 
-export class Prefetcher {
+export class Prefetcher<S extends { load(): Promise<Picture> } = Sample> {
   /** Milliseconds that all calls of `next()` so far waited for a picture: the training loop was idle for so long. */
   waitedMs = 0;
-  readonly #dataset: Dataset;
+  readonly #samples: readonly S[];
   readonly #order: TrainingOrder;
   readonly #options: PrefetchOptions;
-  readonly #pending: Promise<LoadedSample>[] = [];
+  readonly #pending: Promise<LoadedSample<S>>[] = [];
   #nextStep: number;
 
-  constructor(dataset: Dataset, order: TrainingOrder, options: PrefetchOptions) {
-    this.#dataset = dataset;
+  constructor({ samples }: { samples: readonly S[] }, order: TrainingOrder, options: PrefetchOptions) {
+    this.#samples = samples;
     this.#order = order;
     this.#options = options;
     this.#nextStep = options.start;
   }
 
   /** The sample of the next step; rejects with the UserError of the picture at its own step, not when it was decoded. */
-  async next(): Promise<LoadedSample> {
+  async next(): Promise<LoadedSample<S>> {
     this.#fill(this.#options.ahead + 1);
     const head = this.#pending.shift();
     if (head === undefined) throw new RangeError(`no sample beyond step ${this.#options.end - 1}`);
@@ -96,9 +96,9 @@ export class Prefetcher {
     }
   }
 
-  async #load(step: number): Promise<LoadedSample> {
+  async #load(step: number): Promise<LoadedSample<S>> {
     const { index, flip } = this.#order.at(step);
-    const sample = this.#dataset.samples[index]!;
+    const sample = this.#samples[index]!;
     return { step, index, sample, flip, picture: await sample.load() };
   }
 }

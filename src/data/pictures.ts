@@ -9,6 +9,8 @@ import sharp from 'sharp';
 import { UserError } from '../engine/errors.ts';
 import type { Picture } from './dataset.ts';
 
+export const PICTURE_EXTENSIONS: readonly string[] = ['.jpg', '.jpeg', '.png', '.webp'];
+
 /** Decodes one file to 8-bit RGB with alpha 255; throws a UserError that names a file that is missing, cut off or no image. */
 export async function readPicture(path: string): Promise<Picture> {
   try {
@@ -22,10 +24,21 @@ export async function readPicture(path: string): Promise<Picture> {
       .toBuffer({ resolveWithObject: true });
     return { width: info.width, height: info.height, rgba: new Uint8Array(data.buffer, data.byteOffset, data.length) };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      throw new UserError(`${path}: no such file; check the name, or add the image`);
-    }
-    const reason = (error as Error).message.split('\n')[0]!.trim();
-    throw new UserError(`${path}: cannot be read as an image (${reason}); replace the file or take it out of the list`);
+    throw unreadable(path, error as Error);
   }
+}
+
+/** Reads the beginning of a file; throws as `readPicture` does where that is no image's. */
+export async function checkPicture(path: string): Promise<void> {
+  try {
+    await sharp(path).metadata();
+  } catch (error) {
+    throw unreadable(path, error as Error);
+  }
+}
+
+function unreadable(path: string, error: NodeJS.ErrnoException): UserError {
+  if (error.code === 'ENOENT') return new UserError(`${path}: no such file; check the name, or add the image`);
+  const reason = error.message.split('\n')[0]!.trim();
+  return new UserError(`${path}: cannot be read as an image (${reason}); replace the file or take it out of the list`);
 }

@@ -12,11 +12,10 @@ import { basename, join } from 'node:path';
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { UserError } from '../engine/errors.ts';
 import { BACKGROUND, type Box, type Dataset, type OpenOptions, type Sample } from './dataset.ts';
-import { readPicture } from './pictures.ts';
+import { PICTURE_EXTENSIONS, readPicture } from './pictures.ts';
 
 /** Pixels by which a box may cross its picture's border before it is an error rather than a rounding to be clipped. */
 const BORDER_TOLERANCE = 2;
-const EXTENSIONS = ['.jpg', '.jpeg', '.png', '.webp'];
 
 /** One object as the file has it: 1-based inclusive corners. */
 interface VocObject {
@@ -107,10 +106,12 @@ export async function openVoc(root: string, options: OpenOptions): Promise<Datas
         boxes.push({ ...box, classIndex: index, difficult: object.difficult });
       }
     });
-    const picture = [...EXTENSIONS.map((extension) => id + extension), filename].find((file) => pictures.has(file));
+    const picture = [...PICTURE_EXTENSIONS.map((extension) => id + extension), filename].find((file) =>
+      pictures.has(file),
+    );
     if (picture === undefined) {
       throw new UserError(
-        `${join(picturesFolder, id)}.*: no such image (${EXTENSIONS.join(', ')}), though split '${options.split}' lists it; add it or drop the line`,
+        `${join(picturesFolder, id)}.*: no such image (${PICTURE_EXTENSIONS.join(', ')}), though split '${options.split}' lists it; add it or drop the line`,
       );
     }
     return { id, width, height, boxes, load: () => readChecked(join(picturesFolder, picture), width, height, path) };

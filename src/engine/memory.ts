@@ -89,7 +89,7 @@ export class BufferPool {
     const limit = Math.min(this.device.limits.maxBufferSize, this.device.limits.maxStorageBufferBindingSize);
     if (size > limit) {
       const what = `${label}: needs a buffer of ${size} bytes, but this device binds at most ${limit}`;
-      throw new UserError(`${what}; use smaller images or another adapter`);
+      throw new UserError(`${what}; use smaller or fewer images at once, or another adapter`);
     }
     this.liveBytes += size;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);

@@ -10,9 +10,17 @@ import { loadSafetensors, saveSafetensors } from '../engine/node/files.ts';
 import type { Sgd } from '../engine/sgd.ts';
 import type { StoredTensor } from '../engine/safetensors.ts';
 import { readWhole, type WholeParameter, wholeParameters, writeWhole } from '../engine/shards.ts';
-import type { FasterRcnn } from '../model/fasterRcnn.ts';
+import type { Tensor } from '../engine/tensor.ts';
 
 const MOMENTUM = 'momentum/';
+
+/** What is trained, as files see it: a detector or a classifier. */
+export interface Trainable {
+  /** Every parameter by its name. */
+  readonly parameters: Readonly<Record<string, Tensor>>;
+  /** For messages. */
+  readonly config: { readonly backbone: string };
+}
 
 /** Steps done and seconds trained when the checkpoint was made. */
 export interface Progress {
@@ -24,7 +32,7 @@ export interface Progress {
 /** Replaces the file at `path`, all or nothing. Weights that are not finite are refused: the file stays as it was. */
 export async function saveCheckpoint(
   path: string,
-  model: FasterRcnn,
+  model: Trainable,
   optimizer: Sgd | undefined,
   progress: Progress,
 ): Promise<void> {
@@ -49,13 +57,13 @@ export async function saveCheckpoint(
 }
 
 /** What a checkpoint holds: parameters by name, and where an optimiser is given their momentum. */
-function everything(model: FasterRcnn, optimizer?: Sgd): Record<string, WholeParameter> {
+function everything(model: Trainable, optimizer?: Sgd): Record<string, WholeParameter> {
   const momentum = (optimizer?.slots ?? []).map(({ parameter, h }) => [MOMENTUM + parameter.name, h] as const);
   return wholeParameters({ ...model.parameters, ...Object.fromEntries(momentum) });
 }
 
 function readProgress(path: string, { step, seconds, data_seconds: dataSeconds }: Record<string, string>): Progress {
-  if (step === undefined) throw new UserError(`${path}: is not a checkpoint of 'rcnn train'; weights go to --init`);
+  if (step === undefined) throw new UserError(`${path}: is not a checkpoint of a run; weights go to --init`);
   return { step: Number(step), seconds: Number(seconds ?? 0), dataSeconds: Number(dataSeconds ?? 0) };
 }
 
@@ -64,7 +72,7 @@ export const checkpointProgress = async (path: string): Promise<Progress> =>
   readProgress(path, (await loadSafetensors(path)).metadata);
 
 /** Fills the model and, where given, the optimiser's momentum. The file must fit the network exactly. */
-export async function loadCheckpoint(path: string, model: FasterRcnn, optimizer?: Sgd): Promise<Progress> {
+export async function loadCheckpoint(path: string, model: Trainable, optimizer?: Sgd): Promise<Progress> {
   const { tensors, metadata } = await loadSafetensors(path);
   const progress = readProgress(path, metadata);
   const targets = everything(model, optimizer);
@@ -91,7 +99,7 @@ function fitting(path: string, name: string, whole: WholeParameter, stored: Stor
  * Copies the tensors of a checkpoint that `keep` names, or places under another name, into the network; it must have them
  * all. `keep` returns the name in the network, or null.
  */
-export async function loadParts(path: string, model: FasterRcnn, keep: (name: string) => string | null): Promise<void> {
+export async function loadParts(path: string, model: Trainable, keep: (name: string) => string | null): Promise<void> {
   const { tensors } = await loadSafetensors(path);
   const parameters = wholeParameters(model.parameters);
   for (const [name, stored] of Object.entries(tensors)) {
@@ -113,10 +121,12 @@ export interface InitReport {
 }
 
 /** Copies the tensors of a file that fit parameters by name and shape. A file of which nothing fits is refused. */
-export async function loadInitialWeights(path: string, model: FasterRcnn): Promise<InitReport> {
+export async function loadInitialWeights(path: string, model: Trainable): Promise<InitReport> {
   const { tensors } = await loadSafetensors(path);
   const parameters = wholeParameters(model.parameters);
   const report: InitReport = { loaded: [], fresh: [], unused: [] };
+  const momentum = Object.keys(tensors).filter((name) => name.startsWith(MOMENTUM)).length;
+  if (momentum > 0) report.unused.push(`${MOMENTUM}* (of the run that made the file)`);
   for (const [name, { shape, data }] of Object.entries(tensors)) {
     if (name.startsWith(MOMENTUM)) continue;
     const parameter = parameters[name];

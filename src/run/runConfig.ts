@@ -36,7 +36,7 @@ export interface RunChoices {
   checkpointEvery?: number;
 }
 
-const CHECKPOINT_INTERVAL = 200;
+export const CHECKPOINT_INTERVAL = 200;
 
 /** The preset of a name, or the usual one for the data. */
 export function findPreset(name: string | undefined, data: string): { name: string; preset: Preset } {
@@ -116,13 +116,20 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
     ['--skip-bad-boxes', choices.skipBadBoxes, config.skipBadBoxes],
     ['--checkpoint-every', choices.checkpointEvery, config.checkpointInterval],
   ];
+  assertSameChoices(pairs, configPath);
   for (const setting of choices.set ?? []) {
-    pairs.push([`--set ${setting}`, JSON.stringify(withSettings(config, [setting])), JSON.stringify(config)]);
+    if (JSON.stringify(withSettings(config, [setting])) === JSON.stringify(config)) continue;
+    throw new UserError(`--set ${setting}: the run to resume has another value (${configPath}); leave the option out`);
   }
+}
+
+/** Throws where an option was given that differs from the value of the run to be resumed. */
+export function assertSameChoices(
+  pairs: readonly (readonly [option: string, chosen: unknown, saved: unknown])[],
+  configPath: string,
+): void {
   for (const [option, chosen, saved] of pairs) {
     if (chosen === undefined || chosen === saved) continue;
-    if (option.startsWith('--set'))
-      throw new UserError(`${option}: the run to resume has another value (${configPath})`);
     throw new UserError(
       `${option}: the run to resume has ${saved ?? 'none'} (${configPath}), not ${chosen}; leave the option out, or start a new run in another --out`,
     );
@@ -138,7 +145,7 @@ export const openRunData = (config: RunConfig): Promise<Dataset> =>
   });
 
 /** A run is resumed from any folder. */
-function absoluteData(spec: string): string {
+export function absoluteData(spec: string): string {
   const colon = spec.indexOf(':');
   const path = spec.slice(colon + 1);
   return colon < 0 || path === '' || isAbsolute(path) ? spec : spec.slice(0, colon + 1) + resolve(path);
@@ -150,7 +157,7 @@ function checkSchedule(name: string): Schedule {
   throw new UserError(`--schedule ${name}: unknown; there are ${SCHEDULES.join(', ')}`);
 }
 
-function checkBackbone(backbone: string): string {
+export function checkBackbone(backbone: string): string {
   if (BACKBONES[backbone]) return backbone;
   throw new UserError(`--backbone ${backbone}: unknown; there are ${Object.keys(BACKBONES).join(', ')}`);
 }

@@ -43,11 +43,25 @@ export type MetricsLine = Record<LossTerm, number> & {
   data_seconds: number;
 };
 
-export class RunDirectory {
-  readonly path: string;
+/** Whose runs a directory holds. */
+export interface RunKind<Config> {
+  command: string;
+  /** What is wrong with a configuration that was read, or null. */
+  check(config: Config): string | null;
+}
 
-  constructor(path: string) {
+const DETECTOR_RUN: RunKind<RunConfig> = {
+  command: 'rcnn train',
+  check: (config) => (config.format === 1 ? problemOf(config) : `format ${config.format}`),
+};
+
+export class RunDirectory<Config = RunConfig, Line extends { step: number } = MetricsLine> {
+  readonly path: string;
+  private readonly kind: RunKind<Config>;
+
+  constructor(path: string, kind: RunKind<Config> = DETECTOR_RUN as unknown as RunKind<Config>) {
     this.path = path;
+    this.kind = kind;
   }
 
   get configPath(): string {
@@ -67,15 +81,15 @@ export class RunDirectory {
   }
 
   /** The run directory of a stage; that of a schedule's only stage is this one. */
-  stage(name: string): RunDirectory {
-    return name === '' ? this : new RunDirectory(join(this.path, name));
+  stage(name: string): RunDirectory<Config, Line> {
+    return name === '' ? this : new RunDirectory<Config, Line>(join(this.path, name), this.kind);
   }
 
   get hasConfig(): boolean {
     return existsSync(this.configPath);
   }
 
-  private get stages(): RunDirectory[] {
+  private get stages(): RunDirectory<Config, Line>[] {
     const names = SCHEDULES.flatMap(stagesOf).map(({ name }) => name);
     return [...new Set(names)].filter((name) => name !== '').map((name) => this.stage(name));
   }
@@ -92,7 +106,7 @@ export class RunDirectory {
   }
 
   /** A new run, in place of one that never came to a checkpoint. */
-  create(config: RunConfig): void {
+  create(config: Config): void {
     this.assertFree();
     try {
       mkdirSync(this.path, { recursive: true });
@@ -113,39 +127,41 @@ export class RunDirectory {
     }
   }
 
-  readConfig(): RunConfig {
+  readConfig(): Config {
     let text: string;
     try {
       text = readFileSync(this.configPath, 'utf8');
     } catch {
-      throw new UserError(`${this.configPath}: there is no such file; ${this.path} is not a run of 'rcnn train'`);
+      throw new UserError(
+        `${this.configPath}: there is no such file; ${this.path} is not a run of '${this.kind.command}'`,
+      );
     }
     let problem: string | null = null;
     try {
-      const config = JSON.parse(text) as RunConfig;
-      problem = config.format === 1 ? problemOf(config) : `format ${config.format}`;
+      const config = JSON.parse(text) as Config;
+      problem = this.kind.check(config);
       if (problem === null) return config;
     } catch {
       problem = 'not JSON';
     }
     throw new UserError(
-      `${this.configPath}: is not a configuration of this version (${problem}); train again or restore the file`,
+      `${this.configPath}: is not a configuration of this version of '${this.kind.command}' (${problem}); train again or restore the file`,
     );
   }
 
-  readMetrics(): MetricsLine[] {
+  readMetrics(): Line[] {
     if (!existsSync(this.metricsPath)) return [];
     const lines = readFileSync(this.metricsPath, 'utf8').split('\n');
     return lines.flatMap((line) => {
       try {
-        return [JSON.parse(line) as MetricsLine];
+        return [JSON.parse(line) as Line];
       } catch {
         return []; // the last line of a run that was killed while it wrote
       }
     });
   }
 
-  appendMetrics(line: MetricsLine): void {
+  appendMetrics(line: Line): void {
     try {
       appendFileSync(this.metricsPath, JSON.stringify(line) + '\n');
     } catch (error) {

@@ -1,9 +1,11 @@
 /** Small data sets for the tests, written to a temporary folder. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
+import * as assert from 'uvu/assert';
+import { UserError } from '../../src/engine/errors.ts';
 
 /** A data set of real photographs, or undefined with a printed line where the folder is not there. */
 export function realData(name: string): string | undefined {
@@ -60,8 +62,31 @@ export async function writeVoc({
   return root;
 }
 
-export async function writeImage(path: string, width: number, height: number): Promise<void> {
+/** Writes so many pictures a folder: 40x30, those of a folder `red` or `blue` of that colour, others half and half. */
+export async function writeClasses(folders: Record<string, number>): Promise<string> {
+  const root = temporaryFolder();
+  for (const [folder, count] of Object.entries(folders)) {
+    mkdirSync(join(root, folder), { recursive: true });
+    const red = { red: 40, blue: 0 }[basename(folder)] ?? 20;
+    for (let i = 0; i < count; i++) await writeImage(join(root, folder, `${i}.png`), 40, 30, red);
+  }
+  return root;
+}
+
+/** The message of the UserError that a promise must end in. */
+export async function userError(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+  } catch (error) {
+    assert.instance(error, UserError);
+    return (error as Error).message;
+  }
+  return assert.unreachable('no error') as never;
+}
+
+/** A picture whose first `red` columns are red, the others blue. */
+export async function writeImage(path: string, width: number, height: number, red = width / 2): Promise<void> {
   const rgb = Buffer.alloc(width * height * 3);
-  for (let i = 0; i < width * height; i++) rgb[3 * i + (i % width < width / 2 ? 0 : 2)] = 255;
+  for (let i = 0; i < width * height; i++) rgb[3 * i + (i % width < red ? 0 : 2)] = 255;
   await sharp(rgb, { raw: { width, height, channels: 3 } }).toFile(path);
 }

@@ -319,7 +319,7 @@ test("a buffer above the device's limits is refused by name, size and limit", as
     const floats = limit / 4 + 1;
     assert.is(
       await message(() => gpu.empty([floats], 'f32', 'fc6.weight')),
-      `fc6.weight: needs a buffer of ${limit + 16} bytes, but this device binds at most ${limit}; use smaller images or another adapter`,
+      `fc6.weight: needs a buffer of ${limit + 16} bytes, but this device binds at most ${limit}; use smaller or fewer images at once, or another adapter`,
     );
     assert.is(gpu.statistics().liveBytes, 0);
     gpu.empty([floats - 1], 'f32', 'just fits').dispose();

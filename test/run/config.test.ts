@@ -144,7 +144,7 @@ test('a checkpoint that is cut off, of another network, or none at all', async (
   await fails(load(), /checkpoint\.safetensors: lacks features\.0\.weight; it belongs to another network/);
 
   await saveSafetensors(directory.checkpointPath, { x: { shape: [1], data: new Float32Array(1) } });
-  await fails(load(), /is not a checkpoint of 'rcnn train'; weights go to --init$/);
+  await fails(load(), /is not a checkpoint of a run; weights go to --init$/);
   writeFileSync(directory.configPath, '{');
   await fails(load(), /config\.json: is not a configuration of this version/);
   await fails(loadModel(gpu, temporaryFolder()), /config\.json: there is no such file; .* is not a run/);

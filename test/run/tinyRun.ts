@@ -37,7 +37,7 @@ export async function trainHere(
 }
 
 /** Every tensor of a checkpoint, weights and momentum, as bits; seconds are left out. */
-export async function checkpointBits(directory: RunDirectory): Promise<Record<string, string>> {
+export async function checkpointBits(directory: Pick<RunDirectory, 'checkpointPath'>): Promise<Record<string, string>> {
   const { tensors, metadata } = await loadSafetensors(directory.checkpointPath);
   const bits = Object.entries(tensors).map(([name, { data }]) => [
     name,

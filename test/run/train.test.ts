@@ -2,23 +2,11 @@
 import { appendFileSync, readFileSync, symlinkSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { UserError } from '../../src/engine/errors.ts';
 import type { Box, Dataset } from '../../src/data/dataset.ts';
 import { evaluate } from '../../src/run/evaluate.ts';
-import { vocXml, writeVoc } from '../data/fixtures.ts';
+import { userError, vocXml, writeVoc } from '../data/fixtures.ts';
 import { sharedGpu, skip } from '../harness.ts';
 import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
-
-/** The message of the UserError that a promise must end in. */
-async function userError(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-  } catch (error) {
-    assert.instance(error, UserError);
-    return (error as Error).message;
-  }
-  return assert.unreachable('no error') as never;
-}
 
 test('the same seed gives the same bits, another seed others', async () => {
   const bits = async (seed: number) => checkpointBits((await trainHere(await tinyRun({ steps: 4, seed }))).directory);

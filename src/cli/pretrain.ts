@@ -1,0 +1,134 @@
+/** `rcnn pretrain`: trains a backbone as an image classifier, to be the initial weights of a detector. */
+import type { Command } from 'commander';
+import { join } from 'node:path';
+import type { Gpu } from '../engine/gpu.ts';
+import { pretrain as runPretrain, type PretrainOptions, type PretrainResult, validate } from '../run/pretrain.ts';
+import { configurePretrain, type PretrainChoices, pretrainDirectory, reopenPretrain } from '../run/pretrainConfig.ts';
+import {
+  type AdapterKind,
+  adapterOption,
+  positiveInteger,
+  positiveNumber,
+  seed,
+  withExample,
+  withGpu,
+} from './common.ts';
+import { columns, duration, type Progress, startProgress } from './progress.ts';
+import { describeInit, onInterrupt } from './training.ts';
+
+interface PretrainCommand extends PretrainChoices {
+  out?: string;
+  resume?: boolean;
+  adapter: AdapterKind;
+}
+
+export function addPretrain(program: Command): void {
+  const command = program
+    .command('pretrain')
+    .description("Train a backbone as an image classifier. Its checkpoint is an --init of 'rcnn train'.")
+    .option(
+      '--data <spec>',
+      "'mnist' (drawn in colour) or 'folder:PATH' (a folder of images per class); default: mnist",
+    )
+    .option('--backbone <name>', 'small, squeezenet1_1, vgg16 or zf; default: small')
+    .option('--out <dir>', 'the run directory; default: runs/pretrain-BACKBONE')
+    .option('--size <n>', "side of the network's input in pixels; default: 48 for small, else 224", positiveInteger)
+    .option('--steps <n>', 'training steps; default: 2000', positiveInteger)
+    .option('--batch <n>', 'images of a step', positiveInteger)
+    .option('--learning-rate <x>', 'at the start, after the warm-up', positiveNumber)
+    .option('--seed <n>', 'of the weights, the order of images, crops and drawn digits', seed)
+    .option('--init <file>', 'initial weights, safetensors; tensors that fit by name and shape are taken')
+    .option('--checkpoint-every <n>', 'steps between two checkpoints; default: 200', positiveInteger)
+    .option('--resume', 'go on with the run in --out, from its checkpoint and with its configuration')
+    .addOption(adapterOption())
+    .action(pretrain);
+  withExample(
+    command,
+    'rcnn pretrain --data mnist --out runs/mnist',
+    'rcnn train --init runs/mnist/checkpoint.safetensors',
+    'rcnn pretrain --data folder:photos --backbone squeezenet1_1',
+  );
+}
+
+async function pretrain({ adapter, out, resume = false, ...choices }: PretrainCommand): Promise<void> {
+  const directory = pretrainDirectory(out ?? join('runs', `pretrain-${choices.backbone ?? 'small'}`));
+  if (!resume) directory.assertFree();
+  const { config, data } = await (resume ? reopenPretrain(choices, directory) : configurePretrain(choices));
+  await withGpu(adapter, async (gpu) => {
+    const result = await onTerminal({ gpu, data, directory, config, resume });
+    if (!result.finished) return;
+    const progress = startProgress(data.val.length, 'image');
+    try {
+      const batch = config.training.imagesPerStep;
+      const { images, top1, top5 } = await validate(result.model, data, batch, (done) => progress.update(done));
+      progress.stop();
+      const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
+      const five = top5 === null ? '' : `, top-5 ${percent(top5)}`;
+      console.log(`accuracy on ${images} images for validation: top-1 ${percent(top1)}${five}`);
+    } finally {
+      progress.stop();
+    }
+    console.log(
+      `a detector starts from it with: rcnn train --init ${directory.checkpointPath} --backbone ${config.classifier.backbone}`,
+    );
+  });
+}
+
+/** Progress and losses on the terminal. After Ctrl-C the checkpoint is written, the exit code set, and how to go on printed. */
+async function onTerminal(run: PretrainOptions & { gpu: Gpu }): Promise<PretrainResult> {
+  const { config, directory } = run;
+  const { training } = config;
+  let progress: Progress | undefined;
+  let loss = '';
+  let memory = 0;
+  const interrupt = onInterrupt(() => {
+    progress?.stop();
+    progress = undefined;
+    console.log('stopping after this step; press Ctrl-C again to quit at once');
+  });
+  try {
+    const result = await runPretrain({
+      ...run,
+      signal: interrupt.signal,
+      onInit: (report) => console.log(describeInit(config.init!, report)),
+      onMemory: (bytes) => (memory = bytes),
+      onStart: ({ step }, model) => {
+        const parameters = Object.values(model.parameters).reduce((sum, parameter) => sum + parameter.size, 0);
+        console.log(describeRun(run, parameters, memory));
+        if (step > 0) console.log(`continuing after step ${step}`);
+        if (step >= training.steps) return;
+        console.log('compiling shaders: the first step takes longer');
+        progress = startProgress(training.steps, 'step', step, training.imagesPerStep);
+      },
+      onMetrics: (line) => (loss = `loss ${line.loss.toFixed(columns() < 90 ? 2 : 3)}`),
+      onStep: (step) => progress?.update(step, loss),
+    });
+    progress?.stop();
+    const { step, seconds } = result.progress;
+    const after = `${step} step${step === 1 ? '' : 's'}, ${duration(seconds)} of training`;
+    if (result.finished) {
+      console.log(`trained: ${after}; ${loss || 'nothing was left to do'}; saved in ${directory.path}`);
+    } else {
+      console.log(
+        `stopped after ${after}; saved in ${directory.path}. Continue with: rcnn pretrain --resume --out ${directory.path}`,
+      );
+      process.exitCode = 130;
+    }
+    return result;
+  } finally {
+    progress?.stop();
+    interrupt.dispose();
+  }
+}
+
+function describeRun({ data, directory, config }: PretrainOptions, parameters: number, memory: number): string {
+  const { classifier, training } = config;
+  const count = (n: number): string => n.toLocaleString('en-US');
+  return [
+    `data      ${config.data}: ${count(data.train.length)} images, ${count(data.val.length)} for validation, ${data.classes.length} classes`,
+    `network   ${classifier.backbone}, ${count(parameters)} parameters, input ${classifier.input.size}x${classifier.input.size}`,
+    `training  ${count(training.steps)} steps of ${training.imagesPerStep} images, learning rate ${training.learningRate}, seed ${training.seed}`,
+    `memory    a step needs ${Math.ceil(memory / 2 ** 20)} MiB on the device`,
+    `run       ${directory.path}`,
+  ].join('\n');
+}

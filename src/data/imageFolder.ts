@@ -1,0 +1,113 @@
+/**
+ * A folder of images per class, the layout of ImageNet's and many other data sets for classification:
+ *
+ *   PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg (or .jpeg, .png, .webp), or
+ *   PATH/CLASS/*.jpg, of which every tenth of each class, from the first on in the order of names, is for validation
+ *
+ * Names that begin with a dot do not count.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, extname, join } from 'node:path';
+import { UserError } from '../engine/errors.ts';
+import type { LabelledOptions, LabelledPicture, LabelledPictures } from './labelled.ts';
+import { checkPicture, PICTURE_EXTENSIONS, readPicture } from './pictures.ts';
+
+/** One picture in so many is for validation where the folder does not say. */
+const VALIDATION_SHARE = 10;
+/** Files looked at at once. */
+const PARALLEL = 16;
+
+export async function openImageFolder(
+  root: string,
+  { check }: Pick<LabelledOptions, 'check'>,
+): Promise<LabelledPictures> {
+  if (!existsSync(root))
+    throw new UserError(`${root}: no such folder; give one that holds a folder of images per class`);
+  const { classes, train, val } = existsSync(join(root, 'train')) ? splitFolders(root) : oneFolder(root);
+  if (check) await checkAll([...train, ...val]);
+  return { name: basename(root), classes, train: train.map(toSample), val: val.map(toSample), augment: true };
+}
+
+interface LabelledFile {
+  path: string;
+  label: number;
+}
+
+type Parts = { classes: string[]; train: LabelledFile[]; val: LabelledFile[] };
+
+function splitFolders(root: string): Parts {
+  const [train, val] = [join(root, 'train'), join(root, 'val')];
+  if (!existsSync(val)) throw new UserError(`${val}: no such folder, though there is ${train}; add it, or rename both`);
+  const classes = listClasses(train);
+  const unknown = folders(val).find((name) => !classes.includes(name));
+  if (unknown)
+    throw new UserError(`${join(val, unknown)}: no class of this name in ${train}; add it there or remove it`);
+  const part = (folder: string, names: readonly string[]): LabelledFile[] =>
+    names.flatMap((name) => listPictures(join(folder, name)).map((path) => ({ path, label: classes.indexOf(name) })));
+  const validation = part(val, folders(val));
+  if (validation.length === 0) throw new UserError(`${val}: holds no class folder; add one, with images, per class`);
+  return { classes, train: part(train, classes), val: validation };
+}
+
+function oneFolder(root: string): Parts {
+  const classes = listClasses(root);
+  const files = classes.map((name, label) => {
+    const paths = listPictures(join(root, name));
+    if (paths.length === 1) {
+      throw new UserError(`${join(root, name)}: holds one image; add another, one of them is for validation`);
+    }
+    return paths.map((path) => ({ path, label }));
+  });
+  const part = (validation: boolean): LabelledFile[] =>
+    files.flatMap((ofClass) => ofClass.filter((_, i) => (i % VALIDATION_SHARE === 0) === validation));
+  return { classes, train: part(false), val: part(true) };
+}
+
+/** The class folders in the order of their names: the order of the classes. */
+function listClasses(folder: string): string[] {
+  const classes = folders(folder);
+  if (classes.length < 2) {
+    const found = classes.length === 0 ? 'no class folder' : `one class folder (${classes[0]})`;
+    throw new UserError(`${folder}: holds ${found}; a classifier needs two or more, each with images`);
+  }
+  return classes;
+}
+
+function entries(folder: string) {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .filter(({ name }) => !name.startsWith('.'))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  } catch (error) {
+    throw new UserError(
+      `${folder}: cannot be listed (${(error as Error).message}); it must be a folder that you may read`,
+    );
+  }
+}
+
+/** Links to folders count: large data sets are often put together of them. */
+const folders = (folder: string): string[] =>
+  entries(folder)
+    .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
+    .map(({ name }) => name);
+
+function listPictures(folder: string): string[] {
+  const paths = entries(folder)
+    .filter(({ name }) => PICTURE_EXTENSIONS.includes(extname(name).toLowerCase()))
+    .map(({ name }) => join(folder, name));
+  if (paths.length > 0) return paths;
+  throw new UserError(`${folder}: holds no image (${PICTURE_EXTENSIONS.join(', ')}); add some or remove the folder`);
+}
+
+/** Looks at the beginning of every file: a run should not end at a file that is no image after hours. */
+async function checkAll(files: readonly LabelledFile[]): Promise<void> {
+  for (let first = 0; first < files.length; first += PARALLEL) {
+    await Promise.all(files.slice(first, first + PARALLEL).map(({ path }) => checkPicture(path)));
+  }
+}
+
+const toSample = ({ path, label }: LabelledFile): LabelledPicture => ({
+  id: path,
+  label,
+  load: () => readPicture(path),
+});

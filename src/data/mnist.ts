@@ -1,0 +1,48 @@
+/**
+ * Handwritten digits as pictures of one each: coloured ink on a coloured background with texture and grain, as in the digit
+ * scenes, without strokes: the ink's longer side covers 0.6 to 0.9 of the picture.
+ *
+ * Picture i of a part is a pure function of (seed, part, i). The validation part is the last 10 000 training digits, so that
+ * the test scenes' digits stay unseen.
+ */
+import { Random } from '../kernels/rng.ts';
+import type { Picture } from './dataset.ts';
+import { DIGITS, type Glyphs, type GlyphSplit, inkExtent, readGlyphs, renderInk, tightBox } from './glyphs.ts';
+import type { LabelledOptions, LabelledPicture, LabelledPictures } from './labelled.ts';
+import { brighter, CONTRAST, develop, lumaIn, newCanvas, paintBackground, stamp } from './painting.ts';
+
+const COVERED = [0.6, 0.9] as const;
+const STRETCH = [0.85, 1.18] as const;
+/** Pixels around a digit for the soft border of its ink. */
+const MARGIN = 2;
+const STREAMS = { train: 0x40000000, val: 0x50000000 };
+
+export function openMnist({ size, seed }: Pick<LabelledOptions, 'size' | 'seed'>): LabelledPictures {
+  const part = (split: keyof typeof STREAMS & GlyphSplit): LabelledPicture[] => {
+    const glyphs = readGlyphs(split);
+    return Array.from(glyphs.labels, (label, i) => ({
+      id: `mnist-${split}-${String(i).padStart(5, '0')}`,
+      label,
+      load: async () => draw(glyphs, i, size, new Random(seed, STREAMS[split] + i)),
+    }));
+  };
+  return { name: 'mnist', classes: [...DIGITS], train: part('train'), val: part('val'), augment: false };
+}
+
+function draw(glyphs: Glyphs, glyph: number, size: number, random: Random): Picture {
+  const canvas = newCanvas(size);
+  paintBackground(canvas, random);
+  const extent = inkExtent(glyphs, glyph);
+  const stretch = random.uniform(...STRETCH);
+  const [inkWidth, inkHeight] = [stretch * (extent.x2 - extent.x1 + 1), extent.y2 - extent.y1 + 1];
+  const scale = ((size - 2 * MARGIN) * random.uniform(...COVERED)) / Math.max(inkWidth, inkHeight);
+  const [width, height] = [inkWidth, inkHeight].map((side) => Math.max(1, Math.round(side * scale))) as [
+    number,
+    number,
+  ];
+  const x1 = MARGIN + random.integer(size - 2 * MARGIN - width + 1);
+  const y1 = MARGIN + random.integer(size - 2 * MARGIN - height + 1);
+  const ink = renderInk(glyphs, glyph, extent, { x1, y1, x2: x1 + width - 1, y2: y1 + height - 1 });
+  stamp(canvas, ink, brighter(lumaIn(canvas, tightBox(ink)), CONTRAST, random));
+  return develop(canvas, random);
+}

@@ -1,0 +1,106 @@
+/**
+ * An image classifier on a detector's backbone, to pre-train it: the map of an image, pooled as the one region that covers
+ * it, through the backbone's region layers to a linear layer `classifier`. All but that layer fits the detector as it is.
+ */
+import type { Gpu } from '../engine/gpu.ts';
+import { linear } from '../engine/ops/linear.ts';
+import { softmaxLogLoss } from '../engine/ops/losses.ts';
+import { concat } from '../engine/ops/reduce.ts';
+import { roiPool } from '../engine/ops/regions.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { imagePrepare, prepareUniforms } from '../kernels/imagePrepare.ts';
+import { type Backbone, type Layer, ParameterStore } from './backbones/backbone.ts';
+import { BACKBONES } from './backbones/index.ts';
+import type { InputConfig } from './config.ts';
+import type { Pixels } from './fasterRcnn.ts';
+
+export interface ClassifierConfig {
+  backbone: string;
+  classes: string[];
+  /** Images are resized to size x size, whatever their aspect. */
+  input: Pick<InputConfig, 'channels' | 'mean' | 'factor'> & { size: number };
+  /** Width and height of the pooled map in bins: as in the detector, so that the region layers fit it. */
+  pooled: number;
+}
+
+/** An image of a batch; `flip` mirrors it left to right. */
+export interface ClassifierImage {
+  pixels: Pixels;
+  flip: boolean;
+}
+
+export class Classifier {
+  readonly gpu: Gpu;
+  readonly config: ClassifierConfig;
+  readonly backbone: Backbone;
+  /** Every parameter by its name. */
+  readonly parameters: Readonly<Record<string, Tensor>>;
+  private readonly layer: Layer;
+
+  constructor(gpu: Gpu, config: ClassifierConfig, seed: number) {
+    const build = BACKBONES[config.backbone];
+    if (!build) throw new Error(`backbone ${config.backbone}: unknown; there are ${Object.keys(BACKBONES).join(', ')}`);
+    this.gpu = gpu;
+    this.config = config;
+    this.backbone = build(gpu, { pooled: config.pooled, seed, frozenStages: 0 });
+    const store = new ParameterStore(gpu, seed);
+    this.layer = store.layer('classifier', [config.classes.length, this.backbone.regionFeatures], {
+      gaussian: { std: 0.01, fanIn: 4096 },
+    });
+    this.parameters = { ...this.backbone.parameters, ...store.parameters };
+  }
+
+  /** Uploads images, resizes them, subtracts the mean. @returns [N, 3, size, size] */
+  prepare(images: readonly ClassifierImage[]): Tensor {
+    // Uploads are freed together: one that took another's buffer would have to wait for its use.
+    return this.gpu.scope(() =>
+      concat(
+        images.map((image) => this.prepareOne(image)),
+        0,
+      ),
+    );
+  }
+
+  private prepareOne({ pixels: { width, height, rgba }, flip }: ClassifierImage): Tensor {
+    const { gpu } = this;
+    const { size, channels, mean, factor } = this.config.input;
+    const image = gpu.tensor(new Int32Array(rgba.buffer, rgba.byteOffset, width * height), [height, width], 'image');
+    const y = gpu.empty([1, 3, size, size], 'f32', 'prepared image');
+    const uniforms = prepareUniforms({
+      h: height,
+      w: width,
+      outH: size,
+      outW: size,
+      srcPerDstY: height / size,
+      srcPerDstX: width / size,
+      flip,
+      bgr: channels === 'bgr',
+      mean,
+      factor,
+    });
+    gpu.run(imagePrepare, { image, y }, uniforms);
+    return y;
+  }
+
+  /** images [N, 3, H, W] -> [N, classes]. `training`: dropout applies, with masks drawn from this seed. */
+  logits(images: Tensor, training: { seed: number } | null): Tensor {
+    const { backbone, gpu } = this;
+    const map = backbone.features(images);
+    const [count, , height, width] = map.shape as [number, number, number, number];
+    // Whole cells, counted from the map: its padding may have added some to H / stride.
+    const [x2, y2] = [(width - 1) * backbone.stride, (height - 1) * backbone.stride];
+    const rois = gpu.tensor(
+      Array.from({ length: count }, (_, image) => [image, 0, 0, x2, y2]).flat(),
+      [count, 5],
+      'whole images',
+    );
+    const pooled = roiPool(map, rois, { size: this.config.pooled, spatialScale: 1 / backbone.stride });
+    return linear(backbone.regions(pooled, training), this.layer.weight, this.layer.bias);
+  }
+
+  /** The mean log loss of a batch. */
+  loss(images: Tensor, labels: readonly number[], seed: number): Tensor {
+    const truth = this.gpu.tensor(Int32Array.from(labels), [labels.length], 'labels');
+    return softmaxLogLoss(this.logits(images, { seed }), truth);
+  }
+}

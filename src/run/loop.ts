@@ -1,0 +1,184 @@
+/**
+ * The loop around the steps of a training, whatever is trained: learning rate, update, log, checkpoints, the end.
+ *
+ * A step is a pure function of the weights, the momentum, the run's seed and the step's number, so a run that was stopped
+ * and resumed ends with the bits of one that was not. Losses stay on the GPU in a history of LOG_INTERVAL steps and are read
+ * once for all of them, while later steps run; every row is checked, so a loss that is not finite is traced to its step.
+ */
+import { UserError } from '../engine/errors.ts';
+import type { Gpu } from '../engine/gpu.ts';
+import { concat } from '../engine/ops/reduce.ts';
+import { type ParameterGroup, Sgd } from '../engine/sgd.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { copyIntoSlice, sliceUniforms } from '../kernels/concat.ts';
+import { learningRate, type TrainingConfig } from '../model/config.ts';
+import { type Progress, saveCheckpoint, type Trainable } from './checkpoint.ts';
+
+/** Steps between two lines of metrics.jsonl. */
+export const LOG_INTERVAL = 10;
+
+/** A line of metrics.jsonl: means since the line before, seconds of training and of waiting for data so far. */
+export type LogLine<Term extends string> = Record<Term, number> & {
+  step: number;
+  lr: number;
+  loss: number;
+  seconds: number;
+  data_seconds: number;
+};
+
+export interface LoopEvents<Term extends string> {
+  onStep?(step: number): void;
+  onMetrics?(line: LogLine<Term>): void;
+  onCheckpoint?(step: number): void;
+}
+
+export interface LoopOptions<Term extends string> extends LoopEvents<Term> {
+  gpu: Gpu;
+  model: Trainable;
+  optimizer: Sgd;
+  training: TrainingConfig;
+  progress: Progress;
+  checkpointPath: string;
+  checkpointInterval: number;
+  /** What the loss is the sum of, and how many rows of these terms a step gives. */
+  terms: readonly Term[];
+  rows: number;
+  /**
+   * Records the forward and backward passes of a step. For each row it calls `keep`, with the losses and what they are of,
+   * which a message about a loss that is not finite names.
+   */
+  record(step: number, keep: (losses: Readonly<Record<Term, Tensor>>, of: string) => void): Promise<void>;
+  /** What gradients are divided by. */
+  divisor: number;
+  /** What to do about a loss that is not finite, apart from a lower rate. */
+  advice: string;
+  /** Milliseconds waited for data in this session. */
+  waitedMs(): number;
+  append(line: LogLine<Term>): void;
+  /** Once aborted, the loop finishes its step, saves a checkpoint and returns. */
+  signal?: AbortSignal | undefined;
+}
+
+/** The optimiser with Caffe's multipliers for biases, and others for parameters of given names. */
+export function caffeSgd(
+  parameters: Readonly<Record<string, Tensor>>,
+  training: TrainingConfig,
+  others: Readonly<Record<string, Omit<ParameterGroup, 'parameter'>>> = {},
+): Sgd {
+  const biases = { rateMultiplier: training.biasRate, decayMultiplier: training.biasDecay };
+  const groups = Object.entries(parameters).map(([name, parameter]) => ({
+    parameter,
+    ...(name.endsWith('.bias') && biases),
+    ...others[name],
+  }));
+  return new Sgd(groups, training);
+}
+
+export async function runLoop<Term extends string>(options: LoopOptions<Term>): Promise<Progress> {
+  const { gpu, model, optimizer, training, terms, rows, signal } = options;
+  const history = gpu.zeros([LOG_INTERVAL * rows, terms.length], 'loss history');
+  history.persistent = true;
+  const kept: string[] = [];
+  const before = options.progress;
+  const started = performance.now();
+  const now = (step: number): Progress => ({
+    step,
+    seconds: before.seconds + (performance.now() - started) / 1000,
+    dataSeconds: before.dataSeconds + options.waitedMs() / 1000,
+  });
+
+  const keep = (losses: Readonly<Record<Term, Tensor>>, of: string): void => {
+    const row = concat(
+      terms.map((term) => losses[term]),
+      0,
+    );
+    const uniforms = sliceUniforms(1, history.size, 1, kept.length * terms.length, terms.length);
+    gpu.run(copyIntoSlice(true), { part: row, whole: history }, uniforms);
+    kept.push(of);
+  };
+
+  /** Reads the history and writes its line of metrics; the read is queued before any later step overwrites a row. */
+  const log = async (step: number): Promise<void> => {
+    if (kept.length === 0) return;
+    const lr = optimizer.learningRate;
+    const logged = kept.splice(0);
+    const means = finiteMeans(await history.read(), logged, step, options);
+    const { seconds, dataSeconds } = now(step);
+    const line: LogLine<Term> = {
+      ...means,
+      step,
+      lr,
+      loss: terms.reduce((sum, term) => sum + means[term], 0),
+      seconds: round(seconds),
+      data_seconds: round(dataSeconds),
+    };
+    options.append(line);
+    options.onMetrics?.(line);
+  };
+
+  const save = async (step: number): Promise<void> => {
+    await log(step);
+    await saveCheckpoint(options.checkpointPath, model, optimizer, now(step));
+    options.onCheckpoint?.(step);
+  };
+
+  let inFlight: Promise<void> = Promise.resolve();
+  let logging: Promise<void> = Promise.resolve();
+  let step = before.step;
+  while (step < training.steps && !signal?.aborted) {
+    optimizer.learningRate = learningRate(step, training);
+    optimizer.zeroGrad();
+    await options.record(step, keep);
+    optimizer.step(options.divisor);
+    step++;
+    // At most one step waits on the device while the next is recorded.
+    const previous = inFlight;
+    inFlight = gpu.finish();
+    inFlight.catch(() => {}); // reported by the await of the next step
+    await previous;
+    const last = step === training.steps;
+    if (step % LOG_INTERVAL === 0 || last) {
+      // The losses arrive while the next steps run.
+      await logging;
+      logging = log(step);
+      logging.catch(() => {}); // reported by the next await
+      if (last) await logging;
+    }
+    options.onStep?.(step);
+    if (step % options.checkpointInterval === 0 || last) {
+      await logging;
+      await save(step);
+    }
+  }
+  await inFlight;
+  await logging;
+  if (signal?.aborted && step < training.steps) await save(step);
+  history.dispose();
+  return now(step);
+}
+
+const round = (seconds: number): number => Math.round(seconds * 1000) / 1000;
+
+/** Means of the terms over the rows, each of which must be finite. */
+function finiteMeans<Term extends string>(
+  values: Float32Array | Int32Array,
+  kept: readonly string[],
+  step: number,
+  { terms, rows, advice }: LoopOptions<Term>,
+): Record<Term, number> {
+  const means = Object.fromEntries(terms.map((term) => [term, 0])) as Record<Term, number>;
+  const first = step - kept.length / rows;
+  kept.forEach((of, row) => {
+    terms.forEach((term, column) => {
+      const value = values[row * terms.length + column]!;
+      if (!Number.isFinite(value)) {
+        const at = first + Math.floor(row / rows) + 1;
+        throw new UserError(
+          `step ${at}, ${of}: the loss term ${term} is ${value}; lower the learning rate or ${advice} (the last checkpoint is intact)`,
+        );
+      }
+      means[term] += value / kept.length;
+    });
+  });
+  return means;
+}

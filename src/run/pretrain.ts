@@ -1,0 +1,184 @@
+/**
+ * Training of a backbone as an image classifier, before it becomes a detector's (the paper does so with ImageNet), and its
+ * accuracy. Pictures of any shape: a training image is a square of 7/8 of the shorter side at a random place, mirrored or
+ * not; for validation it is the one in the middle (224 of 256 pixels, as the paper's networks were trained).
+ */
+import { crop, type LabelledPicture, type LabelledPictures } from '../data/labelled.ts';
+import type { Picture } from '../data/dataset.ts';
+import { type LoadedSample, Prefetcher, TrainingOrder } from '../data/loader.ts';
+import type { Gpu } from '../engine/gpu.ts';
+import { rankOfLabel } from '../eval/accuracy.ts';
+import { Random } from '../kernels/rng.ts';
+import { Classifier, type ClassifierImage } from '../model/classifier.ts';
+import { type InitReport, loadCheckpoint, loadInitialWeights, type Progress } from './checkpoint.ts';
+import { caffeSgd, type LoopEvents, runLoop } from './loop.ts';
+import { PRETRAIN_TERMS, type PretrainConfig, type PretrainDirectory } from './pretrainConfig.ts';
+
+const CROP = 7 / 8;
+/** What values in 0..255 minus a mean are divided by to be about one. */
+const NORMAL_DIVISOR = 64;
+/** Keeps the random squares apart from other uses of the run's seed; an image's own stream is this plus its number. */
+const CROP_STREAM = 0x60000000;
+
+export interface PretrainOptions extends LoopEvents<(typeof PRETRAIN_TERMS)[number]> {
+  gpu: Gpu;
+  data: LabelledPictures;
+  directory: PretrainDirectory;
+  config: PretrainConfig;
+  /** Goes on from the directory's checkpoint, or from the start where there is none yet; else the directory is made. */
+  resume: boolean;
+  signal?: AbortSignal;
+  onInit?(report: InitReport): void;
+  /** The most bytes of GPU memory that a step needs, weights included. */
+  onMemory?(bytes: number): void;
+  /** Before the first step of this session, which compiles the shaders. */
+  onStart?(progress: Progress, model: Classifier): void;
+}
+
+export interface PretrainResult {
+  model: Classifier;
+  progress: Progress;
+  /** All steps are done; false after an abort. */
+  finished: boolean;
+}
+
+export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
+  const { gpu, data, directory, config, resume } = options;
+  const { training } = config;
+  const model = new Classifier(gpu, config.classifier, training.seed);
+  const optimizer = caffeSgd(model.parameters, training, await normaliseFirstLayer(model));
+  let progress: Progress = { step: 0, seconds: 0, dataSeconds: 0 };
+  if (resume) {
+    if (directory.hasCheckpoint) progress = await loadCheckpoint(directory.checkpointPath, model, optimizer);
+    directory.truncateMetrics(progress.step);
+  }
+  if (config.init && progress.step === 0) options.onInit?.(await loadInitialWeights(config.init, model));
+  options.onMemory?.(gpu.measure(() => rehearse(model, training.imagesPerStep)));
+  if (!resume) directory.create(config);
+  options.onStart?.(progress, model);
+
+  const batch = training.imagesPerStep;
+  const prefetcher = new Prefetcher(
+    { samples: data.train },
+    new TrainingOrder(training.seed, data.train.length, { flip: training.flip }),
+    { start: progress.step * batch, end: training.steps * batch, ahead: batch },
+  );
+  const end = await runLoop({
+    ...options,
+    model,
+    optimizer,
+    training,
+    progress,
+    terms: PRETRAIN_TERMS,
+    rows: 1,
+    divisor: 1, // the loss is the mean over the batch
+    advice: 'check the images',
+    checkpointPath: directory.checkpointPath,
+    checkpointInterval: config.checkpointInterval,
+    waitedMs: () => prefetcher.waitedMs,
+    append: (line) => directory.appendMetrics(line),
+    async record(step, keep) {
+      const images: ClassifierImage[] = [];
+      const labels: number[] = [];
+      for (let i = 0; i < batch; i++) {
+        const loaded = await prefetcher.next();
+        images.push({ pixels: trainingPart(loaded, data, training.seed), flip: loaded.flip });
+        labels.push(loaded.sample.label);
+      }
+      gpu.scope(() => {
+        const loss = model.loss(model.prepare(images), labels, stepSeed(training.seed, step));
+        loss.backward({ free: true });
+        keep({ classes: loss }, `a batch of ${batch} images`);
+      });
+    },
+  });
+  return { model, progress: end, finished: end.step >= training.steps };
+}
+
+/**
+ * Draws and trains the first layer as though the network's input were divided by 64, as that of `small` is. He's rule and the
+ * usual rates are for values of about one; those of Caffe's networks, 0..255 minus a mean, would make every layer's
+ * gradients as much larger and the first losses too. With w = w' / s the same steps take the rate over s² and the decay s²
+ * times: returned are these multipliers.
+ */
+async function normaliseFirstLayer({ backbone, config }: Classifier) {
+  const weight = Object.values(backbone.parameters)[0]!;
+  const scale = NORMAL_DIVISOR * config.input.factor[0];
+  weight.write((await weight.read()).map((value) => value / scale) as Float32Array);
+  return { [weight.name]: { rateMultiplier: 1 / scale ** 2, decayMultiplier: scale ** 2 } };
+}
+
+/** A step on a batch, to be measured (`gpu.measure`): nothing is computed. A batch too large for the device throws here. */
+function rehearse(model: Classifier, batch: number): void {
+  const { size } = model.config.input;
+  const pixels = { width: size, height: size, rgba: new Uint8Array(4 * size * size) };
+  const images = Array.from({ length: batch }, () => ({ pixels, flip: false }));
+  const labels = images.map(() => 0);
+  model.loss(model.prepare(images), labels, 0).backward({ free: true });
+}
+
+/** The square of a picture that is trained on in this draw. */
+function trainingPart({ step, picture }: LoadedSample<LabelledPicture>, data: LabelledPictures, seed: number): Picture {
+  if (!data.augment) return picture;
+  const random = new Random(seed, CROP_STREAM + step);
+  return square(picture, random.next(), random.next());
+}
+
+/** The square of CROP of the shorter side whose place is given by two fractions of the room that it has. */
+function square(picture: Picture, across: number, down: number): Picture {
+  const side = Math.max(1, Math.round(CROP * Math.min(picture.width, picture.height)));
+  const left = Math.floor(across * (picture.width - side + 1));
+  const top = Math.floor(down * (picture.height - side + 1));
+  return crop(picture, { left, top, side });
+}
+
+/** The seed of a step's dropout masks. */
+const stepSeed = (seed: number, step: number): number => (Math.imul(seed, 0x9e3779b1) + step) >>> 0;
+
+export interface Accuracy {
+  images: number;
+  top1: number;
+  /** Null where there are no more than five classes. */
+  top5: number | null;
+}
+
+/** Shares of the validation part whose class is the first, and among the first five. */
+export async function validate(
+  model: Classifier,
+  data: LabelledPictures,
+  batch: number,
+  onImages?: (done: number) => void,
+): Promise<Accuracy> {
+  const { gpu } = model;
+  const classes = data.classes.length;
+  const images = data.val.length;
+  const right = { top1: 0, top5: 0 };
+  let next = load(data, 0, batch);
+  for (let first = 0; first < images; first += batch) {
+    const pixels = await next;
+    next = load(data, first + batch, batch); // decoded while the device works on this one
+    next.catch(() => {}); // reported when its turn comes
+    const logits = gpu.scope(() =>
+      gpu.withoutGradients(() =>
+        model.logits(model.prepare(pixels.map((one) => ({ pixels: one, flip: false }))), null),
+      ),
+    );
+    const scores = await logits.read();
+    logits.dispose();
+    pixels.forEach((_, i) => {
+      const rank = rankOfLabel(scores.subarray(i * classes, (i + 1) * classes), data.val[first + i]!.label);
+      right.top1 += Number(rank < 1);
+      right.top5 += Number(rank < 5);
+    });
+    onImages?.(Math.min(first + batch, images));
+  }
+  return { images, top1: right.top1 / images, top5: classes > 5 ? right.top5 / images : null };
+}
+
+const load = ({ val, augment }: LabelledPictures, first: number, count: number): Promise<Picture[]> =>
+  Promise.all(
+    val.slice(first, first + count).map(async (sample) => {
+      const picture = await sample.load();
+      return augment ? square(picture, 0.5, 0.5) : picture;
+    }),
+  );

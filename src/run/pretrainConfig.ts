@@ -1,0 +1,129 @@
+/** The configuration of a pre-training: what each backbone takes, and what the user chose. */
+import { resolve } from 'node:path';
+import { type LabelledPictures, openLabelled } from '../data/labelled.ts';
+import { UserError } from '../engine/errors.ts';
+import type { ClassifierConfig } from '../model/classifier.ts';
+import type { TrainingConfig } from '../model/config.ts';
+import { BACKBONE_INPUTS, PRESETS } from './presets.ts';
+import { absoluteData, assertSameChoices, checkBackbone, CHECKPOINT_INTERVAL } from './runConfig.ts';
+import { RunDirectory } from './runDirectory.ts';
+import type { LogLine } from './loop.ts';
+
+const FORMAT = 'pretrain 1';
+
+export interface PretrainConfig {
+  format: typeof FORMAT;
+  /** What was given as --data, with an absolute path. */
+  data: string;
+  /** The file of initial weights, if any. */
+  init: string | null;
+  /** Steps between two checkpoints. */
+  checkpointInterval: number;
+  classifier: ClassifierConfig;
+  /** `imagesPerStep` is the batch: one pass for all its images. */
+  training: TrainingConfig;
+}
+
+export const PRETRAIN_TERMS = ['classes'] as const;
+export type PretrainLine = LogLine<(typeof PRETRAIN_TERMS)[number]>;
+export type PretrainDirectory = RunDirectory<PretrainConfig, PretrainLine>;
+
+export const pretrainDirectory = (path: string): PretrainDirectory =>
+  new RunDirectory(path, {
+    command: 'rcnn pretrain',
+    check: ({ format }) => (format === FORMAT ? null : `format ${format}`),
+  });
+
+/** What `rcnn pretrain` was told. */
+export interface PretrainChoices {
+  /** `mnist` or `folder:PATH`. */
+  data?: string;
+  backbone?: string;
+  /** Side of the network's input, pixels. */
+  size?: number;
+  steps?: number;
+  batch?: number;
+  learningRate?: number;
+  seed?: number;
+  /** A safetensors file. */
+  init?: string;
+  /** Steps between two checkpoints. */
+  checkpointEvery?: number;
+}
+
+/**
+ * By backbone: side of the input, the detector's bins of a pooled region, images of a step and rate. 224 is the side at which
+ * the paper's networks were trained; the deep ones are without normalisation and their batches small, hence the low rate.
+ */
+const DEFAULTS: Readonly<Record<string, { size: number; pooled: number; batch: number; learningRate: number }>> = {
+  small: { size: 48, pooled: PRESETS['digits']!.detector.head.pooled, batch: 32, learningRate: 0.01 },
+  squeezenet1_1: { size: 224, pooled: PRESETS['photos']!.detector.head.pooled, batch: 16, learningRate: 0.001 },
+  vgg16: { size: 224, pooled: BACKBONE_INPUTS['vgg16']!.pooled!, batch: 8, learningRate: 0.001 },
+  zf: { size: 224, pooled: BACKBONE_INPUTS['zf']!.pooled!, batch: 16, learningRate: 0.001 },
+};
+
+const STEPS = 2000;
+/** Share of the steps after which the rate is divided by ten. */
+const MILESTONE = 0.8;
+
+/** Settles every value, then opens and checks the data. Throws a UserError for what cannot be. */
+export async function configurePretrain(
+  choices: PretrainChoices,
+): Promise<{ config: PretrainConfig; data: LabelledPictures }> {
+  const backbone = checkBackbone(choices.backbone ?? 'small');
+  const defaults = DEFAULTS[backbone]!;
+  const { size = defaults.size, steps = STEPS, seed = 1 } = choices;
+  const { channels, mean, factor } = BACKBONE_INPUTS[backbone]!;
+  const spec = absoluteData(choices.data ?? 'mnist');
+  const data = await openLabelled(spec, { size, seed, check: true });
+  const config: PretrainConfig = {
+    format: FORMAT,
+    data: spec,
+    init: choices.init === undefined ? null : resolve(choices.init),
+    checkpointInterval: choices.checkpointEvery ?? CHECKPOINT_INTERVAL,
+    classifier: { backbone, classes: data.classes, input: { size, channels, mean, factor }, pooled: defaults.pooled },
+    training: {
+      steps,
+      learningRate: choices.learningRate ?? defaults.learningRate,
+      milestones: [Math.round(MILESTONE * steps)],
+      gamma: 0.1,
+      warmup: Math.min(100, Math.round(steps / 10)),
+      momentum: 0.9,
+      weightDecay: 0.0005,
+      biasRate: 2,
+      biasDecay: 0,
+      flip: data.augment,
+      imagesPerStep: choices.batch ?? defaults.batch,
+      seed,
+    },
+  };
+  return { config, data };
+}
+
+/** The data of a run that is resumed with these choices; they must be the run's own. */
+export async function reopenPretrain(
+  choices: PretrainChoices,
+  directory: PretrainDirectory,
+): Promise<{ config: PretrainConfig; data: LabelledPictures }> {
+  const config = directory.readConfig();
+  const { classifier, training } = config;
+  assertSameChoices(
+    [
+      ['--data', choices.data && absoluteData(choices.data), config.data],
+      ['--backbone', choices.backbone, classifier.backbone],
+      ['--size', choices.size, classifier.input.size],
+      ['--init', choices.init && resolve(choices.init), config.init],
+      ['--steps', choices.steps, training.steps],
+      ['--batch', choices.batch, training.imagesPerStep],
+      ['--seed', choices.seed, training.seed],
+      ['--learning-rate', choices.learningRate, training.learningRate],
+      ['--checkpoint-every', choices.checkpointEvery, config.checkpointInterval],
+    ],
+    directory.configPath,
+  );
+  const data = await openLabelled(config.data, { size: classifier.input.size, seed: training.seed, check: false });
+  if (data.classes.join() === classifier.classes.join()) return { config, data };
+  throw new UserError(
+    `${config.data}: its classes are ${data.classes.join(', ')}, those of the run are ${classifier.classes.join(', ')}; restore the data, or start a new run in another --out`,
+  );
+}

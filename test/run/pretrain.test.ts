@@ -1,0 +1,144 @@
+/** Pre-training on tiny data: the loss falls, a stop changes no bit, and a detector takes the weights. */
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { rankOfLabel } from '../../src/eval/accuracy.ts';
+import { BACKBONES } from '../../src/model/backbones/index.ts';
+import { Classifier } from '../../src/model/classifier.ts';
+import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
+import { loadInitialWeights } from '../../src/run/checkpoint.ts';
+import { pretrain, type PretrainOptions, validate } from '../../src/run/pretrain.ts';
+import {
+  configurePretrain,
+  pretrainDirectory,
+  type PretrainChoices,
+  reopenPretrain,
+} from '../../src/run/pretrainConfig.ts';
+import { BACKBONE_INPUTS, PRESETS } from '../../src/run/presets.ts';
+import { rcnn } from '../cli/command.ts';
+import { temporaryFolder, userError, writeClasses } from '../data/fixtures.ts';
+import { sharedGpu } from '../harness.ts';
+import { checkpointBits } from './tinyRun.ts';
+
+const tiny = (choices: PretrainChoices = {}) =>
+  configurePretrain({ size: 28, batch: 4, steps: 12, learningRate: 0.005, ...choices });
+
+async function pretrainHere(choices: PretrainChoices, options: Partial<PretrainOptions> = {}) {
+  const directory = pretrainDirectory(join(temporaryFolder(), 'run'));
+  const result = await pretrain({
+    gpu: await sharedGpu(),
+    directory,
+    resume: false,
+    ...(await tiny(choices)),
+    ...options,
+  });
+  return { ...result, directory };
+}
+
+test('the loss falls, and what was learned is told apart', async () => {
+  const root = await writeClasses({ red: 6, blue: 6 });
+  const choices = { data: `folder:${root}`, steps: 40 };
+  const { model, directory } = await pretrainHere(choices);
+  const losses = directory.readMetrics().map(({ loss }) => loss);
+  assert.is(losses.length, 4);
+  assert.ok(losses.at(-1)! < 0.3 * losses[0]!, losses.join());
+  const { data } = await tiny(choices);
+  assert.equal(await validate(model, data, 4), { images: 2, top1: 1, top5: null });
+});
+
+for (const data of ['mnist', 'folder']) {
+  test(`${data}: a run that was stopped and resumed ends with the bits of one that was not`, async () => {
+    const choices = data === 'mnist' ? { data } : { data: `folder:${await writeClasses({ red: 4, blue: 4 })}` };
+    const whole = await pretrainHere(choices);
+    const controller = new AbortController();
+    const stopped = await pretrainHere(choices, {
+      signal: controller.signal,
+      onStep: (step) => step === 5 && controller.abort(),
+    });
+    assert.is(stopped.finished, false);
+    const { directory } = stopped;
+    const reopened = await reopenPretrain({}, directory);
+    const resumed = await pretrain({ gpu: await sharedGpu(), directory, resume: true, ...reopened });
+    assert.ok(resumed.finished);
+    assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
+    assert.equal(
+      directory.readMetrics().map(({ step }) => step),
+      [5, 10, 12],
+    );
+    assert.match(
+      await userError(reopenPretrain({ batch: 5 }, directory)),
+      /^--batch: the run to resume has 4 \(.*config\.json\), not 5; /,
+    );
+  });
+}
+
+test('a detector takes every tensor of the backbone, and says what it does not use', async () => {
+  const { directory, model } = await pretrainHere({ steps: 2 });
+  const classes = ['__background__', 'a'];
+  const detector = new FasterRcnn(await sharedGpu(), { ...PRESETS['digits']!.detector, classes }, 9);
+  const { loaded, unused, fresh } = await loadInitialWeights(directory.checkpointPath, detector);
+  assert.equal(loaded.sort(), Object.keys(model.backbone.parameters).sort());
+  assert.ok(fresh.every((name) => /^(rpn|head)\./.test(name)));
+  assert.equal(
+    unused.map((line) => line.replace(/ .*/, '')),
+    ['momentum/*', 'classifier.weight', 'classifier.bias'],
+  );
+  const name = 'conv2.weight';
+  assert.equal(await detector.parameters[name]!.read(), await model.parameters[name]!.read());
+});
+
+test('every backbone classifies, with the parameters of its detector', async () => {
+  const gpu = await sharedGpu();
+  for (const backbone of Object.keys(BACKBONES)) {
+    const { config } = await configurePretrain({ backbone });
+    const shapes = gpu.scope(() => {
+      let logits: readonly number[] = [];
+      gpu.measure(() => {
+        const model = new Classifier(gpu, config.classifier, 1);
+        const image = { width: 9, height: 8, rgba: new Uint8Array(4 * 9 * 8) };
+        const images = model.prepare([0, 1].map(() => ({ pixels: image, flip: false })));
+        logits = gpu.scope(() => model.logits(images, null)).shape;
+      });
+      return logits;
+    });
+    assert.equal(shapes, [2, 10], backbone);
+    const { pooled = config.classifier.pooled } = BACKBONE_INPUTS[backbone]!;
+    assert.is(config.classifier.pooled, pooled);
+  }
+});
+
+test('the rank of a label: ties and NaN count against it', () => {
+  assert.is(rankOfLabel([1, 3, 2], 1), 0);
+  assert.is(rankOfLabel([1, 3, 2], 0), 2);
+  assert.is(rankOfLabel([1, 1, 0], 0), 1);
+  assert.is(rankOfLabel([NaN, NaN, NaN], 0), 2);
+});
+
+test('the command: one line for what is wrong, nothing written; else the accuracy', async () => {
+  const cwd = temporaryFolder();
+  const root = await writeClasses({ red: 3, blue: 3 });
+  const fails = async (message: RegExp, ...args: string[]): Promise<void> => {
+    const { code, stderr } = await rcnn(cwd, 'pretrain', '--out', 'run', ...args);
+    assert.is(code, 1);
+    assert.match(stderr, message);
+    assert.is(stderr.trim().split('\n').length, 1, stderr);
+    assert.not.ok(existsSync(join(cwd, 'run')));
+  };
+  await fails(/^rcnn pretrain: --backbone vgg: unknown; there are small/, '--backbone', 'vgg');
+  await fails(/: holds one class folder \(red\); /, '--data', `folder:${await writeClasses({ red: 3 })}`);
+  const broken = await writeClasses({ red: 3, blue: 3 });
+  writeFileSync(join(broken, 'red', '1.png'), 'not an image');
+  await fails(/1\.png: cannot be read as an image/, '--data', `folder:${broken}`);
+  await fails(/needs a buffer of .* bytes, .*; use smaller or fewer images/, '--size', '480', '--batch', '4000');
+
+  const args = ['--data', `folder:${root}`, '--size', '28', '--batch', '2', '--steps', '3'];
+  const { code, stdout } = await rcnn(cwd, 'pretrain', '--out', 'run', ...args);
+  assert.is(code, 0);
+  assert.match(stdout, /^accuracy on 2 images for validation: top-1 \d+\.\d\d %$/m);
+  const trained = await rcnn(cwd, 'train', '--resume', '--out', 'run');
+  assert.is(trained.code, 1);
+  assert.match(trained.stderr, /config\.json: is not a configuration of this version of 'rcnn train'; /);
+});
+
+test.run();
