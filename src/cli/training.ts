@@ -37,7 +37,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult | n
     const result = await train({
       ...run,
       signal: interrupt.signal,
-      onInit: (report) => console.log(describeInit(config.init!, report)),
+      onInit: (report) => console.log(describeInit(config, report)),
       onMemory: (bytes) => (memory = bytes),
       onTuned: ({ timed, changed, left }) => {
         if (timed === 0) return;
@@ -90,11 +90,16 @@ function describeRun({ dataset, directory, config }: TrainingRun, parameters: nu
   ].join('\n');
 }
 
-function describeInit(path: string, { loaded, fresh, unused }: InitReport): string {
+function describeInit({ init, detector: { input } }: RunConfig, report: InitReport): string {
+  const { loaded, fresh, misfits, unused } = report;
   const layers = (names: readonly string[]): string =>
     [...new Set(names.map((name) => name.replace(/\.(weight|bias)$/, '')))].join(', ');
-  const lines = [`initial weights from ${path}: ${loaded.length} tensors`];
-  if (fresh.length > 0) lines.push(`  not in it, random: ${layers(fresh)}`);
+  const lines = [
+    `initial weights from ${init}: ${loaded.length} tensors, for input in ${input.channels.toUpperCase()}`,
+    `  taken: ${layers(loaded.map(({ name }) => name))}`,
+  ];
+  lines.push(...misfits.map(({ from, why }) => `  does not fit: ${from} ${why}`));
+  if (fresh.length > 0) lines.push(`  random: ${layers(fresh)}`);
   if (unused.length > 0) lines.push(`  not used: ${unused.join(', ')}`);
   return lines.join('\n');
 }
