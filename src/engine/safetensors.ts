@@ -38,15 +38,25 @@ function halfToFloat(bits: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+const ALL_BITS = Uint32Array.from({ length: 2 ** 16 }, (_, bits) => bits);
+const TABLES: Record<string, () => Float32Array> = {
+  F16: () => Float32Array.from(ALL_BITS, halfToFloat),
+  BF16: () => new Float32Array(ALL_BITS.map((bits) => bits << 16).buffer),
+};
+/** The values of all that 16 bits can be, made when first needed: to compute each anew takes a VGG-16 half a minute. */
+const values: Record<string, Float32Array> = {};
+
 /** The values of a tensor's bytes, in memory of their own. The machine is little-endian, as is the file. */
 function widen(dtype: string, bytes: Uint8Array): Float32Array | Int32Array {
   const { buffer } = new Uint8Array(bytes);
   if (dtype === 'I32') return new Int32Array(buffer);
   if (dtype === 'F32') return new Float32Array(buffer);
-  if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer));
+  if (dtype === 'F64') return new Float32Array(new Float64Array(buffer));
+  const table = (values[dtype] ??= TABLES[dtype]!());
   const halves = new Uint16Array(buffer);
-  if (dtype === 'F16') return Float32Array.from(halves, halfToFloat);
-  return new Float32Array(Uint32Array.from(halves, (bits) => bits << 16).buffer);
+  const result = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) result[i] = table[halves[i]!]!;
+  return result;
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>

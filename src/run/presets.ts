@@ -167,7 +167,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
   'paper-vgg16-voc0712': {
     summary: 'as paper-vgg16-voc07 on VOC 2007 and 2012: --data voc:VOC2007,VOC2012',
     ...PAPER_VGG16,
-    // The joint training of tf-faster-rcnn on the two.
+    // The paper gives no number of joint steps on the two; these are tf-faster-rcnn's.
     training: { ...PAPER_VGG16.training, steps: 110000, milestones: [80000] },
   },
   'paper-vgg16-coco': {

@@ -91,7 +91,7 @@ export function fitWeights({ tensors, metadata }: Safetensors, network: Network)
     const weight = name.replace(/\.bias$/, '.weight');
     if (before) misfit(`is not needed: ${name} is taken from ${before.from}`);
     else if (stored.shape.join() !== shape.join())
-      misfit(`is [${found.shape.join(', ')}], this network has ${name} [${shape.join(', ')}]`);
+      misfit(`is [${found.shape.join(', ')}], ${name === from ? '' : `${name} `}in this network [${shape.join(', ')}]`);
     else if (!(stored.data instanceof Float32Array)) misfit('holds integers');
     else if (otherClasses && name.startsWith('head.')) misfit('is of other classes');
     else if (weight !== name && weight in parameters && !fit.taken.has(weight)) misfit('comes without its weight');

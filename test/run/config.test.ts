@@ -105,7 +105,7 @@ test('initial weights fit by name and shape; of a file with nothing that fits th
   const report = await loadInitialWeights(path, model);
   assert.equal(report.loaded, [{ name: 'conv2.weight', from: 'conv2.weight' }]);
   assert.ok(report.fresh.includes('conv3.weight') && !report.fresh.includes('conv2.weight'));
-  const why = 'is [2], this network has conv3.weight [64, 48, 3, 3]';
+  const why = 'is [2], in this network [64, 48, 3, 3]';
   assert.equal(report.misfits, [{ from: 'conv3.weight', name: 'conv3.weight', why }]);
   assert.equal(report.unused, ['other']);
   assert.equal(await model.parameters['conv2.weight']!.read(), ones);

@@ -177,6 +177,7 @@ test('what does not fit is named with the shape found and the shape expected', (
     'head.cls_score.weight': ones([5, 4096]),
     'features.0.weight': ones([64, 3, 3, 3]),
     'conv1_1/0': ones([64, 3, 3, 3]),
+    'cls_score/0': ones([7, 4096]),
     'features.0.bias': { shape: [64], data: new Int32Array(64) },
     'features.99.weight': ones([1]),
     num_batches: ones([]),
@@ -185,8 +186,9 @@ test('what does not fit is named with the shape found and the shape expected', (
   assert.equal(
     misfits.map(({ from, why }) => `${from} ${why}`),
     [
-      'head.cls_score.weight is [5, 4096], this network has head.cls_score.weight [21, 4096]',
+      'head.cls_score.weight is [5, 4096], in this network [21, 4096]',
       'conv1_1/0 is not needed: features.0.weight is taken from features.0.weight',
+      'cls_score/0 is [7, 4096], head.cls_score.weight in this network [21, 4096]',
       'head.cls_score.bias comes without its weight',
       'features.0.bias holds integers',
     ],
@@ -292,7 +294,7 @@ test('refused, with no run left behind: values that are not finite, and frozen l
   run.config.detector.frozenStages = 1;
   await fails(
     trainHere(run, { directory }),
-    /init\.safetensors: conv1\.weight is \[16, 3, 3, 3\], this network has conv1\.weight \[16, 3, 5, 5\], which is not trained/,
+    /init\.safetensors: conv1\.weight is \[16, 3, 3, 3\], in this network \[16, 3, 5, 5\], which is not trained/,
   );
   run.config.detector.frozenStages = 0;
   conv2.data[5] = NaN;
