@@ -23,7 +23,7 @@ export function addEval(program: Command): void {
     .command('eval')
     .description('Measure the average precision (AP) of a trained detector, for each class and on average.')
     .requiredOption('--model <dir>', 'a run directory')
-    .requiredOption('--data <spec>', "'digits' or 'voc:PATH'; its classes must be the model's")
+    .requiredOption('--data <spec>', "'digits' or 'voc:PATH', as for train; its classes must be the model's")
     .option('--split <name>', 'the part to evaluate on', 'test')
     .option('--metric <name>', 'voc10 (area under the curve) or voc07 (11 points)', metric, 'voc10' as const)
     .option('--json <file>', 'also write metric, mAP, ap by class, images and seconds')

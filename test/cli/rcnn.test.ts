@@ -63,6 +63,8 @@ test('an option, a command or a value that does not exist', async () => {
     [['train', '--preset', 'huge'], /^rcnn train: --preset huge: unknown; there are demo, digits,/],
     [['train', '--backbone', 'alexnet'], /^rcnn train: --backbone alexnet: unknown; there are small, /],
     [['train', '--schedule', 'alternating'], /^rcnn train: --schedule alternating: comes with a later version;/],
+    [['train', '--input', 'gray'], /^rcnn train: --input gray: unknown; there are bgr and rgb$/m],
+    [['train', '--init', 'none.safetensors'], /^rcnn train: none\.safetensors: there is no such file/],
     [['train', '--resume', '--out', 'none'], /config\.json: there is no such file; none is not a run of 'rcnn train'/],
     [['eval', '--model', 'none', '--data', 'digits'], /^rcnn eval: none.config\.json: there is no such file/],
   ];

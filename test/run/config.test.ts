@@ -132,7 +132,10 @@ test('a checkpoint that is cut off, of another network, or none at all', async (
 
   for (const bytes of [0, 4, 100, whole.length - 1]) {
     writeFileSync(directory.checkpointPath, whole.subarray(0, bytes));
-    await fails(load(), /checkpoint\.safetensors: .*; it is cut off or not a safetensors file$/);
+    await fails(
+      load(),
+      /checkpoint\.safetensors: .*; it is cut off or not a safetensors file: restore it or make it anew$/,
+    );
   }
   writeFileSync(directory.checkpointPath, whole);
   const other = JSON.parse(config);
