@@ -90,7 +90,7 @@ async function onTerminal(run: PretrainOptions & { gpu: Gpu }): Promise<Pretrain
     const result = await runPretrain({
       ...run,
       signal: interrupt.signal,
-      onInit: (report) => console.log(describeInit(config.init!, report)),
+      onInit: (report) => console.log(describeInit(config.init!, config.classifier.input, report)),
       onMemory: (bytes) => (memory = bytes),
       onStart: ({ step }, model) => {
         const parameters = Object.values(model.parameters).reduce((sum, parameter) => sum + parameter.size, 0);

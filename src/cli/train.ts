@@ -28,13 +28,20 @@ export function addTrain(program: Command): void {
   const command = program
     .command('train')
     .description('Train a detector. The run directory keeps its configuration, losses and checkpoint.')
-    .option('--data <spec>', "'digits' (generated scenes) or 'voc:PATH' (a folder in VOC layout); default: digits")
+    .option(
+      '--data <spec>',
+      "'digits' (generated scenes) or 'voc:PATH' (a folder in VOC layout; 'voc:PATH,PATH': several as one); default: digits",
+    )
     .option('--split <name>', 'the part to train on; default: train, or the preset’s own')
     .option('--out <dir>', 'the run directory; default: runs/PRESET')
     .option('--preset <name>', 'a named configuration, see below; default: digits, or photos for voc:PATH')
     .option('--backbone <name>', "small, squeezenet1_1, vgg16 or zf, instead of the preset's")
     .option('--schedule <name>', `how RPN and detector share features: ${SCHEDULES.join(', ')}; default: joint`)
-    .option('--init <file>', 'initial weights, safetensors; tensors that fit by name and shape are taken')
+    .option('--init <file>', 'initial weights, safetensors: ours, torchvision’s or Caffe’s; what fits is taken')
+    .option(
+      '--input <form>',
+      'how they take a picture: bgr (as Caffe) or rgb (as torchvision); default: told by --init',
+    )
     .option('--steps <n>', "training steps; the preset's milestones move in proportion", positiveInteger)
     .option('--learning-rate <x>', 'at the start, after the warm-up', positiveNumber)
     .option('--seed <n>', 'of the weights, the order of images and the sampling', seed)
@@ -48,7 +55,7 @@ export function addTrain(program: Command): void {
     .addHelpText(
       'after',
       `\nPresets:\n${Object.entries(PRESETS)
-        .map(([name, { summary, training }]) => `  ${name.padEnd(18)} ${summary}; ${training.steps} steps`)
+        .map(([name, { summary, training }]) => `  ${name.padEnd(20)} ${summary}; ${training.steps} steps`)
         .join('\n')}`,
     )
     .action(train);

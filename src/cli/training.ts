@@ -1,5 +1,6 @@
 /** A training run on the terminal: what `rcnn train` and `rcnn demo` show, and Ctrl-C. */
 import type { Dataset } from '../data/dataset.ts';
+import type { InputConfig } from '../model/config.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import type { RunConfig, RunDirectory } from '../run/runDirectory.ts';
 import { type InitReport } from '../run/checkpoint.ts';
@@ -44,7 +45,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult | n
         losses = '';
         if (count > 1) console.log(`\nstage ${index + 1} of ${count}: ${stage.title}`);
       },
-      onInit: (report) => console.log(describeInit(config.init!, report)),
+      onInit: (report) => console.log(describeInit(config.init!, config.detector.input, report)),
       onMemory: (bytes) => (memory = bytes),
       onTuned: ({ timed, changed, left }) => {
         if (timed === 0) return;
@@ -106,11 +107,16 @@ function describeRun({ dataset, directory, config }: TrainingRun, parameters: nu
   ].join('\n');
 }
 
-export function describeInit(path: string, { loaded, fresh, unused }: InitReport): string {
+export function describeInit(path: string, { channels }: Pick<InputConfig, 'channels'>, report: InitReport): string {
+  const { loaded, fresh, misfits, unused } = report;
   const layers = (names: readonly string[]): string =>
     [...new Set(names.map((name) => name.replace(/\.(weight|bias)$/, '')))].join(', ');
-  const lines = [`initial weights from ${path}: ${loaded.length} tensors`];
-  if (fresh.length > 0) lines.push(`  not in it, random: ${layers(fresh)}`);
+  const lines = [
+    `initial weights from ${path}: ${loaded.length} tensors, for input in ${channels.toUpperCase()}`,
+    `  taken: ${layers(loaded.map(({ name }) => name))}`,
+  ];
+  lines.push(...misfits.map(({ from, why }) => `  does not fit: ${from} ${why}`));
+  if (fresh.length > 0) lines.push(`  random: ${layers(fresh)}`);
   if (unused.length > 0) lines.push(`  not used: ${unused.join(', ')}`);
   return lines.join('\n');
 }

@@ -6,6 +6,7 @@
  */
 import { UserError } from '../engine/errors.ts';
 import { openDigits } from './digits.ts';
+import { unite } from './union.ts';
 import { openVoc } from './voc.ts';
 
 export interface Box {
@@ -63,12 +64,17 @@ export interface OpenOptions {
 
 export const BACKGROUND = '__background__';
 
-/** Opens `digits` or `voc:PATH`. Annotations are read and checked here; pictures only when a sample is loaded. */
+/** Opens `digits`, `voc:PATH` or `voc:PATH,PATH`. Annotations are read and checked here; pictures only when a sample is loaded. */
 export async function openDataset(spec: string, options: OpenOptions): Promise<Dataset> {
   const colon = spec.indexOf(':');
   const kind = colon < 0 ? spec : spec.slice(0, colon);
   const path = colon < 0 ? '' : spec.slice(colon + 1);
   if (kind === 'digits' && colon < 0) return openDigits(options);
-  if (kind === 'voc' && path !== '') return openVoc(path, options);
-  throw new UserError(`--data ${spec}: not a data set; give 'digits' or 'voc:PATH' (a folder in VOC layout)`);
+  const folders = path.split(',');
+  if (kind === 'voc' && !folders.includes('')) {
+    return unite(await Promise.all(folders.map((folder) => openVoc(folder, options))), options.classes);
+  }
+  throw new UserError(
+    `--data ${spec}: not a data set; give 'digits' or 'voc:PATH' (a folder in VOC layout; several: 'voc:PATH,PATH')`,
+  );
 }

@@ -1,6 +1,6 @@
 /**
  * The safetensors format in memory: an 8-byte little-endian header length, a JSON header, the tensors' bytes.
- * Reads F32, F16, BF16 and I32 (floats widen to f32); writes F32 and I32.
+ * Reads F64, F32, F16, BF16 and I32 (floats of any width as f32); writes F32 and I32.
  */
 export interface StoredTensor {
   shape: number[];
@@ -12,13 +12,22 @@ export interface Safetensors {
   metadata: Record<string, string>;
 }
 
+/** What the beginning of a file tells: its tensors' types, shapes and bytes, and where these begin. */
+export interface SafetensorsHeader {
+  entries: Record<string, HeaderEntry>;
+  metadata: Record<string, string>;
+  start: number;
+}
+
 interface HeaderEntry {
   dtype: string;
   shape: number[];
   data_offsets: [number, number];
 }
 
-const BYTES: Record<string, number> = { F32: 4, F16: 2, BF16: 2, I32: 4 };
+const BYTES: Record<string, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I32: 4 };
+/** How a zip archive begins: PyTorch saves such. */
+const ZIP = 0x04034b50;
 
 function halfToFloat(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
@@ -29,36 +38,62 @@ function halfToFloat(bits: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+const ALL_BITS = Uint32Array.from({ length: 2 ** 16 }, (_, bits) => bits);
+const TABLES: Record<string, () => Float32Array> = {
+  F16: () => Float32Array.from(ALL_BITS, halfToFloat),
+  BF16: () => new Float32Array(ALL_BITS.map((bits) => bits << 16).buffer),
+};
+/** The values of all that 16 bits can be, made when first needed: to compute each anew takes a VGG-16 half a minute. */
+const values: Record<string, Float32Array> = {};
+
 /** The values of a tensor's bytes, in memory of their own. The machine is little-endian, as is the file. */
 function widen(dtype: string, bytes: Uint8Array): Float32Array | Int32Array {
   const { buffer } = new Uint8Array(bytes);
   if (dtype === 'I32') return new Int32Array(buffer);
   if (dtype === 'F32') return new Float32Array(buffer);
+  if (dtype === 'F64') return new Float32Array(new Float64Array(buffer));
+  const table = (values[dtype] ??= TABLES[dtype]!());
   const halves = new Uint16Array(buffer);
-  if (dtype === 'F16') return Float32Array.from(halves, halfToFloat);
-  return new Float32Array(Uint32Array.from(halves, (bits) => bits << 16).buffer);
+  const result = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) result[i] = table[halves[i]!]!;
+  return result;
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const areCounts = (value: unknown): value is number[] =>
   Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
+const isTexts = (value: unknown): value is Record<string, string> =>
+  isObject(value) && Object.values(value).every((text) => typeof text === 'string');
 const isEntry = (value: unknown): value is HeaderEntry =>
   isObject(value) &&
+  typeof value['dtype'] === 'string' &&
   areCounts(value['shape']) &&
   areCounts(value['data_offsets']) &&
   value['data_offsets'].length === 2;
 
-/** Throws one line that starts with `source` where the bytes are not a whole safetensors file. */
-export function parseSafetensors(bytes: Uint8Array, source: string): Safetensors {
+/** The bytes of a file that its header ends at, told by its first eight. */
+export const headerEnd = (first: DataView): number => 8 + Number(first.getBigUint64(0, true));
+
+/**
+ * Reads and checks the header of a file of `fileBytes` bytes, of which `bytes` has at least the header. Throws one line that
+ * starts with `source` where the header is not one, or says of the file what is not so.
+ */
+export function parseSafetensorsHeader(
+  bytes: Uint8Array,
+  source: string,
+  fileBytes = bytes.byteLength,
+): SafetensorsHeader {
   const fail = (why: string): never => {
-    throw new Error(`${source}: ${why}; it is cut off or not a safetensors file`);
+    throw new Error(`${source}: ${why}; it is cut off or not a safetensors file: restore it or make it anew`);
   };
+  if (bytes.byteLength < 8) return fail(`has ${bytes.byteLength} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.byteLength < 8) fail(`has ${bytes.byteLength} bytes`);
-  const headerBytes = Number(view.getBigUint64(0, true));
-  const start = 8 + headerBytes;
-  if (start > bytes.byteLength) fail(`its header claims ${headerBytes} bytes of ${bytes.byteLength}`);
+  if (view.getUint32(0, true) === ZIP) {
+    throw new Error(`${source}: is a zip archive, as PyTorch saves; make a safetensors file of it (docs/weights.md)`);
+  }
+  const start = headerEnd(view);
+  if (start > fileBytes) return fail(`its header claims ${start - 8} bytes of ${fileBytes}`);
   let header: unknown;
   try {
     header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
@@ -67,20 +102,43 @@ export function parseSafetensors(bytes: Uint8Array, source: string): Safetensors
   }
   if (!isObject(header)) return fail('its header is not an object');
   const { __metadata__: metadata = {}, ...entries } = header;
-  if (!isObject(metadata)) return fail('its metadata is not an object');
-  const tensors: Record<string, StoredTensor> = {};
+  if (!isTexts(metadata)) return fail('its metadata are not texts by name');
+  const checked: Record<string, HeaderEntry> = {};
   for (const [name, entry] of Object.entries(entries)) {
     if (!isEntry(entry)) return fail(`tensor ${name} has no shape or no place`);
     const size = BYTES[entry.dtype];
-    if (size === undefined)
-      throw new Error(`${source}: tensor ${name} is ${entry.dtype}; F32, F16, BF16 and I32 are read`);
+    if (size === undefined) {
+      throw new Error(
+        `${source}: tensor ${name} is ${entry.dtype}; ${Object.keys(BYTES).join(', ')} are read: convert it or leave it out`,
+      );
+    }
     const [begin, end] = entry.data_offsets;
     const count = entry.shape.reduce((product, n) => product * n, 1);
     if (end - begin !== count * size) fail(`tensor ${name} [${entry.shape}] has ${end - begin} bytes`);
-    if (start + end > bytes.byteLength) fail(`tensor ${name} ends beyond the file`);
-    tensors[name] = { shape: entry.shape, data: widen(entry.dtype, bytes.subarray(start + begin, start + end)) };
+    if (start + end > fileBytes) fail(`tensor ${name} ends beyond the file`);
+    checked[name] = entry;
   }
-  return { tensors, metadata: metadata as Record<string, string> };
+  // The format leaves no byte without a tensor and gives none to two.
+  let at = 0;
+  const places = Object.entries(checked).map(([name, { data_offsets }]) => [name, ...data_offsets] as const);
+  for (const [name, begin, end] of places.sort((a, b) => a[1] - b[1] || a[2] - b[2])) {
+    if (begin < at) fail(`tensor ${name} shares bytes with another`);
+    if (begin > at) fail(`no tensor has the ${begin - at} bytes before ${name}`);
+    at = end;
+  }
+  if (start + at < fileBytes) fail(`no tensor has its last ${fileBytes - start - at} bytes`);
+  return { entries: checked, metadata, start };
+}
+
+/** Throws one line that starts with `source` where the bytes are not a whole safetensors file. */
+export function parseSafetensors(bytes: Uint8Array, source: string): Safetensors {
+  const { entries, metadata, start } = parseSafetensorsHeader(bytes, source);
+  const tensors: Record<string, StoredTensor> = {};
+  for (const [name, { dtype, shape, data_offsets }] of Object.entries(entries)) {
+    const [begin, end] = data_offsets;
+    tensors[name] = { shape, data: widen(dtype, bytes.subarray(start + begin, start + end)) };
+  }
+  return { tensors, metadata };
 }
 
 export function serializeSafetensors(

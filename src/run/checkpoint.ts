@@ -1,8 +1,8 @@
 /**
  * Checkpoints and initial weights as safetensors files.
  *
- * A checkpoint holds every parameter under its name, its momentum under `momentum/<name>`, and as metadata the step. The
- * random numbers and the order of the data are pure functions of the run's seed and the step, so nothing else is needed to
+ * A checkpoint holds every parameter under its name, its momentum under `momentum/<name>`, and as metadata the step, the
+ * classes and how a picture becomes the network's input: what another run needs that starts from it. The random numbers and the order of the data are pure functions of the run's seed and the step, so nothing else is needed to
  * go on with the same bits.
  */
 import { UserError } from '../engine/errors.ts';
@@ -11,6 +11,9 @@ import type { Sgd } from '../engine/sgd.ts';
 import type { StoredTensor } from '../engine/safetensors.ts';
 import { readWhole, type WholeParameter, wholeParameters, writeWhole } from '../engine/shards.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import { INPUT, inputMetadata } from './initialInput.ts';
+import type { ChannelConfig } from './presets.ts';
+import { CLASSES, fitWeights, type WeightFit } from './weightNames.ts';
 
 const MOMENTUM = 'momentum/';
 
@@ -18,8 +21,13 @@ const MOMENTUM = 'momentum/';
 export interface Trainable {
   /** Every parameter by its name. */
   readonly parameters: Readonly<Record<string, Tensor>>;
-  /** For messages. */
-  readonly config: { readonly backbone: string };
+  readonly config: {
+    readonly backbone: string;
+    readonly classes: readonly string[];
+    readonly input: ChannelConfig;
+    /** Of a detector. */
+    readonly head?: { readonly targetStds: readonly number[] };
+  };
 }
 
 /** Steps done and seconds trained when the checkpoint was made. */
@@ -53,6 +61,8 @@ export async function saveCheckpoint(
     step: `${step}`,
     seconds: `${seconds}`,
     data_seconds: `${dataSeconds}`,
+    [CLASSES]: JSON.stringify(model.config.classes),
+    [INPUT]: inputMetadata(model.config.input),
   });
 }
 
@@ -63,7 +73,7 @@ function everything(model: Trainable, optimizer?: Sgd): Record<string, WholePara
 }
 
 function readProgress(path: string, { step, seconds, data_seconds: dataSeconds }: Record<string, string>): Progress {
-  if (step === undefined) throw new UserError(`${path}: is not a checkpoint of a run; weights go to --init`);
+  if (!/^\d+$/.test(step ?? '')) throw new UserError(`${path}: is not a checkpoint of a run; weights go to --init`);
   return { step: Number(step), seconds: Number(seconds ?? 0), dataSeconds: Number(dataSeconds ?? 0) };
 }
 
@@ -93,6 +103,7 @@ function fitting(path: string, name: string, whole: WholeParameter, stored: Stor
   if (stored.shape.join() !== whole.shape.join()) {
     throw wrongNetwork(path, `${name} is [${stored.shape}], this network has [${whole.shape}]`);
   }
+  if (!(stored.data instanceof Float32Array)) throw wrongNetwork(path, `${name} holds integers`);
 }
 
 /**
@@ -112,35 +123,40 @@ export async function loadParts(path: string, model: Trainable, keep: (name: str
   }
 }
 
-export interface InitReport {
-  loaded: string[];
-  /** Parameters of the network that the file does not have: they keep their random values. */
+export interface InitReport extends Pick<WeightFit, 'misfits' | 'unused'> {
+  /** Parameters taken from the file, and the name each has there. */
+  loaded: { name: string; from: string }[];
+  /** Parameters of the network that keep their random values. */
   fresh: string[];
-  /** Tensors of the file with no place in the network, with the reason. */
-  unused: string[];
 }
 
-/** Copies the tensors of a file that fit parameters by name and shape. A file of which nothing fits is refused. */
+/**
+ * Copies what fits of a file of ours, of torchvision's or of Caffe's. Refused: a file of which nothing fits, values that are
+ * not finite, and frozen parameters that would stay random.
+ */
 export async function loadInitialWeights(path: string, model: Trainable): Promise<InitReport> {
-  const { tensors } = await loadSafetensors(path);
+  const file = await loadSafetensors(path);
+  const tensors = Object.fromEntries(Object.entries(file.tensors).filter(([name]) => !name.startsWith(MOMENTUM)));
   const parameters = wholeParameters(model.parameters);
-  const report: InitReport = { loaded: [], fresh: [], unused: [] };
-  const momentum = Object.keys(tensors).filter((name) => name.startsWith(MOMENTUM)).length;
-  if (momentum > 0) report.unused.push(`${MOMENTUM}* (of the run that made the file)`);
-  for (const [name, { shape, data }] of Object.entries(tensors)) {
-    if (name.startsWith(MOMENTUM)) continue;
-    const parameter = parameters[name];
-    if (!parameter) report.unused.push(`${name} (no such parameter)`);
-    else if (parameter.shape.join() !== shape.join())
-      report.unused.push(`${name} ([${shape}], not [${parameter.shape}])`);
-    else {
-      writeWhole(parameter, data);
-      report.loaded.push(name);
-    }
+  const { backbone, classes, head } = model.config;
+  const { taken, misfits, unused } = fitWeights(
+    { ...file, tensors },
+    { parameters, classes, targetStds: head?.targetStds ?? [1, 1, 1, 1] },
+  );
+  if (taken.size === 0) {
+    const first = misfits[0] ? ` (${misfits[0].from} ${misfits[0].why})` : '';
+    throw new UserError(`${path}: none of its tensors fits the backbone ${backbone}${first}; choose another file`);
   }
-  report.fresh = Object.keys(parameters).filter((name) => !report.loaded.includes(name));
-  if (report.loaded.length === 0) {
-    throw new UserError(`${path}: none of its tensors fits the backbone ${model.config.backbone}`);
+  const fresh = Object.keys(parameters).filter((name) => !taken.has(name));
+  const frozen = fresh.find((name) => !parameters[name]!.parts[0]!.requiresGrad);
+  if (frozen !== undefined) {
+    const misfit = misfits.find(({ name }) => name === frozen);
+    const why = misfit ? `${misfit.from} ${misfit.why}` : `lacks ${frozen}`;
+    throw new UserError(`${path}: ${why}, which is not trained and would stay random; choose another file`);
   }
-  return report;
+  for (const [name, { from, data }] of taken) {
+    if (!data.every(Number.isFinite)) throw new UserError(`${path}: ${from} is not finite; choose another file`);
+    writeWhole(parameters[name]!, data);
+  }
+  return { loaded: [...taken].map(([name, { from }]) => ({ name, from })), fresh, misfits, unused };
 }

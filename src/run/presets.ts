@@ -19,7 +19,7 @@ export interface Preset {
   skipBadBoxes?: boolean;
 }
 
-type ChannelConfig = Pick<InputConfig, 'channels' | 'mean' | 'factor'>;
+export type ChannelConfig = Pick<InputConfig, 'channels' | 'mean' | 'factor'>;
 
 const SMALL_INPUT: ChannelConfig = {
   channels: 'rgb',
@@ -96,6 +96,13 @@ const photosTraining: TrainingConfig = {
 /** Caffe's VGG-16 and ZF (paper, py-faster-rcnn): B, G, R in 0..255 minus the mean of ImageNet. */
 const CAFFE_INPUT: ChannelConfig = { channels: 'bgr', mean: [102.9801, 115.9465, 122.7717], factor: [1, 1, 1] };
 
+/** torchvision's networks: R, G, B in 0..1, normalised by the mean and the deviation of ImageNet. */
+const TORCHVISION_INPUT: ChannelConfig = {
+  channels: 'rgb',
+  mean: [255 * 0.485, 255 * 0.456, 255 * 0.406],
+  factor: [1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)],
+};
+
 /**
  * The paper's detector and its joint training on VOC 2007 trainval, as py-faster-rcnn publishes them (end to end): two images
  * an update, 50k updates at 0.001 and 20k at 0.0001; biases learn twice as fast and do decay.
@@ -129,6 +136,8 @@ const paper = (backbone: 'vgg16' | 'zf', frozenStages: number): Pick<Preset, 'de
   },
   split: 'trainval',
 });
+
+const PAPER_VGG16 = paper('vgg16', 2);
 
 export const PRESETS: Readonly<Record<string, Preset>> = {
   demo: {
@@ -171,7 +180,20 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     training: { ...photosTraining, steps: 5000, milestones: [4000] },
   },
   'paper-zf-voc07': { summary: "the paper's ZF on VOC 2007, shorter side 600", ...paper('zf', 0) },
-  'paper-vgg16-voc07': { summary: "the paper's VGG-16 on VOC 2007, shorter side 600", ...paper('vgg16', 2) },
+  'paper-vgg16-voc07': { summary: "the paper's VGG-16 on VOC 2007, shorter side 600", ...PAPER_VGG16 },
+  'paper-vgg16-voc0712': {
+    summary: 'as paper-vgg16-voc07 on VOC 2007 and 2012: --data voc:VOC2007,VOC2012',
+    ...PAPER_VGG16,
+    // The paper gives no number of joint steps on the two; these are tf-faster-rcnn's.
+    training: { ...PAPER_VGG16.training, steps: 110000, milestones: [80000] },
+  },
+  'paper-vgg16-coco': {
+    summary: "the paper's VGG-16 on COCO, in VOC layout (its own is not read yet)",
+    detector: { ...PAPER_VGG16.detector, anchors: { sizes: [64, 128, 256, 512], ratios: [0.5, 1, 2] } },
+    // Its RPN learns from 8 images a step and its head from 16 with 64 regions each: as many regions as 8 with 128.
+    training: { ...PAPER_VGG16.training, steps: 320000, learningRate: 0.003, milestones: [240000], imagesPerStep: 8 },
+    split: 'train',
+  },
 };
 
 /**
@@ -183,6 +205,12 @@ export const BACKBONE_INPUTS: Readonly<Record<string, ChannelConfig & { frozenSt
   squeezenet1_1: { ...SQUEEZENET_INPUT, frozenStages: 3 },
   vgg16: { ...CAFFE_INPUT, frozenStages: 2, pooled: 7 },
   zf: { ...CAFFE_INPUT, frozenStages: 0, pooled: 6 },
+};
+
+/** What --input names: the ways in which published networks take a picture. */
+export const INPUT_FORMS: Readonly<Record<InputConfig['channels'], ChannelConfig>> = {
+  bgr: CAFFE_INPUT,
+  rgb: TORCHVISION_INPUT,
 };
 
 /** What --preset is unless given. */

@@ -3,22 +3,24 @@
  *
  *   --steps      moves the preset's milestones in proportion
  *   --backbone   takes its own channels, mean and factor of the input, and the bins of a region its weights expect
+ *   --init       the input as these weights were trained, unless --input says otherwise (initialInput.ts)
  *   without initial weights no stage is frozen
  */
-import { isAbsolute, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { type Dataset, openDataset } from '../data/dataset.ts';
 import { UserError } from '../engine/errors.ts';
 import { BACKBONES } from '../model/backbones/index.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
 import type { DetectorConfig } from '../model/config.ts';
 import { withSettings } from './configSchema.ts';
+import { chooseInput } from './initialInput.ts';
 import { BACKBONE_INPUTS, defaultPreset, type Preset, PRESETS } from './presets.ts';
 import type { RunConfig } from './runDirectory.ts';
 import { type Schedule, SCHEDULES, withSchedule } from './stages.ts';
 
 /** What `rcnn train` was told; everything else comes from the preset. */
 export interface RunChoices {
-  /** `digits` or `voc:PATH`. */
+  /** `digits` or `voc:PATH`, or `voc:PATH,PATH` for several folders as one. */
   data?: string;
   split?: string;
   preset?: string;
@@ -26,6 +28,8 @@ export interface RunChoices {
   schedule?: string;
   /** A safetensors file. */
   init?: string;
+  /** `bgr` or `rgb`. */
+  input?: string;
   steps?: number;
   seed?: number;
   learningRate?: number;
@@ -52,6 +56,7 @@ export async function configureRun(choices: RunChoices): Promise<{ config: RunCo
   const { name, preset } = findPreset(choices.preset, data);
   const schedule = checkSchedule(choices.schedule ?? 'joint');
   const backbone = checkBackbone(choices.backbone ?? preset.detector.backbone);
+  const input = chooseInput(backbone, choices.input, choices.init);
   const split = choices.split ?? preset.split ?? 'train';
   const skipBadBoxes = choices.skipBadBoxes || preset.skipBadBoxes === true;
   const dataset = await openDataset(data, { split, onBadBox: skipBadBoxes ? 'skip' : 'error' });
@@ -69,6 +74,7 @@ export async function configureRun(choices: RunChoices): Promise<{ config: RunCo
     checkpointInterval: choices.checkpointEvery ?? CHECKPOINT_INTERVAL,
     detector: {
       ...detector,
+      input: { ...detector.input, ...input },
       frozenStages: choices.init === undefined ? 0 : detector.frozenStages,
       classes: dataset.classes,
     },
@@ -110,6 +116,7 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
     ['--schedule', choices.schedule, config.schedule],
     ['--backbone', choices.backbone, config.detector.backbone],
     ['--init', init && resolve(init), config.init],
+    ['--input', choices.input, config.detector.input.channels],
     ['--steps', choices.steps, config.training.steps],
     ['--seed', choices.seed, config.training.seed],
     ['--learning-rate', choices.learningRate, config.training.learningRate],
@@ -147,8 +154,9 @@ export const openRunData = (config: RunConfig): Promise<Dataset> =>
 /** A run is resumed from any folder. */
 export function absoluteData(spec: string): string {
   const colon = spec.indexOf(':');
-  const path = spec.slice(colon + 1);
-  return colon < 0 || path === '' || isAbsolute(path) ? spec : spec.slice(0, colon + 1) + resolve(path);
+  if (colon < 0) return spec;
+  const paths = spec.slice(colon + 1).split(',');
+  return spec.slice(0, colon + 1) + paths.map((path) => (path === '' ? '' : resolve(path))).join();
 }
 
 function checkSchedule(name: string): Schedule {

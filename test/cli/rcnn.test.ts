@@ -67,6 +67,8 @@ test('an option, a command or a value that does not exist', async () => {
     [['train', '--backbone', 'alexnet'], /^rcnn train: --backbone alexnet: unknown; there are small, /],
     [['train', '--schedule', 'greedy'], /^rcnn train: --schedule greedy: unknown; there are joint, joint-warp,/],
     [['train', '--set', 'detector.rpn.lamda=1'], /^rcnn train: --set detector.rpn.lamda=1: there is no /],
+    [['train', '--input', 'gray'], /^rcnn train: --input gray: unknown; there are bgr and rgb$/m],
+    [['train', '--init', 'none.safetensors'], /^rcnn train: none\.safetensors: there is no such file/],
     [['train', '--resume', '--out', 'none'], /config\.json: there is no such file; none is not a run of 'rcnn train'/],
     [['eval', '--model', 'none', '--data', 'digits'], /^rcnn eval: none.config\.json: there is no such file/],
   ];

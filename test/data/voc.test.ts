@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type OpenOptions, openDataset } from '../../src/data/dataset.ts';
+import { type Dataset, type OpenOptions, openDataset } from '../../src/data/dataset.ts';
 import { UserError } from '../../src/engine/errors.ts';
 import { type VocFiles, type VocObjectSpec, realData, vocXml, writeImage, writeVoc } from './fixtures.ts';
 
@@ -52,6 +52,21 @@ test('children are read by name, and only those of the object itself', async () 
 test('a border crossed by a pixel or two is clipped: xmin 0 does not wrap', async () => {
   const { samples } = await withObjects([{ name: 'cat', box: [0, -1, 42, 31] }]);
   assert.equal(samples[0]!.boxes, [{ x1: 0, y1: 0, x2: 39, y2: 29, classIndex: 1, difficult: false }]);
+});
+
+test('several folders are one data set, with the classes of all', async () => {
+  const one = async (name: string) => writeVoc({ annotations: { a: vocXml([{ name, box: [3, 4, 20, 15] }]) } });
+  const [dog, cat] = [await one('dog'), await one('cat')];
+  const both = `voc:${dog},${cat}`;
+  const named = ({ classes, samples }: Dataset) => samples.map(({ boxes }) => classes[boxes[0]!.classIndex]);
+  const found = await openDataset(both, { split: 'train' });
+  assert.equal(found.classes, ['__background__', 'cat', 'dog']);
+  assert.equal(named(found), ['dog', 'cat']);
+  const given = await openDataset(both, { split: 'train', classes: ['dog', 'cow', 'cat'] });
+  assert.equal(given.classes, ['__background__', 'dog', 'cow', 'cat']);
+  assert.equal(named(given), ['dog', 'cat']);
+  await expectLine(() => openDataset(`voc:${dog},`, { split: 'train' }), '--data voc:', 'not a data set');
+  await expectLine(() => openDataset(`voc:${dog},/nowhere`, { split: 'train' }), '/nowhere', 'no such folder');
 });
 
 test('classes come from all splits, so that train and test agree', async () => {

@@ -4,6 +4,7 @@ import * as path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseSafetensors, serializeSafetensors } from '../../src/index.ts';
+import { readSafetensorsHeader } from '../../src/engine/node/files.ts';
 import { loadSafetensors, saveSafetensors } from '../../src/node.ts';
 import { randomArray, sharedGpu, skip } from '../harness.ts';
 
@@ -97,7 +98,7 @@ test('a file cut off anywhere is refused in one line that names it', async () =>
   for (let length = 0; length < whole.length; length++) {
     writeFileSync(target, whole.subarray(0, length));
     const text = await message(() => loadSafetensors(target));
-    assert.ok(text.startsWith(`${target}: `) && text.endsWith('it is cut off or not a safetensors file'), text);
+    assert.ok(text.startsWith(`${target}: `) && text.includes('; it is cut off or not a safetensors file: '), text);
     assert.not.match(text, /\n/);
   }
   rmSync(target);
@@ -127,16 +128,51 @@ test('a header that lies is refused in one line that names the file', async () =
     x({ data_offsets: [0.5, 4.5] }),
     x({ data_offsets: ['0', '4'] }),
     x({ shape: [2 ** 40], data_offsets: [0, 2 ** 42] }),
+    x({ dtype: undefined }),
+    { ...x({}), y: { dtype: 'F32', shape: [1], data_offsets: [0, 4] } }, // both have the same bytes
+    { x: { dtype: 'F16', shape: [1], data_offsets: [2, 4] } }, // no tensor has the first two
+    { x: { dtype: 'F16', shape: [1], data_offsets: [0, 2] } }, // nor the last two
+    { ...x({}), __metadata__: { step: 5 } },
+    { ...x({}), __metadata__: 'text' },
   ];
   for (const header of headers) {
     const text = await message(() => parseSafetensors(file(header, [0, 0, 0, 0]), 'some.file'));
-    assert.match(text, /^some\.file: .*; it is cut off or not a safetensors file$/, JSON.stringify(header));
+    assert.match(
+      text,
+      /^some\.file: .*; it is cut off or not a safetensors file: restore it or make it anew$/,
+      JSON.stringify(header),
+    );
   }
   const huge = file({});
   new DataView(huge.buffer).setBigUint64(0, 2n ** 63n, true);
   assert.match(await message(() => parseSafetensors(huge, 'some.file')), /^some\.file: its header claims/);
-  const wide = parseSafetensors.bind(null, file(x({ dtype: 'F64', data_offsets: [0, 8] }), [0, 0, 0, 0, 0, 0, 0, 0]));
-  assert.is(await message(() => wide('some.file')), 'some.file: tensor x is F64; F32, F16, BF16 and I32 are read');
+  const wide = file(x({ dtype: 'I64', data_offsets: [0, 8] }), [0, 0, 0, 0, 0, 0, 0, 0]);
+  assert.is(
+    await message(() => parseSafetensors(wide, 'some.file')),
+    'some.file: tensor x is I64; F64, F32, F16, BF16, I32 are read: convert it or leave it out',
+  );
+  const archive = Uint8Array.of(0x50, 0x4b, 3, 4, 0, 0, 0, 0, 0);
+  assert.match(await message(() => parseSafetensors(archive, 'x.pth')), /^x\.pth: is a zip archive, as PyTorch saves;/);
+});
+
+test('doubles are rounded to f32', () => {
+  const values = Float64Array.of(1 / 3, -0, 1e300);
+  const header = { d: { dtype: 'F64', shape: [3], data_offsets: [0, 24] } };
+  const { tensors } = parseSafetensors(file(header, new Uint8Array(values.buffer)), 'f64');
+  assert.equal(tensors['d']!.data, Float32Array.from(values));
+});
+
+test('the header alone is read as with the tensors, and refused alike', async () => {
+  const target = path.join(folder, 'header.safetensors');
+  await saveSafetensors(target, { x: { shape: [2], data: Float32Array.of(1, 2) } }, { k: 'v' });
+  const { entries, metadata } = readSafetensorsHeader(target);
+  assert.equal([entries['x']!.shape, metadata], [[2], { k: 'v' }]);
+  const whole = readFileSync(target);
+  for (let length = 0; length < whole.length; length++) {
+    writeFileSync(target, whole.subarray(0, length));
+    assert.is(await message(() => readSafetensorsHeader(target)), await message(() => loadSafetensors(target)));
+  }
+  rmSync(target);
 });
 
 test('a missing file is named', async () => {

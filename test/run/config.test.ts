@@ -54,11 +54,10 @@ test('another backbone keeps the anchors’ sides in pixels and takes its own in
 test('stages are frozen only where there are weights worth keeping', async () => {
   const root = await writeVoc();
   const data = `voc:${root}`;
+  const init = join(temporaryFolder(), 'weights.safetensors');
+  await saveSafetensors(init, {});
   assert.is((await configureRun({ data, preset: 'photos' })).config.detector.frozenStages, 0);
-  assert.is(
-    (await configureRun({ data, preset: 'photos', init: 'weights.safetensors' })).config.detector.frozenStages,
-    3,
-  );
+  assert.is((await configureRun({ data, preset: 'photos', init })).config.detector.frozenStages, 3);
   assert.is((await configureRun({ data })).config.preset, 'photos');
   assert.is((await configureRun({})).config.preset, 'digits');
 });
@@ -67,13 +66,15 @@ test('what does not exist is named, with what does', async () => {
   const wrong: [RunChoices, RegExp][] = [
     [
       { preset: 'nope' },
-      /^--preset nope: unknown; there are demo, digits, photos, bccd, chess, paper-zf-voc07, paper-vgg16-voc07$/,
+      /^--preset nope: unknown; there are demo, digits, photos, bccd, chess, paper-zf-voc07, paper-vgg16-voc07, paper-vgg16-voc0712, paper-vgg16-coco$/,
     ],
     [{ backbone: 'alexnet' }, /^--backbone alexnet: unknown; there are small, squeezenet1_1, vgg16, zf$/],
     [{ backbone: 'resnet' }, /^--backbone resnet: unknown;/],
     [{ schedule: 'greedy' }, /^--schedule greedy: unknown; there are joint, joint-warp, alternating, unshared$/],
     [{ data: 'coco:x' }, /^--data coco:/],
     [{ split: 'nope' }, /^--data digits: has no split 'nope'/],
+    [{ init: 'nope.safetensors' }, /^nope\.safetensors: there is no such file$/],
+    [{ input: 'gray' }, /^--input gray: unknown; there are bgr and rgb$/],
   ];
   for (const [choices, text] of wrong) await fails(configureRun(choices), text);
 });
@@ -102,9 +103,11 @@ test('initial weights fit by name and shape; of a file with nothing that fits th
     other: { shape: [1], data: new Float32Array(1) },
   });
   const report = await loadInitialWeights(path, model);
-  assert.equal(report.loaded, ['conv2.weight']);
+  assert.equal(report.loaded, [{ name: 'conv2.weight', from: 'conv2.weight' }]);
   assert.ok(report.fresh.includes('conv3.weight') && !report.fresh.includes('conv2.weight'));
-  assert.equal(report.unused, ['conv3.weight ([2], not [64,48,3,3])', 'other (no such parameter)']);
+  const why = 'is [2], in this network [64, 48, 3, 3]';
+  assert.equal(report.misfits, [{ from: 'conv3.weight', name: 'conv3.weight', why }]);
+  assert.equal(report.unused, ['other']);
   assert.equal(await model.parameters['conv2.weight']!.read(), ones);
 
   await saveSafetensors(path, { other: { shape: [1], data: new Float32Array(1) } });
@@ -129,7 +132,10 @@ test('a checkpoint that is cut off, of another network, or none at all', async (
 
   for (const bytes of [0, 4, 100, whole.length - 1]) {
     writeFileSync(directory.checkpointPath, whole.subarray(0, bytes));
-    await fails(load(), /checkpoint\.safetensors: .*; it is cut off or not a safetensors file$/);
+    await fails(
+      load(),
+      /checkpoint\.safetensors: .*; it is cut off or not a safetensors file: restore it or make it anew$/,
+    );
   }
   writeFileSync(directory.checkpointPath, whole);
   const other = JSON.parse(config);

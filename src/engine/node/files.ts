@@ -1,7 +1,25 @@
 /** Safetensors files in Node. */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { UserError } from '../errors.ts';
-import { parseSafetensors, type Safetensors, serializeSafetensors, type StoredTensor } from '../safetensors.ts';
+import {
+  headerEnd,
+  parseSafetensors,
+  parseSafetensorsHeader,
+  type Safetensors,
+  type SafetensorsHeader,
+  serializeSafetensors,
+  type StoredTensor,
+} from '../safetensors.ts';
 import { Tensor } from '../tensor.ts';
 
 /**
@@ -43,16 +61,38 @@ export async function saveSafetensors(
 
 /** The tensors and the metadata of a safetensors file; floats of any width as f32. */
 export async function loadSafetensors(path: string): Promise<Safetensors> {
-  let bytes: Uint8Array;
+  return reading(path, () => parseSafetensors(readFileSync(path), path));
+}
+
+/** What a safetensors file has, checked but without the tensors' values: they may be half a gigabyte. */
+export function readSafetensorsHeader(path: string): SafetensorsHeader {
+  return reading(path, () => {
+    const file = openSync(path, 'r');
+    try {
+      const { size } = fstatSync(file);
+      const first = readBytes(file, Math.min(8, size));
+      const end = first.length < 8 ? size : headerEnd(new DataView(first.buffer));
+      return parseSafetensorsHeader(end > size ? first : readBytes(file, end), path, size);
+    } finally {
+      closeSync(file);
+    }
+  });
+}
+
+/** The first bytes of an open file. */
+function readBytes(file: number, count: number): Uint8Array {
+  const bytes = new Uint8Array(count);
+  readSync(file, bytes, 0, count, 0);
+  return bytes;
+}
+
+/** Whatever keeps a file from being read is the user's to mend, and named. */
+function reading<T>(path: string, read: () => T): T {
   try {
-    bytes = readFileSync(path);
+    return read();
   } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new UserError(`${path}: ${missing ? 'there is no such file' : (error as Error).message}`);
-  }
-  try {
-    return parseSafetensors(bytes, path);
-  } catch (error) {
-    throw new UserError((error as Error).message);
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') throw new UserError(`${path}: there is no such file`);
+    throw new UserError(message.startsWith(`${path}: `) ? message : `${path}: ${message}`);
   }
 }

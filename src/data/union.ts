@@ -1,0 +1,25 @@
+/** Several data sets as one, such as VOC 2007 and 2012. */
+import type { Dataset } from './dataset.ts';
+
+/**
+ * The samples of all, one data set after the other. `classes`: those of the model, in which the data sets were opened;
+ * without it the union of what each found, numbered anew.
+ */
+export function unite(parts: readonly Dataset[], classes?: readonly string[]): Dataset {
+  const [first] = parts;
+  if (parts.length === 1) return first!;
+  const [background] = first!.classes;
+  const found = new Set(parts.flatMap((part) => part.classes.slice(1)));
+  const all = [background!, ...(classes ?? [...found].sort())];
+  const index = new Map(all.map((name, i) => [name, i]));
+  for (const { samples, classes } of parts) {
+    for (const box of samples.flatMap((sample) => sample.boxes)) box.classIndex = index.get(classes[box.classIndex]!)!;
+  }
+  return {
+    name: parts.map(({ name }) => name).join('+'),
+    classes: all,
+    samples: parts.flatMap(({ samples }) => samples),
+    flippable: parts.every(({ flippable }) => flippable),
+    notes: parts.flatMap(({ name, notes }) => notes.map((note) => `${name}: ${note}`)),
+  };
+}

@@ -1,0 +1,46 @@
+/**
+ * How a picture becomes the network's input: as its initial weights were trained. A run's configuration records it, and a
+ * checkpoint's metadata, so that a run that starts from it does likewise.
+ */
+import { UserError } from '../engine/errors.ts';
+import { readSafetensorsHeader } from '../engine/node/files.ts';
+import { BACKBONE_INPUTS, type ChannelConfig, INPUT_FORMS } from './presets.ts';
+import { namedByTorchvision } from './weightNames.ts';
+
+/** Under this a checkpoint's metadata hold it, as JSON. */
+export const INPUT = 'input';
+
+export const inputMetadata = ({ channels, mean, factor }: ChannelConfig): string =>
+  JSON.stringify({ channels, mean, factor });
+
+/**
+ * What `form` (bgr or rgb) says for this backbone, else what the file of initial weights does: a checkpoint by its metadata,
+ * a VGG-16 with torchvision's names by these. Undefined: as the preset has it.
+ */
+export function chooseInput(backbone: string, form?: string, init?: string): ChannelConfig | undefined {
+  if (form !== undefined) return formFor(backbone, form);
+  if (init === undefined) return undefined;
+  const { entries, metadata } = readSafetensorsHeader(init);
+  if (metadata[INPUT] !== undefined) return parseInput(init, metadata[INPUT]);
+  const isCheckpoint = metadata['step'] !== undefined;
+  const likeTorchvision = backbone === 'vgg16' && !isCheckpoint && namedByTorchvision(Object.keys(entries));
+  return likeTorchvision ? INPUT_FORMS.rgb : undefined;
+}
+
+function formFor(backbone: string, form: string): ChannelConfig {
+  if (form !== 'bgr' && form !== 'rgb') throw new UserError(`--input ${form}: unknown; there are bgr and rgb`);
+  const { channels, mean, factor } = BACKBONE_INPUTS[backbone]!;
+  return form === 'bgr' && channels === form ? { channels, mean, factor } : INPUT_FORMS[form];
+}
+
+function parseInput(path: string, text: string): ChannelConfig {
+  const isTriple = (value: unknown): boolean =>
+    Array.isArray(value) && value.length === 3 && value.every((n) => Number.isFinite(n));
+  try {
+    const { channels, mean, factor } = JSON.parse(text) as ChannelConfig;
+    if (['bgr', 'rgb'].includes(channels) && isTriple(mean) && isTriple(factor)) return { channels, mean, factor };
+  } catch {
+    // said below
+  }
+  throw new UserError(`${path}: its metadata do not say how a picture is prepared (${text}); give --input`);
+}

@@ -1,0 +1,154 @@
+/**
+ * Which tensor of a file of weights is which parameter of a network: by our own names, torchvision's and Caffe's.
+ *
+ *   torchvision   features.0, classifier.0 of its VGG-16 and SqueezeNet; backbone.0 or backbone.body.0, rpn.head.conv,
+ *                 roi_heads.box_head.fc6, ... of its Faster R-CNN
+ *   Caffe         conv1_1, fc6, rpn_conv/3x3, cls_score, ... ; a layer's blobs are /0 and /1, or _w and _b in Caffe2
+ *
+ * A layer is taken whole: a bias whose weight does not fit stays out. Order of classes (background first), of anchors
+ * (ratio-major), of the four deltas and of the values of a flattened region (channel by channel) are the same in all.
+ */
+import type { Safetensors, StoredTensor } from '../engine/safetensors.ts';
+import type { Shape } from '../engine/tensor.ts';
+
+export interface Network {
+  parameters: Readonly<Record<string, { shape: Shape }>>;
+  classes: readonly string[];
+  /** What its head divides the regression targets by. */
+  targetStds: readonly number[];
+}
+
+export interface WeightFit {
+  /** By parameter: the tensor of the file it comes from, and the values as this network has them. */
+  taken: Map<string, { from: string; data: Float32Array }>;
+  /** Tensors that have a parameter but cannot be it; `why` goes on after `from`. */
+  misfits: { from: string; name: string; why: string }[];
+  /** Tensors that have none. */
+  unused: string[];
+}
+
+const VGG16_CONVOLUTIONS = {
+  conv1_1: 'features.0',
+  conv1_2: 'features.2',
+  conv2_1: 'features.5',
+  conv2_2: 'features.7',
+  conv3_1: 'features.10',
+  conv3_2: 'features.12',
+  conv3_3: 'features.14',
+  conv4_1: 'features.17',
+  conv4_2: 'features.19',
+  conv4_3: 'features.21',
+  conv5_1: 'features.24',
+  conv5_2: 'features.26',
+  conv5_3: 'features.28',
+};
+
+const CAFFE_DETECTOR = {
+  'rpn_conv/3x3': 'rpn.conv',
+  rpn_cls_score: 'rpn.cls_score',
+  rpn_bbox_pred: 'rpn.bbox_pred',
+  cls_score: 'head.cls_score',
+  bbox_pred: 'head.bbox_pred',
+};
+
+const TORCHVISION_DETECTOR = {
+  'rpn.head.conv': 'rpn.conv',
+  'rpn.head.conv.0.0': 'rpn.conv',
+  'rpn.head.cls_logits': 'rpn.cls_score',
+  'rpn.head.bbox_pred': 'rpn.bbox_pred',
+  'roi_heads.box_head.fc6': 'fc6',
+  'roi_heads.box_head.fc7': 'fc7',
+  'roi_heads.box_predictor.cls_score': 'head.cls_score',
+  'roi_heads.box_predictor.bbox_pred': 'head.bbox_pred',
+};
+
+const LAYERS = new Map(Object.entries({ ...VGG16_CONVOLUTIONS, ...CAFFE_DETECTOR, ...TORCHVISION_DETECTOR }));
+/** The region layers of a VGG-16, which torchvision counts. */
+const REGION_LAYERS = new Map([
+  ['fc6', 'classifier.0'],
+  ['fc7', 'classifier.3'],
+]);
+
+const TORCHVISION = /^(features|classifier|backbone|rpn\.head|roi_heads)\./;
+/** torchvision's networks take pictures otherwise than Caffe's; see presets.ts. */
+export const namedByTorchvision = (names: readonly string[]): boolean => names.some((name) => TORCHVISION.test(name));
+
+/** Under this a checkpoint's metadata hold the names of its classes, as JSON. */
+export const CLASSES = 'classes';
+
+export function fitWeights({ tensors, metadata }: Safetensors, network: Network): WeightFit {
+  const { parameters, classes, targetStds } = network;
+  const otherClasses = CLASSES in metadata && metadata[CLASSES] !== JSON.stringify(classes);
+  const fit: WeightFit = { taken: new Map(), misfits: [], unused: [] };
+  const place = (from: string): void => {
+    const name = parameterOf(from, parameters);
+    if (name === undefined) return void fit.unused.push(from);
+    const misfit = (why: string): void => void fit.misfits.push({ from, name, why });
+    const { shape } = parameters[name]!;
+    const found = tensors[from]!;
+    const stored = convert(from, withRank(found, shape.length), targetStds);
+    const before = fit.taken.get(name);
+    const weight = name.replace(/\.bias$/, '.weight');
+    if (before) misfit(`is not needed: ${name} is taken from ${before.from}`);
+    else if (stored.shape.join() !== shape.join())
+      misfit(`is [${found.shape.join(', ')}], ${name === from ? '' : `${name} `}in this network [${shape.join(', ')}]`);
+    else if (!(stored.data instanceof Float32Array)) misfit('holds integers');
+    else if (otherClasses && name.startsWith('head.')) misfit('is of other classes');
+    else if (weight !== name && weight in parameters && !fit.taken.has(weight)) misfit('comes without its weight');
+    else fit.taken.set(name, { from, data: stored.data });
+  };
+  // Biases last: whether one is taken depends on its layer's weight.
+  const isBias = (name: string): boolean => partOf(name)?.part === 'bias';
+  const names = Object.keys(tensors);
+  for (const name of names.filter((name) => !isBias(name))) place(name);
+  for (const name of names.filter(isBias)) place(name);
+  return fit;
+}
+
+function partOf(name: string): { layer: string; part: 'weight' | 'bias' } | undefined {
+  const [, layer, end] = /^(.+?)(\.weight|\.bias|_w|_b|\/0|\/1)$/.exec(name) ?? [];
+  if (layer === undefined) return undefined;
+  return { layer, part: ['.weight', '_w', '/0'].includes(end!) ? 'weight' : 'bias' };
+}
+
+/** The parameter that a tensor's name stands for, if there is one. */
+function parameterOf(from: string, parameters: Network['parameters']): string | undefined {
+  if (Object.hasOwn(parameters, from)) return from;
+  const named = partOf(from);
+  if (!named) return undefined;
+  const layer = LAYERS.get(named.layer) ?? withoutPrefix(named.layer);
+  return [layer, REGION_LAYERS.get(layer) ?? layer]
+    .map((candidate) => `${candidate}.${named.part}`)
+    .find((name) => Object.hasOwn(parameters, name));
+}
+
+/** A detector's `backbone.body.0` or `backbone.features.0` is the classifier's `features.0`. */
+const withoutPrefix = (layer: string): string => {
+  const inner = layer.replace(/^backbone\.(body\.)?/, '');
+  return inner !== layer && /^\d/.test(inner) ? `features.${inner}` : inner;
+};
+
+/** Old Caffe files have four axes everywhere: fc6 is [1, 1, 4096, 25088] and its bias [1, 1, 1, 4096]. */
+function withRank({ shape, data }: StoredTensor, rank: number): StoredTensor {
+  const extra = Math.max(0, shape.length - rank);
+  return { shape: shape.slice(0, extra).every((n) => n === 1) ? shape.slice(extra) : shape, data };
+}
+
+/** The values as our networks have them. */
+function convert(from: string, stored: StoredTensor, targetStds: readonly number[]): StoredTensor {
+  if (from.startsWith('rpn.head.cls_logits.')) return withBackground(stored);
+  // Caffe's files give deltas in units of the box, Caffe2's (_w, _b) and ours in units of the targets' deviations.
+  return /^bbox_pred[./]/.test(from) ? divideRows(stored, targetStds) : stored;
+}
+
+/** A sigmoid's A logits as softmax's 2A, backgrounds first: the softmax of (0, x) is the sigmoid of x. */
+function withBackground({ shape, data }: StoredTensor): StoredTensor {
+  const both = new Float32Array(2 * data.length);
+  both.set(data, data.length);
+  return { shape: [2 * shape[0]!, ...shape.slice(1)], data: both };
+}
+
+function divideRows({ shape, data }: StoredTensor, stds: readonly number[]): StoredTensor {
+  const row = data.length / shape[0]!;
+  return { shape, data: Float32Array.from(data, (value, i) => value / stds[Math.floor(i / row) % stds.length]!) };
+}
