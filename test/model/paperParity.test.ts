@@ -91,6 +91,7 @@ for (const backbone of ['vgg16', 'zf'] as const)
       }),
     );
     for (const tensor of [...Object.values(model.parameters), model.rpn.anchors]) tensor.dispose();
+    gpu.trim();
   });
 
 test.run();
