@@ -1,26 +1,41 @@
 /**
- * What recording a steady training step costs on the CPU, in JavaScript and in Dawn: the digits network on Dawn's null
- * backend, which validates and computes nothing.
+ * What recording a steady training step costs on the CPU, in JavaScript and in Dawn: the network of a preset, one digit
+ * scene a step, on Dawn's null backend, which validates and computes nothing.
  *
- *   npx tsx bench/recording.ts [STEPS]
+ *   npx tsx bench/recording.ts [PRESET] [STEPS]
  */
 import { create } from 'webgpu';
 import { Gpu, Sgd } from '../src/index.ts';
 import { FasterRcnn } from '../src/model/fasterRcnn.ts';
-import { configureRun } from '../src/run/runConfig.ts';
+import { openDataset } from '../src/data/dataset.ts';
+import { findPreset } from '../src/run/runConfig.ts';
 
-const steps = Number(process.argv[2] ?? 400);
+const { preset } = findPreset(process.argv[2] ?? 'demo', 'digits');
+const steps = Number(process.argv[3] ?? 400);
 const instance: { current: GPU | null } = { current: create(['backend=null']) };
 const adapter = await instance.current!.requestAdapter();
 if (!adapter) throw new Error('this build of Dawn has no null backend');
 const closed = (): void => void setImmediate(() => (instance.current = null));
-const gpu = Gpu.fromDevice(await adapter.requestDevice(), { closed });
+const gpu = Gpu.fromDevice(withSmallBuffers(await adapter.requestDevice()), { closed });
 
-const { config, dataset } = await configureRun({ preset: 'demo' });
-const model = new FasterRcnn(gpu, config.detector, 1);
-const optimizer = new Sgd(Object.values(model.parameters), config.training);
+const dataset = await openDataset('digits', { split: 'train' });
+const model = new FasterRcnn(gpu, { ...preset.detector, classes: dataset.classes }, 1);
+const optimizer = new Sgd(Object.values(model.parameters), preset.training);
 const sample = dataset.samples[0]!;
 const pixels = await sample.load();
+
+/** The null backend holds half a gigabyte at most. It computes nothing: no buffer need be larger than what a step uploads. */
+function withSmallBuffers(device: GPUDevice): GPUDevice {
+  const most = 1 << 18;
+  const createBuffer = device.createBuffer.bind(device);
+  device.createBuffer = (buffer) => createBuffer({ ...buffer, size: Math.min(buffer.size, most) });
+  const { queue } = device;
+  const writeBuffer = queue.writeBuffer.bind(queue);
+  queue.writeBuffer = (buffer, offset, data, from, size) => {
+    if ((size ?? data.byteLength) <= most) writeBuffer(buffer, offset, data, from, size);
+  };
+  return device;
+}
 
 function step(seed: number): void {
   optimizer.zeroGrad();
@@ -33,25 +48,32 @@ function step(seed: number): void {
   gpu.flush();
 }
 
-/** A step is over before it counts as recorded: its submit is part of it, what the device does afterwards is not. */
-async function milliseconds(count: number): Promise<number[]> {
-  const times: number[] = [];
+/**
+ * Milliseconds by the clock, and those of the processor, which other work on the machine does not lengthen. A step is over
+ * before it counts as recorded: its submit is part of it, what the device does afterwards is not.
+ */
+async function milliseconds(count: number): Promise<{ clock: number[]; processor: number[] }> {
+  const clock: number[] = [];
+  const processor: number[] = [];
   for (let i = 0; i < count; i++) {
-    const start = performance.now();
+    const [start, used] = [performance.now(), process.cpuUsage()];
     step(i);
-    times.push(performance.now() - start);
+    const { user, system } = process.cpuUsage(used);
+    clock.push(performance.now() - start);
+    processor.push((user + system) / 1000);
     await gpu.finish();
   }
-  return times.sort((a, b) => a - b);
+  return { clock: clock.sort((a, b) => a - b), processor: processor.sort((a, b) => a - b) };
 }
 
 await milliseconds(100);
 const before = gpu.statistics();
-const times = await milliseconds(steps);
+const { clock, processor } = await milliseconds(steps);
 const after = gpu.statistics();
 const each = (name: 'dispatches' | 'submits' | 'bindGroupsCreated' | 'buffersCreated') =>
   ((after[name] - before[name]) / steps).toFixed(1);
-console.log(`recording a step: median ${times[steps >> 1]!.toFixed(2)} ms, best ${times[0]!.toFixed(2)} ms`);
+const line = (sorted: number[]) => `median ${sorted[steps >> 1]!.toFixed(2)} ms, best ${sorted[0]!.toFixed(2)} ms`;
+console.log(`recording a step: ${line(clock)}; on the processor ${line(processor)}`);
 console.log(`${each('dispatches')} dispatches, ${each('submits')} submits`);
 console.log(`made: ${each('bindGroupsCreated')} bind groups, ${each('buffersCreated')} buffers`);
 gpu.close();

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Makes the golden files of test/golden that come from PyTorch.
 
-    python3 scripts/make-goldens.py [ops] [faster-rcnn]
+    python3 scripts/make-goldens.py [ops] [faster-rcnn] [paper-networks]
 
 Needs numpy, PyTorch and torchvision (Debian: python3-torch python3-torchvision; made with 1.13 and 0.14). The tests
 read the files and need no Python. All random numbers are seeded, so a second run gives the same bytes.
 
     pytorch-ops.safetensors     every operation of the engine, forward and backward (goldens/ops.py)
     pytorch-frcnn.safetensors   20 training steps of a small Faster R-CNN (goldens/faster_rcnn.py)
+    pytorch-paper.safetensors   VGG-16 and ZF at 600x800: samples of maps, RPN and head (goldens/paper_networks.py)
 """
 import json
 import struct
@@ -18,10 +19,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.dont_write_bytecode = True
-from goldens import faster_rcnn, ops  # noqa: E402
+from goldens import faster_rcnn, ops, paper_networks  # noqa: E402
 
 FOLDER = Path(__file__).parent.parent / 'test' / 'golden'
-PARTS = {'ops': ('pytorch-ops.safetensors', ops.make), 'faster-rcnn': ('pytorch-frcnn.safetensors', faster_rcnn.make)}
+PARTS = {
+    'ops': ('pytorch-ops.safetensors', ops.make),
+    'faster-rcnn': ('pytorch-frcnn.safetensors', faster_rcnn.make),
+    'paper-networks': ('pytorch-paper.safetensors', paper_networks.make),
+}
 
 
 def save_safetensors(path, tensors, metadata):

@@ -5,7 +5,7 @@ export { constant, gaussian, heNormal, zeros, type Initializer } from './engine/
 export { conv2d, type Conv2dOptions } from './engine/ops/conv2d.ts';
 export { linear } from './engine/ops/linear.ts';
 export { add, dropout, multiply, relu, reshape, scale, type DropoutOptions } from './engine/ops/pointwise.ts';
-export { concat, softmax, sum } from './engine/ops/reduce.ts';
+export { concat, slice, softmax, sum } from './engine/ops/reduce.ts';
 export {
   localResponseNorm,
   maxPool2d,

@@ -18,11 +18,14 @@ export function mix32(x: number): number {
   return x >>> 0;
 }
 
+const seedHash = (seed: number): number => mix32((seed ^ 0x9e3779b9) >>> 0);
+const streamHash = (stream: number, a: number): number => mix32((stream + a) >>> 0);
+const draw = (a: number, b: number, i: number): number => mix32((mix32((i + a) >>> 0) ^ b) >>> 0);
+
 /** Uniform u32. */
 export function randomU32(seed: number, stream: number, i: number): number {
-  const a = mix32((seed ^ 0x9e3779b9) >>> 0);
-  const b = mix32((stream + a) >>> 0);
-  return mix32((mix32((i + a) >>> 0) ^ b) >>> 0);
+  const a = seedHash(seed);
+  return draw(a, streamHash(stream, a), i);
 }
 
 /** Uniform in [0, 1), 24 bits, exactly the value that WGSL's `random_f32` gives. */
@@ -55,16 +58,20 @@ export class Random {
   readonly seed: number;
   readonly stream: number;
   counter: number;
+  private readonly a: number;
+  private readonly b: number;
 
   constructor(seed: number, stream = 0, counter = 0) {
     this.seed = seed >>> 0;
     this.stream = stream >>> 0;
     this.counter = counter;
+    this.a = seedHash(this.seed);
+    this.b = streamHash(this.stream, this.a);
   }
 
   /** Uniform in [0, 1). */
   next(): number {
-    return randomF32(this.seed, this.stream, this.counter++);
+    return (draw(this.a, this.b, this.counter++) >>> 8) / 16777216;
   }
 
   /** Uniform integer in [0, n). */

@@ -59,6 +59,9 @@ export interface LoopOptions<Term extends string> extends LoopEvents<Term> {
   signal?: AbortSignal | undefined;
 }
 
+/** The name of a bias, or of a shard of one. */
+const BIAS = /\.bias(\[\d+:\d+\])?$/;
+
 /** The optimiser with Caffe's multipliers for biases, and others for parameters of given names. */
 export function caffeSgd(
   parameters: Readonly<Record<string, Tensor>>,
@@ -68,7 +71,7 @@ export function caffeSgd(
   const biases = { rateMultiplier: training.biasRate, decayMultiplier: training.biasDecay };
   const groups = Object.entries(parameters).map(([name, parameter]) => ({
     parameter,
-    ...(name.endsWith('.bias') && biases),
+    ...(BIAS.test(name) && biases),
     ...others[name],
   }));
   return new Sgd(groups, training);

@@ -15,6 +15,7 @@ import type { Choices } from '../engine/plans.ts';
 import type { DetectorConfig, TrainingConfig } from '../model/config.ts';
 import type { LossTerm } from '../model/fasterRcnn.ts';
 import { problemOf } from './configSchema.ts';
+import type { LogLine } from './loop.ts';
 import { type Schedule, SCHEDULES, stagesOf } from './stages.ts';
 
 export interface RunConfig {
@@ -35,13 +36,7 @@ export interface RunConfig {
   kernels?: Choices;
 }
 
-export type MetricsLine = Record<LossTerm, number> & {
-  step: number;
-  lr: number;
-  loss: number;
-  seconds: number;
-  data_seconds: number;
-};
+export type MetricsLine = LogLine<LossTerm>;
 
 /** Whose runs a directory holds. */
 export interface RunKind<Config> {

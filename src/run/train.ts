@@ -1,29 +1,23 @@
 /**
- * The training loop: data, steps, log, checkpoints.
+ * Training of a detector: data, initial weights, what a step computes; the loop around the steps is loop.ts.
  *
  * A step is a pure function of the weights, the momentum, the run's seed and the step's number, so a run that was stopped
- * and resumed ends with the bits of one that was not. Losses stay on the GPU in a history of LOG_INTERVAL rows and are
- * read once for all of them, while later steps run; every row is checked, so a loss that is not finite is traced to its step and image.
+ * and resumed ends with the bits of one that was not.
  */
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
-import { concat } from '../engine/ops/reduce.ts';
 import { saveTuningCache, useTuningCache } from '../engine/node/tuningCache.ts';
 import type { Choices } from '../engine/plans.ts';
-import { Sgd } from '../engine/sgd.ts';
 import { tune, type TuneReport } from '../engine/tuner.ts';
-import { copyIntoSlice, sliceUniforms } from '../kernels/concat.ts';
 import type { Dataset, Sample } from '../data/dataset.ts';
 import { flipBoxes, type LoadedSample, Prefetcher, TrainingOrder } from '../data/loader.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
-import { learningRate } from '../model/config.ts';
-import { FasterRcnn, LOSS_TERMS, type Losses, type PreparedImage } from '../model/fasterRcnn.ts';
+import { FasterRcnn, LOSS_TERMS, type Losses, type LossTerm, type PreparedImage } from '../model/fasterRcnn.ts';
 import type { GroundTruth, Sampling } from '../model/rpn.ts';
-import { loadCheckpoint, loadInitialWeights, saveCheckpoint, type InitReport, type Progress } from './checkpoint.ts';
-import type { MetricsLine, RunConfig, RunDirectory } from './runDirectory.ts';
+import { loadCheckpoint, loadInitialWeights, type InitReport, type Progress } from './checkpoint.ts';
+import { caffeSgd, type LoopEvents, runLoop } from './loop.ts';
+import type { RunConfig, RunDirectory } from './runDirectory.ts';
 
-/** Steps between two lines of metrics.jsonl. */
-export const LOG_INTERVAL = 10;
 /** Pictures decoded ahead of the step. */
 const PREFETCH = 8;
 
@@ -47,7 +41,7 @@ const JOINT_TASK: TrainTask = {
   trains: () => true,
 };
 
-export interface TrainEvents {
+export interface TrainEvents extends LoopEvents<LossTerm> {
   onInit?(report: InitReport): void;
   /** The most bytes of GPU memory that a step on the largest picture needs, weights included. */
   onMemory?(bytes: number): void;
@@ -56,9 +50,6 @@ export interface TrainEvents {
   /** Shapes whose kernels were timed, of those met so far. */
   onTune?(done: number, total: number): void;
   onTuned?(report: TuneReport): void;
-  onStep?(step: number): void;
-  onMetrics?(line: MetricsLine): void;
-  onCheckpoint?(step: number): void;
 }
 
 export interface TrainOptions extends TrainEvents {
@@ -82,33 +73,19 @@ export interface TrainResult {
   finished: boolean;
 }
 
-/** The optimiser with Caffe's multipliers for biases. */
-function makeOptimizer(model: FasterRcnn, { training }: RunConfig): Sgd {
-  const groups = Object.values(model.parameters).map((parameter) =>
-    parameter.name.endsWith('.bias')
-      ? { parameter, rateMultiplier: training.biasRate, decayMultiplier: training.biasDecay }
-      : { parameter },
-  );
-  return new Sgd(groups, training);
-}
-
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { gpu, dataset, directory, config, resume, signal, task = JOINT_TASK } = options;
+  const { gpu, dataset, directory, config, resume, task = JOINT_TASK } = options;
   const { training } = config;
   if (dataset.samples.length === 0) throw new UserError(`${dataset.name}: there are no images to train on`);
   const model = new FasterRcnn(gpu, config.detector, training.seed);
+  const started = resume && directory.hasCheckpoint;
+  if (config.init && !started) options.onInit?.(await loadInitialWeights(config.init, model));
   for (const [name, parameter] of Object.entries(model.parameters)) parameter.requiresGrad &&= task.trains(name);
-  const optimizer = makeOptimizer(model, config);
+  const optimizer = caffeSgd(model.parameters, training);
   let progress: Progress = { step: 0, seconds: 0, dataSeconds: 0 };
-  if (resume) {
-    if (directory.hasCheckpoint) progress = await loadCheckpoint(directory.checkpointPath, model, optimizer);
-    directory.truncateMetrics(progress.step);
-  }
-  if (config.init && progress.step === 0) {
-    const report = await loadInitialWeights(config.init, model);
-    options.onInit?.(report);
-  }
-  if (progress.step === 0) await task.initialise?.(model);
+  if (started) progress = await loadCheckpoint(directory.checkpointPath, model, optimizer);
+  else await task.initialise?.(model);
+  if (resume) directory.truncateMetrics(progress.step);
   gpu.plans.use(config.kernels ?? {});
   const largest = largestSample(dataset, config);
   options.onMemory?.(gpu.measure(() => rehearse(model, task, largest)));
@@ -123,98 +100,40 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     end: training.steps * images,
     ahead: PREFETCH,
   });
-  const history = gpu.zeros([LOG_INTERVAL * images, LOSS_TERMS.length], 'loss history');
-  history.persistent = true;
-  const names: string[] = [];
-  const started = performance.now();
-  const before = progress;
-  const now = (step: number): Progress => ({
-    step,
-    seconds: before.seconds + (performance.now() - started) / 1000,
-    dataSeconds: before.dataSeconds + prefetcher.waitedMs / 1000,
-  });
-
-  const trainImage = ({ step: drawn, sample, picture, index, flip }: LoadedSample): void =>
-    gpu.scope(() => {
-      const image = model.prepare(picture, flip);
-      const usable = sample.boxes.filter((box) => !box.difficult && !box.crowd);
-      const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
-      const sampling = { random: true, seed: sampleSeed(training.seed, drawn) };
-      const losses = task.losses(model, image, truth, sampling, { index, flip });
-      model.total(losses).backward({ free: true });
-      const row = concat(
-        LOSS_TERMS.map((term) => losses[term]),
-        0,
-      );
-      const { length } = LOSS_TERMS;
-      gpu.run(
-        copyIntoSlice(true),
-        { part: row, whole: history },
-        sliceUniforms(1, history.size, 1, names.length * length, length),
-      );
-      names.push(sample.id);
-    });
-
-  /** Reads the history and writes its line of metrics; the read is queued before any later step overwrites a row. */
-  const log = async (step: number): Promise<void> => {
-    if (names.length === 0) return;
-    const lr = optimizer.learningRate;
-    const logged = names.splice(0);
-    const values = await history.read();
-    const means = checkFinite(values, logged, step, images);
-    const { seconds, dataSeconds } = now(step);
-    const line: MetricsLine = {
-      step,
-      lr,
-      loss: LOSS_TERMS.reduce((sum, term) => sum + means[term], 0),
-      ...means,
-      seconds: round(seconds),
-      data_seconds: round(dataSeconds),
-    };
-    directory.appendMetrics(line);
-    options.onMetrics?.(line);
+  const lossesOf = ({ step: drawn, sample, picture, index, flip }: LoadedSample): Losses => {
+    const image = model.prepare(picture, flip);
+    const usable = sample.boxes.filter((box) => !box.difficult && !box.crowd);
+    const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
+    const sampling = { random: true, seed: sampleSeed(training.seed, drawn) };
+    return task.losses(model, image, truth, sampling, { index, flip });
   };
-
-  let inFlight: Promise<void> = Promise.resolve();
-  let logging: Promise<void> = Promise.resolve();
-  let step = progress.step;
-  while (step < training.steps && !signal?.aborted) {
-    optimizer.learningRate = learningRate(step, training);
-    optimizer.zeroGrad();
-    for (let i = 0; i < images; i++) trainImage(await prefetcher.next());
-    optimizer.step(images);
-    step++;
-    // At most one step waits on the device while the next is recorded.
-    const previous = inFlight;
-    inFlight = gpu.finish();
-    inFlight.catch(() => {}); // reported by the await of the next step
-    await previous;
-    const last = step === training.steps;
-    if (step % LOG_INTERVAL === 0 || last) {
-      // The losses arrive while the next steps run.
-      await logging;
-      logging = log(step);
-      logging.catch(() => {}); // reported by the next await
-      if (last) await logging;
-    }
-    options.onStep?.(step);
-    if (step % config.checkpointInterval === 0 || last) {
-      await logging;
-      await log(step);
-      await saveCheckpoint(directory.checkpointPath, model, optimizer, now(step));
-      options.onCheckpoint?.(step);
-    }
-  }
-  await inFlight;
-  await logging;
-  if (signal?.aborted && step < training.steps) {
-    await log(step);
-    await saveCheckpoint(directory.checkpointPath, model, optimizer, now(step));
-    options.onCheckpoint?.(step);
-  }
-  history.dispose();
+  const end = await runLoop({
+    ...options,
+    model,
+    optimizer,
+    training,
+    progress,
+    terms: LOSS_TERMS,
+    rows: images,
+    divisor: images,
+    advice: "check the image's boxes",
+    checkpointPath: directory.checkpointPath,
+    checkpointInterval: config.checkpointInterval,
+    waitedMs: () => prefetcher.waitedMs,
+    append: (line) => directory.appendMetrics(line),
+    async record(_step, keep) {
+      for (let i = 0; i < images; i++) {
+        const loaded = await prefetcher.next();
+        gpu.scope(() => {
+          const losses = lossesOf(loaded);
+          model.total(losses).backward({ free: true });
+          keep(losses, `image ${loaded.sample.id}`);
+        });
+      }
+    },
+  });
   optimizer.dispose();
-  return { model, progress: now(step), finished: step >= training.steps };
+  return { model, progress: end, finished: end.step >= training.steps };
 }
 
 /** Pictures whose shapes are tuned for: data sets have few sizes, and the planner's choice serves the others. */
@@ -256,29 +175,3 @@ function largestSample({ samples }: Dataset, { detector: { input } }: RunConfig)
 
 /** The seed of one image's random draws. */
 const sampleSeed = (seed: number, drawn: number): number => (Math.imul(seed, 0x9e3779b1) + drawn) >>> 0;
-
-const round = (seconds: number): number => Math.round(seconds * 1000) / 1000;
-
-/** Means of the terms over the rows, each of which must be finite. */
-function checkFinite(
-  values: Float32Array | Int32Array,
-  names: readonly string[],
-  step: number,
-  images: number,
-): Record<(typeof LOSS_TERMS)[number], number> {
-  const means = Object.fromEntries(LOSS_TERMS.map((term) => [term, 0])) as Record<(typeof LOSS_TERMS)[number], number>;
-  const first = step - names.length / images;
-  names.forEach((name, row) => {
-    LOSS_TERMS.forEach((term, column) => {
-      const value = values[row * LOSS_TERMS.length + column]!;
-      if (!Number.isFinite(value)) {
-        const at = first + Math.floor(row / images) + 1;
-        throw new UserError(
-          `step ${at}, image ${name}: the loss term ${term} is ${value}; lower the learning rate or check the image's boxes (the last checkpoint is intact)`,
-        );
-      }
-      means[term] += value / names.length;
-    });
-  });
-  return means;
-}

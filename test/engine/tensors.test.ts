@@ -17,6 +17,7 @@ import {
   roiPool,
   scale,
   smoothL1Loss,
+  slice,
   softmax,
   softmaxLogLoss,
   sum,
@@ -99,6 +100,23 @@ test('integers keep their bits through concat, reshape and copy', async () => {
     const joined = reshape(concat([a, b], 0), [2, 3]);
     assert.equal(await values(joined), [1, -1, 2147483647, -2147483648, 0, 7]);
     assert.equal(await values(joined.copy()), [1, -1, 2147483647, -2147483648, 0, 7]);
+  });
+});
+
+test('slice takes a part along any axis, and its gradient lies where the part was', async () => {
+  const gpu = await sharedGpu();
+  await gpu.scope(async () => {
+    const x = gpu.tensor(
+      Array.from({ length: 12 }, (_, i) => i),
+      [2, 3, 2],
+    );
+    x.requiresGrad = true;
+    const middle = slice(x, 1, 1, 3);
+    assert.equal(middle.shape, [2, 2, 2]);
+    assert.equal(await values(middle), [2, 3, 4, 5, 8, 9, 10, 11]);
+    assert.equal(await values(slice(x, -3, 1, 2)), [6, 7, 8, 9, 10, 11]);
+    sum(middle).backward();
+    assert.equal(await values(x.grad!), [0, 0, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1]);
   });
 });
 
@@ -252,6 +270,7 @@ test('an operation names itself, the argument, its shape and the one expected', 
     [() => concat([], 0), 'concat: no tensors given'],
     [() => concat([f(2, 3), f(2, 4)], 0), 'concat: shapes [2,3] and [2,4] differ outside axis 0'],
     [() => concat([f(2, 3), f(2, 3)], 2), 'concat: axis 2 does not exist in a tensor of 2 axes'],
+    [() => slice(f(2, 3), 1, 2, 4), 'slice: [2, 4) is no part of axis 1 of [2,3]'],
     [() => softmax(f(2, 3), -3), 'softmax: axis -3 does not exist in a tensor of 2 axes'],
     [() => maxPool2d(f(3, 5, 5), { kernel: 2 }), 'maxPool2d: x has shape [3,5,5], expected [N,C,H,W]'],
     [() => maxPool2d(f(1, 3, 5, 5), { kernel: 2, padding: 2 }), 'maxPool2d: padding 2 is more than half the kernel 2'],

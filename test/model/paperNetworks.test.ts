@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { readWhole, shardRows, wholeParameters, writeWhole } from '../../src/engine/shards.ts';
 import { connect, ParameterStore } from '../../src/model/backbones/backbone.ts';
 import type { DetectorConfig } from '../../src/model/config.ts';
+import { openGpu } from '../../src/node.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { PRESETS } from '../../src/run/presets.ts';
 import { randomArray, sharedGpu } from '../harness.ts';
@@ -14,6 +15,13 @@ const paperConfig = (backbone: 'vgg16' | 'zf'): DetectorConfig => ({
   classes: Array.from({ length: 21 }, (_, i) => `${i}`),
 });
 
+/** Width and height of pictures, and height and width of the network's input: the usual one and the largest. */
+const PICTURES = [
+  [500, 375, [600, 800]],
+  [500, 300, [600, 1000]],
+  [300, 500, [1000, 600]],
+] as const;
+
 const golden = JSON.parse(readFileSync(new URL('../golden/nn_ops.json', import.meta.url), 'utf8')).feature_size;
 
 for (const [backbone, total, rpnOutputs] of [
@@ -21,7 +29,7 @@ for (const [backbone, total, rpnOutputs] of [
   ['zf', 59_294_751, 256 * 6 * 9],
 ] as const)
   test(`${backbone}: the paper's parameters, map sizes, and a training step and a detection within default bindings`, async () => {
-    const gpu = await sharedGpu();
+    const gpu = await openGpu({ adapter: 'auto', defaultLimits: true });
     gpu.measure(() => {
       const model = new FasterRcnn(gpu, paperConfig(backbone), 1);
       const parameters = Object.values(model.parameters);
@@ -39,16 +47,24 @@ for (const [backbone, total, rpnOutputs] of [
         );
         assert.equal(map, [1, model.backbone.channels, golden[backbone][i], golden[backbone][0]], `${side}`);
       });
-      gpu.scope(() => {
-        const picture = { width: 500, height: 375, rgba: new Uint8Array(4 * 500 * 375) };
-        const image = model.prepare(picture);
-        assert.equal([image.height, image.width], [600, 800]);
-        const truth = model.truth([{ x1: 10, y1: 20, x2: 200, y2: 300, classIndex: 3 }], image);
-        model.total(model.losses(image, truth, { random: true, seed: 1 })).backward({ free: true });
-      });
       const frozen = parameters.filter(({ requiresGrad }) => !requiresGrad).length;
       assert.is(frozen, backbone === 'vgg16' ? 8 : 0); // conv1_1, conv1_2, conv2_1, conv2_2 with their biases
     });
+    for (const frozenStages of [0, paperConfig(backbone).frozenStages]) {
+      gpu.measure(() => {
+        const model = new FasterRcnn(gpu, { ...paperConfig(backbone), frozenStages }, 1);
+        for (const [width, height, prepared] of PICTURES) {
+          gpu.scope(() => {
+            const image = model.prepare({ width, height, rgba: new Uint8Array(4 * width * height) });
+            assert.equal([image.height, image.width], prepared);
+            const truth = model.truth([{ x1: 10, y1: 20, x2: 200, y2: 300, classIndex: 3 }], image);
+            model.total(model.losses(image, truth, { random: true, seed: 1 })).backward({ free: true });
+          });
+          gpu.scope(() => model.detect(model.prepare({ width, height, rgba: new Uint8Array(4 * width * height) })));
+        }
+      });
+    }
+    gpu.close();
   });
 
 test('shards: few, equal, of whole tiles; one where the matrix fits', () => {

@@ -1,4 +1,4 @@
-/** Sum over all elements, softmax over an axis, concatenation along an axis. */
+/** Sum over all elements, softmax over an axis, concatenation along an axis and its inverse. */
 import { copyFromSlice, copyIntoSlice, sliceUniforms } from '../../kernels/concat.ts';
 import { broadcastScalar, partialCount, sumFinal, sumPartial } from '../../kernels/reduce.ts';
 import { softmaxBackward, softmaxForward, type ChannelView } from '../../kernels/softmax.ts';
@@ -74,4 +74,24 @@ export function concat(xs: readonly Tensor[], axis: number): Tensor {
     return { shape: x.shape, uniforms };
   });
   return record(concatOperation, xs, y, { slices, single: outer === 1 });
+}
+
+const sliceOperation = operation<Slice & { single: boolean }>('slice', ({ dy }, { shape, uniforms, single }) => {
+  const dx = dy.gpu.zeros(shape, 'dx slice');
+  dy.gpu.run(copyIntoSlice(single), { part: dy, whole: dx }, uniforms);
+  return [dx];
+});
+
+/** The elements [from, to) along `axis`. */
+export function slice(x: Tensor, axis: number, from: number, to: number): Tensor {
+  const at = resolveAxis('slice', axis, x.shape.length);
+  if (!(Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from < to && to <= x.shape[at]!)) {
+    throw new Error(`slice: [${from}, ${to}) is no part of axis ${at} of [${x.shape}]`);
+  }
+  const { outer, channels, inner } = axisView(x.shape, at);
+  const uniforms = sliceUniforms(outer, channels, inner, from, to - from);
+  const shape = x.shape.map((n, i) => (i === at ? to - from : n));
+  const y = x.gpu.empty(shape, x.dtype, `slice ${x.name}`);
+  x.gpu.run(copyFromSlice(outer === 1), { whole: x, part: y }, uniforms);
+  return record(sliceOperation, [x], y, { shape: x.shape, uniforms, single: outer === 1 });
 }
