@@ -52,7 +52,10 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     if (directory.hasCheckpoint) progress = await loadCheckpoint(directory.checkpointPath, model, optimizer);
     directory.truncateMetrics(progress.step);
   }
-  if (config.init && progress.step === 0) options.onInit?.(await loadInitialWeights(config.init, model));
+  if (config.init && progress.step === 0) {
+    const report = await loadInitialWeights(config.init, model);
+    options.onInit?.(report);
+  }
   options.onMemory?.(gpu.measure(() => rehearse(model, training.imagesPerStep)));
   if (!resume) directory.create(config);
   options.onStart?.(progress, model);

@@ -79,7 +79,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   if (dataset.samples.length === 0) throw new UserError(`${dataset.name}: there are no images to train on`);
   const model = new FasterRcnn(gpu, config.detector, training.seed);
   const started = resume && directory.hasCheckpoint;
-  if (config.init && !started) options.onInit?.(await loadInitialWeights(config.init, model));
+  if (config.init && !started) {
+    const report = await loadInitialWeights(config.init, model);
+    options.onInit?.(report);
+  }
   for (const [name, parameter] of Object.entries(model.parameters)) parameter.requiresGrad &&= task.trains(name);
   const optimizer = caffeSgd(model.parameters, training);
   let progress: Progress = { step: 0, seconds: 0, dataSeconds: 0 };

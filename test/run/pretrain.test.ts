@@ -78,11 +78,11 @@ test('a detector takes every tensor of the backbone, and says what it does not u
   const classes = ['__background__', 'a'];
   const detector = new FasterRcnn(await sharedGpu(), { ...PRESETS['digits']!.detector, classes }, 9);
   const { loaded, unused, fresh } = await loadInitialWeights(directory.checkpointPath, detector);
-  assert.equal(loaded.sort(), Object.keys(model.backbone.parameters).sort());
+  assert.equal(loaded.map(({ name }) => name).sort(), Object.keys(model.backbone.parameters).sort());
   assert.ok(fresh.every((name) => /^(rpn|head)\./.test(name)));
   assert.equal(
     unused.map((line) => line.replace(/ .*/, '')),
-    ['momentum/*', 'classifier.weight', 'classifier.bias'],
+    ['classifier.weight', 'classifier.bias'],
   );
   const name = 'conv2.weight';
   assert.equal(await detector.parameters[name]!.read(), await model.parameters[name]!.read());
@@ -138,7 +138,10 @@ test('the command: one line for what is wrong, nothing written; else the accurac
   assert.match(stdout, /^accuracy on 2 images for validation: top-1 \d+\.\d\d %$/m);
   const trained = await rcnn(cwd, 'train', '--resume', '--out', 'run');
   assert.is(trained.code, 1);
-  assert.match(trained.stderr, /config\.json: is not a configuration of this version of 'rcnn train'; /);
+  assert.match(
+    trained.stderr,
+    /config\.json: is not a configuration of this version of 'rcnn train' \(format pretrain 1\); /,
+  );
 });
 
 test.run();
