@@ -5,7 +5,8 @@
  *   npx tsx bench/trainingStep.ts [PRESET] [HEIGHTxWIDTH] [STEPS]
  */
 import { Sgd } from '../src/index.ts';
-import { FasterRcnn, type LabelledBox, LOSS_TERMS, type Pixels } from '../src/model/fasterRcnn.ts';
+import { FasterRcnn, type LabelledBox, LOSS_TERMS } from '../src/model/fasterRcnn.ts';
+import type { Pixels } from '../src/model/prepareImage.ts';
 import { openGpu } from '../src/node.ts';
 import { Random } from '../src/kernels/rng.ts';
 import { findPreset } from '../src/run/runConfig.ts';

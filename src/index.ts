@@ -14,7 +14,8 @@ export {
 } from './engine/ops/pooling.ts';
 export { smoothL1Loss, softmaxLogLoss, type SmoothL1Options, type SoftmaxLogLossOptions } from './engine/ops/losses.ts';
 export { nms, roiPool, roiWarp, type NmsOptions, type RoiPoolOptions } from './engine/ops/regions.ts';
-export { FasterRcnn, type LabelledBox, type Losses, type Pixels } from './model/fasterRcnn.ts';
+export { FasterRcnn, type LabelledBox, type Losses } from './model/fasterRcnn.ts';
+export type { Pixels } from './model/prepareImage.ts';
 export {
   CONVENTIONS,
   HEAD_DEFAULTS,

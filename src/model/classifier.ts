@@ -8,11 +8,10 @@ import { softmaxLogLoss } from '../engine/ops/losses.ts';
 import { concat } from '../engine/ops/reduce.ts';
 import { roiPool } from '../engine/ops/regions.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { imagePrepare, prepareUniforms } from '../kernels/imagePrepare.ts';
 import { type Backbone, type Layer, ParameterStore } from './backbones/backbone.ts';
 import { BACKBONES } from './backbones/index.ts';
 import type { InputConfig } from './config.ts';
-import type { Pixels } from './fasterRcnn.ts';
+import { type Pixels, prepareImage } from './prepareImage.ts';
 
 export interface ClassifierConfig {
   backbone: string;
@@ -61,25 +60,11 @@ export class Classifier {
     );
   }
 
-  private prepareOne({ pixels: { width, height, rgba }, flip }: ClassifierImage): Tensor {
-    const { gpu } = this;
-    const { size, channels, mean, factor } = this.config.input;
-    const image = gpu.tensor(new Int32Array(rgba.buffer, rgba.byteOffset, width * height), [height, width], 'image');
-    const y = gpu.empty([1, 3, size, size], 'f32', 'prepared image');
-    const uniforms = prepareUniforms({
-      h: height,
-      w: width,
-      outH: size,
-      outW: size,
-      srcPerDstY: height / size,
-      srcPerDstX: width / size,
-      flip,
-      bgr: channels === 'bgr',
-      mean,
-      factor,
-    });
-    gpu.run(imagePrepare, { image, y }, uniforms);
-    return y;
+  private prepareOne({ pixels, flip }: ClassifierImage): Tensor {
+    const { input } = this.config;
+    const { size } = input;
+    const placement = { height: size, width: size, perY: pixels.height / size, perX: pixels.width / size, flip };
+    return prepareImage(this.gpu, pixels, placement, input);
   }
 
   /** images [N, 3, H, W] -> [N, classes]. `training`: dropout applies, with masks drawn from this seed. */

@@ -10,19 +10,13 @@
 import type { Gpu } from '../engine/gpu.ts';
 import { add } from '../engine/ops/pointwise.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { imagePrepare, prepareUniforms, resizedSize } from '../kernels/imagePrepare.ts';
+import { resizedSize } from '../kernels/imagePrepare.ts';
 import { BACKBONES } from './backbones/index.ts';
 import type { Backbone } from './backbones/backbone.ts';
 import type { DetectorConfig } from './config.ts';
 import { DetectionHead, type RoiBatch } from './head.ts';
+import { type Pixels, prepareImage } from './prepareImage.ts';
 import { type GroundTruth, type ImageGeometry, type Proposals, RegionProposalNetwork, type Sampling } from './rpn.ts';
-
-/** An image as a network takes it: 4 bytes a pixel, row-major. */
-export interface Pixels {
-  width: number;
-  height: number;
-  rgba: Uint8Array;
-}
 
 /** A labelled box, pixels of the original image, 0-based and inclusive. */
 export interface LabelledBox {
@@ -80,26 +74,10 @@ export class FasterRcnn {
 
   /** Uploads an image, resizes it, subtracts the mean. `flip` mirrors it left to right. */
   prepare(pixels: Pixels, flip = false): PreparedImage {
-    const { gpu } = this;
     const { input } = this.config;
     const { width, height, scale } = resizedSize(pixels.height, pixels.width, input.shorterSide, input.longerSide);
-    const words = new Int32Array(pixels.rgba.buffer, pixels.rgba.byteOffset, pixels.width * pixels.height);
-    const image = gpu.tensor(words, [pixels.height, pixels.width], 'image');
-    const tensor = gpu.empty([1, 3, height, width], 'f32', 'prepared image');
-    const uniforms = prepareUniforms({
-      h: pixels.height,
-      w: pixels.width,
-      outH: height,
-      outW: width,
-      srcPerDstY: 1 / scale,
-      srcPerDstX: 1 / scale,
-      flip,
-      bgr: input.channels === 'bgr',
-      mean: input.mean,
-      factor: input.factor,
-    });
-    gpu.run(imagePrepare, { image, y: tensor }, uniforms);
-    image.dispose();
+    const placement = { height, width, perY: 1 / scale, perX: 1 / scale, flip };
+    const tensor = prepareImage(this.gpu, pixels, placement, input);
     return { tensor, height, width, scale, original: { height: pixels.height, width: pixels.width } };
   }
 

@@ -1,7 +1,8 @@
 /** Detections of a trained network, one image at a time, as plain objects. */
 import type { Detection } from '../eval/voc.ts';
 import type { ProposalConfig } from '../model/config.ts';
-import type { FasterRcnn, Pixels } from '../model/fasterRcnn.ts';
+import type { FasterRcnn } from '../model/fasterRcnn.ts';
+import type { Pixels } from '../model/prepareImage.ts';
 
 /** Columns of the model's result: x1, y1, x2, y2, score, class. */
 const COLUMNS = 6;

@@ -1,0 +1,49 @@
+/** A picture as a network takes it: uploaded, resized, its channels ordered, mean and range changed. */
+import type { Gpu } from '../engine/gpu.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { imagePrepare, prepareUniforms } from '../kernels/imagePrepare.ts';
+import type { InputConfig } from './config.ts';
+
+/** A picture: 4 bytes a pixel, row-major. */
+export interface Pixels {
+  width: number;
+  height: number;
+  rgba: Uint8Array;
+}
+
+/** Where its pixels go: the size of the result, and pixels of the picture per pixel of it. */
+export interface Placement {
+  height: number;
+  width: number;
+  perY: number;
+  perX: number;
+  /** Mirrored left to right. */
+  flip: boolean;
+}
+
+/** [1, 3, height, width] */
+export function prepareImage(
+  gpu: Gpu,
+  pixels: Pixels,
+  { height, width, perY, perX, flip }: Placement,
+  { channels, mean, factor }: Pick<InputConfig, 'channels' | 'mean' | 'factor'>,
+): Tensor {
+  const words = new Int32Array(pixels.rgba.buffer, pixels.rgba.byteOffset, pixels.width * pixels.height);
+  const image = gpu.tensor(words, [pixels.height, pixels.width], 'image');
+  const y = gpu.empty([1, 3, height, width], 'f32', 'prepared image');
+  const uniforms = prepareUniforms({
+    h: pixels.height,
+    w: pixels.width,
+    outH: height,
+    outW: width,
+    srcPerDstY: perY,
+    srcPerDstX: perX,
+    flip,
+    bgr: channels === 'bgr',
+    mean,
+    factor,
+  });
+  gpu.run(imagePrepare, { image, y }, uniforms);
+  image.dispose();
+  return y;
+}
