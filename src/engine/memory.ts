@@ -116,10 +116,9 @@ export class BufferPool {
     this.planned = true;
     const kept: DeviceBuffer[] = [];
     const missing = planBuffers(leases).filter((bytes) => {
-      const at = bestFit(this.free, bytes);
-      if (this.free[at]?.bytes !== bytes) return true;
-      kept.push(...this.free.splice(at, 1));
-      return false;
+      const waiting = this.take(bytes);
+      if (waiting) kept.push(waiting);
+      return !waiting;
     });
     this.trim();
     kept.forEach((buffer) => this.keep(buffer));
@@ -149,6 +148,7 @@ export class BufferPool {
     return this.make(lease, label);
   }
 
+  /** A waiting buffer, larger than asked for only while a scope is recorded for which there is a plan. */
   private take(bytes: number): DeviceBuffer | undefined {
     const at = bestFit(this.free, bytes);
     const mayBeLarger = this.planned && this.journal !== null;

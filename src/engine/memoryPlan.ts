@@ -12,7 +12,7 @@ export interface Lease {
   until: number;
 }
 
-/** The first of `free`, ascending, that holds so many bytes: the smallest. -1 if there is none. */
+/** The smallest of `free`, ascending, that holds so many bytes; -1 if there is none. */
 export const bestFit = (free: readonly { bytes: number }[], bytes: number): number =>
   free.findIndex((buffer) => buffer.bytes >= bytes);
 
@@ -26,11 +26,10 @@ export function insert<T>(list: T[], item: T, order: (a: T, b: T) => number): vo
 /** Sizes of buffers that are enough for `leases`, all of them over, if each gets the best fit when it begins. */
 export function planBuffers(leases: readonly Lease[]): number[] {
   const sizes = shareBySize(leases);
-  // Best fit knows no future and may choose otherwise than the plan: what is then missing is added.
   for (;;) {
     const missing = missingAtBestFit(leases, sizes);
-    if (missing.length === 0) return sizes;
-    sizes.push(...missing);
+    if (missing === 0) return sizes;
+    sizes.push(missing);
   }
 }
 
@@ -44,11 +43,14 @@ function shareBySize(leases: readonly Lease[]): number[] {
   return buffers.map(([largest]) => largest!.bytes);
 }
 
-function missingAtBestFit(leases: readonly Lease[], sizes: readonly number[]): number[] {
+/**
+ * Best fit knows no future and may choose otherwise than the plan. What to add where it first finds no buffer: one for the
+ * smallest lease that holds a buffer which would do, if there is one. 0 if nothing is missing.
+ */
+function missingAtBestFit(leases: readonly Lease[], sizes: readonly number[]): number {
   const ascending = (a: { bytes: number }, b: { bytes: number }): number => a.bytes - b.bytes;
   const free = sizes.map((bytes) => ({ bytes })).sort(ascending);
   const taken = new Map<Lease, { bytes: number }>();
-  const missing: number[] = [];
   const ticks = leases.flatMap((lease) => [
     { lease, tick: lease.from },
     { lease, tick: lease.until },
@@ -56,11 +58,15 @@ function missingAtBestFit(leases: readonly Lease[], sizes: readonly number[]): n
   for (const { lease, tick } of ticks.sort((a, b) => a.tick - b.tick)) {
     if (tick === lease.until) {
       insert(free, taken.get(lease)!, ascending);
+      taken.delete(lease);
       continue;
     }
     const at = bestFit(free, lease.bytes);
-    if (at < 0) missing.push(lease.bytes);
-    taken.set(lease, at < 0 ? { bytes: lease.bytes } : free.splice(at, 1)[0]!);
+    if (at < 0) {
+      const holders = [...taken].filter(([, { bytes }]) => bytes >= lease.bytes);
+      return Math.min(lease.bytes, ...holders.map(([holder]) => holder.bytes));
+    }
+    taken.set(lease, free.splice(at, 1)[0]!);
   }
-  return missing;
+  return 0;
 }
