@@ -17,6 +17,22 @@ export async function closeSharedGpu(): Promise<void> {
   shared = undefined;
 }
 
+/** Watches a device from now on: the most bytes it held at once, live and waiting. */
+export function heldBytes(gpu: Gpu): () => number {
+  let most = 0;
+  const look = (): number => {
+    const { liveBytes, pooledBytes } = gpu.statistics();
+    return (most = Math.max(most, liveBytes + pooledBytes));
+  };
+  const allocate = gpu.allocate.bind(gpu);
+  gpu.allocate = (...args) => {
+    const buffer = allocate(...args);
+    look();
+    return buffer;
+  };
+  return look;
+}
+
 /** Why tests were skipped since the last look. */
 const skipped: string[] = [];
 

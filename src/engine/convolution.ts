@@ -29,9 +29,10 @@ export function runMatmul(
   const { bias, ...rest } = buffers;
   if (packsRight(shape)) {
     const { N, K } = shape;
-    const packed = gpu.workspace('packed factor', 4 * N * K);
+    const packed = gpu.empty([K, N], 'f32', 'packed factor');
     gpu.run(transpose, { b: rest.b, c: packed }, { rows: N, columns: K });
     runMatmul(gpu, { ...buffers, b: packed }, { ...shape, bk: N, bn: 1 }, epilogue, relu);
+    packed.dispose();
     return;
   }
   gpu.run(matmul(gpu.plans.matmul(shape), epilogue, relu), bias ? { ...rest, bias } : rest, shape);
@@ -96,9 +97,10 @@ export function runConvFilterGradient(
     gpu.run(whole, { x, dy, dw }, { ...shape, splits });
     return;
   }
-  const partial = gpu.workspace('partial dw conv2d', 4 * splits * dw.size);
+  const partial = gpu.empty([splits, dw.size], 'f32', 'partial dw conv2d');
   gpu.run(convFilterGradient(plan.tile, true), { x, dy, dw: partial }, { ...shape, splits });
   gpu.run(addPartials, { partial, y: dw }, { n: dw.size, parts: splits });
+  partial.dispose();
 }
 
 /** A convolution by its maps: the forward form, or the input gradient's with `turned` filters. */
@@ -122,13 +124,13 @@ function winogradConvolve(
   relu: boolean,
 ): void {
   const points = pointsOf(m);
-  const filters = gpu.workspace('winograd filters', 4 * points * inputs * outputs);
+  const filters = gpu.empty([points, inputs, outputs], 'f32', 'winograd filters');
   const [K, C] = turned ? [inputs, outputs] : [outputs, inputs];
   gpu.run(winogradFilter(m, turned), { w, v: filters }, { K, C });
   eachBand(m, Math.max(inputs, outputs), images, oh, ow, (tiles) => {
     const { count } = tiles;
-    const from = gpu.workspace('winograd inputs', 4 * points * inputs * count);
-    const to = gpu.workspace('winograd outputs', 4 * points * outputs * count);
+    const from = gpu.empty([points, inputs, count], 'f32', 'winograd inputs');
+    const to = gpu.empty([points, outputs, count], 'f32', 'winograd outputs');
     const gather = { ...tiles, channels: inputs, h, w: width, pad };
     runGather(gpu, m, 'input', 'channels-tiles', { x, v: from }, gather);
     const left = { am: 1, ak: outputs, az: inputs * outputs };
@@ -139,7 +141,10 @@ function winogradConvolve(
     const scatter = { ...tiles, channels: outputs, h: oh, w: ow, pad: 0 };
     const kernel = winogradScatter(m, bias !== null, relu, alignsTiles(m, 'output', scatter));
     gpu.run(kernel, bias ? { v: to, bias, y } : { v: to, y }, scatter);
+    from.dispose();
+    to.dispose();
   });
+  filters.dispose();
 }
 
 function winogradFilters(
@@ -149,11 +154,11 @@ function winogradFilters(
   { B, C, H, W, K, OH, OW, pad }: ConvShape,
 ): void {
   const points = pointsOf(m);
-  const sums = gpu.workspace('winograd filters', 4 * points * K * C);
+  const sums = gpu.empty([points, K, C], 'f32', 'winograd filters');
   eachBand(m, Math.max(C, K), B, OH, OW, (tiles) => {
     const { count, first } = tiles;
-    const patches = gpu.workspace('winograd inputs', 4 * points * count * C);
-    const outputs = gpu.workspace('winograd outputs', 4 * points * count * K);
+    const patches = gpu.empty([points, count, C], 'f32', 'winograd inputs');
+    const outputs = gpu.empty([points, count, K], 'f32', 'winograd outputs');
     const input = { ...tiles, channels: C, h: H, w: W, pad };
     runGather(gpu, m, 'input', 'tiles-channels', { x, v: patches }, input);
     const output = { ...tiles, channels: K, h: OH, w: OW, pad: 0 };
@@ -162,8 +167,11 @@ function winogradFilters(
     const right = { bk: C, bn: 1, bz: count * C };
     const product = matmulShape({ M: K, N: C, K: count, ...left, ...right, cm: C, cn: 1, cz: K * C, batch: points });
     runMatmul(gpu, { a: outputs, b: patches, c: sums }, product, first === 0 ? 'assign' : 'accumulate');
+    patches.dispose();
+    outputs.dispose();
   });
   gpu.run(winogradFilterGradient(m), { v: sums, dw }, { K, C });
+  sums.dispose();
 }
 
 function runGather(

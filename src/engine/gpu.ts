@@ -44,8 +44,10 @@ export interface Host {
 }
 
 export interface GpuStatistics {
+  /** What tensors need now, and needed at once at most. */
   liveBytes: number;
   peakBytes: number;
+  /** What the device holds besides: waiting buffers, and what buffers have beyond their tensors. */
   pooledBytes: number;
   buffersCreated: number;
   bindGroupsCreated: number;
@@ -66,7 +68,7 @@ export class Gpu {
   /** Off inside `withoutGradients`. */
   recordsGradients = true;
   /** Live tensors by scope; see `scope`. */
-  readonly scopes = new ScopeStack();
+  readonly scopes: ScopeStack;
   private readonly pool: BufferPool;
   private readonly pipelines: PipelineCache;
   private readonly bindGroups = new Map<string, GPUBindGroup>();
@@ -79,7 +81,6 @@ export class Gpu {
   private encoder: GPUCommandEncoder | null = null;
   private pass: GPUComputePassEncoder | null = null;
   private profiler: Profiler | null = null;
-  private workspaces = new Map<string, DeviceBuffer>();
   /** Inside `measure`, where nothing is recorded: what has to be undone at its end. */
   measuring: (() => void)[] | null = null;
   private recorded = 0;
@@ -102,6 +103,7 @@ export class Gpu {
       maxBindingBytes: Math.min(maxStorageBufferBindingSize, maxBufferSize),
     });
     this.pool = new BufferPool(device, (buffer) => this.forget(buffer));
+    this.scopes = new ScopeStack(this.pool);
     this.pipelines = new PipelineCache(device, (error) => (this.shaderFailure ??= error));
     this.arena = device.createBuffer({
       label: 'uniform arena',
@@ -298,25 +300,10 @@ export class Gpu {
   }
 
   /**
-   * A buffer of at least so many bytes that holds nothing between two uses: every caller that names the same `slot` gets
-   * the same one. Dispatches run in order, so one caller's use ends before the next one's begins.
-   */
-  workspace(slot: string, bytes: number): DeviceBuffer {
-    const size = Math.max(16, bytes);
-    let buffer = this.workspaces.get(slot);
-    if (!buffer || buffer.bytes < size) {
-      if (buffer) this.pool.destroy(buffer);
-      this.workspaces.set(slot, (buffer = this.allocate(size, slot)));
-    }
-    return buffer;
-  }
-
-  /**
    * The most bytes that would be in use at once while `fn` runs, what is in use now included. Nothing is computed and
    * nothing allocated: `fn` records as usual, but its tensors have no memory, and only reading them fails.
    */
   measure(fn: () => void): number {
-    const workspaces = new Map(this.workspaces);
     const { masksDrawn } = this;
     const end = this.pool.measure();
     this.measuring = [];
@@ -325,7 +312,6 @@ export class Gpu {
     } finally {
       this.measuring.forEach((undo) => undo());
       this.measuring = null;
-      this.workspaces = workspaces;
       this.masksDrawn = masksDrawn;
     }
     return end();
@@ -354,7 +340,7 @@ export class Gpu {
     return {
       liveBytes: this.pool.liveBytes,
       peakBytes: this.pool.peakBytes,
-      pooledBytes: this.pool.pooledBytes,
+      pooledBytes: this.pool.madeBytes - this.pool.liveBytes,
       buffersCreated: this.pool.created,
       bindGroupsCreated: this.bindGroupsCreated,
       pipelines: this.pipelines.size,
@@ -363,11 +349,9 @@ export class Gpu {
     };
   }
 
-  /** Destroys the buffers that wait for reuse, and the workspaces. */
+  /** Destroys the buffers that wait for reuse. */
   trim(): void {
     this.flush();
-    this.workspaces.forEach((buffer) => this.pool.destroy(buffer));
-    this.workspaces.clear();
     this.pool.trim();
   }
 

@@ -1,15 +1,20 @@
 /**
- * GPU memory: exact-size buffers with reference counts, and the pool they return to.
+ * GPU memory: buffers with reference counts, and the pool they return to.
  *
- * A training step asks for the same sizes in the same order every time, so an exact-size pool hits after the first step.
- * Of several waiting buffers the oldest is handed out, whatever order they came back in: a step that finds the same buffers
- * waiting gets the same ones at the same places, and with them the bind groups of the step before. (The last one released
- * would permute them from step to step, and the groups of one permutation after the other would have to be made.)
+ * The pool holds at most BUDGET times the most bytes that were in use at once. While a scope is recorded and that is
+ * exceeded, the buffers that waited longest go; at the end of the scope those it should have had are planned and made
+ * (memoryPlan.ts), and from then on a tensor takes the smallest buffer that is large enough. A step of the same shapes
+ * then finds all it needs. Without a plan, and outside of scopes, where a tensor may stay, a buffer must fit exactly.
+ *
+ * Of several waiting buffers of a size the oldest is handed out, whatever order they came back in: a step that finds the same
+ * buffers waiting gets the same ones at the same places, and with them the bind groups of the step before. (The last one
+ * released would permute them from step to step, and the groups of one permutation after the other would have to be made.)
  * A released buffer may be handed out again at once, even while dispatches that use it are recorded and not submitted:
  * dispatches run in recorded order, so the new use comes after the old one. Only the CPU overtakes recorded work
  * (`queue.writeBuffer`, `destroy`); `Gpu` flushes first in those cases.
  */
 import { UserError } from './errors.ts';
+import { bestFit, insert, type Lease, planBuffers } from './memoryPlan.ts';
 import { BUFFER_USAGE } from './webgpuConstants.ts';
 
 /** Anything a kernel can bind: a buffer, or a tensor that stands on one. */
@@ -20,7 +25,9 @@ export interface Bindable {
 export class DeviceBuffer implements Bindable {
   readonly id: number;
   private readonly gpuBuffer: GPUBuffer | null;
+  /** It may be larger than what its user asked for, the lease. */
   readonly bytes: number;
+  lease: Lease;
   /** The operation or tensor it currently serves. */
   label: string;
   references = 1;
@@ -28,10 +35,11 @@ export class DeviceBuffer implements Bindable {
   lastBatch = -1;
 
   /** `gpuBuffer` null: a buffer that is only counted (`BufferPool.measure`). */
-  constructor(id: number, gpuBuffer: GPUBuffer | null, bytes: number, label: string) {
+  constructor(id: number, gpuBuffer: GPUBuffer | null, lease: Lease, label: string) {
     this.id = id;
     this.gpuBuffer = gpuBuffer;
-    this.bytes = bytes;
+    this.bytes = lease.bytes;
+    this.lease = lease;
     this.label = label;
   }
 
@@ -49,21 +57,31 @@ export class DeviceBuffer implements Bindable {
   }
 }
 
-/** Pooled bytes above which released buffers are destroyed instead of kept. */
+/** Bytes of all buffers over the most bytes in use at once. */
+const BUDGET = 1.25;
+/** Waiting bytes above which buffers released outside of scopes are destroyed instead of kept. */
 const POOL_CAP_BYTES = 1024 * 1024 * 1024;
+
+const bySizeAndAge = (a: DeviceBuffer, b: DeviceBuffer): number => a.bytes - b.bytes || a.id - b.id;
 
 export class BufferPool {
   private readonly device: GPUDevice;
-  /** By size; descending ids, so that the oldest buffer is the last of its list. */
-  private readonly free = new Map<number, DeviceBuffer[]>();
+  /** Waiting buffers, by size and age. */
+  private free: DeviceBuffer[] = [];
   private readonly onDestroy: (buffer: DeviceBuffer) => void;
   private nextId = 1;
-  /** Bytes of buffers in use, of buffers waiting in the pool, and the most in use at once. */
+  /** Bytes that are needed now, the most at once, and those of all buffers, waiting ones included. */
   liveBytes = 0;
-  pooledBytes = 0;
   peakBytes = 0;
+  madeBytes = 0;
   created = 0;
   private dry = false;
+  private clock = 0;
+  /** What was leased since the outermost scope began to be recorded; null outside of scopes. */
+  private journal: Lease[] | null = null;
+  /** Whether the waiting buffers were planned, and whether some had to go since `begin`. */
+  private planned = false;
+  private overflowed = false;
 
   constructor(device: GPUDevice, onDestroy: (buffer: DeviceBuffer) => void) {
     this.device = device;
@@ -84,6 +102,29 @@ export class BufferPool {
     };
   }
 
+  /** An outermost scope begins to be recorded. */
+  begin(): void {
+    this.journal = [];
+  }
+
+  /** It is recorded. If its buffers were too many, the waiting ones are replaced by those that it needs. */
+  end(): void {
+    const leases = this.journal!.filter(({ until }) => until < Infinity);
+    this.journal = null;
+    if (!this.overflowed) return;
+    this.overflowed = false;
+    this.planned = true;
+    const kept: DeviceBuffer[] = [];
+    const missing = planBuffers(leases).filter((bytes) => {
+      const waiting = this.take(bytes);
+      if (waiting) kept.push(waiting);
+      return !waiting;
+    });
+    this.trim();
+    kept.forEach((buffer) => this.keep(buffer));
+    for (const bytes of missing) this.keep(this.make({ bytes, from: this.clock, until: this.clock }, 'planned'));
+  }
+
   acquire(bytes: number, label: string): DeviceBuffer {
     const size = Math.max(16, Math.ceil(bytes / 16) * 16);
     const limit = Math.min(this.device.limits.maxBufferSize, this.device.limits.maxStorageBufferBindingSize);
@@ -93,54 +134,70 @@ export class BufferPool {
     }
     this.liveBytes += size;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
-    if (this.dry) return new DeviceBuffer(-1, null, size, label);
-    const pooled = this.free.get(size)?.pop();
-    if (pooled) {
-      this.pooledBytes -= size;
-      pooled.label = label;
-      pooled.references = 1;
-      return pooled;
+    const lease = { bytes: size, from: this.clock++, until: Infinity };
+    if (this.dry) return new DeviceBuffer(-1, null, lease, label);
+    this.journal?.push(lease);
+    const waiting = this.take(size);
+    if (waiting) {
+      waiting.lease = lease;
+      waiting.label = label;
+      waiting.references = 1;
+      return waiting;
     }
+    if (this.journal) this.makeRoom(size);
+    return this.make(lease, label);
+  }
+
+  /** A waiting buffer, larger than asked for only while a scope is recorded for which there is a plan. */
+  private take(bytes: number): DeviceBuffer | undefined {
+    const at = bestFit(this.free, bytes);
+    const mayBeLarger = this.planned && this.journal !== null;
+    if (at < 0 || !(mayBeLarger || this.free[at]!.bytes === bytes)) return undefined;
+    return this.free.splice(at, 1)[0];
+  }
+
+  /** Destroys what waited longest, until so many bytes more are within the budget. */
+  private makeRoom(bytes: number): void {
+    while (this.free.length > 0 && this.madeBytes + bytes > BUDGET * this.peakBytes) {
+      const oldest = this.free.reduce((a, b) => (b.lease.until < a.lease.until ? b : a));
+      this.free.splice(this.free.indexOf(oldest), 1);
+      this.destroy(oldest);
+      this.overflowed = true;
+      this.planned = false;
+    }
+  }
+
+  private make(lease: Lease, label: string): DeviceBuffer {
+    const size = lease.bytes;
     this.created++;
+    this.madeBytes += size;
     const usage = BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST;
-    return new DeviceBuffer(this.nextId++, this.device.createBuffer({ label, size, usage }), size, label);
+    return new DeviceBuffer(this.nextId++, this.device.createBuffer({ label, size, usage }), lease, label);
   }
 
   release(buffer: DeviceBuffer): void {
     if (--buffer.references > 0) return;
     if (!buffer.made && !this.dry) return;
-    this.liveBytes -= buffer.bytes;
+    this.liveBytes -= buffer.lease.bytes;
     if (!buffer.made) return;
-    if (this.pooledBytes + buffer.bytes > POOL_CAP_BYTES) {
-      this.onDestroy(buffer);
-      buffer.handle.destroy();
-      return;
-    }
-    this.pooledBytes += buffer.bytes;
-    let list = this.free.get(buffer.bytes);
-    if (!list) this.free.set(buffer.bytes, (list = []));
-    let at = list.length;
-    while (at > 0 && list[at - 1]!.id < buffer.id) at--;
-    list.splice(at, 0, buffer);
+    buffer.lease.until = this.clock++;
+    if (this.madeBytes - this.liveBytes > POOL_CAP_BYTES && !this.journal) this.destroy(buffer);
+    else this.keep(buffer);
   }
 
-  /** Gives a buffer up for good, unless it was only counted. */
-  destroy(buffer: DeviceBuffer): void {
-    this.liveBytes -= buffer.bytes;
-    if (this.dry || !buffer.made) return;
+  private keep(buffer: DeviceBuffer): void {
+    insert(this.free, buffer, bySizeAndAge);
+  }
+
+  private destroy(buffer: DeviceBuffer): void {
     this.onDestroy(buffer);
     buffer.handle.destroy();
+    this.madeBytes -= buffer.bytes;
   }
 
-  /** Destroys the waiting buffers. The caller has flushed. */
+  /** Destroys the waiting buffers. */
   trim(): void {
-    for (const list of this.free.values()) {
-      for (const buffer of list) {
-        this.onDestroy(buffer);
-        buffer.handle.destroy();
-      }
-    }
-    this.free.clear();
-    this.pooledBytes = 0;
+    for (const buffer of this.free) this.destroy(buffer);
+    this.free = [];
   }
 }

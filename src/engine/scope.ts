@@ -10,8 +10,21 @@ export interface Disposable {
 
 const isDisposable = (value: object): value is Disposable => 'dispose' in value && 'persistent' in value;
 
+/** Told when a scope that is in no other begins and has run; of an `async` one that is all before its first `await`. */
+export interface ScopeObserver {
+  begin(): void;
+  end(): void;
+}
+
 export class ScopeStack {
+  private readonly observer: ScopeObserver;
   private readonly stack: Set<Disposable>[] = [];
+  /** Scopes whose function runs right now. */
+  private running = 0;
+
+  constructor(observer: ScopeObserver) {
+    this.observer = observer;
+  }
 
   track(tensor: Disposable): void {
     this.stack.at(-1)?.add(tensor);
@@ -19,6 +32,15 @@ export class ScopeStack {
 
   /** `keep`: whether what was made lives on with the result after all. */
   run<T>(fn: () => T, keep: (result: T) => boolean = () => false): T {
+    if (this.running++ === 0) this.observer.begin();
+    try {
+      return this.enter(fn, keep);
+    } finally {
+      if (--this.running === 0) this.observer.end();
+    }
+  }
+
+  private enter<T>(fn: () => T, keep: (result: T) => boolean): T {
     const scope = new Set<Disposable>();
     this.stack.push(scope);
     let result: T;

@@ -6,7 +6,7 @@
  *   then for each block of 1024 sorted boxes:
  *   nms_removed    removed [32] u32: which of the block go because of a box that was kept before it
  *   nms_mask       mask [1024, 32] u32: bit j of row i: box j > i of the block goes if box i stays, since
- *                  intersection > threshold * union    (strictly, as py_cpu_nms.py and nms_kernel.cu)
+ *                  intersection > threshold * union    (strictly, as py_cpu_nms.py and nms_kernel.cu); 0 where j went before
  *   nms_sweep      one workgroup walks over the block, 32 boxes at a time; kept = indices into the sorted order
  *   nms_original   kept indices into the sorted order -> indices into the input
  *
@@ -73,18 +73,18 @@ const MASK_GROUP = 32 * MASK_ROWS;
 const everyRow = (line: (k: number) => string) => Array.from({ length: MASK_ROWS }, (_, k) => line(k)).join('\n');
 
 /**
- * `columns`: the 32 boxes of a word. What costs is reading them, so every read serves eight rows (lavapipe, 1000 boxes: 1.2 ms
- * with one row, 0.43 ms with eight).
+ * What costs is reading the 32 boxes of a word, so every read serves eight rows (lavapipe, 1000 boxes: 1.2 ms with one row,
+ * 0.43 ms with eight). They come from memory and not through the workgroup's: there a barrier costs more than the reads.
  */
 const WORD_WGSL = /* wgsl */ `
 ${BOXES_WGSL}
-var<workgroup> columns: array<vec4f, 32>;
 
 fn suppresses(a: vec4f, a_area: f32, b: vec4f, b_area: f32) -> bool {
   let inter = intersection_area(a, b, u.plusOne);
   return inter > u.threshold * (a_area + b_area - inter);
 }
 fn block_words() -> u32 { return (min(u.capacity, ${BLOCK}u) + 31u) / 32u; }
+fn first_bits(n: u32) -> u32 { return select((1u << n) - 1u, 0xffffffffu, n >= 32u); }
 `;
 
 /** removed u32 [slices,words] gets the bits of the boxes that a kept one suppresses; from the second block on. */
@@ -106,8 +106,8 @@ export const nmsRemoved = kernel({
     plusOne: 'f32',
   },
   grid: ({ capacity, slices, maxOutput, block }) => [
-    ceilDiv(Math.min(capacity - block * BLOCK, BLOCK), 32),
     ceilDiv(Math.min(maxOutput, block * BLOCK), MASK_GROUP),
+    ceilDiv(Math.min(capacity - block * BLOCK, BLOCK), 32),
     slices,
   ],
   wgsl: /* wgsl */ `
@@ -116,30 +116,37 @@ ${WORD_WGSL}
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let count = counts[group.z];
   let base = group.z * u.capacity;
-  let column = u.block * ${BLOCK}u + group.x * 32u;
-  if (column + lane < count) { columns[lane] = sorted[base + column + lane]; }
-  workgroupBarrier();
+  let column = u.block * ${BLOCK}u + group.y * 32u;
+  let word = group.z * block_words() + group.y;
   let rows = keptCounts[group.z];
-  let first = group.y * ${MASK_GROUP}u + lane;
+  let first = group.x * ${MASK_GROUP}u + lane;
   if (column >= count || first >= rows || rows >= u.maxOutput) { return; }
   let list = group.z * u.maxOutput;
 ${everyRow((k) => `  let row${k} = sorted[base + kept[list + min(first + ${32 * k}u, rows - 1u)]]; let area${k} = box_area(row${k}, u.plusOne);`)}
   var bits = 0u;
-  for (var j = 0u; j < min(32u, count - column); j++) {
-    let box = columns[j];
+  // What other rows have removed by now need not be met again; whether they have makes no difference to the result.
+  for (var rest = first_bits(count - column) & ~atomicLoad(&removed[word]); rest != 0u; rest &= rest - 1u) {
+    let j = countTrailingZeros(rest);
+    let box = sorted[base + column + j];
     let area = box_area(box, u.plusOne);
     var gone = false;
 ${everyRow((k) => `    gone = gone || suppresses(row${k}, area${k}, box, area);`).replaceAll('gone || suppresses', 'gone | suppresses')}
     bits |= u32(gone) << j;
   }
-  if (bits != 0u) { atomicOr(&removed[group.z * block_words() + group.x], bits); }
+  if (bits != 0u) { atomicOr(&removed[word], bits); }
 }`,
 });
 
 /** mask [slices, rows, words] of one block. A workgroup: 256 rows, one word of each. */
 export const nmsMask = kernel({
   name: 'nms_mask',
-  buffers: { sorted: 'read vec4f', counts: 'read u32', keptCounts: 'read u32', mask: 'write u32' },
+  buffers: {
+    sorted: 'read vec4f',
+    counts: 'read u32',
+    keptCounts: 'read u32',
+    removed: 'read u32',
+    mask: 'write u32',
+  },
   uniforms: { capacity: 'u32', slices: 'u32', maxOutput: 'u32', block: 'u32', threshold: 'f32', plusOne: 'f32' },
   grid: ({ capacity, slices, block }) => {
     const rows = Math.min(capacity - block * BLOCK, BLOCK);
@@ -154,13 +161,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let base = group.z * u.capacity + start;
   let column = group.x * 32u;
   let first = group.y * ${MASK_GROUP}u + lane;
-  if (column + lane < count) { columns[lane] = sorted[base + column + lane]; }
-  workgroupBarrier();
   if (column >= count || column + 31u < group.y * ${MASK_GROUP}u) { return; }
   if (u.block > 0u && keptCounts[group.z] >= u.maxOutput) { return; }
 ${everyRow((k) => `  let row${k} = sorted[base + min(first + ${32 * k}u, count - 1u)]; let area${k} = box_area(row${k}, u.plusOne); var bits${k} = 0u;`)}
-  for (var j = 0u; j < min(32u, count - column); j++) {
-    let box = columns[j];
+  // What is gone already needs no bits.
+  let gone = select(removed[group.z * block_words() + group.x], 0u, u.block == 0u);
+  for (var rest = first_bits(count - column) & ~gone; rest != 0u; rest &= rest - 1u) {
+    let j = countTrailingZeros(rest);
+    let box = sorted[base + column + j];
     let area = box_area(box, u.plusOne);
 ${everyRow((k) => `    bits${k} |= u32(suppresses(row${k}, area${k}, box, area)) << j;`)}
   }
@@ -193,53 +201,48 @@ export const nmsSweep = kernel({
   wgsl: /* wgsl */ `
 var<workgroup> gone_words: array<u32, ${BLOCK / 32}>;
 var<workgroup> diagonal: array<u32, 32>;
-var<workgroup> shared_counts: vec2u;
-var<workgroup> shared_kept: u32;
+var<workgroup> shared_count: u32;
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(${BLOCK / 32})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let start = u.block * ${BLOCK}u;
   let height = min(u.capacity, ${BLOCK}u);
   let words = (height + 31u) / 32u;
   let base = group.z * height;
+  var total = select(keptCounts[group.z], 0u, u.block == 0u);
   if (lane < words) {
-    gone_words[lane] = select(removed[group.z * words + lane], 0u, u.block == 0u);
+    let full = total >= u.maxOutput;
+    gone_words[lane] = select(select(removed[group.z * words + lane], 0u, u.block == 0u), 0xffffffffu, full);
     removed[group.z * words + lane] = 0u;
   }
-  if (lane == 0u) {
-    let count = max(counts[group.z], start) - start;
-    shared_counts = vec2u(min(count, ${BLOCK}u), select(keptCounts[group.z], 0u, u.block == 0u));
-  }
-  let known = workgroupUniformLoad(&shared_counts);
-  let count = known.x;
-  var total = known.y;
-  for (var part = 0u; part < (count + 31u) / 32u && total < u.maxOutput; part++) {
+  if (lane == 0u) { shared_count = min(max(counts[group.z], start) - start, ${BLOCK}u); }
+  let count = workgroupUniformLoad(&shared_count);
+  for (var part = 0u; part < (count + 31u) / 32u; part++) {
+    let gone = workgroupUniformLoad(&gone_words[part]);
+    if (gone == 0xffffffffu) { continue; }
     let row = part * 32u + lane;
-    if (lane < 32u && row < count) { diagonal[lane] = mask[(base + row) * words + part]; }
+    if (row < count) { diagonal[lane] = mask[(base + row) * words + part]; }
     workgroupBarrier();
     // Every lane decides the 32 boxes for itself; then each updates its own word with the rows that stay.
-    var gone = gone_words[part];
     var keep = 0u;
-    var room = u.maxOutput - total;
-    for (var i = 0u; i < min(32u, count - part * 32u) && room > 0u; i++) {
-      if (((gone >> i) & 1u) == 0u) {
-        keep |= 1u << i;
-        gone |= diagonal[i];
-        room--;
-      }
+    var rest = ~gone;
+    if (count - part * 32u < 32u) { rest &= (1u << (count - part * 32u)) - 1u; }
+    for (var room = u.maxOutput - total; rest != 0u && room > 0u; room--) {
+      let i = countTrailingZeros(rest);
+      keep |= 1u << i;
+      rest &= ~(diagonal[i] | (1u << i));
     }
+    if (((keep >> lane) & 1u) == 1u) {
+      kept[group.z * u.maxOutput + total + countOneBits(keep & ((1u << lane) - 1u))] = start + row;
+    }
+    total += countOneBits(keep);
     if (lane > part && lane < (count + 31u) / 32u) {
-      var bits = gone_words[lane];
-      for (var rest = keep; rest != 0u; rest &= rest - 1u) {
-        bits |= mask[(base + part * 32u + countTrailingZeros(rest)) * words + lane];
+      var bits = select(gone_words[lane], 0xffffffffu, total == u.maxOutput);
+      for (var kept_rows = keep; kept_rows != 0u && bits != 0xffffffffu; kept_rows &= kept_rows - 1u) {
+        bits |= mask[(base + part * 32u + countTrailingZeros(kept_rows)) * words + lane];
       }
       gone_words[lane] = bits;
     }
-    if (lane < 32u && ((keep >> lane) & 1u) == 1u) {
-      kept[group.z * u.maxOutput + total + countOneBits(keep & ((1u << lane) - 1u))] = start + row;
-    }
-    if (lane == 0u) { shared_kept = total + countOneBits(keep); }
-    total = workgroupUniformLoad(&shared_kept);
   }
   if (lane == 0u) { keptCounts[group.z] = total; }
 }`,
@@ -296,7 +299,7 @@ export function recordSuppress<H>(
   for (let block = 0; block * BLOCK < capacity; block++) {
     const uniforms = { capacity, slices, maxOutput, block, threshold, plusOne };
     if (block > 0) run(nmsRemoved, { sorted, counts, kept, keptCounts, removed }, uniforms);
-    run(nmsMask, { sorted, counts, keptCounts, mask }, uniforms);
+    run(nmsMask, { sorted, counts, keptCounts, removed, mask }, uniforms);
     run(nmsSweep, { mask, counts, removed, kept, keptCounts }, { capacity, slices, maxOutput, block });
   }
 }

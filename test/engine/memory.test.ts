@@ -1,11 +1,15 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { conv2d, heNormal, maxPool2d, relu, sum, zeros, type Tensor } from '../../src/index.ts';
-import { expectClose, randomArray, sharedGpu } from '../harness.ts';
+import { type Lease, planBuffers } from '../../src/engine/memoryPlan.ts';
+import { zeroAll } from '../../src/engine/zero.ts';
+import { conv2d, type Gpu, heNormal, maxPool2d, relu, sum, zeros, type Tensor } from '../../src/index.ts';
+import { Random } from '../../src/kernels/rng.ts';
+import { openGpu } from '../../src/node.ts';
+import { expectClose, heldBytes, randomArray, sharedGpu } from '../harness.ts';
 
 /** A stack of convolutions and pools whose activations are of 64 KiB and more. */
-async function network() {
-  const gpu = await sharedGpu();
+async function network(device?: Gpu) {
+  const gpu = device ?? (await sharedGpu());
   const weights = [3, 16, 16, 16].map((inputs, i) => gpu.parameter(heNormal(i), [16, inputs, 3, 3], `w${i}`));
   const bias = gpu.parameter(zeros, [16], 'bias');
   const x = gpu.tensor(randomArray(3 * 64 * 64, 1), [1, 3, 64, 64]);
@@ -51,7 +55,7 @@ test('an activation that was freed on the way says so; a loss can still be read'
 test('what is measured is the peak that a run then has, and leaves nothing behind', async () => {
   const { gpu, weights, bias, forward, dispose } = await network();
   const step = () => gpu.scope(() => forward().backward({ free: true }));
-  step(); // gradients and workspaces exist from here on
+  step(); // gradients exist from here on
   const before = gpu.statistics();
   const measured = gpu.measure(step);
   const after = gpu.statistics();
@@ -106,13 +110,50 @@ test('a frozen layer holds nothing but its result, a trained one what its gradie
   dispose();
 });
 
-test('a workspace is one buffer for all its uses, and grows', async () => {
-  const gpu = await sharedGpu();
-  const small = gpu.workspace('test', 1000);
-  assert.is(gpu.workspace('test', 500), small);
-  const large = gpu.workspace('test', 2000);
-  assert.is.not(large, small);
-  assert.is(gpu.workspace('test', 1000), large);
+test('the device holds at most 1.25 times what is live at once, and a step of known shapes makes no buffer', async () => {
+  const gpu = await openGpu();
+  const { weights, forward } = await network(gpu);
+  const held = heldBytes(gpu);
+  const step = async (): Promise<unknown> => {
+    gpu.scope(() => forward().backward({ free: true }));
+    const gradients = await Promise.all(weights.map(({ grad }) => grad!.read()));
+    zeroAll(weights.map(({ grad }) => grad!));
+    return gradients;
+  };
+  const gradients = await step(); // in buffers that fit exactly; then in planned ones
+  const { buffersCreated } = gpu.statistics();
+  for (let i = 0; i < 3; i++) assert.equal(await step(), gradients);
+  assert.is(gpu.statistics().buffersCreated, buffersCreated);
+  const { peakBytes } = gpu.statistics();
+  assert.ok(held() <= 1.25 * peakBytes, `${held()} bytes for ${peakBytes}`);
+  gpu.close();
+});
+
+test('planned buffers serve every lease at best fit, in less than buffers of exact size take', () => {
+  const random = new Random(1);
+  for (let round = 0; round < 20; round++) {
+    const leases = Array.from({ length: 100 }, () => {
+      const from = random.uniform(0, 1) * 1000;
+      return { bytes: 16 << (random.uniform(0, 1) * 8), from, until: from + random.uniform(0, 1) * 200 };
+    });
+    const pool = planBuffers(leases).sort((a, b) => a - b);
+    const total = pool.reduce((sum, bytes) => sum + bytes, 0);
+    const live = (tick: number) => leases.filter(({ from, until }) => from <= tick && tick < until);
+    const needed = Math.max(...leases.map(({ from }) => live(from).reduce((sum, { bytes }) => sum + bytes, 0)));
+    const taken = new Map<Lease, number>();
+    for (const lease of [...leases].sort((a, b) => a.from - b.from)) {
+      for (const [user, bytes] of taken)
+        if (user.until < lease.from) {
+          taken.delete(user);
+          pool.push(bytes);
+        }
+      pool.sort((a, b) => a - b);
+      const at = pool.findIndex((bytes) => bytes >= lease.bytes);
+      assert.ok(at >= 0, `no buffer for ${lease.bytes} bytes`);
+      taken.set(lease, pool.splice(at, 1)[0]!);
+    }
+    assert.ok(total <= 1.5 * needed, `${total} bytes for ${needed}`);
+  }
 });
 
 test.run();

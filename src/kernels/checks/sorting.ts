@@ -207,8 +207,13 @@ export function nmsRemovedCheck(capacity: number, counts: readonly number[], max
 
 /** Only the words on and right of the diagonal are written; the buffer starts as zeros, so the others stay zero. */
 export function nmsMaskCheck(capacity: number, counts: readonly number[], plusOne: number, block = 0): KernelCheck {
-  const { buffers, uniforms } = nmsInputs(capacity, counts, plusOne, capacity, block);
+  const { buffers, rows, words, uniforms } = nmsInputs(capacity, counts, plusOne, capacity, block);
   const { sorted, mask } = buffers;
+  const removed = block === 0 ? new Uint32Array(buffers.removed.length).fill(7) : buffers.removed; // 7: not to be read
+  const expected = mask.map((bits, i) => {
+    const slice = Math.floor(i / (rows * words));
+    return block === 0 ? bits : bits & ~removed[slice * words + (i % words)]!;
+  });
   return {
     name: `nms_mask ${counts} of ${capacity} plusOne ${plusOne} block ${block}`,
     kernel: nms.nmsMask,
@@ -216,10 +221,11 @@ export function nmsMaskCheck(capacity: number, counts: readonly number[], plusOn
       sorted,
       counts: buffers.counts,
       keptCounts: new Uint32Array(counts.length),
+      removed,
       mask: new Uint32Array(mask.length),
     },
     uniforms,
-    expected: { mask },
+    expected: { mask: expected },
     ...EXACT,
   };
 }
