@@ -164,7 +164,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       // 15 to 30 cells an image: more regions, so that each cell has some.
       head: { ...HEAD_DEFAULTS, batch: 256 },
     },
-    training: { ...photosTraining, steps: 2500, milestones: [2000] },
+    training: { ...photosTraining, steps: 3500, milestones: [2800] },
     split: 'trainval',
     skipBadBoxes: true,
   },
@@ -177,7 +177,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       anchors: { sizes: [40, 56, 80], ratios: [1, 2] },
       head: { ...HEAD_DEFAULTS, batch: 256 },
     },
-    training: { ...photosTraining, steps: 5000, milestones: [4000] },
+    training: { ...photosTraining, steps: 2000, milestones: [1600] },
   },
   'paper-zf-voc07': { summary: "the paper's ZF on VOC 2007, shorter side 600", ...paper('zf', 0) },
   'paper-vgg16-voc07': { summary: "the paper's VGG-16 on VOC 2007, shorter side 600", ...PAPER_VGG16 },

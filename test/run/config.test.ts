@@ -82,12 +82,25 @@ test('what does not exist is named, with what does', async () => {
 test('a resumed run takes no option that contradicts it', async () => {
   const { config } = await configureRun({ preset: 'demo', steps: 50 });
   assertSameRun({ steps: 50, preset: 'demo', data: 'digits', backbone: 'small', seed: 1 }, config, 'config.json');
-  for (const choices of [{ steps: 51 }, { seed: 2 }, { learningRate: 1 }, { init: 'x' }, { skipBadBoxes: true }]) {
+  for (const choices of [
+    { schedule: 'alternating' },
+    { steps: 51 },
+    { seed: 2 },
+    { learningRate: 1 },
+    { init: 'x' },
+    { skipBadBoxes: true },
+  ]) {
     assert.throws(
       () => assertSameRun(choices, config, 'config.json'),
       isUserError(/^--[a-z-]+: the run to resume has \S+ \(config\.json\), not .*; leave the option out/),
     );
   }
+  const set = ['detector.rpn.lambda=1']; // as it is
+  assertSameRun({ set }, config, 'config.json');
+  assert.throws(
+    () => assertSameRun({ set: ['detector.rpn.lambda=3'] }, config, 'config.json'),
+    isUserError(/^--set detector\.rpn\.lambda=3: the run to resume has another value \(config\.json\)/),
+  );
 });
 
 test('initial weights fit by name and shape; of a file with nothing that fits there is an error', async () => {
