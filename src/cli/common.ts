@@ -100,6 +100,11 @@ export function metric(text: string): VocMetric {
   throw new UserError(`--metric ${text}: ${later}; there are voc07 (11 points) and voc10 (area)`);
 }
 
+/** A line for each picture: what it shows, and where it is. */
+export function printPictures(pictures: Readonly<Record<string, string>>): void {
+  for (const [name, path] of Object.entries(pictures)) console.log(`${name.padEnd(10)}  ${path}`);
+}
+
 export const writeJson = (path: string, value: unknown): void =>
   replaceFile(path, JSON.stringify(value, null, 2) + '\n');
 

@@ -1,14 +1,16 @@
 /** `rcnn demo`: trains on the digit scenes, evaluates, and draws what was learnt. */
 import type { Command } from 'commander';
 import { openDataset } from '../data/dataset.ts';
+import { drawResults } from '../run/drawResults.ts';
+import { evaluate } from '../run/evaluate.ts';
 import { assertSameRun, configureRun, openRunData } from '../run/runConfig.ts';
 import { RunDirectory } from '../run/runDirectory.ts';
-import { showResults } from '../run/showResults.ts';
 import {
   type AdapterKind,
   adapterOption,
   evaluationTable,
   positiveInteger,
+  printPictures,
   seed,
   withExample,
   withGpu,
@@ -51,12 +53,11 @@ async function demo({ out, adapter, testImages, resume = false, ...given }: Demo
     console.log(`evaluating on ${test.samples.length} test scenes, drawn with digits that training never saw`);
     const progress = startProgress(test.samples.length, 'image');
     try {
-      const { report, pictures } = await showResults(trained.model, test, directory, (done) => progress.update(done));
+      const { report, detections } = await evaluate(trained.model, test, 'voc10', (done) => progress.update(done));
+      const pictures = await drawResults(trained.model, test, detections, directory, directory.path);
       progress.stop();
       console.log(evaluationTable(report));
-      console.log(`detections   ${pictures.detections}`);
-      console.log(`proposals    ${pictures.proposals}`);
-      console.log(`loss curves  ${pictures.losses}`);
+      printPictures(pictures);
     } finally {
       progress.stop();
     }

@@ -2,14 +2,17 @@
 import type { Command } from 'commander';
 import type { VocMetric } from '../eval/voc.ts';
 import { withSettings } from '../run/configSchema.ts';
+import { drawResults } from '../run/drawResults.ts';
 import { evaluate } from '../run/evaluate.ts';
 import { loadModel } from '../run/loadModel.ts';
+import { RunDirectory } from '../run/runDirectory.ts';
 import {
   type AdapterKind,
   adapterOption,
   evaluationTable,
   metric,
   openTestData,
+  printPictures,
   setOption,
   type TestDataOptions,
   withExample,
@@ -22,6 +25,7 @@ import { startProgress } from './progress.ts';
 interface EvalCommand extends TestDataOptions {
   metric: VocMetric;
   json?: string;
+  pictures?: string;
   set?: string[];
   adapter: AdapterKind;
 }
@@ -34,6 +38,7 @@ export function addEval(program: Command): void {
     .option('--metric <name>', 'voc10 (area under the curve) or voc07 (11 points)', metric, 'voc10' as const)
     .addOption(setOption("one of the run's, e.g. detector.rpn.test.postNms=50"))
     .option('--json <file>', 'also write metric, mAP, ap by class, images and seconds')
+    .option('--pictures <dir>', 'also draw detections and proposals in the first images, and the curves of the losses')
     .addOption(adapterOption())
     .action(evaluateModel);
   withExample(command, 'rcnn eval --model runs/digits --data digits --json digits.json');
@@ -45,9 +50,13 @@ async function evaluateModel(options: EvalCommand): Promise<void> {
     const model = await loadModel(gpu, options.model, (config) => withSettings(config, options.set ?? []));
     const progress = startProgress(dataset.samples.length, 'image');
     try {
-      const { report } = await evaluate(model, dataset, options.metric, (done) => progress.update(done));
+      const { report, detections } = await evaluate(model, dataset, options.metric, (done) => progress.update(done));
       progress.stop();
       console.log(evaluationTable(report));
+      if (options.pictures !== undefined) {
+        const run = new RunDirectory(options.model);
+        printPictures(await drawResults(model, dataset, detections, run, options.pictures));
+      }
       if (options.json !== undefined) writeJson(options.json, report);
     } finally {
       progress.stop();
