@@ -40,6 +40,11 @@ export class TrainingOrder {
     const pair = this.#permutation[step % this.length]!;
     return { index: pair % this.samples, flip: pair >= this.samples };
   }
+
+  /** The samples of the first `steps` steps. */
+  drawn(steps: number): Set<number> {
+    return new Set(Array.from({ length: Math.min(steps, this.length) }, (_, step) => this.at(step).index));
+  }
 }
 
 export interface LoadedSample<S = Sample> {

@@ -1,8 +1,8 @@
 /**
- * The proposals of every image of a data set, kept on disk between two stages of training, so that a run that was stopped
+ * The proposals of the images that a stage will see, kept on disk between two stages of training, so that a run that was stopped
  * resumes at its stage. A safetensors file:
  *   boxes [total, 4]   x1, y1, x2, y2 in pixels of the original image, image after image, best first
- *   counts [images]    how many each image has
+ *   counts [images]    how many each image of the data set has
  */
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
@@ -31,21 +31,23 @@ export class ProposalStore {
     this.capacity = Math.max(1, ...counts);
   }
 
-  /** The proposals of a trained RPN for every image; null once the signal is aborted. */
+  /** The proposals of a trained RPN for the images of these numbers; null once the signal is aborted. */
   static async collect(
     model: FasterRcnn,
-    dataset: Dataset,
+    { samples }: Dataset,
+    images: ReadonlySet<number>,
     limits: ProposalConfig,
     { signal, onImage }: { signal?: AbortSignal; onImage?(done: number): void } = {},
   ): Promise<ProposalStore | null> {
     const counts: number[] = [];
     const boxes: Float32Array[] = [];
-    for (const sample of dataset.samples) {
+    for (const [index, sample] of samples.entries()) {
       if (signal?.aborted) return null;
-      const found = await proposeImage(model, await sample.load(), limits);
+      const found = images.has(index) ? await proposeImage(model, await sample.load(), limits) : [];
       counts.push(found.length);
+      if (!images.has(index)) continue;
       boxes.push(Float32Array.from(found.flatMap(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2])));
-      onImage?.(counts.length);
+      onImage?.(boxes.length);
     }
     const all = new Float32Array(boxes.reduce((sum, { length }) => sum + length, 0));
     let at = 0;

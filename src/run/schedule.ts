@@ -1,12 +1,14 @@
 /** Training by a schedule (stages.ts): stage after stage, each in a folder of its own, then the detector they add up to. */
 import { existsSync } from 'node:fs';
+import type { Dataset } from '../data/dataset.ts';
 import type { Gpu } from '../engine/gpu.ts';
+import type { TrainingConfig } from '../model/config.ts';
 import { FasterRcnn, PROPOSAL_NETWORK } from '../model/fasterRcnn.ts';
 import { checkpointProgress, loadParts, type Progress, saveCheckpoint } from './checkpoint.ts';
 import { ProposalStore } from './proposalStore.ts';
 import type { RunConfig, RunDirectory } from './runDirectory.ts';
 import { partOf, type Stage, stagesOf, stageTraining } from './stages.ts';
-import { train, type TrainOptions, type TrainResult, type TrainTask } from './train.ts';
+import { train, trainingOrder, type TrainOptions, type TrainResult, type TrainTask } from './train.ts';
 
 export interface ScheduleOptions extends Omit<TrainOptions, 'task'> {
   /** Before each stage that is not done yet; `config` is the stage's own. */
@@ -28,10 +30,11 @@ export async function trainSchedule(options: ScheduleOptions): Promise<TrainResu
   for (const [i, stage] of stages.entries()) {
     const stageConfig = configOf(stage, config);
     const home = directory.stage(stage.name);
-    const keeps = stages.some(({ proposals }) => proposals === stage.name);
-    if (!(await isDone(home, stageConfig, keeps))) {
+    const reader = stages.find(({ proposals }) => proposals === stage.name);
+    if (!(await isDone(home, stageConfig, reader !== undefined))) {
       onStage?.(stage, i, stages.length, stageConfig);
-      const result = await runStage(stage, { ...options, directory: home, config: stageConfig }, directory, keeps);
+      const images = reader && imagesOf(configOf(reader, config).training, options.dataset);
+      const result = await runStage(stage, { ...options, directory: home, config: stageConfig }, directory, images);
       if (!result.finished) return result;
       result.model.dispose();
     }
@@ -49,26 +52,30 @@ const configOf = (stage: Stage, config: RunConfig): RunConfig => ({
   training: stageTraining(stage, config.training),
 });
 
+/** The numbers of the images that a training will see. */
+const imagesOf = (training: TrainingConfig, dataset: Dataset): Set<number> =>
+  trainingOrder(training, dataset).drawn(training.steps * training.imagesPerStep);
+
 async function isDone(home: RunDirectory, { training }: RunConfig, keeps: boolean): Promise<boolean> {
   if (!home.hasCheckpoint || (keeps && !existsSync(home.proposalsPath))) return false;
   return (await checkpointProgress(home.checkpointPath)).step >= training.steps;
 }
 
+/** @param images of which the proposals are kept, if those of any */
 async function runStage(
   stage: Stage,
   options: ScheduleOptions,
   root: RunDirectory,
-  keepsProposals: boolean,
+  images: ReadonlySet<number> | undefined,
 ): Promise<TrainResult> {
   const { gpu, dataset, directory, config, signal, onProposals } = options;
   const task = await taskOf(stage, root, gpu, dataset.samples.length);
   const result = await train({ ...options, task, resume: directory.hasConfig });
-  if (!result.finished || !keepsProposals) return result;
-  const { length } = dataset.samples;
+  if (!result.finished || !images) return result;
   const limits = { ...config.detector.rpn.train, preNms: Infinity };
-  const proposals = await ProposalStore.collect(result.model, dataset, limits, {
+  const proposals = await ProposalStore.collect(result.model, dataset, images, limits, {
     ...(signal && { signal }),
-    onImage: (done) => onProposals?.(done, length),
+    onImage: (done) => onProposals?.(done, images.size),
   });
   await proposals?.save(directory.proposalsPath);
   return { ...result, finished: proposals !== null };

@@ -12,6 +12,7 @@ import { tune, type TuneReport } from '../engine/tuner.ts';
 import type { Dataset, Sample } from '../data/dataset.ts';
 import { flipBoxes, type LoadedSample, Prefetcher, TrainingOrder } from '../data/loader.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
+import type { TrainingConfig } from '../model/config.ts';
 import { FasterRcnn, LOSS_TERMS, type Losses, type LossTerm, type PreparedImage } from '../model/fasterRcnn.ts';
 import type { GroundTruth, Sampling } from '../model/rpn.ts';
 import { loadCheckpoint, loadInitialWeights, type InitReport, type Progress } from './checkpoint.ts';
@@ -96,7 +97,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   if (!resume) directory.create(config);
   options.onStart?.(progress, model);
 
-  const order = new TrainingOrder(training.seed, dataset.samples.length, { flip: training.flip && dataset.flippable });
+  const order = trainingOrder(training, dataset);
   const images = training.imagesPerStep;
   const prefetcher = new Prefetcher(dataset, order, {
     start: progress.step * images,
@@ -138,6 +139,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   optimizer.dispose();
   return { model, progress: end, finished: end.step >= training.steps };
 }
+
+/** The order in which a run draws its images. */
+export const trainingOrder = (training: TrainingConfig, { samples, flippable }: Dataset): TrainingOrder =>
+  new TrainingOrder(training.seed, samples.length, { flip: training.flip && flippable });
 
 /** Pictures whose shapes are tuned for: data sets have few sizes, and the planner's choice serves the others. */
 const TUNED_PICTURES = 3;
