@@ -135,4 +135,12 @@ test('mirrored boxes are py-faster-rcnn’s', () => {
   );
 });
 
+test('the samples of the first steps, each once, mirrored or not', () => {
+  const order = new TrainingOrder(3, 6, { flip: true });
+  const seen = Array.from({ length: 4 }, (_, step) => order.at(step).index);
+  assert.equal([...order.drawn(4)].sort(), [...new Set(seen)].sort());
+  assert.is(order.drawn(12).size, 6);
+  assert.is(order.drawn(1000).size, 6);
+});
+
 test.run();
