@@ -58,10 +58,10 @@ export const EXPERIMENTS: readonly Experiment[] = [
     title: 'Sharing features',
     source: 'section 3.2; table 2 (ZF, VOC 2007): shared 59.9, unshared 58.7',
     rows: [
-      { label: 'alternating, 4 steps, shared', variant: 'alternating', paper: 59.9 },
-      { label: 'unshared: two networks', variant: 'unshared', paper: 58.7 },
-      { label: 'approximate joint', variant: 'joint' },
-      { label: 'non-approximate joint (RoI warping)', variant: 'joint-warp' },
+      { label: 'alternating, shared', variant: 'alternating', paper: 59.9 },
+      { label: 'unshared', variant: 'unshared', paper: 58.7 },
+      { label: 'joint', variant: 'joint' },
+      { label: 'joint, RoI warping', variant: 'joint-warp' },
     ],
   },
   {

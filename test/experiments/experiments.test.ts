@@ -59,7 +59,7 @@ test('the report: mean and range of the seeds, what was not run, and where the o
   write('unshared', 1, 0.4);
   const text = report(settings, 'a machine', { stages: 'A comment.' });
   assert.match(text, /\| one stage, dense anchors \| 55\.0 \(50\.0 to 60\.0\) \| 53\.8 \|/);
-  assert.match(text, /\| unshared: two networks \| 40\.0 \| 1\.5 \| 58\.7 \|/);
+  assert.match(text, /\| unshared \| 40\.0 \| 1\.5 \| 58\.7 \|/);
   assert.match(text, /\| lambda 10 \| not run \| 69\.9 \|/);
   assert.match(text, /"one stage, dense anchors" is ahead of "two stages, unshared" here, behind it in the paper\./);
   assert.match(text, /A comment\./);
