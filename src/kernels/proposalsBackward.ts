@@ -7,6 +7,7 @@
  *
  *   dtx = (dx1 + dx2) w      dtw = (dx2 - dx1) w exp(tw) / 2      w the anchor's width; y and h alike
  *   A coordinate that was clipped, and a tw at its bound, have no gradient: moving the delta does not move them.
+ *   Each is then bounded to [-limit, limit], as caffe-mnc does.
  *
  * A proposal comes from one anchor and is sampled once at most, so no two rows write the same element.
  */
@@ -36,6 +37,7 @@ export const decodeProposalsBackward = kernel({
     imageWidth: 'f32',
     plusOne: 'f32',
     decodeShrink: 'f32',
+    limit: 'f32',
   },
   grid: ({ batch }) => linear(batch, 64),
   wgsl: /* wgsl */ `
@@ -61,10 +63,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let centre = (d.xy + d.zw) * size;
   let half = select(vec2f(0.0), 0.5 * size * exp(t.zw), t.zw < vec2f(${MAX_LOG_SCALE}));
   let extent = (d.zw - d.xy) * half;
-  ddeltas[first] = centre.x;
-  ddeltas[first + cells] = centre.y;
-  ddeltas[first + 2u * cells] = extent.x;
-  ddeltas[first + 3u * cells] = extent.y;
+  let dt = clamp(vec4f(centre, extent), vec4f(-u.limit), vec4f(u.limit));
+  for (var k = 0u; k < 4u; k++) { ddeltas[first + k * cells] = dt[k]; }
 }`,
 });
 
@@ -73,6 +73,7 @@ export interface DecodeParams extends AnchorGrid {
   imageWidth: number;
   plusOne: number;
   decodeShrink: number;
+  limit: number;
 }
 
 interface DecodeInputs {
@@ -88,7 +89,8 @@ export function decodeProposalsBackwardReference(
   { anchors, deltas, roiAnchors, selected, drois }: DecodeInputs,
   params: DecodeParams & { capacity: number },
 ): Float64Array {
-  const { anchorCount, height, width, plusOne, decodeShrink } = params;
+  const { anchorCount, height, width, plusOne, decodeShrink, limit } = params;
+  const bounded = (value: number): number => Math.max(-limit, Math.min(limit, value));
   const cells = height * width;
   const ddeltas = new Float64Array(4 * anchorCount * cells);
   selected.forEach((candidate, r) => {
@@ -103,9 +105,9 @@ export function decodeProposalsBackwardReference(
     const d = [0, 1, 2, 3].map((k) => (box[k] === clipped[k] ? drois[r * 5 + 1 + k]! : 0));
     for (const k of [0, 1]) {
       const size = anchor[k + 2]! - anchor[k]! + plusOne;
-      ddeltas[at(k)] = (d[k]! + d[k + 2]!) * size;
+      ddeltas[at(k)] = bounded((d[k]! + d[k + 2]!) * size);
       const scale = t[k + 2]! < MAX_LOG_SCALE ? Math.exp(t[k + 2]!) : 0;
-      ddeltas[at(k + 2)] = (d[k + 2]! - d[k]!) * 0.5 * size * scale;
+      ddeltas[at(k + 2)] = bounded((d[k + 2]! - d[k]!) * 0.5 * size * scale);
     }
   });
   return ddeltas;

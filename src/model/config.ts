@@ -69,6 +69,11 @@ export interface HeadConfig {
    * the detector's losses train the RPN's boxes as well ("non-approximate joint training", section 3.2).
    */
   pooling: 'max' | 'warp';
+  /**
+   * With 'warp', the most that a RoI's gradient may weigh in a delta: so many times the largest that the RPN's own box loss
+   * can have there. Without a bound the detector's first gradients, large and of little meaning, undo what the RPN learns.
+   */
+  warpLimit: number;
   /** RoIs of a mini-batch, and the largest share of foreground in it. */
   batch: number;
   foregroundFraction: number;
@@ -144,6 +149,7 @@ export const RPN_DEFAULTS: RpnConfig = {
 export const HEAD_DEFAULTS: HeadConfig = {
   pooled: 7,
   pooling: 'max',
+  warpLimit: 1,
   batch: 128,
   foregroundFraction: 0.25,
   foregroundOverlap: 0.5,

@@ -195,9 +195,17 @@ export class RegionProposalNetwork {
     { deltas }: RpnOutput,
     image: ImageGeometry,
   ): Tensor {
+    const { rpn, head } = this.config;
+    const geometry = this.geometry(deltas, image);
+    const counted = rpn.normalisation === 'examples' ? rpn.batch : geometry.height * geometry.width;
     return record(sampledProposals, [deltas], rois, {
       buffers: { anchors: this.anchors, deltas, roiAnchors: proposals.anchors, selected },
-      uniforms: { ...this.geometry(deltas, image), batch: rois.shape[0]!, capacity: proposals.rois.shape[0]! },
+      uniforms: {
+        ...geometry,
+        batch: rois.shape[0]!,
+        capacity: proposals.rois.shape[0]!,
+        limit: (head.warpLimit * rpn.lambda) / counted,
+      },
     });
   }
 

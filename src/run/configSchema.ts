@@ -46,6 +46,7 @@ const detector = z.strictObject({
   head: z.strictObject({
     pooled: count,
     pooling: z.enum(['max', 'warp']),
+    warpLimit: positive,
     batch: count,
     foregroundFraction: share,
     foregroundOverlap: share,

@@ -27,7 +27,7 @@ for (const [plusOne, decodeShrink] of [
     const params = { ...grid, imageHeight: 48, imageWidth: 64, plusOne, decodeShrink, minSize: 0 };
     const ddeltas = decodeProposalsBackwardReference(
       { anchors, deltas, roiAnchors, selected, drois },
-      { ...params, capacity },
+      { ...params, capacity, limit: Infinity },
     );
     const loss = (moved: Float64Array): number => {
       const { boxes } = decodeProposalsReference(anchors, logits, moved, params);

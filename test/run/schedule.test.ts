@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { loadSafetensors } from '../../src/engine/node/files.ts';
+import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { evaluate } from '../../src/run/evaluate.ts';
 import { loadModel } from '../../src/run/loadModel.ts';
 import { RunDirectory } from '../../src/run/runDirectory.ts';
@@ -143,6 +144,45 @@ test('RoI warping: the losses of the detector reach the boxes of the RPN, RoI po
   };
   assert.is(await moved('joint'), 0);
   assert.ok((await moved('joint-warp')) > 0);
+});
+
+test('RoI warping: the gradient of the class loss in the deltas, by differences', async () => {
+  const gpu = await sharedGpu();
+  const { config, dataset } = await tinyRun({ schedule: 'joint-warp' });
+  config.detector.head.warpLimit = 1e9;
+  const model = new FasterRcnn(gpu, config.detector, 3);
+  // So that the loss depends on where the regions are.
+  const weight = model.parameters['head.cls_score.weight']!;
+  weight.write((await weight.read()).map((value) => 20 * value) as Float32Array);
+  const sample = dataset.samples[0]!;
+  const picture = await sample.load();
+  const loss = async (backward = false): Promise<number> => {
+    const value = gpu.scope(() => {
+      const image = model.prepare(picture);
+      const { head_cls } = model.losses(image, model.truth(sample.boxes, image), { random: false, seed: 1 });
+      if (backward) head_cls.backward();
+      return head_cls;
+    });
+    const [number] = await value.read();
+    value.dispose();
+    return number!;
+  };
+  await loss(true);
+  const bias = model.parameters['rpn.bbox_pred.bias']!;
+  const [gradient, values] = [await bias.grad!.read(), await bias.read()];
+  const h = 1e-3;
+  const at = async (i: number, value: number): Promise<number> => {
+    bias.write(values.map((other, j) => (j === i ? value : other)) as Float32Array);
+    return loss();
+  };
+  // Max pooling, suppression and sampling have kinks: a tenth of the largest is what they leave.
+  const largest = Math.max(...gradient.map(Math.abs));
+  for (let i = 0; i < 4; i++) {
+    const difference = ((await at(i, values[i]! + h)) - (await at(i, values[i]! - h))) / (2 * h);
+    assert.ok(Math.abs(difference - gradient[i]!) < 0.1 * largest, `delta ${i}: ${difference}, ${gradient[i]}`);
+  }
+  assert.ok(largest > 1);
+  model.dispose();
 });
 
 test.run();

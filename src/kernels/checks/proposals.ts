@@ -90,7 +90,7 @@ export function gatherRoisCheck(capacity: number, count: number): KernelCheck {
 }
 
 /** Of every twelfth anchor, the ground truth and an absent row between them. */
-export function decodeProposalsBackwardCheck(plusOne: number, decodeShrink: number): KernelCheck {
+export function decodeProposalsBackwardCheck(plusOne: number, decodeShrink: number, limit: number): KernelCheck {
   const n = GRID.anchorCount * GRID.height * GRID.width;
   const capacity = 40;
   const batch = 60;
@@ -98,9 +98,9 @@ export function decodeProposalsBackwardCheck(plusOne: number, decodeShrink: numb
   const roiAnchors = Int32Array.from({ length: capacity }, (_, k) => (k * 12) % n);
   const selected = Int32Array.from({ length: batch }, (_, row) => (row % 7 === 6 ? -1 : row));
   const drois = normals(5 * batch, 31);
-  const params = { ...PROPOSALS, plusOne, decodeShrink, batch, capacity };
+  const params = { ...PROPOSALS, plusOne, decodeShrink, batch, capacity, limit };
   return {
-    name: `decode_proposals_backward plusOne ${plusOne} decodeShrink ${decodeShrink}`,
+    name: `decode_proposals_backward plusOne ${plusOne} decodeShrink ${decodeShrink} limit ${limit}`,
     kernel: decodeProposalsBackward,
     buffers: { anchors: ANCHORS, deltas, roiAnchors, selected, drois, ddeltas: new Float32Array(4 * n) },
     uniforms: params,
