@@ -49,13 +49,13 @@ function direction(rows: readonly Measured[]): string {
       const apart = Math.min(...a.values) > Math.max(...b.values) || Math.min(...b.values) > Math.max(...a.values);
       if (apart && ours * theirs < 0 && Math.abs(theirs) >= 0.5) {
         const [best, worst] = ours > 0 ? [a, b] : [b, a];
-        notes.push(`"${best.label}" is ahead of "${worst.label}" here, behind it in the paper.`);
+        notes.push(`${best.label} before ${worst.label}`);
       }
     }),
   );
   return notes.length === 0
     ? 'No two rows whose seeds do not overlap are in another order than in the paper.'
-    : notes.join(' ');
+    : `In another order than in the paper, with ranges apart: ${notes.join('; ')}.`;
 }
 
 /** @param comments what is to be said of an experiment beside its numbers, by its id */

@@ -2,8 +2,9 @@
  * Checkpoints and initial weights as safetensors files.
  *
  * A checkpoint holds every parameter under its name, its momentum under `momentum/<name>`, and as metadata the step, the
- * classes and how a picture becomes the network's input: what another run needs that starts from it. The random numbers and the order of the data are pure functions of the run's seed and the step, so nothing else is needed to
- * go on with the same bits.
+ * classes and how a picture becomes the network's input: what another run needs that starts from it. The random numbers and
+ * the order of the data are pure functions of the run's seed and the step, so nothing else is needed to go on with the same
+ * bits.
  */
 import { UserError } from '../engine/errors.ts';
 import { loadSafetensors, saveSafetensors } from '../engine/node/files.ts';

@@ -184,8 +184,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
   'paper-vgg16-voc0712': {
     summary: 'as paper-vgg16-voc07 on VOC 2007 and 2012: --data voc:VOC2007,VOC2012',
     ...PAPER_VGG16,
-    // The paper gives no number of joint steps on the two; these are tf-faster-rcnn's.
-    training: { ...PAPER_VGG16.training, steps: 110000, milestones: [80000] },
+    // No joint schedule for the two is published: it is the one for VOC 2007.
   },
   'paper-vgg16-coco': {
     summary: "the paper's VGG-16 on COCO, in VOC layout (its own is not read yet)",

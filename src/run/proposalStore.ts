@@ -1,6 +1,6 @@
 /**
- * The proposals of the images that a stage will see, kept on disk between two stages of training, so that a run that was stopped
- * resumes at its stage. A safetensors file:
+ * The proposals of the images that a stage of training will see, kept on disk so that a run that was stopped resumes at its
+ * stage. A safetensors file:
  *   boxes [total, 4]   x1, y1, x2, y2 in pixels of the original image, image after image, best first
  *   counts [images]    how many each image of the data set has
  */

@@ -100,7 +100,7 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
     }
   }
 
-  /** A new run, in place of one that never came to a checkpoint. */
+  /** A new run, in place of one that never came to a checkpoint, not in any of its stages. */
   create(config: Config): void {
     this.assertFree();
     try {
@@ -108,6 +108,7 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
     } catch (error) {
       throw new UserError(`${this.path}: cannot be created (${(error as Error).message}); choose another --out`);
     }
+    this.clear();
     replaceFile(this.configPath, JSON.stringify(config, null, 2) + '\n');
     replaceFile(this.metricsPath, '');
   }

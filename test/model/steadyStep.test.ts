@@ -32,8 +32,8 @@ for (const imagesPerStep of [1, 2])
       const { pipelines, buffersCreated, bindGroupsCreated } = gpu.statistics();
       return { pipelines, buffersCreated, bindGroupsCreated };
     };
-    // The first makes the gradients, which leaves other buffers waiting than the second finds; where that one exceeds the
-    // pool's budget, its end plans the buffers that the third is the first to use.
+    // The first makes the gradients, which leaves other buffers waiting than the second finds. Where buffers are taken by
+    // best fit, the second may lack some and make them, and the third is the first to choose among all.
     for (let i = 0; i < 3; i++) await step();
     const before = created();
     for (let i = 0; i < 6; i++) await step();

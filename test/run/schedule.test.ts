@@ -105,6 +105,17 @@ test('a schedule that was stopped goes on at its stage and ends with the same bi
   model.dispose();
 });
 
+test('a new run leaves nothing of stages that never came to a checkpoint', async () => {
+  const { config } = await tinyRun({ steps: 7, schedule: 'alternating' });
+  const directory = new RunDirectory(join(temporaryFolder(), 'run'));
+  directory.create(config);
+  const stage = directory.stage('1-rpn');
+  stage.create({ ...config, checkpointInterval: 77 });
+  directory.create(config);
+  assert.ok(directory.hasConfig);
+  assert.not.ok(stage.hasConfig);
+});
+
 test('stored proposals that do not belong to the data are refused', async () => {
   const { directory, run, model } = await scheduled('unshared');
   model.dispose();
