@@ -72,11 +72,11 @@ for (const [C, K, H, W] of [
         }
         if (direction === 'input') {
           const dx = gpu.empty([C, H, W]);
-          runConvInputGradient(gpu, { dy: given.dy, w: given.w, dx }, shape);
+          runConvInputGradient(gpu, { dy: given.dy, w: given.w, dx }, shape, false);
           return dx.read();
         }
-        const dw = gpu.zeros([K, C, 9]);
-        runConvFilterGradient(gpu, { x: given.x, dy: given.dy, dw }, shape);
+        const dw = gpu.empty([K, C, 9]);
+        runConvFilterGradient(gpu, { x: given.x, dy: given.dy, dw }, shape, false);
         return dw.read();
       });
       const squares = expected.reduce((sum, [, value]) => sum + value ** 2, 0);

@@ -18,10 +18,17 @@ export interface GradientRequest {
   /** Which inputs need a gradient; a rule returns null for the others. */
   readonly needs: readonly boolean[];
   /**
-   * Where input i is a leaf: its gradient so far. A rule that can add to it in its own kernel does so and returns it;
-   * one that cannot returns a fresh tensor, which is added.
+   * Where the gradient of input i belongs, for a rule whose kernels can add: it writes there and returns `sum`. Any other
+   * rule returns a fresh tensor, which is added.
    */
-  readonly into: readonly (Tensor | null)[];
+  into(i: number): GradientTarget;
+}
+
+export interface GradientTarget {
+  /** Of the input's shape. */
+  sum: Tensor;
+  /** Whether to add to what `sum` holds; otherwise it holds nothing of meaning and is assigned. */
+  add: boolean;
 }
 
 /** The gradients of the inputs, in order. `S` is what the forward pass saved for it. */
@@ -107,15 +114,10 @@ function expectUnused(tensor: Tensor): void {
 const sameShape = (a: Tensor, b: Tensor): boolean =>
   a.shape.length === b.shape.length && a.shape.every((n, i) => n === b.shape[i]);
 
-/** The gradient of a leaf, zero at first. */
-function leafGradient(leaf: Tensor): Tensor {
-  if (!leaf.grad) {
-    leaf.grad = leaf.gpu.empty(leaf.shape, 'f32', `grad ${leaf.name}`);
-    leaf.grad.persistent = leaf.persistent;
-    leaf.gpu.measuring?.push(() => (leaf.grad = null));
-    leaf.gpu.run(fill, { y: leaf.grad }, { n: leaf.size, value: 0 });
-  }
-  return leaf.grad;
+function zeroGradient(leaf: Tensor): Tensor {
+  leaf.gradientTarget();
+  leaf.clearGrad();
+  return leaf.grad!;
 }
 
 export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}): void {
@@ -140,7 +142,14 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
       continue;
     }
     const needs = inputs.map((input) => input.requiresGrad);
-    const into = inputs.map((input) => (input.requiresGrad && !input.node ? leafGradient(input) : null));
+    const into = (i: number): GradientTarget => {
+      const input = inputs[i]!;
+      if (needs[i] && !input.node) return input.gradientTarget();
+      const sum = gradients.get(input);
+      // Where another gradient lies in the same memory (`add` gives all its inputs one), nothing may be added there.
+      if (needs[i] && sum && sum.storage.references === 1) return { sum, add: true };
+      return { sum: gpu.empty(input.shape, 'f32', `d${input.name}`), add: false };
+    };
     const results = operation.gradient({ dy, needs, into }, saved);
     if (results.length !== inputs.length) {
       throw new Error(
@@ -157,14 +166,13 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
         );
       }
       if (gpu.nanCheck) gpu.checkFinite(gradient, `gradient of ${operation.name} for ${input.name}`);
-      if (gradient === into[i]) return;
-      const sum = into[i] ?? gradients.get(input);
+      const sum = input.node ? gradients.get(input) : (input.grad ?? zeroGradient(input));
+      if (gradient === sum) return;
       if (!sum) {
         gradients.set(input, gradient);
         return;
       }
-      if (sum.storage.references > 1 && sum !== into[i]) {
-        // Another gradient lies in the same memory: `add` gives all its inputs one.
+      if (input.node && sum.storage.references > 1) {
         const total = gpu.empty(sum.shape, 'f32', sum.name);
         gpu.run(add, { a: sum, b: gradient, y: total }, { n: input.size });
         gradients.set(input, total);

@@ -1,5 +1,5 @@
 /** Launches convolutions and matrix products as the device's plans say; tensors in, tensors out, no tape. */
-import { addPartials, convFilterGradient, convForward, convInputGradient, type ConvShape } from '../kernels/conv2d.ts';
+import { convFilterGradient, convForward, convInputGradient, type ConvShape, sumPartials } from '../kernels/conv2d.ts';
 import { matmul, type MatmulEpilogue, matmulShape, type MatmulShape } from '../kernels/matmul.ts';
 import { filterSplits, packsRight, winogradBand } from '../kernels/planner.ts';
 import { transpose } from '../kernels/transpose.ts';
@@ -13,6 +13,7 @@ import {
   winogradScatter,
   type TileUniforms,
   type WinogradSize,
+  type WinogradStore,
 } from '../kernels/winograd.ts';
 import type { Gpu } from './gpu.ts';
 import type { Bindable } from './memory.ts';
@@ -49,7 +50,7 @@ export function runConvForward(
   const { B, C, K, H, W, OH, OW, pad } = shape;
   if (plan.algorithm === 'winograd') {
     const maps = { images: B, inputs: C, h: H, w: W, outputs: K, oh: OH, ow: OW, pad };
-    winogradConvolve(gpu, plan.size, { x, w, bias, y }, maps, false, relu);
+    winogradConvolve(gpu, plan.size, { x, w, bias, y }, maps, false, relu ? 'relu' : 'assign');
   } else if (plan.algorithm === 'pointwise') {
     const strides = { am: C, ak: 1, az: 0, bk: H * W, bn: 1, bz: C * H * W, cm: H * W, cn: 1, cz: K * H * W };
     const product = { M: K, N: H * W, K: C, ...strides, batch: B };
@@ -59,38 +60,40 @@ export function runConvForward(
   }
 }
 
-/** dx = the gradient of the input. */
+/** dx = the gradient of the input; with `add`, added to what dx holds. */
 export function runConvInputGradient(
   gpu: Gpu,
   { dy, w, dx }: { dy: Tensor; w: Tensor; dx: Tensor },
   shape: ConvShape,
+  add: boolean,
 ): void {
   const plan = gpu.plans.conv('input', shape);
   const { B, C, K, H, W, OH, OW, pad } = shape;
   if (plan.algorithm === 'winograd') {
     const maps = { images: B, inputs: K, h: OH, w: OW, outputs: C, oh: H, ow: W, pad: 2 - pad };
-    winogradConvolve(gpu, plan.size, { x: dy, w, bias: null, y: dx }, maps, true, false);
+    winogradConvolve(gpu, plan.size, { x: dy, w, bias: null, y: dx }, maps, true, add ? 'add' : 'assign');
   } else if (plan.algorithm === 'pointwise') {
     const strides = { am: 1, ak: C, az: 0, bk: H * W, bn: 1, bz: K * H * W, cm: H * W, cn: 1, cz: C * H * W };
-    runMatmul(gpu, { a: w, b: dy, c: dx }, { M: C, N: H * W, K, ...strides, batch: B }, 'assign');
+    runMatmul(gpu, { a: w, b: dy, c: dx }, { M: C, N: H * W, K, ...strides, batch: B }, add ? 'accumulate' : 'assign');
   } else {
-    gpu.run(convInputGradient(plan.tile), { dy, w, dx }, shape);
+    gpu.run(convInputGradient(plan.tile, add), { dy, w, dx }, shape);
   }
 }
 
-/** dw += the gradient of the filters. */
+/** dw = the gradient of the filters; with `add`, added to what dw holds. */
 export function runConvFilterGradient(
   gpu: Gpu,
   { x, dy, dw }: { x: Tensor; dy: Tensor; dw: Tensor },
   shape: ConvShape,
+  add: boolean,
 ): void {
   const plan = gpu.plans.conv('filter', shape);
   if (plan.algorithm === 'winograd') {
-    winogradFilters(gpu, plan.size, { x, dy, dw }, shape);
+    winogradFilters(gpu, plan.size, { x, dy, dw }, shape, add);
     return;
   }
   if (plan.algorithm === 'pointwise') throw new Error('conv2d: the filter gradient has no pointwise form');
-  const whole = convFilterGradient(plan.tile, false);
+  const whole = convFilterGradient(plan.tile, add);
   const [columns, rows] = whole.grid({ ...shape, splits: 1 });
   const splits = filterSplits(columns * rows, shape.B * shape.OH);
   if (splits === 1) {
@@ -98,8 +101,8 @@ export function runConvFilterGradient(
     return;
   }
   const partial = gpu.empty([splits, dw.size], 'f32', 'partial dw conv2d');
-  gpu.run(convFilterGradient(plan.tile, true), { x, dy, dw: partial }, { ...shape, splits });
-  gpu.run(addPartials, { partial, y: dw }, { n: dw.size, parts: splits });
+  gpu.run(convFilterGradient(plan.tile, false), { x, dy, dw: partial }, { ...shape, splits });
+  gpu.run(sumPartials(add), { partial, y: dw }, { n: dw.size, parts: splits });
   partial.dispose();
 }
 
@@ -121,7 +124,7 @@ function winogradConvolve(
   { x, w, bias, y }: { x: Tensor; w: Tensor; bias: Tensor | null; y: Tensor },
   { images, inputs, h, w: width, outputs, oh, ow, pad }: Maps,
   turned: boolean,
-  relu: boolean,
+  store: WinogradStore,
 ): void {
   const points = pointsOf(m);
   const filters = gpu.empty([points, inputs, outputs], 'f32', 'winograd filters');
@@ -139,7 +142,7 @@ function winogradConvolve(
     const product = { M: outputs, N: count, K: inputs, ...left, ...right, ...result, batch: points };
     runMatmul(gpu, { a: filters, b: from, c: to }, product, 'assign');
     const scatter = { ...tiles, channels: outputs, h: oh, w: ow, pad: 0 };
-    const kernel = winogradScatter(m, bias !== null, relu, alignsTiles(m, 'output', scatter));
+    const kernel = winogradScatter(m, bias !== null, store, alignsTiles(m, 'output', scatter));
     gpu.run(kernel, bias ? { v: to, bias, y } : { v: to, y }, scatter);
     from.dispose();
     to.dispose();
@@ -152,6 +155,7 @@ function winogradFilters(
   m: WinogradSize,
   { x, dy, dw }: { x: Tensor; dy: Tensor; dw: Tensor },
   { B, C, H, W, K, OH, OW, pad }: ConvShape,
+  add: boolean,
 ): void {
   const points = pointsOf(m);
   const sums = gpu.empty([points, K, C], 'f32', 'winograd filters');
@@ -170,7 +174,7 @@ function winogradFilters(
     patches.dispose();
     outputs.dispose();
   });
-  gpu.run(winogradFilterGradient(m), { v: sums, dw }, { K, C });
+  gpu.run(winogradFilterGradient(m, add), { v: sums, dw }, { K, C });
   sums.dispose();
 }
 

@@ -4,8 +4,8 @@ export interface Disposable {
   dispose(): void;
   /** Outlives scopes: parameters and their gradients. */
   readonly persistent: boolean;
-  /** Kept as long as what it belongs to. */
-  readonly grad: Disposable | null;
+  /** Kept as long as it is. */
+  readonly companions: readonly Disposable[];
 }
 
 const isDisposable = (value: object): value is Disposable => 'dispose' in value && 'persistent' in value;
@@ -90,7 +90,7 @@ function collect(value: unknown, into: Set<Disposable>): void {
   if (typeof value !== 'object' || value === null) return;
   if (isDisposable(value)) {
     into.add(value);
-    if (value.grad) into.add(value.grad);
+    value.companions.forEach((companion) => into.add(companion));
   } else if (Array.isArray(value)) value.forEach((item) => collect(item, into));
   else if (Object.getPrototypeOf(value) === Object.prototype)
     Object.values(value).forEach((item) => collect(item, into));

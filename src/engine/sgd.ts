@@ -6,7 +6,6 @@
  */
 import { SGD_SETS, sgdSteps } from '../kernels/sgd.ts';
 import type { Tensor } from './tensor.ts';
-import { zeroAll } from './zero.ts';
 
 export interface SgdOptions {
   learningRate: number;
@@ -73,8 +72,8 @@ export class Sgd {
     }
   }
 
-  /** Sets the gradients to zero. */
+  /** Sets the gradients to zero: `grad` of a parameter, asked for again, holds zeros or what has been added since. */
   zeroGrad(): void {
-    zeroAll(this.slots.flatMap(({ parameter }) => parameter.grad ?? []));
+    for (const { parameter } of this.slots) parameter.clearGrad();
   }
 }

@@ -1,6 +1,7 @@
 /** Tensors: a shape on a device buffer, row-major. Images and maps are NCHW, as in Caffe and PyTorch. */
 import { copyFromSlice, sliceUniforms } from '../kernels/concat.ts';
-import { type BackwardOptions, type GraphNode, runBackward } from './autograd.ts';
+import { fill } from '../kernels/elementwise.ts';
+import { type BackwardOptions, type GradientTarget, type GraphNode, runBackward } from './autograd.ts';
 import type { Gpu, TypedArray } from './gpu.ts';
 import type { Bindable, DeviceBuffer } from './memory.ts';
 import type { Disposable } from './scope.ts';
@@ -18,8 +19,6 @@ export class Tensor implements Bindable, Disposable {
   name: string;
   /** The gradient reaches it: a parameter that is trained, or computed from one. */
   requiresGrad = false;
-  /** Accumulated by `backward`; parameters and other leaves only. */
-  grad: Tensor | null = null;
   /** How it was computed, while its gradient can still be asked for. */
   node: GraphNode | null = null;
   /** A backward pass has walked and forgotten its node. */
@@ -27,6 +26,9 @@ export class Tensor implements Bindable, Disposable {
   /** Outlives scopes. */
   persistent = false;
   private buffer: DeviceBuffer | null;
+  private gradient: Tensor | null = null;
+  /** `gradient` stands for zero, whatever it holds: clearing costs nothing, and the next gradient is assigned, not added. */
+  private gradientCleared = false;
 
   /** Takes over one reference to `buffer`. */
   constructor(gpu: Gpu, shape: Shape, dtype: Dtype, buffer: DeviceBuffer, name: string) {
@@ -47,6 +49,42 @@ export class Tensor implements Bindable, Disposable {
 
   get freed(): boolean {
     return this.buffer === null;
+  }
+
+  /** Accumulated by `backward`; parameters and other leaves only. */
+  get grad(): Tensor | null {
+    if (this.gradient && this.gradientCleared) {
+      this.gradientCleared = false;
+      this.gpu.run(fill, { y: this.gradient }, { n: this.size, value: 0 });
+    }
+    return this.gradient;
+  }
+
+  set grad(gradient: Tensor | null) {
+    this.gradient = gradient;
+    this.gradientCleared = false;
+  }
+
+  /** Sets `grad`, if there is one, to zero. */
+  clearGrad(): void {
+    this.gradientCleared = true;
+  }
+
+  /** For `backward`: `grad`, made if there is none, for a gradient that is now written to it. */
+  gradientTarget(): GradientTarget {
+    const add = this.gradient !== null && !this.gradientCleared;
+    this.gradientCleared = false;
+    if (!this.gradient) {
+      this.gradient = this.gpu.empty(this.shape, 'f32', `grad ${this.name}`);
+      this.gradient.persistent = this.persistent;
+      this.gpu.measuring?.push(() => (this.gradient = null));
+    }
+    return { sum: this.gradient, add };
+  }
+
+  /** What has to outlive a scope with this tensor. */
+  get companions(): readonly Disposable[] {
+    return this.gradient ? [this.gradient] : [];
   }
 
   /** The values; waits for everything recorded so far. */
@@ -88,7 +126,7 @@ export class Tensor implements Bindable, Disposable {
     this.gpu.release(this.buffer);
     this.buffer = null;
     this.node = null;
-    this.grad?.dispose();
-    this.grad = null;
+    this.gradient?.dispose();
+    this.gradient = null;
   }
 }

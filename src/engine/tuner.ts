@@ -92,6 +92,6 @@ function launchOf(gpu: Gpu, met: Met, filled: (size: number) => Tensor): () => v
   const w = filled(K * C * R * S);
   const y = filled(B * K * OH * OW);
   if (met.direction === 'forward') return () => runConvForward(gpu, { x, w, bias: null, y }, met.shape, false);
-  if (met.direction === 'input') return () => runConvInputGradient(gpu, { dy: y, w, dx: x }, met.shape);
-  return () => runConvFilterGradient(gpu, { x, dy: y, dw: w }, met.shape);
+  if (met.direction === 'input') return () => runConvInputGradient(gpu, { dy: y, w, dx: x }, met.shape, false);
+  return () => runConvFilterGradient(gpu, { x, dy: y, dw: w }, met.shape, false);
 }

@@ -75,16 +75,16 @@ export const convForward = memoize((tile: Tile, bias: boolean, relu: boolean = f
 });
 
 /**
- * Buffers dy, w, dx; dx is assigned.
+ * Buffers dy, w, dx; dx is assigned, or with `add` added to.
  *
  * Positions are unsigned: one above or left of the map wraps around and fails `oy < OH`. With signed division SwiftShader
  * compiles this shader for 40 s, without for less than one.
  */
-export const convInputGradient = memoize((tile: Tile): Kernel =>
+export const convInputGradient = memoize((tile: Tile, add: boolean): Kernel =>
   kernel({
     name: 'conv2d_input_gradient',
     enable: matmulEnable(tile),
-    buffers: { dy: 'read', w: 'read', dx: 'write' },
+    buffers: { dy: 'read', w: 'read', dx: add ? 'read_write' : 'write' },
     uniforms: SHAPE,
     grid: (u) => matmulGrid(tile, u.C, u.B * u.H * u.W),
     wgsl: matmulShader(tile, {
@@ -116,17 +116,17 @@ export const convInputGradient = memoize((tile: Tile): Kernel =>
   }`,
       a: (row) => `w[${row.replace('row', 'wa')}]`,
       b: (j) => `select(0.0, dy[at${j}], in${j})`,
-      store: 'dx[(n / plane * u.C + m) * plane + n % plane] = value;',
+      store: `dx[(n / plane * u.C + m) * plane + n % plane] ${add ? '+=' : '='} value;`,
     }),
   }),
 );
 
-/** Buffers x, dy, dw: with one split dw is accumulated, with more it receives `splits` partial sums, assigned. */
-export const convFilterGradient = memoize((tile: Tile, partial: boolean): Kernel =>
+/** Buffers x, dy, dw, which receives `splits` partial sums, assigned; with `add` one sum, added to what it holds. */
+export const convFilterGradient = memoize((tile: Tile, add: boolean): Kernel =>
   kernel({
-    name: partial ? 'conv2d_filter_gradient_partial' : 'conv2d_filter_gradient',
+    name: 'conv2d_filter_gradient',
     enable: matmulEnable(tile),
-    buffers: { x: 'read', dy: 'read', dw: partial ? 'write' : 'read_write' },
+    buffers: { x: 'read', dy: 'read', dw: add ? 'read_write' : 'write' },
     uniforms: { ...SHAPE, splits: 'u32' },
     grid: (u) => matmulGrid(tile, u.K, u.C * u.R * u.S, u.splits),
     wgsl: matmulShader(tile, {
@@ -158,7 +158,7 @@ export const convFilterGradient = memoize((tile: Tile, partial: boolean): Kernel
   }`,
       a: (row) => `dy[${row.replace('row', 'da')}]`,
       b: (j) => `select(0.0, x[start${j} + u32(ix${j})], on${j} && u32(ix${j}) < u.W)`,
-      store: partial ? 'dw[(slice * u.K + m) * filters + n] = value;' : 'dw[m * filters + n] += value;',
+      store: add ? 'dw[m * filters + n] += value;' : 'dw[(slice * u.K + m) * filters + n] = value;',
     }),
   }),
 );
@@ -167,22 +167,24 @@ const each = (tile: Tile, line: (j: number) => string): string => range(tile.col
 /** For each value of A that a lane loads itself. */
 const eachRow = (tile: Tile, line: (i: number) => string): string => range(loadsOfA(tile)).map(line).join('\n      ');
 
-/** y[i] += sum over `parts` of partial[part, i], in order. */
-export const addPartials = kernel({
-  name: 'add_partials',
-  buffers: { partial: 'read', y: 'read_write' },
-  uniforms: { n: 'u32', parts: 'u32' },
-  grid: ({ n }) => linear(n, 64),
-  wgsl: /* wgsl */ `
+/** y[i] = sum over `parts` of partial[part, i], in order; with `add`, added to what y holds. */
+export const sumPartials = memoize((add: boolean) =>
+  kernel({
+    name: 'sum_partials',
+    buffers: { partial: 'read', y: add ? 'read_write' : 'write' },
+    uniforms: { n: 'u32', parts: 'u32' },
+    grid: ({ n }) => linear(n, 64),
+    wgsl: /* wgsl */ `
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = linear_index(group, groups, lane, 64u);
   if (i >= u.n) { return; }
   var sum = 0.0;
   for (var part = 0u; part < u.parts; part++) { sum += partial[part * u.n + i]; }
-  y[i] += sum;
+  y[i] ${add ? '+=' : '='} sum;
 }`,
-});
+  }),
+);
 
 export function convForwardReference(
   x: ArrayLike<number>,

@@ -11,7 +11,7 @@
  * `elementwise4` takes four elements a turn as a vec4f, which halves the time again. Its last turn is whole: what a buffer
  * holds between n and the next multiple of four is overwritten. Buffers of the engine are padded to that length.
  */
-import { ceilDiv, kernel, linear, memoize, type BufferSpec, type Kernel, type Scalar } from './kernel.ts';
+import { ceilDiv, kernel, linear, type BufferSpec, type Kernel, type Scalar } from './kernel.ts';
 
 const WIDTH = 64;
 /** Turns' worth of elements, or of vec4f, that a workgroup takes. */
@@ -148,19 +148,6 @@ ${sets
 `,
   });
 }
-
-/** Buffers that one dispatch of `zero` takes: as many as WebGPU binds by default. */
-export const ZERO_SETS = 8;
-
-/** Buffers y0, y1, ... of n0, n1, ... elements become zero. */
-export const zero = memoize((count: number): Kernel =>
-  elementwiseSets({
-    name: `zero_${count}`,
-    count,
-    buffers: { y: 'write vec4f' },
-    body: (k) => `y${k}[i] = vec4f(0.0);`,
-  }),
-);
 
 /** `add` and, with y for b, `accumulate`. */
 export const addReference = (a: Float64Array, b: Float64Array): Float64Array => a.map((value, i) => value + b[i]!);

@@ -144,6 +144,16 @@ export const packsRight = (shape: MatmulShape): boolean =>
   shape.M >= PACKED_ROWS &&
   allowsVectors({ ...shape, bk: shape.N, bn: 1 });
 
+/** Cells of a channel, of all images, up to which one workgroup masks them as fast as many would on hardware. */
+const MASKED_CELLS = 16384;
+
+/**
+ * Whether the backward pass of a ReLU and the sum of its result over each channel are one dispatch, of a workgroup a channel,
+ * and not two.
+ */
+export const sumsWithMask = ({ software }: Capabilities, { outer, inner }: { outer: number; inner: number }): boolean =>
+  software || outer * inner <= MASKED_CELLS;
+
 /** Parts into which a filter gradient with `tiles` workgroups and `lines` rows of output splits its sum. */
 export function filterSplits(tiles: number, lines: number): number {
   return Math.max(1, Math.min(lines, Math.floor(ENOUGH_WORKGROUPS / tiles)));

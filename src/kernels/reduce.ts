@@ -2,14 +2,14 @@
  * Sums in a fixed order, so that the same inputs give the same bits.
  *
  *   sum:          x[n] -> partials[ceil(n / CHUNK)] -> y[1]    one workgroup a chunk, then one workgroup over the partials
- *   channel sum:  db[c] += sum over o, i of dy[o, c, i]        one workgroup a channel; dy is [outer, channels, inner]
- *   column sum:   db[c] += sum over o of dy[o, c]              one invocation a channel
+ *   channel sum:  db[c] = sum over o, i of dy[o, c, i]         one workgroup a channel; dy is [outer, channels, inner]
+ *   column sum:   db[c] = sum over o of dy[o, c]               one invocation a channel
  *   broadcast:    dx[i] = dy[0]                                the backward pass of sum
  *
  * An invocation adds its own elements one after the other, then the workgroup adds the 64 results in two levels.
  */
 import { elementwise4 } from './elementwise.ts';
-import { ceilDiv, kernel, linear, memoize } from './kernel.ts';
+import { type BufferSpec, ceilDiv, kernel, type Kernel, linear, memoize } from './kernel.ts';
 
 /** Elements that one workgroup of a first stage reduces, here and in the losses. */
 export const REDUCE_CHUNK = 2048;
@@ -79,13 +79,18 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 });
 
 /**
- * The gradient of a convolution's bias, added to what `db` holds: parameters accumulate over the images of a step.
- * `vectors`: inner is a multiple of four, dy is read four at a time.
+ * The gradient of a convolution's bias. `vectors`: inner is a multiple of four, maps are read four cells at a time. `add`: it
+ * is added to what `db` holds, as parameters accumulate over the images of a step; otherwise assigned. `rectified`: the
+ * backward pass of a ReLU with result y comes first, dx = dy where y > 0, and dx is what is added up.
  */
-export const channelSum = memoize((vectors: boolean) =>
-  kernel({
-    name: 'channel_sum',
-    buffers: { dy: vectors ? 'read vec4f' : 'read', db: 'read_write' },
+export const channelSum = memoize((vectors: boolean, add: boolean, rectified: boolean = false): Kernel => {
+  const [map, zero] = vectors ? (['vec4f', 'vec4f()'] as const) : (['f32', '0.0'] as const);
+  return kernel({
+    name: rectified ? 'relu_backward_channel_sum' : 'channel_sum',
+    buffers: {
+      ...(rectified ? { y: `read ${map}`, dy: `read ${map}`, dx: `write ${map}` } : { dy: `read ${map}` }),
+      db: add ? 'read_write' : 'write',
+    } as Record<string, BufferSpec>,
     uniforms: { outer: 'u32', channels: 'u32', inner: 'u32' },
     grid: ({ channels }) => linear(channels, 1),
     wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
@@ -94,35 +99,41 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let channel = linear_index(group, groups, 0u, 1u);
   if (channel >= u.channels) { return; }
   let inner = ${vectors ? 'u.inner / 4u' : 'u.inner'};
-  var own = ${vectors ? 'vec4f()' : '0.0'};
+  var own = ${zero};
   for (var o = 0u; o < u.outer; o++) {
     let first = (o * u.channels + channel) * inner;
-    for (var i = lane; i < inner; i += 64u) { own += dy[first + i]; }
+    for (var i = first + lane; i < first + inner; i += 64u) {
+      let value = ${rectified ? `select(${zero}, dy[i], y[i] > ${zero})` : 'dy[i]'};
+      ${rectified ? 'dx[i] = value;' : ''}
+      own += value;
+    }
   }
   let total = group_sum(lane, ${vectors ? 'own.x + own.y + own.z + own.w' : 'own'});
-  if (lane == 0u) { db[channel] += total; }
+  if (lane == 0u) { db[channel] ${add ? '+=' : '='} total; }
 }
 `,
-  }),
-);
+  });
+});
 
-/** The gradient of a linear layer's bias, added to `db`: inner is 1, and an invocation adds up one channel. */
-export const columnSum = kernel({
-  name: 'column_sum',
-  buffers: { dy: 'read', db: 'read_write' },
-  uniforms: { outer: 'u32', channels: 'u32' },
-  grid: ({ channels }) => linear(channels, 64),
-  wgsl: /* wgsl */ `
+/** The gradient of a linear layer's bias: inner is 1, and an invocation adds up one channel. `add` as in `channelSum`. */
+export const columnSum = memoize((add: boolean) =>
+  kernel({
+    name: 'column_sum',
+    buffers: { dy: 'read', db: add ? 'read_write' : 'write' },
+    uniforms: { outer: 'u32', channels: 'u32' },
+    grid: ({ channels }) => linear(channels, 64),
+    wgsl: /* wgsl */ `
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let channel = linear_index(group, groups, lane, 64u);
   if (channel >= u.channels) { return; }
   var total = 0.0;
   for (var o = 0u; o < u.outer; o++) { total += dy[o * u.channels + channel]; }
-  db[channel] += total;
+  db[channel] ${add ? '+=' : '='} total;
 }
 `,
-});
+  }),
+);
 
 export const broadcastScalar = elementwise4({
   name: 'broadcast_scalar',

@@ -217,31 +217,36 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   },
 );
 
+/** What becomes of the result: assigned as it is or rectified, or added to what y holds. */
+export type WinogradStore = 'assign' | 'relu' | 'add';
+
 /**
- * v [points, channels, count] -> y [B, channels, h, w]: A' v A, plus bias [channels] where there is one, then ReLU.
+ * v [points, channels, count] -> y [B, channels, h, w]: A' v A, plus bias [channels] where there is one.
  * `aligned` as `alignsTiles` says: y holds vectors.
  */
-export const winogradScatter = memoize((m: WinogradSize, bias: boolean, relu: boolean, aligned: boolean): Kernel => {
-  const matrix = TRANSFORMS[m].output;
-  const points = matrix[0]!.length;
-  const result = (value: string, zero: string): string => {
-    const sum = `${value}${bias ? ' + shift' : ''}`;
-    return relu ? `max(${sum}, ${zero})` : sum;
-  };
-  const single = (r: number, s: number): string =>
-    `if (top + ${r}u < u.h && left + ${s}u < u.w) { y[plane + (top + ${r}u) * u.w + left + ${s}u] = ${result(`y${r}_${s}`, '0.0')}; }`;
-  const four = (r: number): string =>
-    `if (top + ${r}u < u.h) { y[(plane + (top + ${r}u) * u.w + left) / 4u] = ${result(`vec4f(${[0, 1, 2, 3].map((s) => `y${r}_${s}`).join(', ')})`, 'vec4f()')}; }`;
-  return kernel({
-    name: `winograd${m}_scatter${relu ? '_relu' : ''}`,
-    buffers: {
-      v: 'read',
-      ...(bias ? { bias: 'read' } : {}),
-      y: aligned ? 'write vec4f' : 'write',
-    } as Record<string, BufferSpec>,
-    uniforms: TILES,
-    grid: ({ channels, count }) => linear(channels * count, WORKGROUP),
-    wgsl: /* wgsl */ `${TILE_WGSL}
+export const winogradScatter = memoize(
+  (m: WinogradSize, bias: boolean, store: WinogradStore, aligned: boolean): Kernel => {
+    const matrix = TRANSFORMS[m].output;
+    const points = matrix[0]!.length;
+    const result = (value: string, zero: string): string => {
+      const sum = `${value}${bias ? ' + shift' : ''}`;
+      return store === 'relu' ? `max(${sum}, ${zero})` : sum;
+    };
+    const assign = store === 'add' ? '+=' : '=';
+    const single = (r: number, s: number): string =>
+      `if (top + ${r}u < u.h && left + ${s}u < u.w) { y[plane + (top + ${r}u) * u.w + left + ${s}u] ${assign} ${result(`y${r}_${s}`, '0.0')}; }`;
+    const four = (r: number): string =>
+      `if (top + ${r}u < u.h) { y[(plane + (top + ${r}u) * u.w + left) / 4u] ${assign} ${result(`vec4f(${[0, 1, 2, 3].map((s) => `y${r}_${s}`).join(', ')})`, 'vec4f()')}; }`;
+    return kernel({
+      name: `winograd${m}_scatter${store === 'assign' ? '' : `_${store}`}`,
+      buffers: {
+        v: 'read',
+        ...(bias ? { bias: 'read' } : {}),
+        y: `${store === 'add' ? 'read_write' : 'write'}${aligned ? ' vec4f' : ''}`,
+      } as Record<string, BufferSpec>,
+      uniforms: TILES,
+      grid: ({ channels, count }) => linear(channels * count, WORKGROUP),
+      wgsl: /* wgsl */ `${TILE_WGSL}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = linear_index(group, groups, lane, ${WORKGROUP}u);
@@ -259,8 +264,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   ${bias ? 'let shift = bias[c];' : ''}
   ${(aligned ? grid2(m, 1, four) : grid2(m, m, single)).join('\n  ')}
 }`,
-  });
-});
+    });
+  },
+);
 
 const FILTERS = { K: 'u32', C: 'u32' } as const;
 
@@ -293,13 +299,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   });
 });
 
-/** v [points, K, C] -> dw [K, C, 3, 3] += G' v G. */
-export const winogradFilterGradient = memoize((m: WinogradSize): Kernel => {
+/** v [points, K, C] -> dw [K, C, 3, 3] = G' v G; with `add`, added to what dw holds. */
+export const winogradFilterGradient = memoize((m: WinogradSize, add: boolean): Kernel => {
   const matrix = transpose(TRANSFORMS[m].filter);
   const points = matrix[0]!.length;
   return kernel({
     name: `winograd${m}_filter_gradient`,
-    buffers: { v: 'read', dw: 'read_write' },
+    buffers: { v: 'read', dw: add ? 'read_write' : 'write' },
     uniforms: FILTERS,
     grid: ({ K, C }) => linear(K * C, WORKGROUP),
     wgsl: /* wgsl */ `
@@ -311,7 +317,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var source = i;
   ${grid2(points, points, (r, s) => `let d${r}_${s} = v[source]; source += area;`).join('\n  ')}
   ${sandwich(matrix, 'd', 'w')}
-  ${grid2(3, 3, (r, s) => `dw[i * 9u + ${r * 3 + s}u] += w${r}_${s};`).join('\n  ')}
+  ${grid2(3, 3, (r, s) => `dw[i * 9u + ${r * 3 + s}u] ${add ? '+=' : '='} w${r}_${s};`).join('\n  ')}
 }`,
   });
 });
@@ -363,7 +369,7 @@ export function winogradGatherReference(
 export function winogradScatterReference(
   v: ArrayLike<number>,
   bias: ArrayLike<number> | null,
-  relu: boolean,
+  store: WinogradStore,
   y: Float64Array,
   m: WinogradSize,
   tiles: TileUniforms,
@@ -377,7 +383,8 @@ export function winogradScatterReference(
         const [iy, ix] = [row * m + Math.floor(p / m), column * m + (p % m)];
         if (iy >= h || ix >= w) return;
         const sum = value + (bias ? bias[c]! : 0);
-        y[((image * channels + c) * h + iy) * w + ix] = relu ? Math.max(0, sum) : sum;
+        const at = ((image * channels + c) * h + iy) * w + ix;
+        y[at] = { assign: sum, relu: Math.max(0, sum), add: y[at]! + sum }[store];
       });
     }
   }

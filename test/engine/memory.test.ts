@@ -1,7 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Lease, planBuffers } from '../../src/engine/memoryPlan.ts';
-import { zeroAll } from '../../src/engine/zero.ts';
 import { conv2d, type Gpu, heNormal, maxPool2d, relu, sum, zeros, type Tensor } from '../../src/index.ts';
 import { Random } from '../../src/kernels/rng.ts';
 import { openGpu } from '../../src/node.ts';
@@ -117,7 +116,7 @@ test('the device holds at most 1.25 times what is live at once, and a step of kn
   const step = async (): Promise<unknown> => {
     gpu.scope(() => forward().backward({ free: true }));
     const gradients = await Promise.all(weights.map(({ grad }) => grad!.read()));
-    zeroAll(weights.map(({ grad }) => grad!));
+    weights.forEach((weight) => weight.clearGrad());
     return gradients;
   };
   const gradients = await step(); // in buffers that fit exactly; then in planned ones

@@ -46,14 +46,19 @@ test('every candidate for a convolution computes it, forward and both gradients'
               expectClose(await y.read(), reference, { atol: 4e-4, rtol: 0, what });
             }
           } else if (direction === 'input') {
-            const dx = gpu.empty(x.shape);
-            runConvInputGradient(gpu, { dy, w, dx }, shape);
-            expectClose(await dx.read(), expected.dx, { atol: 4e-4, rtol: 0, what });
+            for (const add of [false, true]) {
+              const dx = gpu.tensor(values.x, x.shape);
+              runConvInputGradient(gpu, { dy, w, dx }, shape, add);
+              const sum = expected.dx.map((value, i) => value + (add ? values.x[i]! : 0));
+              expectClose(await dx.read(), sum, { atol: 4e-4, rtol: 0, what });
+            }
           } else {
-            const dw = gpu.tensor(values.w, w.shape); // added to what is there
-            runConvFilterGradient(gpu, { x, dy, dw }, shape);
-            const sum = expected.dw.map((value, i) => value + values.w[i]!);
-            expectClose(await dw.read(), sum, { atol: 1e-3, rtol: 0, what });
+            for (const add of [false, true]) {
+              const dw = gpu.tensor(values.w, w.shape);
+              runConvFilterGradient(gpu, { x, dy, dw }, shape, add);
+              const sum = expected.dw.map((value, i) => value + (add ? values.w[i]! : 0));
+              expectClose(await dw.read(), sum, { atol: 1e-3, rtol: 0, what });
+            }
           }
         }
       };

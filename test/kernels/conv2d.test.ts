@@ -1,12 +1,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
-  addPartialsCheck,
   convFilterGradientCheck,
   convFilterGradientPartialCheck,
   convForwardCheck,
   convInputGradientCheck,
   convShape,
+  sumPartialsCheck,
 } from '../../src/kernels/checks/matmul.ts';
 import { convForwardReference, convGradientsReference, type ConvShape } from '../../src/kernels/conv2d.ts';
 import type { KernelCheck } from '../../src/kernels/checks/check.ts';
@@ -33,6 +33,7 @@ const checks = (tile: Tile, shape: ConvShape): KernelCheck[] => [
   convForwardCheck(tile, shape, true, true),
   convForwardCheck(tile, shape, false),
   convInputGradientCheck(tile, shape),
+  convInputGradientCheck(tile, shape, true),
   convFilterGradientCheck(tile, shape),
   convFilterGradientPartialCheck(tile, shape, 2),
 ];
@@ -55,7 +56,7 @@ testChecks(
     [1, 32],
     [67, 3],
     [4099, 5],
-  ].map(([n, parts]) => addPartialsCheck(n!, parts!)),
+  ].flatMap(([n, parts]) => [false, true].map((add) => sumPartialsCheck(n!, parts!, add))),
 );
 
 test('the parts of a filter gradient, added, are the whole', async () => {
@@ -64,7 +65,7 @@ test('the parts of a filter gradient, added, are the whole', async () => {
   const parted = convFilterGradientPartialCheck(REGISTER_TILES[0]!, LINES, 4);
   const { dw: partial } = await launch(gpu, parted.kernel, parted.buffers, parted.uniforms);
   const n = whole.buffers['dw']!.length;
-  const { kernel } = addPartialsCheck(n, 4);
+  const { kernel } = sumPartialsCheck(n, 4, true);
   const sums = {
     ...whole,
     name: whole.name + ' in parts',

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import {
   channelSumCheck,
   columnSumCheck,
+  reluBackwardChannelSumCheck,
   sumFinalCheck,
   sumPartialCheck,
 } from '../../src/kernels/checks/reductions.ts';
@@ -20,9 +21,14 @@ testChecks(
     { outer: 2, channels: 18, inner: 40 * 40 },
     { outer: 2, channels: 3, inner: 4 },
     { outer: 3, channels: 5, inner: 7 },
-  ].map(channelSumCheck),
+  ].flatMap((view) => [
+    channelSumCheck(view),
+    channelSumCheck(view, false),
+    reluBackwardChannelSumCheck(view),
+    reluBackwardChannelSumCheck(view, false),
+  ]),
 );
-testChecks([columnSumCheck(1, 1), columnSumCheck(128, 21), columnSumCheck(3, 4099)]);
+testChecks([columnSumCheck(1, 1), columnSumCheck(128, 21), columnSumCheck(3, 4099), columnSumCheck(3, 4099, false)]);
 
 test('grids folded into rows cover every channel and every chunk once', async () => {
   const channels = channelSumCheck({ outer: 1, channels: 10, inner: 3 });

@@ -30,9 +30,9 @@ for (const m of [2, 4] as const) {
     gatherCheck(m, 'input', 'channels-tiles', 1, small),
     gatherCheck(m, 'input', 'tiles-channels', 1, wide),
     gatherCheck(m, 'output', 'tiles-channels', 1, tileUniforms(m, [1, 67, 5, 19], 0, [0, 8])),
-    scatterCheck(m, 1, tileUniforms(m, [1, 67, 5, 19], 0, [2, 4]), true, false),
+    scatterCheck(m, 1, tileUniforms(m, [1, 67, 5, 19], 0, [2, 4]), true, 'assign'),
     filterCheck(m, false, [1, 1]),
-    filterGradientCheck(m, [1, 1]),
+    filterGradientCheck(m, [1, 1], true),
   ]);
 
   test(`F(${m}x${m}, 3x3) in float64 is the convolution and its gradients`, () => {
@@ -64,7 +64,7 @@ for (const m of [2, 4] as const) {
     });
     const sums = matmulReference(u, v, null, new Float64Array(points * K * count), product, 'assign');
     const y = new Float64Array(B * K * OH * OW);
-    winogradScatterReference(sums, null, false, y, m, output);
+    winogradScatterReference(sums, null, 'assign', y, m, output);
     expectClose(y, convForwardReference(x, w, null, shape), { atol: 1e-10, rtol: 0, what: 'y' });
 
     const patches = winogradGatherReference(x, m, 'input', 'tiles-channels', input);

@@ -1,5 +1,6 @@
 /** Convolutions: forward, input gradient and filter gradient, each alone. */
 import type { Gpu } from '../../engine/gpu.ts';
+import type { GradientTarget } from '../../engine/autograd.ts';
 import { conv2d } from '../../engine/ops/conv2d.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import type { BenchCase, PreparedCase } from '../case.ts';
@@ -68,6 +69,7 @@ export function convPass(gpu: Gpu, layer: ConvLayer, pass: ConvPass, inputs: Con
   (input ? x : weight).requiresGrad = true;
   const { operation, saved } = conv2d(x, weight, null, { stride, padding }).node!;
   const dy = gpu.tensor(inputs.dy, [1, K, OH, OW], 'dy');
-  const request = { dy, needs: [input, !input], into: [null, null] };
+  const into = (): GradientTarget => ({ sum: gpu.empty(input ? x.shape : weight.shape), add: false });
+  const request = { dy, needs: [input, !input], into };
   return () => [operation.gradient(request, saved)[input ? 0 : 1]!];
 }

@@ -1,4 +1,5 @@
 /** What Faster R-CNN does with boxes, at the sizes of VGG-16 on an image of 600x800 pixels: a map of 38x50 cells. */
+import type { GradientTarget } from '../../engine/autograd.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import type { Bindable } from '../../engine/memory.ts';
 import { nms, roiPool } from '../../engine/ops/regions.ts';
@@ -213,7 +214,10 @@ function preparePooling(gpu: Gpu, pass: 'forward' | 'backward', roiCount: number
   const { operation, saved } = roiPool(x, rois, options).node!;
   const dy = gpu.tensor(gradient, [roiCount, CHANNELS, POOLED, POOLED], 'dy');
   return {
-    compute: () => [operation.gradient({ dy, needs: [true], into: [null] }, saved)[0]!],
+    compute: () => {
+      const into = (): GradientTarget => ({ sum: gpu.empty(x.shape), add: false });
+      return [operation.gradient({ dy, needs: [true], into }, saved)[0]!];
+    },
     check: ([dx]) =>
       merge(
         COMPARED_CHANNELS.map((c) => {

@@ -3,6 +3,7 @@ import { convOutputSize, type ConvShape } from '../../kernels/conv2d.ts';
 import { channelSum } from '../../kernels/reduce.ts';
 import { reluBackward } from '../../kernels/relu.ts';
 import { operation, record } from '../autograd.ts';
+import { sumsWithMask } from '../../kernels/planner.ts';
 import { runConvFilterGradient, runConvForward, runConvInputGradient } from '../convolution.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank, expectShape } from './shapes.ts';
@@ -27,29 +28,21 @@ interface Saved {
 const conv2dOperation = operation<Saved>('conv2d', ({ dy: given, needs, into }, { x, weight, shape, rectified }) => {
   const { gpu } = given;
   const dy = rectified ? gpu.empty(given.shape, 'f32', 'dy conv2d') : given;
-  if (rectified) gpu.run(reluBackward, { y: rectified, dy: given, dx: dy }, { n: dy.size });
-  let dx: Tensor | null = null;
-  if (needs[0]) {
-    dx = gpu.empty(x.shape, 'f32', 'dx conv2d');
-    runConvInputGradient(gpu, { dy, w: weight, dx }, shape);
+  const bias = needs[2] ? into(2) : null;
+  const cells = { outer: shape.B, channels: shape.K, inner: shape.OH * shape.OW };
+  const vectors = cells.inner % 4 === 0;
+  if (rectified && bias && sumsWithMask(gpu.plans.device, cells)) {
+    gpu.run(channelSum(vectors, bias.add, true), { y: rectified, dy: given, dx: dy, db: bias.sum }, cells);
+  } else {
+    if (rectified) gpu.run(reluBackward, { y: rectified, dy: given, dx: dy }, { n: dy.size });
+    if (bias) gpu.run(channelSum(vectors, bias.add), { dy, db: bias.sum }, cells);
   }
-  let dw: Tensor | null = null;
-  if (needs[1]) {
-    dw = into[1] ?? gpu.zeros(weight.shape, 'dw conv2d');
-    runConvFilterGradient(gpu, { x, dy, dw }, shape);
-  }
-  const results = [dx, dw];
-  if (needs.length === 3) {
-    let db: Tensor | null = null;
-    if (needs[2]) {
-      db = into[2] ?? gpu.zeros([shape.K], 'db conv2d');
-      const inner = shape.OH * shape.OW;
-      gpu.run(channelSum(inner % 4 === 0), { dy, db }, { outer: shape.B, channels: shape.K, inner });
-    }
-    results.push(db);
-  }
+  const input = needs[0] ? into(0) : null;
+  if (input) runConvInputGradient(gpu, { dy, w: weight, dx: input.sum }, shape, input.add);
+  const filters = needs[1] ? into(1) : null;
+  if (filters) runConvFilterGradient(gpu, { x, dy, dw: filters.sum }, shape, filters.add);
   if (rectified) dy.dispose();
-  return results;
+  return [input, filters, bias].slice(0, needs.length).map((target) => target && target.sum);
 });
 
 /**

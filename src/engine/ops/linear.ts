@@ -25,33 +25,24 @@ const linearOperation = operation<Saved>('linear', ({ dy: given, needs, into }, 
   if (rectified) gpu.run(reluBackward, { y: rectified, dy: given, dx: dy }, { n: dy.size });
   const [rows, inputs] = x.shape as [number, number];
   const outputs = weight.shape[0]!;
-  let dx: Tensor | null = null;
-  if (needs[0]) {
+  const input = needs[0] ? into(0) : null;
+  if (input) {
     // dx[r, i] = sum_o dy[r, o] w[o, i]
-    dx = gpu.empty(x.shape, 'f32', 'dx linear');
     const strides = { am: outputs, ak: 1, bk: inputs, bn: 1, cm: inputs, cn: 1 };
     const product = matmulShape({ M: rows, N: inputs, K: outputs, ...strides });
-    runMatmul(gpu, { a: dy, b: weight, c: dx }, product, 'assign');
+    runMatmul(gpu, { a: dy, b: weight, c: input.sum }, product, input.add ? 'accumulate' : 'assign');
   }
-  let dw: Tensor | null = null;
-  if (needs[1]) {
-    // dw[o, i] += sum_r dy[r, o] x[r, i]
-    dw = into[1] ?? gpu.zeros(weight.shape, 'dw linear');
+  const matrix = needs[1] ? into(1) : null;
+  if (matrix) {
+    // dw[o, i] = sum_r dy[r, o] x[r, i]
     const strides = { am: 1, ak: outputs, bk: inputs, bn: 1, cm: inputs, cn: 1 };
     const product = matmulShape({ M: outputs, N: inputs, K: rows, ...strides });
-    runMatmul(gpu, { a: dy, b: x, c: dw }, product, 'accumulate');
+    runMatmul(gpu, { a: dy, b: x, c: matrix.sum }, product, matrix.add ? 'accumulate' : 'assign');
   }
-  const results = [dx, dw];
-  if (needs.length === 3) {
-    let db: Tensor | null = null;
-    if (needs[2]) {
-      db = into[2] ?? gpu.zeros([outputs], 'db linear');
-      gpu.run(columnSum, { dy, db }, { outer: rows, channels: outputs });
-    }
-    results.push(db);
-  }
+  const bias = needs[2] ? into(2) : null;
+  if (bias) gpu.run(columnSum(bias.add), { dy, db: bias.sum }, { outer: rows, channels: outputs });
   if (rectified) dy.dispose();
-  return results;
+  return [input, matrix, bias].slice(0, needs.length).map((target) => target && target.sum);
 });
 
 /**

@@ -10,7 +10,6 @@ import {
   multiplyReference,
   scale,
   scaleReference,
-  zero,
 } from '../elementwise.ts';
 import { flagNonFinite, flagNonFiniteReference } from '../finite.ts';
 import { reluBackward, reluBackwardReference, reluForward, reluReference } from '../relu.ts';
@@ -201,20 +200,6 @@ export function sgdStepsCheck(sizes: readonly number[]): KernelCheck {
     Object.assign(expected, { [`w${k}`]: next.w, [`h${k}`]: next.h });
   });
   return { name: `sgd_steps ${sizes}`, kernel: sgdSteps(sizes.length), buffers, uniforms, expected, ...ROUNDED };
-}
-
-/** Buffers of the given sizes in one dispatch. */
-export function zeroCheck(sizes: readonly number[]): KernelCheck {
-  const named = <V>(value: (n: number, k: number) => V, name: string) =>
-    Object.fromEntries(sizes.map((n, k) => [`${name}${k}`, value(n, k)]));
-  return {
-    name: `zero ${sizes}`,
-    kernel: zero(sizes.length),
-    buffers: named((n, k) => normals(n, k + 1), 'y'),
-    uniforms: named((n) => n, 'n'),
-    expected: named((n) => new Float64Array(n), 'y'),
-    ...EXACT,
-  };
 }
 
 /** `bad` replaces one element in the middle; without it every element is finite, the largest and subnormal ones too. */

@@ -7,7 +7,6 @@
  * is allowed. The reference reads the same float32 numbers. A wrong, missing or doubled term is off by about 1.
  */
 import {
-  addPartials,
   convFilterGradient,
   convForward,
   convForwardReference,
@@ -15,6 +14,7 @@ import {
   convInputGradient,
   convOutputSize,
   type ConvShape,
+  sumPartials,
 } from '../conv2d.ts';
 import {
   allowsVectors,
@@ -77,20 +77,22 @@ export function convForwardCheck(tile: Tile, shape: ConvShape, withBias: boolean
   };
 }
 
-export function convInputGradientCheck(tile: Tile, shape: ConvShape): KernelCheck {
+export function convInputGradientCheck(tile: Tile, shape: ConvShape, add = false): KernelCheck {
   const w = normals(wSize(shape), 1);
   const dy = normals(ySize(shape), 2);
+  const before = normals(xSize(shape), 3);
+  const { dx } = convGradientsReference(new Float32Array(xSize(shape)), w, dy, shape);
   return {
-    name: `conv2d_input_gradient ${tileName(tile)}, ${convName(shape)}`,
-    kernel: convInputGradient(tile),
-    buffers: { dy, w, dx: normals(xSize(shape), 3) },
+    name: `conv2d_input_gradient ${tileName(tile)}, ${convName(shape)}${add ? ', added' : ''}`,
+    kernel: convInputGradient(tile, add),
+    buffers: { dy, w, dx: before },
     uniforms: { ...shape },
-    expected: { dx: convGradientsReference(new Float32Array(xSize(shape)), w, dy, shape).dx },
+    expected: { dx: add ? dx.map((value, i) => value + before[i]!) : dx },
     ...summed(shape.K * shape.R * shape.S),
   };
 }
 
-/** In one part: dw is added to what the buffer holds. */
+/** The whole, added to what the buffer holds. */
 export function convFilterGradientCheck(tile: Tile, shape: ConvShape): KernelCheck {
   const x = normals(xSize(shape), 1);
   const dy = normals(ySize(shape), 2);
@@ -98,7 +100,7 @@ export function convFilterGradientCheck(tile: Tile, shape: ConvShape): KernelChe
   const { dw } = convGradientsReference(x, before, dy, shape);
   return {
     name: `conv2d_filter_gradient ${tileName(tile)}, ${convName(shape)}`,
-    kernel: convFilterGradient(tile, false),
+    kernel: convFilterGradient(tile, true),
     buffers: { x, dy, dw: before },
     uniforms: { ...shape, splits: 1 },
     expected: { dw: dw.map((value, i) => value + before[i]!) },
@@ -128,8 +130,8 @@ export function convFilterGradientPartialCheck(tile: Tile, shape: ConvShape, spl
     return convGradientsReference(x, w, own, shape).dw;
   });
   return {
-    name: `conv2d_filter_gradient_partial ${tileName(tile)}, ${convName(shape)} in ${splits}`,
-    kernel: convFilterGradient(tile, true),
+    name: `conv2d_filter_gradient ${tileName(tile)}, ${convName(shape)} in ${splits}`,
+    kernel: convFilterGradient(tile, false),
     buffers: { x: guarded(x, B), dy: guarded(dy, B), dw: normals(splits * w.length, 3) },
     uniforms: { ...shape, splits },
     expected: { dw: Float64Array.from(parts.flatMap((part) => [...part])) },
@@ -137,16 +139,17 @@ export function convFilterGradientPartialCheck(tile: Tile, shape: ConvShape, spl
   };
 }
 
-export function addPartialsCheck(n: number, parts: number): KernelCheck {
+export function sumPartialsCheck(n: number, parts: number, add: boolean): KernelCheck {
   const partial = normals(n * parts, 1);
   const y = normals(n, 2);
   return {
-    name: `add_partials ${n} of ${parts} parts`,
-    kernel: addPartials,
+    name: `sum_partials ${n} of ${parts} parts${add ? ', added' : ''}`,
+    kernel: sumPartials(add),
     buffers: { partial, y },
     uniforms: { n, parts },
     expected: {
-      y: Float64Array.from(y, (value, i) => {
+      y: Float64Array.from(y, (before, i) => {
+        let value = add ? before : 0;
         for (let part = 0; part < parts; part++) value += partial[part * n + i]!;
         return value;
       }),
@@ -218,6 +221,7 @@ const directChecks = (tile: Tile): (() => KernelCheck)[] => [
   () => convForwardCheck(tile, SHAPE, true, true),
   () => convForwardCheck(tile, SHAPE, false),
   () => convInputGradientCheck(tile, SHAPE),
+  () => convInputGradientCheck(tile, SHAPE, true),
   () => convFilterGradientCheck(tile, SHAPE),
   () => convFilterGradientPartialCheck(tile, SHAPE, 4),
 ];
@@ -246,7 +250,8 @@ export function matmulChecks(device: Capabilities): readonly (() => KernelCheck)
     ),
   );
   return [
-    () => addPartialsCheck(1999, 7),
+    () => sumPartialsCheck(1999, 7, false),
+    () => sumPartialsCheck(1999, 7, true),
     () => transposeCheck(68, 131),
     ...distinct(devices.flatMap((each) => directTiles(each, 1))).flatMap(directChecks),
     ...distinct(products).flatMap(productChecks),

@@ -2,6 +2,8 @@
  * Checks of sums, softmax and the losses. A sum of m terms is allowed a few roundings of its largest partial sum; exp and log
  * of WGSL may be off by some units in the last place, more for larger arguments.
  */
+import type { Kernel } from '../kernel.ts';
+import { reluBackwardReference } from '../relu.ts';
 import {
   channelSum,
   channelSumReference,
@@ -66,29 +68,49 @@ export function sumFinalCheck(n: number): KernelCheck {
 
 const viewName = ({ outer, channels, inner }: ChannelView) => `${outer}x${channels}x${inner}`;
 
-export function channelSumCheck(view: ChannelView): KernelCheck {
+export function channelSumCheck(view: ChannelView, add = true): KernelCheck {
   const { outer, channels, inner } = view;
   const dy = normals(outer * channels * inner, 1);
   const db = normals(channels, 2);
+  const sums = channelSumReference(doubles(dy), outer, channels, inner);
   return {
-    name: `channel_sum ${viewName(view)}`,
-    kernel: channelSum(inner % 4 === 0),
+    name: `channel_sum ${viewName(view)}${add ? ', added' : ''}`,
+    kernel: channelSum(inner % 4 === 0, add),
     buffers: { dy, db },
     uniforms: { ...view },
-    expected: { db: channelSumReference(doubles(dy), outer, channels, inner).map((sum, c) => sum + db[c]!) },
+    expected: { db: add ? sums.map((sum, c) => sum + db[c]!) : sums },
     ...SUMMED,
   };
 }
 
-export function columnSumCheck(outer: number, channels: number): KernelCheck {
+/** y is positive in half of the places, zero in some. */
+export function reluBackwardChannelSumCheck(view: ChannelView, add = true): KernelCheck {
+  const { outer, channels, inner } = view;
+  const { buffers, expected, ...rest } = channelSumCheck(view, add);
+  const dy = buffers['dy'] as Float32Array;
+  const y = normals(dy.length, 3).map((value) => Math.max(0, value));
+  const dx = reluBackwardReference(doubles(y), doubles(dy));
+  const before = buffers['db']!;
+  const sums = channelSumReference(dx, outer, channels, inner);
+  return {
+    ...rest,
+    name: `relu_backward_${rest.name}`,
+    kernel: channelSum(inner % 4 === 0, add, true),
+    buffers: { y, dy, dx: normals(dy.length, 4), db: before },
+    expected: { ...expected, dx, db: add ? sums.map((sum, c) => sum + before[c]!) : sums },
+  };
+}
+
+export function columnSumCheck(outer: number, channels: number, add = true): KernelCheck {
   const dy = normals(outer * channels, 1);
   const db = normals(channels, 2);
+  const sums = channelSumReference(doubles(dy), outer, channels, 1);
   return {
-    name: `column_sum ${outer}x${channels}`,
-    kernel: columnSum,
+    name: `column_sum ${outer}x${channels}${add ? ', added' : ''}`,
+    kernel: columnSum(add) as Kernel,
     buffers: { dy, db },
     uniforms: { outer, channels },
-    expected: { db: channelSumReference(doubles(dy), outer, channels, 1).map((sum, c) => sum + db[c]!) },
+    expected: { db: add ? sums.map((sum, c) => sum + db[c]!) : sums },
     ...SUMMED,
   };
 }

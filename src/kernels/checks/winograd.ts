@@ -18,6 +18,7 @@ import {
   winogradScatter,
   winogradScatterReference,
   type WinogradSize,
+  type WinogradStore,
 } from '../winograd.ts';
 import type { KernelCheck } from './check.ts';
 import { normals } from './inputs.ts';
@@ -63,17 +64,17 @@ export function scatterCheck(
   images: number,
   tiles: TileUniforms,
   withBias: boolean,
-  relu: boolean,
+  store: WinogradStore,
 ): KernelCheck {
   const v = normals(pointsOf(m) * tiles.channels * tiles.count, 1);
   const bias = withBias ? normals(tiles.channels, 2) : null;
   const y = normals(images * tiles.channels * tiles.h * tiles.w, 3);
   const expected = Float64Array.from(y);
-  winogradScatterReference(v, bias, relu, expected, m, tiles);
+  winogradScatterReference(v, bias, store, expected, m, tiles);
   const aligned = alignsTiles(m, 'output', tiles);
   return {
-    name: `winograd${m}_scatter${aligned ? ' aligned' : ''}${bias ? ' bias' : ''}${relu ? ' relu' : ''} ${describe(tiles)}`,
-    kernel: winogradScatter(m, withBias, relu, aligned),
+    name: `winograd${m}_scatter${aligned ? ' aligned' : ''}${bias ? ' bias' : ''} ${store} ${describe(tiles)}`,
+    kernel: winogradScatter(m, withBias, store, aligned),
     buffers: { v, ...(bias && { bias }), y },
     uniforms: { ...tiles },
     expected: { y: expected },
@@ -93,15 +94,15 @@ export function filterCheck(m: WinogradSize, turned: boolean, [K, C]: readonly [
   };
 }
 
-export function filterGradientCheck(m: WinogradSize, [K, C]: readonly [number, number]): KernelCheck {
+export function filterGradientCheck(m: WinogradSize, [K, C]: readonly [number, number], add: boolean): KernelCheck {
   const v = normals(pointsOf(m) * K * C, 1);
   const dw = normals(K * C * 9, 2);
   return {
-    name: `winograd${m}_filter_gradient ${K}x${C}`,
-    kernel: winogradFilterGradient(m),
+    name: `winograd${m}_filter_gradient ${K}x${C}${add ? ', added' : ''}`,
+    kernel: winogradFilterGradient(m, add),
     buffers: { v, dw },
     uniforms: { K, C },
-    expected: { dw: winogradFilterGradientReference(v, dw, m, [K, C]) },
+    expected: { dw: winogradFilterGradientReference(v, add ? dw : new Float64Array(dw.length), m, [K, C]) },
     ...tolerance(m),
   };
 }
@@ -121,10 +122,12 @@ export const winogradChecks: readonly (() => KernelCheck)[] = (
     () => gatherCheck(m, 'input', 'channels-tiles', 2, tileUniforms(m, maps, 1, band)),
     () => gatherCheck(m, 'input', 'tiles-channels', 2, tileUniforms(m, maps, 1, band)),
     () => gatherCheck(m, 'output', 'tiles-channels', 2, tileUniforms(m, maps, 0, band)),
-    () => scatterCheck(m, 2, tileUniforms(m, maps, 0, band), true, true),
-    () => scatterCheck(m, 2, tileUniforms(m, maps, 0, band), false, false),
+    () => scatterCheck(m, 2, tileUniforms(m, maps, 0, band), true, 'relu'),
+    () => scatterCheck(m, 2, tileUniforms(m, maps, 0, band), false, 'assign'),
+    () => scatterCheck(m, 2, tileUniforms(m, maps, 0, band), false, 'add'),
     () => filterCheck(m, false, [5, 67]),
     () => filterCheck(m, true, [67, 5]),
-    () => filterGradientCheck(m, [7, 11]),
+    () => filterGradientCheck(m, [7, 11], false),
+    () => filterGradientCheck(m, [7, 11], true),
   ];
 });
