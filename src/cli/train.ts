@@ -1,9 +1,9 @@
 /** `rcnn train`: trains a detector and keeps it in a run directory. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
-import { PRESETS } from '../run/presets.ts';
+import { type Preset, PRESETS } from '../run/presets.ts';
 import { assertSameRun, configureRun, findPreset, openRunData, type RunChoices } from '../run/runConfig.ts';
-import { SCHEDULES } from '../run/stages.ts';
+import { SCHEDULES, stagesOf, stageTraining } from '../run/stages.ts';
 import { RunDirectory } from '../run/runDirectory.ts';
 import {
   type AdapterKind,
@@ -42,7 +42,11 @@ export function addTrain(program: Command): void {
       '--input <form>',
       'how they take a picture: bgr (as Caffe) or rgb (as torchvision); default: told by --init',
     )
-    .option('--steps <n>', "training steps; the preset's milestones move in proportion", positiveInteger)
+    .option(
+      '--steps <n>',
+      "steps of joint training; the preset's milestones, and the steps of stages, move in proportion",
+      positiveInteger,
+    )
     .option('--learning-rate <x>', 'at the start, after the warm-up', positiveNumber)
     .option('--seed <n>', 'of the weights, the order of images and the sampling', seed)
     .addOption(setOption("one of the preset's, e.g. detector.rpn.lambda=10"))
@@ -55,17 +59,28 @@ export function addTrain(program: Command): void {
     .addHelpText(
       'after',
       `\nPresets:\n${Object.entries(PRESETS)
-        .map(([name, { summary, training }]) => `  ${name.padEnd(20)} ${summary}; ${training.steps} steps`)
-        .join('\n')}`,
+        .map(([name, preset]) => `  ${name.padEnd(20)} ${preset.summary}; ${stepsOf(preset)}`)
+        .join('\n')}
+
+With --schedule alternating or unshared the RPN and the detector are trained in stages, with the steps, milestones and
+imagesPerStep in training.stages.rpn and training.stages.detector; what is not set there follows from joint training.`,
     )
     .action(train);
   withExample(
     command,
     'rcnn train --data digits --preset digits --out runs/digits',
     'rcnn train --data voc:my-data --init squeezenet1_1.safetensors --out runs/mine',
-    'rcnn train --schedule alternating --set detector.anchors.sizes=[32,64] --out runs/alternating',
+    'rcnn train --schedule alternating --set training.stages.rpn.steps=2000 --out runs/alternating',
     'rcnn train --resume --out runs/mine',
   );
+}
+
+/** The steps of joint training, and of a stage of the RPN and one of the detector. */
+function stepsOf({ training, staged }: Preset): string {
+  const [rpn, detector] = stagesOf('unshared').map(
+    (stage) => stageTraining(stage, { ...training, ...staged?.training }).steps,
+  );
+  return `${training.steps} steps, in stages ${rpn === detector ? rpn : `${rpn} and ${detector}`}`;
 }
 
 async function train({ adapter, out, resume = false, tune, ...choices }: TrainCommand): Promise<void> {

@@ -111,6 +111,13 @@ export interface DetectorConfig {
   frozenStages: number;
 }
 
+/** What the stages that train one part settle for themselves; what they leave out follows from joint training. */
+export interface StageTrainingConfig {
+  steps?: number;
+  milestones?: number[];
+  imagesPerStep?: number;
+}
+
 export interface TrainingConfig {
   steps: number;
   learningRate: number;
@@ -128,6 +135,11 @@ export interface TrainingConfig {
   flip: boolean;
   /** Images whose gradients are summed before an update (Caffe's iter_size). */
   imagesPerStep: number;
+  /**
+   * Where the RPN and the detector are trained in stages (paper, section 3.2): each stage of the RPN, each of the detector.
+   * The values above are then those of joint training.
+   */
+  stages?: { rpn?: StageTrainingConfig; detector?: StageTrainingConfig };
   seed: number;
 }
 

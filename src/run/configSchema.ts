@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { CONVENTIONS, type DetectorConfig, type TrainingConfig } from '../model/config.ts';
+import { stageTraining } from './stages.ts';
 
 const count = z.int().positive();
 const positive = z.number().positive();
@@ -59,10 +60,17 @@ const detector = z.strictObject({
   frozenStages: z.int().nonnegative(),
 }) satisfies z.ZodType<DetectorConfig>;
 
+const milestones = z.array(z.int().nonnegative());
+const stage = z.strictObject({
+  steps: count.optional(),
+  milestones: milestones.optional(),
+  imagesPerStep: count.optional(),
+});
+
 const training = z.strictObject({
   steps: count,
   learningRate: positive,
-  milestones: z.array(z.int().nonnegative()),
+  milestones,
   gamma: positive,
   warmup: z.int().nonnegative(),
   momentum: z.number().min(0).lt(1),
@@ -71,20 +79,46 @@ const training = z.strictObject({
   biasDecay: notNegative,
   flip: z.boolean(),
   imagesPerStep: count,
+  stages: z.strictObject({ rpn: stage.optional(), detector: stage.optional() }).optional(),
   seed: z.int().nonnegative(),
 }) satisfies z.ZodType<TrainingConfig>;
 
-const knobs = z.object({ detector, training });
+const knobs = z.object({
+  detector,
+  training: training.superRefine((config, context) => {
+    for (const losses of ['rpn', 'detector'] as const) {
+      const { steps, milestones } = stageTraining({ losses }, config);
+      const late = milestones.find((milestone) => milestone > steps);
+      if (late === undefined) continue;
+      const message = `${late} is beyond the stage's ${steps} steps`;
+      context.addIssue({ code: 'custom', path: ['stages', losses, 'milestones'], message });
+    }
+  }),
+});
 
 /** The parts of a configuration that `--set` can change. */
 export type Knobs = { detector: DetectorConfig; training: TrainingConfig };
 
 /** What is wrong with a configuration in one line (the value's path, then what it must be), or null. */
 export function problemOf(config: Knobs): string | null {
-  const { error } = knobs.safeParse(config);
-  const issue = error?.issues[0];
-  return issue ? `${issue.path.join('.')}: ${issue.message}` : null;
+  return problemWith(config, knobs, []);
 }
+
+function problemWith(value: unknown, schema: z.ZodType, path: readonly string[]): string | null {
+  const issue = schema.safeParse(value).error?.issues[0];
+  return issue ? `${[...path, ...issue.path].join('.')}: ${issue.message}` : null;
+}
+
+type Fields = Readonly<Record<string, z.ZodType>>;
+
+/** What an object holds, by name; undefined where a value is no object. */
+function fieldsOf(schema: z.ZodType | undefined): Fields | undefined {
+  if (schema instanceof z.ZodOptional) return fieldsOf(schema.unwrap() as z.ZodType);
+  return schema instanceof z.ZodObject ? schema.shape : undefined;
+}
+
+const fieldOf = (fields: Fields | undefined, name: string): z.ZodType | undefined =>
+  fields && Object.hasOwn(fields, name) ? fields[name] : undefined;
 
 /** Has an option of its own, which does more than to change the value. */
 const OWN_OPTION: Readonly<Record<string, string>> = {
@@ -108,22 +142,30 @@ export function withSettings<C extends Knobs>(config: C, settings: readonly stri
     if (OWN_OPTION[path]) throw wrong(`is what ${OWN_OPTION[path]} is for`);
     const keys = path.split('.');
     const last = keys.pop()!;
-    let parent: unknown = changed;
-    for (const key of keys) parent = isRecord(parent) && Object.hasOwn(parent, key) ? parent[key] : undefined;
-    const inKnobs = keys[0] === 'detector' || keys[0] === 'training';
-    if (!inKnobs || !isRecord(parent) || !Object.hasOwn(parent, last)) {
-      const known = isRecord(parent) && inKnobs ? Object.keys(parent) : ['detector....', 'training....'];
+    // `detector` and `training` as a whole are no values to change.
+    const fields =
+      keys.length > 0
+        ? keys.reduce<Fields | undefined>((within, key) => fieldsOf(fieldOf(within, key)), knobs.shape)
+        : undefined;
+    const schema = fieldOf(fields, last);
+    if (!schema) {
+      const known = fields ? Object.keys(fields) : ['detector....', 'training....'];
       throw wrong(`there is no ${path}; there are ${known.join(', ')}`);
     }
-    parent[last] = parsed(setting.slice(equals + 1));
-    const problem = problemOf(changed);
+    const value = parsed(setting.slice(equals + 1));
+    const problem = problemWith(value, schema, [...keys, last]);
     if (problem) throw wrong(problem);
+    // What is optional may not be there yet.
+    const parent = keys.reduce<Branch>((branch, key) => (branch[key] ??= {}) as Branch, changed as unknown as Branch);
+    parent[last] = value;
   }
+  // Settings that must fit together are held against each other once all are made.
+  const problem = problemOf(changed);
+  if (problem) throw new UserError(`--set: ${problem}`);
   return changed;
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+type Branch = Record<string, unknown>;
 
 /** JSON, or else the text itself, so that words need no quotes. */
 function parsed(text: string): unknown {

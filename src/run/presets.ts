@@ -2,6 +2,7 @@
 import {
   type DetectorConfig,
   HEAD_DEFAULTS,
+  type HeadConfig,
   type InputConfig,
   RPN_DEFAULTS,
   TEST_DEFAULTS,
@@ -12,7 +13,10 @@ export interface Preset {
   /** One line for `rcnn train --help`. */
   summary: string;
   detector: Omit<DetectorConfig, 'classes'>;
+  /** Joint training. */
   training: TrainingConfig;
+  /** What differs where the RPN and the detector are trained in stages (`--schedule alternating`, `unshared`). */
+  staged?: { head: Partial<HeadConfig>; training: Partial<TrainingConfig> };
   /** The part of the data to train on; default train. */
   split?: string;
   /** Leave out boxes without area instead of stopping at them. */
@@ -103,11 +107,18 @@ const TORCHVISION_INPUT: ChannelConfig = {
   factor: [1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)],
 };
 
+/** The mini-batches of Fast R-CNN, by which the detector's stages learn: 64 RoIs from each image. */
+const FAST_RCNN_HEAD: Partial<HeadConfig> = { batch: 64 };
+
 /**
- * The paper's detector and its joint training on VOC 2007 trainval, as py-faster-rcnn publishes them (end to end): two images
- * an update, 50k updates at 0.001 and 20k at 0.0001; biases learn twice as fast and do decay.
+ * The paper's detector and its training on VOC 2007 trainval, as py-faster-rcnn publishes them. Joint (end to end): two images
+ * an update with 128 RoIs each, 50k updates at 0.001 and 20k at 0.0001; biases learn twice as fast and do decay. In stages
+ * (alternating optimisation): 60k and 20k updates of one image for an RPN, 30k and 10k of two images for a detector.
  */
-const paper = (backbone: 'vgg16' | 'zf', frozenStages: number): Pick<Preset, 'detector' | 'training' | 'split'> => ({
+const paper = (
+  backbone: 'vgg16' | 'zf',
+  frozenStages: number,
+): Required<Pick<Preset, 'detector' | 'training' | 'staged' | 'split'>> => ({
   detector: {
     convention: 'py-faster-rcnn',
     stages: 2,
@@ -133,6 +144,15 @@ const paper = (backbone: 'vgg16' | 'zf', frozenStages: number): Pick<Preset, 'de
     flip: true,
     imagesPerStep: 2,
     seed: 3,
+  },
+  staged: {
+    head: FAST_RCNN_HEAD,
+    training: {
+      stages: {
+        rpn: { steps: 80000, milestones: [60000], imagesPerStep: 1 },
+        detector: { steps: 40000, milestones: [30000], imagesPerStep: 2 },
+      },
+    },
   },
   split: 'trainval',
 });
@@ -184,13 +204,34 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
   'paper-vgg16-voc0712': {
     summary: 'as paper-vgg16-voc07 on VOC 2007 and 2012: --data voc:VOC2007,VOC2012',
     ...PAPER_VGG16,
-    // No joint schedule for the two is published: it is the one for VOC 2007.
+    // No joint schedule for the two is published: it is the one for VOC 2007. The stages are those of the paper's own code
+    // (github.com/ShaoqingRen/faster_rcnn): a detector learns for longer from more images, an RPN does not.
+    staged: {
+      head: FAST_RCNN_HEAD,
+      training: {
+        stages: {
+          rpn: { steps: 80000, milestones: [60000], imagesPerStep: 1 },
+          detector: { steps: 60000, milestones: [30000], imagesPerStep: 2 },
+        },
+      },
+    },
   },
   'paper-vgg16-coco': {
     summary: "the paper's VGG-16 on COCO, in VOC layout (its own is not read yet)",
     detector: { ...PAPER_VGG16.detector, anchors: { sizes: [64, 128, 256, 512], ratios: [0.5, 1, 2] } },
-    // Its RPN learns from 8 images a step and its head from 16 with 64 regions each: as many regions as 8 with 128.
-    training: { ...PAPER_VGG16.training, steps: 320000, learningRate: 0.003, milestones: [240000], imagesPerStep: 8 },
+    // py-faster-rcnn, end to end.
+    training: { ...PAPER_VGG16.training, steps: 490000, milestones: [350000] },
+    // The paper, section 4.2, on eight GPUs: an RPN has one image on each, a detector two, and the rate is higher for that.
+    staged: {
+      head: FAST_RCNN_HEAD,
+      training: {
+        learningRate: 0.003,
+        stages: {
+          rpn: { steps: 320000, milestones: [240000], imagesPerStep: 8 },
+          detector: { steps: 320000, milestones: [240000], imagesPerStep: 16 },
+        },
+      },
+    },
     split: 'train',
   },
 };

@@ -1,7 +1,8 @@
 /**
  * From a preset and what the user gave to the configuration of a run.
  *
- *   --steps      moves the preset's milestones in proportion
+ *   --schedule   where there are stages, takes what the preset has for them
+ *   --steps      moves the preset's milestones and stages in proportion
  *   --backbone   takes its own channels, mean and factor of the input, and the bins of a region its weights expect
  *   --init       the input as these weights were trained, unless --input says otherwise (initialInput.ts)
  *   without initial weights no stage is frozen
@@ -16,7 +17,7 @@ import { withSettings } from './configSchema.ts';
 import { chooseInput } from './initialInput.ts';
 import { BACKBONE_INPUTS, defaultPreset, type Preset, PRESETS } from './presets.ts';
 import type { RunConfig } from './runDirectory.ts';
-import { type Schedule, SCHEDULES, withSchedule } from './stages.ts';
+import { hasStages, type Schedule, SCHEDULES, withSchedule, withSteps } from './stages.ts';
 
 /** What `rcnn train` was told; everything else comes from the preset. */
 export interface RunChoices {
@@ -60,9 +61,8 @@ export async function configureRun(choices: RunChoices): Promise<{ config: RunCo
   const split = choices.split ?? preset.split ?? 'train';
   const skipBadBoxes = choices.skipBadBoxes || preset.skipBadBoxes === true;
   const dataset = await openDataset(data, { split, onBadBox: skipBadBoxes ? 'skip' : 'error' });
-  const { training } = preset;
-  const steps = choices.steps ?? training.steps;
-  const detector = withSchedule(withBackbone(preset.detector, backbone), schedule);
+  const { head, training } = presetFor(schedule, preset);
+  const detector = withSchedule(withBackbone({ ...preset.detector, head }, backbone), schedule);
   const preliminary: RunConfig = {
     format: 1,
     data,
@@ -79,16 +79,41 @@ export async function configureRun(choices: RunChoices): Promise<{ config: RunCo
       classes: dataset.classes,
     },
     training: {
-      ...training,
-      steps,
-      milestones: training.milestones.map((milestone) => Math.round((milestone * steps) / training.steps)),
+      ...withSteps(training, choices.steps ?? training.steps),
       learningRate: choices.learningRate ?? training.learningRate,
       seed: choices.seed ?? training.seed,
     },
   };
   const config = withSettings(preliminary, choices.set ?? []);
+  assertEffective(choices.set ?? [], config);
   assertAnchorsFit(config.detector, dataset);
   return { config, dataset };
+}
+
+/** What a preset has for a schedule: for joint training, or for stages. */
+function presetFor(schedule: Schedule, { detector: { head }, training, staged }: Preset) {
+  if (!staged || !hasStages(schedule)) return { head, training };
+  return { head: { ...head, ...staged.head }, training: { ...training, ...staged.training } };
+}
+
+/** Throws where a setting would change nothing: stages of a schedule without any, or what every stage has of its own. */
+function assertEffective(settings: readonly string[], { schedule, training: { stages } }: RunConfig): void {
+  if (stages && !hasStages(schedule)) {
+    throw new UserError(
+      `--set training.stages: --schedule ${schedule} has no stages; there are some with ${SCHEDULES.filter(hasStages).join(' and ')}`,
+    );
+  }
+  if (!hasStages(schedule)) return;
+  for (const setting of settings) {
+    const key = (['steps', 'milestones', 'imagesPerStep'] as const).find((key) =>
+      setting.startsWith(`training.${key}=`),
+    );
+    // The milestones of a stage never follow from those of joint training.
+    if (!key || (key !== 'milestones' && !(stages?.rpn?.[key] && stages.detector?.[key]))) continue;
+    throw new UserError(
+      `--set ${setting}: the stages of --schedule ${schedule} have their own; set training.stages.rpn.${key} and training.stages.detector.${key}`,
+    );
+  }
 }
 
 /** Throws where no anchor lies within any image as the network takes it: the RPN would have nothing to learn from. */

@@ -7,7 +7,7 @@ import { FasterRcnn, PROPOSAL_NETWORK } from '../model/fasterRcnn.ts';
 import { checkpointProgress, loadParts, type Progress, saveCheckpoint } from './checkpoint.ts';
 import { ProposalStore } from './proposalStore.ts';
 import type { RunConfig, RunDirectory } from './runDirectory.ts';
-import { partOf, type Stage, stagesOf, stageTraining } from './stages.ts';
+import { hasStages, partOf, type Stage, stagesOf, stageTraining } from './stages.ts';
 import { train, trainingOrder, type TrainOptions, type TrainResult, type TrainTask } from './train.ts';
 
 export interface ScheduleOptions extends Omit<TrainOptions, 'task'> {
@@ -21,7 +21,7 @@ export interface ScheduleOptions extends Omit<TrainOptions, 'task'> {
 export async function trainSchedule(options: ScheduleOptions): Promise<TrainResult> {
   const { config, directory, gpu, resume, onStage } = options;
   const stages = stagesOf(config.schedule);
-  if (stages.length === 1) {
+  if (!hasStages(config.schedule)) {
     onStage?.(stages[0]!, 0, 1, config);
     return train(options);
   }
@@ -45,8 +45,8 @@ export async function trainSchedule(options: ScheduleOptions): Promise<TrainResu
   return { model, progress: total, finished: true };
 }
 
-/** A stage trains one network that has all parts, whatever the detector will have. */
-const configOf = (stage: Stage, config: RunConfig): RunConfig => ({
+/** The configuration of a stage: it trains one network that has all parts, whatever the detector will have. */
+export const configOf = (stage: Stage, config: RunConfig): RunConfig => ({
   ...config,
   detector: { ...config.detector, features: 'shared' },
   training: stageTraining(stage, config.training),

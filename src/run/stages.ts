@@ -8,7 +8,7 @@
  *                the proposals of 3, its last two layers anew (py-faster-rcnn carries fc6 and fc7 along)
  *   unshared     stages 1 and 2 alone: two networks
  */
-import type { DetectorConfig, TrainingConfig } from '../model/config.ts';
+import type { DetectorConfig, StageTrainingConfig, TrainingConfig } from '../model/config.ts';
 
 export const SCHEDULES = ['joint', 'joint-warp', 'alternating', 'unshared'] as const;
 export type Schedule = (typeof SCHEDULES)[number];
@@ -72,6 +72,9 @@ export function stagesOf(schedule: Schedule): readonly Stage[] {
   return schedule === 'unshared' ? SEPARATE : [JOINT];
 }
 
+/** Whether the RPN and the detector are trained one after the other. */
+export const hasStages = (schedule: Schedule): boolean => stagesOf(schedule).length > 1;
+
 /** What a schedule asks of the network itself. */
 export const withSchedule = <D extends Omit<DetectorConfig, 'classes'>>(detector: D, schedule: Schedule): D => ({
   ...detector,
@@ -84,10 +87,35 @@ const STAGE_SHARE = 4 / 7;
 /** The step at which a stage's rate falls: after 60k of 80k images. */
 const STAGE_MILESTONE = 3 / 4;
 
-/** The training of a stage: joint training as it is; an RPN takes one image an update, a detector as many as configured. */
-export function stageTraining(stage: Stage, training: TrainingConfig): TrainingConfig {
-  if (stage.losses === 'joint') return training;
-  const imagesPerStep = stage.losses === 'rpn' ? 1 : training.imagesPerStep;
-  const steps = Math.ceil((training.steps * training.imagesPerStep * STAGE_SHARE) / imagesPerStep);
-  return { ...training, imagesPerStep, steps, milestones: [Math.round(steps * STAGE_MILESTONE)] };
+/**
+ * The training of a stage: joint training as it is; of the others what `training.stages` says, and what it leaves out by
+ * rule: an RPN takes one image an update, a detector as many as joint training.
+ */
+export function stageTraining(
+  { losses }: Pick<Stage, 'losses'>,
+  { stages, ...training }: TrainingConfig,
+): TrainingConfig {
+  if (losses === 'joint') return training;
+  const own = stages?.[losses] ?? {};
+  const imagesPerStep = own.imagesPerStep ?? (losses === 'rpn' ? 1 : training.imagesPerStep);
+  const share = training.steps * training.imagesPerStep * STAGE_SHARE;
+  const steps = own.steps ?? Math.ceil(share / imagesPerStep);
+  const milestones = own.milestones ?? [Math.round(steps * STAGE_MILESTONE)];
+  return { ...training, imagesPerStep, steps, milestones };
+}
+
+/** With another number of steps: all milestones and the steps of the stages move in proportion. */
+export function withSteps({ stages, ...training }: TrainingConfig, steps: number): TrainingConfig {
+  const moved = (step: number): number => (step * steps) / training.steps;
+  const movedStage = ({ steps, milestones, ...stage }: StageTrainingConfig = {}): StageTrainingConfig => ({
+    ...(steps !== undefined && { steps: Math.ceil(moved(steps)) }),
+    ...(milestones && { milestones: milestones.map((step) => Math.round(moved(step))) }),
+    ...stage,
+  });
+  return {
+    ...training,
+    steps,
+    milestones: training.milestones.map((step) => Math.round(moved(step))),
+    ...(stages && { stages: { rpn: movedStage(stages.rpn), detector: movedStage(stages.detector) } }),
+  };
 }

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { UserError } from '../../src/engine/errors.ts';
 import { problemOf, withSettings } from '../../src/run/configSchema.ts';
 import { PRESETS } from '../../src/run/presets.ts';
-import { configureRun } from '../../src/run/runConfig.ts';
+import { configureRun, type RunChoices } from '../../src/run/runConfig.ts';
 
 const base = () => {
   const { detector, training } = PRESETS['demo']!;
@@ -52,6 +52,21 @@ test('a wrong setting is told in one line', () => {
     ['detector.features=unshared', /is what --schedule unshared is for/],
     ['detector.toString=1', /there is no detector.toString/],
     ['detector.rpn=1', /detector.rpn: /],
+    ['detector={}', /there is no detector; there are detector...., training..../],
+    [
+      'training.stages.detector.step=9',
+      /there is no training.stages.detector.step; there are steps, milestones, images/,
+    ],
+    ['training.stages.head.steps=9', /there is no training.stages.head.steps; there are /],
+    ['training.stages.rpn.steps=-1', /training.stages.rpn.steps: .*expected number to be >0/],
+    ['training.stages.rpn.imagesPerStep=0', /training.stages.rpn.imagesPerStep: /],
+    ['training.stages.rpn.milestones=[-5]', /training.stages.rpn.milestones.0: /],
+    ['training.stages.rpn.milestones=5', /training.stages.rpn.milestones: .*expected array/],
+    ['training.stages={"rpn":{"stride":1}}', /training.stages.rpn: Unrecognized key: "stride"/],
+    [
+      'training.stages.rpn.milestones=[10,2000]',
+      /^--set: training.stages.rpn.milestones: 2000 is beyond the stage's 1715 steps$/,
+    ],
   ];
   for (const [setting, message] of cases) {
     try {
@@ -63,6 +78,47 @@ test('a wrong setting is told in one line', () => {
       assert.not.match((error as Error).message, /\n/);
     }
   }
+});
+
+test('settings without effect are refused', async () => {
+  const cases: [choices: RunChoices, setting: string, message: RegExp][] = [
+    [
+      {},
+      'training.stages.rpn.steps=9',
+      /^--set training.stages: --schedule joint has no stages; .* alternating and unsh/,
+    ],
+    [
+      { schedule: 'alternating' },
+      'training.milestones=[9]',
+      /^--set training.milestones=\[9\]: .* set training.stages.rpn.milestones and training.stages.detector.milestones$/,
+    ],
+    [
+      { schedule: 'alternating', preset: 'paper-zf-voc07', split: 'train' },
+      'training.imagesPerStep=4',
+      /^--set training.imagesPerStep=4: the stages of --schedule alternating have their own; set training.stages.rpn.imag/,
+    ],
+  ];
+  for (const [choices, setting, message] of cases) {
+    try {
+      await configureRun({ preset: 'demo', ...choices, set: [setting] });
+      assert.unreachable(setting);
+    } catch (error) {
+      assert.instance(error, UserError, `${setting}: ${(error as Error).message}`);
+      assert.match((error as Error).message, message);
+    }
+  }
+});
+
+test('a config.json is checked as a whole, and one from before there were settings of stages is still good', () => {
+  const { detector, training } = base();
+  assert.is(problemOf({ detector, training }), null);
+  assert.not.ok('stages' in training);
+  assert.is(problemOf({ detector, training: { ...training, stages: {} } }), null);
+  const stages = { detector: { steps: 10, milestones: [5, 11] } };
+  assert.is(
+    problemOf({ detector, training: { ...training, stages } }),
+    "training.stages.detector.milestones: 11 is beyond the stage's 10 steps",
+  );
 });
 
 test('anchors larger than every image are refused', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { loadSafetensors } from '../../src/engine/node/files.ts';
+import { learningRate } from '../../src/model/config.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { evaluate } from '../../src/run/evaluate.ts';
 import { loadModel } from '../../src/run/loadModel.ts';
@@ -28,7 +29,7 @@ const changes = (a: Record<string, string>, b: Record<string, string>): string[]
   Object.keys(a).filter((name) => !name.startsWith('momentum/') && name !== 'step' && a[name] !== b[name]);
 const parts = (names: string[]): string[] => [...new Set(names.map(partOf))].sort();
 
-test("the published numbers of updates are the paper presets'", () => {
+test('by rule, the stages of joint training on VOC 2007 have the published numbers of updates', () => {
   const { training } = PRESETS['paper-vgg16-voc07']!;
   const [rpn, detector] = stagesOf('alternating').map((stage) => stageTraining(stage, training));
   assert.equal([rpn!.steps, rpn!.imagesPerStep, rpn!.milestones], [80000, 1, [60000]]);
@@ -65,6 +66,25 @@ test('unshared: two networks in one checkpoint, which detect', async () => {
   const { report } = await evaluate(loaded, { ...run.dataset, samples: run.dataset.samples.slice(0, 2) }, 'voc10');
   assert.is(report.images, 2);
   loaded.dispose();
+});
+
+test('stages with settings of their own', async () => {
+  const set = [
+    'training.stages.rpn={"steps":3,"milestones":[2],"imagesPerStep":2}',
+    'training.stages.detector={"steps":2,"milestones":[1],"imagesPerStep":3}',
+  ];
+  const { directory, model, progress } = await scheduled('unshared', await tinyRun({ schedule: 'unshared', set }));
+  model.dispose();
+  assert.is(progress.step, 5);
+  const ran = stagesOf('unshared').map(({ name }) => directory.stage(name).readConfig().training);
+  assert.equal(
+    ran.map(({ steps, milestones, imagesPerStep }) => [steps, milestones, imagesPerStep]),
+    [
+      [3, [2], 2],
+      [2, [1], 3],
+    ],
+  );
+  assert.is(directory.stage('2-detector').readMetrics().at(-1)!.lr, learningRate(1, ran[1]!));
 });
 
 test('a schedule that was stopped goes on at its stage and ends with the same bits', async () => {
