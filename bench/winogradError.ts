@@ -67,7 +67,7 @@ for (const [C, K, H, W] of [
         const given = { x: gpu.tensor(x, [C, H, W]), w: gpu.tensor(w, [K, C, 9]), dy: gpu.tensor(dy, [K, H, W]) };
         if (direction === 'forward') {
           const y = gpu.empty([K, H, W]);
-          runConvForward(gpu, { x: given.x, w: given.w, bias: null, y }, shape, false);
+          runConvForward(gpu, { x: given.x, w: given.w, bias: null, y }, shape, false, false);
           return y.read();
         }
         if (direction === 'input') {
@@ -76,7 +76,7 @@ for (const [C, K, H, W] of [
           return dx.read();
         }
         const dw = gpu.empty([K, C, 9]);
-        runConvFilterGradient(gpu, { x: given.x, dy: given.dy, dw }, shape, false);
+        runConvFilterGradient(gpu, { x: given.x, dy: given.dy, dw, points: null }, shape, false);
         return dw.read();
       });
       const squares = expected.reduce((sum, [, value]) => sum + value ** 2, 0);

@@ -1,11 +1,10 @@
 /** Launches convolutions and matrix products as the device's plans say; tensors in, tensors out, no tape. */
 import { convFilterGradient, convForward, convInputGradient, type ConvShape, sumPartials } from '../kernels/conv2d.ts';
 import { matmul, type MatmulEpilogue, matmulShape, type MatmulShape } from '../kernels/matmul.ts';
-import { filterSplits, packsRight, winogradBand } from '../kernels/planner.ts';
+import { filterSplits, keepsPoints, packsRight, winogradBand } from '../kernels/planner.ts';
 import { transpose } from '../kernels/transpose.ts';
 import {
   alignsTiles,
-  type PointLayout,
   pointsOf,
   winogradFilter,
   winogradFilterGradient,
@@ -39,25 +38,34 @@ export function runMatmul(
   gpu.run(matmul(gpu.plans.matmul(shape), epilogue, relu), bias ? { ...rest, bias } : rest, shape);
 }
 
-/** y = x * w (+ bias), then ReLU where asked. */
+/**
+ * y = x * w (+ bias), then ReLU where asked.
+ * @param trained its filter gradient will be asked for
+ * @returns what `runConvFilterGradient` would compute of x once more, where it does and it is small enough to be kept
+ */
 export function runConvForward(
   gpu: Gpu,
   { x, w, bias, y }: { x: Tensor; w: Tensor; bias: Tensor | null; y: Tensor },
   shape: ConvShape,
   relu: boolean,
-): void {
+  trained: boolean,
+): Tensor | null {
   const plan = gpu.plans.conv('forward', shape);
   const { B, C, K, H, W, OH, OW, pad } = shape;
   if (plan.algorithm === 'winograd') {
     const maps = { images: B, inputs: C, h: H, w: W, outputs: K, oh: OH, ow: OW, pad };
-    winogradConvolve(gpu, plan.size, { x, w, bias, y }, maps, false, relu ? 'relu' : 'assign');
-  } else if (plan.algorithm === 'pointwise') {
+    const filter = trained ? gpu.plans.conv('filter', shape) : null;
+    const keep = filter?.algorithm === 'winograd' && filter.size === plan.size;
+    return winogradConvolve(gpu, plan.size, { x, w, bias, y }, maps, false, relu ? 'relu' : 'assign', keep);
+  }
+  if (plan.algorithm === 'pointwise') {
     const strides = { am: C, ak: 1, az: 0, bk: H * W, bn: 1, bz: C * H * W, cm: H * W, cn: 1, cz: K * H * W };
     const product = { M: K, N: H * W, K: C, ...strides, batch: B };
     runMatmul(gpu, { a: w, b: x, bias, c: y }, product, bias ? 'rowBias' : 'assign', relu);
   } else {
     gpu.run(convForward(plan.tile, bias !== null, relu), bias ? { x, w, bias, y } : { x, w, y }, shape);
   }
+  return null;
 }
 
 /** dx = the gradient of the input; with `add`, added to what dx holds. */
@@ -71,7 +79,7 @@ export function runConvInputGradient(
   const { B, C, K, H, W, OH, OW, pad } = shape;
   if (plan.algorithm === 'winograd') {
     const maps = { images: B, inputs: K, h: OH, w: OW, outputs: C, oh: H, ow: W, pad: 2 - pad };
-    winogradConvolve(gpu, plan.size, { x: dy, w, bias: null, y: dx }, maps, true, add ? 'add' : 'assign');
+    winogradConvolve(gpu, plan.size, { x: dy, w, bias: null, y: dx }, maps, true, add ? 'add' : 'assign', false);
   } else if (plan.algorithm === 'pointwise') {
     const strides = { am: 1, ak: C, az: 0, bk: H * W, bn: 1, bz: K * H * W, cm: H * W, cn: 1, cz: C * H * W };
     runMatmul(gpu, { a: w, b: dy, c: dx }, { M: C, N: H * W, K, ...strides, batch: B }, add ? 'accumulate' : 'assign');
@@ -80,16 +88,16 @@ export function runConvInputGradient(
   }
 }
 
-/** dw = the gradient of the filters; with `add`, added to what dw holds. */
+/** dw = the gradient of the filters; with `add`, added to what dw holds. `points`: what `runConvForward` returned. */
 export function runConvFilterGradient(
   gpu: Gpu,
-  { x, dy, dw }: { x: Tensor; dy: Tensor; dw: Tensor },
+  { x, dy, dw, points }: { x: Tensor; dy: Tensor; dw: Tensor; points: Tensor | null },
   shape: ConvShape,
   add: boolean,
 ): void {
   const plan = gpu.plans.conv('filter', shape);
   if (plan.algorithm === 'winograd') {
-    winogradFilters(gpu, plan.size, { x, dy, dw }, shape, add);
+    winogradFilters(gpu, plan.size, { x, dy, dw, points }, shape, add);
     return;
   }
   if (plan.algorithm === 'pointwise') throw new Error('conv2d: the filter gradient has no pointwise form');
@@ -125,8 +133,10 @@ function winogradConvolve(
   { images, inputs, h, w: width, outputs, oh, ow, pad }: Maps,
   turned: boolean,
   store: WinogradStore,
-): void {
+  keep: boolean,
+): Tensor | null {
   const points = pointsOf(m);
+  let kept: Tensor | null = null;
   const filters = gpu.empty([points, inputs, outputs], 'f32', 'winograd filters');
   const [K, C] = turned ? [inputs, outputs] : [outputs, inputs];
   gpu.run(winogradFilter(m, turned), { w, v: filters }, { K, C });
@@ -135,7 +145,7 @@ function winogradConvolve(
     const from = gpu.empty([points, inputs, count], 'f32', 'winograd inputs');
     const to = gpu.empty([points, outputs, count], 'f32', 'winograd outputs');
     const gather = { ...tiles, channels: inputs, h, w: width, pad };
-    runGather(gpu, m, 'input', 'channels-tiles', { x, v: from }, gather);
+    runGather(gpu, m, 'input', { x, v: from }, gather);
     const left = { am: 1, ak: outputs, az: inputs * outputs };
     const right = { bk: count, bn: 1, bz: inputs * count };
     const result = { cm: count, cn: 1, cz: outputs * count };
@@ -144,34 +154,34 @@ function winogradConvolve(
     const scatter = { ...tiles, channels: outputs, h: oh, w: ow, pad: 0 };
     const kernel = winogradScatter(m, bias !== null, store, alignsTiles(m, 'output', scatter));
     gpu.run(kernel, bias ? { v: to, bias, y } : { v: to, y }, scatter);
-    from.dispose();
+    if (keep && keepsPoints(from.size, tiles)) kept = from;
+    else from.dispose();
     to.dispose();
   });
   filters.dispose();
+  return kept;
 }
 
 function winogradFilters(
   gpu: Gpu,
   m: WinogradSize,
-  { x, dy, dw }: { x: Tensor; dy: Tensor; dw: Tensor },
+  { x, dy, dw, points: kept }: { x: Tensor; dy: Tensor; dw: Tensor; points: Tensor | null },
   { B, C, H, W, K, OH, OW, pad }: ConvShape,
   add: boolean,
 ): void {
   const points = pointsOf(m);
-  const sums = gpu.empty([points, K, C], 'f32', 'winograd filters');
+  const sums = gpu.empty([points, C, K], 'f32', 'winograd filters');
   eachBand(m, Math.max(C, K), B, OH, OW, (tiles) => {
     const { count, first } = tiles;
-    const patches = gpu.empty([points, count, C], 'f32', 'winograd inputs');
+    const patches = kept ?? gpu.empty([points, C, count], 'f32', 'winograd inputs');
+    if (!kept) runGather(gpu, m, 'input', { x, v: patches }, { ...tiles, channels: C, h: H, w: W, pad });
     const outputs = gpu.empty([points, count, K], 'f32', 'winograd outputs');
-    const input = { ...tiles, channels: C, h: H, w: W, pad };
-    runGather(gpu, m, 'input', 'tiles-channels', { x, v: patches }, input);
-    const output = { ...tiles, channels: K, h: OH, w: OW, pad: 0 };
-    runGather(gpu, m, 'output', 'tiles-channels', { x: dy, v: outputs }, output);
-    const left = { am: 1, ak: K, az: count * K };
-    const right = { bk: C, bn: 1, bz: count * C };
-    const product = matmulShape({ M: K, N: C, K: count, ...left, ...right, cm: C, cn: 1, cz: K * C, batch: points });
-    runMatmul(gpu, { a: outputs, b: patches, c: sums }, product, first === 0 ? 'assign' : 'accumulate');
-    patches.dispose();
+    runGather(gpu, m, 'output', { x: dy, v: outputs }, { ...tiles, channels: K, h: OH, w: OW, pad: 0 });
+    const left = { am: count, ak: 1, az: C * count };
+    const right = { bk: K, bn: 1, bz: count * K };
+    const product = matmulShape({ M: C, N: K, K: count, ...left, ...right, cm: K, cn: 1, cz: C * K, batch: points });
+    runMatmul(gpu, { a: patches, b: outputs, c: sums }, product, first === 0 ? 'assign' : 'accumulate');
+    if (!kept) patches.dispose();
     outputs.dispose();
   });
   gpu.run(winogradFilterGradient(m, add), { v: sums, dw }, { K, C });
@@ -182,12 +192,11 @@ function runGather(
   gpu: Gpu,
   m: WinogradSize,
   what: 'input' | 'output',
-  layout: PointLayout,
   { x, v }: { x: Tensor; v: Bindable },
   tiles: TileUniforms,
 ): void {
   const aligned = alignsTiles(m, what, tiles);
-  gpu.run(winogradGather(m, what, layout, aligned), aligned ? { x, rows: x, v } : { x, v }, tiles);
+  gpu.run(winogradGather(m, what, aligned), aligned ? { x, rows: x, v } : { x, v }, tiles);
 }
 
 /** Calls `fn` for bands of the m x m tiles of `images` maps of oh x ow outputs. */

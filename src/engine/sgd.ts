@@ -4,7 +4,7 @@
  *   w -= h
  * The learning rate is inside the momentum buffer (PyTorch keeps it outside): the two differ when it changes.
  */
-import { SGD_SETS, sgdSteps } from '../kernels/sgd.ts';
+import { sgdSets, sgdSteps } from '../kernels/sgd.ts';
 import type { Tensor } from './tensor.ts';
 
 export interface SgdOptions {
@@ -47,8 +47,9 @@ export class Sgd {
   /** Updates every parameter that has a gradient. `divisor`: images whose gradients were accumulated (Caffe's iter_size). */
   step(divisor = 1): void {
     const ready = this.slots.filter(({ parameter }) => parameter.grad);
-    for (let first = 0; first < ready.length; first += SGD_SETS) {
-      const sets = ready.slice(first, first + SGD_SETS);
+    const count = ready[0] ? sgdSets(ready[0].parameter.gpu.device.limits.maxStorageBuffersPerShaderStage) : 1;
+    for (let first = 0; first < ready.length; first += count) {
+      const sets = ready.slice(first, first + count);
       const buffers: Record<string, Tensor> = {};
       const uniforms: Record<string, number> = { momentum: this.momentum, gradScale: 1 / divisor };
       sets.forEach(({ parameter, h, rate, decay }, k) => {

@@ -91,7 +91,7 @@ function launchOf(gpu: Gpu, met: Met, filled: (size: number) => Tensor): () => v
   const x = filled(B * C * H * W);
   const w = filled(K * C * R * S);
   const y = filled(B * K * OH * OW);
-  if (met.direction === 'forward') return () => runConvForward(gpu, { x, w, bias: null, y }, met.shape, false);
+  if (met.direction === 'forward') return () => runConvForward(gpu, { x, w, bias: null, y }, met.shape, false, false);
   if (met.direction === 'input') return () => runConvInputGradient(gpu, { dy: y, w, dx: x }, met.shape, false);
-  return () => runConvFilterGradient(gpu, { x, dy: y, dw: w }, met.shape, false);
+  return () => runConvFilterGradient(gpu, { x, dy: y, dw: w, points: null }, met.shape, false);
 }

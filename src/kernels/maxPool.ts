@@ -6,7 +6,7 @@
  *
  * Padding is ignored: a window is clipped to the map. `argmax` holds iy * w + ix of the first maximum, as in Caffe
  * (pooling_layer.cpp). The backward pass gathers: an input cell looks at the few windows that cover it, so nothing is
- * added concurrently.
+ * added concurrently. Where windows lie side by side, an invocation owns a window and writes all of its cells.
  */
 import { DIVIDE_WGSL } from './divide.ts';
 import { ceilDiv, kernel, type Grid, MAX_WORKGROUPS, memoize } from './kernel.ts';
@@ -50,7 +50,8 @@ const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 /** Buffers x, y, argmax. The window is in the text: few occur, and dividing by a constant costs nothing. */
 export const maxPoolForward = ({ kernel: side, stride, padding }: PoolWindow) => forward(side, stride, padding);
 /** Buffers dy, argmax, dx (assigned). */
-export const maxPoolBackward = ({ kernel: side, stride, padding }: PoolWindow) => backward(side, stride, padding);
+export const maxPoolBackward = ({ kernel: side, stride, padding }: PoolWindow) =>
+  side === stride && padding === 0 ? backwardTiled(side) : backward(side, stride, padding);
 
 const forward = memoize((side: number, stride: number, padding: number) =>
   kernel({
@@ -131,6 +132,43 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     })
     .join('\n  ')}
   dx[p * u.h * u.w + cell] = total;
+}
+`,
+  }),
+);
+
+/** Windows of side x side cells, side by side; cells beyond the last window get 0. */
+const backwardTiled = memoize((side: number) =>
+  kernel({
+    name: 'max_pool_backward',
+    buffers: { dy: 'read', argmax: 'read i32', dx: 'write' },
+    uniforms,
+    grid: ({ planes, h, w }) => gridOver(ceilDiv(h, side) * ceilDiv(w, side), planes),
+    wgsl: /* wgsl */ `${DIVIDE_WGSL}
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let p = group.z * groups.y + group.y;
+  let across = (u.w + ${side - 1}u) / ${side}u;
+  let window = group.x * 64u + lane;
+  let oy = divide(window, across);
+  let ox = window - oy * across;
+  let top = oy * ${side}u;
+  let left = ox * ${side}u;
+  if (top >= u.h || p >= u.planes) { return; }
+  var largest = 0u;
+  var value = 0.0;
+  if (oy < u.outH && ox < u.outW) {
+    let o = (p * u.outH + oy) * u.outW + ox;
+    largest = u32(argmax[o]);
+    value = dy[o];
+  }
+  let plane = p * u.h * u.w;
+  for (var iy = top; iy < min(top + ${side}u, u.h); iy++) {
+    for (var ix = left; ix < min(left + ${side}u, u.w); ix++) {
+      let cell = iy * u.w + ix;
+      dx[plane + cell] = select(0.0, value, cell == largest);
+    }
+  }
 }
 `,
   }),

@@ -132,6 +132,16 @@ export function winogradBand(size: WinogradSize, channels: number, tiles: number
   return Math.ceil(tiles / bands / 4) * 4;
 }
 
+/** Bytes of a transformed map up to which it is kept from the forward pass for the filter gradient. */
+const KEPT_BYTES = 1024 * 1024;
+
+/**
+ * Whether the transformed input of a convolution, `size` elements, is kept for its filter gradient: it takes 2.25 times the
+ * memory of the map, which large maps do not have to spare, and is whole only where all tiles were in one band.
+ */
+export const keepsPoints = (size: number, { total, count }: { total: number; count: number }): boolean =>
+  count >= total && 4 * size <= KEPT_BYTES;
+
 /** Rows of a product from which on turning a transposed right factor round costs less than reading it as it lies. */
 const PACKED_ROWS = 128;
 

@@ -23,8 +23,11 @@ export const sgdStep = elementwise4({
   body: update(''),
 });
 
-/** Parameters that one dispatch of `sgdSteps` updates: three buffers each, of the eight that WebGPU binds by default. */
-export const SGD_SETS = 2;
+/** Buffers that `sgdSteps` binds at most: eight parameters fill most of a dispatch's 256 bytes of uniforms. */
+export const SGD_BUFFERS = 24;
+
+/** Parameters that one dispatch of `sgdSteps` updates, three buffers each, on a device that binds so many; 8 is WebGPU's default. */
+export const sgdSets = (maxBuffers: number): number => Math.floor(Math.min(maxBuffers, SGD_BUFFERS) / 3);
 
 /** `sgdStep` for `count` parameters at once: w0, h0, grad0, n0, lr0, weightDecay0, w1, ... */
 export const sgdSteps = memoize((count: number): Kernel =>

@@ -140,10 +140,7 @@ function sandwich(matrix: Matrix, from: string, to: string): string {
 const grid2 = <T>(rows: number, columns: number, line: (i: number, j: number) => T): T[] =>
   Array.from({ length: rows * columns }, (_, z) => line(Math.floor(z / columns), z % columns));
 
-/** Which index of a transformed map runs fastest: tiles (forward) or channels (filter gradient, which sums over tiles). */
-export type PointLayout = 'channels-tiles' | 'tiles-channels';
-
-/** Invocations side by side along channels in the layout 'tiles-channels'; the others are along tiles. */
+/** Invocations side by side along channels where those run fastest; the others are along tiles. */
 const ACROSS = 8;
 
 /**
@@ -154,40 +151,40 @@ export const alignsTiles = (m: WinogradSize, what: 'input' | 'output', { w, pad 
   m === 4 && w % 4 === 0 && pad === (what === 'input' ? 1 : 0);
 
 /**
- * x [B, channels, h, w] -> v [points, channels, count] or [points, count, channels]; tiles beyond `total` become 0.
- * `what`: 'input' cuts patches of side m + 2 (B' x B), 'output' the m x m tiles themselves (A dy A'). `aligned` as
- * `alignsTiles` says; then x is bound a second time, as `rows`.
+ * x [B, channels, h, w] -> points; those of tiles beyond `total` become 0. `what`:
+ *   'input'   patches of side m + 2, B' x B, as v [points, channels, count]
+ *   'output'  the m x m tiles themselves, A dy A', as v [points, count, channels]: the filter gradient sums over tiles
+ * `aligned` as `alignsTiles` says; then x is bound a second time, as `rows`.
  */
-export const winogradGather = memoize(
-  (m: WinogradSize, what: 'input' | 'output', layout: PointLayout, aligned: boolean): Kernel => {
-    const matrix = what === 'input' ? TRANSFORMS[m].input : transpose(TRANSFORMS[m].output);
-    const side = matrix[0]!.length;
-    const points = matrix.length;
-    const tilesFirst = layout === 'channels-tiles';
-    const inside = (r: number, s: number): string => `on${r} && in${s}`;
-    const single = (r: number, s: number): string =>
-      `let d${r}_${s} = select(0.0, x[select(0u, line${r} + ${s}u, ${inside(r, s)})], ${inside(r, s)});`;
-    const first = what === 'input' ? 1 : 0;
-    const four = (r: number): string =>
-      `let q${r} = select(vec4f(), rows[select(0u, (line${r} + ${first}u) / 4u, on${r})], on${r});
+export const winogradGather = memoize((m: WinogradSize, what: 'input' | 'output', aligned: boolean): Kernel => {
+  const matrix = what === 'input' ? TRANSFORMS[m].input : transpose(TRANSFORMS[m].output);
+  const side = matrix[0]!.length;
+  const points = matrix.length;
+  const tilesFirst = what === 'input';
+  const inside = (r: number, s: number): string => `on${r} && in${s}`;
+  const single = (r: number, s: number): string =>
+    `let d${r}_${s} = select(0.0, x[select(0u, line${r} + ${s}u, ${inside(r, s)})], ${inside(r, s)});`;
+  const first = what === 'input' ? 1 : 0;
+  const four = (r: number): string =>
+    `let q${r} = select(vec4f(), rows[select(0u, (line${r} + ${first}u) / 4u, on${r})], on${r});
   ${[0, 1, 2, 3].map((s) => `let d${r}_${s + first} = q${r}.${'xyzw'[s]};`).join(' ')}`;
-    const load = (r: number): string =>
-      aligned
-        ? [four(r), ...(what === 'input' ? [single(r, 0), single(r, 5)] : [])].join('\n  ')
-        : grid2(1, side, (_, s) => single(r, s)).join('\n  ');
-    return kernel({
-      name: `winograd${m}_gather_${what}`,
-      buffers: {
-        x: 'read',
-        ...(aligned ? { rows: 'read vec4f' } : {}),
-        v: 'write',
-      } as Record<string, BufferSpec>,
-      uniforms: TILES,
-      grid: ({ channels, count }) =>
-        tilesFirst
-          ? linear(channels * count, WORKGROUP)
-          : [ceilDiv(channels, ACROSS), ceilDiv(count, WORKGROUP / ACROSS), 1],
-      wgsl: /* wgsl */ `${TILE_WGSL}
+  const load = (r: number): string =>
+    aligned
+      ? [four(r), ...(what === 'input' ? [single(r, 0), single(r, 5)] : [])].join('\n  ')
+      : grid2(1, side, (_, s) => single(r, s)).join('\n  ');
+  return kernel({
+    name: `winograd${m}_gather_${what}`,
+    buffers: {
+      x: 'read',
+      ...(aligned ? { rows: 'read vec4f' } : {}),
+      v: 'write',
+    } as Record<string, BufferSpec>,
+    uniforms: TILES,
+    grid: ({ channels, count }) =>
+      tilesFirst
+        ? linear(channels * count, WORKGROUP)
+        : [ceilDiv(channels, ACROSS), ceilDiv(count, WORKGROUP / ACROSS), 1],
+    wgsl: /* wgsl */ `${TILE_WGSL}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   ${
@@ -213,9 +210,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var target_at = ${tilesFirst ? 'index' : 'i * u.channels + c'};
   ${grid2(points, points, (i, j) => `v[target_at] = v${i}_${j}; target_at += area;`).join('\n  ')}
 }`,
-    });
-  },
-);
+  });
+});
 
 /** What becomes of the result: assigned as it is or rectified, or added to what y holds. */
 export type WinogradStore = 'assign' | 'relu' | 'add';
@@ -299,7 +295,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   });
 });
 
-/** v [points, K, C] -> dw [K, C, 3, 3] = G' v G; with `add`, added to what dw holds. */
+/** v [points, C, K] -> dw [K, C, 3, 3] = G' v G; with `add`, added to what dw holds. */
 export const winogradFilterGradient = memoize((m: WinogradSize, add: boolean): Kernel => {
   const matrix = transpose(TRANSFORMS[m].filter);
   const points = matrix[0]!.length;
@@ -307,17 +303,19 @@ export const winogradFilterGradient = memoize((m: WinogradSize, add: boolean): K
     name: `winograd${m}_filter_gradient`,
     buffers: { v: 'read', dw: add ? 'read_write' : 'write' },
     uniforms: FILTERS,
-    grid: ({ K, C }) => linear(K * C, WORKGROUP),
+    grid: ({ K, C }) => [ceilDiv(K, WORKGROUP), C, 1],
     wgsl: /* wgsl */ `
 @compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, ${WORKGROUP}u);
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let k = group.x * ${WORKGROUP}u + lane;
+  let c = group.y;
+  if (k >= u.K) { return; }
   let area = u.K * u.C;
-  if (i >= area) { return; }
-  var source = i;
+  let first = (k * u.C + c) * 9u;
+  var source = c * u.K + k;
   ${grid2(points, points, (r, s) => `let d${r}_${s} = v[source]; source += area;`).join('\n  ')}
   ${sandwich(matrix, 'd', 'w')}
-  ${grid2(3, 3, (r, s) => `dw[i * 9u + ${r * 3 + s}u] ${add ? '+=' : '='} w${r}_${s};`).join('\n  ')}
+  ${grid2(3, 3, (r, s) => `dw[first + ${r * 3 + s}u] ${add ? '+=' : '='} w${r}_${s};`).join('\n  ')}
 }`,
   });
 });
@@ -343,7 +341,6 @@ export function winogradGatherReference(
   x: ArrayLike<number>,
   m: WinogradSize,
   what: 'input' | 'output',
-  layout: PointLayout,
   tiles: TileUniforms,
 ): Float64Array {
   const { channels, h, w, pad, total, first, count } = tiles;
@@ -358,7 +355,7 @@ export function winogradGatherReference(
         return iy < 0 || iy >= h || ix < 0 || ix >= w ? 0 : x[((image * channels + c) * h + iy) * w + ix]!;
       });
       sandwichReference(matrix, patch).forEach((value, z) => {
-        v[z * channels * count + (layout === 'channels-tiles' ? c * count + i : i * channels + c)] = value;
+        v[z * channels * count + (what === 'input' ? c * count + i : i * channels + c)] = value;
       });
     }
   }
@@ -414,9 +411,12 @@ export function winogradFilterGradientReference(
   [K, C]: readonly [number, number],
 ): Float64Array {
   const result = Float64Array.from(dw);
-  for (let i = 0; i < K * C; i++) {
-    const points = Array.from({ length: pointsOf(m) }, (_, z) => v[z * K * C + i]!);
-    sandwichReference(transpose(TRANSFORMS[m].filter), points).forEach((value, tap) => (result[i * 9 + tap]! += value));
-  }
+  for (let k = 0; k < K; k++)
+    for (let c = 0; c < C; c++) {
+      const points = Array.from({ length: pointsOf(m) }, (_, z) => v[(z * C + c) * K + k]!);
+      sandwichReference(transpose(TRANSFORMS[m].filter), points).forEach((value, tap) => {
+        result[(k * C + c) * 9 + tap]! += value;
+      });
+    }
   return result;
 }

@@ -41,7 +41,7 @@ test('every candidate for a convolution computes it, forward and both gradients'
           if (direction === 'forward') {
             const y = gpu.empty([B, K, OH, OW]);
             for (const relu of [false, true]) {
-              runConvForward(gpu, { x, w, bias, y }, shape, relu);
+              runConvForward(gpu, { x, w, bias, y }, shape, relu, false);
               const reference = convForwardReference(values.x, values.w, values.bias, shape, relu);
               expectClose(await y.read(), reference, { atol: 4e-4, rtol: 0, what });
             }
@@ -53,9 +53,16 @@ test('every candidate for a convolution computes it, forward and both gradients'
               expectClose(await dx.read(), sum, { atol: 4e-4, rtol: 0, what });
             }
           } else {
-            for (const add of [false, true]) {
+            const kept = gpu.scope(() =>
+              runConvForward(gpu, { x, w, bias, y: gpu.empty([B, K, OH, OW]) }, shape, false, true),
+            );
+            for (const [add, points] of [
+              [false, null],
+              [true, null],
+              [true, kept],
+            ] as const) {
               const dw = gpu.tensor(values.w, w.shape);
-              runConvFilterGradient(gpu, { x, dy, dw }, shape, add);
+              runConvFilterGradient(gpu, { x, dy, dw, points }, shape, add);
               const sum = expected.dw.map((value, i) => value + (add ? values.w[i]! : 0));
               expectClose(await dw.read(), sum, { atol: 1e-3, rtol: 0, what });
             }

@@ -6,6 +6,7 @@
  *   WEBGPU_RCNN_SOFTWARE=lavapipe|swiftshader   which software adapter; with `auto` it also passes over hardware
  *   WEBGPU_RCNN_DEFAULT_LIMITS=1                a device with no feature and no limit beyond WebGPU's defaults
  */
+import { SGD_BUFFERS } from '../../kernels/sgd.ts';
 import { UserError } from '../errors.ts';
 import { Gpu } from '../gpu.ts';
 import { privateTemporaryFolder } from './folders.ts';
@@ -133,9 +134,13 @@ function withEnvironment<T>(env: Record<string, string>, fn: () => T): T {
 }
 
 function everythingUseful(adapter: GPUAdapter): GPUDeviceDescriptor {
-  const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+  const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = adapter.limits;
   return {
     requiredFeatures: OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature)),
-    requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
+    requiredLimits: {
+      maxBufferSize,
+      maxStorageBufferBindingSize,
+      maxStorageBuffersPerShaderStage: Math.min(maxStorageBuffersPerShaderStage, SGD_BUFFERS),
+    },
   };
 }

@@ -4,9 +4,9 @@
  * While a promise of Dawn's is open, its Node binding asks the device for news in every turn of the event loop and starts
  * the next turn at once: the thread spins. On a software adapter, which computes on the same cores, that takes a core away
  * from the work that is waited for. Here every turn sleeps for a while first: a sixteenth of the time waited so far, so that
- * short waits end promptly, and at most a millisecond, so that timers and input go on.
+ * short waits end promptly, and at most half a millisecond, so that timers and input go on.
  */
-const LONGEST_SLEEP_MS = 1;
+const LONGEST_SLEEP_MS = 0.5;
 const SLEEP_SHARE = 1 / 16;
 
 const cell = new Int32Array(new SharedArrayBuffer(4));

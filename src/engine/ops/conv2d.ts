@@ -23,9 +23,12 @@ interface Saved {
   shape: ConvShape;
   /** The result, where ReLU was applied to it. */
   rectified: Tensor | null;
+  /** What the forward pass computed of x that the filter gradient needs too. */
+  points: Tensor | null;
 }
 
-const conv2dOperation = operation<Saved>('conv2d', ({ dy: given, needs, into }, { x, weight, shape, rectified }) => {
+const conv2dOperation = operation<Saved>('conv2d', ({ dy: given, needs, into }, saved) => {
+  const { x, weight, shape, rectified, points } = saved;
   const { gpu } = given;
   const dy = rectified ? gpu.empty(given.shape, 'f32', 'dy conv2d') : given;
   const bias = needs[2] ? into(2) : null;
@@ -40,7 +43,7 @@ const conv2dOperation = operation<Saved>('conv2d', ({ dy: given, needs, into }, 
   const input = needs[0] ? into(0) : null;
   if (input) runConvInputGradient(gpu, { dy, w: weight, dx: input.sum }, shape, input.add);
   const filters = needs[1] ? into(1) : null;
-  if (filters) runConvFilterGradient(gpu, { x, dy, dw: filters.sum }, shape, filters.add);
+  if (filters) runConvFilterGradient(gpu, { x, dy, dw: filters.sum, points }, shape, filters.add);
   if (rectified) dy.dispose();
   return [input, filters, bias].slice(0, needs.length).map((target) => target && target.sum);
 });
@@ -68,7 +71,8 @@ export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null, options: 
   const shape: ConvShape = { B, C, H, W, K, R, S, OH, OW, stride, pad };
   const { gpu } = x;
   const y = gpu.empty([B, K, OH, OW], 'f32', `conv2d ${weight.name}`);
-  runConvForward(gpu, { x, w: weight, bias, y }, shape, relu);
-  const saved = { x, weight, shape, rectified: relu ? y : null };
-  return record(conv2dOperation, bias ? [x, weight, bias] : [x, weight], y, saved);
+  const trained = weight.requiresGrad && gpu.recordsGradients;
+  const points = runConvForward(gpu, { x, w: weight, bias, y }, shape, relu, trained);
+  const saved = { x, weight, shape, rectified: relu ? y : null, points };
+  return record(conv2dOperation, bias ? [x, weight, bias] : [x, weight], y, saved, points ? [points] : []);
 }
