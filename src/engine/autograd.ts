@@ -174,7 +174,7 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
       }
       if (input.node && sum.storage.references > 1) {
         const total = gpu.empty(sum.shape, 'f32', sum.name);
-        gpu.run(add, { a: sum, b: gradient, y: total }, { n: input.size });
+        gpu.run(add(2), { x0: sum, x1: gradient, y: total }, { n: input.size });
         gradients.set(input, total);
         sum.dispose();
       } else {

@@ -1,7 +1,7 @@
 /** Launches convolutions and matrix products as the device's plans say; tensors in, tensors out, no tape. */
 import { convFilterGradient, convForward, convInputGradient, type ConvShape, sumPartials } from '../kernels/conv2d.ts';
 import { matmul, type MatmulEpilogue, matmulShape, type MatmulShape } from '../kernels/matmul.ts';
-import { filterSplits, keepsPoints, packsRight, winogradBand } from '../kernels/planner.ts';
+import { filterSplits, keepsPoints, packsRight, turnedWhereCheaper, winogradBand } from '../kernels/planner.ts';
 import { transpose } from '../kernels/transpose.ts';
 import {
   alignsTiles,
@@ -35,7 +35,7 @@ export function runMatmul(
     packed.dispose();
     return;
   }
-  gpu.run(matmul(gpu.plans.matmul(shape), epilogue, relu), bias ? { ...rest, bias } : rest, shape);
+  gpu.run(matmul(gpu.plans.matmul(shape), shape, epilogue, relu), bias ? { ...rest, bias } : rest, shape);
 }
 
 /**
@@ -146,11 +146,15 @@ function winogradConvolve(
     const to = gpu.empty([points, outputs, count], 'f32', 'winograd outputs');
     const gather = { ...tiles, channels: inputs, h, w: width, pad };
     runGather(gpu, m, 'input', { x, v: from }, gather);
-    const left = { am: 1, ak: outputs, az: inputs * outputs };
-    const right = { bk: count, bn: 1, bz: inputs * count };
-    const result = { cm: count, cn: 1, cz: outputs * count };
-    const product = { M: outputs, N: count, K: inputs, ...left, ...right, ...result, batch: points };
-    runMatmul(gpu, { a: filters, b: from, c: to }, product, 'assign');
+    const [az, bz, cz] = [inputs * outputs, inputs * count, outputs * count];
+    const common = { K: inputs, am: 1, bn: 1, cz, batch: points };
+    const { shape, turned } = turnedWhereCheaper(
+      gpu.plans.device,
+      { ...common, M: outputs, N: count, ak: outputs, az, bk: count, bz, cm: count, cn: 1 },
+      { ...common, M: count, N: outputs, ak: count, az: bz, bk: outputs, bz: az, cm: 1, cn: count },
+    );
+    const [a, b] = turned ? [from, filters] : [filters, from];
+    runMatmul(gpu, { a, b, c: to }, shape, 'assign');
     const scatter = { ...tiles, channels: outputs, h: oh, w: ow, pad: 0 };
     const kernel = winogradScatter(m, bias !== null, store, alignsTiles(m, 'output', scatter));
     gpu.run(kernel, bias ? { v: to, bias, y } : { v: to, y }, scatter);

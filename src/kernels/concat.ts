@@ -4,7 +4,7 @@
  * (whole dy, part dx). Words are copied as u32: an integer seen as f32 is a subnormal number, which a GPU may turn into 0.
  */
 import { elementwise } from './elementwise.ts';
-import { memoize } from './kernel.ts';
+import { type Kernel, kernel, memoize } from './kernel.ts';
 
 /** Rows of the part and of the whole as the kernels see them: contiguous runs of `run` words, `pitch` apart in the whole. */
 export function sliceUniforms(outer: number, axis: number, inner: number, offset: number, length: number) {
@@ -35,6 +35,22 @@ export const copyFromSlice = memoize((single: boolean) =>
     body: `part[i] = whole[${place(single)}];`,
   }),
 );
+
+/** whole[start + k] = xk[0] for `count` numbers x0, x1, ... */
+export const copyScalars = memoize((count: number): Kernel => {
+  const scalars = Array.from({ length: count }, (_, k) => `x${k}`);
+  return kernel<string, 'start'>({
+    name: `copy_scalars_${count}`,
+    buffers: { ...Object.fromEntries(scalars.map((x) => [x, 'read u32' as const])), whole: 'read_write u32' },
+    uniforms: { start: 'u32' },
+    grid: () => [1, 1, 1],
+    wgsl: /* wgsl */ `
+@compute @workgroup_size(1)
+fn main() {
+  ${scalars.map((x, k) => `whole[u.start + ${k}u] = ${x}[0];`).join('\n  ')}
+}`,
+  });
+});
 
 /** The concatenation of parts [outer, lengths[p], inner] along the middle axis. */
 export function concatReference(

@@ -11,7 +11,7 @@
  * `elementwise4` takes four elements a turn as a vec4f, which halves the time again. Its last turn is whole: what a buffer
  * holds between n and the next multiple of four is overwritten. Buffers of the engine are padded to that length.
  */
-import { ceilDiv, kernel, linear, type BufferSpec, type Kernel, type Scalar } from './kernel.ts';
+import { ceilDiv, kernel, linear, memoize, type BufferSpec, type Kernel, type Scalar } from './kernel.ts';
 
 const WIDTH = 64;
 /** Turns' worth of elements, or of vec4f, that a workgroup takes. */
@@ -69,10 +69,14 @@ export const fill = elementwise4({
     }`,
 });
 
-export const add = elementwise4({
-  name: 'add',
-  buffers: { a: 'read vec4f', b: 'read vec4f', y: 'write vec4f' },
-  body: 'y[i] = a[i] + b[i];',
+/** y = x0 + x1 + ..., `count` terms, added in this order; WebGPU binds seven besides y by default. */
+export const add = memoize((count: number): Kernel => {
+  const terms = Array.from({ length: count }, (_, k) => `x${k}`);
+  return elementwise4<string, never>({
+    name: `add_${count}`,
+    buffers: { ...Object.fromEntries(terms.map((x) => [x, 'read vec4f' as const])), y: 'write vec4f' },
+    body: `y[i] = ${terms.map((x) => `${x}[i]`).join(' + ')};`,
+  });
 });
 
 export const accumulate = elementwise4({
@@ -150,7 +154,8 @@ ${sets
 }
 
 /** `add` and, with y for b, `accumulate`. */
-export const addReference = (a: Float64Array, b: Float64Array): Float64Array => a.map((value, i) => value + b[i]!);
+export const addReference = (...terms: readonly Float64Array[]): Float64Array =>
+  terms.reduce((sum, term) => sum.map((value, i) => value + term[i]!));
 
 export const scaleReference = (x: Float64Array, factor: number): Float64Array => x.map((value) => factor * value);
 

@@ -48,58 +48,77 @@ export const matmulShape = (
   shape: Omit<MatmulShape, 'az' | 'bz' | 'cz' | 'batch'> & Partial<MatmulShape>,
 ): MatmulShape => ({ az: 0, bz: 0, cz: 0, batch: 1, ...shape });
 
-/** Whether columns can be read and written four at a time: they lie side by side, every row at a multiple of 16 bytes. */
-export const allowsVectors = ({ N, bn, cn, bk, bz, cm, cz }: MatmulShape): boolean =>
-  bn === 1 && cn === 1 && [N, bk, bz, cm, cz].every((n) => n % 4 === 0);
+/** Whether columns can be read four at a time: they lie side by side, every row at a multiple of 16 bytes. */
+export const allowsVectors = ({ N, bn, bk, bz }: MatmulShape): boolean =>
+  bn === 1 && [N, bk, bz].every((n) => n % 4 === 0);
 
-/** Buffers a, b, (bias,) c. `relu` is applied last, to an assigned result. */
-export const matmul = memoize((tile: MatmulTile, epilogue: MatmulEpilogue, relu: boolean = false): Kernel => {
+/** Whether rows of a can be read four at a time, likewise. */
+export const allowsRowVectors = ({ M, am, ak, az }: MatmulShape): boolean =>
+  am === 1 && [M, ak, az].every((n) => n % 4 === 0);
+
+/** Whether the columns of a result that is computed four columns at a time are written so. */
+const writesVectors = ({ cn, cm, cz }: MatmulShape): boolean => cn === 1 && cm % 4 === 0 && cz % 4 === 0;
+
+/** The kernel for a shape. Buffers a, b, (bias,) c. `relu` is applied last, to an assigned result. */
+export const matmul = (tile: MatmulTile, shape: MatmulShape, epilogue: MatmulEpilogue, relu = false): Kernel =>
+  matmulKernel(tile, epilogue, relu, writesVectors(shape));
+
+const matmulKernel = memoize((tile: MatmulTile, epilogue: MatmulEpilogue, relu: boolean, together: boolean): Kernel => {
   const biased = epilogue === 'bias' || epilogue === 'rowBias';
   const vectors = tile.variant !== 'workgroup' && tile.width === 4;
   const element = vectors ? ' vec4f' : '';
+  const rowElement = tile.variant !== 'workgroup' && tile.rowWidth === 4 ? ' vec4f' : '';
   return kernel({
     name: `matmul_${epilogue}${relu ? '_relu' : ''}`,
     ...(tile.variant === 'workgroup' ? {} : { enable: matmulEnable(tile) }),
     buffers: {
-      a: 'read',
+      a: `read${rowElement}`,
       b: `read${element}`,
       ...(biased ? { bias: epilogue === 'bias' ? `read${element}` : 'read' } : {}),
-      c: `${epilogue === 'accumulate' ? 'read_write' : 'write'}${element}`,
+      c: `${epilogue === 'accumulate' ? 'read_write' : 'write'}${together ? element : ''}`,
     } as Record<string, BufferSpec>,
     uniforms: UNIFORMS,
     grid: (u) => gridOf(tile, u),
-    wgsl: tile.variant === 'workgroup' ? workgroupShader(epilogue, relu) : tileShader(tile, epilogue, relu),
+    wgsl: tile.variant === 'workgroup' ? workgroupShader(epilogue, relu) : tileShader(tile, epilogue, relu, together),
   });
 });
 
-/** The statement that stores `value` at row m, column n of slice z; `by` divides addresses where c holds vectors. */
-function storeText(epilogue: MatmulEpilogue, relu: boolean, width: 1 | 4): string {
+/** Statements that store `value` at row m, column n of slice z; a vector `together` or one after the other. */
+function storeText(epilogue: MatmulEpilogue, relu: boolean, width: 1 | 4, together: boolean): string {
   const by = width === 4 ? ' / 4u' : '';
-  const at = `(slice * u.cz + m * u.cm + n * u.cn)${by}`;
-  if (epilogue === 'accumulate') return `c[${at}] += value;`;
-  const bias = { assign: '', bias: ` + bias[n${by}]`, rowBias: ' + bias[m]' }[epilogue];
-  const result = `value${bias}`;
-  return `c[${at}] = ${relu ? `max(${result}, ${width === 4 ? 'vec4f()' : '0.0'})` : result};`;
+  const bias = { assign: '', accumulate: '', bias: ` + bias[n${by}]`, rowBias: ' + bias[m]' }[epilogue];
+  const sum = `value${bias}`;
+  const result = relu ? `max(${sum}, ${width === 4 ? 'vec4f()' : '0.0'})` : sum;
+  const assign = epilogue === 'accumulate' ? '+=' : '=';
+  const at = 'slice * u.cz + m * u.cm + n * u.cn';
+  if (width === 1 || together) return `c[(${at})${by}] ${assign} ${result};`;
+  return `let result = ${result};
+      let first = ${at};
+      ${range(4)
+        .map((i) => `c[first + ${i}u * u.cn] ${assign} result.${'xyzw'[i]};`)
+        .join(' ')}`;
 }
 
-function tileShader(tile: Tile, epilogue: MatmulEpilogue, relu: boolean): string {
+function tileShader(tile: Tile, epilogue: MatmulEpilogue, relu: boolean, together: boolean): string {
   const loads = range(loadsOfA(tile));
   const groups = range(tile.columns);
   const by = tile.width === 4 ? ' / 4u' : '';
+  const rowBy = tile.rowWidth === 4 ? ' / 4u' : '';
   return matmulShader(tile, {
     m: 'u.M',
     n: 'u.N',
-    setup: loads.map((i) => `var at${i} = slice * u.az + row${i} * u.am;`).join('\n  '),
+    setup: loads.map((i) => `var at${i} = (slice * u.az + row${i} * u.am)${rowBy};`).join('\n  '),
     column: (j) => `var bt${j} = (slice * u.bz + min(n${j}, u.N - ${tile.width}u) * u.bn)${by};`,
     loop: (body) => `let step = u.bk${by};
+  let row_step = u.ak${rowBy};
   for (var k = 0u; k < u.K; k++) {
       ${body}
-      ${loads.map((i) => `at${i} += u.ak;`).join(' ')}
+      ${loads.map((i) => `at${i} += row_step;`).join(' ')}
       ${groups.map((j) => `bt${j} += step;`).join(' ')}
   }`,
     a: (row) => `a[${row.replace('row', 'at')}]`,
     b: (j) => `b[bt${j}]`,
-    store: storeText(epilogue, relu, tile.width),
+    store: storeText(epilogue, relu, tile.width, together),
   });
 }
 
@@ -148,7 +167,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       let n = first_n + column + j * 16u;
       if (m >= u.M || n >= u.N) { continue; }
       let value = sums[i][j];
-      ${storeText(epilogue, relu, 1)}
+      ${storeText(epilogue, relu, 1, true)}
     }
   }
 }`;

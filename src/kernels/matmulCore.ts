@@ -8,8 +8,9 @@
  * keeps its sums in registers; there is no workgroup memory and no barrier. The two variants differ in how the `rows`
  * values of A reach all lanes:
  *
- *   subgroup   the workgroup is one subgroup: a lane loads the rows lane, lane + lanes, ... and broadcasts them, so a
- *              step costs rows / lanes + columns loads for rows * columns * width multiply-adds per lane
+ *   subgroup   the workgroup is one subgroup: a lane loads the rows lane, lane + lanes, ... (`rowWidth` 4: the rows from
+ *              4 lane, 4 (lane + lanes), ... on, four side by side in memory at once) and broadcasts them, so a step costs
+ *              rows / (lanes * rowWidth) + columns loads for rows * columns * width multiply-adds per lane
  *   register   every lane loads all rows (a uniform address): rows + columns loads; works on every adapter
  *
  * What A, B and C are is text: an operation gives the loop nest over k and the expressions to load and store, so an
@@ -22,6 +23,8 @@ import { ceilDiv, MAX_WORKGROUPS } from './kernel.ts';
 export interface Tile {
   readonly variant: 'subgroup' | 'register';
   readonly rows: number;
+  /** Rows to a load of A (1: f32, 4: vec4f); 4 in the subgroup variant alone, and M is a multiple of it. */
+  readonly rowWidth: 1 | 4;
   /** Groups of columns per lane, and columns of a group. */
   readonly columns: number;
   readonly width: 1 | 4;
@@ -38,7 +41,7 @@ export interface MatmulText {
   column?: (j: number) => string;
   /** The loop nest over k around the given innermost body. */
   loop: (body: string) => string;
-  /** A(m, k) for the row index expression m. */
+  /** A(m, k), `rowWidth` values, for the row index expression m. */
   a: (m: string) => string;
   /** B(k, n) for group j, `width` values. */
   b: (j: number) => string;
@@ -51,12 +54,12 @@ export interface MatmulText {
 
 export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
-/** Values of A that a lane loads itself at every step. */
-export const loadsOfA = ({ variant, rows, lanes }: Tile): number =>
-  variant === 'subgroup' ? ceilDiv(rows, lanes) : rows;
+/** Loads of A by every lane at every step. */
+export const loadsOfA = ({ variant, rows, rowWidth, lanes }: Tile): number =>
+  variant === 'subgroup' ? ceilDiv(rows, lanes * rowWidth) : rows;
 
 export function matmulShader(tile: Tile, text: MatmulText): string {
-  const { rows, columns, width, lanes } = tile;
+  const { rows, rowWidth, columns, width, lanes } = tile;
   const subgroup = tile.variant === 'subgroup';
   const type = width === 4 ? 'vec4f' : 'f32';
   const perColumn = (line: (j: number) => string): string => range(columns).map(line).join('\n  ');
@@ -65,10 +68,14 @@ export function matmulShader(tile: Tile, text: MatmulText): string {
     `(tile_n * ${lanes * columns}u + ${typeof j === 'number' ? `${j * lanes}u` : `${j} * ${lanes}u`} + lane) * ${width}u`;
   const rowOf = (i: number): string =>
     subgroup
-      ? `min(tile_m * ${rows}u + ${i * lanes}u + lane, ${text.m} - 1u)`
+      ? `min(tile_m * ${rows}u + (${i * lanes}u + lane) * ${rowWidth}u, ${text.m} - ${rowWidth}u)`
       : `min(tile_m * ${rows}u + ${i}u, ${text.m} - 1u)`;
-  const value = (i: number): string =>
-    subgroup ? `subgroupBroadcast(a${Math.floor(i / lanes)}, ${i % lanes}u)` : `a${i}`;
+  const value = (i: number): string => {
+    if (!subgroup) return `a${i}`;
+    const holder = Math.floor(i / rowWidth);
+    const part = rowWidth === 4 ? `.${'xyzw'[i % 4]}` : '';
+    return `subgroupBroadcast(a${Math.floor(holder / lanes)}${part}, ${holder % lanes}u)`;
+  };
   const body = [
     ...loads.map((i) => `let a${i} = ${text.a(`row${i}`)};`),
     ...range(columns).map((j) => `let b${j} = ${text.b(j)};`),
@@ -126,5 +133,5 @@ export function matmulGrid(tile: Tile, m: number, n: number, slices = 1): Grid {
 }
 
 /** A tile in a word or two, for the names of kernels and checks. */
-export const tileName = ({ variant, rows, columns, width, lanes }: Tile): string =>
-  `${variant} ${rows}x${columns}${width === 4 ? 'v' : ''}x${lanes}`;
+export const tileName = ({ variant, rows, rowWidth, columns, width, lanes }: Tile): string =>
+  `${variant} ${rows}${rowWidth === 4 ? 'v' : ''}x${columns}${width === 4 ? 'v' : ''}x${lanes}`;

@@ -10,8 +10,8 @@
  *     from 16 to 32 channels and filters on.
  */
 import type { ConvShape } from './conv2d.ts';
-import { allowsVectors, type MatmulShape, type MatmulTile } from './matmul.ts';
-import type { Tile } from './matmulCore.ts';
+import { allowsRowVectors, allowsVectors, type MatmulShape, type MatmulTile } from './matmul.ts';
+import { loadsOfA, type Tile } from './matmulCore.ts';
 import { pointsOf, type WinogradSize } from './winograd.ts';
 
 /** What the choice depends on besides the shape. */
@@ -38,18 +38,21 @@ const ENOUGH_WORKGROUPS = 32;
 /** Channels and filters below which the transforms of Winograd's form cost more than they save. */
 const WINOGRAD_CHANNELS: Readonly<Record<ConvDirection, number>> = { forward: 16, input: 16, filter: 32 };
 
-const tile = (variant: Tile['variant'], rows: number, columns: number, width: 1 | 4, lanes: number): Tile => ({
-  variant,
-  rows,
-  columns,
-  width,
-  lanes,
-});
+const tile = (
+  variant: Tile['variant'],
+  rows: number,
+  columns: number,
+  width: 1 | 4,
+  lanes: number,
+  rowWidth: 1 | 4 = 1,
+): Tile => ({ variant, rows, rowWidth, columns, width, lanes });
+
 const WORKGROUP_TILE: MatmulTile = { variant: 'workgroup' };
 
 /** Tiles for one subgroup size, made once: kernels are looked up by them. */
 interface TileSet {
-  /** By rows of the result, the last for any number. */
+  /** By whether columns, and rows, are read four at a time. */
+  both: readonly Tile[];
   vectors: readonly Tile[];
   scalars: readonly Tile[];
 }
@@ -63,53 +66,88 @@ function tileSet(subgroupSize: number): TileSet {
   return set;
 }
 
+/** Rows of lavapipe's tiles: a product of any height wastes little of its last. */
+const ROWS = Array.from({ length: 13 }, (_, i) => 16 + 4 * i);
+
 function makeTileSet(lanes: number): TileSet {
-  // Without subgroups 8 x 4 keeps the shader small enough to compile quickly on a software adapter.
-  if (lanes === 0) return { vectors: [tile('register', 8, 1, 4, 32)], scalars: [tile('register', 8, 4, 1, 32)] };
-  // A GPU's registers hold 64 sums.
-  if (lanes !== 8)
-    return { vectors: [tile('subgroup', 16, 1, 4, lanes)], scalars: [tile('subgroup', 16, 4, 1, lanes)] };
+  // Without subgroups 8 x 4 keeps the shader small enough to compile quickly on a software adapter. A GPU's registers hold
+  // 64 sums, and its lanes need no more than a row each.
+  if (lanes !== 8) {
+    const [variant, rows, size] = lanes === 0 ? (['register', 8, 32] as const) : (['subgroup', 16, lanes] as const);
+    const vectors = [tile(variant, rows, 1, 4, size)];
+    return { both: vectors, vectors, scalars: [tile(variant, rows, 4, 1, size)] };
+  }
   return {
-    vectors: [tile('subgroup', 16, 2, 4, 8), tile('subgroup', 32, 2, 4, 8), tile('subgroup', 64, 2, 4, 8)],
+    both: ROWS.map((rows) => tile('subgroup', rows, 2, 4, 8, 4)),
+    vectors: ROWS.map((rows) => tile('subgroup', rows, 2, 4, 8)),
     scalars: [tile('subgroup', 16, 8, 1, 8), tile('subgroup', 32, 6, 1, 8), tile('subgroup', 64, 6, 1, 8)],
   };
 }
 
-/** Rows whose multiply-adds cost as much as the loads that all rows of a tile share; measured on lavapipe. */
-const SHARED_ROWS = 5;
+/** Multiply-adds of eight lanes that take as long as a load by them of one value each, and of four; measured on lavapipe. */
+const LOAD_COST = { 1: 25, 4: 62 } as const;
+/** Workgroups below which some cores of a device wait for others. */
+const EVEN_WORKGROUPS = 8;
 
-/** The tile that computes m rows at the least cost: a high one shares its loads, a low one wastes less of its last row. */
-function fitting(tiles: readonly Tile[], m: number): Tile {
-  const cost = ({ rows }: Tile): number => Math.ceil(m / rows) * (rows + SHARED_ROWS);
-  return tiles.reduce((best, next) => (cost(next) < cost(best) ? next : best));
+/** About what m x n results of `batch` products cost with a tile, for each step of k. */
+function cost(tile: Tile, m: number, n: number, batch: number): number {
+  const { rows, rowWidth, columns, width, lanes } = tile;
+  const step = loadsOfA(tile) * LOAD_COST[rowWidth] + columns * LOAD_COST[width] + rows * columns * width;
+  const workgroups = Math.ceil(m / rows) * Math.ceil(n / (lanes * columns * width)) * batch;
+  return step * Math.ceil(workgroups / EVEN_WORKGROUPS) * EVEN_WORKGROUPS;
 }
+
+/** The tile of least cost: a high one shares its loads, a low one wastes less of its last row. */
+const fitting = (tiles: readonly Tile[], m: number, n: number, batch: number): Tile =>
+  tiles.reduce((best, next) => (cost(next, m, n, batch) < cost(best, m, n, batch) ? next : best));
 
 /** Without subgroups and vectors: the tile that every device can run. */
 export const PORTABLE_TILE: Tile = tileSet(0).scalars[0]!;
 
-/** Candidates for the core's own operations, which read element by element. */
-export const directTiles = ({ subgroupSize }: Capabilities, m: number): readonly Tile[] => {
+/** Candidates for the core's own operations, m x n results, which read element by element. */
+export const directTiles = ({ subgroupSize }: Capabilities, m: number, n: number): readonly Tile[] => {
   const { scalars } = tileSet(subgroupSize);
-  return withFirst(fitting(scalars, m), [...scalars, PORTABLE_TILE]);
+  return withFirst(fitting(scalars, m, n, 1), [...scalars, PORTABLE_TILE]);
+};
+
+const tilesOf = ({ subgroupSize }: Capabilities, shape: MatmulShape): readonly Tile[] => {
+  const { both, vectors, scalars } = tileSet(subgroupSize);
+  if (!allowsVectors(shape)) return scalars;
+  return allowsRowVectors(shape) ? both : vectors;
 };
 
 /** Candidates for a product of matrices in memory. All of them add in one order: the choice does not change a bit. */
 export function matmulTiles(device: Capabilities, shape: MatmulShape): readonly MatmulTile[] {
-  const { vectors, scalars } = tileSet(device.subgroupSize);
-  const tiles = allowsVectors(shape) ? vectors : scalars;
-  const best = fitting(tiles, shape.M);
-  return device.software ? withFirst<MatmulTile>(best, [...tiles, WORKGROUP_TILE]) : [WORKGROUP_TILE, ...tiles];
+  const tiles = tilesOf(device, shape);
+  const best = fitting(tiles, shape.M, shape.N, shape.batch);
+  const typical = tiles.filter(({ rows }) => tiles.length < 4 || [16, 32, 64].includes(rows));
+  return device.software ? withFirst<MatmulTile>(best, [...typical, WORKGROUP_TILE]) : [WORKGROUP_TILE, ...typical];
 }
 
 const withFirst = <T>(first: T, all: readonly T[]): T[] => [first, ...all.filter((other) => other !== first)];
 
+/**
+ * The product of Winograd's form in the cheaper of two orders: as given, or its transpose with a and b exchanged, whose columns
+ * run along what were rows. Small maps have few tiles, and 100 columns fill 64-wide tiles badly, as rows a fitting one well.
+ */
+export function turnedWhereCheaper(
+  device: Capabilities,
+  shape: MatmulShape,
+  turned: MatmulShape,
+): { shape: MatmulShape; turned: boolean } {
+  const least = (one: MatmulShape): number => {
+    const tiles = tilesOf(device, one);
+    return cost(fitting(tiles, one.M, one.N, one.batch), one.M, one.N, one.batch);
+  };
+  const better = device.software && least(turned) < least(shape);
+  return better ? { shape: turned, turned: true } : { shape, turned: false };
+}
+
 /** Candidates for a convolution; the tiles of the products in them are the business of `matmulTiles`. */
 export function convPlans(device: Capabilities, direction: ConvDirection, shape: ConvShape): readonly ConvPlan[] {
-  const { C, K, R, S, stride, pad } = shape;
-  const direct: ConvPlan[] = directTiles(device, direction === 'input' ? C : K).map((tile) => ({
-    algorithm: 'direct',
-    tile,
-  }));
+  const { B, C, K, H, W, R, S, OH, OW, stride, pad } = shape;
+  const results = { forward: [K, B * OH * OW], input: [C, B * H * W], filter: [K, C * R * S] } as const;
+  const direct: ConvPlan[] = directTiles(device, ...results[direction]).map((tile) => ({ algorithm: 'direct', tile }));
   if (R === 1 && S === 1 && stride === 1 && pad === 0) {
     return direction === 'filter' ? direct : [{ algorithm: 'pointwise' }, ...direct];
   }

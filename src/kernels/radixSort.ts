@@ -9,7 +9,7 @@
  *                     reads in all, but no third dispatch; sorts here are of some ten tiles
  * Inside a tile the elements are first sorted by the digit's low half, then by its high half: 64 threads of 16 contiguous
  * elements, each with its own count of 16 digits, so a thread's rank follows from the threads before it. Integer atomics
- * count only; the order never depends on them.
+ * count only; the order never depends on them. Where all elements are one tile, all passes are one dispatch.
  *
  * `slices` independent arrays of n elements, one after another, are sorted by one dispatch (workgroup_id.z).
  */
@@ -66,21 +66,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 }`,
 });
 
-export const radixScatter = kernel({
-  name: 'radix_scatter',
-  buffers: {
-    keys: 'read u32',
-    values: 'read u32',
-    histogram: 'read vec4u',
-    keysOut: 'write u32',
-    valuesOut: 'write u32',
-  },
-  uniforms: { n: 'u32', slices: 'u32', shift: 'u32' },
-  grid: ({ n, slices }) => [ceilDiv(n, TILE), 1, slices],
-  wgsl: /* wgsl */ `
-var<workgroup> items: array<u32, ${TILE}>;  // digit * 1024 + place in the tile
+/**
+ * `sort_by_half`: a stable sort of up to 1024 `items` in workgroup memory by `digit_of(item, shift)`, four bits that the shader
+ * defines; and `sum_before`. A workgroup has 64 threads.
+ */
+const HALF_DIGIT_WGSL = /* wgsl */ `
+var<workgroup> items: array<u32, ${TILE}>;
 var<workgroup> counts: array<u32, 1024>;    // [16][64]: per half digit and thread, then where the thread's next one goes
-var<workgroup> moves: array<u32, 256>;      // per digit: place in the output - place in the sorted tile, modulo 2^32
 var<workgroup> sums: array<vec2u, 64>;
 
 /** The sums of the lanes before this one. */
@@ -105,14 +97,14 @@ fn sum_before(lane: u32, own: vec2u) -> vec2u {
   return result;
 }
 
-/** Sorts the tile's items by four bits of their digit. */
-fn sort_half(lane: u32, size: u32, shift: u32) {
+/** Sorts the first items, as many as size, by four bits. */
+fn sort_by_half(lane: u32, size: u32, shift: u32) {
   let first = min(size, lane * 16u);
   let own = min(size, first + 16u) - first;
   var held: array<u32, 16>;
   for (var k = 0u; k < own; k++) { held[k] = items[first + k]; }
   for (var half = 0u; half < 16u; half++) { counts[half * 64u + lane] = 0u; }
-  for (var k = 0u; k < own; k++) { counts[((held[k] >> shift) & 15u) * 64u + lane]++; }
+  for (var k = 0u; k < own; k++) { counts[digit_of(held[k], shift) * 64u + lane]++; }
   workgroupBarrier();
   var run: array<u32, 16>;
   var total = 0u;
@@ -124,12 +116,30 @@ fn sort_half(lane: u32, size: u32, shift: u32) {
   for (var k = 0u; k < 16u; k++) { counts[lane * 16u + k] = before + run[k]; }
   workgroupBarrier();
   for (var k = 0u; k < own; k++) {
-    let slot = ((held[k] >> shift) & 15u) * 64u + lane;
+    let slot = digit_of(held[k], shift) * 64u + lane;
     items[counts[slot]] = held[k];
     counts[slot]++;
   }
   workgroupBarrier();
 }
+`;
+
+export const radixScatter = kernel({
+  name: 'radix_scatter',
+  buffers: {
+    keys: 'read u32',
+    values: 'read u32',
+    histogram: 'read vec4u',
+    keysOut: 'write u32',
+    valuesOut: 'write u32',
+  },
+  uniforms: { n: 'u32', slices: 'u32', shift: 'u32' },
+  grid: ({ n, slices }) => [ceilDiv(n, TILE), 1, slices],
+  wgsl: /* wgsl */ `
+// An item is digit * 1024 + place in the tile.
+var<workgroup> moves: array<u32, 256>;      // per digit: place in the output - place in the sorted tile, modulo 2^32
+${HALF_DIGIT_WGSL}
+fn digit_of(item: u32, shift: u32) -> u32 { return (item >> shift) & 15u; }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -157,8 +167,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     items[i] = (((keys[base + first + i] >> u.shift) & 255u) << 10u) | i;
   }
   workgroupBarrier();
-  sort_half(lane, size, 10u);
-  sort_half(lane, size, 14u);
+  sort_by_half(lane, size, 10u);
+  sort_by_half(lane, size, 14u);
   for (var i = lane; i < size; i += 64u) {
     let item = items[i];
     let source = base + first + (item & 1023u);
@@ -169,17 +179,50 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 }`,
 });
 
+/** All of it for slices of one tile: by eight half digits in workgroup memory, in place. An item is a place in the slice. */
+export const radixSortTile = kernel({
+  name: 'radix_sort_tile',
+  buffers: { keys: 'read_write u32', values: 'read_write u32' },
+  uniforms: { n: 'u32', slices: 'u32' },
+  grid: ({ slices }) => [1, 1, slices],
+  wgsl: /* wgsl */ `
+var<workgroup> tile_keys: array<u32, ${TILE}>;
+fn digit_of(item: u32, shift: u32) -> u32 { return (tile_keys[item] >> shift) & 15u; }
+${HALF_DIGIT_WGSL}
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let base = group.z * u.n;
+  for (var i = lane; i < u.n; i += 64u) {
+    tile_keys[i] = keys[base + i];
+    items[i] = i;
+  }
+  workgroupBarrier();
+  for (var shift = 0u; shift < 32u; shift += 4u) { sort_by_half(lane, u.n, shift); }
+  // Every value is read before any is overwritten.
+  var held: array<u32, 16>;
+  for (var k = 0u; k < 16u; k++) { held[k] = values[base + items[min(lane + 64u * k, u.n - 1u)]]; }
+  storageBarrier();
+  for (var k = 0u; k < 16u; k++) {
+    let i = lane + 64u * k;
+    if (i < u.n) {
+      keys[base + i] = tile_keys[items[i]];
+      values[base + i] = held[k];
+    }
+  }
+}`,
+});
+
 export interface RadixSortParams {
   /** Elements of a slice. */
   n: number;
   slices?: number;
 }
 
-export const radixSortScratch = ({ n, slices = 1 }: RadixSortParams) => ({
-  sortKeys: slices * n,
-  sortValues: slices * n,
-  sortHistogram: slices * 256 * ceilDiv(n, TILE),
-});
+/** Slices of one tile need none. */
+export const radixSortScratch = ({ n, slices = 1 }: RadixSortParams) => {
+  const size = n > TILE ? slices * n : 0;
+  return { sortKeys: size, sortValues: size, sortHistogram: size && slices * 256 * ceilDiv(n, TILE) };
+};
 
 /** The digits from the least significant; an even number of passes, so the result lies where the input was. */
 export const radixSortPasses = (): { shift: number; swapped: boolean }[] =>
@@ -192,6 +235,10 @@ export function recordRadixSort<H>(
   { n, slices = 1 }: RadixSortParams,
 ): void {
   const { keys, values, sortKeys, sortValues, sortHistogram: histogram } = buffers;
+  if (n <= TILE) {
+    run(radixSortTile, { keys, values }, { n, slices });
+    return;
+  }
   for (const { shift, swapped } of radixSortPasses()) {
     const [k, v, keysOut, valuesOut] = swapped
       ? [sortKeys, sortValues, keys, values]

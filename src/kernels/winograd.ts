@@ -216,6 +216,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 /** What becomes of the result: assigned as it is or rectified, or added to what y holds. */
 export type WinogradStore = 'assign' | 'relu' | 'add';
 
+const STORE_SUFFIX: Readonly<Record<WinogradStore, string>> = { assign: '', relu: '_relu', add: '_add' };
+
 /**
  * v [points, channels, count] -> y [B, channels, h, w]: A' v A, plus bias [channels] where there is one.
  * `aligned` as `alignsTiles` says: y holds vectors.
@@ -234,7 +236,7 @@ export const winogradScatter = memoize(
     const four = (r: number): string =>
       `if (top + ${r}u < u.h) { y[(plane + (top + ${r}u) * u.w + left) / 4u] ${assign} ${result(`vec4f(${[0, 1, 2, 3].map((s) => `y${r}_${s}`).join(', ')})`, 'vec4f()')}; }`;
     return kernel({
-      name: `winograd${m}_scatter${store === 'assign' ? '' : `_${store}`}`,
+      name: `winograd${m}_scatter${STORE_SUFFIX[store]}`,
       buffers: {
         v: 'read',
         ...(bias ? { bias: 'read' } : {}),

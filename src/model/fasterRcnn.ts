@@ -143,7 +143,7 @@ export class FasterRcnn {
 
   /** Their sum: every term has weight 1; lambda is inside the RPN's box term. */
   total(losses: Losses): Tensor {
-    return add(add(losses.rpn_cls, losses.rpn_box), add(losses.head_cls, losses.head_box));
+    return add(losses.rpn_cls, losses.rpn_box, losses.head_cls, losses.head_box);
   }
 
   /**

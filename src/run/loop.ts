@@ -7,10 +7,9 @@
  */
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
-import { concat } from '../engine/ops/reduce.ts';
 import { type ParameterGroup, Sgd } from '../engine/sgd.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { copyIntoSlice, sliceUniforms } from '../kernels/concat.ts';
+import { copyScalars } from '../kernels/concat.ts';
 import { learningRate, type TrainingConfig } from '../model/config.ts';
 import { type Progress, saveCheckpoint, type Trainable } from './checkpoint.ts';
 
@@ -91,12 +90,8 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
   });
 
   const keep = (losses: Readonly<Record<Term, Tensor>>, of: string): void => {
-    const row = concat(
-      terms.map((term) => losses[term]),
-      0,
-    );
-    const uniforms = sliceUniforms(1, history.size, 1, kept.length * terms.length, terms.length);
-    gpu.run(copyIntoSlice(true), { part: row, whole: history }, uniforms);
+    const scalars = Object.fromEntries(terms.map((term, k) => [`x${k}`, losses[term]]));
+    gpu.run(copyScalars(terms.length), { ...scalars, whole: history }, { start: kept.length * terms.length });
     kept.push(of);
   };
 

@@ -15,7 +15,15 @@ import { runCheck, testChecks } from './runCheck.ts';
 
 const SIZES = [1, 3, 63, 64, 65, 1023, 1024, 1025, 104729];
 
-for (const build of [fillCheck, addCheck, accumulateCheck, scaleCheck, multiplyCheck, broadcastScalarCheck])
+testChecks([addCheck(67, 3), addCheck(4099, 7)]);
+for (const build of [
+  fillCheck,
+  (n: number) => addCheck(n),
+  accumulateCheck,
+  scaleCheck,
+  multiplyCheck,
+  broadcastScalarCheck,
+])
   testChecks(SIZES.map(build));
 
 test('fill leaves elements from n on as they are', async () => {

@@ -1,8 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { convShape } from '../../src/kernels/checks/matmul.ts';
-import { matmulShape } from '../../src/kernels/matmul.ts';
-import { convPlans, filterSplits, matmulTiles, winogradBand } from '../../src/kernels/planner.ts';
+import { matmulShape, type MatmulShape } from '../../src/kernels/matmul.ts';
+import { convPlans, filterSplits, matmulTiles, turnedWhereCheaper, winogradBand } from '../../src/kernels/planner.ts';
 import { pointsOf } from '../../src/kernels/winograd.ts';
 import { device, VECTOR_SHAPE } from './tiles.ts';
 
@@ -50,21 +50,38 @@ test('a 1x1 convolution is a product of matrices; its filter gradient is a direc
 test('products: subgroups where there are any, four columns to a load where memory allows it, workgroup memory on a GPU', () => {
   const odd = matmulShape({ M: 64, N: 63, K: 8, am: 8, ak: 1, bk: 63, bn: 1, cm: 63, cn: 1 });
   const first = (kind: typeof GPU, shape = VECTOR_SHAPE) => matmulTiles(kind, shape)[0]!;
-  assert.equal(first(LAVAPIPE), { variant: 'subgroup', rows: 64, columns: 2, width: 4, lanes: 8 });
-  assert.equal(first(LAVAPIPE, odd), { variant: 'subgroup', rows: 64, columns: 6, width: 1, lanes: 8 });
-  assert.equal(first(SWIFTSHADER), { variant: 'subgroup', rows: 16, columns: 1, width: 4, lanes: 4 });
+  const batch = 36;
+  const rows = { ...VECTOR_SHAPE, am: 1, ak: 64, batch };
+  assert.equal(first(LAVAPIPE, rows), { variant: 'subgroup', rows: 64, rowWidth: 4, columns: 2, width: 4, lanes: 8 });
+  const across = { ...VECTOR_SHAPE, batch };
+  assert.equal(first(LAVAPIPE, across), { variant: 'subgroup', rows: 64, rowWidth: 1, columns: 2, width: 4, lanes: 8 });
+  const scalar = { ...odd, batch };
+  assert.equal(first(LAVAPIPE, scalar), { variant: 'subgroup', rows: 64, rowWidth: 1, columns: 6, width: 1, lanes: 8 });
+  assert.equal(first(SWIFTSHADER), { variant: 'subgroup', rows: 16, rowWidth: 1, columns: 1, width: 4, lanes: 4 });
   assert.is(first(NO_SUBGROUPS).variant, 'register');
   assert.is(first(GPU).variant, 'workgroup');
   for (const kind of [LAVAPIPE, SWIFTSHADER, NO_SUBGROUPS, GPU])
     for (const tile of matmulTiles(kind, odd)) assert.ok(tile.variant === 'workgroup' || tile.width === 1);
 });
 
-test('a low product gets a low tile', () => {
-  const rows = (M: number) => {
-    const tile = matmulTiles(LAVAPIPE, { ...VECTOR_SHAPE, M })[0]!;
+test('the height of a tile fits that of the product, and a product of few workgroups gets more, lower ones', () => {
+  const rows = (shape: Partial<MatmulShape>) => {
+    const tile = matmulTiles(LAVAPIPE, { ...VECTOR_SHAPE, ...shape })[0]!;
     return tile.variant === 'workgroup' ? 0 : tile.rows;
   };
-  assert.equal([1, 16, 17, 32, 48, 64, 100, 512].map(rows), [16, 16, 32, 32, 16, 64, 64, 64]);
+  const heights = (batch: number) => [1, 16, 17, 32, 48, 64, 100, 512].map((M) => rows({ M, batch }));
+  assert.equal(heights(36), [16, 16, 20, 32, 48, 64, 52, 64]);
+  assert.is(rows({ M: 128, N: 64, batch: 1 }), 16);
+});
+
+test('few tiles of a small map become the rows of a product, many stay its columns', () => {
+  const order = (count: number, outputs: number) => {
+    const common = { ...VECTOR_SHAPE, am: 1, batch: 36 };
+    const shape = { ...common, M: outputs, N: count, ak: outputs, bk: count, cm: count };
+    const turned = { ...common, M: count, N: outputs, ak: count, bk: outputs, cm: 1, cn: count };
+    return turnedWhereCheaper(LAVAPIPE, shape, turned).turned;
+  };
+  assert.equal([order(100, 64), order(20, 64), order(128, 64), order(7500, 64)], [true, true, false, false]);
 });
 
 test('bands of tiles are few, equal, multiples of four, and stay within their bytes', () => {

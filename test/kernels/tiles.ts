@@ -8,8 +8,8 @@ import { sharedGpu, skip } from '../harness.ts';
 /** The register variant runs everywhere. */
 export const REGISTER_TILES: readonly Tile[] = [
   PORTABLE_TILE,
-  { variant: 'register', rows: 1, columns: 1, width: 1, lanes: 4 },
-  { variant: 'register', rows: 5, columns: 2, width: 1, lanes: 16 },
+  { variant: 'register', rows: 1, rowWidth: 1, columns: 1, width: 1, lanes: 4 },
+  { variant: 'register', rows: 5, rowWidth: 1, columns: 2, width: 1, lanes: 16 },
 ];
 
 /** So does the variant in workgroup memory. */
@@ -37,7 +37,7 @@ export const VECTOR_SHAPE: MatmulShape = matmulShape({
 /** The subgroup variant where the device has subgroups of one fixed size; skips the test where it has not. */
 export async function subgroupTiles(): Promise<readonly Tile[]> {
   const lanes = (await sharedGpu()).adapter.subgroupSize;
-  const [own, ...others] = directTiles(device(lanes), 17);
+  const [own, ...others] = directTiles(device(lanes), 17, 1000);
   if (own!.variant !== 'subgroup') {
     skip(`this device has no fixed subgroup size between 4 and 64 (${lanes})`);
     return [];
@@ -46,14 +46,22 @@ export async function subgroupTiles(): Promise<readonly Tile[]> {
   return [
     own!,
     ...others.filter(({ variant }) => variant === 'subgroup'),
-    { variant: 'subgroup', rows: 3, columns: 1, width: 1, lanes },
-    { variant: 'subgroup', rows: lanes + 3, columns: 1, width: 1, lanes },
+    { variant: 'subgroup', rows: 3, rowWidth: 1, columns: 1, width: 1, lanes },
+    { variant: 'subgroup', rows: lanes + 3, rowWidth: 1, columns: 1, width: 1, lanes },
   ];
 }
 
-/** Tiles in groups of four columns: the register variant, and the subgroup variant where the device has it. */
-export async function vectorTiles(): Promise<readonly MatmulTile[]> {
+/**
+ * Tiles in groups of four columns, of every height that a product may get: the register variant, and the subgroup variant where
+ * the device has it; those that read four rows at a time too.
+ */
+export async function vectorTiles(): Promise<readonly Tile[]> {
   const lanes = (await sharedGpu()).adapter.subgroupSize;
-  const all = [0, lanes].flatMap((size) => matmulTiles(device(size), VECTOR_SHAPE));
-  return all.filter((tile) => tile.variant !== 'workgroup');
+  const heights = Array.from({ length: 14 }, (_, i) => 12 + 4 * i);
+  const shapes = heights.flatMap((M) => [
+    { ...VECTOR_SHAPE, M },
+    { ...VECTOR_SHAPE, M, am: 1, ak: M },
+  ]);
+  const all = [0, lanes].flatMap((size) => shapes.flatMap((shape) => matmulTiles(device(size), shape)));
+  return [...new Set(all)].filter((tile): tile is Tile => tile.variant !== 'workgroup');
 }

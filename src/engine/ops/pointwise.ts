@@ -19,15 +19,18 @@ export function relu(x: Tensor): Tensor {
   return record(reluOperation, [x], y, { y });
 }
 
-/** Both gradients are dy itself: `backward` copies what it shares before it adds to it. */
+/** All gradients are dy itself: `backward` copies what it shares before it adds to it. */
 const addOperation = operation<null>('add', ({ dy, needs }) => needs.map((need) => (need ? dy.view(dy.shape) : null)));
 
-/** a + b, of one shape. */
-export function add(a: Tensor, b: Tensor): Tensor {
-  expectShape('add', 'b', b, a.shape);
+/** a + b + ..., of one shape; up to seven terms. */
+export function add(a: Tensor, b: Tensor, ...more: readonly Tensor[]): Tensor {
+  const terms = [a, b, ...more];
+  if (terms.length > 7) throw new Error(`add: ${terms.length} terms, one dispatch takes 7: add them in groups`);
+  terms.forEach((term, i) => expectShape('add', i === 1 ? 'b' : `term ${i}`, term, a.shape));
   const y = a.gpu.empty(a.shape, 'f32', 'add');
-  a.gpu.run(addKernel, { a, b, y }, { n: a.size });
-  return record(addOperation, [a, b], y, null);
+  const buffers = Object.fromEntries(terms.map((term, i) => [`x${i}`, term]));
+  a.gpu.run(addKernel(terms.length), { ...buffers, y }, { n: a.size });
+  return record(addOperation, terms, y, null);
 }
 
 const multiplyOperation = operation<readonly [a: Tensor, b: Tensor]>('multiply', ({ dy, needs }, [a, b]) =>

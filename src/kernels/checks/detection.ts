@@ -15,6 +15,7 @@ import {
   nmsSweepCheck,
   radixHistogramCheck,
   radixScatterCheck,
+  radixSortTileCheck,
   selectRandomCheck,
   topKChecks,
 } from './sorting.ts';
@@ -54,6 +55,9 @@ export const detectionChecks: readonly (() => KernelCheck)[] = [
   () => radixScatterCheck(5003, 1, 24),
   () => radixScatterCheck(1500, 3, 20),
   () => radixScatterCheck(1, 1, 0),
+  () => radixSortTileCheck(1, 1),
+  () => radixSortTileCheck(300, 3),
+  () => radixSortTileCheck(1024, 1),
   ...[0, 1, 2].flatMap((i) => [() => topKChecks(5003, 700)[i]!, () => topKChecks(300, 300)[i]!]),
   () => nmsKeysCheck(301),
   () => gatherSortedCheck(301, 200, [301]),

@@ -1,5 +1,5 @@
 /** Checks of the operations on one element at a time, for n elements. Tolerances are a few roundings of f32. */
-import { copyFromSlice, copyIntoSlice, concatReference, sliceUniforms } from '../concat.ts';
+import { copyFromSlice, copyIntoSlice, concatReference, copyScalars, sliceUniforms } from '../concat.ts';
 import { dropout, dropoutReference, invertedScale } from '../dropout.ts';
 import {
   accumulate,
@@ -29,15 +29,14 @@ export const fillCheck = (n: number): KernelCheck => ({
   ...EXACT,
 });
 
-export function addCheck(n: number): KernelCheck {
-  const a = normals(n, 1);
-  const b = normals(n, 2);
+export function addCheck(n: number, count = 2): KernelCheck {
+  const terms = Array.from({ length: count }, (_, k) => normals(n, k + 1));
   return {
-    name: `add ${n}`,
-    kernel: add,
-    buffers: { a, b, y: new Float32Array(n) },
+    name: `add_${count} ${n}`,
+    kernel: add(count),
+    buffers: { ...Object.fromEntries(terms.map((x, k) => [`x${k}`, x])), y: new Float32Array(n) },
     uniforms: { n },
-    expected: { y: addReference(doubles(a), doubles(b)) },
+    expected: { y: addReference(...terms.map(doubles)) },
     ...ROUNDED,
   };
 }
@@ -166,6 +165,22 @@ export function copyFromSliceCheck(
     buffers: { whole: Float32Array.from(expected.whole!), part: new Float32Array(part.length) },
     uniforms,
     expected: { part: doubles(part) },
+    ...EXACT,
+  };
+}
+
+/** What lies around the numbers must stay as it was. */
+export function copyScalarsCheck(count: number): KernelCheck {
+  const scalars = Array.from({ length: count }, (_, k) => normals(1, k + 1));
+  const whole = normals(count + 5, 99);
+  const expected = doubles(whole);
+  scalars.forEach(([value], k) => (expected[3 + k] = value!));
+  return {
+    name: `copy_scalars_${count}`,
+    kernel: copyScalars(count),
+    buffers: { ...Object.fromEntries(scalars.map((x, k) => [`x${k}`, x])), whole },
+    uniforms: { start: 3 },
+    expected: { whole: expected },
     ...EXACT,
   };
 }

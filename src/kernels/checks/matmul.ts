@@ -178,13 +178,19 @@ export interface MatmulLayout {
   c?: boolean;
 }
 
-/** One product [M, N, K], or a batch of them, each with gaps behind it. */
+/**
+ * One product [M, N, K], or a batch of them, each with gaps behind it. Where the tile reads four columns, or rows, at a time,
+ * N, or M, is four times as large; and rows of a lie transposed.
+ */
 export function matmulCheck(
   tile: MatmulTile,
   epilogue: MatmulEpilogue,
-  [M, N, K]: readonly [number, number, number],
-  { batch = 1, relu = false, ...layout }: MatmulLayout & { batch?: number; relu?: boolean } = {},
+  [m, n, K]: readonly [number, number, number],
+  { batch = 1, relu = false, ...given }: MatmulLayout & { batch?: number; relu?: boolean } = {},
 ): KernelCheck {
+  const { width, rowWidth } = tile.variant === 'workgroup' ? { width: 1, rowWidth: 1 } : tile;
+  const [M, N] = [m * rowWidth, n * width];
+  const layout = { ...given, ...(rowWidth === 4 && { a: true }) };
   const shape = matmulShape({
     M,
     N,
@@ -192,10 +198,10 @@ export function matmulCheck(
     ...(layout.a ? { am: 1, ak: M } : { am: K, ak: 1 }),
     ...(layout.b ? { bk: 1, bn: K } : { bk: N, bn: 1 }),
     ...(layout.c ? { cm: 1, cn: M } : { cm: N, cn: 1 }),
-    ...(batch > 1 && { az: M * K + 3, bz: K * N + 4, cz: M * N + 8 }),
+    ...(batch > 1 && { az: M * K + (rowWidth === 4 ? 4 : 3), bz: K * N + 4, cz: M * N + 8 }),
     batch,
   });
-  if (tile.variant !== 'workgroup' && tile.width === 4 && !allowsVectors(shape)) {
+  if (width === 4 && !allowsVectors(shape)) {
     throw new Error(`${matmulTileName(tile)} cannot compute ${M}x${N}x${K}`);
   }
   const last = batch - 1;
@@ -207,7 +213,7 @@ export function matmulCheck(
   const words = [transposed && `${transposed} transposed`, batch > 1 && `batch ${batch}`, relu && 'relu'];
   return {
     name: [`matmul_${epilogue} ${matmulTileName(tile)}, ${M}x${N}x${K}`, ...words].filter(Boolean).join(' '),
-    kernel: matmul(tile, epilogue, relu),
+    kernel: matmul(tile, shape, epilogue, relu),
     buffers: { a, b, ...(bias && { bias }), c },
     uniforms: { ...shape },
     expected: { c: matmulReference(a, b, bias, c, shape, epilogue, relu) },
@@ -228,11 +234,12 @@ const directChecks = (tile: Tile): (() => KernelCheck)[] => [
 
 const productChecks = (tile: MatmulTile): (() => KernelCheck)[] => {
   const vectors = tile.variant !== 'workgroup' && tile.width === 4;
-  const size = [21, vectors ? 132 : 131, 67] as const;
+  const size = [tile.variant !== 'workgroup' && tile.rowWidth === 4 ? 19 : 21, vectors ? 33 : 131, 67] as const;
   return [
     () => matmulCheck(tile, 'bias', size, { b: !vectors, relu: true }),
     () => matmulCheck(tile, 'rowBias', size),
     () => matmulCheck(tile, 'assign', size, { a: true, batch: 3 }),
+    () => matmulCheck(tile, 'assign', size, { c: true, batch: 2 }),
     () => matmulCheck(tile, 'accumulate', size, { a: true }),
   ];
 };
@@ -244,16 +251,24 @@ const distinct = <T extends object>(tiles: readonly T[]): T[] => [
 /** Every tile that a device with these capabilities may get, and those of a device without fixed subgroups. */
 export function matmulChecks(device: Capabilities): readonly (() => KernelCheck)[] {
   const devices = [device, { ...device, subgroupSize: 0 }];
+  // Columns of any number, four to a load, and rows too; the last with a tile of a height that is no power of two.
+  const kinds = [
+    { M: 1, N: 5, am: 1 },
+    { M: 1, N: 4, am: 1 },
+    { M: 104, N: 4, am: 3 },
+    { M: 64, N: 4, am: 1 },
+    { M: 104, N: 4, am: 1 },
+  ];
   const products = devices.flatMap((each) =>
-    [4, 5].flatMap((n) =>
-      matmulTiles(each, matmulShape({ M: 1, N: n, K: 1, am: 1, ak: 1, bk: n, bn: 1, cm: n, cn: 1 })),
+    kinds.flatMap(({ M, N, am }) =>
+      matmulTiles(each, matmulShape({ M, N, K: 1, am, ak: M, bk: N, bn: 1, cm: N, cn: 1 })),
     ),
   );
   return [
     () => sumPartialsCheck(1999, 7, false),
     () => sumPartialsCheck(1999, 7, true),
     () => transposeCheck(68, 131),
-    ...distinct(devices.flatMap((each) => directTiles(each, 1))).flatMap(directChecks),
+    ...distinct(devices.flatMap((each) => directTiles(each, 1, 1))).flatMap(directChecks),
     ...distinct(products).flatMap(productChecks),
   ];
 }

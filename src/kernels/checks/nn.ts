@@ -6,6 +6,7 @@ import {
   broadcastScalarCheck,
   copyFromSliceCheck,
   copyIntoSliceCheck,
+  copyScalarsCheck,
   dropoutCheck,
   fillCheck,
   flagNonFiniteCheck,
@@ -50,6 +51,8 @@ const LRN_ACROSS = { size: 5, alpha: 5e-2, beta: 0.75, k: 2, mode: 'across' } as
 export const nnChecks: readonly (() => KernelCheck)[] = [
   () => fillCheck(N),
   () => addCheck(N),
+  () => addCheck(N, 7),
+  () => copyScalarsCheck(4),
   () => accumulateCheck(N),
   () => scaleCheck(N),
   () => multiplyCheck(N),

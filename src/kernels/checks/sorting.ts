@@ -64,6 +64,22 @@ export function radixScatterCheck(n: number, slices: number, shift: number): Ker
   };
 }
 
+export function radixSortTileCheck(n: number, slices: number): KernelCheck {
+  const keys = sortKeys(n * slices);
+  const values = Uint32Array.from(keys, (_, i) => 3 * i + 1);
+  const slice = <T extends Uint32Array>(x: T, s: number) => x.subarray(s * n, (s + 1) * n);
+  const sorted = (x: Uint32Array) =>
+    unsigned(perSlice(slices, (s) => radix.sortReference(slice(keys, s)).map((i) => slice(x, s)[i]!)));
+  return {
+    name: `radix_sort_tile ${slices}x${n}`,
+    kernel: radix.radixSortTile,
+    buffers: { keys, values },
+    uniforms: { n, slices },
+    expected: { keys: sorted(keys), values: sorted(values) },
+    ...EXACT,
+  };
+}
+
 export function topKChecks(n: number, k: number): KernelCheck[] {
   const keys = sortKeys(n);
   const threshold = top.topKThresholdReference(keys, k);
