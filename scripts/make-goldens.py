@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the golden files of test/golden that come from PyTorch.
 
-    python3 scripts/make-goldens.py [ops] [faster-rcnn] [paper-networks]
+    python3 scripts/make-goldens.py [ops] [faster-rcnn] [paper-networks] [state-dicts]
 
 Needs numpy, PyTorch and torchvision (Debian: python3-torch python3-torchvision; made with 1.13 and 0.14). The tests
 read the files and need no Python. All random numbers are seeded, so a second run gives the same bytes.
@@ -9,6 +9,7 @@ read the files and need no Python. All random numbers are seeded, so a second ru
     pytorch-ops.safetensors     every operation of the engine, forward and backward (goldens/ops.py)
     pytorch-frcnn.safetensors   20 training steps of a small Faster R-CNN (goldens/faster_rcnn.py)
     pytorch-paper.safetensors   VGG-16 and ZF at 600x800: samples of maps, RPN and head (goldens/paper_networks.py)
+    pytorch-state-dicts.json    names and shapes of torchvision's networks (goldens/state_dicts.py)
 """
 import json
 import struct
@@ -19,18 +20,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.dont_write_bytecode = True
-from goldens import faster_rcnn, ops, paper_networks  # noqa: E402
+from goldens import faster_rcnn, ops, paper_networks, state_dicts  # noqa: E402
 
 FOLDER = Path(__file__).parent.parent / 'test' / 'golden'
-PARTS = {
-    'ops': ('pytorch-ops.safetensors', ops.make),
-    'faster-rcnn': ('pytorch-frcnn.safetensors', faster_rcnn.make),
-    'paper-networks': ('pytorch-paper.safetensors', paper_networks.make),
-}
 
 
-def save_safetensors(path, tensors, metadata):
+def save_safetensors(path, made):
     """8 bytes of header length, the header as JSON, the tensors' bytes; floats as F32, integers as I32."""
+    tensors, metadata = made
     header, parts, offset = {'__metadata__': metadata}, [], 0
     for name, values in tensors.items():
         values = np.asarray(values)
@@ -46,7 +43,18 @@ def save_safetensors(path, tensors, metadata):
     print(f'{path.name}: {len(tensors)} tensors, {path.stat().st_size} bytes')
 
 
+def save_json(path, made):
+    path.write_text(json.dumps(made, separators=(',', ':')) + '\n')
+    print(f'{path.name}: {path.stat().st_size} bytes')
+
+
+PARTS = {
+    'ops': ('pytorch-ops.safetensors', ops.make, save_safetensors),
+    'faster-rcnn': ('pytorch-frcnn.safetensors', faster_rcnn.make, save_safetensors),
+    'paper-networks': ('pytorch-paper.safetensors', paper_networks.make, save_safetensors),
+    'state-dicts': ('pytorch-state-dicts.json', state_dicts.make, save_json),
+}
+
 for part in sys.argv[1:] or PARTS:
-    name, make = PARTS[part]
-    tensors, metadata = make()
-    save_safetensors(FOLDER / name, tensors, metadata)
+    name, make, save = PARTS[part]
+    save(FOLDER / name, make())

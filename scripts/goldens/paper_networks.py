@@ -1,4 +1,5 @@
-"""VGG-16 and ZF as in the paper, with an image of 600x800 pixels and drawn weights: maps, RPN and head in float64.
+"""VGG-16 and ZF as in the paper, with an image of 600x800 pixels and drawn weights: maps, RPN and head in float64. The
+map of VGG-16 is made by torchvision's network.
 
 Weights and image are too large for a file, so both sides draw them: element i of parameter s is uniform in [-a, a), with
 numbers from `random_f32(seed, s, i)` of src/kernels/rng.ts; s is the parameter's place in `parameters`, the image comes after
@@ -13,6 +14,7 @@ Tensors of the file, for NETWORK of vgg16, zf:
 Metadata: settings = JSON of SETTINGS; parameters of each network as they are counted
 """
 import json
+from functools import cache
 
 import numpy as np
 import torch
@@ -32,7 +34,6 @@ SETTINGS = {
     'rois': [[0, 0, 0, 799, 599], [0, 104, 56, 407, 391], [0, 300, 200, 760, 240], [0, 792, 590, 799, 599]],
 }
 ANCHORS = 9
-VGG16_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
 # Random numbers: src/kernels/rng.ts in numpy
@@ -62,27 +63,31 @@ def uniform(stream, shape, limit):
 # Networks: shapes of the weights, the map of an image
 
 
+def convolution(draw):
+    return lambda name, x, **options: F.conv2d(x, draw(f'{name}.weight'), draw(f'{name}.bias'), **options)
+
+
+@cache
+def vgg16():
+    """torchvision's own, in float64, with pools that round up, as in Caffe."""
+    features = torchvision.models.vgg16(weights=None).features[:-1].double()
+    for layer in features:
+        if isinstance(layer, torch.nn.MaxPool2d):
+            layer.ceil_mode = True
+    return features
+
+
 def vgg16_shapes():
-    inputs, index = 3, 0
-    for block in VGG16_BLOCKS:
-        for outputs in block:
-            yield f'features.{index}', (outputs, inputs, 3, 3)
-            inputs, index = outputs, index + 2
-        index += 1
+    for name, values in vgg16().state_dict().items():
+        if name.endswith('.weight'):
+            yield f'features.{name[:-7]}', tuple(values.shape)
     yield 'classifier.0', (4096, 512 * 7 * 7)
     yield 'classifier.3', (4096, 4096)
 
 
-def vgg16_map(layer, x):
-    index = 0
-    for stage, block in enumerate(VGG16_BLOCKS):
-        if stage > 0:
-            x = F.max_pool2d(x, 2, ceil_mode=True)
-            index += 1
-        for _ in block:
-            x = F.relu(layer(f'features.{index}', x, padding=1))
-            index += 2
-    return x
+def vgg16_map(draw, x):
+    vgg16().load_state_dict({name: draw(f'features.{name}') for name in vgg16().state_dict()})
+    return vgg16()(x)
 
 
 def zf_shapes():
@@ -96,7 +101,8 @@ def within_channel_norm(x):
     return x * (1 + 5e-5 * F.avg_pool2d(x**2, 3, stride=1, padding=1)) ** -0.75
 
 
-def zf_map(layer, x):
+def zf_map(draw, x):
+    layer = convolution(draw)
     for i, padding in ((1, 3), (2, 2)):
         x = within_channel_norm(F.relu(layer(f'conv{i}', x, stride=2, padding=padding)))
         x = F.max_pool2d(x, 3, stride=2, padding=1, ceil_mode=True)
@@ -133,15 +139,16 @@ def parameters(network):
     }
 
 
+@torch.no_grad()
 def forward(network):
     p = parameters(network)
     place = {name: i for i, name in enumerate(p)}
     draw = lambda name: uniform(place[name], *p[name])
-    layer = lambda name, x, **options: F.conv2d(x, draw(f'{name}.weight'), draw(f'{name}.bias'), **options)
+    layer = convolution(draw)
     dense = lambda name, x: F.linear(x, draw(f'{name}.weight'), draw(f'{name}.bias'))
 
     image = uniform(len(p), (1, 3, SETTINGS['height'], SETTINGS['width']), SETTINGS['image'])
-    features = network['map'](layer, image)
+    features = network['map'](draw, image)
     hidden = F.relu(layer('rpn.conv', features, padding=1))
     rois = torch.tensor(SETTINGS['rois'], dtype=torch.float64)
     x = torchvision.ops.roi_pool(features, rois, network['pooled'], 1 / 16).flatten(1)

@@ -49,7 +49,7 @@ async function demo({ out, adapter, testImages, resume = false, ...given }: Demo
   await withGpu(adapter, async (gpu) => {
     const resumeCommand = `rcnn demo --resume --out ${directory.path}`;
     const trained = await trainOnTerminal({ gpu, dataset, directory, config, resume, resumeCommand });
-    if (!trained) return;
+    if (!trained.finished) return;
     console.log(`evaluating on ${test.samples.length} test scenes, drawn with digits that training never saw`);
     const progress = startProgress(test.samples.length, 'image');
     try {

@@ -1,7 +1,6 @@
 /** `rcnn pretrain`: trains a backbone as an image classifier, to be the initial weights of a detector. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
-import type { Gpu } from '../engine/gpu.ts';
 import { pretrain as runPretrain, type PretrainOptions, type PretrainResult, validate } from '../run/pretrain.ts';
 import { configurePretrain, type PretrainChoices, pretrainDirectory, reopenPretrain } from '../run/pretrainConfig.ts';
 import {
@@ -13,8 +12,8 @@ import {
   withExample,
   withGpu,
 } from './common.ts';
-import { columns, duration, type Progress, startProgress } from './progress.ts';
-import { describeInit, onInterrupt } from './training.ts';
+import { columns, startProgress } from './progress.ts';
+import { count, countParameters, describeInit, withTrainingDisplay } from './trainingDisplay.ts';
 
 interface PretrainCommand extends PretrainChoices {
   out?: string;
@@ -74,56 +73,28 @@ async function pretrain({ adapter, out, resume = false, ...choices }: PretrainCo
   });
 }
 
-/** Progress and losses on the terminal. After Ctrl-C the checkpoint is written, the exit code set, and how to go on printed. */
-async function onTerminal(run: PretrainOptions & { gpu: Gpu }): Promise<PretrainResult> {
+async function onTerminal(run: PretrainOptions): Promise<PretrainResult> {
   const { config, directory } = run;
-  const { training } = config;
-  let progress: Progress | undefined;
-  let loss = '';
+  const resumeCommand = `rcnn pretrain --resume --out ${directory.path}`;
   let memory = 0;
-  const interrupt = onInterrupt(() => {
-    progress?.stop();
-    progress = undefined;
-    console.log('stopping after this step; press Ctrl-C again to quit at once');
-  });
-  try {
-    const result = await runPretrain({
+  return withTrainingDisplay({ path: directory.path, resumeCommand }, (display) =>
+    runPretrain({
       ...run,
-      signal: interrupt.signal,
+      signal: display.signal,
       onInit: (report) => console.log(describeInit(config.init!, config.classifier.input, report)),
       onMemory: (bytes) => (memory = bytes),
       onStart: ({ step }, model) => {
-        const parameters = Object.values(model.parameters).reduce((sum, parameter) => sum + parameter.size, 0);
-        console.log(describeRun(run, parameters, memory));
-        if (step > 0) console.log(`continuing after step ${step}`);
-        if (step >= training.steps) return;
-        console.log('compiling shaders: the first step takes longer');
-        progress = startProgress(training.steps, 'step', step, training.imagesPerStep);
+        console.log(describeRun(run, countParameters(model), memory));
+        display.start(step, config.training);
       },
-      onMetrics: (line) => (loss = `loss ${line.loss.toFixed(columns() < 90 ? 2 : 3)}`),
-      onStep: (step) => progress?.update(step, loss),
-    });
-    progress?.stop();
-    const { step, seconds } = result.progress;
-    const after = `${step} step${step === 1 ? '' : 's'}, ${duration(seconds)} of training`;
-    if (result.finished) {
-      console.log(`trained: ${after}; ${loss || 'nothing was left to do'}; saved in ${directory.path}`);
-    } else {
-      console.log(
-        `stopped after ${after}; saved in ${directory.path}. Continue with: rcnn pretrain --resume --out ${directory.path}`,
-      );
-      process.exitCode = 130;
-    }
-    return result;
-  } finally {
-    progress?.stop();
-    interrupt.dispose();
-  }
+      onMetrics: (line) => (display.losses = `loss ${line.loss.toFixed(columns() < 90 ? 2 : 3)}`),
+      onStep: (step) => display.update(step, display.losses),
+    }),
+  );
 }
 
 function describeRun({ data, directory, config }: PretrainOptions, parameters: number, memory: number): string {
   const { classifier, training } = config;
-  const count = (n: number): string => n.toLocaleString('en-US');
   return [
     `data      ${config.data}: ${count(data.train.length)} images, ${count(data.val.length)} for validation, ${data.classes.length} classes`,
     `network   ${classifier.backbone}, ${count(parameters)} parameters, input ${classifier.input.size}x${classifier.input.size}`,

@@ -69,7 +69,7 @@ imagesPerStep in training.stages.rpn and training.stages.detector; what is not s
   withExample(
     command,
     'rcnn train --data digits --preset digits --out runs/digits',
-    'rcnn train --data voc:my-data --init squeezenet1_1.safetensors --out runs/mine',
+    'rcnn train --data voc:my-data --init squeezenet1_1.safetensors --input rgb --out runs/mine',
     'rcnn train --schedule alternating --set training.stages.rpn.steps=2000 --out runs/alternating',
     'rcnn train --resume --out runs/mine',
   );

@@ -26,8 +26,11 @@ interface HeaderEntry {
 }
 
 const BYTES: Record<string, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I32: 4 };
-/** How a zip archive begins: PyTorch saves such. */
-const ZIP = 0x04034b50;
+/** Files of PyTorch's by their first four bytes: zip archives since 1.6, before that a pickle of a number of 10 bytes. */
+const PYTORCH: Readonly<Record<number, string>> = {
+  0x04034b50: 'a PyTorch file (.pth) or another zip archive',
+  0x0a8a0280: 'a PyTorch file (.pth)',
+};
 
 function halfToFloat(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
@@ -89,9 +92,8 @@ export function parseSafetensorsHeader(
   };
   if (bytes.byteLength < 8) return fail(`has ${bytes.byteLength} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.getUint32(0, true) === ZIP) {
-    throw new Error(`${source}: is a zip archive, as PyTorch saves; make a safetensors file of it (docs/weights.md)`);
-  }
+  const foreign = PYTORCH[view.getUint32(0, true)];
+  if (foreign) throw new Error(`${source}: is ${foreign}; convert it to safetensors as docs/weights.md says`);
   const start = headerEnd(view);
   if (start > fileBytes) return fail(`its header claims ${start - 8} bytes of ${fileBytes}`);
   let header: unknown;

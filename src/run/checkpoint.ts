@@ -125,7 +125,7 @@ export async function loadParts(path: string, model: Trainable, keep: (name: str
 }
 
 export interface InitReport extends Pick<WeightFit, 'misfits' | 'unused'> {
-  /** Parameters taken from the file, and the name each has there. */
+  /** Parameters taken from the file, in the network's order, and the name each has there. */
   loaded: { name: string; from: string }[];
   /** Parameters of the network that keep their random values. */
   fresh: string[];
@@ -148,7 +148,8 @@ export async function loadInitialWeights(path: string, model: Trainable): Promis
     const first = misfits[0] ? ` (${misfits[0].from} ${misfits[0].why})` : '';
     throw new UserError(`${path}: none of its tensors fits the backbone ${backbone}${first}; choose another file`);
   }
-  const fresh = Object.keys(parameters).filter((name) => !taken.has(name));
+  const names = Object.keys(parameters);
+  const fresh = names.filter((name) => !taken.has(name));
   const frozen = fresh.find((name) => !parameters[name]!.parts[0]!.requiresGrad);
   if (frozen !== undefined) {
     const misfit = misfits.find(({ name }) => name === frozen);
@@ -159,5 +160,6 @@ export async function loadInitialWeights(path: string, model: Trainable): Promis
     if (!data.every(Number.isFinite)) throw new UserError(`${path}: ${from} is not finite; choose another file`);
     writeWhole(parameters[name]!, data);
   }
-  return { loaded: [...taken].map(([name, { from }]) => ({ name, from })), fresh, misfits, unused };
+  const loaded = names.flatMap((name) => (taken.has(name) ? { name, from: taken.get(name)!.from } : []));
+  return { loaded, fresh, misfits, unused };
 }

@@ -43,14 +43,17 @@ const VGG16_CONVOLUTIONS = {
   conv5_3: 'features.28',
 };
 
+/** As in py-faster-rcnn's models/pascal_voc; ZF's alternating training names the RPN's convolution otherwise. */
 const CAFFE_DETECTOR = {
   'rpn_conv/3x3': 'rpn.conv',
+  rpn_conv1: 'rpn.conv',
   rpn_cls_score: 'rpn.cls_score',
   rpn_bbox_pred: 'rpn.bbox_pred',
   cls_score: 'head.cls_score',
   bbox_pred: 'head.bbox_pred',
 };
 
+/** Later versions have conv.0.0. A box_head is a TwoMLPHead, or a Sequential of Flatten and the layers of VGG-16's classifier. */
 const TORCHVISION_DETECTOR = {
   'rpn.head.conv': 'rpn.conv',
   'rpn.head.conv.0.0': 'rpn.conv',
@@ -58,6 +61,8 @@ const TORCHVISION_DETECTOR = {
   'rpn.head.bbox_pred': 'rpn.bbox_pred',
   'roi_heads.box_head.fc6': 'fc6',
   'roi_heads.box_head.fc7': 'fc7',
+  'roi_heads.box_head.1': 'fc6',
+  'roi_heads.box_head.4': 'fc7',
   'roi_heads.box_predictor.cls_score': 'head.cls_score',
   'roi_heads.box_predictor.bbox_pred': 'head.bbox_pred',
 };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { PNG } from 'pngjs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { serializeSafetensors } from '../../src/engine/safetensors.ts';
 import { temporaryFolder, vocXml, writeImage, writeVoc } from '../data/fixtures.ts';
 import { type Result, rcnn, start } from './command.ts';
 
@@ -100,6 +101,110 @@ test('data that cannot be used, before anything is trained', async () => {
   const results = await Promise.all(cases.map(([root]) => rcnn(folder, 'train', '--data', `voc:${root}`)));
   results.forEach((result, i) => isUserError(result, cases[i]![1]));
   assert.equal(readdirSync(folder), []);
+});
+
+/** A safetensors file of zeros; `edit` changes its bytes. */
+function writeWeights(
+  path: string,
+  shapes: Record<string, number[]>,
+  edit: (bytes: Buffer) => Buffer = (bytes) => bytes,
+): void {
+  const stored = Object.entries(shapes).map(([name, shape]) => {
+    return [name, { shape, data: new Float32Array(shape.reduce((product, n) => product * n, 1)) }] as const;
+  });
+  writeFileSync(path, edit(Buffer.from(serializeSafetensors(Object.fromEntries(stored)))));
+}
+
+test('initial weights that cannot be used: one line, and no run is left behind', async () => {
+  const folder = temporaryFolder();
+  const small = { 'conv1.weight': [16, 3, 5, 5], 'conv1.bias': [16] };
+  const lying = (change: bigint) => (bytes: Buffer) => {
+    bytes.writeBigUInt64LE(bytes.readBigUInt64LE() + change);
+    return bytes;
+  };
+  const own = 'it is cut off or not a safetensors file: restore it or make it anew$';
+  const cases: [name: string, write: (path: string) => void, text: string, options?: string[]][] = [
+    ['empty', (path) => writeFileSync(path, ''), `has 0 bytes; ${own}`],
+    ['text', (path) => writeFileSync(path, '<!DOCTYPE html>'), `its header claims \\d+ bytes of 15; ${own}`],
+    ['cut', (path) => writeWeights(path, small, (bytes) => bytes.subarray(0, -1)), `tensor .+ ends beyond .+; ${own}`],
+    [
+      'cut in the header',
+      (path) => writeWeights(path, small, (bytes) => bytes.subarray(0, 99)),
+      `its header .+; ${own}`,
+    ],
+    ['short header', (path) => writeWeights(path, small, lying(-8n)), `its header is not JSON; ${own}`],
+    ['long header', (path) => writeWeights(path, small, lying(8n)), `its header is not JSON; ${own}`],
+    [
+      'huge header',
+      (path) => writeWeights(path, small, lying(2n ** 40n)),
+      `its header claims 1\\d+ bytes of .+; ${own}`,
+    ],
+    [
+      'zip',
+      (path) => writeFileSync(path, Buffer.from('504b030400000808', 'hex')),
+      'is a PyTorch file \\(.pth\\) or another zip archive; convert it to safetensors as docs/weights.md says$',
+    ],
+    [
+      'pickle',
+      (path) => writeFileSync(path, Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex')),
+      'is a PyTorch file \\(.pth\\); convert it to safetensors as docs/weights.md says$',
+    ],
+    [
+      'other tensors',
+      (path) => writeWeights(path, { 'layer1.0.conv1.weight': [64, 64, 1, 1] }),
+      'none of its tensors fits the backbone small; choose another file$',
+    ],
+    [
+      'other shape',
+      (path) => writeWeights(path, { 'conv1.weight': [16, 3, 3, 3] }),
+      'none of its tensors fits the backbone small \\(conv1.weight is \\[16, 3, 3, 3\\], in this network \\[16, 3, 5, 5\\]\\); choose another file$',
+    ],
+    [
+      'frozen layer missing',
+      (path) => writeWeights(path, { 'features.0.weight': [64, 3, 3, 3], 'features.0.bias': [64] }),
+      'lacks features.3.squeeze.weight, which is not trained and would stay random; choose another file$',
+      ['--backbone', 'squeezenet1_1'],
+    ],
+    [
+      'frozen layer of another shape',
+      (path) => writeWeights(path, { 'features.0.weight': [96, 3, 7, 7], 'features.3.squeeze.weight': [16, 64, 1, 1] }),
+      'features.0.weight is \\[96, 3, 7, 7\\], in this network \\[64, 3, 3, 3\\], which is not trained and would stay random; choose another file$',
+      ['--backbone', 'squeezenet1_1'],
+    ],
+  ];
+  const files = cases.map(([name, write]) => {
+    const file = `${name}.safetensors`;
+    write(join(folder, file));
+    return file;
+  });
+  const results = await Promise.all(
+    cases.map(([, , , options = []], i) => rcnn(folder, 'train', '--init', files[i]!, '--out', 'run', ...options)),
+  );
+  results.forEach((result, i) =>
+    isUserError(result, new RegExp(`^rcnn train: (\\S*/)?${files[i]}: ${cases[i]![2]}`, 'm')),
+  );
+  assert.equal(readdirSync(folder).sort(), [...files].sort());
+});
+
+test('of initial weights what fits is taken, and what does not is listed', async () => {
+  const folder = temporaryFolder();
+  const shapes = {
+    'conv1.weight': [16, 3, 5, 5],
+    'conv1.bias': [16],
+    'conv2.weight': [48, 16, 5, 5],
+    'conv2.bias': [48],
+    'fc8.weight': [10, 128],
+  };
+  writeWeights(join(folder, 'some.safetensors'), shapes);
+  const trained = succeeds(await rcnn(folder, 'train', '--init', 'some.safetensors', '--steps', '1', '--out', 'run'));
+  const lines = trained.split('\n').filter((line) => /initial weights|^ {2}\S/.test(line));
+  assert.equal(lines, [
+    `initial weights from ${join(folder, 'some.safetensors')}: 2 tensors, for input in RGB`,
+    '  taken: conv1',
+    '  does not fit: conv2.weight is [48, 16, 5, 5], in this network [48, 16, 3, 3]',
+    '  random: conv2, conv3, conv4, fc6, rpn.conv, rpn.cls_score, rpn.bbox_pred, head.cls_score, head.bbox_pred',
+    '  not used: fc8.weight',
+  ]);
 });
 
 test('train, eval and detect on a data set in VOC layout', async () => {

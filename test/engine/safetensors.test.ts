@@ -151,8 +151,16 @@ test('a header that lies is refused in one line that names the file', async () =
     await message(() => parseSafetensors(wide, 'some.file')),
     'some.file: tensor x is I64; F64, F32, F16, BF16, I32 are read: convert it or leave it out',
   );
-  const archive = Uint8Array.of(0x50, 0x4b, 3, 4, 0, 0, 0, 0, 0);
-  assert.match(await message(() => parseSafetensors(archive, 'x.pth')), /^x\.pth: is a zip archive, as PyTorch saves;/);
+});
+
+test('a file of PyTorch’s is told to be one', async () => {
+  const advice = 'convert it to safetensors as docs/weights.md says';
+  const refused = (...bytes: number[]) => message(() => parseSafetensors(Uint8Array.from(bytes), 'x.pth'));
+  // A zip archive's first entry; the pickle of PyTorch's magic number, 0x1950a86a20f9469cfc6c.
+  const zip = await refused(0x50, 0x4b, 3, 4, 0, 0, 8, 8, 0, 0);
+  assert.is(zip, `x.pth: is a PyTorch file (.pth) or another zip archive; ${advice}`);
+  const pickle = await refused(0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e);
+  assert.is(pickle, `x.pth: is a PyTorch file (.pth); ${advice}`);
 });
 
 test('doubles are rounded to f32', () => {

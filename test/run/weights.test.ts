@@ -1,5 +1,5 @@
 /** Initial weights: whose names they have, what of them fits, and how a picture is prepared for them. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -55,48 +55,71 @@ const fit = (tensors: Record<string, StoredTensor>, to = vgg, metadata: Record<s
 const origins = ({ taken }: ReturnType<typeof fit>) =>
   Object.fromEntries([...taken].map(([name, { from }]) => [name, from]));
 
-const WIDTHS = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512];
-const CONVOLUTIONS = WIDTHS.map((width, i): Shape => [width, WIDTHS[i - 1] ?? 3, 3, 3]);
-const named = (names: readonly (string | number)[]): Record<string, Shape> =>
-  Object.fromEntries(names.map((name, i) => [name, CONVOLUTIONS[i]!]));
-const FEATURES = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28];
-const BACKBONE = Object.keys(vgg.parameters).filter((name) => !/^(rpn|head)\./.test(name));
+/** Names and shapes as torchvision's own networks have them: scripts/goldens/state_dicts.py. */
+const { state_dicts: stateDicts } = JSON.parse(
+  readFileSync(new URL('../golden/pytorch-state-dicts.json', import.meta.url), 'utf8'),
+) as { state_dicts: Record<string, Record<string, Shape>> };
+const stored = (shapes: Record<string, Shape>) =>
+  Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, ones(shape)]));
+const withParts = (layers: readonly string[]) => layers.flatMap((layer) => [`${layer}.weight`, `${layer}.bias`]).sort();
 
-test('torchvision’s VGG-16: all but its last layer, which classifies whole pictures', () => {
-  const result = fit(
-    layers({
-      ...named(FEATURES.map((i) => `features.${i}`)),
-      'classifier.0': [4096, 512 * 7 * 7],
-      'classifier.3': [4096, 4096],
-      'classifier.6': [1000, 4096],
-    }),
-  );
-  assert.equal([...result.taken.keys()].sort(), [...BACKBONE].sort());
-  assert.equal(result.misfits, []);
-  assert.equal(result.unused, ['classifier.6.weight', 'classifier.6.bias']);
+const OWN_LAYERS = ['rpn.conv', 'rpn.cls_score', 'rpn.bbox_pred', 'head.cls_score', 'head.bbox_pred'];
+/** By state dict: the network it is for, layers of the file that no network of ours has, and layers of ours that it lacks. */
+const EXPECTED: Record<string, { preset: string; unused: string[]; misfits: string[]; fresh: string[] }> = {
+  vgg16: {
+    preset: 'paper-vgg16-voc07',
+    unused: ['classifier.6'], // tells ImageNet's 1000 classes apart
+    misfits: [],
+    fresh: OWN_LAYERS,
+  },
+  squeezenet1_1: {
+    preset: 'photos',
+    unused: ['classifier.1'], // likewise
+    misfits: [],
+    fresh: ['neck', 'fc6', 'fc7', ...OWN_LAYERS],
+  },
+  'fasterrcnn, TwoMLPHead': { preset: 'paper-vgg16-voc07', unused: [], misfits: [], fresh: [] },
+  'fasterrcnn, classifier': { preset: 'paper-vgg16-voc07', unused: [], misfits: [], fresh: [] },
+  'fasterrcnn, default head': {
+    preset: 'paper-vgg16-voc07',
+    unused: [],
+    misfits: [
+      // 1024 values for a region, where VGG-16 has 4096
+      'roi_heads.box_head.fc6',
+      'roi_heads.box_head.fc7',
+      'roi_heads.box_predictor.cls_score',
+      'roi_heads.box_predictor.bbox_pred',
+    ],
+    fresh: ['classifier.0', 'classifier.3', 'head.cls_score', 'head.bbox_pred'],
+  },
+};
+
+test('torchvision’s own state dicts: every tensor has its place, or is left out for a reason', () => {
+  assert.equal(Object.keys(stateDicts), Object.keys(EXPECTED));
+  for (const [name, { preset, unused, misfits, fresh }] of Object.entries(EXPECTED)) {
+    const to = network(preset);
+    const result = fit(stored(stateDicts[name]!), to);
+    assert.equal([...result.unused].sort(), withParts(unused), name);
+    assert.equal(result.misfits.map(({ from }) => from).sort(), withParts(misfits), name);
+    const left = [...result.unused, ...result.misfits.map(({ from }) => from)];
+    assert.is(result.taken.size + left.length, Object.keys(stateDicts[name]!).length, name);
+    const lacking = Object.keys(to.parameters).filter((parameter) => !result.taken.has(parameter));
+    assert.equal(lacking.sort(), withParts(fresh), name);
+  }
 });
 
-test('torchvision’s Faster R-CNN, with each of its prefixes', () => {
-  const detector = (prefix: string, conv: string) =>
-    layers({
-      ...named(FEATURES.map((i) => prefix + i)),
-      [conv]: [512, 512, 3, 3],
-      'rpn.head.cls_logits': [9, 512, 1, 1],
-      'rpn.head.bbox_pred': [36, 512, 1, 1],
-      'roi_heads.box_head.fc6': [4096, 512 * 7 * 7],
-      'roi_heads.box_head.fc7': [4096, 4096],
-      'roi_heads.box_predictor.cls_score': [21, 4096],
-      'roi_heads.box_predictor.bbox_pred': [84, 4096],
+test('torchvision’s Faster R-CNN with other prefixes, and as its earlier versions name the RPN', () => {
+  const shapes = stateDicts['fasterrcnn, TwoMLPHead']!;
+  for (const [prefix, conv] of [
+    ['backbone.body.', 'rpn.head.conv.0.0.'],
+    ['backbone.features.', 'rpn.head.conv.'],
+  ] as const) {
+    const renamed = Object.entries(shapes).map(([name, shape]) => {
+      return [name.replace(/^backbone\./, prefix).replace('rpn.head.conv.0.0.', conv), shape] as const;
     });
-  for (const file of [
-    detector('backbone.', 'rpn.head.conv.0.0'),
-    detector('backbone.body.', 'rpn.head.conv'),
-    detector('backbone.features.', 'rpn.head.conv'),
-  ]) {
-    const result = fit(file);
+    const result = fit(stored(Object.fromEntries(renamed)));
     assert.equal([...result.taken.keys()].sort(), Object.keys(vgg.parameters).sort());
     assert.equal([...result.misfits, ...result.unused], []);
-    assert.is(result.taken.get('head.bbox_pred.weight')!.data[0], 1);
   }
 });
 
@@ -122,18 +145,46 @@ test('a sigmoid’s logits become those of a softmax that gives the same probabi
   }
 });
 
-const CAFFE_DETECTOR = {
-  ...named(
-    ['1_1', '1_2', '2_1', '2_2', '3_1', '3_2', '3_3', '4_1', '4_2', '4_3', '5_1', '5_2', '5_3'].map((i) => `conv${i}`),
+const VGG16_WIDTHS = [
+  [64, 64],
+  [128, 128],
+  [256, 256, 256],
+  [512, 512, 512],
+  [512, 512, 512],
+];
+const CONVOLUTIONS = VGG16_WIDTHS.flatMap((widths, block) =>
+  widths.map((width, i) => ({ name: `conv${block + 1}_${i + 1}`, width })),
+);
+
+/** The layers with weights of py-faster-rcnn's models/pascal_voc/VGG16, both trainings. */
+const CAFFE_VGG16: Record<string, Shape> = {
+  ...Object.fromEntries(
+    CONVOLUTIONS.map(({ name, width }, i) => [name, [width, CONVOLUTIONS[i - 1]?.width ?? 3, 3, 3]]),
   ),
-  fc6: [4096, 512 * 7 * 7],
-  fc7: [4096, 4096],
   'rpn_conv/3x3': [512, 512, 3, 3],
   rpn_cls_score: [18, 512, 1, 1],
   rpn_bbox_pred: [36, 512, 1, 1],
+  fc6: [4096, 512 * 7 * 7],
+  fc7: [4096, 4096],
   cls_score: [21, 4096],
   bbox_pred: [84, 4096],
 };
+
+/** Those of ZF; its alternating training has rpn_conv1, the end-to-end one rpn_conv/3x3. */
+const caffeZf = (rpnConv: string): Record<string, Shape> => ({
+  conv1: [96, 3, 7, 7],
+  conv2: [256, 96, 5, 5],
+  conv3: [384, 256, 3, 3],
+  conv4: [384, 384, 3, 3],
+  conv5: [256, 384, 3, 3],
+  [rpnConv]: [256, 256, 3, 3],
+  rpn_cls_score: [18, 256, 1, 1],
+  rpn_bbox_pred: [36, 256, 1, 1],
+  fc6: [4096, 256 * 6 * 6],
+  fc7: [4096, 4096],
+  cls_score: [21, 4096],
+  bbox_pred: [84, 4096],
+});
 
 test('Caffe’s names, with every way to end them', () => {
   for (const suffixes of [
@@ -141,14 +192,26 @@ test('Caffe’s names, with every way to end them', () => {
     ['_w', '_b'],
     ['/0', '/1'],
   ] as const) {
-    const result = fit(layers(CAFFE_DETECTOR, suffixes));
+    const result = fit(layers(CAFFE_VGG16, suffixes));
     assert.equal([...result.taken.keys()].sort(), Object.keys(vgg.parameters).sort(), suffixes[0]);
     assert.equal([...result.misfits, ...result.unused], []);
     assert.is(origins(result)['features.28.weight'], `conv5_3${suffixes[0]}`);
     assert.is(origins(result)['classifier.0.bias'], `fc6${suffixes[1]}`);
   }
-  const zf = fit(layers({ conv1: [96, 3, 7, 7], fc6: [4096, 256 * 6 * 6] }, ['/0', '/1']), network('paper-zf-voc07'));
-  assert.equal(Object.keys(origins(zf)), ['conv1.weight', 'fc6.weight', 'conv1.bias', 'fc6.bias']);
+  const zf = network('paper-zf-voc07');
+  for (const rpnConv of ['rpn_conv/3x3', 'rpn_conv1']) {
+    const result = fit(layers(caffeZf(rpnConv), ['/0', '/1']), zf);
+    assert.equal([...result.taken.keys()].sort(), Object.keys(zf.parameters).sort(), rpnConv);
+    assert.equal([...result.misfits, ...result.unused], []);
+    assert.is(origins(result)['rpn.conv.weight'], `${rpnConv}/0`);
+  }
+});
+
+test('a classifier of Caffe’s: all but its last layer', () => {
+  const classifier = Object.entries(CAFFE_VGG16).filter(([name]) => /^(conv|fc)/.test(name));
+  const result = fit(layers({ ...Object.fromEntries(classifier), fc8: [1000, 4096] }, ['/0', '/1']));
+  assert.is(result.taken.size, 2 * classifier.length);
+  assert.equal(result.unused, ['fc8/0', 'fc8/1']);
 });
 
 test('Caffe’s deltas are divided by the deviations, Caffe2’s are already', () => {

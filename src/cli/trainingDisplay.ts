@@ -1,0 +1,125 @@
+/** A training on the terminal, whatever is trained: what it starts from, its progress, Ctrl-C, where it was saved. */
+import type { InputConfig, TrainingConfig } from '../model/config.ts';
+import type { InitReport, Progress as TrainingProgress, Trainable } from '../run/checkpoint.ts';
+import { namedByTorchvision } from '../run/weightNames.ts';
+import { duration, type Progress, startProgress } from './progress.ts';
+
+/** A second Ctrl-C within this time is the same one: a terminal sends it to every process, and some pass it on. */
+const SAME_SIGNAL_MS = 500;
+
+export interface TrainingDisplay {
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+  /** The last losses, as they stand beside the bar and in the last line. */
+  losses: string;
+  /** Before the first step of a run, or of a stage of one, and after the lines that describe it: how far it has come. */
+  start(step: number, training: TrainingConfig): void;
+  /** A bar, in place of the one before. */
+  startBar: typeof startProgress;
+  update: Progress['update'];
+  stopBar(): void;
+}
+
+interface Trained {
+  progress: TrainingProgress;
+  finished: boolean;
+}
+
+/** Runs `train` and says how it ended. After Ctrl-C the checkpoint is written, the exit code set, and how to go on printed. */
+export async function withTrainingDisplay<Result extends Trained>(
+  { path, resumeCommand }: { path: string; resumeCommand: string },
+  train: (display: TrainingDisplay) => Promise<Result>,
+): Promise<Result> {
+  let bar: Progress | undefined;
+  const stopBar = (): void => {
+    bar?.stop();
+    bar = undefined;
+  };
+  const startBar: typeof startProgress = (...args) => {
+    stopBar();
+    return (bar = startProgress(...args));
+  };
+  const interrupt = onInterrupt(() => {
+    stopBar();
+    console.log('stopping after this step; press Ctrl-C again to quit at once');
+  });
+  const display: TrainingDisplay = {
+    signal: interrupt.signal,
+    losses: '',
+    start(step, training) {
+      if (step > 0) console.log(`continuing after step ${step}`);
+      if (step >= training.steps) return;
+      console.log('compiling shaders: the first step takes longer');
+      startBar(training.steps, 'step', step, training.imagesPerStep);
+    },
+    startBar,
+    update: (...args) => bar?.update(...args),
+    stopBar,
+  };
+  try {
+    const result = await train(display);
+    stopBar();
+    const { step, seconds } = result.progress;
+    const after = `${step} step${step === 1 ? '' : 's'}, ${duration(seconds)} of training`;
+    if (result.finished) {
+      console.log(`trained: ${after}; ${display.losses || 'nothing was left to do'}; saved in ${path}`);
+    } else {
+      console.log(`stopped after ${after}; saved in ${path}. Continue with: ${resumeCommand}`);
+      process.exitCode = 130;
+    }
+    return result;
+  } finally {
+    stopBar();
+    interrupt.dispose();
+  }
+}
+
+export const count = (n: number): string => n.toLocaleString('en-US');
+
+export const countParameters = ({ parameters }: Trainable): number =>
+  Object.values(parameters).reduce((sum, { size }) => sum + size, 0);
+
+/** What a run was started from, on several lines. */
+export function describeInit(path: string, { channels }: Pick<InputConfig, 'channels'>, report: InitReport): string {
+  const { loaded, fresh, misfits, unused } = report;
+  const layers = (names: readonly string[]): string =>
+    [...new Set(names.map((name) => name.replace(/\.(weight|bias)$/, '')))].join(', ');
+  // Of a SqueezeNet nobody but the user knows who trained it, and in the wrong order it finds nothing.
+  const ask = channels === 'bgr' && namedByTorchvision(loaded.map(({ from }) => from));
+  const input = `${channels.toUpperCase()}${ask ? " (torchvision's own weights need --input rgb)" : ''}`;
+  const lines = [
+    `initial weights from ${path}: ${loaded.length} tensors, for input in ${input}`,
+    `  taken: ${layers(loaded.map(({ name }) => name))}`,
+  ];
+  // Where a weight does not fit its bias does not either, which goes without saying.
+  const wrong = new Set(misfits.map(({ name }) => name));
+  const causes = misfits.filter(({ name }) => !name.endsWith('.bias') || !wrong.has(name.replace(/bias$/, 'weight')));
+  lines.push(...causes.map(({ from, why }) => `  does not fit: ${from} ${why}`));
+  if (fresh.length > 0) lines.push(`  random: ${layers(fresh)}`);
+  if (unused.length > 0) lines.push(`  not used: ${unused.join(', ')}`);
+  return lines.join('\n');
+}
+
+/** The first Ctrl-C (or `kill`) aborts the signal, the next one ends the process. */
+function onInterrupt(onFirst: () => void): { signal: AbortSignal; dispose(): void } {
+  const controller = new AbortController();
+  let first = 0;
+  const handle = (): void => {
+    if (!controller.signal.aborted) {
+      first = performance.now();
+      onFirst();
+      controller.abort();
+    } else if (performance.now() - first > SAME_SIGNAL_MS) {
+      process.exit(130);
+    }
+  };
+  process.on('SIGINT', handle);
+  process.on('SIGTERM', handle);
+  return {
+    signal: controller.signal,
+    dispose() {
+      process.off('SIGINT', handle);
+      process.off('SIGTERM', handle);
+    },
+  };
+}
