@@ -1,7 +1,7 @@
 /** Launches convolutions and matrix products as the device's plans say; tensors in, tensors out, no tape. */
 import { convFilterGradient, convForward, convInputGradient, type ConvShape, sumPartials } from '../kernels/conv2d.ts';
 import { matmul, type MatmulEpilogue, matmulShape, type MatmulShape } from '../kernels/matmul.ts';
-import { filterSplits, keepsPoints, packsRight, turnedWhereCheaper, winogradBand } from '../kernels/planner.ts';
+import { filterSplits, keepsPoints, packsRight, winogradBand } from '../kernels/planner.ts';
 import { transpose } from '../kernels/transpose.ts';
 import {
   alignsTiles,
@@ -148,12 +148,10 @@ function winogradConvolve(
     runGather(gpu, m, 'input', { x, v: from }, gather);
     const [az, bz, cz] = [inputs * outputs, inputs * count, outputs * count];
     const common = { K: inputs, am: 1, bn: 1, cz, batch: points };
-    const { shape, turned } = turnedWhereCheaper(
-      gpu.plans.device,
-      { ...common, M: outputs, N: count, ak: outputs, az, bk: count, bz, cm: count, cn: 1 },
-      { ...common, M: count, N: outputs, ak: count, az: bz, bk: outputs, bz: az, cm: 1, cn: count },
-    );
-    const [a, b] = turned ? [from, filters] : [filters, from];
+    const straight = { ...common, M: outputs, N: count, ak: outputs, az, bk: count, bz, cm: count, cn: 1 };
+    const turned = { ...common, M: count, N: outputs, ak: count, az: bz, bk: outputs, bz: az, cm: 1, cn: count };
+    const shape = gpu.plans.cheaper(straight, turned);
+    const [a, b] = shape === straight ? [filters, from] : [from, filters];
     runMatmul(gpu, { a, b, c: to }, shape, 'assign');
     const scatter = { ...tiles, channels: outputs, h: oh, w: ow, pad: 0 };
     const kernel = winogradScatter(m, bias !== null, store, alignsTiles(m, 'output', scatter));

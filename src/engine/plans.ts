@@ -5,7 +5,14 @@
  */
 import type { ConvShape } from '../kernels/conv2d.ts';
 import type { MatmulShape, MatmulTile } from '../kernels/matmul.ts';
-import { type Capabilities, type ConvDirection, type ConvPlan, convPlans, matmulTiles } from '../kernels/planner.ts';
+import {
+  type Capabilities,
+  type ConvDirection,
+  type ConvPlan,
+  convPlans,
+  matmulTiles,
+  turnsProduct,
+} from '../kernels/planner.ts';
 
 /** Keys of shapes to the JSON of a plan or a tile. */
 export type Choices = Readonly<Record<string, string>>;
@@ -29,6 +36,7 @@ export class Plans {
   readonly device: Capabilities;
   private choices: Choices = {};
   private readonly chosen = new Map<string, ConvPlan | MatmulTile>();
+  private readonly turns = new Map<string, boolean>();
   /** Shapes met since the last look, by their keys. */
   private fresh = new Map<string, Met>();
 
@@ -50,6 +58,14 @@ export class Plans {
     if (known) return known as MatmulTile;
     const candidates = matmulTiles(this.device, shape);
     return this.meet(key, { kind: 'matmul', shape: { ...shape }, candidates }, candidates);
+  }
+
+  /** Which of a product and its transpose is cheaper; the shapes differ in nothing else. */
+  cheaper(shape: MatmulShape, turned: MatmulShape): MatmulShape {
+    const key = matmulKey(shape);
+    let turns = this.turns.get(key);
+    if (turns === undefined) this.turns.set(key, (turns = turnsProduct(this.device, shape, turned)));
+    return turns ? turned : shape;
   }
 
   private meet<T extends ConvPlan | MatmulTile>(key: string, met: Met, candidates: readonly T[]): T {

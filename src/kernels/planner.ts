@@ -127,20 +127,15 @@ export function matmulTiles(device: Capabilities, shape: MatmulShape): readonly 
 const withFirst = <T>(first: T, all: readonly T[]): T[] => [first, ...all.filter((other) => other !== first)];
 
 /**
- * The product of Winograd's form in the cheaper of two orders: as given, or its transpose with a and b exchanged, whose columns
- * run along what were rows. Small maps have few tiles, and 100 columns fill 64-wide tiles badly, as rows a fitting one well.
+ * Whether a product costs less as its transpose, with a and b exchanged: a software adapter's small maps have few tiles, and as
+ * columns 100 of them fill tiles of 64 badly, as rows ones of fitting height well.
  */
-export function turnedWhereCheaper(
-  device: Capabilities,
-  shape: MatmulShape,
-  turned: MatmulShape,
-): { shape: MatmulShape; turned: boolean } {
+export function turnsProduct(device: Capabilities, shape: MatmulShape, turned: MatmulShape): boolean {
   const least = (one: MatmulShape): number => {
     const tiles = tilesOf(device, one);
     return cost(fitting(tiles, one.M, one.N, one.batch), one.M, one.N, one.batch);
   };
-  const better = device.software && least(turned) < least(shape);
-  return better ? { shape: turned, turned: true } : { shape, turned: false };
+  return device.software && least(turned) < least(shape);
 }
 
 /** Candidates for a convolution; the tiles of the products in them are the business of `matmulTiles`. */

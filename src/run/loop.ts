@@ -129,11 +129,12 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
     await options.record(step, keep);
     optimizer.step(options.divisor);
     step++;
-    // At most one step waits on the device while the next is recorded.
+    // At most one step waits on the device while the next is recorded. A software adapter computes on the cores that would
+    // record: there the two would only be in each other's way.
     const previous = inFlight;
     inFlight = gpu.finish();
     inFlight.catch(() => {}); // reported by the await of the next step
-    await previous;
+    await (gpu.adapter.software ? inFlight : previous);
     const last = step === training.steps;
     if (step % LOG_INTERVAL === 0 || last) {
       // The losses arrive while the next steps run.

@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { convShape } from '../../src/kernels/checks/matmul.ts';
 import { matmulShape, type MatmulShape } from '../../src/kernels/matmul.ts';
-import { convPlans, filterSplits, matmulTiles, turnedWhereCheaper, winogradBand } from '../../src/kernels/planner.ts';
+import { convPlans, filterSplits, matmulTiles, turnsProduct, winogradBand } from '../../src/kernels/planner.ts';
 import { pointsOf } from '../../src/kernels/winograd.ts';
 import { device, VECTOR_SHAPE } from './tiles.ts';
 
@@ -79,7 +79,7 @@ test('few tiles of a small map become the rows of a product, many stay its colum
     const common = { ...VECTOR_SHAPE, am: 1, batch: 36 };
     const shape = { ...common, M: outputs, N: count, ak: outputs, bk: count, cm: count };
     const turned = { ...common, M: count, N: outputs, ak: count, bk: outputs, cm: 1, cn: count };
-    return turnedWhereCheaper(LAVAPIPE, shape, turned).turned;
+    return turnsProduct(LAVAPIPE, shape, turned);
   };
   assert.equal([order(100, 64), order(20, 64), order(128, 64), order(7500, 64)], [true, true, false, false]);
 });
