@@ -1,7 +1,7 @@
 /** Launches convolutions and matrix products as the device's plans say; tensors in, tensors out, no tape. */
 import { convFilterGradient, convForward, convInputGradient, type ConvShape, sumPartials } from '../kernels/conv2d.ts';
 import { matmul, type MatmulEpilogue, matmulShape, type MatmulShape } from '../kernels/matmul.ts';
-import { filterSplits, keepsPoints, packsRight, winogradBand } from '../kernels/planner.ts';
+import { filterSplits, keepsPoints, packedFactor, winogradBand } from '../kernels/planner.ts';
 import { transpose } from '../kernels/transpose.ts';
 import {
   alignsTiles,
@@ -18,6 +18,14 @@ import type { Gpu } from './gpu.ts';
 import type { Bindable } from './memory.ts';
 import type { Tensor } from './tensor.ts';
 
+/** Of the transposed product. */
+const TURNED_EPILOGUE: Readonly<Record<MatmulEpilogue, MatmulEpilogue>> = {
+  assign: 'assign',
+  accumulate: 'accumulate',
+  bias: 'rowBias',
+  rowBias: 'bias',
+};
+
 /** c (+)= a b, with strides; see kernels/matmul.ts. */
 export function runMatmul(
   gpu: Gpu,
@@ -27,11 +35,19 @@ export function runMatmul(
   relu = false,
 ): void {
   const { bias, ...rest } = buffers;
-  if (packsRight(shape)) {
-    const { N, K } = shape;
-    const packed = gpu.empty([K, N], 'f32', 'packed factor');
-    gpu.run(transpose, { b: rest.b, c: packed }, { rows: N, columns: K });
-    runMatmul(gpu, { ...buffers, b: packed }, { ...shape, bk: N, bn: 1 }, epilogue, relu);
+  const factor = packedFactor(shape);
+  if (factor) {
+    const { M, N, K, bk, bn, cm, cn } = shape;
+    const columns = factor === 'b' ? N : M;
+    const packed = gpu.empty([K, columns], 'f32', 'packed factor');
+    gpu.run(transpose, { b: rest[factor], c: packed }, { rows: columns, columns: K });
+    const right = { bk: columns, bn: 1 };
+    if (factor === 'b') {
+      runMatmul(gpu, { ...buffers, b: packed }, { ...shape, ...right }, epilogue, relu);
+    } else {
+      const turned = { ...shape, M: N, N: M, am: bn, ak: bk, ...right, cm: cn, cn: cm };
+      runMatmul(gpu, { ...buffers, a: rest.b, b: packed }, turned, TURNED_EPILOGUE[epilogue], relu);
+    }
     packed.dispose();
     return;
   }

@@ -175,17 +175,22 @@ const KEPT_BYTES = 1024 * 1024;
 export const keepsPoints = (size: number, { total, count }: { total: number; count: number }): boolean =>
   count >= total && 4 * size <= KEPT_BYTES;
 
-/** Rows of a product from which on turning a transposed right factor round costs less than reading it as it lies. */
-const PACKED_ROWS = 128;
+/** Results for each of the packed factor's elements from which packing costs less than reading the factor as it lies. */
+const PACKED_RESULTS = 128;
 
-/** Whether the right factor lies transposed and dense, and the product would read it four columns at a time if it did not. */
-export const packsRight = (shape: MatmulShape): boolean =>
-  shape.batch === 1 &&
-  shape.bk === 1 &&
-  shape.bn === shape.K &&
-  shape.K > 1 &&
-  shape.M >= PACKED_ROWS &&
-  allowsVectors({ ...shape, bk: shape.N, bn: 1 });
+/**
+ * Which factor of a product a * b, whose rows of a and columns of b lie dense along k as in a linear layer, is turned round first,
+ * so that the other's products with it are computed four columns at a time: b, or a, for the transposed product. The smaller one
+ * is; none where neither is used often enough.
+ */
+export function packedFactor(shape: MatmulShape): 'a' | 'b' | null {
+  const { M, N, K, am, ak, bk, bn, batch } = shape;
+  if (batch !== 1 || K === 1 || bk !== 1 || bn !== K) return null;
+  const b = M >= PACKED_RESULTS && N % 4 === 0;
+  const a = N >= PACKED_RESULTS && M % 4 === 0 && ak === 1 && am === K;
+  if (a && (!b || M < N)) return 'a';
+  return b ? 'b' : null;
+}
 
 /** Cells of a channel, of all images, up to which one workgroup masks them as fast as many would on hardware. */
 const MASKED_CELLS = 16384;

@@ -57,16 +57,26 @@ test('the checks that run on the adapter of a user', async () => {
 
 testChecks([transposeCheck(4, 1), transposeCheck(4, 9), transposeCheck(36, 8), transposeCheck(132, 67)]);
 
-test('a wide enough product turns its right factor round first, with the same bits', async () => {
+test('a product that turns a factor round first has the bits of one that does not', async () => {
   const gpu = await sharedGpu();
-  const [rows, inputs, outputs] = [130, 37, 68];
-  const x = gpu.tensor(randomArray(rows * inputs, 1), [rows, inputs]);
-  const w = gpu.tensor(randomArray(outputs * inputs, 2), [outputs, inputs]);
-  const whole = await gpu.scope(async () => linear(x, w, null).read());
-  const low = gpu.tensor(randomArray(rows * inputs, 1).subarray(0, 100 * inputs), [100, inputs]);
-  const part = await gpu.scope(async () => linear(low, w, null).read());
-  assert.equal(whole.subarray(0, 100 * outputs), part);
-  for (const tensor of [x, w, low]) tensor.dispose();
+  // [rows, inputs, outputs]: b is turned, a is turned; `low` rows are too few, or no multiple of four.
+  for (const [rows, inputs, outputs, low] of [
+    [130, 37, 68, 100],
+    [132, 37, 260, 99],
+    [100, 37, 260, 99],
+  ] as const) {
+    const values = randomArray(rows * inputs, 1);
+    const x = gpu.tensor(values, [rows, inputs]);
+    const few = gpu.tensor(values.subarray(0, low * inputs), [low, inputs]);
+    const w = gpu.tensor(randomArray(outputs * inputs, 2), [outputs, inputs]);
+    const bias = gpu.tensor(randomArray(outputs, 3), [outputs]);
+    for (const relu of [false, true]) {
+      const whole = await gpu.scope(async () => linear(x, w, bias, { relu }).read());
+      const part = await gpu.scope(async () => linear(few, w, bias, { relu }).read());
+      assert.equal(whole.subarray(0, low * outputs), part);
+    }
+    for (const tensor of [x, few, w, bias]) tensor.dispose();
+  }
 });
 
 test('all variants give the same bits: they add in the same order', async () => {

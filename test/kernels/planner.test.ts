@@ -2,7 +2,14 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { convShape } from '../../src/kernels/checks/matmul.ts';
 import { matmulShape, type MatmulShape } from '../../src/kernels/matmul.ts';
-import { convPlans, filterSplits, matmulTiles, turnsProduct, winogradBand } from '../../src/kernels/planner.ts';
+import {
+  convPlans,
+  filterSplits,
+  matmulTiles,
+  packedFactor,
+  turnsProduct,
+  winogradBand,
+} from '../../src/kernels/planner.ts';
 import { pointsOf } from '../../src/kernels/winograd.ts';
 import { device, VECTOR_SHAPE } from './tiles.ts';
 
@@ -82,6 +89,17 @@ test('few tiles of a small map become the rows of a product, many stay its colum
     return turnsProduct(LAVAPIPE, shape, turned);
   };
   assert.equal([order(100, 64), order(20, 64), order(128, 64), order(7500, 64)], [true, true, false, false]);
+});
+
+test('the smaller factor of a product along k is turned round, where the other uses it often enough', () => {
+  const factor = (M: number, N: number) =>
+    packedFactor(matmulShape({ M, N, K: 100, am: 100, ak: 1, bk: 1, bn: 100, cm: N, cn: 1 }));
+  assert.is(factor(300, 4096), 'a');
+  assert.is(factor(2000, 84), 'b');
+  assert.is(factor(2000, 128), 'b');
+  assert.is(factor(303, 4096), 'b'); // rows of a number that is no multiple of four cannot be columns
+  assert.is(factor(64, 100), null);
+  assert.is(packedFactor(VECTOR_SHAPE), null); // b does not lie along k
 });
 
 test('bands of tiles are few, equal, multiples of four, and stay within their bytes', () => {
