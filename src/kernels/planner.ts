@@ -80,7 +80,7 @@ function makeTileSet(lanes: number): TileSet {
   return {
     both: ROWS.map((rows) => tile('subgroup', rows, 2, 4, 8, 4)),
     vectors: ROWS.map((rows) => tile('subgroup', rows, 2, 4, 8)),
-    scalars: [tile('subgroup', 16, 8, 1, 8), tile('subgroup', 32, 6, 1, 8), tile('subgroup', 64, 6, 1, 8)],
+    scalars: [4, 8, 12, ...ROWS].map((rows) => tile('subgroup', rows, rows > 20 ? 6 : 8, 1, 8)),
   };
 }
 
@@ -104,11 +104,15 @@ const fitting = (tiles: readonly Tile[], m: number, n: number, batch: number): T
 /** Without subgroups and vectors: the tile that every device can run. */
 export const PORTABLE_TILE: Tile = tileSet(0).scalars[0]!;
 
-/** Candidates for the core's own operations, m x n results, which read element by element. */
-export const directTiles = ({ subgroupSize }: Capabilities, m: number, n: number): readonly Tile[] => {
+/** Candidates for the core's own operations, m x n results in up to `splits` parts, which read element by element. */
+export const directTiles = ({ subgroupSize }: Capabilities, m: number, n: number, splits = 1): readonly Tile[] => {
   const { scalars } = tileSet(subgroupSize);
-  return withFirst(fitting(scalars, m, n, 1), [...scalars, PORTABLE_TILE]);
+  return withFirst(fitting(scalars, m, n, splits), [...typical(scalars), PORTABLE_TILE]);
 };
+
+/** The few that a tuner times besides the fitting one. */
+const typical = (tiles: readonly Tile[]): readonly Tile[] =>
+  tiles.length < 4 ? tiles : tiles.filter(({ rows }) => [16, 32, 64].includes(rows));
 
 const tilesOf = ({ subgroupSize }: Capabilities, shape: MatmulShape): readonly Tile[] => {
   const { both, vectors, scalars } = tileSet(subgroupSize);
@@ -120,8 +124,8 @@ const tilesOf = ({ subgroupSize }: Capabilities, shape: MatmulShape): readonly T
 export function matmulTiles(device: Capabilities, shape: MatmulShape): readonly MatmulTile[] {
   const tiles = tilesOf(device, shape);
   const best = fitting(tiles, shape.M, shape.N, shape.batch);
-  const typical = tiles.filter(({ rows }) => tiles.length < 4 || [16, 32, 64].includes(rows));
-  return device.software ? withFirst<MatmulTile>(best, [...typical, WORKGROUP_TILE]) : [WORKGROUP_TILE, ...typical];
+  const few = typical(tiles);
+  return device.software ? withFirst<MatmulTile>(best, [...few, WORKGROUP_TILE]) : [WORKGROUP_TILE, ...few];
 }
 
 const withFirst = <T>(first: T, all: readonly T[]): T[] => [first, ...all.filter((other) => other !== first)];
@@ -141,7 +145,11 @@ export function turnsProduct(device: Capabilities, shape: MatmulShape, turned: M
 /** Candidates for a convolution; the tiles of the products in them are the business of `matmulTiles`. */
 export function convPlans(device: Capabilities, direction: ConvDirection, shape: ConvShape): readonly ConvPlan[] {
   const { B, C, K, H, W, R, S, OH, OW, stride, pad } = shape;
-  const results = { forward: [K, B * OH * OW], input: [C, B * H * W], filter: [K, C * R * S] } as const;
+  const results: Readonly<Record<ConvDirection, readonly [m: number, n: number, splits?: number]>> = {
+    forward: [K, B * OH * OW],
+    input: [C, B * H * W],
+    filter: [K, C * R * S, ENOUGH_WORKGROUPS],
+  };
   const direct: ConvPlan[] = directTiles(device, ...results[direction]).map((tile) => ({ algorithm: 'direct', tile }));
   if (R === 1 && S === 1 && stride === 1 && pad === 0) {
     return direction === 'filter' ? direct : [{ algorithm: 'pointwise' }, ...direct];
