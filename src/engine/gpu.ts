@@ -310,7 +310,7 @@ export class Gpu {
     try {
       this.scope(fn);
     } finally {
-      this.measuring.forEach((undo) => undo());
+      this.measuring.reverse().forEach((undo) => undo());
       this.measuring = null;
       this.masksDrawn = masksDrawn;
     }

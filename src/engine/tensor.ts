@@ -54,7 +54,7 @@ export class Tensor implements Bindable, Disposable {
   /** Accumulated by `backward`; parameters and other leaves only. */
   get grad(): Tensor | null {
     if (this.gradient && this.gradientCleared) {
-      this.gradientCleared = false;
+      this.markCleared(false);
       this.gpu.run(fill, { y: this.gradient }, { n: this.size, value: 0 });
     }
     return this.gradient;
@@ -67,19 +67,26 @@ export class Tensor implements Bindable, Disposable {
 
   /** Sets `grad`, if there is one, to zero. */
   clearGrad(): void {
-    this.gradientCleared = true;
+    this.markCleared(true);
   }
 
   /** For `backward`: `grad`, made if there is none, for a gradient that is now written to it. */
   gradientTarget(): GradientTarget {
     const add = this.gradient !== null && !this.gradientCleared;
-    this.gradientCleared = false;
+    this.markCleared(false);
     if (!this.gradient) {
       this.gradient = this.gpu.empty(this.shape, 'f32', `grad ${this.name}`);
       this.gradient.persistent = this.persistent;
       this.gpu.measuring?.push(() => (this.gradient = null));
     }
     return { sum: this.gradient, add };
+  }
+
+  /** What is only measured leaves no mark. */
+  private markCleared(cleared: boolean): void {
+    const before = this.gradientCleared;
+    this.gpu.measuring?.push(() => (this.gradientCleared = before));
+    this.gradientCleared = cleared;
   }
 
   /** What has to outlive a scope with this tensor. */

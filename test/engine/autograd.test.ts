@@ -22,6 +22,74 @@ test('gradients of parameters accumulate until zeroGrad', async () => {
   w.dispose();
 });
 
+test('what is only measured does not touch gradients, those that zeroGrad cleared either', async () => {
+  const gpu = await sharedGpu();
+  const w = gpu.parameter(randomArray(2 * 3, 1), [2, 3], 'w');
+  const pass = () => sum(linear(gpu.tensor(randomArray(3, 2), [1, 3]), w, null)).backward();
+  const optimizer = new Sgd([w], { learningRate: 1 });
+  gpu.measure(pass);
+  assert.is(w.grad, null);
+  gpu.scope(pass);
+  const once = await w.grad!.read();
+  gpu.measure(() => {
+    pass();
+    optimizer.zeroGrad();
+    pass();
+  });
+  assert.equal(await w.grad!.read(), once);
+  optimizer.zeroGrad();
+  gpu.measure(pass);
+  gpu.scope(pass);
+  assert.equal(await w.grad!.read(), once);
+  w.dispose();
+});
+
+test('the gradients of everything that uses an activation are added up, whichever kernels add them', async () => {
+  const gpu = await sharedGpu();
+  const parameter = (seed: number, shape: number[]) =>
+    gpu.parameter(
+      randomArray(
+        shape.reduce((a, b) => a * b),
+        seed,
+      ),
+      shape,
+      `w${seed}`,
+    );
+  const w = parameter(1, [16, 2, 3, 3]);
+  const wide = parameter(2, [16, 16, 3, 3]); // Winograd's form
+  const point = parameter(3, [5, 16, 1, 1]);
+  const strided = parameter(4, [3, 16, 3, 3]);
+  const dense = parameter(5, [7, 16 * 64]);
+  const image = randomArray(2 * 64, 6);
+  type Use = (h: ReturnType<typeof relu>) => ReturnType<typeof relu>;
+  const uses: Use[] = [
+    (h) => sum(conv2d(h, wide, null, { padding: 1, relu: true })),
+    (h) => sum(conv2d(h, point, null)),
+    (h) => sum(conv2d(h, strided, null, { stride: 2, padding: 1 })),
+    (h) => sum(linear(reshape(h, [1, -1]), dense, null)),
+    (h) => sum(maxPool2d(h, { kernel: 2 })),
+    (h) => sum(h),
+  ];
+  const gradient = async (chosen: readonly Use[]) => {
+    w.clearGrad();
+    gpu.scope(() => {
+      const h = conv2d(gpu.tensor(image, [1, 2, 8, 8]), w, null, { padding: 1, relu: true });
+      chosen
+        .map((use) => use(h))
+        .reduce((a, b) => add(a, b))
+        .backward();
+    });
+    return (await w.grad!.read()) as Float32Array;
+  };
+  const single: Float32Array[] = [];
+  for (const use of uses) single.push(await gradient([use]));
+  const expected = single[0]!.map((_, i) => single.reduce((total, part) => total + part[i]!, 0));
+  for (const order of [uses, uses.slice().reverse(), [...uses.slice(3), ...uses.slice(0, 3)]]) {
+    expectClose(await gradient(order), expected, { atol: 2e-3, rtol: 1e-4, what: 'dw' });
+  }
+  for (const tensor of [w, wide, point, strided, dense]) tensor.dispose();
+});
+
 test('frozen parameters get no gradient and their branch is not walked', async () => {
   const gpu = await sharedGpu();
   const frozen = gpu.parameter(randomArray(4 * 3 * 9, 1), [4, 3, 3, 3], 'frozen');

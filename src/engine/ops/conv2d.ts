@@ -1,9 +1,9 @@
 /** Convolution. */
 import { convOutputSize, type ConvShape } from '../../kernels/conv2d.ts';
+import { sumsWithMask } from '../../kernels/planner.ts';
 import { channelSum } from '../../kernels/reduce.ts';
 import { reluBackward } from '../../kernels/relu.ts';
 import { operation, record } from '../autograd.ts';
-import { sumsWithMask } from '../../kernels/planner.ts';
 import { runConvFilterGradient, runConvForward, runConvInputGradient } from '../convolution.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank, expectShape } from './shapes.ts';
