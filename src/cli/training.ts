@@ -28,11 +28,11 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
     trainSchedule({
       ...run,
       signal: display.signal,
-      onStage(stage, index, count, stageConfig) {
+      onStage(stage, index, stages, stageConfig) {
         display.stopBar();
         config = stageConfig;
         display.losses = '';
-        if (count > 1) console.log(`\nstage ${index + 1} of ${count}: ${stage.title}`);
+        if (stages > 1) console.log(`\nstage ${index + 1} of ${stages}: ${stage.title}`);
       },
       onInit: (report) => console.log(describeInit(config.init!, config.detector.input, report)),
       onMemory: (bytes) => (memory = bytes),

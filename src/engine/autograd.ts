@@ -138,7 +138,7 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
     const dy = gradients.get(output);
     gradients.delete(output);
     if (!dy) {
-      if (free) expire(output, scratch);
+      expire(output, scratch, free);
       continue;
     }
     const needs = inputs.map((input) => input.requiresGrad);
@@ -183,12 +183,12 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
       gradient.dispose();
     });
     dy.dispose();
-    if (free) expire(output, scratch);
+    expire(output, scratch, free);
   }
 }
 
-/** Everything that reads an activation comes before its own node in a backward pass: it is not needed any more. */
-function expire(output: Tensor, scratch: readonly Tensor[]): void {
+/** Everything that reads an activation comes before its own node in a backward pass: `free` it, nothing needs it any more. */
+function expire(output: Tensor, scratch: readonly Tensor[], free: boolean): void {
   scratch.forEach((tensor) => tensor.dispose());
-  if (output.size > 1 && !output.persistent) output.dispose();
+  if (free && output.size > 1 && !output.persistent) output.dispose();
 }

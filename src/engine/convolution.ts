@@ -5,6 +5,7 @@ import { filterSplits, keepsPoints, packedFactor, winogradBand } from '../kernel
 import { transpose } from '../kernels/transpose.ts';
 import {
   alignsTiles,
+  type PointLayout,
   pointsOf,
   winogradFilter,
   winogradFilterGradient,
@@ -161,12 +162,12 @@ function winogradConvolve(
     const from = gpu.empty([points, inputs, count], 'f32', 'winograd inputs');
     const to = gpu.empty([points, outputs, count], 'f32', 'winograd outputs');
     const gather = { ...tiles, channels: inputs, h, w: width, pad };
-    runGather(gpu, m, 'input', { x, v: from }, gather);
+    runGather(gpu, m, 'input', 'channels-tiles', { x, v: from }, gather);
     const [az, bz, cz] = [inputs * outputs, inputs * count, outputs * count];
     const common = { K: inputs, am: 1, bn: 1, cz, batch: points };
     const straight = { ...common, M: outputs, N: count, ak: outputs, az, bk: count, bz, cm: count, cn: 1 };
-    const turned = { ...common, M: count, N: outputs, ak: count, az: bz, bk: outputs, bz: az, cm: 1, cn: count };
-    const shape = gpu.plans.cheaper(straight, turned);
+    const transposed = { ...common, M: count, N: outputs, ak: count, az: bz, bk: outputs, bz: az, cm: 1, cn: count };
+    const shape = gpu.plans.cheaper(straight, transposed);
     const [a, b] = shape === straight ? [filters, from] : [from, filters];
     runMatmul(gpu, { a, b, c: to }, shape, 'assign');
     const scatter = { ...tiles, channels: outputs, h: oh, w: ow, pad: 0 };
@@ -191,11 +192,14 @@ function winogradFilters(
   const sums = gpu.empty([points, C, K], 'f32', 'winograd filters');
   eachBand(m, Math.max(C, K), B, OH, OW, (tiles) => {
     const { count, first } = tiles;
-    const patches = kept ?? gpu.empty([points, C, count], 'f32', 'winograd inputs');
-    if (!kept) runGather(gpu, m, 'input', { x, v: patches }, { ...tiles, channels: C, h: H, w: W, pad });
+    const patches = kept ?? gpu.empty([points, count, C], 'f32', 'winograd inputs');
+    const input = { ...tiles, channels: C, h: H, w: W, pad };
+    if (!kept) runGather(gpu, m, 'input', 'tiles-channels', { x, v: patches }, input);
     const outputs = gpu.empty([points, count, K], 'f32', 'winograd outputs');
-    runGather(gpu, m, 'output', { x: dy, v: outputs }, { ...tiles, channels: K, h: OH, w: OW, pad: 0 });
-    const left = { am: count, ak: 1, az: C * count };
+    const output = { ...tiles, channels: K, h: OH, w: OW, pad: 0 };
+    runGather(gpu, m, 'output', 'tiles-channels', { x: dy, v: outputs }, output);
+    // What was kept lies as the forward pass needs it.
+    const left = { ...(kept ? { am: count, ak: 1 } : { am: 1, ak: C }), az: C * count };
     const right = { bk: K, bn: 1, bz: count * K };
     const product = matmulShape({ M: C, N: K, K: count, ...left, ...right, cm: K, cn: 1, cz: C * K, batch: points });
     runMatmul(gpu, { a: patches, b: outputs, c: sums }, product, first === 0 ? 'assign' : 'accumulate');
@@ -210,11 +214,12 @@ function runGather(
   gpu: Gpu,
   m: WinogradSize,
   what: 'input' | 'output',
+  layout: PointLayout,
   { x, v }: { x: Tensor; v: Bindable },
   tiles: TileUniforms,
 ): void {
   const aligned = alignsTiles(m, what, tiles);
-  gpu.run(winogradGather(m, what, aligned), aligned ? { x, rows: x, v } : { x, v }, tiles);
+  gpu.run(winogradGather(m, what, layout, aligned), aligned ? { x, rows: x, v } : { x, v }, tiles);
 }
 
 /** Calls `fn` for bands of the m x m tiles of `images` maps of oh x ow outputs. */

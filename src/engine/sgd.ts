@@ -68,8 +68,7 @@ export class Sgd {
   dispose(): void {
     for (const { parameter, h } of this.slots) {
       h.dispose();
-      parameter.grad?.dispose();
-      parameter.grad = null;
+      parameter.freeGrad();
     }
   }
 

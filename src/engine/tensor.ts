@@ -70,6 +70,12 @@ export class Tensor implements Bindable, Disposable {
     this.markCleared(true);
   }
 
+  /** Frees `grad`, if there is one. */
+  freeGrad(): void {
+    this.gradient?.dispose();
+    this.grad = null;
+  }
+
   /** For `backward`: `grad`, made if there is none, for a gradient that is now written to it. */
   gradientTarget(): GradientTarget {
     const add = this.gradient !== null && !this.gradientCleared;
@@ -133,7 +139,6 @@ export class Tensor implements Bindable, Disposable {
     this.gpu.release(this.buffer);
     this.buffer = null;
     this.node = null;
-    this.gradient?.dispose();
-    this.gradient = null;
+    this.freeGrad();
   }
 }

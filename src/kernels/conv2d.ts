@@ -3,7 +3,7 @@
  *
  *   forward           y[b,k,oy,ox]  = bias[k] + sum_{c,r,s} w[k,c,r,s] x[b,c,oy*st-pad+r,ox*st-pad+s]
  *   input gradient    dx[b,c,iy,ix] = sum_{k,r,s} w[k,c,r,s] dy[b,k,(iy+pad-r)/st,(ix+pad-s)/st]   where divisible
- *   filter gradient   dw[k,c,r,s]  += sum_{b,oy,ox} dy[b,k,oy,ox] x[b,c,oy*st-pad+r,ox*st-pad+s]
+ *   filter gradient   dw[k,c,r,s]   = sum_{b,oy,ox} dy[b,k,oy,ox] x[b,c,oy*st-pad+r,ox*st-pad+s]
  *
  * B batch, C input channels, H x W input, K filters, R x S filter, OH x OW output. Stride and padding per axis are equal.
  * Forward and input gradient run (r, s) outside and the channel inside: bounds and addresses are worked out once per

@@ -165,8 +165,7 @@ export const detectionsScratch = ({ roiCapacity, classes }: Sizes) => {
   const n = slices * roiCapacity;
   return {
     // One set of buffers serves both sorts, the one per slice and the one of all survivors; their tiles differ in number.
-    sortKeys: n,
-    sortValues: n,
+    ...radixSortScratch({ n }),
     sortHistogram: Math.max(
       radixSortScratch({ n: roiCapacity, slices }).sortHistogram,
       radixSortScratch({ n }).sortHistogram,

@@ -1,8 +1,8 @@
 /**
  * Operations on one element at a time, and the pattern they share.
  *
- *   fill        y = value            add         y = a + b          accumulate  y += x
- *   scale       y = factor x         multiply    y = a b            zero        y_k = 0 for several buffers
+ *   fill        y = value            add         y = x0 + x1 + ...  accumulate  y += x
+ *   scale       y = factor x         multiply    y = a b
  *
  * n elements of any shape. A workgroup takes a run of elements and its invocations walk through it side by side, so that
  * neighbours touch neighbouring words at every turn. Sixteen turns: fewer leave a software adapter busy with starting

@@ -42,6 +42,8 @@ export type MatmulTile = Tile | WorkgroupTile;
 /** Rows and columns of a tile in workgroup memory, and its steps of k a round. */
 const SIDE = 64;
 const DEPTH = 16;
+/** Two words more than a row holds: fetched along k, 32 neighbours then write to as many banks of workgroup memory. */
+const ROW = SIDE + 2;
 
 /** One product, without slices, from the strides that matter. */
 export const matmulShape = (
@@ -88,7 +90,8 @@ function storeText(epilogue: MatmulEpilogue, relu: boolean, width: 1 | 4, togeth
   const by = width === 4 ? ' / 4u' : '';
   const bias = { assign: '', accumulate: '', bias: ` + bias[n${by}]`, rowBias: ' + bias[m]' }[epilogue];
   const sum = `value${bias}`;
-  const result = relu ? `max(${sum}, ${width === 4 ? 'vec4f()' : '0.0'})` : sum;
+  const rectified = relu && epilogue !== 'accumulate';
+  const result = rectified ? `max(${sum}, ${width === 4 ? 'vec4f()' : '0.0'})` : sum;
   const assign = epilogue === 'accumulate' ? '+=' : '=';
   const at = 'slice * u.cz + m * u.cm + n * u.cn';
   if (width === 1 || together) return `c[(${at})${by}] ${assign} ${result};`;
@@ -137,11 +140,11 @@ function workgroupShader(epilogue: MatmulEpilogue, relu: boolean): string {
       if (${side} < ${extent} && round + k < u.K) {
         value = ${name}[slice * u.${name}z + ${side} * u.${name}${side} + (round + k) * u.${name}k];
       }
-      tile_${name}[k * ${SIDE}u + s] = value;
+      tile_${name}[k * ${ROW}u + s] = value;
     }`;
   return /* wgsl */ `
-var<workgroup> tile_a: array<f32, ${SIDE * DEPTH}>;
-var<workgroup> tile_b: array<f32, ${SIDE * DEPTH}>;
+var<workgroup> tile_a: array<f32, ${ROW * DEPTH}>;
+var<workgroup> tile_b: array<f32, ${ROW * DEPTH}>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -155,9 +158,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     workgroupBarrier();
     for (var k = 0u; k < ${DEPTH}u; k++) {
       // Columns 16 apart: neighbouring invocations read neighbouring words of workgroup memory.
-      let at = k * ${SIDE}u + column;
+      let at = k * ${ROW}u + column;
       let b = vec4f(tile_b[at], tile_b[at + 16u], tile_b[at + 32u], tile_b[at + 48u]);
-      for (var i = 0u; i < 4u; i++) { sums[i] = fma(vec4f(tile_a[k * ${SIDE}u + row * 4u + i]), b, sums[i]); }
+      for (var i = 0u; i < 4u; i++) { sums[i] = fma(vec4f(tile_a[k * ${ROW}u + row * 4u + i]), b, sums[i]); }
     }
     workgroupBarrier();
   }

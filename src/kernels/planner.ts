@@ -3,7 +3,7 @@
  * testable without one. Each gives its candidates, the one it would choose first; a tuner may time the others (engine/tuner.ts).
  *
  * What decides (docs/performance.md has the measurements):
- *   - Software adapters pay for loads, about twenty multiply-adds each, and nothing for a broadcast from a register: large
+ *   - Software adapters pay for loads, 25 multiply-adds or more each, and nothing for a broadcast from a register: large
  *     tiles of the subgroup variant, four columns to a load. SwiftShader, of 4 lanes, does not end compiling large ones.
  *   - GPUs with workgroup memory in hardware fetch a value once for a tile of 64 x 64.
  *   - A 3x3 convolution of stride 1 costs 4 times fewer multiplications in Winograd's F(4x4, 3x3), whose transforms pay
@@ -178,13 +178,15 @@ const KEPT_BYTES = 1024 * 1024;
 
 /**
  * Whether the transformed input of a convolution, `size` elements, is kept for its filter gradient: it takes 2.25 times the
- * memory of the map, which large maps do not have to spare, and is whole only where all tiles were in one band.
+ * memory of the map (F(2x2): 4 times), which large maps do not have to spare, and is whole only where all tiles were in one band.
  */
 export const keepsPoints = (size: number, { total, count }: { total: number; count: number }): boolean =>
   count >= total && 4 * size <= KEPT_BYTES;
 
 /** Results for each of the packed factor's elements from which packing costs less than reading the factor as it lies. */
 const PACKED_RESULTS = 128;
+/** Columns from which a product fills tiles of vectors. */
+const PACKED_COLUMNS = 48;
 
 /**
  * Which factor of a product a * b, whose rows of a and columns of b lie dense along k as in a linear layer, is turned round first,
@@ -195,12 +197,12 @@ export function packedFactor(shape: MatmulShape): 'a' | 'b' | null {
   const { M, N, K, am, ak, bk, bn, batch } = shape;
   if (batch !== 1 || K === 1 || bk !== 1 || bn !== K) return null;
   const b = M >= PACKED_RESULTS && N % 4 === 0;
-  const a = N >= PACKED_RESULTS && M % 4 === 0 && ak === 1 && am === K;
+  const a = N >= PACKED_RESULTS && M >= PACKED_COLUMNS && M % 4 === 0 && ak === 1 && am === K;
   if (a && (!b || M < N)) return 'a';
   return b ? 'b' : null;
 }
 
-/** Cells of a channel, of all images, up to which one workgroup masks them as fast as many would on hardware. */
+/** Cells of a channel, of all images, that one workgroup on hardware is given to mask; a guess, not measured. */
 const MASKED_CELLS = 16384;
 
 /**

@@ -225,7 +225,7 @@ export const radixSortScratch = ({ n, slices = 1 }: RadixSortParams) => {
 };
 
 /** The digits from the least significant; an even number of passes, so the result lies where the input was. */
-export const radixSortPasses = (): { shift: number; swapped: boolean }[] =>
+const radixSortPasses = (): { shift: number; swapped: boolean }[] =>
   Array.from({ length: 4 }, (_, i) => ({ shift: 8 * i, swapped: i % 2 === 1 }));
 
 /** Sorts keys and values, [slices,n] each, in place. */

@@ -7,29 +7,22 @@
  * The learning rate goes into the momentum buffer h, so a change of rate acts on new gradients only; PyTorch's rule
  * (w <- w - lr h) differs where the rate changes. gradScale divides by the images accumulated or clips the norm.
  */
-import { elementwise4, elementwiseSets } from './elementwise.ts';
+import { elementwiseSets } from './elementwise.ts';
 import { memoize, type Kernel } from './kernel.ts';
 
-const update = (k: number | '') => /* wgsl */ `let weight = w${k}[i];
+const update = (k: number) => /* wgsl */ `let weight = w${k}[i];
     let g = u.gradScale * grad${k}[i] + u.weightDecay${k} * weight;
     let step = u.momentum * h${k}[i] + u.lr${k} * g;
     h${k}[i] = step;
     w${k}[i] = weight - step;`;
 
-export const sgdStep = elementwise4({
-  name: 'sgd_step',
-  buffers: { w: 'read_write vec4f', h: 'read_write vec4f', grad: 'read vec4f' },
-  uniforms: { lr: 'f32', momentum: 'f32', weightDecay: 'f32', gradScale: 'f32' },
-  body: update(''),
-});
-
-/** Buffers that `sgdSteps` binds at most: eight parameters fill most of a dispatch's 256 bytes of uniforms. */
+/** Buffers that `sgdSteps` binds at most: of eight parameters. */
 export const SGD_BUFFERS = 24;
 
 /** Parameters that one dispatch of `sgdSteps` updates, three buffers each, on a device that binds so many; 8 is WebGPU's default. */
 export const sgdSets = (maxBuffers: number): number => Math.floor(Math.min(maxBuffers, SGD_BUFFERS) / 3);
 
-/** `sgdStep` for `count` parameters at once: w0, h0, grad0, n0, lr0, weightDecay0, w1, ... */
+/** A step of `count` parameters at once: w0, h0, grad0, n0, lr0, weightDecay0, w1, ... */
 export const sgdSteps = memoize((count: number): Kernel =>
   elementwiseSets({
     name: `sgd_steps_${count}`,

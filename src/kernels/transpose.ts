@@ -1,6 +1,6 @@
 /**
  * b [rows, columns] -> c [columns, rows], both dense; `rows` is a multiple of four and c is written four values at a time.
- * A product whose right factor lies transposed reads it once for every tile of rows: turning it round first pays.
+ * A factor of a product that lies along k is read one value at a time: turning it round first pays where it is used often.
  */
 import { ceilDiv, kernel } from './kernel.ts';
 

@@ -150,41 +150,44 @@ const ACROSS = 8;
 export const alignsTiles = (m: WinogradSize, what: 'input' | 'output', { w, pad }: TileUniforms): boolean =>
   m === 4 && w % 4 === 0 && pad === (what === 'input' ? 1 : 0);
 
+/** Which index of transformed maps runs fastest: tiles (forward) or channels (the filter gradient sums over tiles). */
+export type PointLayout = 'channels-tiles' | 'tiles-channels';
+
 /**
- * x [B, channels, h, w] -> points; those of tiles beyond `total` become 0. `what`:
- *   'input'   patches of side m + 2, B' x B, as v [points, channels, count]
- *   'output'  the m x m tiles themselves, A dy A', as v [points, count, channels]: the filter gradient sums over tiles
- * `aligned` as `alignsTiles` says; then x is bound a second time, as `rows`.
+ * x [B, channels, h, w] -> v [points, channels, count] or [points, count, channels]; tiles beyond `total` become 0.
+ * `what`: 'input' cuts patches of side m + 2 (B' x B), 'output' the m x m tiles themselves (A dy A'). `aligned` as
+ * `alignsTiles` says; then x is bound a second time, as `rows`.
  */
-export const winogradGather = memoize((m: WinogradSize, what: 'input' | 'output', aligned: boolean): Kernel => {
-  const matrix = what === 'input' ? TRANSFORMS[m].input : transpose(TRANSFORMS[m].output);
-  const side = matrix[0]!.length;
-  const points = matrix.length;
-  const tilesFirst = what === 'input';
-  const inside = (r: number, s: number): string => `on${r} && in${s}`;
-  const single = (r: number, s: number): string =>
-    `let d${r}_${s} = select(0.0, x[select(0u, line${r} + ${s}u, ${inside(r, s)})], ${inside(r, s)});`;
-  const first = what === 'input' ? 1 : 0;
-  const four = (r: number): string =>
-    `let q${r} = select(vec4f(), rows[select(0u, (line${r} + ${first}u) / 4u, on${r})], on${r});
+export const winogradGather = memoize(
+  (m: WinogradSize, what: 'input' | 'output', layout: PointLayout, aligned: boolean): Kernel => {
+    const matrix = what === 'input' ? TRANSFORMS[m].input : transpose(TRANSFORMS[m].output);
+    const side = matrix[0]!.length;
+    const points = matrix.length;
+    const tilesFirst = layout === 'channels-tiles';
+    const inside = (r: number, s: number): string => `on${r} && in${s}`;
+    const single = (r: number, s: number): string =>
+      `let d${r}_${s} = select(0.0, x[select(0u, line${r} + ${s}u, ${inside(r, s)})], ${inside(r, s)});`;
+    const first = what === 'input' ? 1 : 0;
+    const four = (r: number): string =>
+      `let q${r} = select(vec4f(), rows[select(0u, (line${r} + ${first}u) / 4u, on${r})], on${r});
   ${[0, 1, 2, 3].map((s) => `let d${r}_${s + first} = q${r}.${'xyzw'[s]};`).join(' ')}`;
-  const load = (r: number): string =>
-    aligned
-      ? [four(r), ...(what === 'input' ? [single(r, 0), single(r, 5)] : [])].join('\n  ')
-      : grid2(1, side, (_, s) => single(r, s)).join('\n  ');
-  return kernel({
-    name: `winograd${m}_gather_${what}`,
-    buffers: {
-      x: 'read',
-      ...(aligned ? { rows: 'read vec4f' } : {}),
-      v: 'write',
-    } as Record<string, BufferSpec>,
-    uniforms: TILES,
-    grid: ({ channels, count }) =>
-      tilesFirst
-        ? linear(channels * count, WORKGROUP)
-        : [ceilDiv(channels, ACROSS), ceilDiv(count, WORKGROUP / ACROSS), 1],
-    wgsl: /* wgsl */ `${TILE_WGSL}
+    const load = (r: number): string =>
+      aligned
+        ? [four(r), ...(what === 'input' ? [single(r, 0), single(r, 5)] : [])].join('\n  ')
+        : grid2(1, side, (_, s) => single(r, s)).join('\n  ');
+    return kernel({
+      name: `winograd${m}_gather_${what}`,
+      buffers: {
+        x: 'read',
+        ...(aligned ? { rows: 'read vec4f' } : {}),
+        v: 'write',
+      } as Record<string, BufferSpec>,
+      uniforms: TILES,
+      grid: ({ channels, count }) =>
+        tilesFirst
+          ? linear(channels * count, WORKGROUP)
+          : [ceilDiv(channels, ACROSS), ceilDiv(count, WORKGROUP / ACROSS), 1],
+      wgsl: /* wgsl */ `${TILE_WGSL}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   ${
@@ -210,8 +213,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var target_at = ${tilesFirst ? 'index' : 'i * u.channels + c'};
   ${grid2(points, points, (i, j) => `v[target_at] = v${i}_${j}; target_at += area;`).join('\n  ')}
 }`,
-  });
-});
+    });
+  },
+);
 
 /** What becomes of the result: assigned as it is or rectified, or added to what y holds. */
 export type WinogradStore = 'assign' | 'relu' | 'add';
@@ -343,6 +347,7 @@ export function winogradGatherReference(
   x: ArrayLike<number>,
   m: WinogradSize,
   what: 'input' | 'output',
+  layout: PointLayout,
   tiles: TileUniforms,
 ): Float64Array {
   const { channels, h, w, pad, total, first, count } = tiles;
@@ -357,7 +362,7 @@ export function winogradGatherReference(
         return iy < 0 || iy >= h || ix < 0 || ix >= w ? 0 : x[((image * channels + c) * h + iy) * w + ix]!;
       });
       sandwichReference(matrix, patch).forEach((value, z) => {
-        v[z * channels * count + (what === 'input' ? c * count + i : i * channels + c)] = value;
+        v[z * channels * count + (layout === 'channels-tiles' ? c * count + i : i * channels + c)] = value;
       });
     }
   }

@@ -65,7 +65,7 @@ const SHARING: readonly Stage[] = [
   },
 ];
 
-export const JOINT: Stage = { name: '', title: 'joint training', losses: 'joint', trains: ALL };
+const JOINT: Stage = { name: '', title: 'joint training', losses: 'joint', trains: ALL };
 
 export function stagesOf(schedule: Schedule): readonly Stage[] {
   if (schedule === 'alternating') return [...SEPARATE, ...SHARING];

@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Sgd, add, conv2d, gaussian, linear, maxPool2d, relu, reshape, softmaxLogLoss, sum } from '../../src/index.ts';
+import { openGpu } from '../../src/node.ts';
 import { expectClose, randomArray, sharedGpu } from '../harness.ts';
 
 test('a tensor used twice gets the sum of both gradients', async () => {
@@ -20,6 +21,16 @@ test('gradients of parameters accumulate until zeroGrad', async () => {
   optimizer.zeroGrad();
   expectClose(await w.grad!.read(), [0, 0], { atol: 0, rtol: 0 });
   w.dispose();
+});
+
+test('an optimizer can be freed after its device', async () => {
+  const gpu = await openGpu();
+  const w = gpu.parameter(Float32Array.of(1, 2), [2], 'w');
+  const optimizer = new Sgd([w], { learningRate: 1 });
+  gpu.scope(() => sum(w).backward());
+  optimizer.zeroGrad();
+  gpu.close();
+  optimizer.dispose();
 });
 
 test('what is only measured does not touch gradients, those that zeroGrad cleared either', async () => {
@@ -68,6 +79,7 @@ test('the gradients of everything that uses an activation are added up, whicheve
     (h) => sum(conv2d(h, strided, null, { stride: 2, padding: 1 })),
     (h) => sum(linear(reshape(h, [1, -1]), dense, null)),
     (h) => sum(maxPool2d(h, { kernel: 2 })),
+    (h) => sum(add(h, conv2d(h, wide, null, { padding: 1 }))),
     (h) => sum(h),
   ];
   const gradient = async (chosen: readonly Use[]) => {

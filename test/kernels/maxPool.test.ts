@@ -19,6 +19,8 @@ const WINDOWS = [
   { kernel: 1, stride: 1, padding: 0, ceilMode: false },
   { kernel: 2, stride: 2, padding: 0, ceilMode: false },
   { kernel: 2, stride: 2, padding: 0, ceilMode: true },
+  { kernel: 3, stride: 3, padding: 0, ceilMode: false },
+  { kernel: 3, stride: 3, padding: 0, ceilMode: true },
   { kernel: 3, stride: 2, padding: 0, ceilMode: true },
   { kernel: 3, stride: 2, padding: 1, ceilMode: true },
   { kernel: 3, stride: 1, padding: 1, ceilMode: false },

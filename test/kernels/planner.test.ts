@@ -6,7 +6,9 @@ import {
   convPlans,
   filterSplits,
   matmulTiles,
+  keepsPoints,
   packedFactor,
+  sumsWithMask,
   turnsProduct,
   winogradBand,
 } from '../../src/kernels/planner.ts';
@@ -82,13 +84,33 @@ test('the height of a tile fits that of the product, and a product of few workgr
 });
 
 test('few tiles of a small map become the rows of a product, many stay its columns', () => {
-  const order = (count: number, outputs: number) => {
+  const order = (kind: typeof GPU, count: number, outputs: number) => {
     const common = { ...VECTOR_SHAPE, am: 1, batch: 36 };
     const shape = { ...common, M: outputs, N: count, ak: outputs, bk: count, cm: count };
     const turned = { ...common, M: count, N: outputs, ak: count, bk: outputs, cm: 1, cn: count };
-    return turnsProduct(LAVAPIPE, shape, turned);
+    return turnsProduct(kind, shape, turned);
   };
-  assert.equal([order(100, 64), order(20, 64), order(128, 64), order(7500, 64)], [true, true, false, false]);
+  const orders = (kind: typeof GPU) => [
+    order(kind, 100, 64),
+    order(kind, 20, 64),
+    order(kind, 128, 64),
+    order(kind, 7500, 64),
+  ];
+  assert.equal(orders(LAVAPIPE), [true, true, false, false]);
+  assert.equal(orders(GPU), [false, false, false, false]);
+});
+
+test('points are kept where all tiles were in one band and take a megabyte at most', () => {
+  const all = { total: 100, count: 100 };
+  assert.ok(keepsPoints(2 ** 18, all));
+  assert.not(keepsPoints(2 ** 18 + 1, all));
+  assert.not(keepsPoints(36 * 16, { total: 101, count: 52 }));
+});
+
+test('a software adapter masks and sums in one pass, hardware only channels of few cells', () => {
+  assert.ok(sumsWithMask(LAVAPIPE, { outer: 8, inner: 1e6 }));
+  assert.ok(sumsWithMask(GPU, { outer: 2, inner: 40 * 40 }));
+  assert.not(sumsWithMask(GPU, { outer: 2, inner: 300 * 400 }));
 });
 
 test('the smaller factor of a product along k is turned round, where the other uses it often enough', () => {
@@ -99,6 +121,7 @@ test('the smaller factor of a product along k is turned round, where the other u
   assert.is(factor(2000, 128), 'b');
   assert.is(factor(303, 4096), 'b'); // rows of a number that is no multiple of four cannot be columns
   assert.is(factor(64, 100), null);
+  assert.is(factor(16, 4096), null); // as columns 16 rows would fill a quarter of a tile
   assert.is(packedFactor(VECTOR_SHAPE), null); // b does not lie along k
 });
 

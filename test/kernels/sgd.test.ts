@@ -1,12 +1,11 @@
 import { test } from 'uvu';
 import { readFileSync } from 'node:fs';
-import { sgdCheck, sgdStepsCheck } from '../../src/kernels/checks/elementwise.ts';
-import { sgdStep } from '../../src/kernels/sgd.ts';
+import { sgdStepsCheck } from '../../src/kernels/checks/elementwise.ts';
+import { sgdSets, sgdSteps } from '../../src/kernels/sgd.ts';
 import { expectClose, launch, sharedGpu } from '../harness.ts';
-import { testChecks } from './runCheck.ts';
+import { runCheck, testChecks } from './runCheck.ts';
 
-testChecks([1, 67, 1024, 4099].map(sgdCheck));
-testChecks([[4099], [1, 70001], [4096, 4096]].map(sgdStepsCheck));
+testChecks([[1], [67], [1024], [4099], [1, 70001], [4096, 4096]].map(sgdStepsCheck));
 
 const golden = JSON.parse(readFileSync(new URL('../golden/nn_ops.json', import.meta.url), 'utf8')).sgd;
 
@@ -15,15 +14,20 @@ async function trace(lr: number, weightDecay: number): Promise<number[][]> {
   let h = new Float32Array(1);
   const steps: number[][] = [];
   for (const gradient of golden.grads) {
-    const buffers = { w, h, grad: Float32Array.of(gradient) };
-    const uniforms = { n: 1, lr, momentum: golden.momentum, weightDecay, gradScale: 1 };
-    const next = await launch(await sharedGpu(), sgdStep, buffers, uniforms);
-    w = next.w as typeof w;
-    h = next.h as typeof h;
+    const buffers = { w0: w, h0: h, grad0: Float32Array.of(gradient) };
+    const uniforms = { n0: 1, lr0: lr, momentum: golden.momentum, weightDecay0: weightDecay, gradScale: 1 };
+    const next = await launch(await sharedGpu(), sgdSteps(1), buffers, uniforms);
+    w = next['w0'] as typeof w;
+    h = next['h0'] as typeof h;
     steps.push([w[0]!, h[0]!]);
   }
   return steps;
 }
+
+test('as many parameters as the device binds, of sizes that share workgroups and that do not', async () => {
+  const sets = sgdSets((await sharedGpu()).device.limits.maxStorageBuffersPerShaderStage);
+  await runCheck(sgdStepsCheck(Array.from({ length: sets }, (_, k) => [5, 4097, 64, 70001, 1][k % 5]! + k)));
+});
 
 test("three steps of Caffe's solver", async () => {
   const weights = await trace(golden.lr, golden.weight_decay);

@@ -27,9 +27,9 @@ for (const m of [2, 4] as const) {
   const small = tileUniforms(m, [1, 1, 1, 1], 1, [0, 4]);
   const wide = tileUniforms(m, [1, 67, 5, 19], 2, [0, 8]);
   testChecks([
-    gatherCheck(m, 'input', 1, small),
-    gatherCheck(m, 'input', 1, wide),
-    gatherCheck(m, 'output', 1, tileUniforms(m, [1, 67, 5, 19], 0, [0, 8])),
+    gatherCheck(m, 'input', 'channels-tiles', 1, small),
+    gatherCheck(m, 'input', 'tiles-channels', 1, wide),
+    gatherCheck(m, 'output', 'tiles-channels', 1, tileUniforms(m, [1, 67, 5, 19], 0, [0, 8])),
     scatterCheck(m, 1, tileUniforms(m, [1, 67, 5, 19], 0, [2, 4]), true, 'assign'),
     filterCheck(m, false, [1, 1]),
     filterGradientCheck(m, [1, 1], true),
@@ -47,7 +47,7 @@ for (const m of [2, 4] as const) {
     const input = { ...tiles, count };
     const output = { ...input, channels: K, pad: 0 };
 
-    const v = winogradGatherReference(x, m, 'input', input);
+    const v = winogradGatherReference(x, m, 'input', 'channels-tiles', input);
     const u = winogradFilterReference(w, m, false, [K, C]);
     const left = { am: 1, ak: K, az: C * K };
     const right = { bk: count, bn: 1, bz: C * count };
@@ -67,7 +67,7 @@ for (const m of [2, 4] as const) {
     winogradScatterReference(sums, null, 'assign', y, m, output);
     expectClose(y, convForwardReference(x, w, null, shape), { atol: 1e-10, rtol: 0, what: 'y' });
 
-    const outputs = winogradGatherReference(dy, m, 'output', output);
+    const outputs = winogradGatherReference(dy, m, 'output', 'tiles-channels', output);
     const filters = matmulShape({
       M: C,
       N: K,

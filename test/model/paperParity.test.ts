@@ -1,7 +1,7 @@
 /**
  * VGG-16 and ZF at 600x800 with all their parameters, against torchvision's VGG-16 and a ZF of PyTorch's operations in float64
- * (scripts/goldens/paper_networks.py, where the file's layout and the drawing of the parameters are described): the shared map, the RPN's outputs, fc7 and the outputs of
- * the head for four regions.
+ * (scripts/goldens/paper_networks.py, where the file's layout and the drawing of the parameters are described): the shared
+ * map, the RPN's outputs, fc7 and the outputs of the head for four regions.
  *
  * An element may be off by 1e-4 of the samples' root mean square (lavapipe: 2e-5), a sum by 1e-5 of the sum of sizes (1e-6).
  */

@@ -14,7 +14,7 @@ import {
 import { flagNonFinite, flagNonFiniteReference } from '../finite.ts';
 import { reluBackward, reluBackwardReference, reluForward, reluReference } from '../relu.ts';
 import { broadcastScalar } from '../reduce.ts';
-import { sgdReference, sgdStep, sgdSteps } from '../sgd.ts';
+import { sgdReference, sgdSteps } from '../sgd.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, integers, normals } from './inputs.ts';
 
@@ -182,21 +182,6 @@ export function copyScalarsCheck(count: number): KernelCheck {
     uniforms: { start: 3 },
     expected: { whole: expected },
     ...EXACT,
-  };
-}
-
-export function sgdCheck(n: number): KernelCheck {
-  const w = normals(n, 1);
-  const h = normals(n, 2, 0.01);
-  const grad = normals(n, 3);
-  const settings = { lr: 0.01, momentum: 0.9, weightDecay: 0.0005, gradScale: 0.5 };
-  return {
-    name: `sgd_step ${n}`,
-    kernel: sgdStep,
-    buffers: { w, h, grad },
-    uniforms: { n, ...settings },
-    expected: { ...sgdReference(doubles(w), doubles(h), doubles(grad), settings) },
-    ...ROUNDED,
   };
 }
 

@@ -14,7 +14,6 @@ import {
   reluBackwardCheck,
   reluForwardCheck,
   scaleCheck,
-  sgdCheck,
   sgdStepsCheck,
 } from './elementwise.ts';
 import {
@@ -63,7 +62,6 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => copyIntoSliceCheck(1, 11, 13, 4, 5),
   () => copyFromSliceCheck(3, 11, 13, 4, 5),
   () => copyFromSliceCheck(1, 11, 13, 4, 5),
-  () => sgdCheck(N),
   () => sgdStepsCheck([N]),
   () => sgdStepsCheck([3 * N, 5]),
   () => flagNonFiniteCheck(N),

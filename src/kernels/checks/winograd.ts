@@ -6,6 +6,7 @@
  */
 import {
   alignsTiles,
+  type PointLayout,
   pointsOf,
   type TileUniforms,
   winogradFilter,
@@ -42,17 +43,18 @@ const describe = ({ channels, h, w, pad, total, first, count }: TileUniforms) =>
 export function gatherCheck(
   m: WinogradSize,
   what: 'input' | 'output',
+  layout: PointLayout,
   images: number,
   tiles: TileUniforms,
 ): KernelCheck {
   const x = normals(images * tiles.channels * tiles.h * tiles.w, 1);
   const aligned = alignsTiles(m, what, tiles);
   return {
-    name: `winograd${m}_gather_${what}${aligned ? ' aligned' : ''} ${describe(tiles)}`,
-    kernel: winogradGather(m, what, aligned),
+    name: `winograd${m}_gather_${what}${aligned ? ' aligned' : ''} ${layout} ${describe(tiles)}`,
+    kernel: winogradGather(m, what, layout, aligned),
     buffers: { x, ...(aligned && { rows: x }), v: normals(pointsOf(m) * tiles.channels * tiles.count, 2) },
     uniforms: { ...tiles },
-    expected: { v: winogradGatherReference(x, m, what, tiles) },
+    expected: { v: winogradGatherReference(x, m, what, layout, tiles) },
     ...tolerance(m),
   };
 }
@@ -117,8 +119,9 @@ export const winogradChecks: readonly (() => KernelCheck)[] = (
   const { total } = tileUniforms(m, maps, 1, [0, 0]);
   const band = [3, Math.ceil(total / 4) * 4] as const;
   return [
-    () => gatherCheck(m, 'input', 2, tileUniforms(m, maps, 1, band)),
-    () => gatherCheck(m, 'output', 2, tileUniforms(m, maps, 0, band)),
+    () => gatherCheck(m, 'input', 'channels-tiles', 2, tileUniforms(m, maps, 1, band)),
+    () => gatherCheck(m, 'input', 'tiles-channels', 2, tileUniforms(m, maps, 1, band)),
+    () => gatherCheck(m, 'output', 'tiles-channels', 2, tileUniforms(m, maps, 0, band)),
     () => scatterCheck(m, 2, tileUniforms(m, maps, 0, band), true, 'relu'),
     () => scatterCheck(m, 2, tileUniforms(m, maps, 0, band), false, 'assign'),
     () => scatterCheck(m, 2, tileUniforms(m, maps, 0, band), false, 'add'),
