@@ -14,8 +14,11 @@ export {
 } from './engine/ops/pooling.ts';
 export { smoothL1Loss, softmaxLogLoss, type SmoothL1Options, type SoftmaxLogLossOptions } from './engine/ops/losses.ts';
 export { nms, roiPool, roiWarp, type NmsOptions, type RoiPoolOptions } from './engine/ops/regions.ts';
-export { FasterRcnn, type LabelledBox, type Losses } from './model/fasterRcnn.ts';
+export { FasterRcnn, type LabelledBox, type Losses, type PreparedImage } from './model/fasterRcnn.ts';
 export type { Pixels } from './model/prepareImage.ts';
+export type { Sampling } from './model/rpn.ts';
+export { detectImage } from './run/detect.ts';
+export type { Detection } from './eval/voc.ts';
 export {
   CONVENTIONS,
   HEAD_DEFAULTS,

@@ -4,11 +4,11 @@ import type { Tensor } from '../engine/tensor.ts';
 import { imagePrepare, prepareUniforms } from '../kernels/imagePrepare.ts';
 import type { InputConfig } from './config.ts';
 
-/** A picture: 4 bytes a pixel, row-major. */
+/** A picture: 4 bytes a pixel, row-major; clamped as in a canvas's `ImageData`, or not. */
 export interface Pixels {
   width: number;
   height: number;
-  rgba: Uint8Array;
+  rgba: Uint8Array | Uint8ClampedArray;
 }
 
 /** Where its pixels go: the size of the result, and pixels of the picture per pixel of it. */
