@@ -1,5 +1,5 @@
 /** Tensors: a shape on a device buffer, row-major. Images and maps are NCHW, as in Caffe and PyTorch. */
-import { copyFromSlice, sliceUniforms } from '../kernels/concat.ts';
+import { copyFromSlice, sliceLayout } from '../kernels/concat.ts';
 import { fill } from '../kernels/elementwise.ts';
 import { type BackwardOptions, type GradientTarget, type GraphNode, runBackward } from './autograd.ts';
 import type { Gpu, TypedArray } from './gpu.ts';
@@ -124,7 +124,8 @@ export class Tensor implements Bindable, Disposable {
   /** A tensor of its own with the same values. */
   copy(): Tensor {
     const copy = this.gpu.empty(this.shape, this.dtype, this.name);
-    this.gpu.run(copyFromSlice(true), { whole: this, part: copy }, sliceUniforms(1, this.size, 1, 0, this.size));
+    const { form, uniforms } = sliceLayout(1, this.size, 1, 0, this.size);
+    this.gpu.run(copyFromSlice(form), { whole: this, part: copy }, uniforms);
     return copy;
   }
 

@@ -3,36 +3,47 @@
  * starts at `offset` of a whole [outer, axis, inner]. Into is the forward pass (part x, whole y), out of the backward pass
  * (whole dy, part dx). Words are copied as u32: an integer seen as f32 is a subnormal number, which a GPU may turn into 0.
  */
-import { elementwise } from './elementwise.ts';
+import { elementwise, elementwise4 } from './elementwise.ts';
 import { type Kernel, kernel, memoize } from './kernel.ts';
 
-/** Rows of the part and of the whole as the kernels see them: contiguous runs of `run` words, `pitch` apart in the whole. */
-export function sliceUniforms(outer: number, axis: number, inner: number, offset: number, length: number) {
-  return { n: outer * length * inner, run: length * inner, pitch: axis * inner, start: offset * inner };
+/**
+ * How a slice lies in the whole: in `rows`, runs of words some way apart; in one `run` (channels of one image), whose places need
+ * no division, which would cost more than the copy; or in one run of `vectors` of four words.
+ */
+export type SliceForm = 'rows' | 'run' | 'vectors';
+
+/** The form of a slice and its uniforms: runs of `run` words, `pitch` apart in the whole, from `start` on. */
+export function sliceLayout(outer: number, axis: number, inner: number, offset: number, length: number) {
+  const uniforms = { n: outer * length * inner, run: length * inner, pitch: axis * inner, start: offset * inner };
+  const vectors = uniforms.n % 4 === 0 && uniforms.start % 4 === 0;
+  const form: SliceForm = outer > 1 ? 'rows' : vectors ? 'vectors' : 'run';
+  return { form, uniforms };
 }
 
 const uniforms = { run: 'u32', pitch: 'u32', start: 'u32' } as const;
-/** A single run (channels of one image) needs no division, which would cost more than the copy. */
-const place = (single: boolean): string => (single ? 'u.start + i' : 'i / u.run * u.pitch + u.start + i % u.run');
-const suffix = (single: boolean): string => (single ? '_single' : '');
+const PLACE: Readonly<Record<SliceForm, string>> = {
+  rows: 'i / u.run * u.pitch + u.start + i % u.run',
+  run: 'u.start + i',
+  vectors: 'u.start / 4u + i',
+};
+const shorthand = (form: SliceForm) => (form === 'vectors' ? elementwise4 : elementwise);
+const words = (form: SliceForm) => (form === 'vectors' ? 'vec4u' : 'u32');
 
-/** `single`: `outer` is 1. */
-export const copyIntoSlice = memoize((single: boolean) =>
-  elementwise({
-    name: `copy_into_slice${suffix(single)}`,
-    buffers: { part: 'read u32', whole: 'write u32' },
+export const copyIntoSlice = memoize((form: SliceForm) =>
+  shorthand(form)({
+    name: `copy_into_slice_${form}`,
+    buffers: { part: `read ${words(form)}`, whole: `write ${words(form)}` },
     uniforms,
-    body: `whole[${place(single)}] = part[i];`,
+    body: `whole[${PLACE[form]}] = part[i];`,
   }),
 );
 
-/** `single`: `outer` is 1. */
-export const copyFromSlice = memoize((single: boolean) =>
-  elementwise({
-    name: `copy_from_slice${suffix(single)}`,
-    buffers: { whole: 'read u32', part: 'write u32' },
+export const copyFromSlice = memoize((form: SliceForm) =>
+  shorthand(form)({
+    name: `copy_from_slice_${form}`,
+    buffers: { whole: `read ${words(form)}`, part: `write ${words(form)}` },
     uniforms,
-    body: `part[i] = whole[${place(single)}];`,
+    body: `part[i] = whole[${PLACE[form]}];`,
   }),
 );
 

@@ -5,8 +5,8 @@
  *   dx[p, iy, ix] = sum of dy over the windows whose maximum is this cell
  *
  * Padding is ignored: a window is clipped to the map. `argmax` holds iy * w + ix of the first maximum, as in Caffe
- * (pooling_layer.cpp). The backward pass gathers: an input cell looks at the few windows that cover it, so nothing is
- * added concurrently. Where windows lie side by side, an invocation owns a window and writes all of its cells.
+ * (pooling_layer.cpp). The backward pass gathers: a block of input cells looks at the few windows that overlap it, so nothing
+ * is added concurrently.
  */
 import { DIVIDE_WGSL } from './divide.ts';
 import { ceilDiv, kernel, type Grid, MAX_WORKGROUPS, memoize } from './kernel.ts';
@@ -50,8 +50,7 @@ const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 /** Buffers x, y, argmax. The window is in the text: few occur, and dividing by a constant costs nothing. */
 export const maxPoolForward = ({ kernel: side, stride, padding }: PoolWindow) => forward(side, stride, padding);
 /** Buffers dy, argmax, dx (assigned). */
-export const maxPoolBackward = ({ kernel: side, stride, padding }: PoolWindow) =>
-  side === stride && padding === 0 ? backwardTiled(side) : backward(side, stride, padding);
+export const maxPoolBackward = ({ kernel: side, stride, padding }: PoolWindow) => backward(side, stride, padding);
 
 const forward = memoize((side: number, stride: number, padding: number) =>
   kernel({
@@ -94,85 +93,59 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }),
 );
 
-/** Windows that can cover a cell, along an axis. */
-const covering = (side: number, stride: number): number => ceilDiv(side, stride);
+/** All windows that overlap the block of `stride` cells number b, along an axis: those from b + first to b + last. */
+const windowsOver = (side: number, stride: number, padding: number): number[] => {
+  const first = Math.ceil((padding - side + 1) / stride);
+  const last = Math.floor((stride - 1 + padding) / stride);
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+};
 
-const backward = memoize((side: number, stride: number, padding: number) =>
-  kernel({
+/** An invocation owns a block of stride x stride cells: the few windows that overlap it are read once for all of them. */
+const backward = memoize((side: number, stride: number, padding: number) => {
+  const windows = windowsOver(side, stride, padding);
+  const cells = range(stride * stride).map((i) => ({ i, r: Math.floor(i / stride), s: i % stride }));
+  return kernel({
     name: 'max_pool_backward',
     buffers: { dy: 'read', argmax: 'read i32', dx: 'write' },
     uniforms,
-    grid: ({ planes, h, w }) => gridOver(h * w, planes),
+    grid: ({ planes, h, w }) => gridOver(ceilDiv(h, stride) * ceilDiv(w, stride), planes),
     wgsl: /* wgsl */ `${DIVIDE_WGSL}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let p = group.z * groups.y + group.y;
-  let cell = group.x * 64u + lane;
-  if (cell >= u.h * u.w || p >= u.planes) { return; }
+  let across = (u.w + ${stride - 1}u) / ${stride}u;
+  let block = group.x * 64u + lane;
+  let by = divide(block, across);
+  let bx = block - by * across;
+  let top = by * ${stride}u;
+  let left = bx * ${stride}u;
+  if (top >= u.h || p >= u.planes) { return; }
   let plane = p * u.outH * u.outW;
-  let iy = divide(cell, u.w);
-  let ix = cell - iy * u.w;
-  // The last window along an axis that begins at or before the cell, and those before it; unsigned, one below 0 is too large.
-  let last_y = (iy + ${padding}u) / ${stride}u;
-  let last_x = (ix + ${padding}u) / ${stride}u;
-  var total = 0.0;
-  ${range(covering(side, stride) ** 2)
-    .map((i) => {
-      // In ascending order of windows, so that sums round as they always did.
-      const n = covering(side, stride);
-      const [back, left] = [n - 1 - Math.floor(i / n), n - 1 - (i % n)];
-      return `{
-    let oy = last_y - ${back}u;
-    let ox = last_x - ${left}u;
+  ${cells.map(({ i, r, s }) => `let cell${i} = i32((top + ${r}u) * u.w + left + ${s}u); var total${i} = 0.0;`).join('\n  ')}
+  ${windows
+    .flatMap((y) => windows.map((x) => [y, x] as const))
+    .map(
+      // In ascending order, so that sums round as they always did. Unsigned: a window before the first is beyond the last.
+      ([y, x]) => `{
+    let oy = by ${y < 0 ? '-' : '+'} ${Math.abs(y)}u;
+    let ox = bx ${x < 0 ? '-' : '+'} ${Math.abs(x)}u;
     if (oy < u.outH && ox < u.outW) {
       let o = plane + oy * u.outW + ox;
-      if (argmax[o] == i32(cell)) { total += dy[o]; }
+      let largest = argmax[o];
+      let value = dy[o];
+      ${cells.map(({ i }) => `total${i} += select(0.0, value, largest == cell${i});`).join(' ')}
     }
-  }`;
-    })
+  }`,
+    )
     .join('\n  ')}
-  dx[p * u.h * u.w + cell] = total;
+  let base = p * u.h * u.w;
+  ${cells
+    .map(({ i, r, s }) => `if (top + ${r}u < u.h && left + ${s}u < u.w) { dx[base + u32(cell${i})] = total${i}; }`)
+    .join('\n  ')}
 }
 `,
-  }),
-);
-
-/** Windows of side x side cells, side by side; cells beyond the last window get 0. */
-const backwardTiled = memoize((side: number) =>
-  kernel({
-    name: 'max_pool_backward',
-    buffers: { dy: 'read', argmax: 'read i32', dx: 'write' },
-    uniforms,
-    grid: ({ planes, h, w }) => gridOver(ceilDiv(h, side) * ceilDiv(w, side), planes),
-    wgsl: /* wgsl */ `${DIVIDE_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let p = group.z * groups.y + group.y;
-  let across = (u.w + ${side - 1}u) / ${side}u;
-  let window = group.x * 64u + lane;
-  let oy = divide(window, across);
-  let ox = window - oy * across;
-  let top = oy * ${side}u;
-  let left = ox * ${side}u;
-  if (top >= u.h || p >= u.planes) { return; }
-  var largest = 0u;
-  var value = 0.0;
-  if (oy < u.outH && ox < u.outW) {
-    let o = (p * u.outH + oy) * u.outW + ox;
-    largest = u32(argmax[o]);
-    value = dy[o];
-  }
-  let plane = p * u.h * u.w;
-  for (var iy = top; iy < min(top + ${side}u, u.h); iy++) {
-    for (var ix = left; ix < min(left + ${side}u, u.w); ix++) {
-      let cell = iy * u.w + ix;
-      dx[plane + cell] = select(0.0, value, cell == largest);
-    }
-  }
-}
-`,
-  }),
-);
+  });
+});
 
 export interface PoolShape {
   planes: number;

@@ -11,7 +11,7 @@ import { roiPool, roiWarp } from '../engine/ops/regions.ts';
 import { concat, softmax } from '../engine/ops/reduce.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { copyFromSlice, sliceUniforms } from '../kernels/concat.ts';
+import { copyFromSlice, sliceLayout } from '../kernels/concat.ts';
 import { type DetectionParams, detectionsScratch, recordDetections } from '../kernels/detections.ts';
 import { recordRoiTargets, roiTargetsScratch } from '../kernels/roiTargets.ts';
 import { type Backbone, ParameterStore } from './backbones/backbone.ts';
@@ -80,7 +80,8 @@ export class DetectionHead {
       parts.push(
         gpu.scope(() => {
           const part = gpu.empty([count, columns], 'f32', 'rois');
-          gpu.run(copyFromSlice(true), { whole: rois, part }, sliceUniforms(1, rows, columns, from, count));
+          const { form, uniforms } = sliceLayout(1, rows, columns, from, count);
+          gpu.run(copyFromSlice(form), { whole: rois, part }, uniforms);
           return this.forward(features, part, null);
         }),
       );

@@ -10,6 +10,9 @@ const CASES: Parameters<typeof copyIntoSliceCheck>[] = [
   [2, 5, 3, 2, 3],
   [7, 13, 11, 3, 5],
   [1, 9, 1031, 4, 1],
+  [1, 9, 1031, 4, 4],
+  [1, 9, 1032, 2, 6],
+  [1, 4, 1, 0, 4],
   [1031, 3, 1, 1, 2],
 ];
 testChecks(CASES.flatMap((args) => [copyIntoSliceCheck(...args), copyFromSliceCheck(...args)]));

@@ -1,5 +1,5 @@
 /** Sum over all elements, softmax over an axis, concatenation along an axis and its inverse. */
-import { copyFromSlice, copyIntoSlice, sliceUniforms } from '../../kernels/concat.ts';
+import { copyFromSlice, copyIntoSlice, sliceLayout } from '../../kernels/concat.ts';
 import { broadcastScalar, partialCount, sumFinal, sumPartial } from '../../kernels/reduce.ts';
 import { softmaxBackward, softmaxForward, type ChannelView } from '../../kernels/softmax.ts';
 import { operation, record } from '../autograd.ts';
@@ -40,14 +40,14 @@ export function softmax(x: Tensor, axis: number): Tensor {
 
 interface Slice {
   shape: Shape;
-  uniforms: ReturnType<typeof sliceUniforms>;
+  layout: ReturnType<typeof sliceLayout>;
 }
 
-const concatOperation = operation<{ slices: Slice[]; single: boolean }>('concat', ({ dy, needs }, { slices, single }) =>
-  slices.map(({ shape, uniforms }, i) => {
+const concatOperation = operation<readonly Slice[]>('concat', ({ dy, needs }, slices) =>
+  slices.map(({ shape, layout: { form, uniforms } }, i) => {
     if (!needs[i]) return null;
     const dx = dy.gpu.empty(shape, 'f32', 'dx concat');
-    dy.gpu.run(copyFromSlice(single), { whole: dy, part: dx }, uniforms);
+    dy.gpu.run(copyFromSlice(form), { whole: dy, part: dx }, uniforms);
     return dx;
   }),
 );
@@ -68,17 +68,17 @@ export function concat(xs: readonly Tensor[], axis: number): Tensor {
   const y = first.gpu.empty(shape, first.dtype, 'concat');
   let offset = 0;
   const slices = xs.map((x) => {
-    const uniforms = sliceUniforms(outer, length, inner, offset, x.shape[at]!);
-    first.gpu.run(copyIntoSlice(outer === 1), { part: x, whole: y }, uniforms);
+    const layout = sliceLayout(outer, length, inner, offset, x.shape[at]!);
+    first.gpu.run(copyIntoSlice(layout.form), { part: x, whole: y }, layout.uniforms);
     offset += x.shape[at]!;
-    return { shape: x.shape, uniforms };
+    return { shape: x.shape, layout };
   });
-  return record(concatOperation, xs, y, { slices, single: outer === 1 });
+  return record(concatOperation, xs, y, slices);
 }
 
-const sliceOperation = operation<Slice & { single: boolean }>('slice', ({ dy }, { shape, uniforms, single }) => {
+const sliceOperation = operation<Slice>('slice', ({ dy }, { shape, layout: { form, uniforms } }) => {
   const dx = dy.gpu.zeros(shape, 'dx slice');
-  dy.gpu.run(copyIntoSlice(single), { part: dy, whole: dx }, uniforms);
+  dy.gpu.run(copyIntoSlice(form), { part: dy, whole: dx }, uniforms);
   return [dx];
 });
 
@@ -89,9 +89,9 @@ export function slice(x: Tensor, axis: number, from: number, to: number): Tensor
     throw new Error(`slice: [${from}, ${to}) is no part of axis ${at} of [${x.shape}]`);
   }
   const { outer, channels, inner } = axisView(x.shape, at);
-  const uniforms = sliceUniforms(outer, channels, inner, from, to - from);
+  const layout = sliceLayout(outer, channels, inner, from, to - from);
   const shape = x.shape.map((n, i) => (i === at ? to - from : n));
   const y = x.gpu.empty(shape, x.dtype, `slice ${x.name}`);
-  x.gpu.run(copyFromSlice(outer === 1), { whole: x, part: y }, uniforms);
-  return record(sliceOperation, [x], y, { shape: x.shape, uniforms, single: outer === 1 });
+  x.gpu.run(copyFromSlice(layout.form), { whole: x, part: y }, layout.uniforms);
+  return record(sliceOperation, [x], y, { shape: x.shape, layout });
 }

@@ -1,5 +1,5 @@
 /** Checks of the operations on one element at a time, for n elements. Tolerances are a few roundings of f32. */
-import { copyFromSlice, copyIntoSlice, concatReference, copyScalars, sliceUniforms } from '../concat.ts';
+import { copyFromSlice, copyIntoSlice, concatReference, copyScalars, sliceLayout } from '../concat.ts';
 import { dropout, dropoutReference, invertedScale } from '../dropout.ts';
 import {
   accumulate,
@@ -140,11 +140,12 @@ export function copyIntoSliceCheck(
   const lengths = [offset, length, axis - offset - length];
   const assemble = (middle: Float32Array) =>
     concatReference([doubles(before), doubles(middle), doubles(after)], outer, lengths, inner);
+  const { form, uniforms } = sliceLayout(outer, axis, inner, offset, length);
   return {
-    name: `copy_into_slice ${outer}x${axis}x${inner} [${offset}, ${offset + length})`,
-    kernel: copyIntoSlice(outer === 1),
+    name: `copy_into_slice ${form} ${outer}x${axis}x${inner} [${offset}, ${offset + length})`,
+    kernel: copyIntoSlice(form),
     buffers: { part, whole: Float32Array.from(assemble(new Float32Array(part.length))) },
-    uniforms: sliceUniforms(outer, axis, inner, offset, length),
+    uniforms,
     expected: { whole: assemble(part) },
     ...EXACT,
   };
@@ -159,9 +160,10 @@ export function copyFromSliceCheck(
 ): KernelCheck {
   const { buffers, expected, uniforms } = copyIntoSliceCheck(outer, axis, inner, offset, length);
   const part = buffers.part as Float32Array;
+  const { form } = sliceLayout(outer, axis, inner, offset, length);
   return {
-    name: `copy_from_slice ${outer}x${axis}x${inner} [${offset}, ${offset + length})`,
-    kernel: copyFromSlice(outer === 1),
+    name: `copy_from_slice ${form} ${outer}x${axis}x${inner} [${offset}, ${offset + length})`,
+    kernel: copyFromSlice(form),
     buffers: { whole: Float32Array.from(expected.whole!), part: new Float32Array(part.length) },
     uniforms,
     expected: { part: doubles(part) },
