@@ -1,7 +1,7 @@
 /** The pictures that show what a training run has learnt. */
 import { join } from 'node:path';
 import type { Dataset } from '../data/dataset.ts';
-import { writePng } from '../draw/canvas.ts';
+import { type Canvas, writePng } from '../draw/canvas.ts';
 import { plotLosses } from '../draw/losses.ts';
 import type { Detection } from '../eval/voc.ts';
 import type { FasterRcnn } from '../model/fasterRcnn.ts';
@@ -10,7 +10,8 @@ import type { RunDirectory } from './runDirectory.ts';
 
 /**
  * Draws into the folder `out` the first images of `test` with what was detected (`detections[i]` belongs to image i) and
- * with the best proposals, and the curves of the run's losses. Returns what each picture shows, and its path.
+ * with the best proposals, and the curves of the losses of the run or of each of its stages. Returns what each picture shows,
+ * and its path.
  */
 export async function drawResults(
   model: FasterRcnn,
@@ -19,12 +20,16 @@ export async function drawResults(
   run: RunDirectory,
   out: string,
 ): Promise<Record<string, string>> {
-  const metrics = run.readMetrics();
-  const pictures = {
+  const pictures: Record<string, Canvas> = {
     detections: await detectionsSheet(test, detections),
     proposals: await proposalsSheet(model, test),
-    ...(metrics.length > 0 && { losses: plotLosses(metrics) }),
   };
+  for (const [stage, directory] of [['', run] as const, ...run.stages]) {
+    const metrics = directory.readMetrics();
+    if (metrics.length === 0) continue;
+    if (stage) pictures[`losses-${stage}`] = plotLosses(metrics, `Training losses, stage ${stage}`);
+    else pictures['losses'] = plotLosses(metrics);
+  }
   const paths: Record<string, string> = {};
   for (const [name, canvas] of Object.entries(pictures)) {
     paths[name] = join(out, `${name}.png`);

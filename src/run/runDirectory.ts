@@ -84,9 +84,10 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
     return existsSync(this.configPath);
   }
 
-  private get stages(): RunDirectory<Config, Line>[] {
+  /** Of all schedules' stages, whether they are there or not, by their names. */
+  get stages(): ReadonlyMap<string, RunDirectory<Config, Line>> {
     const names = SCHEDULES.flatMap(stagesOf).map(({ name }) => name);
-    return [...new Set(names)].filter((name) => name !== '').map((name) => this.stage(name));
+    return new Map(names.filter((name) => name !== '').map((name) => [name, this.stage(name)]));
   }
 
   get hasCheckpoint(): boolean {
@@ -95,7 +96,7 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
 
   /** Throws where a new run would destroy the checkpoint of another. */
   assertFree(): void {
-    if (this.hasCheckpoint || this.stages.some(({ hasCheckpoint }) => hasCheckpoint)) {
+    if (this.hasCheckpoint || [...this.stages.values()].some(({ hasCheckpoint }) => hasCheckpoint)) {
       throw new UserError(`${this.path}: already holds a run; continue it with --resume, or choose another --out`);
     }
   }
@@ -110,7 +111,6 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
     }
     this.clear();
     replaceFile(this.configPath, JSON.stringify(config, null, 2) + '\n');
-    replaceFile(this.metricsPath, '');
   }
 
   /** Removes the files of a run, and nothing else that lies in the directory. */
@@ -118,7 +118,7 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
     for (const path of [this.checkpointPath, this.metricsPath, this.configPath, this.proposalsPath]) {
       rmSync(path, { force: true });
     }
-    for (const stage of this.stages) {
+    for (const stage of this.stages.values()) {
       if (existsSync(stage.path)) stage.clear();
     }
   }
