@@ -1,4 +1,7 @@
-/** One tree's part of against.ts: the median milliseconds of a step with the modules of the tree given. What it calls is as old as them. */
+/**
+ * One tree's part of against.ts: the median milliseconds of a step with the modules of the tree that is given. It calls nothing
+ * that trees of old do not have.
+ */
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 

@@ -114,6 +114,9 @@ function expectUnused(tensor: Tensor): void {
 const sameShape = (a: Tensor, b: Tensor): boolean =>
   a.shape.length === b.shape.length && a.shape.every((n, i) => n === b.shape[i]);
 
+/** Whether another gradient lies in the same memory (`add` gives all its inputs one): then nothing may be added there. */
+const isShared = (gradient: Tensor): boolean => gradient.storage.references > 1;
+
 function zeroGradient(leaf: Tensor): Tensor {
   leaf.gradientTarget();
   leaf.clearGrad();
@@ -146,8 +149,7 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
       const input = inputs[i]!;
       if (needs[i] && !input.node) return input.gradientTarget();
       const sum = gradients.get(input);
-      // Where another gradient lies in the same memory (`add` gives all its inputs one), nothing may be added there.
-      if (needs[i] && sum && sum.storage.references === 1) return { sum, add: true };
+      if (needs[i] && sum && !isShared(sum)) return { sum, add: true };
       return { sum: gpu.empty(input.shape, 'f32', `d${input.name}`), add: false };
     };
     const results = operation.gradient({ dy, needs, into }, saved);
@@ -172,7 +174,7 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
         gradients.set(input, gradient);
         return;
       }
-      if (input.node && sum.storage.references > 1) {
+      if (input.node && isShared(sum)) {
         const total = gpu.empty(sum.shape, 'f32', sum.name);
         gpu.run(add(2), { x0: sum, x1: gradient, y: total }, { n: input.size });
         gradients.set(input, total);
