@@ -5,6 +5,7 @@
  * Class 0 is the background in every data set, so class indices are those of the detection head.
  */
 import { UserError } from '../engine/errors.ts';
+import { COCO_SPLIT, type CocoId, openCoco } from './coco.ts';
 import { openDigits } from './digits.ts';
 import { unite } from './union.ts';
 import { openVoc } from './voc.ts';
@@ -17,10 +18,13 @@ export interface Box {
   y2: number;
   /** 1..K-1, an index into `Dataset.classes`. */
   classIndex: number;
-  /** Left out of training, and neither right nor wrong in the VOC evaluation. */
+  /** Left out of training, and neither right nor wrong in the evaluation. */
   difficult: boolean;
-  /** A region of many objects (COCO's iscrowd). */
+  /** A region of many objects (COCO's iscrowd): likewise. */
   crowd?: boolean;
+  /** x, y, width, height as a COCO file has them, and the area of the object: its evaluation takes these as they are. */
+  bbox?: readonly [number, number, number, number];
+  area?: number;
 }
 
 export interface Picture {
@@ -36,6 +40,8 @@ export interface Sample {
   height: number;
   /** May be empty: such a picture trains as all background. */
   readonly boxes: Box[];
+  /** By which COCO knows the picture, and the categories in the order of the classes; undefined: it has no such. */
+  resultIds?: { image: CocoId; categories: readonly (CocoId | undefined)[] };
   /** Decodes (or draws) the picture; throws a UserError that names the file. */
   load(): Promise<Picture>;
 }
@@ -52,7 +58,7 @@ export interface Dataset {
 }
 
 export interface OpenOptions {
-  /** Which part: 'train', 'test', or whatever the data set has. */
+  /** Which part: 'train', 'test', or whatever the data set has; `usualSplit` where nobody said. */
   split: string;
   /** Object classes without the background, in the order of the model; found in the data unless given. */
   classes?: string[];
@@ -64,17 +70,40 @@ export interface OpenOptions {
 
 export const BACKGROUND = '__background__';
 
-/** Opens `digits`, `voc:PATH` or `voc:PATH,PATH`. Annotations are read and checked here; pictures only when a sample is loaded. */
+const USAGE =
+  "give 'digits', 'voc:PATH' (a folder in VOC layout; several: 'voc:PATH,PATH') or 'coco:IMAGES,ANNOTATIONS.json' (a folder and a file)";
+
+/** Opens what `spec` names. Annotations are read and checked here; pictures only when a sample is loaded. */
 export async function openDataset(spec: string, options: OpenOptions): Promise<Dataset> {
-  const colon = spec.indexOf(':');
-  const kind = colon < 0 ? spec : spec.slice(0, colon);
-  const path = colon < 0 ? '' : spec.slice(colon + 1);
-  if (kind === 'digits' && colon < 0) return openDigits(options);
-  const folders = path.split(',');
-  if (kind === 'voc' && !folders.includes('')) {
-    return unite(await Promise.all(folders.map((folder) => openVoc(folder, options))), options.classes);
+  const { kind, paths } = parseSpec(spec);
+  if (kind === 'digits' && paths.length === 0) return openDigits(options);
+  if (paths.length === 0 || paths.includes('')) throw new UserError(`--data ${spec}: not a data set; ${USAGE}`);
+  if (kind === 'voc') {
+    return unite(await Promise.all(paths.map((folder) => openVoc(folder, options))), options.classes);
   }
-  throw new UserError(
-    `--data ${spec}: not a data set; give 'digits' or 'voc:PATH' (a folder in VOC layout; several: 'voc:PATH,PATH')`,
-  );
+  if (kind === 'coco' && paths.length % 2 === 0) return openCocoFiles(paths, options);
+  throw new UserError(`--data ${spec}: not a data set; ${USAGE}`);
+}
+
+/** The part to open where nobody said: COCO has a file for each, and no parts of a file. */
+export const usualSplit = (spec: string, usual: string): string =>
+  parseSpec(spec).kind === 'coco' ? COCO_SPLIT : usual;
+
+/** `paths`: folder and file in turn. The classes are those of the first file, unless given. */
+async function openCocoFiles(paths: readonly string[], options: OpenOptions): Promise<Dataset> {
+  const parts: Dataset[] = [];
+  let { classes } = options;
+  for (let i = 0; i < paths.length; i += 2) {
+    const part = await openCoco(paths[i]!, paths[i + 1]!, { ...options, classes });
+    classes = part.classes.slice(1);
+    parts.push(part);
+  }
+  return unite(parts, classes);
+}
+
+function parseSpec(spec: string): { kind: string; paths: string[] } {
+  const colon = spec.indexOf(':');
+  return colon < 0
+    ? { kind: spec, paths: [] }
+    : { kind: spec.slice(0, colon), paths: spec.slice(colon + 1).split(',') };
 }

@@ -28,6 +28,22 @@ export async function readPicture(path: string): Promise<Picture> {
   }
 }
 
+/** The same; throws as well where the picture is not of the size that `annotations` (a file) has for it. */
+export async function readPictureOf(
+  path: string,
+  width: number,
+  height: number,
+  annotations: string,
+): Promise<Picture> {
+  const picture = await readPicture(path);
+  if (picture.width !== width || picture.height !== height) {
+    throw new UserError(
+      `${path}: is ${picture.width}x${picture.height} but ${annotations} says ${width}x${height}, so its boxes cannot be trusted; correct one of them`,
+    );
+  }
+  return picture;
+}
+
 /** Reads the beginning of a file; throws as `readPicture` does where that is no image's. */
 export async function checkPicture(path: string): Promise<void> {
   try {

@@ -11,11 +11,9 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { UserError } from '../engine/errors.ts';
+import { BadBoxes, BORDER_TOLERANCE } from './badBoxes.ts';
 import { BACKGROUND, type Box, type Dataset, type OpenOptions, type Sample } from './dataset.ts';
-import { PICTURE_EXTENSIONS, readPicture } from './pictures.ts';
-
-/** Pixels by which a box may cross its picture's border before it is an error rather than a rounding to be clipped. */
-const BORDER_TOLERANCE = 2;
+import { PICTURE_EXTENSIONS, readPictureOf } from './pictures.ts';
 
 /** One object as the file has it: 1-based inclusive corners. */
 interface VocObject {
@@ -84,7 +82,7 @@ export async function openVoc(root: string, options: OpenOptions): Promise<Datas
   const classIndex = new Map(classes.map((name, i) => [name, i + 1]));
 
   const pictures = new Set(readdirSync(picturesFolder));
-  const skipped: string[] = [];
+  const bad = new BadBoxes(options.onBadBox);
   const samples = ids.map((id): Sample => {
     const { filename, width, height, objects } = annotation(id);
     const path = join(annotationsFolder, `${id}.xml`);
@@ -99,9 +97,7 @@ export async function openVoc(root: string, options: OpenOptions): Promise<Datas
       const box = toBox(object, width, height);
       if (typeof box === 'string') {
         const { xmin, ymin, xmax, ymax } = object;
-        const what = `${path}: object ${i + 1} (${object.name}): box (${xmin}, ${ymin}, ${xmax}, ${ymax}) ${box}`;
-        if (options.onBadBox !== 'skip') throw new UserError(`${what}; mend or delete it, or pass --skip-bad-boxes`);
-        skipped.push(what);
+        bad.add(`${path}: object ${i + 1} (${object.name}): box (${xmin}, ${ymin}, ${xmax}, ${ymax}) ${box}`);
       } else {
         boxes.push({ ...box, classIndex: index, difficult: object.difficult });
       }
@@ -114,15 +110,10 @@ export async function openVoc(root: string, options: OpenOptions): Promise<Datas
         `${join(picturesFolder, id)}.*: no such image (${PICTURE_EXTENSIONS.join(', ')}), though split '${options.split}' lists it; add it or drop the line`,
       );
     }
-    return { id, width, height, boxes, load: () => readChecked(join(picturesFolder, picture), width, height, path) };
+    return { id, width, height, boxes, load: () => readPictureOf(join(picturesFolder, picture), width, height, path) };
   });
 
-  const notes: string[] = [];
-  if (skipped.length > 0) {
-    notes.push(
-      `split '${options.split}': ${skipped.length} unusable box${skipped.length > 1 ? 'es' : ''} left out, the first: ${skipped[0]}`,
-    );
-  }
+  const notes = bad.notes().map((note) => `split '${options.split}': ${note}`);
   return { name: basename(root), classes: [BACKGROUND, ...classes], samples, flippable: true, notes };
 }
 
@@ -131,16 +122,6 @@ const readIds = (path: string): string[] =>
     .split(/\r?\n/)
     .map((line) => line.trim())
     .filter((line) => line !== '');
-
-async function readChecked(path: string, width: number, height: number, xml: string) {
-  const picture = await readPicture(path);
-  if (picture.width !== width || picture.height !== height) {
-    throw new UserError(
-      `${path}: is ${picture.width}x${picture.height} but ${xml} says ${width}x${height}, so its boxes cannot be trusted; correct one of them`,
-    );
-  }
-  return picture;
-}
 
 /** 0-based, clipped to the picture; or what is wrong with the box. */
 function toBox(object: VocObject, width: number, height: number) {
