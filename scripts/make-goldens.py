@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Makes the golden files of test/golden that come from PyTorch.
+"""Makes the golden files of test/golden that come from PyTorch and from pycocotools.
 
-    python3 scripts/make-goldens.py [ops] [faster-rcnn] [paper-networks] [state-dicts]
+    python3 scripts/make-goldens.py [ops] [faster-rcnn] [paper-networks] [state-dicts] [coco-eval]
 
-Needs numpy, PyTorch and torchvision (Debian: python3-torch python3-torchvision; made with 1.13 and 0.14). The tests
-read the files and need no Python. All random numbers are seeded, so a second run gives the same bytes.
+Needs numpy, PyTorch and torchvision (Debian: python3-torch python3-torchvision; made with 1.13 and 0.14), and for
+coco-eval pycocotools (pip; made with 2.0.11). The tests read the files and need no Python. All random numbers are seeded,
+so a second run gives the same bytes.
 
     pytorch-ops.safetensors     every operation of the engine, forward and backward (goldens/ops.py)
     pytorch-frcnn.safetensors   20 training steps of a small Faster R-CNN (goldens/faster_rcnn.py)
     pytorch-paper.safetensors   VGG-16 and ZF at 600x800: samples of maps, RPN and head (goldens/paper_networks.py)
     pytorch-state-dicts.json    names and shapes of torchvision's networks (goldens/state_dicts.py)
+    pycocotools.json            COCO's evaluation of small scenes (goldens/coco_eval.py)
 """
 import json
 import struct
@@ -20,7 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.dont_write_bytecode = True
-from goldens import faster_rcnn, ops, paper_networks, state_dicts  # noqa: E402
+from goldens import coco_eval, faster_rcnn, ops, paper_networks, state_dicts  # noqa: E402
 
 FOLDER = Path(__file__).parent.parent / 'test' / 'golden'
 
@@ -52,6 +54,7 @@ PARTS = {
     'ops': ('pytorch-ops.safetensors', ops.make, save_safetensors),
     'faster-rcnn': ('pytorch-frcnn.safetensors', faster_rcnn.make, save_safetensors),
     'paper-networks': ('pytorch-paper.safetensors', paper_networks.make, save_safetensors),
+    'coco-eval': ('pycocotools.json', coco_eval.make, save_json),
     'state-dicts': ('pytorch-state-dicts.json', state_dicts.make, save_json),
 }
 
