@@ -1,20 +1,18 @@
 /** What the commands share: options, the device and the line about it, tables, JSON files. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type Dataset, openDataset } from '../data/dataset.ts';
+import { type Dataset, openDataset, usualSplit } from '../data/dataset.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { replaceFile } from '../engine/node/files.ts';
 import { openGpu } from '../engine/node/open.ts';
-import type { VocMetric } from '../eval/voc.ts';
-import type { EvaluationReport } from '../run/evaluate.ts';
+import type { CocoSummary } from '../eval/coco.ts';
+import type { EvaluationReport, Metric } from '../run/evaluate.ts';
 import { readTrainedConfig } from '../run/loadModel.ts';
 import { RunDirectory } from '../run/runDirectory.ts';
 
 export interface TestDataOptions {
-  /** A run directory. */
-  model: string;
   data: string;
-  split: string;
+  split?: string;
   skipBadBoxes?: boolean;
 }
 
@@ -34,22 +32,27 @@ export const setOption = (what: string): Option =>
 /** Adds the options of `TestDataOptions`. */
 export const withTestData = (command: Command): Command =>
   command
-    .requiredOption('--model <dir>', 'a run directory')
-    .requiredOption('--data <spec>', "'digits' or 'voc:PATH'; its classes must be the model's")
-    .option('--split <name>', 'the part to evaluate on', 'test')
+    .requiredOption(
+      '--data <spec>',
+      "'digits', 'voc:PATH' or 'coco:IMAGES,ANNOTATIONS.json'; its classes must be the model's",
+    )
+    .option('--split <name>', 'the part to evaluate on; default: test, and of coco: all of the file')
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping');
 
 /** Ends a command's help with an example that can be typed. */
 export const withExample = (command: Command, ...lines: string[]): Command =>
   command.addHelpText('after', `\nExample:\n${lines.map((line) => `  ${line}`).join('\n')}`);
 
-/** The data to test a run on, its classes being the run's; says what its user should read once. */
-export async function openTestData({ model, data, split, skipBadBoxes }: TestDataOptions): Promise<Dataset> {
-  const config = readTrainedConfig(new RunDirectory(model));
-  const dataset = await openDataset(data, {
-    split,
-    classes: config.detector.classes.slice(1),
-    onBadBox: skipBadBoxes || config.skipBadBoxes ? 'skip' : 'error',
+/** The part of the data to test on. */
+export const testSplit = ({ data, split }: TestDataOptions): string => split ?? usualSplit(data, 'test');
+
+/** The data to test a run on, its classes being the run's, if one is given; says what its user should read once. */
+export async function openTestData(options: TestDataOptions & { model?: string }): Promise<Dataset> {
+  const config = options.model === undefined ? undefined : readTrainedConfig(new RunDirectory(options.model));
+  const dataset = await openDataset(options.data, {
+    split: testSplit(options),
+    classes: config?.detector.classes.slice(1),
+    onBadBox: options.skipBadBoxes || config?.skipBadBoxes ? 'skip' : 'error',
   });
   for (const note of dataset.notes) console.log(`note: ${note}`);
   return dataset;
@@ -94,10 +97,11 @@ export function score(text: string): number {
   throw new InvalidArgumentError('It is a number from 0 to 1.');
 }
 
-export function metric(text: string): VocMetric {
-  if (text === 'voc07' || text === 'voc10') return text;
-  const later = text === 'coco' ? 'comes with a later version' : 'unknown';
-  throw new UserError(`--metric ${text}: ${later}; there are voc07 (11 points) and voc10 (area)`);
+export function metric(text: string): Metric {
+  if (text === 'voc07' || text === 'voc10' || text === 'coco') return text;
+  throw new UserError(
+    `--metric ${text}: unknown; there are voc07 (11 points), voc10 (area) and coco (IoU 0.5 to 0.95)`,
+  );
 }
 
 /** A line for each picture: what it shows, and where it is. */
@@ -108,10 +112,14 @@ export function printPictures(pictures: Readonly<Record<string, string>>): void 
 export const writeJson = (path: string, value: unknown): void =>
   replaceFile(path, JSON.stringify(value, null, 2) + '\n');
 
-const METRIC_NAMES: Record<VocMetric, string> = { voc07: '11 points', voc10: 'area' };
+const METRIC_NAMES: Record<Metric, string> = {
+  voc07: 'voc07, 11 points, IoU 0.5',
+  voc10: 'voc10, area, IoU 0.5',
+  coco: 'coco, IoU 0.50:0.95',
+};
 
-/** A line a class, then the mean. */
-export function evaluationTable({ metric, mAP, ap, images, seconds }: EvaluationReport): string {
+/** A line a class, then the mean; with COCO's metric its twelve numbers first. */
+export function evaluationTable({ metric, mAP, ap, images, seconds, coco }: EvaluationReport): string {
   const rows: [string, string][] = Object.entries(ap).map(([name, value]) => [
     name,
     value === null ? 'no object in this split' : value.toFixed(4),
@@ -120,7 +128,31 @@ export function evaluationTable({ metric, mAP, ap, images, seconds }: Evaluation
   const width = Math.max(...rows.map(([name]) => name.length));
   const lines = rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`);
   return [
-    `average precision (${metric}, ${METRIC_NAMES[metric]}, IoU 0.5) on ${images} images, ${seconds.toFixed(1)} s`,
+    ...(coco ? cocoLines(coco) : []),
+    `average precision (${METRIC_NAMES[metric]}) on ${images} images, ${seconds.toFixed(1)} s`,
     ...lines,
   ].join('\n');
 }
+
+/** IoU, areas and detections in an image behind each number, as cocoapi's summary has them. */
+const COCO_LINES: Record<keyof CocoSummary, readonly [iou: string, area: string, most: number]> = {
+  AP: ['0.50:0.95', 'all', 100],
+  AP50: ['0.50', 'all', 100],
+  AP75: ['0.75', 'all', 100],
+  APs: ['0.50:0.95', 'small', 100],
+  APm: ['0.50:0.95', 'medium', 100],
+  APl: ['0.50:0.95', 'large', 100],
+  AR1: ['0.50:0.95', 'all', 1],
+  AR10: ['0.50:0.95', 'all', 10],
+  AR100: ['0.50:0.95', 'all', 100],
+  ARs: ['0.50:0.95', 'small', 100],
+  ARm: ['0.50:0.95', 'medium', 100],
+  ARl: ['0.50:0.95', 'large', 100],
+};
+
+const cocoLines = (summary: CocoSummary): string[] =>
+  Object.entries(COCO_LINES).map(([name, [iou, area, most]]) => {
+    const title = name.startsWith('AP') ? 'Average Precision  (AP)' : 'Average Recall     (AR)';
+    const value = summary[name as keyof CocoSummary].toFixed(3);
+    return ` ${title} @[ IoU=${iou.padEnd(9)} | area=${area.padStart(6)} | maxDets=${String(most).padStart(3)} ] = ${value}`;
+  });

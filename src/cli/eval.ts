@@ -1,9 +1,10 @@
-/** `rcnn eval`: average precision of a trained detector. */
-import type { Command } from 'commander';
-import type { VocMetric } from '../eval/voc.ts';
+/** `rcnn eval`: average precision of a trained detector, or of detections that are saved. */
+import { type Command, Option } from 'commander';
+import { UserError } from '../engine/errors.ts';
 import { withSettings } from '../run/configSchema.ts';
+import { detectionWriter, readDetections } from '../run/detectionFiles.ts';
 import { drawResults } from '../run/drawResults.ts';
-import { evaluate } from '../run/evaluate.ts';
+import { evaluate, evaluateDetections, type EvaluationReport, type Metric } from '../run/evaluate.ts';
 import { loadModel } from '../run/loadModel.ts';
 import { RunDirectory } from '../run/runDirectory.ts';
 import {
@@ -23,8 +24,11 @@ import {
 import { startProgress } from './progress.ts';
 
 interface EvalCommand extends TestDataOptions {
-  metric: VocMetric;
+  model?: string;
+  from?: string;
+  metric: Metric;
   json?: string;
+  detections?: string;
   pictures?: string;
   set?: string[];
   adapter: AdapterKind;
@@ -33,33 +37,68 @@ interface EvalCommand extends TestDataOptions {
 export function addEval(program: Command): void {
   const command = program
     .command('eval')
-    .description('Measure the average precision (AP) of a trained detector, for each class and on average.');
+    .description('Measure the average precision (AP) of a trained detector, for each class and on average.')
+    .option('--model <dir>', 'a run directory');
   withTestData(command)
-    .option('--metric <name>', 'voc10 (area under the curve) or voc07 (11 points)', metric, 'voc10' as const)
+    .option(
+      '--metric <name>',
+      "voc10 (area under the curve), voc07 (11 points) or coco (COCO's twelve numbers)",
+      metric,
+      'voc10' as const,
+    )
     .addOption(setOption("one of the run's, e.g. detector.rpn.test.postNms=50"))
-    .option('--json <file>', 'also write metric, mAP, ap by class, images and seconds')
+    .option('--json <file>', 'also write metric, mAP, ap by class, images and seconds, and the twelve numbers as coco')
+    .option('--detections <file>', "also write the detections, in COCO's format of results")
+    .addOption(
+      new Option('--from <file>', 'evaluate the detections in such a file, in place of a model').conflicts([
+        'model',
+        'set',
+        'detections',
+        'pictures',
+      ]),
+    )
     .option('--pictures <dir>', 'also draw detections and proposals in the first images, and the curves of the losses')
     .addOption(adapterOption())
     .action(evaluateModel);
-  withExample(command, 'rcnn eval --model runs/digits --data digits --json digits.json');
+  withExample(
+    command,
+    'rcnn eval --model runs/digits --data digits --json digits.json',
+    'rcnn eval --model runs/coco --data coco:val2017,instances_val2017.json --metric coco --detections found.json',
+    'rcnn eval --from found.json --data coco:val2017,instances_val2017.json --metric voc10',
+  );
 }
 
 async function evaluateModel(options: EvalCommand): Promise<void> {
+  const { model: path, from } = options;
+  if (path === undefined && from === undefined) {
+    throw new UserError('--model is missing: give a run directory, or saved detections with --from');
+  }
   const dataset = await openTestData(options);
+  if (path === undefined) {
+    const started = performance.now();
+    report(options, evaluateDetections(readDetections(from!, dataset), dataset, options.metric, started));
+    return;
+  }
+  const write = options.detections === undefined ? undefined : detectionWriter(options.detections, dataset);
   await withGpu(options.adapter, async (gpu) => {
-    const model = await loadModel(gpu, options.model, (config) => withSettings(config, options.set ?? []));
+    const model = await loadModel(gpu, path, (config) => withSettings(config, options.set ?? []));
     const progress = startProgress(dataset.samples.length, 'image');
     try {
-      const { report, detections } = await evaluate(model, dataset, options.metric, (done) => progress.update(done));
+      const evaluation = await evaluate(model, dataset, options.metric, (done) => progress.update(done));
       progress.stop();
-      console.log(evaluationTable(report));
+      const { detections } = evaluation;
+      report(options, evaluation.report);
+      write?.(detections);
       if (options.pictures !== undefined) {
-        const run = new RunDirectory(options.model);
-        printPictures(await drawResults(model, dataset, detections, run, options.pictures));
+        printPictures(await drawResults(model, dataset, detections, new RunDirectory(path), options.pictures));
       }
-      if (options.json !== undefined) writeJson(options.json, report);
     } finally {
       progress.stop();
     }
   });
+}
+
+function report({ json }: EvalCommand, evaluated: EvaluationReport): void {
+  console.log(evaluationTable(evaluated));
+  if (json !== undefined) writeJson(json, evaluated);
 }

@@ -18,6 +18,7 @@ import {
   openTestData,
   positiveInteger,
   type TestDataOptions,
+  testSplit,
   withExample,
   withGpu,
   withTestData,
@@ -26,6 +27,7 @@ import {
 import { startProgress } from './progress.ts';
 
 interface RecallCommand extends TestDataOptions {
+  model: string;
   proposals: number[];
   baseline?: 'anchors';
   proposalsFile: NamedFile[];
@@ -47,7 +49,8 @@ const ANCHOR_SEED = 1;
 export function addRecall(program: Command): void {
   const command = program
     .command('recall')
-    .description('Measure the recall of proposals and draw it against IoU: of a network, and of other methods.');
+    .description('Measure the recall of proposals and draw it against IoU: of a network, and of other methods.')
+    .requiredOption('--model <dir>', 'a run directory');
   withTestData(command)
     .option('--proposals <n,...>', 'numbers of proposals of an image, a panel each', counts, [50, 300, 1000, 2000])
     .addOption(
@@ -86,7 +89,7 @@ async function measureRecall(options: RecallCommand): Promise<void> {
         rows.push(...recallRows(ANCHORS, anchors, objects, options.proposals));
       }
       rows.push(...others);
-      const what = `${dataset.name}, split ${options.split}, ${samples.length} images, ${objects.flat().length} objects`;
+      const what = `${dataset.name}, split ${testSplit(options)}, ${samples.length} images, ${objects.flat().length} objects`;
       console.log(`recall of proposals on ${what}\n${recallTable(rows)}`);
       await writePng(options.out, plotRecall(rows, RECALL_CURVE, `Recall of proposals on ${what}`));
       if (options.json !== undefined) {

@@ -30,11 +30,11 @@ export function addTrain(program: Command): void {
     .description('Train a detector. The run directory keeps its configuration, losses and checkpoint.')
     .option(
       '--data <spec>',
-      "'digits' (generated scenes) or 'voc:PATH' (a folder in VOC layout; 'voc:PATH,PATH': several as one); default: digits",
+      "'digits' (generated scenes), 'voc:PATH' (a folder in VOC layout; 'voc:PATH,PATH': several as one) or 'coco:IMAGES,ANNOTATIONS.json' (a folder and an annotation file of COCO, or pairs of them); default: digits",
     )
-    .option('--split <name>', 'the part to train on; default: train, or the preset’s own')
+    .option('--split <name>', 'the part to train on; default: train, or the preset’s own, and of coco: all')
     .option('--out <dir>', 'the run directory; default: runs/PRESET')
-    .option('--preset <name>', 'a named configuration, see below; default: digits, or photos for voc:PATH')
+    .option('--preset <name>', 'a named configuration, see below; default: digits, or photos for voc: and coco:')
     .option('--backbone <name>', "small, squeezenet1_1, vgg16 or zf, instead of the preset's")
     .option('--schedule <name>', `how RPN and detector share features: ${SCHEDULES.join(', ')}; default: joint`)
     .option('--init <file>', 'initial weights, safetensors: ours, torchvision’s or Caffe’s; what fits is taken')

@@ -1,5 +1,6 @@
 /** JSON files that other tools wrote: read, held against a schema, and in one line what is wrong with them. */
-import { readFileSync } from 'node:fs';
+import { constants } from 'node:buffer';
+import { readFileSync, statSync } from 'node:fs';
 import type { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 
@@ -22,15 +23,14 @@ export function readJsonFile<T>(path: string, schema: z.ZodType<T>, options: Jso
 
 function readText(path: string, tooLarge: string): string {
   try {
-    return readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
+    if (statSync(path).size <= constants.MAX_STRING_LENGTH) return readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') throw new UserError(`${path}: there is no such file; check the name`);
-    if (code === 'ERR_STRING_TOO_LONG' || code === 'ERR_FS_FILE_TOO_LARGE') {
-      throw new UserError(`${path}: is larger than the 512 MiB that can be read at once; ${tooLarge}`);
-    }
     throw new UserError(`${path}: cannot be read (${message}); it must be a file that you may read`);
   }
+  const limit = Math.floor(constants.MAX_STRING_LENGTH / 1e6);
+  throw new UserError(`${path}: is larger than the ${limit} MB that can be read as one text; ${tooLarge}`);
 }
 
 function parse(text: string, path: string, shorten?: (text: string) => string): unknown {

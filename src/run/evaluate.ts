@@ -1,17 +1,22 @@
-/** Average precision of a trained network on a data set. */
+/** Average precision of a trained network on a data set, or of detections that are there. */
 import type { Dataset, Picture, Sample } from '../data/dataset.ts';
+import { type CocoSummary, evaluateCoco } from '../eval/coco.ts';
 import { type Detection, evaluateVoc, type VocMetric } from '../eval/voc.ts';
 import type { FasterRcnn } from '../model/fasterRcnn.ts';
 import { detectImage } from './detect.ts';
 
+export type Metric = VocMetric | 'coco';
+
 /** What `rcnn eval --json` writes. */
 export interface EvaluationReport {
-  metric: VocMetric;
+  metric: Metric;
+  /** Of COCO: AP. NaN where the split has no object. */
   mAP: number;
   /** By class; null where the split has no object of it. */
   ap: Record<string, number | null>;
   images: number;
   seconds: number;
+  coco?: CocoSummary;
 }
 
 export interface Evaluation {
@@ -23,7 +28,7 @@ export interface Evaluation {
 export async function evaluate(
   model: FasterRcnn,
   dataset: Dataset,
-  metric: VocMetric,
+  metric: Metric,
   onImage?: (done: number) => void,
 ): Promise<Evaluation> {
   const started = performance.now();
@@ -36,10 +41,32 @@ export async function evaluate(
     detections.push(await detectImage(model, picture));
     onImage?.(i + 1);
   }
-  const truths = dataset.samples.map((sample) => sample.boxes);
-  const { mAP, ap } = evaluateVoc(detections, truths, dataset.classes, { metric });
-  const seconds = Math.round(performance.now() - started) / 1000;
-  return { report: { metric, mAP, ap, images: dataset.samples.length, seconds }, detections };
+  return { report: evaluateDetections(detections, dataset, metric, started), detections };
+}
+
+/** `detections[i]` belongs to image i; `started`: when the work began, by `performance.now()`. */
+export function evaluateDetections(
+  detections: readonly (readonly Detection[])[],
+  { samples, classes }: Dataset,
+  metric: Metric,
+  started: number,
+): EvaluationReport {
+  const report = (mAP: number, ap: EvaluationReport['ap']): EvaluationReport => ({
+    metric,
+    mAP,
+    ap,
+    images: samples.length,
+    seconds: Math.round(performance.now() - started) / 1000,
+  });
+  if (metric === 'coco') {
+    const truths = samples.map(({ boxes }) => boxes);
+    const { summary, ap } = evaluateCoco(detections, truths, classes);
+    return { ...report(summary.AP < 0 ? NaN : summary.AP, ap), coco: summary };
+  }
+  // VOC knows no crowds: they count neither way, as what is difficult.
+  const truths = samples.map(({ boxes }) => boxes.map((box) => (box.crowd ? { ...box, difficult: true } : box)));
+  const { mAP, ap } = evaluateVoc(detections, truths, classes, { metric });
+  return report(mAP, ap);
 }
 
 /** The picture of the next image is decoded while the device works on this one. */

@@ -8,7 +8,7 @@
  *   without initial weights no stage is frozen
  */
 import { resolve } from 'node:path';
-import { type Dataset, openDataset } from '../data/dataset.ts';
+import { type Dataset, openDataset, usualSplit } from '../data/dataset.ts';
 import { UserError } from '../engine/errors.ts';
 import { BACKBONES } from '../model/backbones/index.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
@@ -21,7 +21,7 @@ import { hasStages, type Schedule, SCHEDULES, withSchedule, withSteps } from './
 
 /** What `rcnn train` was told; everything else comes from the preset. */
 export interface RunChoices {
-  /** `digits` or `voc:PATH`, or `voc:PATH,PATH` for several folders as one. */
+  /** `digits`, `voc:PATH` or `coco:IMAGES,ANNOTATIONS.json`; several folders, or folders and files, are taken as one. */
   data?: string;
   split?: string;
   preset?: string;
@@ -58,7 +58,7 @@ export async function configureRun(choices: RunChoices): Promise<{ config: RunCo
   const schedule = checkSchedule(choices.schedule ?? 'joint');
   const backbone = checkBackbone(choices.backbone ?? preset.detector.backbone);
   const input = chooseInput(backbone, choices.input, choices.init);
-  const split = choices.split ?? preset.split ?? 'train';
+  const split = choices.split ?? usualSplit(data, preset.split ?? 'train');
   const skipBadBoxes = choices.skipBadBoxes || preset.skipBadBoxes === true;
   const dataset = await openDataset(data, { split, onBadBox: skipBadBoxes ? 'skip' : 'error' });
   const { head, training } = presetFor(schedule, preset);

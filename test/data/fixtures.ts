@@ -1,7 +1,7 @@
 /** Small data sets for the tests, written to a temporary folder. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import * as assert from 'uvu/assert';
@@ -60,6 +60,34 @@ export async function writeVoc({
   for (const [id, xml] of Object.entries(annotations)) writeFileSync(join(root, 'Annotations', `${id}.xml`), xml);
   for (const image of images) await writeImage(join(root, 'JPEGImages', image), 40, 30);
   return root;
+}
+
+export interface CocoFiles {
+  images?: object[];
+  categories?: object[];
+  annotations?: object[];
+  /** Files in the folder of images, each 40x30 as in `writeVoc`. */
+  files?: string[];
+}
+
+/**
+ * Writes a folder `images` and a file `instances.json` in COCO's format, and returns where they are; unless given: an image 'a.jpg'
+ * of id 7 with one object of category 18, 'cat'.
+ */
+export async function writeCoco({
+  images = [{ id: 7, file_name: 'a.jpg', width: 40, height: 30 }],
+  categories = [{ id: 18, name: 'cat' }],
+  annotations = [{ id: 1, image_id: 7, category_id: 18, bbox: [2, 3, 18, 12], area: 100, iscrowd: 0 }],
+  files = ['a.jpg'],
+}: CocoFiles = {}): Promise<{ folder: string; path: string; spec: string }> {
+  const root = temporaryFolder();
+  const [folder, path] = [join(root, 'images'), join(root, 'instances.json')];
+  for (const file of files) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    await writeImage(join(folder, file), 40, 30);
+  }
+  writeFileSync(path, JSON.stringify({ images, categories, annotations }));
+  return { folder, path, spec: `coco:${folder},${path}` };
 }
 
 /** Writes so many pictures a folder: 40x30, those of a folder `red` or `blue` of that colour, others half and half. */

@@ -138,8 +138,8 @@ test('boxes of no area, with swapped corners or outside: an error, or left out a
 
 test('every other fault of a data set is one line that names the file', async () => {
   await expectLine(() => openDataset('voc:/no/such', { split: 'train' }), '/no/such', 'no such folder');
-  await expectLine(() => openDataset('imagenet', { split: 'train' }), 'imagenet', "'digits' or 'voc:PATH'");
-  await expectLine(() => openDataset('voc:', { split: 'train' }), "'digits' or 'voc:PATH'");
+  await expectLine(() => openDataset('imagenet', { split: 'train' }), 'imagenet', "'digits', 'voc:PATH'");
+  await expectLine(() => openDataset('voc:', { split: 'train' }), "'digits', 'voc:PATH'");
   await expectLine(() => open({}, { split: 'test' }), 'test.txt', 'known here: train');
   await expectLine(() => open({ splits: { train: '\n \n' } }), 'train.txt', 'lists no image');
   await expectLine(() => open({ splits: { train: 'a\nb\n' } }), 'b.xml', 'missing');
