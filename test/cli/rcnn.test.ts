@@ -5,7 +5,7 @@ import { PNG } from 'pngjs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { serializeSafetensors } from '../../src/engine/safetensors.ts';
-import { temporaryFolder, vocXml, writeImage, writeVoc } from '../data/fixtures.ts';
+import { temporaryFolder, vocXml, writeCoco, writeImage, writeVoc } from '../data/fixtures.ts';
 import { type Result, rcnn, start } from './command.ts';
 
 const object = vocXml([{ name: 'cat', box: [3, 4, 20, 15] }]);
@@ -51,15 +51,23 @@ test('an option, a command or a value that does not exist', async () => {
       /^rcnn train: unknown option '--sead' \(Did you mean --seed\?\); see rcnn train --help$/m,
     ],
     [['trian'], /^rcnn: unknown command 'trian' \(Did you mean train\?\); see rcnn --help$/m],
-    [['eval', '--data', 'digits'], /^rcnn eval: required option '--model <dir>' not specified;/],
+    [['eval', '--model', 'x'], /^rcnn eval: required option '--data <spec>' not specified;/],
+    [
+      ['eval', '--data', 'digits'],
+      /^rcnn eval: --model is missing: give a run directory, or saved detections with --from$/m,
+    ],
+    [
+      ['eval', '--data', 'digits', '--from', 'x', '--model', 'y'],
+      /'--from <file>' cannot be used with option '--model <dir>'/,
+    ],
     [['detect', '--model', 'x'], /^rcnn detect: missing required argument 'image';/],
     [['train', '--steps', '0'], /'--steps <n>' argument '0' is invalid\. It is a whole number from 1 on\./],
     [['train', '--learning-rate', '-1'], /It is a number above 0\./],
     [['train', '--adapter', 'gpu'], /Allowed choices are auto, hardware, software\./],
     [['detect', '--model', 'x', 'y.jpg', '--threshold', '2'], /It is a number from 0 to 1\./],
     [
-      ['eval', '--model', 'x', '--data', 'digits', '--metric', 'coco'],
-      /^rcnn eval: --metric coco: comes with a later version/,
+      ['eval', '--model', 'x', '--data', 'digits', '--metric', 'map'],
+      /^rcnn eval: --metric map: unknown; there are voc07 \(11 points\), voc10 \(area\) and coco \(/,
     ],
     [['recall', '--model', 'x', '--data', 'digits', '--proposals', '50,0'], /'50,0' is invalid\. It is a whole number/],
     [['recall', '--model', 'x', '--data', 'digits', '--proposals-file', 'eb.csv'], /It is NAME=FILE\./],
@@ -312,6 +320,70 @@ test('train, eval and detect on a data set in VOC layout', async () => {
   );
   truncateSync(join(run, 'checkpoint.safetensors'), 1000);
   isUserError(await rcnn(folder, 'eval', '--model', 'run', ...data), /checkpoint\.safetensors: .*it is cut off/);
+});
+
+test('train on COCO’s format, eval with its metric, and of saved detections', async () => {
+  const folder = temporaryFolder();
+  const image = (id: number, name: string) => ({ id, file_name: name, width: 40, height: 30 });
+  const { spec } = await writeCoco({
+    images: [image(7, 'a.jpg'), image(42, 'b.jpg')],
+    files: ['a.jpg', 'b.jpg'],
+    categories: [
+      { id: 18, name: 'cat' },
+      { id: 3, name: 'dog' },
+    ],
+    annotations: [
+      { id: 1, image_id: 7, category_id: 18, bbox: [2, 3, 18, 12], area: 100, iscrowd: 0 },
+      { id: 2, image_id: 7, category_id: 3, bbox: [20, 3, 0, 12], area: 100, iscrowd: 0 },
+    ],
+  });
+  const data = ['--data', spec];
+  const train = ['train', ...data, '--preset', 'digits', '--steps', '3', '--out', 'run'];
+  isUserError(await rcnn(folder, ...train, '--split', 'val'), /--split val: .*instances\.json has no splits; leave/);
+  isUserError(await rcnn(folder, ...train), /instances\.json: annotation 2 \(dog\): bbox .* has no area; mend/);
+  const trained = succeeds(await rcnn(folder, ...train, '--skip-bad-boxes'));
+  assert.match(trained, /^note: 1 unusable box left out/m);
+  assert.match(trained, /^data +coco:.*, split all: 2 images, 2 classes$/m);
+
+  const evaluate = ['eval', ...data, '--metric', 'coco', '--json', 'report.json'];
+  const low = ['--set', 'detector.test.scoreThreshold=0', '--detections', 'found.json'];
+  const evaluated = succeeds(await rcnn(folder, ...evaluate, '--model', 'run', ...low));
+  const number = '(0\\.\\d{3}|-1\\.000)';
+  const lines = evaluated.split('\n').filter((line) => /^ Average (Precision|Recall) /.test(line));
+  assert.is(lines.length, 12);
+  assert.match(
+    lines[0]!,
+    new RegExp(`^ Average Precision  \\(AP\\) @\\[ IoU=0\\.50:0\\.95 \\| area=   all \\| maxDets=100 \\] = ${number}$`),
+  );
+  assert.match(
+    lines[6]!,
+    new RegExp(`^ Average Recall     \\(AR\\) @\\[ IoU=0\\.50:0\\.95 \\| area=   all \\| maxDets=  1 \\] = ${number}$`),
+  );
+  assert.match(evaluated, /^average precision \(coco, IoU 0\.50:0\.95\) on 2 images/m);
+  assert.match(evaluated, /^  cat +\d\.\d{4}$/m);
+  assert.match(evaluated, /^  dog +no object in this split$/m);
+  const readReport = () => {
+    const { seconds, ...rest } = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'));
+    assert.type(seconds, 'number');
+    return rest;
+  };
+  const report = readReport();
+  assert.equal(Object.keys(report), ['metric', 'mAP', 'ap', 'images', 'coco']);
+  assert.equal(report.ap, { cat: report.mAP, dog: null });
+  assert.is(report.coco.AP, report.mAP);
+  assert.is(report.coco.APl, -1);
+
+  const found = JSON.parse(readFileSync(join(folder, 'found.json'), 'utf8')) as Record<string, number>[];
+  assert.ok(found.length > 0);
+  for (const { image_id, category_id } of found)
+    assert.ok([7, 42].includes(image_id!) && [18, 3].includes(category_id!));
+  const from = ['--from', 'found.json', '--skip-bad-boxes'];
+  assert.match(succeeds(await rcnn(folder, ...evaluate, ...from)), /^note: 1 unusable box left out/m);
+  assert.equal(readReport(), report);
+  isUserError(
+    await rcnn(folder, 'eval', '--data', 'digits', '--from', 'found.json'),
+    /^rcnn eval: found\.json: result 1: image \d+ is not/,
+  );
 });
 
 test('a truncated image stops the training with its name', async () => {
