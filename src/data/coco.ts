@@ -6,7 +6,7 @@
  *   have gaps. Crowds (iscrowd) are no objects to learn.
  * Images are in the order of their ids: among equal scores the order decides, and COCO's own evaluation has this one.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
@@ -49,7 +49,9 @@ export async function openCoco(folder: string, path: string, options: OpenOption
       `--split ${options.split}: ${path} has no splits; leave the option out and give in --data the file of the images you mean`,
     );
   }
-  if (!existsSync(folder)) throw new UserError(`${folder}: no such folder; give coco:IMAGES,ANNOTATIONS.json`);
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new UserError(`${folder}: no such folder; give coco:IMAGES,ANNOTATIONS.json`);
+  }
   const { images, categories, annotations = [] } = readAnnotationFile(path);
   const wrong = (what: string): UserError => new UserError(`${path}: ${what}`);
   if (images.length === 0) throw wrong('"images" is empty; give another file');

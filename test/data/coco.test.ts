@@ -143,6 +143,11 @@ test('every other fault is one line that names the file', async () => {
     says(await userError(openDataset(wrong, all)), `--data ${wrong}: not a data set`, 'coco:IMAGES,ANNOTATIONS.json');
   }
   says(await userError(openDataset(`coco:/no/such,${path}`, all)), '/no/such: no such folder');
+  says(
+    await userError(openDataset(`coco:${path},${folder}`, all)),
+    `${path}: no such folder`,
+    'IMAGES,ANNOTATIONS.json',
+  );
   says(await userError(openDataset(`coco:${folder},/no/such.json`, all)), '/no/such.json: there is no such file');
   says(await userError(openDataset(`coco:${folder},${folder}`, all)), `${folder}: cannot be read`);
 
