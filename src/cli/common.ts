@@ -7,12 +7,13 @@ import { replaceFile } from '../engine/node/files.ts';
 import { openGpu } from '../engine/node/open.ts';
 import type { VocMetric } from '../eval/voc.ts';
 import type { EvaluationReport } from '../run/evaluate.ts';
-import { readTrainedConfig } from '../run/loadModel.ts';
+import { readTrainedConfig, type WeightsName } from '../run/loadModel.ts';
 import { RunDirectory } from '../run/runDirectory.ts';
 
 export interface TestDataOptions {
   /** A run directory. */
   model: string;
+  weights: WeightsName;
   data: string;
   split: string;
   skipBadBoxes?: boolean;
@@ -31,10 +32,16 @@ export const setOption = (what: string): Option =>
     (value: string, before: string[] | undefined) => [...(before ?? []), value],
   );
 
+export const weightsOption = (): Option =>
+  new Option('--weights <name>', "the last checkpoint's, or the best of 'rcnn train --validate'")
+    .choices(['last', 'best'])
+    .default('last');
+
 /** Adds the options of `TestDataOptions`. */
 export const withTestData = (command: Command): Command =>
   command
     .requiredOption('--model <dir>', 'a run directory')
+    .addOption(weightsOption())
     .requiredOption('--data <spec>', "'digits' or 'voc:PATH'; its classes must be the model's")
     .option('--split <name>', 'the part to evaluate on', 'test')
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping');
@@ -44,8 +51,8 @@ export const withExample = (command: Command, ...lines: string[]): Command =>
   command.addHelpText('after', `\nExample:\n${lines.map((line) => `  ${line}`).join('\n')}`);
 
 /** The data to test a run on, its classes being the run's; says what its user should read once. */
-export async function openTestData({ model, data, split, skipBadBoxes }: TestDataOptions): Promise<Dataset> {
-  const config = readTrainedConfig(new RunDirectory(model));
+export async function openTestData({ model, weights, data, split, skipBadBoxes }: TestDataOptions): Promise<Dataset> {
+  const config = readTrainedConfig(new RunDirectory(model), weights);
   const dataset = await openDataset(data, {
     split,
     classes: config.detector.classes.slice(1),

@@ -47,7 +47,12 @@ export function addEval(program: Command): void {
 async function evaluateModel(options: EvalCommand): Promise<void> {
   const dataset = await openTestData(options);
   await withGpu(options.adapter, async (gpu) => {
-    const model = await loadModel(gpu, options.model, (config) => withSettings(config, options.set ?? []));
+    const model = await loadModel(
+      gpu,
+      options.model,
+      (config) => withSettings(config, options.set ?? []),
+      options.weights,
+    );
     const progress = startProgress(dataset.samples.length, 'image');
     try {
       const { report, detections } = await evaluate(model, dataset, options.metric, (done) => progress.update(done));

@@ -1,7 +1,7 @@
 /** A training run of a detector on the terminal: what `rcnn train` and `rcnn demo` show. */
 import type { Dataset } from '../data/dataset.ts';
 import type { Gpu } from '../engine/gpu.ts';
-import type { RunConfig, RunDirectory } from '../run/runDirectory.ts';
+import type { RunConfig, RunDirectory, ValidationLine } from '../run/runDirectory.ts';
 import { trainSchedule } from '../run/schedule.ts';
 import type { TrainResult } from '../run/train.ts';
 import { columns } from './progress.ts';
@@ -12,6 +12,8 @@ export interface TrainingRun {
   dataset: Dataset;
   directory: RunDirectory;
   config: RunConfig;
+  /** Evaluated on while training. */
+  validation?: Dataset | undefined;
   resume: boolean;
   tune?: boolean;
   /** What to type to go on after Ctrl-C. */
@@ -22,9 +24,10 @@ export interface TrainingRun {
 export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
   const { dataset, directory, resumeCommand } = run;
   let { config } = run;
-  for (const note of dataset.notes) console.log(`note: ${note}`);
+  for (const note of [...dataset.notes, ...(run.validation?.notes ?? [])]) console.log(`note: ${note}`);
   let memory = 0;
-  return withTrainingDisplay({ path: directory.path, resumeCommand }, (display) =>
+  let step = 0;
+  const result = await withTrainingDisplay({ path: directory.path, resumeCommand }, (display) =>
     trainSchedule({
       ...run,
       signal: display.signal,
@@ -41,7 +44,8 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
         const more = left > 0 ? `, ${left} left as planned for lack of time` : '';
         console.log(`kernels timed for ${timed} shapes: ${changed} replaced by faster ones${more}`);
       },
-      onStart: ({ step }, model) => {
+      onStart(progress, model) {
+        step = progress.step;
         console.log(describeRun({ ...run, config }, countParameters(model), memory));
         display.start(step, config.training);
       },
@@ -53,7 +57,9 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
         ].map((terms) => terms.map(short).join('+'));
         display.losses = `loss ${short(line.loss)}: rpn ${rpn} head ${head}`;
       },
-      onStep: (step) => display.update(step, display.losses),
+      onStep: (done) => display.update((step = done), display.losses),
+      onValidationImage: (done, total) => display.update(step, `validation: image ${done}/${total}`),
+      onValidation: (line, best) => display.print(describeValidation(line, best)),
       onProposals(done, total) {
         if (done === 1) {
           display.stopBar();
@@ -64,14 +70,34 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
       },
     }),
   );
+  const [best] = directory.readValidation().sort((a, b) => b.mAP - a.mAP);
+  if (best && result.finished) {
+    console.log(
+      `best weights: mAP ${best.mAP.toFixed(4)} at step ${best.step}; rcnn eval, detect and recall take them with --weights best`,
+    );
+  }
+  return result;
 }
 
-function describeRun({ dataset, directory, config }: TrainingRun, parameters: number, memory: number): string {
+function describeValidation({ step, mAP, loss, images, seconds }: ValidationLine, best: boolean): string {
+  return `validation at step ${step}: mAP ${mAP.toFixed(4)}${best ? ', the best so far' : ''}, loss ${loss.toFixed(3)}, ${images} images in ${seconds.toFixed(1)} s`;
+}
+
+function describeRun(
+  { dataset, directory, config, validation }: TrainingRun,
+  parameters: number,
+  memory: number,
+): string {
   const { detector, training, preset, split } = config;
   return [
     `data      ${config.data}, split ${split}: ${count(dataset.samples.length)} images, ${detector.classes.length - 1} classes`,
     `network   ${detector.backbone}, ${count(parameters)} parameters`,
     `training  preset ${preset}: ${count(training.steps)} steps, learning rate ${training.learningRate}, seed ${training.seed}`,
+    ...(validation
+      ? [
+          `validate  split ${config.validation!.split}: ${count(validation.samples.length)} images every ${count(config.validation!.interval)} steps`,
+        ]
+      : []),
     `memory    a step on the largest image needs ${Math.ceil(memory / 2 ** 20)} MiB on the device`,
     `run       ${directory.path}`,
   ].join('\n');

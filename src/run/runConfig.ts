@@ -8,7 +8,7 @@
  *   without initial weights no stage is frozen
  */
 import { resolve } from 'node:path';
-import { type Dataset, openDataset } from '../data/dataset.ts';
+import { countedBoxes, type Dataset, openDataset } from '../data/dataset.ts';
 import { UserError } from '../engine/errors.ts';
 import { BACKBONES } from '../model/backbones/index.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
@@ -16,7 +16,8 @@ import type { DetectorConfig } from '../model/config.ts';
 import { withSettings } from './configSchema.ts';
 import { chooseInput } from './initialInput.ts';
 import { BACKBONE_INPUTS, defaultPreset, type Preset, PRESETS } from './presets.ts';
-import type { RunConfig } from './runDirectory.ts';
+import { LOG_INTERVAL } from './loop.ts';
+import type { RunConfig, ValidationConfig } from './runDirectory.ts';
 import { hasStages, type Schedule, SCHEDULES, withSchedule, withSteps } from './stages.ts';
 
 /** What `rcnn train` was told; everything else comes from the preset. */
@@ -39,9 +40,17 @@ export interface RunChoices {
   set?: string[];
   /** Steps between two checkpoints. */
   checkpointEvery?: number;
+  /** The part of the data on which the weights are evaluated during training, how often, and on how many images at most. */
+  validate?: string;
+  validateEvery?: number;
+  validateImages?: number;
 }
 
 export const CHECKPOINT_INTERVAL = 200;
+/** Images of a validation, at most: enough to see where the training goes. */
+const VALIDATION_IMAGES = 100;
+/** Validations in a run, where their number is not given. */
+const VALIDATIONS = 10;
 
 /** The preset of a name, or the usual one for the data. */
 export function findPreset(name: string | undefined, data: string): { name: string; preset: Preset } {
@@ -51,8 +60,16 @@ export function findPreset(name: string | undefined, data: string): { name: stri
   return { name: chosen, preset };
 }
 
+export interface ConfiguredRun {
+  config: RunConfig;
+  /** Trained on. */
+  dataset: Dataset;
+  /** Evaluated on while training, if anything is. */
+  validation: Dataset | undefined;
+}
+
 /** Opens and checks the data, then settles every value. Throws a UserError for what cannot be. */
-export async function configureRun(choices: RunChoices): Promise<{ config: RunConfig; dataset: Dataset }> {
+export async function configureRun(choices: RunChoices): Promise<ConfiguredRun> {
   const data = absoluteData(choices.data ?? 'digits');
   const { name, preset } = findPreset(choices.preset, data);
   const schedule = checkSchedule(choices.schedule ?? 'joint');
@@ -84,10 +101,25 @@ export async function configureRun(choices: RunChoices): Promise<{ config: RunCo
       seed: choices.seed ?? training.seed,
     },
   };
-  const config = withSettings(preliminary, choices.set ?? []);
+  const changed = withSettings(preliminary, choices.set ?? []);
+  const validation = validationOf(choices, changed.training.steps);
+  const config: RunConfig = validation ? { ...changed, validation } : changed;
   assertEffective(choices.set ?? [], config);
   assertAnchorsFit(config.detector, dataset);
-  return { config, dataset };
+  return { config, dataset, validation: await openValidation(config) };
+}
+
+function validationOf(
+  { validate: split, validateEvery, validateImages }: RunChoices,
+  steps: number,
+): ValidationConfig | undefined {
+  if (split !== undefined) {
+    // Whole lines of metrics.jsonl: a checkpoint goes before each.
+    const interval = validateEvery ?? Math.ceil(steps / VALIDATIONS / LOG_INTERVAL) * LOG_INTERVAL;
+    return { split, images: validateImages ?? VALIDATION_IMAGES, interval };
+  }
+  if (validateEvery === undefined && validateImages === undefined) return undefined;
+  throw new UserError('--validate-every, --validate-images: on which part of the data? Give --validate SPLIT too');
 }
 
 /** What a preset has for a schedule: for joint training, or for stages. */
@@ -147,6 +179,9 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
     ['--learning-rate', choices.learningRate, config.training.learningRate],
     ['--skip-bad-boxes', choices.skipBadBoxes, config.skipBadBoxes],
     ['--checkpoint-every', choices.checkpointEvery, config.checkpointInterval],
+    ['--validate', choices.validate, config.validation?.split],
+    ['--validate-every', choices.validateEvery, config.validation?.interval],
+    ['--validate-images', choices.validateImages, config.validation?.images],
   ];
   assertSameChoices(pairs, configPath);
   for (const setting of choices.set ?? []) {
@@ -175,6 +210,25 @@ export const openRunData = (config: RunConfig): Promise<Dataset> =>
     classes: config.detector.classes.slice(1),
     onBadBox: config.skipBadBoxes ? 'skip' : 'error',
   });
+
+/** The images on which a run is validated: all of the part that its configuration names, or some, evenly spaced. */
+export async function openValidation(config: RunConfig): Promise<Dataset | undefined> {
+  if (!config.validation) return undefined;
+  const { split, images } = config.validation;
+  const whole = await openRunData({ ...config, split });
+  const { length } = whole.samples;
+  const samples = whole.samples.filter((_, i) => length <= images || (i * images) % length < images);
+  if (samples.every(({ boxes }) => countedBoxes(boxes).length === 0)) {
+    throw new UserError(
+      `--validate ${split}: has no object that counts in ${samples.length} images; choose another split`,
+    );
+  }
+  const notes = [...whole.notes];
+  if (samples.length < length) {
+    notes.push(`validation takes ${samples.length} of the ${length} images of split '${split}', evenly spaced`);
+  }
+  return { ...whole, samples, notes };
+}
 
 /** A run is resumed from any folder. */
 export function absoluteData(spec: string): string {

@@ -183,6 +183,9 @@ test('initial weights that cannot be used: one line, and no run is left behind',
   results.forEach((result, i) =>
     isUserError(result, new RegExp(`^rcnn train: (\\S*/)?${files[i]}: ${cases[i]![2]}`, 'm')),
   );
+  const early = await rcnn(folder, 'train', '--input', 'rgb', '--init', 'text.safetensors', '--out', 'run');
+  isUserError(early, /^rcnn train: text\.safetensors: its header claims/);
+  assert.is(early.stdout, '', 'before the device is opened');
   assert.equal(readdirSync(folder).sort(), [...files].sort());
 });
 
