@@ -1,11 +1,14 @@
 /** A training run of a detector on the terminal: what `rcnn train` and `rcnn demo` show. */
 import type { Dataset } from '../data/dataset.ts';
 import type { Gpu } from '../engine/gpu.ts';
+import type { DetectorConfig } from '../model/config.ts';
+import { bestOverlaps, betterAnchors, fitOf, inputObjects } from '../run/anchorFit.ts';
 import type { RunConfig, RunDirectory, ValidationLine } from '../run/runDirectory.ts';
 import { trainSchedule } from '../run/schedule.ts';
 import type { TrainResult } from '../run/train.ts';
 import { columns } from './progress.ts';
-import { count, countParameters, describeInit, withTrainingDisplay } from './trainingDisplay.ts';
+import { betterAnchorsText, count, percent } from './text.ts';
+import { countParameters, describeInit, withTrainingDisplay } from './trainingDisplay.ts';
 
 export interface TrainingRun {
   gpu: Gpu;
@@ -83,6 +86,16 @@ function describeValidation({ step, mAP, loss, images, seconds }: ValidationLine
   return `validation at step ${step}: mAP ${mAP.toFixed(4)}${best ? ', the best so far' : ''}, loss ${loss.toFixed(3)}, ${images} images in ${seconds.toFixed(1)} s`;
 }
 
+/** One line: how the anchors fit the objects of the user's own data. */
+function describeAnchors({ samples }: Dataset, detector: DetectorConfig): string {
+  const objects = inputObjects(samples, detector);
+  const overlaps = bestOverlaps(objects, detector);
+  const { iou50, iou70 } = fitOf(overlaps);
+  const better = betterAnchors(objects, overlaps, detector);
+  const advice = better ? `; ${betterAnchorsText(better)}` : '';
+  return `anchors   IoU >= 0.5 with ${percent(iou50)} of ${count(objects.length)} objects, >= 0.7 with ${percent(iou70)}${advice}`;
+}
+
 function describeRun(
   { dataset, directory, config, validation }: TrainingRun,
   parameters: number,
@@ -92,6 +105,7 @@ function describeRun(
   return [
     `data      ${config.data}, split ${split}: ${count(dataset.samples.length)} images, ${detector.classes.length - 1} classes`,
     `network   ${detector.backbone}, ${count(parameters)} parameters`,
+    ...(config.data === 'digits' ? [] : [describeAnchors(dataset, detector)]),
     `training  preset ${preset}: ${count(training.steps)} steps, learning rate ${training.learningRate}, seed ${training.seed}`,
     ...(validation
       ? [

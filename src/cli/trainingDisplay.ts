@@ -77,8 +77,6 @@ export async function withTrainingDisplay<Result extends Trained>(
   }
 }
 
-export const count = (n: number): string => n.toLocaleString('en-US');
-
 export const countParameters = ({ parameters }: Trainable): number =>
   Object.values(parameters).reduce((sum, { size }) => sum + size, 0);
 

@@ -5,9 +5,10 @@
  * Class 0 is the background in every data set, so class indices are those of the detection head.
  */
 import { UserError } from '../engine/errors.ts';
-import { openDigits } from './digits.ts';
+import { DIGIT_SPLITS, openDigits } from './digits.ts';
+import type { OnProblem } from './problems.ts';
 import { unite } from './union.ts';
-import { openVoc } from './voc.ts';
+import { openVoc, vocSplits } from './voc.ts';
 
 export interface Box {
   /** Pixels of the original picture, inclusive corners; fractions allowed. */
@@ -64,6 +65,8 @@ export interface OpenOptions {
   seed?: number;
   /** A box of no area or outside its picture: stop (the default), or leave it out and say so in `notes`. */
   onBadBox?: 'error' | 'skip';
+  /** Takes each problem with an image or an object, which is then left out; without it the first one is thrown. */
+  onProblem?: OnProblem;
 }
 
 export const BACKGROUND = '__background__';
@@ -81,4 +84,12 @@ export async function openDataset(spec: string, options: OpenOptions): Promise<D
   throw new UserError(
     `--data ${spec}: not a data set; give 'digits' or 'voc:PATH' (a folder in VOC layout; several: 'voc:PATH,PATH')`,
   );
+}
+
+/** The parts that a data set has; of several folders those that all have. */
+export function splitsOf(spec: string): readonly string[] {
+  if (spec === 'digits') return DIGIT_SPLITS;
+  if (!spec.startsWith('voc:')) return [];
+  const [first = [], ...others] = spec.slice('voc:'.length).split(',').map(vocSplits);
+  return first.filter((split) => others.every((splits) => splits.includes(split)));
 }

@@ -40,8 +40,12 @@ export interface RunChoices {
   set?: string[];
   /** Steps between two checkpoints. */
   checkpointEvery?: number;
-  /** The part of the data on which the weights are evaluated during training, how often, and on how many images at most. */
+  /**
+   * The part of the data, or of other data, on which the weights are evaluated during training, how often, and on how many
+   * images at most.
+   */
   validate?: string;
+  validateData?: string;
   validateEvery?: number;
   validateImages?: number;
 }
@@ -70,30 +74,41 @@ export interface ConfiguredRun {
 
 /** Opens and checks the data, then settles every value. Throws a UserError for what cannot be. */
 export async function configureRun(choices: RunChoices): Promise<ConfiguredRun> {
+  const settled = settle(choices);
+  const { data, split, skipBadBoxes } = settled;
+  const dataset = await openDataset(data, { split, onBadBox: skipBadBoxes ? 'skip' : 'error' });
+  const config = complete(settled, dataset.classes, choices);
+  assertAnchorsFit(config.detector, dataset);
+  return { config, dataset, validation: await openValidation(config) };
+}
+
+/** The network that a run with these choices would train on data of these classes, '__background__' first. */
+export const detectorFor = (choices: RunChoices, classes: string[]): DetectorConfig =>
+  complete(settle(choices), classes, choices).detector;
+
+/** Everything but the classes and the single values of `--set`. */
+function settle(choices: RunChoices): RunConfig {
   const data = absoluteData(choices.data ?? 'digits');
   const { name, preset } = findPreset(choices.preset, data);
   const schedule = checkSchedule(choices.schedule ?? 'joint');
   const backbone = checkBackbone(choices.backbone ?? preset.detector.backbone);
   const input = chooseInput(backbone, choices.input, choices.init);
-  const split = choices.split ?? preset.split ?? 'train';
-  const skipBadBoxes = choices.skipBadBoxes || preset.skipBadBoxes === true;
-  const dataset = await openDataset(data, { split, onBadBox: skipBadBoxes ? 'skip' : 'error' });
   const { head, training } = presetFor(schedule, preset);
   const detector = withSchedule(withBackbone({ ...preset.detector, head }, backbone), schedule);
-  const preliminary: RunConfig = {
+  return {
     format: 1,
     data,
-    split,
+    split: choices.split ?? preset.split ?? 'train',
     preset: name,
     schedule,
     init: choices.init === undefined ? null : resolve(choices.init),
-    skipBadBoxes,
+    skipBadBoxes: choices.skipBadBoxes || preset.skipBadBoxes === true,
     checkpointInterval: choices.checkpointEvery ?? CHECKPOINT_INTERVAL,
     detector: {
       ...detector,
       input: { ...detector.input, ...input },
       frozenStages: choices.init === undefined ? 0 : detector.frozenStages,
-      classes: dataset.classes,
+      classes: [],
     },
     training: {
       ...withSteps(training, choices.steps ?? training.steps),
@@ -101,25 +116,31 @@ export async function configureRun(choices: RunChoices): Promise<ConfiguredRun> 
       seed: choices.seed ?? training.seed,
     },
   };
-  const changed = withSettings(preliminary, choices.set ?? []);
-  const validation = validationOf(choices, changed.training.steps);
-  const config: RunConfig = validation ? { ...changed, validation } : changed;
-  assertEffective(choices.set ?? [], config);
-  assertAnchorsFit(config.detector, dataset);
-  return { config, dataset, validation: await openValidation(config) };
+}
+
+function complete(settled: RunConfig, classes: string[], choices: RunChoices): RunConfig {
+  const { set = [] } = choices;
+  const config = withSettings({ ...settled, detector: { ...settled.detector, classes } }, set);
+  assertEffective(set, config);
+  const validation = validationOf(choices, config);
+  return validation ? { ...config, validation } : config;
 }
 
 function validationOf(
-  { validate: split, validateEvery, validateImages }: RunChoices,
-  steps: number,
+  { validate, validateData, validateEvery, validateImages }: RunChoices,
+  { data, training: { steps } }: RunConfig,
 ): ValidationConfig | undefined {
-  if (split !== undefined) {
-    // Whole lines of metrics.jsonl: a checkpoint goes before each.
-    const interval = validateEvery ?? Math.ceil(steps / VALIDATIONS / LOG_INTERVAL) * LOG_INTERVAL;
-    return { split, images: validateImages ?? VALIDATION_IMAGES, interval };
+  if (validate === undefined && validateData === undefined) {
+    if (validateEvery === undefined && validateImages === undefined) return undefined;
+    throw new UserError('--validate-every, --validate-images: on which part of the data? Give --validate SPLIT too');
   }
-  if (validateEvery === undefined && validateImages === undefined) return undefined;
-  throw new UserError('--validate-every, --validate-images: on which part of the data? Give --validate SPLIT too');
+  return {
+    data: validateData === undefined ? data : absoluteData(validateData),
+    split: validate ?? 'val',
+    images: validateImages ?? VALIDATION_IMAGES,
+    // Whole lines of metrics.jsonl: a checkpoint goes before each.
+    interval: validateEvery ?? Math.ceil(steps / VALIDATIONS / LOG_INTERVAL) * LOG_INTERVAL,
+  };
 }
 
 /** What a preset has for a schedule: for joint training, or for stages. */
@@ -165,7 +186,7 @@ function assertAnchorsFit({ anchors, input }: DetectorConfig, { samples }: Datas
 
 /** Throws where something chosen is not what the run to be resumed has. */
 export function assertSameRun(choices: RunChoices, config: RunConfig, configPath: string): void {
-  const { data, init } = choices;
+  const { data, init, validateData } = choices;
   const pairs: [option: string, chosen: unknown, saved: unknown][] = [
     ['--data', data && absoluteData(data), config.data],
     ['--split', choices.split, config.split],
@@ -180,6 +201,7 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
     ['--skip-bad-boxes', choices.skipBadBoxes, config.skipBadBoxes],
     ['--checkpoint-every', choices.checkpointEvery, config.checkpointInterval],
     ['--validate', choices.validate, config.validation?.split],
+    ['--validate-data', validateData && absoluteData(validateData), config.validation?.data],
     ['--validate-every', choices.validateEvery, config.validation?.interval],
     ['--validate-images', choices.validateImages, config.validation?.images],
   ];
@@ -214,8 +236,8 @@ export const openRunData = (config: RunConfig): Promise<Dataset> =>
 /** The images on which a run is validated: all of the part that its configuration names, or some, evenly spaced. */
 export async function openValidation(config: RunConfig): Promise<Dataset | undefined> {
   if (!config.validation) return undefined;
-  const { split, images } = config.validation;
-  const whole = await openRunData({ ...config, split });
+  const { data, split, images } = config.validation;
+  const whole = await openRunData({ ...config, data, split });
   const { length } = whole.samples;
   const samples = whole.samples.filter((_, i) => length <= images || (i * images) % length < images);
   if (samples.every(({ boxes }) => countedBoxes(boxes).length === 0)) {

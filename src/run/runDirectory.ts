@@ -21,7 +21,8 @@ import type { LogLine } from './loop.ts';
 import { type Schedule, SCHEDULES, stagesOf } from './stages.ts';
 
 export interface ValidationConfig {
-  /** The part of the data to evaluate on, and the most images of it, evenly spaced. */
+  /** The data to evaluate on, as --data, the part of it, and the most images of that, evenly spaced. */
+  data: string;
   split: string;
   images: number;
   /** Steps between two evaluations; there is another after the last step. */

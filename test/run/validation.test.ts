@@ -178,9 +178,16 @@ test('in stages: the last of alternating is evaluated, and unshared features onc
 test('what is evaluated when, from the options', async () => {
   const settled = async (choices: RunChoices) => (await configureRun({ preset: 'demo', ...choices })).config.validation;
   assert.is(await settled({}), undefined);
-  assert.equal(await settled({ validate: 'val' }), { split: 'val', images: 100, interval: 300 });
-  assert.equal(await settled({ validate: 'val', steps: 7, validateImages: 9 }), {
+  assert.equal(await settled({ validate: 'val' }), { data: 'digits', split: 'val', images: 100, interval: 300 });
+  assert.equal(await settled({ validateData: 'digits', validateEvery: 9 }), {
+    data: 'digits',
     split: 'val',
+    images: 100,
+    interval: 9,
+  });
+  assert.equal(await settled({ validate: 'test', steps: 7, validateImages: 9 }), {
+    data: 'digits',
+    split: 'test',
     images: 9,
     interval: 10,
   });
@@ -188,6 +195,7 @@ test('what is evaluated when, from the options', async () => {
   assert.match(await userError(settled({ validateEvery: 10 })), /^--validate-every, .*Give --validate SPLIT too$/);
   assert.match(await userError(settled({ validateImages: 100 })), /Give --validate SPLIT too$/);
   assert.match(await userError(settled({ validate: 'dev' })), /no split 'dev'/);
+  assert.match(await userError(settled({ validateData: 'voc:/nowhere' })), /nowhere.*no such folder/);
 
   const { config, validation, dataset } = await configureRun({ preset: 'demo', validate: 'val', validateImages: 3 });
   assert.equal(
