@@ -55,6 +55,10 @@ async function check(options: CheckCommand): Promise<void> {
   const splits = options.split?.split(',') ?? usualSplits(splitsOf(data)) ?? [preset.split ?? 'train'];
   const opened = await openParts(data, splits, run?.detector.classes.slice(1));
   const { parts, notes } = opened;
+  if (parts.length === 0) {
+    if (opened.problems.length === 1) throw new UserError(opened.problems[0]!);
+    return printProblems(opened.problems);
+  }
   const classes = parts[0]!.dataset.classes;
   const detector = run ? withSettings(run, options.set ?? []).detector : detectorFor({ ...options, data }, classes);
 
@@ -78,14 +82,17 @@ async function check(options: CheckCommand): Promise<void> {
       printPictures(pictures);
     }
     if (options.json !== undefined) writeJson(options.json, { data, problems, notes, quantiles: QUANTILES, ...report });
-    console.log(
-      problems.length === 0 ? 'no problems' : `\n${count(problems.length)} problem${problems.length === 1 ? '' : 's'}:`,
-    );
-    for (const problem of problems) console.log(`  ${problem}`);
-    if (problems.length > 0) process.exitCode = 1;
+    printProblems(problems);
   } finally {
     progress.stop();
   }
+}
+
+function printProblems(problems: readonly string[]): void {
+  if (problems.length === 0) return console.log('no problems');
+  console.log(`\n${count(problems.length)} problem${problems.length === 1 ? '' : 's'}:`);
+  for (const problem of problems) console.log(`  ${problem}`);
+  process.exitCode = 1;
 }
 
 /** Parts that share no image where they are named as usual, else all; undefined where none is known. */

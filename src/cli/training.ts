@@ -3,8 +3,9 @@ import type { Dataset } from '../data/dataset.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import type { DetectorConfig } from '../model/config.ts';
 import { bestOverlaps, betterAnchors, fitOf, inputObjects } from '../run/anchorFit.ts';
-import type { RunConfig, RunDirectory, ValidationLine } from '../run/runDirectory.ts';
+import type { RunConfig, RunDirectory, ValidationConfig, ValidationLine } from '../run/runDirectory.ts';
 import { trainSchedule } from '../run/schedule.ts';
+import { hasDetector } from '../run/stages.ts';
 import type { TrainResult } from '../run/train.ts';
 import { columns } from './progress.ts';
 import { betterAnchorsText, count, percent } from './text.ts';
@@ -26,7 +27,7 @@ export interface TrainingRun {
 /** Trains and shows it, from the first line about the run to where it was saved. */
 export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
   const { dataset, directory, resumeCommand } = run;
-  let { config } = run;
+  let { config, validation } = run;
   for (const note of [...dataset.notes, ...(run.validation?.notes ?? [])]) console.log(`note: ${note}`);
   let memory = 0;
   let step = 0;
@@ -35,6 +36,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
       ...run,
       signal: display.signal,
       onStage(stage, index, stages, stageConfig) {
+        validation = hasDetector(stage) ? run.validation : undefined;
         display.stopBar();
         config = stageConfig;
         display.losses = '';
@@ -49,7 +51,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
       },
       onStart(progress, model) {
         step = progress.step;
-        console.log(describeRun({ ...run, config }, countParameters(model), memory));
+        console.log(describeRun({ ...run, config, validation }, countParameters(model), memory));
         display.start(step, config.training);
       },
       onMetrics: (line) => {
@@ -62,7 +64,10 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
       },
       onStep: (done) => display.update((step = done), display.losses),
       onValidationImage: (done, total) => display.update(step, `validation: image ${done}/${total}`),
-      onValidation: (line, best) => display.print(describeValidation(line, best)),
+      onValidation(line, best) {
+        display.print(describeValidation(line, best));
+        display.update(line.step, display.losses);
+      },
       onProposals(done, total) {
         if (done === 1) {
           display.stopBar();
@@ -86,6 +91,11 @@ function describeValidation({ step, mAP, loss, images, seconds }: ValidationLine
   return `validation at step ${step}: mAP ${mAP.toFixed(4)}${best ? ', the best so far' : ''}, loss ${loss.toFixed(3)}, ${images} images in ${seconds.toFixed(1)} s`;
 }
 
+function describeValidated({ data, split, interval }: ValidationConfig, images: number, trainedOn: string): string {
+  const of = data === trainedOn ? '' : ` of ${data}`;
+  return `validate  split ${split}${of}: ${count(images)} images every ${count(interval)} steps`;
+}
+
 /** One line: how the anchors fit the objects of the user's own data. */
 function describeAnchors({ samples }: Dataset, detector: DetectorConfig): string {
   const objects = inputObjects(samples, detector);
@@ -107,11 +117,7 @@ function describeRun(
     `network   ${detector.backbone}, ${count(parameters)} parameters`,
     ...(config.data === 'digits' ? [] : [describeAnchors(dataset, detector)]),
     `training  preset ${preset}: ${count(training.steps)} steps, learning rate ${training.learningRate}, seed ${training.seed}`,
-    ...(validation
-      ? [
-          `validate  split ${config.validation!.split}: ${count(validation.samples.length)} images every ${count(config.validation!.interval)} steps`,
-        ]
-      : []),
+    ...(validation ? [describeValidated(config.validation!, validation.samples.length, config.data)] : []),
     `memory    a step on the largest image needs ${Math.ceil(memory / 2 ** 20)} MiB on the device`,
     `run       ${directory.path}`,
   ].join('\n');

@@ -36,7 +36,7 @@ export interface CheckedData {
 }
 
 /**
- * Opens parts of a data set and goes on past their problems. Throws a UserError where no part can be opened.
+ * Opens parts of a data set and goes on past their problems; a part that cannot be opened at all is one of these.
  *
  * @param classes without the background; found in the data unless given
  */
@@ -48,11 +48,10 @@ export async function openParts(spec: string, splits: readonly string[], classes
       const onProblem = (problem: string): void => void problems.add(problem);
       parts.push({ split, dataset: await openDataset(spec, { split, onProblem, ...(classes && { classes }) }) });
     } catch (error) {
-      if (!(error instanceof UserError) || splits.length === 1) throw error;
+      if (!(error instanceof UserError)) throw error;
       problems.add(error.message);
     }
   }
-  if (parts.length === 0) throw new UserError([...problems][0]!);
   const notes = parts.flatMap(({ dataset }) => dataset.notes);
   return { parts, problems: [...problems], notes: [...notes, ...duplicates(parts)] };
 }

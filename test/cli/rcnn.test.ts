@@ -140,6 +140,10 @@ test('check lists every problem, counts what is usable and says how the anchors 
   // Of train one picture can be drawn.
   assert.equal(readdirSync(join(folder, 'pictures')).sort(), ['test.png', 'train.png']);
 
+  const none = await rcnn(folder, 'check', '--data', `voc:${await smallVoc({ a: '<', b: '<', c: '<' })}`);
+  assert.is(none.code, 1);
+  assert.match(none.stdout, /^4 problems:\n.*a\.xml: .*\n.*b\.xml: .*\n.*c\.xml: .*\n.*no object in any file/m);
+
   const whole = await smallVoc();
   const [fine, alone, far, wrong] = await Promise.all([
     rcnn(folder, 'check', '--data', `voc:${whole}`),
