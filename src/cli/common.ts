@@ -7,10 +7,11 @@ import { replaceFile } from '../engine/node/files.ts';
 import { openGpu } from '../engine/node/open.ts';
 import type { CocoSummary } from '../eval/coco.ts';
 import type { EvaluationReport, Metric } from '../run/evaluate.ts';
-import { readTrainedConfig } from '../run/loadModel.ts';
+import { readTrainedConfig, type WeightsName } from '../run/loadModel.ts';
 import { RunDirectory } from '../run/runDirectory.ts';
 
 export interface TestDataOptions {
+  weights: WeightsName;
   data: string;
   split?: string;
   skipBadBoxes?: boolean;
@@ -29,9 +30,15 @@ export const setOption = (what: string): Option =>
     (value: string, before: string[] | undefined) => [...(before ?? []), value],
   );
 
+export const weightsOption = (): Option =>
+  new Option('--weights <name>', "the last checkpoint's, or the best of 'rcnn train --validate'")
+    .choices(['last', 'best'])
+    .default('last');
+
 /** Adds the options of `TestDataOptions`. */
 export const withTestData = (command: Command): Command =>
   command
+    .addOption(weightsOption())
     .requiredOption(
       '--data <spec>',
       "'digits', 'voc:PATH' or 'coco:IMAGES,ANNOTATIONS.json'; its classes must be the model's",
@@ -48,7 +55,8 @@ export const testSplit = ({ data, split }: TestDataOptions): string => split ?? 
 
 /** The data to test a run on, its classes being the run's, if one is given; says what its user should read once. */
 export async function openTestData(options: TestDataOptions & { model?: string }): Promise<Dataset> {
-  const config = options.model === undefined ? undefined : readTrainedConfig(new RunDirectory(options.model));
+  const { model, weights } = options;
+  const config = model === undefined ? undefined : readTrainedConfig(new RunDirectory(model), weights);
   const dataset = await openDataset(options.data, {
     split: testSplit(options),
     classes: config?.detector.classes.slice(1),

@@ -8,11 +8,12 @@ import { drawDetections } from '../draw/pictures.ts';
 import { UserError } from '../engine/errors.ts';
 import { detectImage } from '../run/detect.ts';
 import { withSettings } from '../run/configSchema.ts';
-import { loadModel } from '../run/loadModel.ts';
-import { type AdapterKind, adapterOption, score, withExample, withGpu, writeJson } from './common.ts';
+import { loadModel, type WeightsName } from '../run/loadModel.ts';
+import { type AdapterKind, adapterOption, score, weightsOption, withExample, withGpu, writeJson } from './common.ts';
 
 interface DetectCommand {
   model: string;
+  weights: WeightsName;
   out: string;
   threshold: number;
   json?: string;
@@ -27,6 +28,7 @@ export function addDetect(program: Command): void {
     .description('Find objects in images; draws each image with its detections.')
     .argument('<image...>', 'image files (JPEG, PNG, WebP), or folders of them')
     .requiredOption('--model <dir>', 'a run directory')
+    .addOption(weightsOption())
     .option('--out <dir>', 'where the drawn images go, as PNG under their own names', 'detections')
     .option('--threshold <score>', 'least score of a detection, 0 to 1', score, 0.5)
     .option('--json <file>', 'also write, for each image, the list of x1, y1, x2, y2 (pixels from 0), class and score')
@@ -39,8 +41,11 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
   const paths = images.flatMap(imageFiles);
   const drawn = outputPaths(paths, options.out);
   await withGpu(options.adapter, async (gpu) => {
-    const model = await loadModel(gpu, options.model, (config) =>
-      withSettings(config, [`detector.test.scoreThreshold=${options.threshold}`]),
+    const model = await loadModel(
+      gpu,
+      options.model,
+      (config) => withSettings(config, [`detector.test.scoreThreshold=${options.threshold}`]),
+      options.weights,
     );
     const { classes } = model.config;
     const found: { image: string; detections: object[] }[] = [];

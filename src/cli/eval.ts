@@ -81,7 +81,7 @@ async function evaluateModel(options: EvalCommand): Promise<void> {
   }
   const write = options.detections === undefined ? undefined : detectionWriter(options.detections, dataset);
   await withGpu(options.adapter, async (gpu) => {
-    const model = await loadModel(gpu, path, (config) => withSettings(config, options.set ?? []));
+    const model = await loadModel(gpu, path, (config) => withSettings(config, options.set ?? []), options.weights);
     const progress = startProgress(dataset.samples.length, 'image');
     try {
       const evaluation = await evaluate(model, dataset, options.metric, (done) => progress.update(done));

@@ -13,7 +13,8 @@ import {
   withGpu,
 } from './common.ts';
 import { columns, startProgress } from './progress.ts';
-import { count, countParameters, describeInit, withTrainingDisplay } from './trainingDisplay.ts';
+import { count } from './text.ts';
+import { countParameters, describeInit, withTrainingDisplay } from './trainingDisplay.ts';
 
 interface PretrainCommand extends PretrainChoices {
   out?: string;

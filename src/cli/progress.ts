@@ -16,6 +16,8 @@ export const columns = (): number => (process.stdout.isTTY ? (process.stdout.col
 export interface Progress {
   /** `done` of the total, and what else there is to say. */
   update(done: number, text?: string): void;
+  /** A line of its own, above the bar; the time that it took to come about is not that of an item. */
+  print(line: string): void;
   /** Leaves the terminal as it was; call it in any case. */
   stop(): void;
 }
@@ -31,12 +33,19 @@ export function startProgress(total: number, unit: string, first = 0, perItem = 
   };
   if (!process.stdout.isTTY) {
     let printed = performance.now();
+    let last = first;
     return {
       update(done, text = '') {
         const line = facts(done); // keeps the rate up to date
-        if (performance.now() - printed < PLAIN_INTERVAL_MS && done < total) return;
+        const ended = done === total && last < total;
+        last = done;
+        if (performance.now() - printed < PLAIN_INTERVAL_MS && !ended) return;
         printed = performance.now();
         console.log([`${unit} ${done}/${total}`, line, text].filter(Boolean).join('  '));
+      },
+      print(line) {
+        rate.forget();
+        console.log(line);
       },
       stop() {},
     };
@@ -52,21 +61,32 @@ export function startProgress(total: number, unit: string, first = 0, perItem = 
   bar.start(total, first, { text: '' });
   return {
     update: (done, text = '') => bar.update(done, { text: [facts(done), text].filter(Boolean).join('  ') }),
+    print(line) {
+      rate.forget();
+      process.stdout.clearLine(0);
+      process.stdout.cursorTo(0);
+      console.log(line);
+    },
     stop: () => bar.stop(),
   };
 }
 
 /** Items a second over the last ones; the first item of a session, which compiles shaders, does not count. */
 class Rate {
-  private readonly times: { done: number; at: number }[] = [];
+  private times: { done: number; at: number }[] = [];
   private readonly first: number;
 
   constructor(first: number) {
     this.first = first;
   }
 
+  /** Measures anew. */
+  forget(): void {
+    this.times = [];
+  }
+
   at(done: number): number {
-    if (done > this.first) this.times.push({ done, at: performance.now() });
+    if (done > (this.times.at(-1)?.done ?? this.first)) this.times.push({ done, at: performance.now() });
     if (this.times.length > WINDOW) this.times.shift();
     const [oldest, newest] = [this.times[0], this.times.at(-1)];
     if (!oldest || !newest || newest.at === oldest.at) return 0;

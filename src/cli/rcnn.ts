@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { addBench } from './bench.ts';
+import { addCheck } from './check.ts';
 import { addDemo } from './demo.ts';
 import { addDetect } from './detect.ts';
 import { addEval } from './eval.ts';
@@ -29,7 +30,8 @@ const program = new Command('rcnn')
     'after',
     '\nStart with `rcnn demo`: it trains a detector of handwritten digits and shows what it finds.',
   );
-for (const add of [addDemo, addInfo, addPretrain, addTrain, addEval, addRecall, addDetect, addBench]) add(program);
+for (const add of [addDemo, addInfo, addCheck, addPretrain, addTrain, addEval, addRecall, addDetect, addBench])
+  add(program);
 
 // `rcnn ... | head` closes the pipe: the end, not an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 2));

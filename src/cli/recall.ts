@@ -78,7 +78,7 @@ async function measureRecall(options: RecallCommand): Promise<void> {
   }
   await withGpu(options.adapter, async (gpu) => {
     const most = Math.max(...options.proposals);
-    const model = await loadModel(gpu, options.model);
+    const model = await loadModel(gpu, options.model, undefined, options.weights);
     const progress = startProgress(samples.length, 'image');
     try {
       const proposals = await networkProposals(model, samples, most, (done) => progress.update(done));

@@ -2,7 +2,14 @@
 import type { Command } from 'commander';
 import { join } from 'node:path';
 import { type Preset, PRESETS } from '../run/presets.ts';
-import { assertSameRun, configureRun, findPreset, openRunData, type RunChoices } from '../run/runConfig.ts';
+import {
+  assertSameRun,
+  configureRun,
+  findPreset,
+  openRunData,
+  openValidation,
+  type RunChoices,
+} from '../run/runConfig.ts';
 import { SCHEDULES, stagesOf, stageTraining } from '../run/stages.ts';
 import { RunDirectory } from '../run/runDirectory.ts';
 import {
@@ -52,6 +59,10 @@ export function addTrain(program: Command): void {
     .addOption(setOption("one of the preset's, e.g. detector.rpn.lambda=10"))
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping')
     .option('--checkpoint-every <n>', 'steps between two checkpoints; default: 200', positiveInteger)
+    .option('--validate <split>', 'also evaluate the weights on this part of the data now and then; the best are kept')
+    .option('--validate-data <spec>', "of other data than --data's; its split val unless --validate is given")
+    .option('--validate-every <n>', 'steps between two evaluations; default: a tenth of the run', positiveInteger)
+    .option('--validate-images <n>', 'images of an evaluation at most, evenly spaced; default: 100', positiveInteger)
     .option('--tune', 'time the kernels on this device before training; the default on a GPU')
     .option('--no-tune', "take the planner's kernels as they are; the default on a software adapter")
     .option('--resume', 'go on with the run in --out, from its checkpoint and with its configuration')
@@ -63,13 +74,15 @@ export function addTrain(program: Command): void {
         .join('\n')}
 
 With --schedule alternating or unshared the RPN and the detector are trained in stages, with the steps, milestones and
-imagesPerStep in training.stages.rpn and training.stages.detector; what is not set there follows from joint training.`,
+imagesPerStep in training.stages.rpn and training.stages.detector; what is not set there follows from joint training.
+--validate evaluates in the last stage of alternating, at the end of unshared: no other has a whole detector.`,
     )
     .action(train);
   withExample(
     command,
     'rcnn train --data digits --preset digits --out runs/digits',
     'rcnn train --data voc:my-data --init squeezenet1_1.safetensors --input rgb --out runs/mine',
+    'rcnn train --data voc:my-data --init squeezenet1_1.safetensors --input rgb --validate val',
     'rcnn train --schedule alternating --set training.stages.rpn.steps=2000 --out runs/alternating',
     'rcnn train --resume --out runs/mine',
   );
@@ -86,10 +99,10 @@ function stepsOf({ training, staged }: Preset): string {
 async function train({ adapter, out, resume = false, tune, ...choices }: TrainCommand): Promise<void> {
   const preset = findPreset(choices.preset, choices.data ?? 'digits').name;
   const directory = new RunDirectory(out ?? join('runs', preset));
-  const { config, dataset } = resume ? await reopen(choices, directory) : await open(choices, directory);
+  const run = resume ? await reopen(choices, directory) : await open(choices, directory);
   const resumeCommand = `rcnn train --resume --out ${directory.path}`;
   await withGpu(adapter, (gpu) =>
-    trainOnTerminal({ gpu, dataset, directory, config, resume, resumeCommand, tune: tune ?? !gpu.adapter.software }),
+    trainOnTerminal({ ...run, gpu, directory, resume, resumeCommand, tune: tune ?? !gpu.adapter.software }),
   );
 }
 
@@ -101,5 +114,5 @@ async function open(choices: RunChoices, directory: RunDirectory) {
 async function reopen(choices: RunChoices, directory: RunDirectory) {
   const config = directory.readConfig();
   assertSameRun(choices, config, directory.configPath);
-  return { config, dataset: await openRunData(config) };
+  return { config, dataset: await openRunData(config), validation: await openValidation(config) };
 }

@@ -1,17 +1,23 @@
 /** A training run of a detector on the terminal: what `rcnn train` and `rcnn demo` show. */
 import type { Dataset } from '../data/dataset.ts';
 import type { Gpu } from '../engine/gpu.ts';
-import type { RunConfig, RunDirectory } from '../run/runDirectory.ts';
+import type { DetectorConfig } from '../model/config.ts';
+import { bestOverlaps, betterAnchors, fitOf, inputObjects } from '../run/anchorFit.ts';
+import type { RunConfig, RunDirectory, ValidationConfig, ValidationLine } from '../run/runDirectory.ts';
 import { trainSchedule } from '../run/schedule.ts';
+import { hasDetector } from '../run/stages.ts';
 import type { TrainResult } from '../run/train.ts';
 import { columns } from './progress.ts';
-import { count, countParameters, describeInit, withTrainingDisplay } from './trainingDisplay.ts';
+import { betterAnchorsText, count, percent } from './text.ts';
+import { countParameters, describeInit, withTrainingDisplay } from './trainingDisplay.ts';
 
 export interface TrainingRun {
   gpu: Gpu;
   dataset: Dataset;
   directory: RunDirectory;
   config: RunConfig;
+  /** Evaluated on while training. */
+  validation?: Dataset | undefined;
   resume: boolean;
   tune?: boolean;
   /** What to type to go on after Ctrl-C. */
@@ -21,14 +27,16 @@ export interface TrainingRun {
 /** Trains and shows it, from the first line about the run to where it was saved. */
 export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
   const { dataset, directory, resumeCommand } = run;
-  let { config } = run;
-  for (const note of dataset.notes) console.log(`note: ${note}`);
+  let { config, validation } = run;
+  for (const note of [...dataset.notes, ...(run.validation?.notes ?? [])]) console.log(`note: ${note}`);
   let memory = 0;
-  return withTrainingDisplay({ path: directory.path, resumeCommand }, (display) =>
+  let step = 0;
+  const result = await withTrainingDisplay({ path: directory.path, resumeCommand }, (display) =>
     trainSchedule({
       ...run,
       signal: display.signal,
       onStage(stage, index, stages, stageConfig) {
+        validation = hasDetector(stage) ? run.validation : undefined;
         display.stopBar();
         config = stageConfig;
         display.losses = '';
@@ -41,8 +49,9 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
         const more = left > 0 ? `, ${left} left as planned for lack of time` : '';
         console.log(`kernels timed for ${timed} shapes: ${changed} replaced by faster ones${more}`);
       },
-      onStart: ({ step }, model) => {
-        console.log(describeRun({ ...run, config }, countParameters(model), memory));
+      onStart(progress, model) {
+        step = progress.step;
+        console.log(describeRun({ ...run, config, validation }, countParameters(model), memory));
         display.start(step, config.training);
       },
       onMetrics: (line) => {
@@ -53,7 +62,12 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
         ].map((terms) => terms.map(short).join('+'));
         display.losses = `loss ${short(line.loss)}: rpn ${rpn} head ${head}`;
       },
-      onStep: (step) => display.update(step, display.losses),
+      onStep: (done) => display.update((step = done), display.losses),
+      onValidationImage: (done, total) => display.update(step, `validation: image ${done}/${total}`),
+      onValidation(line, best) {
+        display.print(describeValidation(line, best));
+        display.update(line.step, display.losses);
+      },
       onProposals(done, total) {
         if (done === 1) {
           display.stopBar();
@@ -64,14 +78,46 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
       },
     }),
   );
+  const [best] = directory.readValidation().sort((a, b) => b.mAP - a.mAP);
+  if (best && result.finished) {
+    console.log(
+      `best weights: mAP ${best.mAP.toFixed(4)} at step ${best.step}; rcnn eval, detect and recall take them with --weights best`,
+    );
+  }
+  return result;
 }
 
-function describeRun({ dataset, directory, config }: TrainingRun, parameters: number, memory: number): string {
+function describeValidation({ step, mAP, loss, images, seconds }: ValidationLine, best: boolean): string {
+  return `validation at step ${step}: mAP ${mAP.toFixed(4)}${best ? ', the best so far' : ''}, loss ${loss.toFixed(3)}, ${images} images in ${seconds.toFixed(1)} s`;
+}
+
+function describeValidated({ data, split, interval }: ValidationConfig, images: number, trainedOn: string): string {
+  const of = data === trainedOn ? '' : ` of ${data}`;
+  return `validate  split ${split}${of}: ${count(images)} images every ${count(interval)} steps`;
+}
+
+/** One line: how the anchors fit the objects of the user's own data. */
+function describeAnchors({ samples }: Dataset, detector: DetectorConfig): string {
+  const objects = inputObjects(samples, detector);
+  const overlaps = bestOverlaps(objects, detector);
+  const { iou50, iou70 } = fitOf(overlaps);
+  const better = betterAnchors(objects, overlaps, detector);
+  const advice = better ? `; ${betterAnchorsText(better)}` : '';
+  return `anchors   IoU >= 0.5 with ${percent(iou50)} of ${count(objects.length)} objects, >= 0.7 with ${percent(iou70)}${advice}`;
+}
+
+function describeRun(
+  { dataset, directory, config, validation }: TrainingRun,
+  parameters: number,
+  memory: number,
+): string {
   const { detector, training, preset, split } = config;
   return [
     `data      ${config.data}, split ${split}: ${count(dataset.samples.length)} images, ${detector.classes.length - 1} classes`,
     `network   ${detector.backbone}, ${count(parameters)} parameters`,
+    ...(config.data === 'digits' ? [] : [describeAnchors(dataset, detector)]),
     `training  preset ${preset}: ${count(training.steps)} steps, learning rate ${training.learningRate}, seed ${training.seed}`,
+    ...(validation ? [describeValidated(config.validation!, validation.samples.length, config.data)] : []),
     `memory    a step on the largest image needs ${Math.ceil(memory / 2 ** 20)} MiB on the device`,
     `run       ${directory.path}`,
   ].join('\n');

@@ -17,6 +17,8 @@ export interface TrainingDisplay {
   /** A bar, in place of the one before. */
   startBar: typeof startProgress;
   update: Progress['update'];
+  /** A line above the bar. */
+  print(line: string): void;
   stopBar(): void;
 }
 
@@ -54,6 +56,7 @@ export async function withTrainingDisplay<Result extends Trained>(
     },
     startBar,
     update: (...args) => bar?.update(...args),
+    print: (line) => (bar ? bar.print(line) : console.log(line)),
     stopBar,
   };
   try {
@@ -73,8 +76,6 @@ export async function withTrainingDisplay<Result extends Trained>(
     interrupt.dispose();
   }
 }
-
-export const count = (n: number): string => n.toLocaleString('en-US');
 
 export const countParameters = ({ parameters }: Trainable): number =>
   Object.values(parameters).reduce((sum, { size }) => sum + size, 0);

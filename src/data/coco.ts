@@ -14,6 +14,7 @@ import { BadBoxes, BORDER_TOLERANCE } from './badBoxes.ts';
 import { BACKGROUND, type Box, type Dataset, type OpenOptions, type Sample } from './dataset.ts';
 import { readJsonFile } from './jsonFile.ts';
 import { readPictureOf } from './pictures.ts';
+import { attempt } from './problems.ts';
 
 /** The one part of a file: each of COCO's splits is a file of its own. */
 export const COCO_SPLIT = 'all';
@@ -41,6 +42,7 @@ const annotationFile = z.object({
 });
 
 type Annotation = z.infer<typeof annotation>;
+type Image = z.infer<typeof annotationFile>['images'][number];
 type Size = { width: number; height: number };
 
 export async function openCoco(folder: string, path: string, options: OpenOptions): Promise<Dataset> {
@@ -69,7 +71,7 @@ export async function openCoco(folder: string, path: string, options: OpenOption
     unique(images, 'id', 'images', wrong).map(([id, image]) => [id, { image, boxes: [] as Box[] }]),
   );
   const bad = new BadBoxes(options.onBadBox);
-  annotations.forEach((annotation, i) => {
+  const place = (annotation: Annotation, i: number): void => {
     const { image_id, category_id, bbox } = annotation;
     const which = () => `annotation ${annotation.id ?? `number ${i + 1}`}`;
     const of = boxes.get(image_id);
@@ -87,27 +89,30 @@ export async function openCoco(folder: string, path: string, options: OpenOption
     const box = toBox(annotation, index, of.image);
     if (typeof box === 'string') bad.add(`${path}: ${which()} (${name}): bbox [${bbox.join(', ')}] ${box}`);
     else of.boxes.push(box);
-  });
+  };
+  const { onProblem } = options;
+  annotations.forEach((annotation, i) => attempt(onProblem, () => place(annotation, i)));
 
   const exists = fileFinder();
+  const toSample = ({ id, file_name, width, height }: Image, boxes: Box[]): Sample => {
+    const picture = resolve(folder, file_name);
+    if (!exists(picture)) {
+      throw new UserError(
+        `${join(folder, file_name)}: no such image, though ${path} has it; add it or choose its folder`,
+      );
+    }
+    return {
+      id: file_name.replace(/\.\w+$/, ''),
+      width,
+      height,
+      boxes,
+      resultIds: { image: id, categories: categoryIds },
+      load: () => readPictureOf(picture, width, height, path),
+    };
+  };
   const samples = [...boxes.values()]
     .sort((a, b) => byId(a.image.id, b.image.id))
-    .map(({ image: { id, file_name, width, height }, boxes }): Sample => {
-      const picture = resolve(folder, file_name);
-      if (!exists(picture)) {
-        throw new UserError(
-          `${join(folder, file_name)}: no such image, though ${path} has it; add it or choose its folder`,
-        );
-      }
-      return {
-        id: file_name.replace(/\.\w+$/, ''),
-        width,
-        height,
-        boxes,
-        resultIds: { image: id, categories: categoryIds },
-        load: () => readPictureOf(picture, width, height, path),
-      };
-    });
+    .flatMap(({ image, boxes }) => attempt(onProblem, () => [toSample(image, boxes)]) ?? []);
   const unknown = classes.filter((name) => !categories.some((c) => c.name === name));
   const notes = bad.notes();
   if (unknown.length > 0)

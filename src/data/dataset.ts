@@ -6,9 +6,10 @@
  */
 import { UserError } from '../engine/errors.ts';
 import { COCO_SPLIT, type CocoId, openCoco } from './coco.ts';
-import { openDigits } from './digits.ts';
+import { DIGIT_SPLITS, openDigits } from './digits.ts';
+import type { OnProblem } from './problems.ts';
 import { unite } from './union.ts';
-import { openVoc } from './voc.ts';
+import { openVoc, vocSplits } from './voc.ts';
 
 export interface Box {
   /** Pixels of the original picture, inclusive corners; fractions allowed. */
@@ -26,6 +27,10 @@ export interface Box {
   bbox?: readonly [number, number, number, number];
   area?: number;
 }
+
+/** Those that are trained on and counted: neither difficult nor a region of many objects. */
+export const countedBoxes = (boxes: readonly Box[]): Box[] =>
+  boxes.filter(({ difficult, crowd }) => !difficult && !crowd);
 
 export interface Picture {
   width: number;
@@ -66,6 +71,8 @@ export interface OpenOptions {
   seed?: number;
   /** A box of no area or outside its picture: stop (the default), or leave it out and say so in `notes`. */
   onBadBox?: 'error' | 'skip';
+  /** Takes each problem with an image or an object, which is then left out; without it the first one is thrown. */
+  onProblem?: OnProblem;
 }
 
 export const BACKGROUND = '__background__';
@@ -106,4 +113,14 @@ function parseSpec(spec: string): { kind: string; paths: string[] } {
   return colon < 0
     ? { kind: spec, paths: [] }
     : { kind: spec.slice(0, colon), paths: spec.slice(colon + 1).split(',') };
+}
+
+/** The parts that a data set has; of several folders those that all have. */
+export function splitsOf(spec: string): readonly string[] {
+  const { kind, paths } = parseSpec(spec);
+  if (kind === 'digits') return DIGIT_SPLITS;
+  if (kind === 'coco') return [COCO_SPLIT];
+  if (kind !== 'voc') return [];
+  const [first = [], ...others] = paths.map(vocSplits);
+  return first.filter((split) => others.every((splits) => splits.includes(split)));
 }

@@ -48,9 +48,11 @@ const SPLITS: Record<GlyphSplit, { scenes: number; stream: number }> = {
   test: { scenes: 400, stream: 0x30000000 },
 };
 
+export const DIGIT_SPLITS: readonly string[] = Object.keys(SPLITS);
+
 export async function openDigits({ split, classes, seed = 0 }: OpenOptions): Promise<Dataset> {
   if (!Object.hasOwn(SPLITS, split)) {
-    throw new UserError(`--data digits: has no split '${split}'; known: ${Object.keys(SPLITS).join(', ')}`);
+    throw new UserError(`--data digits: has no split '${split}'; known: ${DIGIT_SPLITS.join(', ')}`);
   }
   const part = SPLITS[split as GlyphSplit];
   if (classes !== undefined && classes.join() !== DIGITS.join()) {

@@ -14,9 +14,15 @@ import { UserError } from '../engine/errors.ts';
 import { BadBoxes, BORDER_TOLERANCE } from './badBoxes.ts';
 import { BACKGROUND, type Box, type Dataset, type OpenOptions, type Sample } from './dataset.ts';
 import { PICTURE_EXTENSIONS, readPictureOf } from './pictures.ts';
+import { attempt, type OnProblem } from './problems.ts';
+
+/** Where the splits are listed. */
+const LISTS = join('ImageSets', 'Main');
 
 /** One object as the file has it: 1-based inclusive corners. */
 interface VocObject {
+  /** Its place among the file's objects, from 1. */
+  number: number;
   name: string;
   difficult: boolean;
   xmin: number;
@@ -32,49 +38,54 @@ interface VocAnnotation {
   objects: VocObject[];
 }
 
-export async function openVoc(root: string, options: OpenOptions): Promise<Dataset> {
-  const lists = join(root, 'ImageSets', 'Main');
-  const annotationsFolder = join(root, 'Annotations');
-  const picturesFolder = join(root, 'JPEGImages');
-  for (const folder of [lists, annotationsFolder, picturesFolder]) {
-    if (!existsSync(folder)) {
-      throw new UserError(`${folder}: no such folder; VOC layout is Annotations, JPEGImages and ImageSets/Main`);
-    }
-  }
-  const splits = readdirSync(lists)
+/** The splits that are listed in ImageSets/Main. */
+export const vocSplits = (root: string): string[] =>
+  readdirSync(existing(join(root, LISTS)))
     .filter((file) => file.endsWith('.txt'))
+    .map((file) => file.slice(0, -'.txt'.length))
     .sort();
-  if (!splits.includes(`${options.split}.txt`)) {
-    const known = splits.map((file) => file.slice(0, -4)).join(', ') || 'none';
-    throw new UserError(`${join(lists, `${options.split}.txt`)}: no such split; known here: ${known}`);
+
+function existing(folder: string): string {
+  if (existsSync(folder)) return folder;
+  throw new UserError(`${folder}: no such folder; VOC layout is Annotations, JPEGImages and ImageSets/Main`);
+}
+
+export async function openVoc(root: string, options: OpenOptions): Promise<Dataset> {
+  const lists = join(root, LISTS);
+  const listOf = (split: string): string => join(lists, `${split}.txt`);
+  const splits = vocSplits(root);
+  const annotationsFolder = existing(join(root, 'Annotations'));
+  const picturesFolder = existing(join(root, 'JPEGImages'));
+  if (!splits.includes(options.split)) {
+    throw new UserError(`${listOf(options.split)}: no such split; known here: ${splits.join(', ') || 'none'}`);
   }
-  const ids = readIds(join(lists, `${options.split}.txt`));
+  const ids = readIds(listOf(options.split));
   if (ids.length === 0) {
-    throw new UserError(
-      `${join(lists, `${options.split}.txt`)}: lists no image; write one image name a line, no extension`,
-    );
+    throw new UserError(`${listOf(options.split)}: lists no image; write one image name a line, no extension`);
   }
 
   const files = new Set(readdirSync(annotationsFolder));
-  const annotations = new Map<string, VocAnnotation>();
-  const annotation = (id: string): VocAnnotation => {
-    const path = join(annotationsFolder, `${id}.xml`);
-    if (!files.has(`${id}.xml`)) {
-      throw new UserError(`${path}: missing, though split '${options.split}' lists ${id}; add it or drop the line`);
+  const { onProblem } = options;
+  /** Undefined: the file has a problem, which was taken. */
+  const annotations = new Map<string, VocAnnotation | undefined>();
+  const annotation = (id: string): VocAnnotation | undefined => {
+    if (!annotations.has(id)) {
+      const path = join(annotationsFolder, `${id}.xml`);
+      const read = (): VocAnnotation => {
+        if (files.has(`${id}.xml`)) return parseAnnotation(path, onProblem);
+        throw new UserError(`${path}: missing, though split '${options.split}' lists ${id}; add it or drop the line`);
+      };
+      annotations.set(id, attempt(onProblem, read));
     }
-    let value = annotations.get(id);
-    if (value === undefined) annotations.set(id, (value = parseAnnotation(path)));
-    return value;
+    return annotations.get(id);
   };
 
   let classes = options.classes;
   if (classes === undefined) {
     // Every split, so that training and test number the classes alike.
     const names = new Set<string>();
-    for (const id of ids) for (const object of annotation(id).objects) names.add(object.name);
-    for (const id of splits.flatMap((file) => readIds(join(lists, file)))) {
-      if (files.has(`${id}.xml`)) for (const object of annotation(id).objects) names.add(object.name);
-    }
+    const others = splits.flatMap((split) => readIds(listOf(split))).filter((id) => files.has(`${id}.xml`));
+    for (const id of [...ids, ...others]) for (const { name } of annotation(id)?.objects ?? []) names.add(name);
     classes = [...names].sort();
   }
   if (classes.length === 0)
@@ -83,25 +94,25 @@ export async function openVoc(root: string, options: OpenOptions): Promise<Datas
 
   const pictures = new Set(readdirSync(picturesFolder));
   const bad = new BadBoxes(options.onBadBox);
-  const samples = ids.map((id): Sample => {
-    const { filename, width, height, objects } = annotation(id);
+  const toSample = (id: string, { filename, width, height, objects }: VocAnnotation): Sample => {
     const path = join(annotationsFolder, `${id}.xml`);
     const boxes: Box[] = [];
-    objects.forEach((object, i) => {
+    const add = (object: VocObject): void => {
       const index = classIndex.get(object.name);
       if (index === undefined) {
         throw new UserError(
-          `${path}: object ${i + 1} is of class '${object.name}', which is not one of ${classes.join(', ')}; rename it or add the class`,
+          `${path}: object ${object.number} is of class '${object.name}', which is not one of ${classes.join(', ')}; rename it or add the class`,
         );
       }
       const box = toBox(object, width, height);
       if (typeof box === 'string') {
-        const { xmin, ymin, xmax, ymax } = object;
-        bad.add(`${path}: object ${i + 1} (${object.name}): box (${xmin}, ${ymin}, ${xmax}, ${ymax}) ${box}`);
+        const { number, xmin, ymin, xmax, ymax } = object;
+        bad.add(`${path}: object ${number} (${object.name}): box (${xmin}, ${ymin}, ${xmax}, ${ymax}) ${box}`);
       } else {
         boxes.push({ ...box, classIndex: index, difficult: object.difficult });
       }
-    });
+    };
+    for (const object of objects) attempt(onProblem, () => add(object));
     const picture = [...PICTURE_EXTENSIONS.map((extension) => id + extension), filename].find((file) =>
       pictures.has(file),
     );
@@ -111,6 +122,10 @@ export async function openVoc(root: string, options: OpenOptions): Promise<Datas
       );
     }
     return { id, width, height, boxes, load: () => readPictureOf(join(picturesFolder, picture), width, height, path) };
+  };
+  const samples = ids.flatMap((id): Sample[] => {
+    const value = annotation(id);
+    return (value && attempt(onProblem, () => [toSample(id, value)])) ?? [];
   });
 
   const notes = bad.notes().map((note) => `split '${options.split}': ${note}`);
@@ -145,8 +160,8 @@ const parser = new XMLParser({
   isArray: (name) => name === 'object',
 });
 
-/** Reads one annotation file; every message names the file and the element. */
-export function parseAnnotation(path: string): VocAnnotation {
+/** Reads one annotation file; every message names the file and the element. An object that has a problem is left out. */
+function parseAnnotation(path: string, onProblem: OnProblem | undefined): VocAnnotation {
   const text = readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
   const valid = XMLValidator.validate(text);
   if (valid !== true) {
@@ -179,17 +194,21 @@ export function parseAnnotation(path: string): VocAnnotation {
     filename: typeof filename === 'string' ? basename(filename) : '',
     width,
     height,
-    objects: objects.map((object, i) => {
+    objects: objects.flatMap((object, i): VocObject[] => {
       const where = `object ${i + 1}`;
       const box = child(object, 'bndbox');
-      return {
-        name: text1(object, 'name', where),
-        difficult: child(object, 'difficult') === '1',
-        xmin: number(box, 'xmin', `${where}: <bndbox>`),
-        ymin: number(box, 'ymin', `${where}: <bndbox>`),
-        xmax: number(box, 'xmax', `${where}: <bndbox>`),
-        ymax: number(box, 'ymax', `${where}: <bndbox>`),
-      };
+      const read = (): VocObject[] => [
+        {
+          number: i + 1,
+          name: text1(object, 'name', where),
+          difficult: child(object, 'difficult') === '1',
+          xmin: number(box, 'xmin', `${where}: <bndbox>`),
+          ymin: number(box, 'ymin', `${where}: <bndbox>`),
+          xmax: number(box, 'xmax', `${where}: <bndbox>`),
+          ymax: number(box, 'ymax', `${where}: <bndbox>`),
+        },
+      ];
+      return attempt(onProblem, read) ?? [];
     }),
   };
 }

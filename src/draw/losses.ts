@@ -1,6 +1,6 @@
 /**
  * The curves of a training run from the lines of its metrics.jsonl: the loss and its four terms, smoothed, and the
- * learning rate, against steps.
+ * learning rate, against steps; of a run that was validated also the mAP and the loss on those images.
  */
 import type { Canvas } from './canvas.ts';
 import { axisStyle, type Curve, lineChart } from './chart.ts';
@@ -16,6 +16,13 @@ export interface MetricsLine {
   head_box: number;
 }
 
+/** A line of validation.jsonl. */
+export interface ValidationLine {
+  step: number;
+  mAP: number;
+  loss: number;
+}
+
 const CURVES = [
   ['loss', 'loss', '#1c1c1e'],
   ['rpn_cls', 'RPN objectness', '#2f9bff'],
@@ -27,7 +34,11 @@ const CURVES = [
 const FONT_SIZE = 24;
 
 /** Draws 960x540 logical pixels at twice the density. Lines need not be sorted; a later line of the same step wins. */
-export function plotLosses(lines: readonly MetricsLine[], title = 'Training losses'): Canvas {
+export function plotLosses(
+  lines: readonly MetricsLine[],
+  title = 'Training losses',
+  validation: readonly ValidationLine[] = [],
+): Canvas {
   const byStep = new Map(lines.map((line) => [line.step, line]));
   const sorted = [...byStep.values()].sort((a, b) => a.step - b.step);
   const points = (values: readonly number[]) => sorted.map(({ step }, i) => ({ x: step, y: values[i]! }));
@@ -69,12 +80,26 @@ export function plotLosses(lines: readonly MetricsLine[], title = 'Training loss
     },
   );
 
+  const validated = (label: string, colour: string, field: 'mAP' | 'loss'): Curve => ({
+    label,
+    data: validation.map((line) => ({ x: line.step, y: line[field] })),
+    borderColor: colour,
+    backgroundColor: colour,
+    borderWidth: 3,
+    borderDash: field === 'loss' ? [3, 5] : [],
+    pointRadius: 6,
+    yAxisID: field,
+  });
+  if (validation.length > 0) {
+    curves.push(validated('validation loss', '#1c1c1e', 'loss'), validated('validation mAP', '#bf5af2', 'mAP'));
+  }
+
   // The top of the first axis: the losses of the first steps may be far above all others, and would flatten them.
   const tops = sorted.map((line) => line.loss).sort((a, b) => a - b);
   const top = 1.25 * (tops[Math.floor(0.97 * (tops.length - 1))] ?? 1);
   const lastStep = sorted.at(-1)?.step ?? 1;
   const axis = (text: string) => axisStyle(text, FONT_SIZE);
-  const [x, loss, lr] = [axis('step'), axis('loss'), axis('learning rate')];
+  const [x, loss, lr, mAP] = [axis('step'), axis('loss'), axis('learning rate'), axis('mAP')];
   return lineChart(curves, {
     width: 1920,
     height: 1080,
@@ -90,6 +115,9 @@ export function plotLosses(lines: readonly MetricsLine[], title = 'Training loss
         grid: { drawOnChartArea: false },
         ticks: { ...lr.ticks, maxTicksLimit: 6 },
       },
+      ...(validation.length > 0 && {
+        mAP: { ...mAP, position: 'right', min: 0, max: 1, grid: { drawOnChartArea: false } },
+      }),
     },
   });
 }

@@ -46,11 +46,7 @@ export function drawDetections(
 ): Canvas {
   const { canvas, context } = enlarged(picture, scale);
   const thick = lineWidth(canvas);
-  for (const truth of groundTruth) {
-    strokeDashed(context, truth, scale, thick);
-    if (detections.length === 0)
-      label(context, truth, scale, classes[truth.classIndex]!, classColour(truth.classIndex));
-  }
+  for (const truth of groundTruth) strokeDashed(context, truth, scale, thick);
   const order = [...detections].sort((a, b) => a.score - b.score);
   for (const detection of order) {
     context.lineWidth = thick + 2;
@@ -61,6 +57,9 @@ export function drawDetections(
     strokeBox(context, detection, scale);
   }
   // Labels after all boxes: a neighbour's line must not cross a name.
+  for (const truth of detections.length === 0 ? groundTruth : []) {
+    label(context, truth, scale, classes[truth.classIndex]!, classColour(truth.classIndex));
+  }
   for (const detection of order) {
     const text = `${classes[detection.classIndex]} ${detection.score.toFixed(2)}`;
     label(context, detection, scale, text, classColour(detection.classIndex));

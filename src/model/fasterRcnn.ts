@@ -93,14 +93,30 @@ export class FasterRcnn {
 
   /** The four terms of the joint loss for one image. */
   losses(image: PreparedImage, truth: GroundTruth, sampling: Sampling): Losses {
-    const features = this.backbone.features(image.tensor);
+    return this.lossesOn(this.backbone.features(image.tensor), image, truth, sampling);
+  }
+
+  /**
+   * The objects found in an image (`detect`) and the four terms of the joint loss on its ground truth, both from one pass
+   * through the convolutional layers: how good the weights are, with nothing to learn from. Candidates are drawn with `seed`.
+   */
+  validate(image: PreparedImage, truth: GroundTruth, seed: number): { rows: Tensor; count: Tensor; losses: Losses } {
+    return this.gpu.withoutGradients(() => {
+      const features = this.backbone.features(image.tensor);
+      const losses = this.lossesOn(features, image, truth, { random: true, seed, dropout: false });
+      return { ...this.detectOn(features, image), losses };
+    });
+  }
+
+  private lossesOn(features: Tensor, image: PreparedImage, truth: GroundTruth, sampling: Sampling): Losses {
     if (this.config.stages === 1) {
       const windows = this.rpn.slidingWindows(features, image);
       return { ...this.noLosses(), ...this.headLosses(features, this.head.sample(windows, truth, sampling), sampling) };
     }
-    const rpnOutput = this.rpn.forward(features);
+    const unshared = this.config.features === 'unshared';
+    const rpnOutput = this.rpn.forward(unshared ? this.proposalBackbone.features(image.tensor) : features);
     const rpn = this.rpn.losses(rpnOutput, truth, image, sampling);
-    const proposals = this.rpn.proposals(rpnOutput, image, this.config.rpn.train);
+    const proposals = this.rpn.proposals(rpnOutput, image, this.config.rpn.train, sampling.seed);
     const batch = this.head.sample(proposals, truth, sampling);
     if (this.config.head.pooling === 'warp') this.rpn.differentiable(batch, proposals, rpnOutput, image);
     return { rpn_cls: rpn.cls, rpn_box: rpn.box, ...this.headLosses(features, batch, sampling) };
@@ -131,7 +147,7 @@ export class FasterRcnn {
   }
 
   private headLosses(features: Tensor, batch: RoiBatch, sampling: Sampling) {
-    const output = this.head.forward(features, batch.rois, sampling.random ? sampling : null);
+    const output = this.head.forward(features, batch.rois, (sampling.dropout ?? sampling.random) ? sampling : null);
     const { cls, box } = this.head.losses(output, batch);
     return { head_cls: cls, head_box: box };
   }
@@ -151,11 +167,12 @@ export class FasterRcnn {
    * which `count` (one integer on the GPU) are valid. The RoIs' own objectness is not used again.
    */
   detect(image: PreparedImage): { rows: Tensor; count: Tensor } {
-    return this.gpu.withoutGradients(() => {
-      const features = this.backbone.features(image.tensor);
-      const proposals = this.regionsOf(image, features);
-      return this.head.detections(this.head.score(features, proposals.rois), proposals, image);
-    });
+    return this.gpu.withoutGradients(() => this.detectOn(this.backbone.features(image.tensor), image));
+  }
+
+  private detectOn(features: Tensor, image: PreparedImage): { rows: Tensor; count: Tensor } {
+    const proposals = this.regionsOf(image, features);
+    return this.head.detections(this.head.score(features, proposals.rois), proposals, image);
   }
 
   /** Proposals for an image, as at test time unless `limits` says otherwise. */

@@ -41,6 +41,8 @@ export interface GroundTruth {
 export interface Sampling {
   random: boolean;
   seed: number;
+  /** False: nothing is dropped although candidates are drawn, where a loss is to be known and not to be learnt from. */
+  dropout?: boolean;
 }
 
 export interface RpnOutput {
@@ -154,14 +156,22 @@ export class RegionProposalNetwork {
     };
   }
 
-  /** The best boxes after suppression. They are constants until `differentiable` connects them to the deltas. */
-  proposals({ logits, deltas }: RpnOutput, image: ImageGeometry, limits: ProposalConfig): Proposals {
+  /**
+   * The best boxes after suppression. They are constants until `differentiable` connects them to the deltas. `seed`: of the
+   * ranking that stands in for the scores where `limits` are without them; unless given, another for every image.
+   */
+  proposals(
+    { logits, deltas }: RpnOutput,
+    image: ImageGeometry,
+    limits: ProposalConfig,
+    seed = this.drawn++,
+  ): Proposals {
     const { rpn } = this.config;
     const { without, ...numbers } = limits;
     const unscored = without === 'cls';
     return this.record(
       {
-        logits: unscored ? this.randomScores(logits) : logits,
+        logits: unscored ? this.randomScores(logits, seed) : logits,
         deltas: without === 'reg' ? this.gpu.zeros(deltas.shape) : deltas,
       },
       image,
@@ -255,9 +265,9 @@ export class RegionProposalNetwork {
     return { rois, scores, anchors: roiAnchors, count };
   }
 
-  /** Scores in place of the network's, other ones for every image. */
-  private randomScores({ shape, size }: Tensor): Tensor {
-    const random = new Random(this.drawn++, RANKING_STREAM);
+  /** Scores in place of the network's. */
+  private randomScores({ shape, size }: Tensor, seed: number): Tensor {
+    const random = new Random(seed, RANKING_STREAM);
     return this.gpu.tensor(
       Float32Array.from({ length: size }, () => random.uniform(-1, 1)),
       shape,

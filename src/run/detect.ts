@@ -1,4 +1,5 @@
 /** Detections of a trained network, one image at a time, as plain objects. */
+import type { Tensor } from '../engine/tensor.ts';
 import type { Detection } from '../eval/voc.ts';
 import type { ProposalConfig } from '../model/config.ts';
 import type { FasterRcnn } from '../model/fasterRcnn.ts';
@@ -9,8 +10,11 @@ const COLUMNS = 6;
 
 /** The detections in an image, best first, in pixels of that image. */
 export async function detectImage(model: FasterRcnn, pixels: Pixels): Promise<Detection[]> {
-  const { gpu } = model;
-  const { rows, count } = gpu.scope(() => model.detect(model.prepare(pixels)));
+  return readDetections(model.gpu.scope(() => model.detect(model.prepare(pixels))));
+}
+
+/** What the model found, as plain objects; frees its tensors. */
+export async function readDetections({ rows, count }: { rows: Tensor; count: Tensor }): Promise<Detection[]> {
   // Both are read in one go: the second read finds the work of the first already done.
   const [values, [found = 0]] = await Promise.all([rows.read(), count.read()]);
   rows.dispose();

@@ -7,6 +7,7 @@ import type { Detection } from '../eval/voc.ts';
 import type { FasterRcnn } from '../model/fasterRcnn.ts';
 import { detectionsSheet, proposalsSheet } from './pictures.ts';
 import type { RunDirectory } from './runDirectory.ts';
+import { hasDetector, stagesOf } from './stages.ts';
 
 /**
  * Draws into the folder `out` the first images of `test` with what was detected (`detections[i]` belongs to image i) and
@@ -24,11 +25,13 @@ export async function drawResults(
     detections: await detectionsSheet(test, detections),
     proposals: await proposalsSheet(model, test),
   };
+  const validated = stagesOf(run.readConfig().schedule).find(hasDetector)?.name;
   for (const [stage, directory] of [['', run] as const, ...run.stages]) {
     const metrics = directory.readMetrics();
     if (metrics.length === 0) continue;
-    if (stage) pictures[`losses-${stage}`] = plotLosses(metrics, `Training losses, stage ${stage}`);
-    else pictures['losses'] = plotLosses(metrics);
+    const title = `Training losses${stage && `, stage ${stage}`}`;
+    const validation = stage === validated ? run.readValidation() : [];
+    pictures[stage ? `losses-${stage}` : 'losses'] = plotLosses(metrics, title, validation);
   }
   const paths: Record<string, string> = {};
   for (const [name, canvas] of Object.entries(pictures)) {

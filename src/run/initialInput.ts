@@ -18,9 +18,10 @@ export const inputMetadata = ({ channels, mean, factor }: ChannelConfig): string
  * a VGG-16 with torchvision's names by these. Undefined: as the preset has it.
  */
 export function chooseInput(backbone: string, form?: string, init?: string): ChannelConfig | undefined {
+  const header = init === undefined ? undefined : readSafetensorsHeader(init); // in any case: a bad file is told at once
   if (form !== undefined) return formFor(backbone, form);
-  if (init === undefined) return undefined;
-  const { entries, metadata } = readSafetensorsHeader(init);
+  if (init === undefined || header === undefined) return undefined;
+  const { entries, metadata } = header;
   if (metadata[INPUT] !== undefined) return parseInput(init, metadata[INPUT]);
   const isCheckpoint = metadata['step'] !== undefined;
   const likeTorchvision = backbone === 'vgg16' && !isCheckpoint && namedByTorchvision(Object.keys(entries));

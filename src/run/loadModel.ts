@@ -1,14 +1,23 @@
 /** The trained network of a run directory. */
+import { existsSync } from 'node:fs';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { FasterRcnn } from '../model/fasterRcnn.ts';
 import { loadCheckpoint } from './checkpoint.ts';
 import { type RunConfig, RunDirectory } from './runDirectory.ts';
 
+/** Which weights of a run: those of its last checkpoint, or the best of those that were validated. */
+export type WeightsName = 'last' | 'best';
+
 /** The configuration of a run that has something to load. */
-export function readTrainedConfig(directory: RunDirectory): RunConfig {
+export function readTrainedConfig(directory: RunDirectory, weights: WeightsName = 'last'): RunConfig {
   const config = directory.readConfig();
-  if (!directory.hasCheckpoint) {
+  if (weights === 'best' && !existsSync(directory.bestPath)) {
+    throw new UserError(
+      `${directory.bestPath}: there is no such file; training keeps the best weights with --validate SPLIT, and --weights last are those of the checkpoint`,
+    );
+  }
+  if (weights === 'last' && !directory.hasCheckpoint) {
     throw new UserError(
       `${directory.checkpointPath}: there is no checkpoint yet; train with: rcnn train --resume --out ${directory.path}`,
     );
@@ -21,11 +30,12 @@ export async function loadModel(
   gpu: Gpu,
   path: string,
   change: (config: RunConfig) => RunConfig = (config) => config,
+  weights: WeightsName = 'last',
 ): Promise<FasterRcnn> {
   const directory = new RunDirectory(path);
-  const { detector, training, kernels } = change(readTrainedConfig(directory));
+  const { detector, training, kernels } = change(readTrainedConfig(directory, weights));
   gpu.plans.use(kernels ?? {});
   const model = new FasterRcnn(gpu, detector, training.seed);
-  await loadCheckpoint(directory.checkpointPath, model);
+  await loadCheckpoint(weights === 'best' ? directory.bestPath : directory.checkpointPath, model);
   return model;
 }

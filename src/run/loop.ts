@@ -54,6 +54,8 @@ export interface LoopOptions<Term extends string> extends LoopEvents<Term> {
   /** Milliseconds waited for data in this session. */
   waitedMs(): number;
   append(line: LogLine<Term>): void;
+  /** Looks at the weights after some steps, once a checkpoint holds them; its time is no time of training. */
+  validation?: { isDue(step: number): boolean; run(progress: Progress): Promise<void> } | undefined;
   /** Once aborted, the loop finishes its step, saves a checkpoint and returns. */
   signal?: AbortSignal | undefined;
 }
@@ -82,7 +84,7 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
   history.persistent = true;
   const kept: string[] = [];
   const before = options.progress;
-  const started = performance.now();
+  let started = performance.now();
   const now = (step: number): Progress => ({
     step,
     seconds: before.seconds + (performance.now() - started) / 1000,
@@ -120,9 +122,18 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
     options.onCheckpoint?.(step);
   };
 
+  const validate = async (step: number): Promise<void> => {
+    const from = performance.now();
+    await options.validation!.run(now(step));
+    started += performance.now() - from;
+  };
+  const isDue = (step: number): boolean => options.validation?.isDue(step) === true;
+
   let inFlight: Promise<void> = Promise.resolve();
   let logging: Promise<void> = Promise.resolve();
   let step = before.step;
+  // A run that was stopped while its weights were looked at.
+  if (isDue(step)) await validate(step);
   while (step < training.steps && !signal?.aborted) {
     optimizer.learningRate = learningRate(step, training);
     optimizer.zeroGrad();
@@ -144,10 +155,12 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
       if (last) await logging;
     }
     options.onStep?.(step);
-    if (step % options.checkpointInterval === 0 || last) {
+    const due = isDue(step);
+    if (step % options.checkpointInterval === 0 || last || due) {
       await logging;
       await save(step);
     }
+    if (due && !signal?.aborted) await validate(step);
   }
   await inFlight;
   await logging;

@@ -9,7 +9,7 @@ import { proposeImage } from './detect.ts';
 /** Detections that score less are not drawn. */
 const SHOWN_SCORE = 0.5;
 const COLUMNS = 4;
-/** Pictures on a sheet of detections, and on one of proposals: the first of the split. */
+/** Pictures on a sheet of detections or ground truth, and on one of proposals. */
 const DETECTIONS = 12;
 const PROPOSALS = 8;
 /** Proposals drawn in a picture, the best. */
@@ -35,6 +35,21 @@ export async function detectionsSheet(dataset: Dataset, detections: readonly Det
   );
   return contactSheet(canvases, COLUMNS, {
     title: `Detections that score ${SHOWN_SCORE} or more; dashed: ground truth`,
+  });
+}
+
+/** Some images, evenly spaced, with their objects and the classes of these. */
+export async function truthSheet({ name, classes, samples }: Dataset): Promise<Canvas> {
+  const some = samples.filter((_, i) => (i * DETECTIONS) % samples.length < DETECTIONS).slice(0, DETECTIONS);
+  const canvases = await Promise.all(
+    some.map(async (sample) => {
+      const scale = enlargement(sample.width, sample.height);
+      return drawDetections(await sample.load(), [], classes, { groundTruth: sample.boxes, scale });
+    }),
+  );
+  return contactSheet(canvases, COLUMNS, {
+    title: `${name}: ${some.length} of ${samples.length} images with their objects`,
+    captions: some.map(({ id }) => id),
   });
 }
 

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { type LabelledPictures, openLabelled } from '../data/labelled.ts';
 import { UserError } from '../engine/errors.ts';
+import { readSafetensorsHeader } from '../engine/node/files.ts';
 import type { ClassifierConfig } from '../model/classifier.ts';
 import type { TrainingConfig } from '../model/config.ts';
 import { BACKBONE_INPUTS, PRESETS } from './presets.ts';
@@ -74,6 +75,7 @@ export async function configurePretrain(
   const defaults = DEFAULTS[backbone]!;
   const { size = defaults.size, steps = STEPS, seed = 1 } = choices;
   const { channels, mean, factor } = BACKBONE_INPUTS[backbone]!;
+  if (choices.init !== undefined) readSafetensorsHeader(choices.init); // a file that is none is said before anything starts
   const spec = absoluteData(choices.data ?? 'mnist');
   const data = await openLabelled(spec, { size, seed, check: true });
   const config: PretrainConfig = {

@@ -2,7 +2,7 @@
  * Recall of proposals against IoU (paper, section 4.1 and Figure 4): for each method and number of proposals the share of
  * objects that some proposal overlaps enough. The proposals of a trained network, and its anchors without what it learnt.
  */
-import type { Sample } from '../data/dataset.ts';
+import { countedBoxes, type Sample } from '../data/dataset.ts';
 import { UserError } from '../engine/errors.ts';
 import { evaluateRecall, recallAt } from '../eval/recall.ts';
 import { anchorAt, isInside } from '../kernels/anchorLabels.ts';
@@ -37,7 +37,7 @@ export interface RecallRow {
 /** Objects by image, those that count: difficult ones and regions of many do not, as in the evaluation of VOC. */
 export function countedObjects(samples: readonly Sample[]): Corners[][] {
   const objects = samples.map(({ boxes }) =>
-    boxes.filter(({ difficult, crowd }) => !difficult && !crowd).map(({ x1, y1, x2, y2 }): Corners => [x1, y1, x2, y2]),
+    countedBoxes(boxes).map(({ x1, y1, x2, y2 }): Corners => [x1, y1, x2, y2]),
   );
   if (objects.every(({ length }) => length === 0)) {
     throw new UserError(

@@ -8,7 +8,7 @@
  *   without initial weights no stage is frozen
  */
 import { resolve } from 'node:path';
-import { type Dataset, openDataset, usualSplit } from '../data/dataset.ts';
+import { countedBoxes, type Dataset, openDataset, usualSplit } from '../data/dataset.ts';
 import { UserError } from '../engine/errors.ts';
 import { BACKBONES } from '../model/backbones/index.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
@@ -16,7 +16,8 @@ import type { DetectorConfig } from '../model/config.ts';
 import { withSettings } from './configSchema.ts';
 import { chooseInput } from './initialInput.ts';
 import { BACKBONE_INPUTS, defaultPreset, type Preset, PRESETS } from './presets.ts';
-import type { RunConfig } from './runDirectory.ts';
+import { LOG_INTERVAL } from './loop.ts';
+import type { RunConfig, ValidationConfig } from './runDirectory.ts';
 import { hasStages, type Schedule, SCHEDULES, withSchedule, withSteps } from './stages.ts';
 
 /** What `rcnn train` was told; everything else comes from the preset. */
@@ -39,9 +40,21 @@ export interface RunChoices {
   set?: string[];
   /** Steps between two checkpoints. */
   checkpointEvery?: number;
+  /**
+   * The part of the data, or of other data, on which the weights are evaluated during training, how often, and on how many
+   * images at most.
+   */
+  validate?: string;
+  validateData?: string;
+  validateEvery?: number;
+  validateImages?: number;
 }
 
 export const CHECKPOINT_INTERVAL = 200;
+/** Images of a validation, at most: enough to see where the training goes. */
+const VALIDATION_IMAGES = 100;
+/** Validations in a run, where their number is not given. */
+const VALIDATIONS = 10;
 
 /** The preset of a name, or the usual one for the data. */
 export function findPreset(name: string | undefined, data: string): { name: string; preset: Preset } {
@@ -51,32 +64,51 @@ export function findPreset(name: string | undefined, data: string): { name: stri
   return { name: chosen, preset };
 }
 
+export interface ConfiguredRun {
+  config: RunConfig;
+  /** Trained on. */
+  dataset: Dataset;
+  /** Evaluated on while training, if anything is. */
+  validation: Dataset | undefined;
+}
+
 /** Opens and checks the data, then settles every value. Throws a UserError for what cannot be. */
-export async function configureRun(choices: RunChoices): Promise<{ config: RunConfig; dataset: Dataset }> {
+export async function configureRun(choices: RunChoices): Promise<ConfiguredRun> {
+  const settled = settle(choices);
+  const { data, split, skipBadBoxes } = settled;
+  const dataset = await openDataset(data, { split, onBadBox: skipBadBoxes ? 'skip' : 'error' });
+  const config = complete(settled, dataset.classes, choices);
+  assertAnchorsFit(config.detector, dataset);
+  return { config, dataset, validation: await openValidation(config) };
+}
+
+/** The network that a run with these choices would train on data of these classes, '__background__' first. */
+export const detectorFor = (choices: RunChoices, classes: string[]): DetectorConfig =>
+  complete(settle(choices), classes, choices).detector;
+
+/** Everything but the classes and the single values of `--set`. */
+function settle(choices: RunChoices): RunConfig {
   const data = absoluteData(choices.data ?? 'digits');
   const { name, preset } = findPreset(choices.preset, data);
   const schedule = checkSchedule(choices.schedule ?? 'joint');
   const backbone = checkBackbone(choices.backbone ?? preset.detector.backbone);
   const input = chooseInput(backbone, choices.input, choices.init);
-  const split = choices.split ?? usualSplit(data, preset.split ?? 'train');
-  const skipBadBoxes = choices.skipBadBoxes || preset.skipBadBoxes === true;
-  const dataset = await openDataset(data, { split, onBadBox: skipBadBoxes ? 'skip' : 'error' });
   const { head, training } = presetFor(schedule, preset);
   const detector = withSchedule(withBackbone({ ...preset.detector, head }, backbone), schedule);
-  const preliminary: RunConfig = {
+  return {
     format: 1,
     data,
-    split,
+    split: choices.split ?? usualSplit(data, preset.split ?? 'train'),
     preset: name,
     schedule,
     init: choices.init === undefined ? null : resolve(choices.init),
-    skipBadBoxes,
+    skipBadBoxes: choices.skipBadBoxes || preset.skipBadBoxes === true,
     checkpointInterval: choices.checkpointEvery ?? CHECKPOINT_INTERVAL,
     detector: {
       ...detector,
       input: { ...detector.input, ...input },
       frozenStages: choices.init === undefined ? 0 : detector.frozenStages,
-      classes: dataset.classes,
+      classes: [],
     },
     training: {
       ...withSteps(training, choices.steps ?? training.steps),
@@ -84,10 +116,31 @@ export async function configureRun(choices: RunChoices): Promise<{ config: RunCo
       seed: choices.seed ?? training.seed,
     },
   };
-  const config = withSettings(preliminary, choices.set ?? []);
-  assertEffective(choices.set ?? [], config);
-  assertAnchorsFit(config.detector, dataset);
-  return { config, dataset };
+}
+
+function complete(settled: RunConfig, classes: string[], choices: RunChoices): RunConfig {
+  const { set = [] } = choices;
+  const config = withSettings({ ...settled, detector: { ...settled.detector, classes } }, set);
+  assertEffective(set, config);
+  const validation = validationOf(choices, config);
+  return validation ? { ...config, validation } : config;
+}
+
+function validationOf(
+  { validate, validateData, validateEvery, validateImages }: RunChoices,
+  { data, training: { steps } }: RunConfig,
+): ValidationConfig | undefined {
+  if (validate === undefined && validateData === undefined) {
+    if (validateEvery === undefined && validateImages === undefined) return undefined;
+    throw new UserError('--validate-every, --validate-images: on which part of the data? Give --validate SPLIT too');
+  }
+  return {
+    data: validateData === undefined ? data : absoluteData(validateData),
+    split: validate ?? 'val',
+    images: validateImages ?? VALIDATION_IMAGES,
+    // Whole lines of metrics.jsonl: a checkpoint goes before each.
+    interval: validateEvery ?? Math.ceil(steps / VALIDATIONS / LOG_INTERVAL) * LOG_INTERVAL,
+  };
 }
 
 /** What a preset has for a schedule: for joint training, or for stages. */
@@ -133,7 +186,7 @@ function assertAnchorsFit({ anchors, input }: DetectorConfig, { samples }: Datas
 
 /** Throws where something chosen is not what the run to be resumed has. */
 export function assertSameRun(choices: RunChoices, config: RunConfig, configPath: string): void {
-  const { data, init } = choices;
+  const { data, init, validateData } = choices;
   const pairs: [option: string, chosen: unknown, saved: unknown][] = [
     ['--data', data && absoluteData(data), config.data],
     ['--split', choices.split, config.split],
@@ -147,6 +200,10 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
     ['--learning-rate', choices.learningRate, config.training.learningRate],
     ['--skip-bad-boxes', choices.skipBadBoxes, config.skipBadBoxes],
     ['--checkpoint-every', choices.checkpointEvery, config.checkpointInterval],
+    ['--validate', choices.validate, config.validation?.split],
+    ['--validate-data', validateData && absoluteData(validateData), config.validation?.data],
+    ['--validate-every', choices.validateEvery, config.validation?.interval],
+    ['--validate-images', choices.validateImages, config.validation?.images],
   ];
   assertSameChoices(pairs, configPath);
   for (const setting of choices.set ?? []) {
@@ -175,6 +232,25 @@ export const openRunData = (config: RunConfig): Promise<Dataset> =>
     classes: config.detector.classes.slice(1),
     onBadBox: config.skipBadBoxes ? 'skip' : 'error',
   });
+
+/** The images on which a run is validated: all of the part that its configuration names, or some, evenly spaced. */
+export async function openValidation(config: RunConfig): Promise<Dataset | undefined> {
+  if (!config.validation) return undefined;
+  const { data, split, images } = config.validation;
+  const whole = await openRunData({ ...config, data, split });
+  const { length } = whole.samples;
+  const samples = whole.samples.filter((_, i) => length <= images || (i * images) % length < images);
+  if (samples.every(({ boxes }) => countedBoxes(boxes).length === 0)) {
+    throw new UserError(
+      `--validate ${split}: has no object that counts in ${samples.length} images; choose another split`,
+    );
+  }
+  const notes = [...whole.notes];
+  if (samples.length < length) {
+    notes.push(`validation takes ${samples.length} of the ${length} images of split '${split}', evenly spaced`);
+  }
+  return { ...whole, samples, notes };
+}
 
 /** A run is resumed from any folder. */
 export function absoluteData(spec: string): string {

@@ -4,6 +4,8 @@
  *   metrics.jsonl           a line every LOG_INTERVAL steps: step, lr, the mean of the loss and its terms since the line
  *                           before, seconds of training so far, seconds of them spent waiting for data
  *   checkpoint.safetensors  weights, momentum, step; replaced atomically
+ *   validation.jsonl        where the run is validated: step, mAP, AP by class, the loss and its terms, images, seconds
+ *   best.safetensors        the weights, without momentum, of the greatest mAP there
  *   1-rpn/ 2-detector/ ...  the stages of a schedule that has several, each a run directory of its own, with
  *   proposals.safetensors   where its RPN's proposals are what the next stage is trained on
  */
@@ -18,6 +20,15 @@ import { problemOf } from './configSchema.ts';
 import type { LogLine } from './loop.ts';
 import { type Schedule, SCHEDULES, stagesOf } from './stages.ts';
 
+export interface ValidationConfig {
+  /** The data to evaluate on, as --data, the part of it, and the most images of that, evenly spaced. */
+  data: string;
+  split: string;
+  images: number;
+  /** Steps between two evaluations; there is another after the last step. */
+  interval: number;
+}
+
 export interface RunConfig {
   format: 1;
   /** What was given as --data, with an absolute path, and the part of it to train on. */
@@ -30,6 +41,8 @@ export interface RunConfig {
   skipBadBoxes: boolean;
   /** Steps between two checkpoints. */
   checkpointInterval: number;
+  /** How the weights are watched while they are trained; not at all without it. */
+  validation?: ValidationConfig;
   detector: DetectorConfig;
   training: TrainingConfig;
   /** The kernels that the tuner chose, if it ran: a resumed run takes the same, and so ends with the same bits. */
@@ -37,6 +50,17 @@ export interface RunConfig {
 }
 
 export type MetricsLine = LogLine<LossTerm>;
+
+/** A line of validation.jsonl. Losses are means over the images. */
+export interface ValidationLine extends Record<LossTerm, number> {
+  step: number;
+  mAP: number;
+  /** By class; null where the images have no object of it. */
+  ap: Record<string, number | null>;
+  loss: number;
+  images: number;
+  seconds: number;
+}
 
 /** Whose runs a directory holds. */
 export interface RunKind<Config> {
@@ -69,6 +93,14 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
 
   get checkpointPath(): string {
     return join(this.path, 'checkpoint.safetensors');
+  }
+
+  get validationPath(): string {
+    return join(this.path, 'validation.jsonl');
+  }
+
+  get bestPath(): string {
+    return join(this.path, 'best.safetensors');
   }
 
   get proposalsPath(): string {
@@ -115,7 +147,8 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
 
   /** Removes the files of a run, and nothing else that lies in the directory. */
   clear(): void {
-    for (const path of [this.checkpointPath, this.metricsPath, this.configPath, this.proposalsPath]) {
+    const { checkpointPath, metricsPath, configPath, proposalsPath, validationPath, bestPath } = this;
+    for (const path of [checkpointPath, metricsPath, configPath, proposalsPath, validationPath, bestPath]) {
       rmSync(path, { force: true });
     }
     for (const stage of this.stages.values()) {
@@ -146,30 +179,54 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
   }
 
   readMetrics(): Line[] {
-    if (!existsSync(this.metricsPath)) return [];
-    const lines = readFileSync(this.metricsPath, 'utf8').split('\n');
-    return lines.flatMap((line) => {
-      try {
-        return [JSON.parse(line) as Line];
-      } catch {
-        return []; // the last line of a run that was killed while it wrote
-      }
-    });
+    return readLines<Line>(this.metricsPath);
   }
 
   appendMetrics(line: Line): void {
-    try {
-      appendFileSync(this.metricsPath, JSON.stringify(line) + '\n');
-    } catch (error) {
-      throw new UserError(
-        `${this.metricsPath}: cannot be written (${(error as Error).message}); free some space and continue with --resume`,
-      );
-    }
+    appendLine(this.metricsPath, line);
   }
 
   /** Forgets the lines after `step`: the run goes on from its checkpoint. */
   truncateMetrics(step: number): void {
-    const kept = this.readMetrics().filter((line) => line.step <= step);
-    replaceFile(this.metricsPath, kept.map((line) => JSON.stringify(line) + '\n').join(''));
+    truncateLines(this.metricsPath, step);
   }
+
+  readValidation(): ValidationLine[] {
+    return readLines<ValidationLine>(this.validationPath);
+  }
+
+  appendValidation(line: ValidationLine): void {
+    appendLine(this.validationPath, line);
+  }
+
+  truncateValidation(step: number): void {
+    if (existsSync(this.validationPath)) truncateLines(this.validationPath, step);
+  }
+}
+
+function readLines<Line>(path: string): Line[] {
+  if (!existsSync(path)) return [];
+  const lines = readFileSync(path, 'utf8').split('\n');
+  return lines.flatMap((line) => {
+    try {
+      return [JSON.parse(line) as Line];
+    } catch {
+      return []; // the last line of a run that was killed while it wrote
+    }
+  });
+}
+
+function appendLine(path: string, line: object): void {
+  try {
+    appendFileSync(path, JSON.stringify(line) + '\n');
+  } catch (error) {
+    throw new UserError(
+      `${path}: cannot be written (${(error as Error).message}); free some space and continue with --resume`,
+    );
+  }
+}
+
+function truncateLines(path: string, step: number): void {
+  const kept = readLines<{ step: number }>(path).filter((line) => line.step <= step);
+  replaceFile(path, kept.map((line) => JSON.stringify(line) + '\n').join(''));
 }

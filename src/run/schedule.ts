@@ -7,10 +7,16 @@ import { FasterRcnn, PROPOSAL_NETWORK } from '../model/fasterRcnn.ts';
 import { checkpointProgress, loadParts, type Progress, saveCheckpoint } from './checkpoint.ts';
 import { ProposalStore } from './proposalStore.ts';
 import type { RunConfig, RunDirectory } from './runDirectory.ts';
-import { hasStages, partOf, type Stage, stagesOf, stageTraining } from './stages.ts';
+import { hasDetector, hasStages, partOf, type Stage, stagesOf, stageTraining } from './stages.ts';
 import { train, trainingOrder, type TrainOptions, type TrainResult, type TrainTask } from './train.ts';
+import { Validation } from './validation.ts';
 
-export interface ScheduleOptions extends Omit<TrainOptions, 'task'> {
+export interface ScheduleOptions extends Omit<TrainOptions, 'task' | 'validation'> {
+  /**
+   * Images on which the weights are evaluated as `config.validation` says, in the stages that have a whole detector; where
+   * none has, once at the end.
+   */
+  validation?: Dataset | undefined;
   /** Before each stage that is not done yet; `config` is the stage's own. */
   onStage?(stage: Stage, index: number, count: number, config: RunConfig): void;
   /** The proposals of an RPN that are kept for the next stage. */
@@ -23,7 +29,7 @@ export async function trainSchedule(options: ScheduleOptions): Promise<TrainResu
   const stages = stagesOf(config.schedule);
   if (!hasStages(config.schedule)) {
     onStage?.(stages[0]!, 0, 1, config);
-    return train(options);
+    return train(withValidation(options, directory));
   }
   if (!resume) directory.create(config);
   let total: Progress = { step: 0, seconds: 0, dataSeconds: 0 };
@@ -34,7 +40,8 @@ export async function trainSchedule(options: ScheduleOptions): Promise<TrainResu
     if (!(await isDone(home, stageConfig, reader !== undefined))) {
       onStage?.(stage, i, stages.length, stageConfig);
       const images = reader && imagesOf(configOf(reader, config).training, options.dataset);
-      const result = await runStage(stage, { ...options, directory: home, config: stageConfig }, directory, images);
+      const stageOptions = { ...options, directory: home, config: stageConfig };
+      const result = await runStage(stage, stageOptions, directory, images);
       if (!result.finished) return result;
       result.model.dispose();
     }
@@ -42,6 +49,12 @@ export async function trainSchedule(options: ScheduleOptions): Promise<TrainResu
   }
   const model = await assemble(gpu, directory, config);
   await saveCheckpoint(directory.checkpointPath, model, undefined, total);
+  if (options.validation && !stages.some(hasDetector)) {
+    const { interval } = config.validation!;
+    const evaluated = { ...options, dataset: options.validation, model, interval, steps: total.step };
+    const validation = new Validation(evaluated, total.step);
+    if (validation.isDue(total.step)) await validation.run(total);
+  }
   return { model, progress: total, finished: true };
 }
 
@@ -55,6 +68,15 @@ export const configOf = (stage: Stage, config: RunConfig): RunConfig => ({
 /** The numbers of the images that a training will see. */
 const imagesOf = (training: TrainingConfig, dataset: Dataset): Set<number> =>
   trainingOrder(training, dataset).drawn(training.steps * training.imagesPerStep);
+
+/** What is found goes to the run directory itself, from a stage too. */
+const withValidation = (
+  { validation, ...options }: ScheduleOptions,
+  root: RunDirectory,
+): Omit<TrainOptions, 'task'> => ({
+  ...options,
+  validation: validation && { dataset: validation, directory: root },
+});
 
 async function isDone(home: RunDirectory, { training }: RunConfig, keeps: boolean): Promise<boolean> {
   if (!home.hasCheckpoint || (keeps && !existsSync(home.proposalsPath))) return false;
@@ -70,7 +92,8 @@ async function runStage(
 ): Promise<TrainResult> {
   const { gpu, dataset, directory, config, signal, onProposals } = options;
   const task = await taskOf(stage, root, gpu, dataset.samples.length);
-  const result = await train({ ...options, task, resume: directory.hasConfig });
+  const watched = hasDetector(stage) ? options : { ...options, validation: undefined };
+  const result = await train({ ...withValidation(watched, root), task, resume: directory.hasConfig });
   if (!result.finished || !images) return result;
   const limits = { ...config.detector.rpn.train, preNms: Infinity };
   const proposals = await ProposalStore.collect(result.model, dataset, images, limits, {

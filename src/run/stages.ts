@@ -67,6 +67,10 @@ const SHARING: readonly Stage[] = [
 
 const JOINT: Stage = { name: '', title: 'joint training', losses: 'joint', trains: ALL };
 
+/** Whether there is a whole detector from a stage's first step on: what it does not train, it has from the stage before. */
+export const hasDetector = ({ trains, from }: Stage): boolean =>
+  ALL.every((part) => trains.includes(part) || from?.parts.includes(part));
+
 export function stagesOf(schedule: Schedule): readonly Stage[] {
   if (schedule === 'alternating') return [...SEPARATE, ...SHARING];
   return schedule === 'unshared' ? SEPARATE : [JOINT];

@@ -9,7 +9,7 @@ import type { Gpu } from '../engine/gpu.ts';
 import { saveTuningCache, useTuningCache } from '../engine/node/tuningCache.ts';
 import type { Choices } from '../engine/plans.ts';
 import { tune, type TuneReport } from '../engine/tuner.ts';
-import type { Dataset, Sample } from '../data/dataset.ts';
+import { countedBoxes, type Dataset, type Sample } from '../data/dataset.ts';
 import { flipBoxes, type LoadedSample, Prefetcher, TrainingOrder } from '../data/loader.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
 import type { TrainingConfig } from '../model/config.ts';
@@ -18,6 +18,7 @@ import type { GroundTruth, Sampling } from '../model/rpn.ts';
 import { loadCheckpoint, loadInitialWeights, type InitReport, type Progress } from './checkpoint.ts';
 import { caffeSgd, type LoopEvents, runLoop } from './loop.ts';
 import type { RunConfig, RunDirectory } from './runDirectory.ts';
+import { Validation, type ValidationEvents } from './validation.ts';
 
 /** Pictures decoded ahead of the step. */
 const PREFETCH = 8;
@@ -42,7 +43,7 @@ const JOINT_TASK: TrainTask = {
   trains: () => true,
 };
 
-export interface TrainEvents extends LoopEvents<LossTerm> {
+export interface TrainEvents extends LoopEvents<LossTerm>, ValidationEvents {
   onInit?(report: InitReport): void;
   /** The most bytes of GPU memory that a step on the largest picture needs, weights included. */
   onMemory?(bytes: number): void;
@@ -59,6 +60,8 @@ export interface TrainOptions extends TrainEvents {
   directory: RunDirectory;
   config: RunConfig;
   task?: TrainTask;
+  /** Images on which the weights are evaluated as `config.validation` says; its lines and the best weights go to `directory`. */
+  validation?: { dataset: Dataset; directory: RunDirectory } | undefined;
   /** Goes on from the directory's checkpoint, or from the start where there is none yet; else the directory is made. */
   resume: boolean;
   /** Times the kernels for the shapes of this run before it starts, and takes the fastest; see engine/tuner.ts. */
@@ -95,6 +98,12 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   options.onMemory?.(gpu.measure(() => rehearse(model, task, largest)));
   if (options.tune && !resume) config.kernels = await tuneFor(options, model, task);
   if (!resume) directory.create(config);
+  const validation =
+    options.validation &&
+    new Validation(
+      { ...options, ...options.validation, model, interval: config.validation!.interval, steps: training.steps },
+      progress.step,
+    );
   options.onStart?.(progress, model);
 
   const order = trainingOrder(training, dataset);
@@ -106,7 +115,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   });
   const lossesOf = ({ step: drawn, sample, picture, index, flip }: LoadedSample): Losses => {
     const image = model.prepare(picture, flip);
-    const usable = sample.boxes.filter((box) => !box.difficult && !box.crowd);
+    const usable = countedBoxes(sample.boxes);
     const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
     const sampling = { random: true, seed: sampleSeed(training.seed, drawn) };
     return task.losses(model, image, truth, sampling, { index, flip });
@@ -123,6 +132,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     advice: "check the image's boxes",
     checkpointPath: directory.checkpointPath,
     checkpointInterval: config.checkpointInterval,
+    validation,
     waitedMs: () => prefetcher.waitedMs,
     append: (line) => directory.appendMetrics(line),
     async record(_step, keep) {

@@ -1,5 +1,5 @@
 /** `rcnn` as a user runs it: help, every command on small data, what it prints and writes, and its one-line errors. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PNG } from 'pngjs';
 import { test } from 'uvu';
@@ -35,7 +35,7 @@ const succeeds = ({ code, stdout, stderr }: Result): string => {
 test('help of the command and of each of its commands, with an example', async () => {
   const folder = temporaryFolder();
   const help = succeeds(await rcnn(folder, '--help'));
-  const commands = ['info', 'pretrain', 'train', 'eval', 'recall', 'detect', 'demo', 'bench'];
+  const commands = ['info', 'check', 'pretrain', 'train', 'eval', 'recall', 'detect', 'demo', 'bench'];
   for (const command of commands) assert.match(help, new RegExp(`^  ${command} `, 'm'));
   const helps = await Promise.all(commands.map((command) => rcnn(folder, command, '--help')));
   helps.forEach((result, i) => assert.match(succeeds(result), new RegExp(`Example:\n  rcnn ${commands[i]}`)));
@@ -109,6 +109,64 @@ test('data that cannot be used, before anything is trained', async () => {
   const results = await Promise.all(cases.map(([root]) => rcnn(folder, 'train', '--data', `voc:${root}`)));
   results.forEach((result, i) => isUserError(result, cases[i]![1]));
   assert.equal(readdirSync(folder), []);
+});
+
+test('check lists every problem, counts what is usable and says how the anchors fit', async () => {
+  const folder = temporaryFolder();
+  const bad = vocXml([
+    { name: 'cat', box: [3, 4, 20, 15] },
+    { name: 'cat', box: [3, 4, 3, 15] },
+    { name: 'dog', box: [3, 4, 60, 15] },
+    { name: 'cat', box: [3, 4, 20, 15] },
+  ]);
+  const root = await smallVoc({ b: bad });
+  truncateSync(join(root, 'JPEGImages', 'a.jpg'), 250);
+  const data = ['--data', `voc:${root}`];
+  const checked = await rcnn(folder, 'check', ...data, '--pictures', 'pictures', '--json', 'report.json');
+  assert.is(checked.code, 1);
+  assert.is(checked.stderr, '');
+  const lines = checked.stdout.split('\n');
+  const problems = lines.slice(lines.indexOf('3 problems:') + 1).filter(Boolean);
+  assert.is(problems.length, 3, checked.stdout);
+  assert.match(problems[0]!, /^ {2}\S+b\.xml: object 2 \(cat\): box .* has no area; mend or delete it/);
+  assert.match(problems[1]!, /^ {2}\S+b\.xml: object 3 \(dog\): box .* lies 20 px outside/);
+  assert.match(problems[2]!, /^ {2}\S+a\.jpg: cannot be read as an image/);
+  assert.match(checked.stdout, /^note: split 'train': 1 image with an object twice, the first: b$/m);
+  assert.match(checked.stdout, /^ {2}train +2 +0 +3 +0$/m);
+  assert.match(checked.stdout, /^ {2}test +1 +0 +1 +0$/m);
+  assert.match(checked.stdout, /^ {2}cat +3 +4 +\d+\.\d % +\d+\.\d %$/m);
+  assert.match(checked.stdout, /^ {2}dog +0 +0 +- +-$/m);
+  assert.match(checked.stdout, /^images 40x30 \(3\); as the network's input 640x480 \(3\)$/m);
+  const report = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'));
+  assert.equal(report.problems.length, 3);
+  assert.equal(report.parts, [
+    { split: 'train', images: 2, withoutObjects: 0, objects: 3, difficult: 0 },
+    { split: 'test', images: 1, withoutObjects: 0, objects: 1, difficult: 0 },
+  ]);
+  assert.equal(report.classes[1], { name: 'dog', images: 0, objects: 0, iou50: null, iou70: null });
+  assert.is(report.anchors.objects, 4);
+  // Of train one picture can be drawn.
+  assert.equal(readdirSync(join(folder, 'pictures')).sort(), ['test.png', 'train.png']);
+
+  const none = await rcnn(folder, 'check', '--data', `voc:${await smallVoc({ a: '<', b: '<', c: '<' })}`);
+  assert.is(none.code, 1);
+  assert.match(none.stdout, /^4 problems:\n.*a\.xml: .*\n.*b\.xml: .*\n.*c\.xml: .*\n.*no object in any file/m);
+
+  const whole = await smallVoc();
+  const [fine, alone, far, wrong] = await Promise.all([
+    rcnn(folder, 'check', '--data', `voc:${whole}`),
+    rcnn(folder, 'check', '--data', `voc:${whole}`, '--split', 'test,train', '--set', 'detector.input.shorterSide=60'),
+    rcnn(folder, 'check', '--data', `voc:${whole}`, '--set', 'detector.anchors.sizes=[30]'),
+    rcnn(folder, 'check', '--data', `voc:${whole}`, '--split', 'dev'),
+  ]);
+  assert.match(succeeds(fine), /^no problems$/m);
+  assert.match(succeeds(fine), /^ {2}train +2 +1 +1 +0$/m);
+  assert.match(succeeds(alone), /part .*\n {2}test .*\n {2}train /);
+  assert.match(succeeds(alone), /as the network's input 80x60 \(3\)/);
+  const advice =
+    /^--set 'detector\.anchors\.sizes=\[[\d,]+\]' --set 'detector\.anchors\.ratios=\[\S+\]' would reach 100\.0 % and/m;
+  assert.match(succeeds(far), advice);
+  isUserError(wrong, /^rcnn check: .*dev\.txt: no such split; known here: test, train$/m);
 });
 
 /** A safetensors file of zeros; `edit` changes its bytes. */
@@ -191,6 +249,9 @@ test('initial weights that cannot be used: one line, and no run is left behind',
   results.forEach((result, i) =>
     isUserError(result, new RegExp(`^rcnn train: (\\S*/)?${files[i]}: ${cases[i]![2]}`, 'm')),
   );
+  const early = await rcnn(folder, 'train', '--input', 'rgb', '--init', 'text.safetensors', '--out', 'run');
+  isUserError(early, /^rcnn train: text\.safetensors: its header claims/);
+  assert.is(early.stdout, '', 'before the device is opened');
   assert.equal(readdirSync(folder).sort(), [...files].sort());
 });
 
@@ -226,6 +287,7 @@ test('train, eval and detect on a data set in VOC layout', async () => {
   assert.match(trained, /^note: split 'train': 1 unusable box left out, the first: .*b\.xml/m);
   assert.match(trained, /^computing on \S+|^no GPU found: computing on the CPU with \S+/m);
   assert.match(trained, /^network +small, [\d,]+ parameters$/m);
+  assert.match(trained, /^anchors +IoU >= 0\.5 with \d+\.\d % of 1 objects, >= 0\.7 with \d+\.\d %/m);
   assert.match(trained, /^compiling shaders: the first step takes longer$/m);
   assert.match(trained, /^step 3\/3 .*loss \d+\.\d+: rpn \d\S+ head \d/m);
   assert.match(trained, /^trained: 3 steps, .*saved in run$/m);
@@ -403,6 +465,32 @@ test('a truncated image stops the training with its name', async () => {
     'run',
   );
   isUserError(result, /^rcnn train: .*b\.jpg: cannot be read as an image \(.*\); replace the file/);
+});
+
+test('a run that is evaluated while it trains, and its best weights', async () => {
+  const folder = temporaryFolder();
+  const root = await smallVoc();
+  const data = ['--data', `voc:${root}`, '--preset', 'digits', '--steps', '4'];
+  const trained = succeeds(
+    await rcnn(folder, 'train', ...data, '--validate', 'test', '--validate-every', '2', '--out', 'run'),
+  );
+  assert.match(trained, /^validate +split test: 1 images every 2 steps$/m);
+  assert.match(trained, /^validation at step 2: mAP \d\.\d{4}, the best so far, loss \d+\.\d{3}, 1 images in \d/m);
+  assert.match(trained, /^validation at step 4: mAP /m);
+  assert.match(trained, /^best weights: mAP \d\.\d{4} at step [24]; .* --weights best$/m);
+  const files = ['best.safetensors', 'checkpoint.safetensors', 'config.json', 'metrics.jsonl', 'validation.jsonl'];
+  assert.equal(readdirSync(join(folder, 'run')).sort(), files);
+  const test = ['--model', 'run', '--data', `voc:${root}`, '--weights', 'best'];
+  const results = await Promise.all([
+    rcnn(folder, 'eval', ...test, '--pictures', 'pictures'),
+    rcnn(folder, 'recall', ...test),
+    rcnn(folder, 'detect', '--model', 'run', '--weights', 'best', join(root, 'JPEGImages', 'c.jpg')),
+    rcnn(folder, 'train', '--resume', '--out', 'run', '--validate', 'train'),
+  ]);
+  results.slice(0, 3).forEach(succeeds);
+  isUserError(results[3]!, /--validate: the run to resume has test .*, not train; leave the option out/);
+  rmSync(join(folder, 'run', 'best.safetensors'));
+  isUserError(await rcnn(folder, 'eval', ...test), /best\.safetensors: there is no such file; training keeps the best/);
 });
 
 test('an adapter that is not there', async () => {

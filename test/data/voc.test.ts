@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Dataset, type OpenOptions, openDataset } from '../../src/data/dataset.ts';
+import { type Dataset, type OpenOptions, openDataset, splitsOf } from '../../src/data/dataset.ts';
 import { UserError } from '../../src/engine/errors.ts';
 import { type VocFiles, type VocObjectSpec, realData, vocXml, writeImage, writeVoc } from './fixtures.ts';
 
@@ -162,6 +162,55 @@ test('every other fault of a data set is one line that names the file', async ()
     [broken.replace('<width>40', '<width>0'), '0x30'],
   ];
   for (const [xml, text] of faults) await expectLine(() => open({ annotations: { a: xml } }), 'a.xml', text);
+});
+
+test('all problems at once: each image and object that has one is left out', async () => {
+  const good = { name: 'cat', box: [3, 4, 20, 15] as VocObjectSpec['box'] };
+  const bad = (box: VocObjectSpec['box']) => ({ name: 'cat', box });
+  const root = await writeVoc({
+    splits: { train: 'a\nb\nc\nd\ne\n', test: 'f\n' },
+    annotations: {
+      a: vocXml([bad([5, 5, 5, 9]), good, bad([50, 5, 60, 8])]),
+      b: vocXml([good, good, good]).replace('<xmin>3<', '<xmin>three<'),
+      d: '<annotation>',
+      e: vocXml([good]),
+      f: vocXml([{ name: 'dog', box: [1, 1, 9, 9] }]),
+    },
+    images: ['a.jpg', 'b.jpg', 'c.jpg', 'd.jpg', 'f.jpg'],
+  });
+  const problems: string[] = [];
+  const onProblem = (problem: string): void => void problems.push(problem);
+  const { samples, classes } = await openDataset(`voc:${root}`, { split: 'train', onProblem });
+  assert.equal(
+    samples.map(({ id, boxes }) => [id, boxes.length]),
+    [
+      ['a', 1],
+      ['b', 2],
+    ],
+  );
+  assert.equal(classes, ['__background__', 'cat', 'dog']);
+  const expected = [
+    /b\.xml: object 1: <bndbox>: <xmin>three<\/xmin> is not a number; mend the file$/,
+    /c\.xml: missing, though split 'train' lists c;/,
+    /d\.xml: line 1: not well-formed XML/,
+    /a\.xml: object 1 \(cat\): box \(5, 5, 5, 9\) has no area;/,
+    /a\.xml: object 3 \(cat\): box .* outside its 40x30 image;/,
+    /JPEGImages.e\.\*: no such image/,
+  ];
+  assert.is(problems.length, expected.length, problems.join('\n'));
+  expected.forEach((text, i) => assert.match(problems[i]!, text));
+  problems.length = 0;
+  await openDataset(`voc:${root}`, { split: 'test', classes: ['cat'], onProblem });
+  assert.match(problems.join('\n'), /^\S*f\.xml: object 1 is of class 'dog', which is not one of cat; .*$/);
+});
+
+test('the splits of a data set, of several folders those that all have', async () => {
+  const object = vocXml([{ name: 'cat', box: [3, 4, 20, 15] }]);
+  const one = await writeVoc({ splits: { train: 'a', test: 'a', minival: 'a' }, annotations: { a: object } });
+  const other = await writeVoc({ splits: { train: 'a', minival: 'a' }, annotations: { a: object } });
+  assert.equal(splitsOf(`voc:${one}`), ['minival', 'test', 'train']);
+  assert.equal(splitsOf(`voc:${one},${other}`), ['minival', 'train']);
+  assert.equal(splitsOf('digits'), ['train', 'val', 'test']);
 });
 
 test('a picture that is cut off, no picture, or of another size fails when it is loaded', async () => {

@@ -118,18 +118,22 @@ test('the rank of a label: ties and NaN count against it', () => {
 test('the command: one line for what is wrong, nothing written; else the accuracy', async () => {
   const cwd = temporaryFolder();
   const root = await writeClasses({ red: 3, blue: 3 });
-  const fails = async (message: RegExp, ...args: string[]): Promise<void> => {
-    const { code, stderr } = await rcnn(cwd, 'pretrain', '--out', 'run', ...args);
+  const fails = async (message: RegExp, ...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await rcnn(cwd, 'pretrain', '--out', 'run', ...args);
     assert.is(code, 1);
     assert.match(stderr, message);
     assert.is(stderr.trim().split('\n').length, 1, stderr);
     assert.not.ok(existsSync(join(cwd, 'run')));
+    return stdout;
   };
   await fails(/^rcnn pretrain: --backbone vgg: unknown; there are small/, '--backbone', 'vgg');
   await fails(/: holds one class folder \(red\); /, '--data', `folder:${await writeClasses({ red: 3 })}`);
   const broken = await writeClasses({ red: 3, blue: 3 });
   writeFileSync(join(broken, 'red', '1.png'), 'not an image');
   await fails(/1\.png: cannot be read as an image/, '--data', `folder:${broken}`);
+  writeFileSync(join(cwd, 'bad.safetensors'), 'no weights');
+  const bad = /^rcnn pretrain: bad\.safetensors: .* is cut off or not a safetensors file: /;
+  assert.is(await fails(bad, '--init', 'bad.safetensors'), '', 'before the device is opened');
   await fails(/needs a buffer of .* bytes, .*; use smaller or fewer images/, '--size', '480', '--batch', '4000');
 
   const args = ['--data', `folder:${root}`, '--size', '28', '--batch', '2', '--steps', '3'];

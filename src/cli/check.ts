@@ -1,0 +1,148 @@
+/** `rcnn check`: reads a whole data set, lists every problem, and says what it holds and how the anchors fit it. */
+import type { Command } from 'commander';
+import { join } from 'node:path';
+import { splitsOf } from '../data/dataset.ts';
+import { writePng } from '../draw/canvas.ts';
+import { UserError } from '../engine/errors.ts';
+import { STRIDES } from '../model/backbones/index.ts';
+import type { DetectorConfig } from '../model/config.ts';
+import { type AnchorFit, isPoor } from '../run/anchorFit.ts';
+import { withSettings } from '../run/configSchema.ts';
+import { type DataReport, decodeAll, openParts, type PictureSize, QUANTILES, reportOn } from '../run/dataReport.ts';
+import { truthSheet } from '../run/pictures.ts';
+import { findPreset, detectorFor, type RunChoices } from '../run/runConfig.ts';
+import { RunDirectory } from '../run/runDirectory.ts';
+import { printPictures, setOption, withExample, writeJson } from './common.ts';
+import { betterAnchorsText, count, percent, table } from './text.ts';
+import { startProgress } from './progress.ts';
+
+interface CheckCommand extends Pick<RunChoices, 'data' | 'split' | 'preset' | 'backbone' | 'set'> {
+  model?: string;
+  pictures?: string;
+  json?: string;
+}
+
+/** Sizes of pictures that are listed, the most frequent. */
+const LISTED_SIZES = 3;
+
+export function addCheck(program: Command): void {
+  const command = program
+    .command('check')
+    .description('Read a whole data set: list every problem, count its objects, measure how the anchors fit them.')
+    .option('--data <spec>', "'digits', 'voc:PATH' or 'coco:IMAGES,ANNOTATIONS.json'; default: the run's, or digits")
+    .option('--split <name,...>', 'the parts to read; default: trainval or train and val, and test')
+    .option('--preset <name>', "whose network's input and anchors are meant; default: as 'rcnn train' has it")
+    .option('--backbone <name>', "small, squeezenet1_1, vgg16 or zf, instead of the preset's")
+    .addOption(setOption("one of the preset's, e.g. detector.anchors.sizes=[64,128]"))
+    .option('--model <dir>', 'a run directory, whose network and classes are meant instead')
+    .option('--pictures <dir>', 'also draw images of each part with their objects')
+    .option('--json <file>', 'also write all of it')
+    .action(check);
+  withExample(
+    command,
+    'rcnn check --data voc:my-data --pictures pictures',
+    'rcnn check --data voc:my-data --set detector.input.shorterSide=600 --set detector.anchors.sizes=[32,64,128]',
+  );
+}
+
+async function check(options: CheckCommand): Promise<void> {
+  const run = options.model === undefined ? undefined : new RunDirectory(options.model).readConfig();
+  if (run && (options.preset !== undefined || options.backbone !== undefined)) {
+    throw new UserError('--model: has its own preset and backbone; leave --preset and --backbone out');
+  }
+  const data = options.data ?? run?.data ?? 'digits';
+  const { preset } = findPreset(options.preset, data);
+  const splits = options.split?.split(',') ?? usualSplits(splitsOf(data)) ?? [preset.split ?? 'train'];
+  const opened = await openParts(data, splits, run?.detector.classes.slice(1));
+  const { parts, notes } = opened;
+  if (parts.length === 0) {
+    if (opened.problems.length === 1) throw new UserError(opened.problems[0]!);
+    return printProblems(opened.problems);
+  }
+  const classes = parts[0]!.dataset.classes;
+  const detector = run ? withSettings(run, options.set ?? []).detector : detectorFor({ ...options, data }, classes);
+
+  const samples = parts.flatMap(({ dataset }) => dataset.samples);
+  const progress = startProgress(samples.length, 'image');
+  try {
+    const decoded = await decodeAll(samples, (done) => progress.update(done));
+    progress.stop();
+    const problems = [...opened.problems, ...decoded.problems];
+    const report = reportOn(parts, detector);
+    for (const note of notes) console.log(`note: ${note}`);
+    console.log(reportText(report, detector));
+    if (options.pictures !== undefined) {
+      const pictures: Record<string, string> = {};
+      for (const { split, dataset } of parts) {
+        const readable = dataset.samples.filter((sample) => !decoded.unreadable.has(sample));
+        if (readable.length === 0) continue;
+        pictures[split] = join(options.pictures, `${split}.png`);
+        await writePng(pictures[split], await truthSheet({ ...dataset, samples: readable }));
+      }
+      printPictures(pictures);
+    }
+    if (options.json !== undefined) writeJson(options.json, { data, problems, notes, quantiles: QUANTILES, ...report });
+    printProblems(problems);
+  } finally {
+    progress.stop();
+  }
+}
+
+function printProblems(problems: readonly string[]): void {
+  if (problems.length === 0) return console.log('no problems');
+  console.log(`\n${count(problems.length)} problem${problems.length === 1 ? '' : 's'}:`);
+  for (const problem of problems) console.log(`  ${problem}`);
+  process.exitCode = 1;
+}
+
+/** Parts that share no image where they are named as usual, else all; undefined where none is known. */
+function usualSplits(splits: readonly string[]): string[] | undefined {
+  const training = splits.includes('trainval') ? ['trainval'] : ['train', 'val'];
+  const usual = [...training, 'test'].filter((split) => splits.includes(split));
+  if (usual.length > 0) return usual;
+  return splits.length > 0 ? [...splits] : undefined;
+}
+
+function reportText(report: DataReport, { backbone }: DetectorConfig): string {
+  const { parts, classes, objectsPerImage, pictures, inputs, sizes, ratios, anchors, betterAnchors } = report;
+  const quantileCells = (values: readonly number[] | null, digits: number): string[] =>
+    QUANTILES.map((_, i) => values?.[i]?.toFixed(digits) ?? '-');
+  const fitCells = ({ iou50, iou70 }: AnchorFit): string[] => [iou50, iou70].map(percent);
+  const lines = [
+    table([
+      ['part', 'images', 'without objects', 'objects', 'difficult'],
+      ...parts.map(({ split, ...counts }) => [
+        split,
+        ...[counts.images, counts.withoutObjects, counts.objects, counts.difficult].map(count),
+      ]),
+    ]),
+    table([
+      ['class', 'images', 'objects', 'IoU >= 0.5', 'IoU >= 0.7'],
+      ...classes.map((one) => [one.name, count(one.images), count(one.objects), ...fitCells(one)]),
+      ['all', '', count(anchors.objects), ...fitCells(anchors)],
+    ]),
+    `IoU: of the best anchor inside the image; sizes ${anchors.sizes.join(', ')}, height/width ${anchors.ratios.join(', ')}, stride ${STRIDES[backbone]}`,
+    ...(betterAnchors ? [betterAnchorsText(betterAnchors)] : []),
+    ...(isPoor(anchors) && !betterAnchors
+      ? ['few objects are met well, and no other anchors that were tried do much better']
+      : []),
+    '',
+    table([
+      ['quantiles', 'least', ...QUANTILES.slice(1, -1).map((share) => `${100 * share} %`), 'most'],
+      ['objects of an image', ...quantileCells(objectsPerImage, 0)],
+      ['size of an object, pixels of the input', ...quantileCells(sizes, 0)],
+      ['height/width', ...quantileCells(ratios, 2)],
+    ]),
+    `images ${sizesText(pictures)}; as the network's input ${sizesText(inputs)}`,
+  ];
+  return lines.join('\n');
+}
+
+/** '640x480 (300 images), 512x512 (4), and 7 other sizes' */
+function sizesText(sizes: readonly PictureSize[]): string {
+  const listed = sizes
+    .slice(0, LISTED_SIZES)
+    .map(({ width, height, images }) => `${width}x${height} (${count(images)})`);
+  const others = sizes.length - listed.length;
+  return [...listed, ...(others > 0 ? [`${others} other size${others === 1 ? '' : 's'}`] : [])].join(', ');
+}

@@ -1,0 +1,146 @@
+/**
+ * How well anchors fit the objects of a data set: for each object the greatest IoU that an anchor has with it, of those that
+ * lie inside the image as the network takes it (paper, section 3.1.2: only they are trained). What no anchor overlaps well
+ * the RPN learns to propose from few and poor examples.
+ */
+import { countedBoxes, type Sample } from '../data/dataset.ts';
+import { boxAt, iou, type Box } from '../kernels/boxes.ts';
+import { resizedSize } from '../kernels/imagePrepare.ts';
+import { baseAnchors } from '../model/anchors.ts';
+import { STRIDES } from '../model/backbones/index.ts';
+import { CONVENTIONS, type DetectorConfig } from '../model/config.ts';
+
+/** An object and its image in pixels of the network's input. */
+export interface InputObject {
+  classIndex: number;
+  box: Box;
+  image: { width: number; height: number };
+}
+
+/** The objects that are trained on, as the network takes them. */
+export const inputObjects = (samples: readonly Sample[], { input }: Pick<DetectorConfig, 'input'>): InputObject[] =>
+  samples.flatMap(({ width, height, boxes }) => {
+    const { scale, ...image } = resizedSize(height, width, input.shorterSide, input.longerSide);
+    return countedBoxes(boxes).map(({ classIndex, x1, y1, x2, y2 }) => ({
+      classIndex,
+      box: [x1 * scale, y1 * scale, x2 * scale, y2 * scale] as const,
+      image,
+    }));
+  });
+
+/** Side of the square of an object's area, and its height over width, as anchors have them. */
+export const sizeOf = ({ box: [x1, y1, x2, y2] }: InputObject): number => Math.sqrt((x2 - x1 + 1) * (y2 - y1 + 1));
+export const ratioOf = ({ box: [x1, y1, x2, y2] }: InputObject): number => (y2 - y1 + 1) / (x2 - x1 + 1);
+
+type AnchorSettings = Pick<DetectorConfig, 'anchors' | 'backbone' | 'convention'>;
+
+/** For each object the greatest IoU of an anchor inside its image; 0 where none overlaps it. */
+export function bestOverlaps(objects: readonly InputObject[], config: AnchorSettings): number[] {
+  const stride = STRIDES[config.backbone]!;
+  const { plusOne } = CONVENTIONS[config.convention];
+  const { sizes, ratios } = config.anchors;
+  const base = baseAnchors({ baseSize: stride, scales: sizes.map((size) => size / stride), ratios });
+  const shapes = Array.from({ length: base.length / 4 }, (_, a) => boxAt(Float64Array.from(base), 4 * a));
+  return objects.map(({ box, image }) => {
+    let best = 0;
+    for (const [x1, y1, x2, y2] of shapes) {
+      const across = bestShift([x1, x2], [box[0], box[2]], image.width, stride);
+      const down = bestShift([y1, y2], [box[1], box[3]], image.height, stride);
+      if (across === null || down === null) continue;
+      best = Math.max(best, iou([x1 + across, y1 + down, x2 + across, y2 + down], box, plusOne));
+    }
+    return best;
+  });
+}
+
+/**
+ * The shift by whole cells with which an interval, inside 0..size - 1, has most in common with another. What they have in
+ * common falls on both sides of the shift that aligns their centres, so the nearest that is allowed is the best; and as it is
+ * so on either axis, the two shifts together give the greatest intersection, and IoU, of an anchor's shape.
+ */
+function bestShift(
+  [from, to]: readonly [number, number],
+  [first, last]: readonly [number, number],
+  size: number,
+  stride: number,
+): number | null {
+  const least = Math.max(0, Math.ceil(-from / stride));
+  const most = Math.min(Math.ceil(size / stride), Math.ceil((size - to) / stride)) - 1;
+  if (least > most) return null;
+  const aligned = Math.round((first + last - from - to) / 2 / stride);
+  return stride * Math.min(Math.max(aligned, least), most);
+}
+
+export interface AnchorFit {
+  objects: number;
+  /** Shares of the objects whose greatest IoU is at least 0.5, and 0.7. */
+  iou50: number;
+  iou70: number;
+}
+
+export const fitOf = (overlaps: readonly number[]): AnchorFit => {
+  const share = (least: number): number => overlaps.filter((overlap) => overlap >= least).length / overlaps.length;
+  return { objects: overlaps.length, iou50: share(0.5), iou70: share(0.7) };
+};
+
+export interface AnchorAdvice extends AnchorFit {
+  anchors: DetectorConfig['anchors'];
+}
+
+/** Below these the fit is poor: such objects have no positive anchor but the one that happens to be nearest. */
+const POOR: Pick<AnchorFit, 'iou50' | 'iou70'> = { iou50: 0.9, iou70: 0.5 };
+/** What other anchors must add to the sum of both shares to be worth a word. */
+const WORTH = 0.05;
+/** Objects by which anchors are compared, evenly spaced. */
+const COMPARED = 4000;
+/** More would slow the RPN down. */
+const MOST_ANCHORS = 12;
+
+export const isPoor = ({ iou50, iou70 }: AnchorFit): boolean => iou50 < POOR.iou50 || iou70 < POOR.iou70;
+
+/**
+ * Anchors that would fit better where the given ones, whose overlaps are given too, fit poorly; null where they do not, or
+ * where none of those tried is better. Tried are sizes in equal steps of their logarithm between the 5 % and the 95 %
+ * quantile of the objects' own and at quantiles between, with ratios 0.5, 1, 2 or at quantiles of the objects' own.
+ */
+export function betterAnchors(
+  objects: readonly InputObject[],
+  overlaps: readonly number[],
+  config: AnchorSettings,
+): AnchorAdvice | null {
+  const present = fitOf(overlaps);
+  if (objects.length === 0 || !isPoor(present)) return null;
+  const every = Math.ceil(objects.length / COMPARED);
+  const some = objects.filter((_, i) => i % every === 0);
+  const [sides, shapes] = [objects.map(sizeOf), objects.map(ratioOf)];
+  const [least, most] = quantiles(sides, [0.05, 0.95]) as [number, number];
+  const steps = [3, 4, 5].flatMap((count) => [
+    Array.from({ length: count }, (_, i) => least * (most / least) ** (i / (count - 1))),
+    quantiles(
+      sides,
+      Array.from({ length: count }, (_, i) => (i + 0.5) / count),
+    ),
+  ]);
+  const ratiosTried = [[0.5, 1, 2], quantiles(shapes, [0.25, 0.75]), quantiles(shapes, [1 / 6, 1 / 2, 5 / 6])];
+  const tried = steps.flatMap((sizes) =>
+    ratiosTried.map((ratios) => ({ sizes: distinct(sizes, 0), ratios: distinct(ratios, 1) })),
+  );
+  const score = ({ iou50, iou70 }: AnchorFit): number => iou50 + iou70;
+  const [best] = tried
+    .filter(({ sizes, ratios }) => sizes.length * ratios.length <= MOST_ANCHORS)
+    .map((anchors) => ({ anchors, score: score(fitOf(bestOverlaps(some, { ...config, anchors }))) }))
+    .sort((a, b) => b.score - a.score);
+  const fit = fitOf(bestOverlaps(objects, { ...config, anchors: best!.anchors }));
+  return score(fit) < score(present) + WORTH ? null : { ...fit, anchors: best!.anchors };
+}
+
+/** Rounded, each once. */
+const distinct = (values: readonly number[], digits: number): number[] => [
+  ...new Set(values.map((value) => Math.max(10 ** -digits, Number(value.toFixed(digits))))),
+];
+
+/** The values at these shares of the way from the least to the greatest. */
+export function quantiles(values: readonly number[], shares: readonly number[]): number[] {
+  const sorted = [...values].sort((a, b) => a - b);
+  return shares.map((share) => sorted[Math.round(share * (sorted.length - 1))]!);
+}

@@ -1,0 +1,172 @@
+/**
+ * What a data set holds, before anything is trained on it: every problem with its files, its images and objects, and how the
+ * anchors of a network fit these.
+ */
+import { countedBoxes, type Box, type Dataset, openDataset, type Sample } from '../data/dataset.ts';
+import { UserError } from '../engine/errors.ts';
+import { resizedSize } from '../kernels/imagePrepare.ts';
+import type { DetectorConfig } from '../model/config.ts';
+import {
+  type AnchorAdvice,
+  type AnchorFit,
+  bestOverlaps,
+  betterAnchors,
+  fitOf,
+  inputObjects,
+  quantiles,
+  ratioOf,
+  sizeOf,
+} from './anchorFit.ts';
+
+/** Where quantiles are taken. */
+export const QUANTILES: readonly number[] = [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1];
+/** Pictures decoded at once: as many as Node has threads for it. */
+const AT_ONCE = 4;
+
+export interface DataPart {
+  split: string;
+  dataset: Dataset;
+}
+
+export interface CheckedData {
+  parts: DataPart[];
+  /** A line for each, with the file and what to do. */
+  problems: string[];
+  notes: string[];
+}
+
+/**
+ * Opens parts of a data set and goes on past their problems; a part that cannot be opened at all is one of these.
+ *
+ * @param classes without the background; found in the data unless given
+ */
+export async function openParts(spec: string, splits: readonly string[], classes?: string[]): Promise<CheckedData> {
+  const problems = new Set<string>();
+  const parts: DataPart[] = [];
+  for (const split of splits) {
+    try {
+      const onProblem = (problem: string): void => void problems.add(problem);
+      parts.push({ split, dataset: await openDataset(spec, { split, onProblem, ...(classes && { classes }) }) });
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      problems.add(error.message);
+    }
+  }
+  const notes = parts.flatMap(({ dataset }) => dataset.notes);
+  return { parts, problems: [...problems], notes: [...notes, ...duplicates(parts)] };
+}
+
+/** Objects that are there twice, and images that are in two parts. */
+function duplicates(parts: readonly DataPart[]): string[] {
+  const notes: string[] = [];
+  const key = ({ x1, y1, x2, y2, classIndex }: Box): string => [x1, y1, x2, y2, classIndex].join();
+  for (const { split, dataset } of parts) {
+    const twice = dataset.samples.filter(({ boxes }) => new Set(boxes.map(key)).size < boxes.length);
+    if (twice.length === 0) continue;
+    notes.push(`split '${split}': ${images(twice.length)} with an object twice, the first: ${twice[0]!.id}`);
+  }
+  parts.forEach(({ split, dataset }, i) => {
+    const ids = new Set(dataset.samples.map(({ id }) => id));
+    for (const other of parts.slice(i + 1)) {
+      const shared = other.dataset.samples.filter(({ id }) => ids.has(id));
+      if (shared.length === 0) continue;
+      notes.push(`${images(shared.length)} in both '${split}' and '${other.split}', the first: ${shared[0]!.id}`);
+    }
+  });
+  return notes;
+}
+
+const images = (count: number): string => `${count} image${count === 1 ? '' : 's'}`;
+
+/** Decodes every picture. Returns the problems, and the samples that have one. */
+export async function decodeAll(
+  samples: readonly Sample[],
+  onImage?: (done: number) => void,
+): Promise<{ problems: string[]; unreadable: Set<Sample> }> {
+  const problems: string[] = [];
+  const unreadable = new Set<Sample>();
+  let next = 0;
+  let done = 0;
+  const work = async (): Promise<void> => {
+    while (next < samples.length) {
+      const sample = samples[next++]!;
+      try {
+        await sample.load();
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        problems.push(error.message);
+        unreadable.add(sample);
+      }
+      onImage?.(++done);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return { problems, unreadable };
+}
+
+export interface PictureSize {
+  width: number;
+  height: number;
+  images: number;
+}
+
+/** What `rcnn check --json` writes, besides the problems. Lists of seven numbers are at `QUANTILES`. */
+export interface DataReport {
+  parts: { split: string; images: number; withoutObjects: number; objects: number; difficult: number }[];
+  /** With the objects that count: those that are trained on. */
+  classes: (AnchorFit & { name: string; images: number })[];
+  objectsPerImage: number[];
+  /** The most frequent first. */
+  pictures: PictureSize[];
+  inputs: PictureSize[];
+  /** At the network's input: side of the square of equal area in pixels, height over width; null without objects. */
+  sizes: number[] | null;
+  ratios: number[] | null;
+  anchors: AnchorFit & DetectorConfig['anchors'];
+  /** Anchors that would fit clearly better, where these fit poorly. */
+  betterAnchors: AnchorAdvice | null;
+}
+
+export function reportOn(parts: readonly DataPart[], config: DetectorConfig): DataReport {
+  const { input } = config;
+  const samples = parts.flatMap(({ dataset }) => dataset.samples);
+  const objects = inputObjects(samples, config);
+  const overlaps = bestOverlaps(objects, config);
+  const counted = samples.map(({ boxes }) => countedBoxes(boxes));
+  return {
+    parts: parts.map(({ split, dataset: { samples } }) => ({
+      split,
+      images: samples.length,
+      withoutObjects: samples.filter(({ boxes }) => boxes.length === 0).length,
+      objects: sum(samples.map(({ boxes }) => boxes.length)),
+      difficult: sum(samples.map(({ boxes }) => boxes.length - countedBoxes(boxes).length)),
+    })),
+    classes: config.classes.slice(1).map((name, i) => ({
+      name,
+      images: counted.filter((boxes) => boxes.some(({ classIndex }) => classIndex === i + 1)).length,
+      ...fitOf(overlaps.filter((_, k) => objects[k]!.classIndex === i + 1)),
+    })),
+    objectsPerImage: quantiles(
+      samples.map(({ boxes }) => boxes.length),
+      QUANTILES,
+    ),
+    pictures: pictureSizes(samples),
+    inputs: pictureSizes(samples.map((one) => resizedSize(one.height, one.width, input.shorterSide, input.longerSide))),
+    sizes: objects.length > 0 ? quantiles(objects.map(sizeOf), QUANTILES) : null,
+    ratios: objects.length > 0 ? quantiles(objects.map(ratioOf), QUANTILES) : null,
+    anchors: { ...config.anchors, ...fitOf(overlaps) },
+    betterAnchors: betterAnchors(objects, overlaps, config),
+  };
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+function pictureSizes(pictures: readonly { width: number; height: number }[]): PictureSize[] {
+  const counts = new Map<string, PictureSize>();
+  for (const { width, height } of pictures) {
+    const size = counts.get(`${width}x${height}`) ?? { width, height, images: 0 };
+    size.images++;
+    counts.set(`${width}x${height}`, size);
+  }
+  return [...counts.values()].sort((a, b) => b.images - a.images);
+}

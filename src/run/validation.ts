@@ -1,0 +1,101 @@
+/**
+ * Looking at a detector while it is trained: every some steps, and after the last, the weights are evaluated on images that
+ * are not trained on. VOC's average precision (area) and the four losses go to validation.jsonl; the weights of the greatest
+ * mAP so far are kept in best.safetensors.
+ *
+ * Nothing of it reaches the training: its random numbers are those of an image's place among the images, at every step the
+ * same, and nothing is dropped, so the losses of two steps differ by their weights alone.
+ */
+import { countedBoxes, type Dataset } from '../data/dataset.ts';
+import { concat } from '../engine/ops/reduce.ts';
+import { type Detection, evaluateVoc } from '../eval/voc.ts';
+import { type FasterRcnn, LOSS_TERMS, type LossTerm } from '../model/fasterRcnn.ts';
+import { type Progress, saveCheckpoint } from './checkpoint.ts';
+import { readDetections } from './detect.ts';
+import type { RunDirectory, ValidationLine } from './runDirectory.ts';
+
+export interface ValidationEvents {
+  onValidationImage?(done: number, total: number): void;
+  /** `best`: no earlier step had as great an mAP. */
+  onValidation?(line: ValidationLine, best: boolean): void;
+}
+
+export interface ValidationOptions extends ValidationEvents {
+  model: FasterRcnn;
+  /** Its images: `openValidation` of runConfig.ts. */
+  dataset: Dataset;
+  /** Where the lines and the best weights go. */
+  directory: RunDirectory;
+  /** Steps between two evaluations, and after which the last one is. */
+  interval: number;
+  steps: number;
+  /** Once aborted, an evaluation ends after its image and leaves nothing: it is made up for when the run is resumed. */
+  signal?: AbortSignal | undefined;
+}
+
+export class Validation {
+  private readonly options: ValidationOptions;
+  private readonly lines: ValidationLine[];
+
+  /** @param step how far the run has come: lines beyond it are forgotten */
+  constructor(options: ValidationOptions, step: number) {
+    this.options = options;
+    options.directory.truncateValidation(step);
+    this.lines = options.directory.readValidation();
+  }
+
+  isDue(step: number): boolean {
+    const { interval, steps } = this.options;
+    return step > 0 && (step % interval === 0 || step === steps) && this.lines.at(-1)?.step !== step;
+  }
+
+  async run(progress: Progress): Promise<void> {
+    const { model, directory, onValidation } = this.options;
+    const measured = await this.measure();
+    if (measured === null) return;
+    const line: ValidationLine = { step: progress.step, ...measured };
+    const best = this.lines.every(({ mAP }) => mAP < line.mAP);
+    if (best) await saveCheckpoint(directory.bestPath, model, undefined, progress);
+    this.lines.push(line);
+    directory.appendValidation(line);
+    onValidation?.(line, best);
+  }
+
+  /** Null after an abort. */
+  private async measure(): Promise<Omit<ValidationLine, 'step'> | null> {
+    const { model, dataset, signal, onValidationImage } = this.options;
+    const { samples, classes } = dataset;
+    const started = performance.now();
+    const detections: Detection[][] = [];
+    const sums = LOSS_TERMS.map(() => 0);
+    let next = samples[0]!.load();
+    for (const [i, sample] of samples.entries()) {
+      const picture = await next;
+      if (signal?.aborted) return null;
+      if (i + 1 < samples.length) next = samples[i + 1]!.load();
+      next.catch(() => {}); // reported when its turn comes
+      const { found, terms } = model.gpu.scope(() => {
+        const image = model.prepare(picture);
+        const { losses, ...found } = model.validate(image, model.truth(countedBoxes(sample.boxes), image), i);
+        const all = LOSS_TERMS.map((term) => losses[term]);
+        return { found, terms: concat(all, 0) };
+      });
+      const [detected, values] = await Promise.all([readDetections(found), terms.read()]);
+      terms.dispose();
+      detections.push(detected);
+      values.forEach((value, term) => (sums[term]! += value / samples.length));
+      onValidationImage?.(i + 1, samples.length);
+    }
+    const truths = samples.map(({ boxes }) => boxes);
+    const { mAP, ap } = evaluateVoc(detections, truths, classes, { metric: 'voc10' });
+    const terms = Object.fromEntries(LOSS_TERMS.map((term, i) => [term, sums[i]!])) as Record<LossTerm, number>;
+    return {
+      mAP,
+      ap,
+      loss: sums.reduce((a, b) => a + b, 0),
+      ...terms,
+      images: samples.length,
+      seconds: Math.round(performance.now() - started) / 1000,
+    };
+  }
+}

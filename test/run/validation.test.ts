@@ -1,0 +1,218 @@
+/** Evaluation while training: it changes nothing, a stopped one is made up for, the best weights are kept. */
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { loadSafetensors } from '../../src/engine/node/files.ts';
+import { BACKBONES } from '../../src/model/backbones/index.ts';
+import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
+import { evaluate } from '../../src/run/evaluate.ts';
+import { loadModel } from '../../src/run/loadModel.ts';
+import { assertSameRun, configureRun, openValidation, type RunChoices } from '../../src/run/runConfig.ts';
+import { RunDirectory, type ValidationLine } from '../../src/run/runDirectory.ts';
+import { trainSchedule } from '../../src/run/schedule.ts';
+import type { TrainOptions } from '../../src/run/train.ts';
+import { temporaryFolder, userError, vocXml, writeVoc } from '../data/fixtures.ts';
+import { sharedGpu } from '../harness.ts';
+import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
+
+const IMAGES = 3;
+
+/** Trains on digit scenes, every 4 steps and at the end evaluated on three others. */
+async function watched(choices: RunChoices, options: Partial<TrainOptions> = {}) {
+  const run = await tinyRun({ validate: 'val', validateEvery: 4, validateImages: IMAGES, ...choices });
+  const directory = options.directory ?? new RunDirectory(join(temporaryFolder(), 'run'));
+  const dataset = (await openValidation(run.config))!;
+  return trainHere(run, { ...options, directory, validation: { dataset, directory } });
+}
+
+const withoutSeconds = (lines: ValidationLine[]) => lines.map(({ seconds: _, ...line }) => line);
+
+test('a run that is evaluated ends with the bits of one that is not', async () => {
+  for (const schedule of ['joint', 'joint-warp']) {
+    const alone = await trainHere(await tinyRun({ steps: 10, schedule }));
+    const { directory } = await watched({ steps: 10, schedule });
+    assert.equal(await checkpointBits(directory), await checkpointBits(alone.directory));
+    const lines = directory.readValidation();
+    assert.equal(
+      lines.map(({ step, images }) => [step, images]),
+      [4, 8, 10].map((step) => [step, IMAGES]),
+    );
+    for (const { loss, rpn_cls, rpn_box, head_cls, head_box, mAP, ap } of lines) {
+      assert.ok(Math.abs(loss - (rpn_cls + rpn_box + head_cls + head_box)) < 1e-9 && rpn_cls > 0 && head_cls > 0);
+      const found = Object.values(ap).filter((value) => value !== null);
+      assert.ok(Math.abs(mAP - found.reduce((a, b) => a + b, 0) / found.length) < 1e-12);
+    }
+    assert.ok(lines[2]!.loss < lines[0]!.loss, 'what is measured is the weights');
+  }
+});
+
+test('a run that was stopped while it was evaluated makes up for it, and ends with the same bits and lines', async () => {
+  const whole = await watched({ steps: 10 });
+  const controller = new AbortController();
+  let evaluated = 0;
+  const stopped = await watched(
+    { steps: 10 },
+    { signal: controller.signal, onValidationImage: () => ++evaluated === IMAGES + 1 && controller.abort() },
+  );
+  const { directory } = stopped;
+  assert.is(stopped.finished, false);
+  assert.is(stopped.progress.step, 8);
+  assert.equal(
+    directory.readValidation().map(({ step }) => step),
+    [4],
+  );
+  // As a run leaves it that was killed: a line of a later step than the checkpoint's is not believed.
+  directory.appendValidation({ ...directory.readValidation()[0]!, step: 9, mAP: 1 });
+  const { config, dataset } = { config: directory.readConfig(), dataset: (await tinyRun()).dataset };
+  const validation = { dataset: (await openValidation(config))!, directory };
+  await trainHere({ config, dataset }, { directory, resume: true, validation });
+  assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
+  assert.equal(withoutSeconds(directory.readValidation()), withoutSeconds(whole.directory.readValidation()));
+  assert.equal(await bestWeights(directory), await bestWeights(whole.directory));
+});
+
+async function bestWeights({ bestPath }: RunDirectory) {
+  return checkpointBits({ checkpointPath: bestPath });
+}
+
+test('the best weights are those of the greatest mAP, the first of them, and can be loaded', async () => {
+  const gpu = await sharedGpu();
+  const seen: [number, boolean][] = [];
+  const { directory, model } = await watched(
+    { steps: 10 },
+    { onValidation: ({ step }, best) => seen.push([step, best]) },
+  );
+  model.dispose();
+  const lines = directory.readValidation();
+  const best = lines.reduce((a, b) => (b.mAP > a.mAP ? b : a));
+  const { metadata, tensors } = await loadSafetensors(directory.bestPath);
+  assert.is(Number(metadata['step']), best.step);
+  assert.not.ok(Object.keys(tensors).some((name) => name.startsWith('momentum/')));
+  assert.is(seen.filter(([, isBest]) => isBest).at(-1)![0], best.step);
+  const loaded = await loadModel(gpu, directory.path, undefined, 'best');
+  const dataset = (await openValidation(directory.readConfig()))!;
+  assert.is((await evaluate(loaded, dataset, 'voc10')).report.mAP, best.mAP);
+  loaded.dispose();
+
+  // A later step that is no better leaves the file alone.
+  const again = await watched({ steps: 12 }, { directory, resume: true });
+  again.model.dispose();
+  const after = directory.readValidation().at(-1)!;
+  assert.is(after.step, 12);
+  const kept = (await loadSafetensors(directory.bestPath)).metadata['step'];
+  assert.is(Number(kept), after.mAP > best.mAP ? 12 : best.step);
+
+  rmSync(directory.bestPath);
+  const message = await userError(loadModel(gpu, directory.path, undefined, 'best'));
+  assert.match(message, /best\.safetensors: there is no such file; training keeps the best weights with --validate/);
+});
+
+test('losses and detections are those of the network without dropout', async () => {
+  const gpu = await sharedGpu();
+  const { config, dataset } = await tinyRun();
+  const dropped: boolean[] = [];
+  const model = new FasterRcnn(gpu, config.detector, 3, (...args) => {
+    const backbone = BACKBONES['small']!(...args);
+    return {
+      ...backbone,
+      regions(pooled, training) {
+        dropped.push(training !== null);
+        return backbone.regions(pooled, null);
+      },
+    };
+  });
+  const sample = dataset.samples[0]!;
+  const picture = await sample.load();
+  const values = async (use: (image: ReturnType<typeof model.prepare>) => import('../../src/node.ts').Tensor[]) => {
+    const tensors = gpu.scope(() => use(model.prepare(picture)));
+    return Promise.all(tensors.map(async (tensor) => [...(await tensor.read())]));
+  };
+  const truth = (image: ReturnType<typeof model.prepare>) => model.truth(sample.boxes, image);
+  const both = await values((image) => {
+    const { rows, count, losses } = model.validate(image, truth(image), 5);
+    return [...Object.values(losses), rows, count];
+  });
+  assert.equal(dropped, [false, false]);
+  const apart = await values((image) => {
+    const losses = model.losses(image, truth(image), { random: true, seed: 5 });
+    const { rows, count } = model.detect(image);
+    return [...Object.values(losses), rows, count];
+  });
+  assert.equal(dropped.slice(2), [true, false]);
+  assert.equal(both, apart);
+  model.dispose();
+});
+
+test('evaluations hold no more of the device each time', async () => {
+  const gpu = await sharedGpu();
+  const at: ReturnType<typeof gpu.statistics>[] = [];
+  const { model } = await watched({ steps: 40 }, { onValidation: () => at.push(gpu.statistics()) });
+  model.dispose();
+  const [early, late] = [at[4]!, at.at(-1)!];
+  assert.is(late.liveBytes, early.liveBytes);
+  assert.is(late.buffersCreated, early.buffersCreated);
+  assert.is(late.pipelines, early.pipelines);
+});
+
+test('in stages: the last of alternating is evaluated, and unshared features once, at the end', async () => {
+  const lines = async (schedule: string) => {
+    const run = await tinyRun({ steps: 7, schedule, validate: 'val', validateEvery: 2, validateImages: IMAGES });
+    run.dataset.samples = run.dataset.samples.slice(0, 6);
+    const directory = new RunDirectory(join(temporaryFolder(), 'run'));
+    const validation = await openValidation(run.config);
+    const options = { gpu: await sharedGpu(), directory, validation, ...run };
+    const { model } = await trainSchedule({ ...options, resume: false });
+    model.dispose();
+    assert.not.ok([...directory.stages.values()].some((stage) => existsSync(stage.validationPath)));
+    assert.ok(existsSync(directory.bestPath));
+    const found = directory.readValidation();
+    (await trainSchedule({ ...options, resume: true })).model.dispose();
+    assert.equal(directory.readValidation(), found, 'nothing was left to do');
+    return found.map(({ step }) => step);
+  };
+  assert.equal(await lines('alternating'), [2, 4]); // of 4 steps
+  assert.equal(await lines('unshared'), [8]); // 4 and 4
+});
+
+test('what is evaluated when, from the options', async () => {
+  const settled = async (choices: RunChoices) => (await configureRun({ preset: 'demo', ...choices })).config.validation;
+  assert.is(await settled({}), undefined);
+  assert.equal(await settled({ validate: 'val' }), { data: 'digits', split: 'val', images: 100, interval: 300 });
+  assert.equal(await settled({ validateData: 'digits', validateEvery: 9 }), {
+    data: 'digits',
+    split: 'val',
+    images: 100,
+    interval: 9,
+  });
+  assert.equal(await settled({ validate: 'test', steps: 7, validateImages: 9 }), {
+    data: 'digits',
+    split: 'test',
+    images: 9,
+    interval: 10,
+  });
+  assert.is((await settled({ validate: 'val', set: ['training.steps=1000'] }))!.interval, 100);
+  assert.match(await userError(settled({ validateEvery: 10 })), /^--validate-every, .*Give --validate SPLIT too$/);
+  assert.match(await userError(settled({ validateImages: 100 })), /Give --validate SPLIT too$/);
+  assert.match(await userError(settled({ validate: 'dev' })), /no split 'dev'/);
+  assert.match(await userError(settled({ validateData: 'voc:/nowhere' })), /nowhere.*no such folder/);
+
+  const { config, validation, dataset } = await configureRun({ preset: 'demo', validate: 'val', validateImages: 3 });
+  assert.equal(
+    validation!.samples.map(({ id }) => id),
+    [0, 134, 267].map((i) => `digits-val-${String(i).padStart(5, '0')}`),
+  );
+  assert.match(validation!.notes.join(), /validation takes 3 of the 400 images of split 'val', evenly spaced/);
+  assert.is(dataset.samples.length, 4000);
+  assert.throws(() => assertSameRun({ validate: 'test' }, config, 'c'), /--validate: the run to resume has val/);
+
+  const empty = await writeVoc({
+    splits: { train: 'a', val: 'b' },
+    annotations: { a: vocXml([{ name: 'cat', box: [3, 4, 20, 15] }]), b: vocXml([]) },
+    images: ['a.jpg', 'b.jpg'],
+  });
+  const message = await userError(configureRun({ data: `voc:${empty}`, preset: 'digits', validate: 'val' }));
+  assert.match(message, /^--validate val: has no object that counts in 1 images; choose another split$/);
+});
+
+test.run();
