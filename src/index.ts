@@ -3,16 +3,40 @@ export { Gpu, type AdapterSummary, type GpuStatistics } from './engine/gpu.ts';
 export { Tensor, type Dtype, type Shape } from './engine/tensor.ts';
 export { constant, gaussian, heNormal, zeros, type Initializer } from './engine/initializers.ts';
 export { conv2d, type Conv2dOptions } from './engine/ops/conv2d.ts';
-export { linear } from './engine/ops/linear.ts';
-export { add, dropout, multiply, relu, reshape, scale, type DropoutOptions } from './engine/ops/pointwise.ts';
-export { concat, slice, softmax, sum } from './engine/ops/reduce.ts';
+export { linear, type LinearOptions } from './engine/ops/linear.ts';
+export { add, multiply, scale, subtract } from './engine/ops/arithmetic.ts';
+export {
+  abs,
+  dropout,
+  exp,
+  log,
+  reciprocal,
+  relu,
+  reshape,
+  sigmoid,
+  softplus,
+  sqrt,
+  tanh,
+  type DropoutOptions,
+} from './engine/ops/pointwise.ts';
+export { concat, permute, slice, softmax } from './engine/ops/axes.ts';
+export { mean, sum, type SumOptions } from './engine/ops/sums.ts';
+export { matmul, type MatmulOptions } from './engine/ops/matmul.ts';
+export { batchNorm, type BatchNormOptions, type RunningStatistics } from './engine/ops/batchNorm.ts';
 export {
   localResponseNorm,
+  averagePool2d,
   maxPool2d,
   type LocalResponseNormOptions,
-  type MaxPool2dOptions,
+  type Pool2dOptions,
 } from './engine/ops/pooling.ts';
-export { smoothL1Loss, softmaxLogLoss, type SmoothL1Options, type SoftmaxLogLossOptions } from './engine/ops/losses.ts';
+export {
+  meanSquaredError,
+  smoothL1Loss,
+  softmaxLogLoss,
+  type SmoothL1Options,
+  type SoftmaxLogLossOptions,
+} from './engine/ops/losses.ts';
 export { nms, roiPool, roiWarp, type NmsOptions, type RoiPoolOptions } from './engine/ops/regions.ts';
 export { FasterRcnn, type LabelledBox, type Losses, type PreparedImage } from './model/fasterRcnn.ts';
 export type { Pixels } from './model/prepareImage.ts';
