@@ -1,8 +1,9 @@
-/** Public API, browser-safe: the engine on any `GPUDevice`. Node's entry is node.ts. */
+/** Public API, browser-safe: the engine on any `GPUDevice`. Node's entry is node.ts. The engine's part: docs/engine.md. */
 export { Gpu, type AdapterSummary, type GpuStatistics } from './engine/gpu.ts';
 export { Tensor, type Dtype, type Shape } from './engine/tensor.ts';
 export { constant, gaussian, heNormal, zeros, type Initializer } from './engine/initializers.ts';
 export { conv2d, type Conv2dOptions } from './engine/ops/conv2d.ts';
+export { convTranspose2d, type ConvTranspose2dOptions } from './engine/ops/convTranspose2d.ts';
 export { linear, type LinearOptions } from './engine/ops/linear.ts';
 export { add, multiply, scale, subtract } from './engine/ops/arithmetic.ts';
 export {
@@ -51,5 +52,24 @@ export {
   type DetectorConfig,
   type TrainingConfig,
 } from './model/config.ts';
+export {
+  operation,
+  record,
+  type BackwardOptions,
+  type GradientRequest,
+  type GradientRule,
+  type GradientTarget,
+  type Operation,
+} from './engine/autograd.ts';
+export { elementwise, elementwise4, type ElementwiseSpec } from './kernels/elementwise.ts';
+export {
+  ceilDiv,
+  kernel,
+  linear as linearGrid,
+  type BufferSpec,
+  type Grid,
+  type Kernel,
+  type KernelSpec,
+} from './kernels/kernel.ts';
 export { Sgd, type ParameterGroup, type SgdOptions } from './engine/sgd.ts';
 export { parseSafetensors, serializeSafetensors, type Safetensors, type StoredTensor } from './engine/safetensors.ts';

@@ -21,6 +21,10 @@ def conv2d(x, weight, bias=None, stride=1, padding=0):
     return F.conv2d(x, weight, bias, stride=stride, padding=padding)
 
 
+def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, outputPadding=0):
+    return F.conv_transpose2d(x, weight, bias, stride, padding, outputPadding)
+
+
 def max_pool(x, kernel, stride, padding, ceilMode):
     return F.max_pool2d(x, kernel, stride, padding, ceil_mode=ceilMode)
 
@@ -88,6 +92,7 @@ OPERATIONS = {
     'sqrt': torch.sqrt,
     'abs': torch.abs,
     'reciprocal': torch.reciprocal,
+    'convTranspose2d': conv_transpose2d,
     'matmul': matmul,
     'permute': lambda x, order: x.permute(order),
     'mean': over_axes(torch.mean),
@@ -286,6 +291,16 @@ def add_further_operations(g):
         inputs = {'x': 3 + g.normal(*shape), 'weight': g.normal(channels), 'bias': g.normal(channels)}
         inputs |= {'mean': g.normal(channels), 'variance': np.abs(g.normal(channels)) + np.float32(0.5)}
         g.case('batchNorm', name, inputs, without_gradient=('mean', 'variance'), **options)
+    for name, x, weight, bias, options in [
+        ('2x2 s2', (2, 5, 4, 3), (5, 3, 2, 2), True, {'stride': 2}),
+        ('3x3 s2 p1, one more', (1, 3, 5, 4), (3, 7, 3, 3), True, {'stride': 2, 'padding': 1, 'outputPadding': 1}),
+        ('3x3 p1 wide', (1, 17, 6, 5), (17, 16, 3, 3), False, {'padding': 1}),
+        ('1x1', (1, 4, 3, 3), (4, 5, 1, 1), True, {}),
+    ]:
+        inputs = {'x': g.normal(*x), 'weight': g.normal(*weight, scale=weight[0] ** -0.5)}
+        if bias:
+            inputs['bias'] = g.normal(weight[1])
+        g.case('convTranspose2d', name, inputs, **options)
     g.case('meanSquaredError', '', {'pred': g.normal(7, 9), 'target': g.normal(7, 9)})
 
 

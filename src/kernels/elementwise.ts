@@ -17,7 +17,7 @@ const WIDTH = 64;
 /** Turns' worth of elements, or of vec4f, that a workgroup takes. */
 export const RUN = WIDTH * 16;
 
-interface ElementwiseSpec<B extends string, U extends string> {
+export interface ElementwiseSpec<B extends string, U extends string> {
   name: string;
   buffers: Record<B, BufferSpec>;
   /** Besides `n`. */

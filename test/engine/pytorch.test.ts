@@ -54,6 +54,7 @@ const operations: Record<string, (x: Record<string, Tensor>, options: never) => 
   sqrt: ({ x }) => ops.sqrt(x!),
   abs: ({ x }) => ops.abs(x!),
   reciprocal: ({ x }) => ops.reciprocal(x!),
+  convTranspose2d: ({ x, weight, bias }, options) => ops.convTranspose2d(x!, weight!, bias ?? null, options),
   matmul: ({ a, b }, options) => ops.matmul(a!, b!, options),
   permute: ({ x }, { order }: { order: number[] }) => ops.permute(x!, order),
   averagePool2d: ({ x }, options) => ops.averagePool2d(x!, options),

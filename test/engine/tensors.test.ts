@@ -7,6 +7,7 @@ import {
   batchNorm,
   concat,
   conv2d,
+  convTranspose2d,
   dropout,
   type Gpu,
   linear,
@@ -307,7 +308,16 @@ test('an operation names itself, the argument, its shape and the one expected', 
     ],
     [
       () => averagePool2d(f(1, 1, 2, 2), { kernel: 3 }),
-      'pooling: an input of 2 cells is too small for kernel 3 with padding 0',
+      'averagePool2d: an input of 2 cells is too small for kernel 3 with padding 0',
+    ],
+    [
+      () => convTranspose2d(f(1, 2, 3, 3), f(2, 4, 3, 3), null, { stride: 2, outputPadding: 2 }),
+      'convTranspose2d: a 3x3 filter on a 3x3 map with stride 2, padding 0, outputPadding 2; ' +
+        'expected whole numbers, outputPadding < stride, and a result of a cell at least',
+    ],
+    [
+      () => convTranspose2d(f(1, 2, 3, 3), f(4, 2, 3, 3), null),
+      'convTranspose2d: weight has shape [4,2,3,3], expected [2,2,3,3]',
     ],
     [() => meanSquaredError(f(2, 3), f(3)), 'meanSquaredError: target has shape [3], expected [2,3]'],
     [() => reshape(f(2, 3), [4, -1]), 'reshape: [2,3] has 6 elements, [4,-1] cannot hold them'],

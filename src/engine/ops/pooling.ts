@@ -63,9 +63,7 @@ function pooledMap(operation: string, x: Tensor, options: Pool2dOptions) {
   if (padding * 2 > kernel) throw new Error(`${operation}: padding ${padding} is more than half the kernel ${kernel}`);
   const [B, C, H, W] = x.shape as [number, number, number, number];
   const window: PoolWindow = { kernel, stride, padding, ceilMode };
-  const shape = [B, C, poolOutputSize(H, window), poolOutputSize(W, window)];
-  if (shape[2]! < 1 || shape[3]! < 1)
-    throw new Error(`${operation}: a window of ${kernel} does not fit into ${H}x${W}`);
+  const shape = [B, C, poolOutputSize(H, window, operation), poolOutputSize(W, window, operation)];
   return { window, shape, uniforms: maxPoolUniforms({ planes: B * C, h: H, w: W }, window) };
 }
 
