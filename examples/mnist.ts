@@ -7,7 +7,7 @@ import { conv2d, heNormal, linear, maxPool2d, openGpu, reshape, Sgd, softmaxLogL
 import type { Tensor } from '../src/node.ts';
 import { accuracy, digits } from './digits.ts';
 
-const steps = Number(process.argv[2] ?? 800);
+const steps = Number(process.argv[2] ?? 1200);
 const gpu = await openGpu();
 console.log(gpu.adapter.description);
 

@@ -10,7 +10,7 @@ import { add, batchNorm, constant, conv2d, heNormal, linear, loadSafetensors, me
 import { relu, saveSafetensors, Sgd, softmaxLogLoss, type Tensor, zeros } from '../src/node.ts';
 import { accuracy, digits } from './digits.ts';
 
-const steps = Number(process.argv[2] ?? 300);
+const steps = Number(process.argv[2] ?? 500);
 const gpu = await openGpu();
 console.log(gpu.adapter.description);
 

@@ -228,7 +228,7 @@ export class Gpu {
   }
 
   /** A tensor with the given values, row-major: f32, or of an `Int32Array` i32, as labels and indices are. */
-  tensor(data: ArrayLike<number>, shape: Shape, name = 'tensor'): Tensor {
+  tensor(data: ArrayLike<number>, shape: Shape, name = 'unnamed'): Tensor {
     const values = data instanceof Float32Array || data instanceof Int32Array ? data : Float32Array.from(data);
     if (values.length !== elementCount(shape)) {
       throw new Error(`tensor ${name}: ${values.length} values do not fill the shape [${shape}]`);
@@ -239,7 +239,7 @@ export class Gpu {
   }
 
   /** A tensor whose values are yet to be computed. */
-  empty(shape: Shape, dtype: Dtype = 'f32', name = 'tensor'): Tensor {
+  empty(shape: Shape, dtype: Dtype = 'f32', name = 'unnamed'): Tensor {
     for (const n of shape) {
       if (!Number.isInteger(n) || n < 0)
         throw new Error(`tensor ${name}: [${shape}] is no shape; extents are whole numbers`);
@@ -420,7 +420,7 @@ export class Gpu {
       const bindable = buffers[field];
       if (!bindable) throw new Error(`${name}: buffer ${field} is missing`);
       const buffer = bindable.storage;
-      if (buffer.device !== this.device) throw new Error(`${name}: ${field}, ${buffer.label}, is of another Gpu`);
+      if (buffer.device !== this.device) throw new Error(`${name}: ${buffer.label} (${field}) belongs to another Gpu`);
       buffer.lastBatch = this.batch;
       bound.push(buffer);
       key += `:${buffer.id}`;

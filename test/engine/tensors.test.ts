@@ -369,7 +369,7 @@ test('a tensor of another device is refused by name, and spoils nothing', async 
   await withGpu(async (other) => {
     const own = gpu.tensor([1, 2], [2], 'own');
     const foreign = other.tensor([3, 4], [2], 'foreign');
-    assert.is(await message(() => gpu.scope(() => add(own, foreign))), 'add_2: x1, foreign, is of another Gpu');
+    assert.is(await message(() => gpu.scope(() => add(own, foreign))), 'add_2: foreign (x1) belongs to another Gpu');
     assert.equal(await gpu.scope(() => values(add(own, own))), [2, 4]);
     own.dispose();
   });
