@@ -63,7 +63,7 @@ export class Gpu {
   readonly plans: Plans;
   /**
    * When set, every operation's output, every gradient and the labels of a log loss are checked, and the next `read` names
-   * the first operation whose were not finite, or not classes. For finding a mistake: it doubles the work.
+   * the first operation whose were not finite, or not classes. A dispatch more for each: for finding a mistake.
    */
   nanCheck = false;
   /** Dropout masks without a seed of their own; see ops/pointwise.ts. */
