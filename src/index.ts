@@ -1,18 +1,43 @@
-/** Public API, browser-safe: the engine on any `GPUDevice`. Node's entry is node.ts. */
+/** Public API, browser-safe: the engine on any `GPUDevice`. Node's entry is node.ts. The engine's part: docs/engine.md. */
 export { Gpu, type AdapterSummary, type GpuStatistics } from './engine/gpu.ts';
 export { Tensor, type Dtype, type Shape } from './engine/tensor.ts';
 export { constant, gaussian, heNormal, zeros, type Initializer } from './engine/initializers.ts';
 export { conv2d, type Conv2dOptions } from './engine/ops/conv2d.ts';
-export { linear } from './engine/ops/linear.ts';
-export { add, dropout, multiply, relu, reshape, scale, type DropoutOptions } from './engine/ops/pointwise.ts';
-export { concat, slice, softmax, sum } from './engine/ops/reduce.ts';
+export { convTranspose2d, type ConvTranspose2dOptions } from './engine/ops/convTranspose2d.ts';
+export { linear, type LinearOptions } from './engine/ops/linear.ts';
+export { add, multiply, scale, subtract } from './engine/ops/arithmetic.ts';
+export {
+  abs,
+  dropout,
+  exp,
+  log,
+  reciprocal,
+  relu,
+  reshape,
+  sigmoid,
+  softplus,
+  sqrt,
+  tanh,
+  type DropoutOptions,
+} from './engine/ops/pointwise.ts';
+export { concat, permute, slice, softmax } from './engine/ops/axes.ts';
+export { mean, sum, type SumOptions } from './engine/ops/sums.ts';
+export { matmul, type MatmulOptions } from './engine/ops/matmul.ts';
+export { batchNorm, type BatchNormOptions, type RunningStatistics } from './engine/ops/batchNorm.ts';
 export {
   localResponseNorm,
+  averagePool2d,
   maxPool2d,
   type LocalResponseNormOptions,
-  type MaxPool2dOptions,
+  type Pool2dOptions,
 } from './engine/ops/pooling.ts';
-export { smoothL1Loss, softmaxLogLoss, type SmoothL1Options, type SoftmaxLogLossOptions } from './engine/ops/losses.ts';
+export {
+  meanSquaredError,
+  smoothL1Loss,
+  softmaxLogLoss,
+  type SmoothL1Options,
+  type SoftmaxLogLossOptions,
+} from './engine/ops/losses.ts';
 export { nms, roiPool, roiWarp, type NmsOptions, type RoiPoolOptions } from './engine/ops/regions.ts';
 export { FasterRcnn, type LabelledBox, type Losses, type PreparedImage } from './model/fasterRcnn.ts';
 export type { Pixels } from './model/prepareImage.ts';
@@ -27,5 +52,24 @@ export {
   type DetectorConfig,
   type TrainingConfig,
 } from './model/config.ts';
+export {
+  operation,
+  record,
+  type BackwardOptions,
+  type GradientRequest,
+  type GradientRule,
+  type GradientTarget,
+  type Operation,
+} from './engine/autograd.ts';
+export { elementwise, elementwise4, type ElementwiseSpec } from './kernels/elementwise.ts';
+export {
+  ceilDiv,
+  kernel,
+  linear as linearGrid,
+  type BufferSpec,
+  type Grid,
+  type Kernel,
+  type KernelSpec,
+} from './kernels/kernel.ts';
 export { Sgd, type ParameterGroup, type SgdOptions } from './engine/sgd.ts';
 export { parseSafetensors, serializeSafetensors, type Safetensors, type StoredTensor } from './engine/safetensors.ts';

@@ -21,6 +21,10 @@ def conv2d(x, weight, bias=None, stride=1, padding=0):
     return F.conv2d(x, weight, bias, stride=stride, padding=padding)
 
 
+def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, outputPadding=0):
+    return F.conv_transpose2d(x, weight, bias, stride, padding, outputPadding)
+
+
 def max_pool(x, kernel, stride, padding, ceilMode):
     return F.max_pool2d(x, kernel, stride, padding, ceil_mode=ceilMode)
 
@@ -30,6 +34,23 @@ def local_response_norm(x, size, alpha, beta, k, mode):
         return F.local_response_norm(x, size, alpha, beta, k)
     mean = F.avg_pool2d(x * x, size, stride=1, padding=size // 2, count_include_pad=True)
     return x * (k + alpha * mean) ** -beta
+
+
+def average_pool(x, kernel, stride, padding, ceilMode):
+    return F.avg_pool2d(x, kernel, stride, padding, ceil_mode=ceilMode)
+
+
+def matmul(a, b, transposeA=False, transposeB=False):
+    return (a.mT if transposeA else a) @ (b.mT if transposeB else b)
+
+
+def over_axes(function):
+    """A sum or mean over all elements or over `axes`, which stay with extent 1 where `keep`."""
+    return lambda x, axes=None, keep=False: function(x) if axes is None else function(x, dim=axes, keepdim=keep)
+
+
+def batch_norm(x, weight, bias, mean, variance, training, momentum=0.1, epsilon=1e-5):
+    return F.batch_norm(x, mean.clone(), variance.clone(), weight, bias, training, momentum, epsilon)
 
 
 def softmax_log_loss(logits, labels, ignoreLabel, axis=1):
@@ -62,9 +83,25 @@ OPERATIONS = {
     'add': lambda a, b: a + b,
     'multiply': lambda a, b: a * b,
     'scale': lambda x, factor: x * factor,
+    'subtract': lambda a, b: a - b,
+    'sigmoid': torch.sigmoid,
+    'tanh': torch.tanh,
+    'softplus': F.softplus,
+    'exp': torch.exp,
+    'log': torch.log,
+    'sqrt': torch.sqrt,
+    'abs': torch.abs,
+    'reciprocal': torch.reciprocal,
+    'convTranspose2d': conv_transpose2d,
+    'matmul': matmul,
+    'permute': lambda x, order: x.permute(order),
+    'mean': over_axes(torch.mean),
+    'averagePool2d': average_pool,
+    'batchNorm': batch_norm,
+    'meanSquaredError': lambda pred, target: F.mse_loss(pred, target),
     'concat': concat,
     'reshape': lambda x, shape: x.reshape(shape),
-    'sum': lambda x: x.sum(),
+    'sum': over_axes(torch.sum),
     'roiPool': roi_pool,
 }
 
@@ -202,6 +239,80 @@ def add_roi_pooling(g):
         g.case('roiPool', name, {'x': x, 'rois': rois}, without_gradient=('rois',), size=size, spatialScale=1 / stride)
 
 
+def add_further_operations(g):
+    for name in ['sigmoid', 'tanh', 'softplus', 'exp', 'abs']:
+        g.case(name, '', {'x': g.normal(3, 29, scale=3)})
+    for name in ['log', 'sqrt', 'reciprocal']:
+        g.case(name, '', {'x': np.abs(g.normal(3, 29)) + np.float32(0.1)})
+    g.case('subtract', '', {'a': g.normal(3, 37), 'b': g.normal(3, 37)})
+    for op, name, a, b in [
+        ('add', 'a bias', (5, 13), (13,)),
+        ('add', 'each channel', (2, 3, 4, 5), (3, 1, 1)),
+        ('add', 'to the second', (7, 1), (2, 7, 3)),
+        ('add', 'one number', (2, 9), (1,)),
+        ('subtract', 'each row', (6, 11), (6, 1)),
+        ('subtract', 'a mean image', (3, 2, 4, 4), (2, 4, 4)),
+        ('multiply', 'each channel of each image', (2, 3, 5, 7), (2, 3, 1, 1)),
+        ('multiply', 'a mask of each image', (2, 3, 5, 7), (2, 1, 5, 7)),
+        ('multiply', 'one number first', (1, 1), (4, 5)),
+    ]:
+        g.case(op, name, {'a': g.normal(*a), 'b': g.normal(*b)})
+    for axes, keep in [(1, False), ([0], False), ([2, 3], True), ([0, 2, 3], False), (-1, True), ([1, 2], False)]:
+        for op in ['sum', 'mean']:
+            g.case(op, f'axes {axes}{" kept" if keep else ""}', {'x': g.normal(2, 3, 5, 4)}, axes=axes, keep=keep)
+    g.case('mean', '', {'x': g.normal(2, 103)})
+    for name, a, b, options in [
+        ('2x3 3x5', (2, 3), (3, 5), {}),
+        ('33x20 20x17', (33, 20), (20, 17), {}),
+        ('b transposed', (9, 12), (8, 12), {'transposeB': True}),
+        ('a transposed', (12, 9), (12, 8), {'transposeA': True}),
+        ('both transposed', (7, 5), (6, 7), {'transposeA': True, 'transposeB': True}),
+        ('batch', (2, 3, 5, 8), (2, 3, 8, 4), {}),
+        ('batch, b transposed', (4, 5, 8), (4, 6, 8), {'transposeB': True}),
+        ('one matrix for a batch', (3, 5, 8), (8, 4), {}),
+    ]:
+        g.case('matmul', name, {'a': g.normal(*a), 'b': g.normal(*b)}, **options)
+    g.case('permute', 'a matrix', {'x': g.normal(7, 5)}, order=[1, 0])
+    g.case('permute', 'heads', {'x': g.normal(2, 3, 5, 4)}, order=[0, 2, 1, 3])
+    g.case('permute', 'maps to the end', {'x': g.normal(2, 3, 5, 4)}, order=[-4, 2, 3, 1])
+    for name, shape, options in [
+        ('2/2', (1, 3, 7, 9), (2, 2, 0, False)),
+        ('3/2 p1 ceil', (2, 2, 8, 7), (3, 2, 1, True)),
+        ('2/3 p1 ceil', (1, 2, 9, 8), (2, 3, 1, True)),
+    ]:
+        window = dict(zip(('kernel', 'stride', 'padding', 'ceilMode'), options))
+        g.case('averagePool2d', name, {'x': g.normal(*shape)}, **window)
+    for name, shape, options in [
+        ('of maps', (3, 5, 4, 7), {'training': True}),
+        ('of rows', (11, 6), {'training': True, 'epsilon': 0.01}),
+        ('fixed', (2, 3, 5, 5), {'training': False}),
+    ]:
+        channels = shape[1]
+        inputs = {'x': 3 + g.normal(*shape), 'weight': g.normal(channels), 'bias': g.normal(channels)}
+        inputs |= {'mean': g.normal(channels), 'variance': np.abs(g.normal(channels)) + np.float32(0.5)}
+        g.case('batchNorm', name, inputs, without_gradient=('mean', 'variance'), **options)
+    for name, x, weight, bias, options in [
+        ('2x2 s2', (2, 5, 4, 3), (5, 3, 2, 2), True, {'stride': 2}),
+        ('3x3 s2 p1, one more', (1, 3, 5, 4), (3, 7, 3, 3), True, {'stride': 2, 'padding': 1, 'outputPadding': 1}),
+        ('3x3 p1 wide', (1, 17, 6, 5), (17, 16, 3, 3), False, {'padding': 1}),
+        ('1x1', (1, 4, 3, 3), (4, 5, 1, 1), True, {}),
+    ]:
+        inputs = {'x': g.normal(*x), 'weight': g.normal(*weight, scale=weight[0] ** -0.5)}
+        if bias:
+            inputs['bias'] = g.normal(weight[1])
+        g.case('convTranspose2d', name, inputs, **options)
+    g.case('meanSquaredError', '', {'pred': g.normal(7, 9), 'target': g.normal(7, 9)})
+
+
+def add_running_statistics(g):
+    """Mean and variance over three batches as PyTorch tracks them."""
+    mean, variance = torch.zeros(5, dtype=torch.float64), torch.ones(5, dtype=torch.float64)
+    batches = 2 + g.normal(3, 4, 5, 3, 2)
+    for batch in batches:
+        F.batch_norm(torch.from_numpy(batch).double(), mean, variance, training=True, momentum=0.25)
+    g.tensors |= {'running/batches': batches, 'running/mean': mean.numpy(), 'running/variance': variance.numpy()}
+
+
 def add_sgd(g):
     """Caffe's rule (sgd_solver.cpp): h <- momentum h + rate (grad / divisor + decay w), w <- w - h; five steps."""
     settings = {'momentum': 0.9, 'weightDecay': 5e-3, 'divisor': 2, 'rateMultiplier': 2, 'decayMultiplier': 0.5}
@@ -228,5 +339,7 @@ def make():
     add_elementwise(g)
     sgd = add_sgd(g)
     add_roi_pooling(g)
+    add_further_operations(g)
+    add_running_statistics(g)
     made_by = f'PyTorch {torch.__version__}, torchvision {torchvision.__version__}, scripts/make-goldens.py'
     return g.tensors, {'cases': json.dumps(g.cases), 'sgd': json.dumps(sgd), 'made_by': made_by}

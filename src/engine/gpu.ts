@@ -61,7 +61,10 @@ export class Gpu {
   readonly adapter: AdapterSummary;
   /** Which kernels compute convolutions and matrix products. */
   readonly plans: Plans;
-  /** When set, every operation's output is checked, and `read` names the first operation that was not finite. */
+  /**
+   * When set, every operation's output, every gradient and the labels of a log loss are checked, and the next `read` names
+   * the first operation whose were not finite, or not classes. A dispatch more for each: for finding a mistake.
+   */
   nanCheck = false;
   /** Dropout masks without a seed of their own; see ops/pointwise.ts. */
   masksDrawn = 0;
@@ -77,7 +80,7 @@ export class Gpu {
   private readonly arenaData = new ArrayBuffer(MAX_RECORDED * UNIFORM_SLOT);
   private readonly arenaView = new DataView(this.arenaData);
   private readonly host: Host;
-  private readonly finiteChecks: { flag: DeviceBuffer; what: string }[] = [];
+  private readonly checks: { flag: DeviceBuffer; problem: string }[] = [];
   private encoder: GPUCommandEncoder | null = null;
   private pass: GPUComputePassEncoder | null = null;
   private profiler: Profiler | null = null;
@@ -195,19 +198,19 @@ export class Gpu {
     const copy = staging.getMappedRange().slice(0, bytes);
     staging.destroy();
     this.assertHealthy();
-    await this.reportNonFinite();
+    await this.reportFlagged();
     return copy;
   }
 
-  /** Throws for the first checked tensor that was not finite. */
-  private async reportNonFinite(): Promise<void> {
-    const checks = this.finiteChecks.splice(0);
-    let culprit: string | undefined;
-    for (const { flag, what } of checks) {
-      if (culprit === undefined && new Uint32Array(await this.read(flag, 4))[0] !== 0) culprit = what;
+  /** Throws for the first check that found something. */
+  private async reportFlagged(): Promise<void> {
+    const checks = this.checks.splice(0);
+    let found: string | undefined;
+    for (const { flag, problem } of checks) {
+      if (found === undefined && new Uint32Array(await this.read(flag, 4))[0] !== 0) found = problem;
       this.release(flag);
     }
-    if (culprit !== undefined) throw new Error(`${culprit} gave a value that is not finite`);
+    if (found !== undefined) throw new Error(found);
   }
 
   /** Submits what is recorded. */
@@ -224,8 +227,8 @@ export class Gpu {
     this.submits++;
   }
 
-  /** A tensor with the given values; `Int32Array` makes an integer tensor. */
-  tensor(data: Float32Array | Int32Array | readonly number[], shape: Shape, name = 'tensor'): Tensor {
+  /** A tensor with the given values, row-major: f32, or of an `Int32Array` i32, as labels and indices are. */
+  tensor(data: ArrayLike<number>, shape: Shape, name = 'unnamed'): Tensor {
     const values = data instanceof Float32Array || data instanceof Int32Array ? data : Float32Array.from(data);
     if (values.length !== elementCount(shape)) {
       throw new Error(`tensor ${name}: ${values.length} values do not fill the shape [${shape}]`);
@@ -236,7 +239,11 @@ export class Gpu {
   }
 
   /** A tensor whose values are yet to be computed. */
-  empty(shape: Shape, dtype: Dtype = 'f32', name = 'tensor'): Tensor {
+  empty(shape: Shape, dtype: Dtype = 'f32', name = 'unnamed'): Tensor {
+    for (const n of shape) {
+      if (!Number.isInteger(n) || n < 0)
+        throw new Error(`tensor ${name}: [${shape}] is no shape; extents are whole numbers`);
+    }
     return new Tensor(this, shape, dtype, this.allocate(elementCount(shape) * 4, name), name);
   }
 
@@ -246,8 +253,8 @@ export class Gpu {
     return tensor;
   }
 
-  /** A trained tensor: it requires a gradient and outlives scopes. */
-  parameter(init: Float32Array | readonly number[] | Initializer, shape: Shape, name: string): Tensor {
+  /** A trained tensor: it requires a gradient and outlives scopes. With `requiresGrad = false` it is frozen. */
+  parameter(init: ArrayLike<number> | Initializer, shape: Shape, name: string): Tensor {
     const parameter = this.measuring
       ? this.empty(shape, 'f32', name) // drawing the values of a large network takes seconds
       : this.tensor(typeof init === 'function' ? init(shape) : init, shape, name);
@@ -267,13 +274,23 @@ export class Gpu {
     }
   }
 
-  /** NaN check mode: remembers `what` and flags it on the GPU if `tensor` is not finite; the next read throws. */
+  /** NaN check mode: if `tensor` is not finite, the next read throws an error that names `what`. */
   checkFinite(tensor: Tensor, what: string): void {
+    this.check(flagNonFinite, { x: tensor }, { n: tensor.size }, `${what} gave a value that is not finite`);
+  }
+
+  /** NaN check mode: runs a kernel that sets `flag` where it finds something; then the next read throws `problem`. */
+  check<B extends string, U extends string>(
+    kernel: Kernel<B | 'flag', U>,
+    buffers: Readonly<Record<Exclude<B, 'flag'>, Bindable>>,
+    uniforms: Readonly<Record<U, number>>,
+    problem: string,
+  ): void {
     if (this.measuring) return;
-    const flag = this.allocate(4, 'finite flag');
+    const flag = this.allocate(4, 'flag');
     this.write(flag, new Uint32Array(1));
-    this.run(flagNonFinite, { x: tensor, flag }, { n: tensor.size });
-    this.finiteChecks.push({ flag, what });
+    this.run<string, U>(kernel, { ...buffers, flag }, uniforms);
+    this.checks.push({ flag, problem });
   }
 
   /** Waits until the device has done everything recorded so far. */
@@ -403,6 +420,7 @@ export class Gpu {
       const bindable = buffers[field];
       if (!bindable) throw new Error(`${name}: buffer ${field} is missing`);
       const buffer = bindable.storage;
+      if (buffer.device !== this.device) throw new Error(`${name}: ${buffer.label} (${field}) belongs to another Gpu`);
       buffer.lastBatch = this.batch;
       bound.push(buffer);
       key += `:${buffer.id}`;

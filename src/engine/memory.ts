@@ -24,6 +24,7 @@ export interface Bindable {
 
 export class DeviceBuffer implements Bindable {
   readonly id: number;
+  readonly device: GPUDevice;
   private readonly gpuBuffer: GPUBuffer | null;
   /** It may be larger than what its user asked for, the lease. */
   readonly bytes: number;
@@ -35,7 +36,8 @@ export class DeviceBuffer implements Bindable {
   lastBatch = -1;
 
   /** `gpuBuffer` null: a buffer that is only counted (`BufferPool.measure`). */
-  constructor(id: number, gpuBuffer: GPUBuffer | null, lease: Lease, label: string) {
+  constructor(device: GPUDevice, id: number, gpuBuffer: GPUBuffer | null, lease: Lease, label: string) {
+    this.device = device;
     this.id = id;
     this.gpuBuffer = gpuBuffer;
     this.bytes = lease.bytes;
@@ -135,7 +137,7 @@ export class BufferPool {
     this.liveBytes += size;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
     const lease = { bytes: size, from: this.clock++, until: Infinity };
-    if (this.dry) return new DeviceBuffer(-1, null, lease, label);
+    if (this.dry) return new DeviceBuffer(this.device, -1, null, lease, label);
     this.journal?.push(lease);
     const waiting = this.take(size);
     if (waiting) {
@@ -172,7 +174,8 @@ export class BufferPool {
     this.created++;
     this.madeBytes += size;
     const usage = BUFFER_USAGE.STORAGE | BUFFER_USAGE.COPY_SRC | BUFFER_USAGE.COPY_DST;
-    return new DeviceBuffer(this.nextId++, this.device.createBuffer({ label, size, usage }), lease, label);
+    const buffer = this.device.createBuffer({ label, size, usage });
+    return new DeviceBuffer(this.device, this.nextId++, buffer, lease, label);
   }
 
   release(buffer: DeviceBuffer): void {

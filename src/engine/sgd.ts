@@ -8,6 +8,7 @@ import { sgdSets, sgdSteps } from '../kernels/sgd.ts';
 import type { Tensor } from './tensor.ts';
 
 export interface SgdOptions {
+  /** May be changed later: `sgd.learningRate = 0.01`. */
   learningRate: number;
   momentum?: number;
   weightDecay?: number;
@@ -18,6 +19,10 @@ export interface ParameterGroup {
   parameter: Tensor;
   rateMultiplier?: number;
   decayMultiplier?: number;
+}
+
+function expectRate(name: string, value: number): void {
+  if (!(value >= 0 && value < Infinity)) throw new Error(`Sgd: ${name} is ${value}, expected a number from 0 on`);
 }
 
 export class Sgd {
@@ -32,6 +37,7 @@ export class Sgd {
     this.learningRate = options.learningRate;
     this.momentum = options.momentum ?? 0;
     this.weightDecay = options.weightDecay ?? 0;
+    for (const field of ['learningRate', 'momentum', 'weightDecay'] as const) expectRate(field, this[field]);
     const groups = parameters.map((item) => ('parameter' in item ? item : { parameter: item }));
     const twice = groups.find(({ parameter }, i) => groups.some((other, j) => j < i && other.parameter === parameter));
     if (twice) throw new Error(`Sgd: parameter ${twice.parameter.name} is given twice`);
@@ -46,7 +52,12 @@ export class Sgd {
 
   /** Updates every parameter that has a gradient. `divisor`: images whose gradients were accumulated (Caffe's iter_size). */
   step(divisor = 1): void {
+    expectRate('learningRate', this.learningRate);
+    if (!(divisor > 0)) throw new Error(`Sgd: the divisor is ${divisor}, expected a number above 0`);
     const ready = this.slots.filter(({ parameter }) => parameter.grad);
+    if (ready.length === 0 && this.slots.length > 0) {
+      throw new Error('Sgd: no parameter has a gradient; call backward() on a loss that depends on them first');
+    }
     const count = ready[0] ? sgdSets(ready[0].parameter.gpu.device.limits.maxStorageBuffersPerShaderStage) : 1;
     for (let first = 0; first < ready.length; first += count) {
       const sets = ready.slice(first, first + count);

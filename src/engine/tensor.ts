@@ -2,7 +2,7 @@
 import { copyFromSlice, sliceLayout } from '../kernels/concat.ts';
 import { fill } from '../kernels/elementwise.ts';
 import { type BackwardOptions, type GradientTarget, type GraphNode, runBackward } from './autograd.ts';
-import type { Gpu, TypedArray } from './gpu.ts';
+import type { Gpu } from './gpu.ts';
 import type { Bindable, DeviceBuffer } from './memory.ts';
 import type { Disposable } from './scope.ts';
 
@@ -106,12 +106,13 @@ export class Tensor implements Bindable, Disposable {
     return this.dtype === 'f32' ? new Float32Array(bytes) : new Int32Array(bytes);
   }
 
-  /** Replaces the values. */
-  write(data: TypedArray): void {
-    if (data.length !== this.size) {
-      throw new Error(`tensor ${this.name} [${this.shape}] holds ${this.size} values, ${data.length} were given`);
-    }
-    if (data.length > 0) this.gpu.write(this.storage, data);
+  /** Replaces the values: by a `Float32Array` or `Int32Array` as the tensor has them, or by any other list of numbers. */
+  write(data: ArrayLike<number>): void {
+    const what = `tensor ${this.name} [${this.shape}]`;
+    if (data.length !== this.size) throw new Error(`${what} holds ${this.size} values, ${data.length} were given`);
+    const [own, other] = this.dtype === 'f32' ? [Float32Array, Int32Array] : [Int32Array, Float32Array];
+    if (data instanceof other) throw new Error(`${what} is ${this.dtype}, but the values given are ${other.name}`);
+    if (data.length > 0) this.gpu.write(this.storage, data instanceof own ? data : own.from(data));
   }
 
   /** A tensor on the same memory with another shape of as many elements. Carries no gradient: see ops/reshape.ts. */

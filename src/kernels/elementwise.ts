@@ -2,7 +2,7 @@
  * Operations on one element at a time, and the pattern they share.
  *
  *   fill        y = value            add         y = x0 + x1 + ...  accumulate  y += x
- *   scale       y = factor x         multiply    y = a b
+ *   scale       y = factor x         multiply    y = a b           subtract    y = a - b
  *
  * n elements of any shape. A workgroup takes a run of elements and its invocations walk through it side by side, so that
  * neighbours touch neighbouring words at every turn. Sixteen turns: fewer leave a software adapter busy with starting
@@ -17,7 +17,7 @@ const WIDTH = 64;
 /** Turns' worth of elements, or of vec4f, that a workgroup takes. */
 export const RUN = WIDTH * 16;
 
-interface ElementwiseSpec<B extends string, U extends string> {
+export interface ElementwiseSpec<B extends string, U extends string> {
   name: string;
   buffers: Record<B, BufferSpec>;
   /** Besides `n`. */
@@ -98,6 +98,12 @@ export const multiply = elementwise4({
   body: 'y[i] = a[i] * b[i];',
 });
 
+export const subtract = elementwise4({
+  name: 'subtract',
+  buffers: { a: 'read vec4f', b: 'read vec4f', y: 'write vec4f' },
+  body: 'y[i] = a[i] - b[i];',
+});
+
 /** One part of a kernel that does the same to several sets of buffers: WGSL statements for vec4f `i` of set `k`. */
 interface SetsSpec {
   name: string;
@@ -160,3 +166,5 @@ export const addReference = (...terms: readonly Float64Array[]): Float64Array =>
 export const scaleReference = (x: Float64Array, factor: number): Float64Array => x.map((value) => factor * value);
 
 export const multiplyReference = (a: Float64Array, b: Float64Array): Float64Array => a.map((value, i) => value * b[i]!);
+
+export const subtractReference = (a: Float64Array, b: Float64Array): Float64Array => a.map((value, i) => value - b[i]!);

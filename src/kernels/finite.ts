@@ -1,5 +1,6 @@
 /**
- * Marks a buffer that holds a number that is not finite: flag[0] becomes 1 if any exponent is all ones, else stays as it is.
+ * What NaN check mode looks for. A buffer that holds a number that is not finite: flag[0] becomes 1 if any exponent is all ones,
+ * else stays as it is.
  *
  * A shader may be compiled as if NaN and infinity did not exist, so comparisons cannot find them: the buffer is bound as
  * words and the bits are tested. `flag` is set to 0 by the caller; several buffers may share one.
@@ -12,4 +13,15 @@ export const flagNonFinite = elementwise({
   body: 'if ((x[i] & 0x7f800000u) == 0x7f800000u) { atomicOr(&flag[0], 1u); }',
 });
 
+/** flag[0] becomes 1 if a label is neither `ignoreLabel` nor one of `channels` classes. */
+export const flagLabels = elementwise({
+  name: 'flag_labels',
+  buffers: { labels: 'read i32', flag: 'read_write atomic<u32>' },
+  uniforms: { channels: 'i32', ignoreLabel: 'i32' },
+  body: 'if (labels[i] != u.ignoreLabel && (labels[i] < 0 || labels[i] >= u.channels)) { atomicOr(&flag[0], 1u); }',
+});
+
 export const flagNonFiniteReference = (x: Float64Array): number => (x.every(Number.isFinite) ? 0 : 1);
+
+export const flagLabelsReference = (labels: Int32Array, channels: number, ignoreLabel: number): number =>
+  labels.every((label) => label === ignoreLabel || (label >= 0 && label < channels)) ? 0 : 1;

@@ -24,23 +24,27 @@ export interface PoolWindow {
  * ceil or floor of (n + 2 padding - kernel) / stride, plus 1; less the last window if it would start beyond the padded
  * end. Caffe does the latter only with padding > 0; without padding it leaves an empty window there, which is left out here.
  */
-export function poolOutputSize(n: number, { kernel, stride, padding, ceilMode }: PoolWindow): number {
+export function poolOutputSize(
+  n: number,
+  { kernel, stride, padding, ceilMode }: PoolWindow,
+  operation = 'pooling',
+): number {
   if (!(kernel >= 1 && stride >= 1 && padding >= 0 && padding < kernel))
     throw new Error(
-      `max pooling: kernel ${kernel}, stride ${stride}, padding ${padding} do not fit; need kernel and stride >= 1 and 0 <= padding < kernel`,
+      `${operation}: kernel ${kernel}, stride ${stride}, padding ${padding} do not fit; need kernel and stride >= 1 and 0 <= padding < kernel`,
     );
   const steps = (n + 2 * padding - kernel) / stride;
   let size = (ceilMode ? Math.ceil(steps) : Math.floor(steps)) + 1;
   if (ceilMode && (size - 1) * stride >= n + padding) size--;
   if (size < 1)
-    throw new Error(`max pooling: an input of ${n} cells is too small for kernel ${kernel} with padding ${padding}`);
+    throw new Error(`${operation}: an input of ${n} cells is too small for kernel ${kernel} with padding ${padding}`);
   return size;
 }
 
 const uniforms = { planes: 'u32', h: 'u32', w: 'u32', outH: 'u32', outW: 'u32' } as const;
 
 /** Workgroups of 64 over a plane's cells, and planes in two dimensions: no division tells the plane. */
-const gridOver = (cells: number, planes: number): Grid => {
+export const planeGrid = (cells: number, planes: number): Grid => {
   const z = ceilDiv(planes, MAX_WORKGROUPS);
   return [ceilDiv(cells, 64), ceilDiv(planes, z), z];
 };
@@ -57,7 +61,7 @@ const forward = memoize((side: number, stride: number, padding: number) =>
     name: 'max_pool_forward',
     buffers: { x: 'read', y: 'write', argmax: 'write i32' },
     uniforms,
-    grid: ({ planes, outH, outW }) => gridOver(outH * outW, planes),
+    grid: ({ planes, outH, outW }) => planeGrid(outH * outW, planes),
     wgsl: /* wgsl */ `${DIVIDE_WGSL}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -108,7 +112,7 @@ const backward = memoize((side: number, stride: number, padding: number) => {
     name: 'max_pool_backward',
     buffers: { dy: 'read', argmax: 'read i32', dx: 'write' },
     uniforms,
-    grid: ({ planes, h, w }) => gridOver(ceilDiv(h, stride) * ceilDiv(w, stride), planes),
+    grid: ({ planes, h, w }) => planeGrid(ceilDiv(h, stride) * ceilDiv(w, stride), planes),
     wgsl: /* wgsl */ `${DIVIDE_WGSL}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {

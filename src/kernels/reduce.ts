@@ -3,7 +3,7 @@
  *
  *   sum:          x[n] -> partials[ceil(n / CHUNK)] -> y[1]    one workgroup a chunk, then one workgroup over the partials
  *   channel sum:  db[c] = sum over o, i of dy[o, c, i]         one workgroup a channel; dy is [outer, channels, inner]
- *   column sum:   db[c] = sum over o of dy[o, c]               one invocation a channel
+ *   axis sum:     y[o, i] = sum over c of x[o, c, i]           one invocation a result; of a linear layer's bias, outer is 1
  *   broadcast:    dx[i] = dy[0]                                the backward pass of sum
  *
  * An invocation adds its own elements one after the other, then the workgroup adds the 64 results in two levels.
@@ -115,21 +115,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   });
 });
 
-/** The gradient of a linear layer's bias: inner is 1, and an invocation adds up one channel. `add` as in `channelSum`. */
-export const columnSum = memoize((add: boolean) =>
+/** Sums along the middle axis: the gradient of a linear layer's bias, with outer 1. `add` as in `channelSum`. */
+export const axisSum = memoize((add: boolean) =>
   kernel({
-    name: 'column_sum',
-    buffers: { dy: 'read', db: add ? 'read_write' : 'write' },
-    uniforms: { outer: 'u32', channels: 'u32' },
-    grid: ({ channels }) => linear(channels, 64),
+    name: 'axis_sum',
+    buffers: { x: 'read', y: add ? 'read_write' : 'write' },
+    uniforms: { outer: 'u32', channels: 'u32', inner: 'u32' },
+    grid: ({ outer, inner }) => linear(outer * inner, 64),
     wgsl: /* wgsl */ `
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let channel = linear_index(group, groups, lane, 64u);
-  if (channel >= u.channels) { return; }
+  let place = linear_index(group, groups, lane, 64u);
+  if (place >= u.outer * u.inner) { return; }
+  let first = place / u.inner * u.channels * u.inner + place % u.inner;
   var total = 0.0;
-  for (var o = 0u; o < u.outer; o++) { total += dy[o * u.channels + channel]; }
-  db[channel] ${add ? '+=' : '='} total;
+  for (var c = 0u; c < u.channels; c++) { total += x[first + c * u.inner]; }
+  y[place] ${add ? '+=' : '='} total;
 }
 `,
   }),
@@ -155,4 +156,11 @@ export function channelSumReference(dy: Float64Array, outer: number, channels: n
   for (let o = 0; o < outer; o++)
     for (let c = 0; c < channels; c++) for (let i = 0; i < inner; i++) db[c]! += dy[(o * channels + c) * inner + i]!;
   return db;
+}
+
+/** The sum over `channels` alone, [outer, inner]. */
+export function axisSumReference(x: Float64Array, outer: number, channels: number, inner: number): Float64Array {
+  const y = new Float64Array(outer * inner);
+  x.forEach((value, at) => (y[Math.floor(at / (channels * inner)) * inner + (at % inner)]! += value));
+  return y;
 }

@@ -5,7 +5,7 @@
 import type { Gpu } from '../engine/gpu.ts';
 import { linear } from '../engine/ops/linear.ts';
 import { softmaxLogLoss } from '../engine/ops/losses.ts';
-import { concat } from '../engine/ops/reduce.ts';
+import { concat } from '../engine/ops/axes.ts';
 import { roiPool } from '../engine/ops/regions.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { type Backbone, type Layer, ParameterStore } from './backbones/backbone.ts';

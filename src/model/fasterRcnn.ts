@@ -8,7 +8,7 @@
  * sequence of dispatches; nothing is read back in between.
  */
 import type { Gpu } from '../engine/gpu.ts';
-import { add } from '../engine/ops/pointwise.ts';
+import { add } from '../engine/ops/arithmetic.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
 import { BACKBONES } from './backbones/index.ts';

@@ -8,7 +8,7 @@ import { linear } from '../engine/ops/linear.ts';
 import { smoothL1Loss, softmaxLogLoss } from '../engine/ops/losses.ts';
 import { maxPool2d } from '../engine/ops/pooling.ts';
 import { roiPool, roiWarp } from '../engine/ops/regions.ts';
-import { concat, softmax } from '../engine/ops/reduce.ts';
+import { concat, softmax } from '../engine/ops/axes.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { copyFromSlice, sliceLayout } from '../kernels/concat.ts';

@@ -14,7 +14,7 @@ import { rate, runBench, runCase, selectCases } from '../../src/bench/run.ts';
 import { convFlops, VGG16_LAYERS, ZF_LAYERS } from '../../src/bench/shapes.ts';
 import { BenchTable, milliseconds } from '../../src/bench/table.ts';
 import { linear } from '../../src/engine/ops/linear.ts';
-import { scale } from '../../src/engine/ops/pointwise.ts';
+import { scale } from '../../src/engine/ops/arithmetic.ts';
 import { launch, sharedGpu } from '../harness.ts';
 
 const PEAKS = { gflops: 100, gbps: 10 };

@@ -41,7 +41,26 @@ const operations: Record<string, (x: Record<string, Tensor>, options: never) => 
   scale: ({ x }, { factor }: { factor: number }) => ops.scale(x!, factor),
   concat: (xs, { axis }: { axis: number }) => ops.concat(Object.values(xs), axis),
   reshape: ({ x }, { shape }: { shape: number[] }) => ops.reshape(x!, shape),
-  sum: ({ x }) => ops.sum(x!),
+  sum: ({ x }, { axes, keep }: { axes?: number | number[]; keep?: boolean }) =>
+    ops.sum(x!, axes, { keep: keep ?? false }),
+  mean: ({ x }, { axes, keep }: { axes?: number | number[]; keep?: boolean }) =>
+    ops.mean(x!, axes, { keep: keep ?? false }),
+  subtract: ({ a, b }) => ops.subtract(a!, b!),
+  sigmoid: ({ x }) => ops.sigmoid(x!),
+  tanh: ({ x }) => ops.tanh(x!),
+  softplus: ({ x }) => ops.softplus(x!),
+  exp: ({ x }) => ops.exp(x!),
+  log: ({ x }) => ops.log(x!),
+  sqrt: ({ x }) => ops.sqrt(x!),
+  abs: ({ x }) => ops.abs(x!),
+  reciprocal: ({ x }) => ops.reciprocal(x!),
+  convTranspose2d: ({ x, weight, bias }, options) => ops.convTranspose2d(x!, weight!, bias ?? null, options),
+  matmul: ({ a, b }, options) => ops.matmul(a!, b!, options),
+  permute: ({ x }, { order }: { order: number[] }) => ops.permute(x!, order),
+  averagePool2d: ({ x }, options) => ops.averagePool2d(x!, options),
+  batchNorm: ({ x, weight, bias, mean, variance }, options) =>
+    ops.batchNorm(x!, weight!, bias!, { mean: mean!, variance: variance! }, options),
+  meanSquaredError: ({ pred, target }) => ops.meanSquaredError(pred!, target!),
   roiPool: ({ x, rois }, options) => ops.roiPool(x!, rois!, options),
 };
 
@@ -76,6 +95,22 @@ for (const { name, op, inputs, grads, options } of cases) {
 
 test('the goldens cover every operation but dropout, which has a mask of its own', () => {
   assert.equal([...new Set(cases.map(({ op }) => op))].sort(), Object.keys(operations).sort());
+});
+
+test('batch normalisation tracks mean and variance as PyTorch does', async () => {
+  const gpu = await sharedGpu();
+  const { data, shape } = tensors['running/batches']!;
+  const [, N, C, H, W] = shape as [number, number, number, number, number];
+  await gpu.scope(async () => {
+    const [weight, bias] = [gpu.zeros([C]), gpu.zeros([C])];
+    const running = { mean: gpu.zeros([C]), variance: gpu.tensor(new Float32Array(C).fill(1), [C]) };
+    for (let i = 0; i < shape[0]!; i++) {
+      const batch = gpu.tensor(data.subarray(i * N * C * H * W, (i + 1) * N * C * H * W), [N, C, H, W]);
+      ops.batchNorm(batch, weight, bias, running, { training: true, momentum: 0.25 });
+    }
+    expectGolden(await running.mean.read(), 'running/mean');
+    expectGolden(await running.variance.read(), 'running/variance');
+  });
 });
 
 test("Caffe's SGD over a change of the learning rate", async () => {

@@ -3,23 +3,32 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
   add,
+  averagePool2d,
+  batchNorm,
   concat,
   conv2d,
+  convTranspose2d,
   dropout,
   type Gpu,
   linear,
   localResponseNorm,
+  matmul,
   maxPool2d,
+  mean,
+  meanSquaredError,
   multiply,
   nms,
+  permute,
   relu,
   reshape,
   roiPool,
   scale,
+  Sgd,
   smoothL1Loss,
   slice,
   softmax,
   softmaxLogLoss,
+  subtract,
   sum,
   type Tensor,
 } from '../../src/index.ts';
@@ -263,8 +272,54 @@ test('an operation names itself, the argument, its shape and the one expected', 
     [() => linear(f(2, 3, 1), f(4, 3), null), 'linear: x has shape [2,3,1], expected [R,I]'],
     [() => linear(f(2, 3), f(4, 5), null), 'linear: weight has shape [4,5], expected [4,3]'],
     [() => linear(f(2, 3), f(4, 3), f(3)), 'linear: bias has shape [3], expected [4]'],
-    [() => add(f(2, 3), f(3, 2)), 'add: b has shape [3,2], expected [2,3]'],
-    [() => multiply(f(2, 3), f(6)), 'multiply: b has shape [6], expected [2,3]'],
+    [
+      () => add(f(2, 3), f(3, 2)),
+      'add: b has shape [3,2], expected [2,3], or that with 1 in place of neighbouring extents',
+    ],
+    [
+      () => multiply(f(2, 3), f(6)),
+      'multiply: b has shape [6], expected [2,3], or that with 1 in place of neighbouring extents',
+    ],
+    [
+      () => subtract(f(3), f(2, 3)),
+      'subtract: b has shape [2,3], expected [3], or that with 1 in place of neighbouring extents',
+    ],
+    [
+      () => add(f(1, 2, 1, 2), f(2, 2, 2, 2)),
+      'add: a has shape [1,2,1,2], expected [2,2,2,2], or that with 1 in place of neighbouring extents',
+    ],
+    [() => matmul(f(2, 3), f(2, 3)), 'matmul: a has shape [2,3], b has [2,3]; expected equal extents K, not 3 and 2'],
+    [
+      () => matmul(f(3, 2), f(3, 4), { transposeB: true }),
+      'matmul: a has shape [3,2], b has [3,4], b transposed; expected equal extents K, not 2 and 4',
+    ],
+    [() => matmul(f(3), f(3, 4)), 'matmul: a has shape [3], b has [3,4]; expected [.., M, K] and [.., K, N]'],
+    [() => matmul(f(2, 3, 4), f(3, 4, 5)), 'matmul: a has shape [2,3,4], b has [3,4,5]; expected equal leading axes'],
+    [() => permute(f(2, 3), [0, 0]), 'permute: order [0,0] does not name each axis of [2,3] once'],
+    [() => permute(f(2, 3), [0]), 'permute: order [0] does not name each axis of [2,3] once'],
+    [() => mean(f(2, 3), 2), 'mean: axis 2 does not exist in a tensor of 2 axes'],
+    [
+      () => sum(f(2, 2, 2, 2), [0, 2]),
+      'sum: axes [0,2] of [2,2,2,2] lie apart in more than two places: sum in two steps',
+    ],
+    [
+      () => batchNorm(f(2, 3), f(2), f(3), { mean: f(3), variance: f(3) }, { training: true }),
+      'batchNorm: weight has shape [2], expected [3]',
+    ],
+    [
+      () => averagePool2d(f(1, 1, 2, 2), { kernel: 3 }),
+      'averagePool2d: an input of 2 cells is too small for kernel 3 with padding 0',
+    ],
+    [
+      () => convTranspose2d(f(1, 2, 3, 3), f(2, 4, 3, 3), null, { stride: 2, outputPadding: 2 }),
+      'convTranspose2d: a 3x3 filter on a 3x3 map with stride 2, padding 0, outputPadding 2; ' +
+        'expected whole numbers, outputPadding < stride, and a result of a cell at least',
+    ],
+    [
+      () => convTranspose2d(f(1, 2, 3, 3), f(4, 2, 3, 3), null),
+      'convTranspose2d: weight has shape [4,2,3,3], expected [2,2,3,3]',
+    ],
+    [() => meanSquaredError(f(2, 3), f(3)), 'meanSquaredError: target has shape [3], expected [2,3]'],
     [() => reshape(f(2, 3), [4, -1]), 'reshape: [2,3] has 6 elements, [4,-1] cannot hold them'],
     [() => reshape(f(2, 3), [-1, -1]), 'reshape: [2,3] has 6 elements, [-1,-1] cannot hold them'],
     [() => concat([], 0), 'concat: no tensors given'],
@@ -284,7 +339,7 @@ test('an operation names itself, the argument, its shape and the one expected', 
     ],
     [() => dropout(f(3), { p: 1, seed: 0 }), 'dropout: p is 1, expected 0 <= p < 1'],
     [() => softmaxLogLoss(f(4, 3), labels(3)), 'softmaxLogLoss: labels has shape [3], expected [4]'],
-    [() => softmaxLogLoss(f(4, 3), f(4)), 'softmaxLogLoss: labels is f32, expected i32'],
+    [() => softmaxLogLoss(f(4, 3), f(4)), 'softmaxLogLoss: labels is f32, expected i32, made of an Int32Array'],
     [() => smoothL1Loss(f(4, 3), f(3, 4)), 'smoothL1Loss: target has shape [3,4], expected [4,3]'],
     [
       () => smoothL1Loss(f(4, 3), f(4, 3), { outsideWeights: f(4) }),
@@ -299,10 +354,77 @@ test('an operation names itself, the argument, its shape and the one expected', 
     [() => add(f(3), labels(3)), 'add: labels [3] is i32, expected f32'],
     [() => gpu.tensor([1, 2], [3], 'x'), 'tensor x: 2 values do not fill the shape [3]'],
     [() => f(3).write(new Float32Array(2)), 'tensor zeros [3] holds 3 values, 2 were given'],
+    [() => f(3).write(new Int32Array(3)), 'tensor zeros [3] is f32, but the values given are Int32Array'],
+    [() => labels(3).write(new Float32Array(3)), 'tensor labels [3] is i32, but the values given are Float32Array'],
+    [() => f(2.5, 2), 'tensor zeros: [2.5,2] is no shape; extents are whole numbers'],
+    [() => gpu.tensor([], [-1, 0], 'x'), 'tensor x: [-1,0] is no shape; extents are whole numbers'],
   ];
   const live = gpu.statistics().liveBytes;
   for (const [fn, expected] of cases) assert.is(await message(() => gpu.scope(fn)), expected);
   assert.is(gpu.statistics().liveBytes, live);
+});
+
+test('a tensor of another device is refused by name, and spoils nothing', async () => {
+  const gpu = await sharedGpu();
+  await withGpu(async (other) => {
+    const own = gpu.tensor([1, 2], [2], 'own');
+    const foreign = other.tensor([3, 4], [2], 'foreign');
+    assert.is(await message(() => gpu.scope(() => add(own, foreign))), 'add_2: foreign (x1) belongs to another Gpu');
+    assert.equal(await gpu.scope(() => values(add(own, own))), [2, 4]);
+    own.dispose();
+  });
+});
+
+test('values may be any list of numbers; a tensor keeps its own type', async () => {
+  const gpu = await sharedGpu();
+  await gpu.scope(async () => {
+    const bytes = gpu.tensor(Uint8Array.of(0, 255), [2]);
+    assert.is(bytes.dtype, 'f32');
+    assert.equal(await values(bytes), [0, 255]);
+    bytes.write([1.5, -2]);
+    assert.equal(await values(bytes), [1.5, -2]);
+    const labels = gpu.tensor(Int32Array.of(1, 2), [2]);
+    labels.write(Uint8Array.of(7, 8));
+    assert.equal(await values(labels), [7, 8]);
+  });
+});
+
+test('a label that is no class: NaN check mode says so', async () => {
+  const gpu = await sharedGpu();
+  gpu.nanCheck = true;
+  try {
+    const loss = (...labels: number[]) =>
+      gpu.scope(() => softmaxLogLoss(gpu.zeros([2, 3]), gpu.tensor(Int32Array.from(labels), [2], 'labels')).read());
+    await loss(2, -1);
+    const expected = 'softmaxLogLoss: labels [2] has a label that is none of 0 to 2, nor -1, which is ignored';
+    assert.is(await message(() => loss(1, 3)), expected);
+    assert.is(await message(() => loss(-2, 1)), expected);
+  } finally {
+    gpu.nanCheck = false;
+  }
+});
+
+test('an optimizer refuses rates that are no numbers, and a step without gradients', async () => {
+  const gpu = await sharedGpu();
+  const w = gpu.parameter([1, 2], [2], 'w');
+  const step = (learningRate: number, divisor = 1) => {
+    const sgd = new Sgd([w], { learningRate });
+    try {
+      sgd.step(divisor);
+    } finally {
+      sgd.dispose();
+    }
+  };
+  assert.is(await message(() => step(NaN)), 'Sgd: learningRate is NaN, expected a number from 0 on');
+  assert.is(
+    await message(() => step(undefined as never)),
+    'Sgd: learningRate is undefined, expected a number from 0 on',
+  );
+  assert.is(await message(() => step(1, 0)), 'Sgd: the divisor is 0, expected a number above 0');
+  const without = 'Sgd: no parameter has a gradient; call backward() on a loss that depends on them first';
+  assert.is(await message(() => step(1)), without);
+  assert.equal(await values(w), [1, 2]);
+  w.dispose();
 });
 
 test('backward says why it cannot', async () => {

@@ -1,8 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
+  axisSumCheck,
   channelSumCheck,
-  columnSumCheck,
   reluBackwardChannelSumCheck,
   sumFinalCheck,
   sumPartialCheck,
@@ -28,7 +28,13 @@ testChecks(
     reluBackwardChannelSumCheck(view, false),
   ]),
 );
-testChecks([columnSumCheck(1, 1), columnSumCheck(128, 21), columnSumCheck(3, 4099), columnSumCheck(3, 4099, false)]);
+testChecks([
+  axisSumCheck({ outer: 1, channels: 1, inner: 1 }),
+  axisSumCheck({ outer: 1, channels: 128, inner: 21 }),
+  axisSumCheck({ outer: 1, channels: 3, inner: 4099 }),
+  axisSumCheck({ outer: 5, channels: 17, inner: 131 }),
+  axisSumCheck({ outer: 131, channels: 5, inner: 1 }, false),
+]);
 
 test('grids folded into rows cover every channel and every chunk once', async () => {
   const channels = channelSumCheck({ outer: 1, channels: 10, inner: 3 });

@@ -53,7 +53,7 @@ const conv2dOperation = operation<Saved>('conv2d', ({ dy: given, needs, into }, 
  * @param x [N, C, H, W]   @param weight [K, C, kh, kw]   @param bias [K] or null
  * @returns [N, K, floor((H + 2 padding - kh) / stride) + 1, same for W]
  */
-export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null, options: Conv2dOptions = {}): Tensor {
+export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
   const { stride = 1, padding: pad = 0, relu = false } = options;
   expectRank('conv2d', 'x', x, 'N,C,H,W');
   expectRank('conv2d', 'weight', weight, 'K,C,kh,kw');

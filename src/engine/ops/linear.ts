@@ -1,6 +1,6 @@
 /** Fully connected layer. */
 import { matmulShape } from '../../kernels/matmul.ts';
-import { columnSum } from '../../kernels/reduce.ts';
+import { axisSum } from '../../kernels/reduce.ts';
 import { reluBackward } from '../../kernels/relu.ts';
 import { operation, record } from '../autograd.ts';
 import { runMatmul } from '../convolution.ts';
@@ -40,7 +40,7 @@ const linearOperation = operation<Saved>('linear', ({ dy: given, needs, into }, 
     runMatmul(gpu, { a: dy, b: x, c: matrix.sum }, product, matrix.add ? 'accumulate' : 'assign');
   }
   const bias = needs[2] ? into(2) : null;
-  if (bias) gpu.run(columnSum(bias.add), { dy, db: bias.sum }, { outer: rows, channels: outputs });
+  if (bias) gpu.run(axisSum(bias.add), { x: dy, y: bias.sum }, { outer: 1, channels: rows, inner: outputs });
   if (rectified) dy.dispose();
   return [input, matrix, bias].slice(0, needs.length).map((target) => target && target.sum);
 });
@@ -49,7 +49,7 @@ const linearOperation = operation<Saved>('linear', ({ dy: given, needs, into }, 
  * y = x weight^T + bias, then max(y, 0) with the option `relu`
  * @param x [R, I]   @param weight [O, I]   @param bias [O] or null   @returns [R, O]
  */
-export function linear(x: Tensor, weight: Tensor, bias: Tensor | null, options: LinearOptions = {}): Tensor {
+export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: LinearOptions = {}): Tensor {
   const { relu = false } = options;
   expectRank('linear', 'x', x, 'R,I');
   expectRank('linear', 'weight', weight, 'O,I');

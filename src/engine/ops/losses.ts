@@ -1,4 +1,4 @@
-/** The two losses of the paper, each one number. */
+/** The two losses of the paper, and the squared error; each one number. */
 import { partialCount, sumFinal } from '../../kernels/reduce.ts';
 import { smoothL1Backward, smoothL1Partial } from '../../kernels/smoothL1Loss.ts';
 import {
@@ -7,9 +7,12 @@ import {
   softmaxLogLossPartial,
   type LogLossView,
 } from '../../kernels/softmaxLogLoss.ts';
+import { flagLabels } from '../../kernels/finite.ts';
 import { operation, record } from '../autograd.ts';
 import type { Tensor } from '../tensor.ts';
+import { multiply, subtract } from './arithmetic.ts';
 import { expectDtype, expectShape, resolveAxis, axisView } from './shapes.ts';
+import { mean } from './sums.ts';
 
 type LogLossSaved = { logits: Tensor; labels: Tensor; count: Tensor; view: LogLossView };
 
@@ -27,7 +30,8 @@ export interface SoftmaxLogLossOptions {
 }
 
 /**
- * Mean of -log softmax(logits)[label] over the rows whose label is not `ignoreLabel`; 0 where none counts.
+ * Mean of -log softmax(logits)[label] over the rows whose label is not `ignoreLabel`; 0 where none counts. Any other label that
+ * is no class is ignored too: a shader cannot throw. With `gpu.nanCheck` the next read does.
  * @param logits [R, K] or, with more axes, classes along `axis`   @param labels i32, the shape of logits without that axis
  */
 export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxLogLossOptions = {}): Tensor {
@@ -42,6 +46,12 @@ export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxL
   );
   const view: LogLossView = { ...axisView(logits.shape, axis), ignoreLabel };
   const { gpu } = logits;
+  if (gpu.nanCheck) {
+    const { channels } = view;
+    const classes = `0 to ${channels - 1}, nor ${ignoreLabel}, which is ignored`;
+    const problem = `softmaxLogLoss: ${labels.name} [${labels.shape}] has a label that is none of ${classes}`;
+    gpu.check(flagLabels, { labels }, { n: labels.size, channels, ignoreLabel }, problem);
+  }
   const parts = partialCount(view.outer * view.inner);
   const losses = gpu.empty([parts], 'f32', 'softmaxLogLoss partials');
   const counts = gpu.empty([parts], 'i32', 'softmaxLogLoss counts');
@@ -91,4 +101,11 @@ export function smoothL1Loss(pred: Tensor, target: Tensor, options: SmoothL1Opti
   gpu.run(sumFinal, { partials, y: loss }, { n: parts });
   partials.dispose();
   return record(smoothL1Operation, [pred], loss, { buffers, inside, outside, sigma });
+}
+
+/** Mean of (pred - target)^2 over all elements, of one shape. */
+export function meanSquaredError(pred: Tensor, target: Tensor): Tensor {
+  expectShape('meanSquaredError', 'target', target, pred.shape);
+  const difference = subtract(pred, target);
+  return mean(multiply(difference, difference));
 }

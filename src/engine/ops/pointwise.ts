@@ -1,10 +1,9 @@
-/** Elementwise operations: relu, add, multiply, scale, dropout; and reshape, which moves nothing. */
+/** Functions of each element: relu, the table of kernels/unary.ts, dropout; and reshape, which moves nothing. */
 import { dropout as dropoutKernel, invertedScale } from '../../kernels/dropout.ts';
-import { add as addKernel, multiply as multiplyKernel, scale as scaleKernel } from '../../kernels/elementwise.ts';
 import { reluBackward, reluForward } from '../../kernels/relu.ts';
+import { readsInput, unaryBackward, unaryForward, type UnaryName } from '../../kernels/unary.ts';
 import { operation, record } from '../autograd.ts';
 import { elementCount, type Shape, type Tensor } from '../tensor.ts';
-import { expectShape } from './shapes.ts';
 
 const reluOperation = operation<{ y: Tensor }>('relu', ({ dy }, { y }) => {
   const dx = dy.gpu.empty(dy.shape, 'f32', 'dx relu');
@@ -19,49 +18,32 @@ export function relu(x: Tensor): Tensor {
   return record(reluOperation, [x], y, { y });
 }
 
-/** All gradients are dy itself: `backward` copies what it shares before it adds to it. */
-const addOperation = operation<null>('add', ({ dy, needs }) => needs.map((need) => (need ? dy.view(dy.shape) : null)));
-
-/** a + b + ..., of one shape; up to seven terms. */
-export function add(a: Tensor, b: Tensor, ...more: readonly Tensor[]): Tensor {
-  const terms = [a, b, ...more];
-  if (terms.length > 7) throw new Error(`add: ${terms.length} terms, one dispatch takes 7: add them in groups`);
-  terms.forEach((term, i) => expectShape('add', i === 1 ? 'b' : `term ${i}`, term, a.shape));
-  const y = a.gpu.empty(a.shape, 'f32', 'add');
-  const buffers = Object.fromEntries(terms.map((term, i) => [`x${i}`, term]));
-  a.gpu.run(addKernel(terms.length), { ...buffers, y }, { n: a.size });
-  return record(addOperation, terms, y, null);
+function unary(name: UnaryName): (x: Tensor) => Tensor {
+  const own = operation<{ value: Tensor }>(name, ({ dy }, { value }) => {
+    const dx = dy.gpu.empty(dy.shape, 'f32', `dx ${name}`);
+    dy.gpu.run(unaryBackward(name), { value, dy, dx }, { n: dy.size });
+    return [dx];
+  });
+  return (x) => {
+    const y = x.gpu.empty(x.shape, 'f32', `${name} ${x.name}`);
+    x.gpu.run(unaryForward(name), { x, y }, { n: x.size });
+    return record(own, [x], y, { value: readsInput(name) ? x : y });
+  };
 }
 
-const multiplyOperation = operation<readonly [a: Tensor, b: Tensor]>('multiply', ({ dy, needs }, [a, b]) =>
-  [b, a].map((other, i) => {
-    if (!needs[i]) return null;
-    const dx = dy.gpu.empty(dy.shape, 'f32', 'dx multiply');
-    dy.gpu.run(multiplyKernel, { a: dy, b: other, y: dx }, { n: dy.size });
-    return dx;
-  }),
-);
-
-/** a * b elementwise, of one shape. */
-export function multiply(a: Tensor, b: Tensor): Tensor {
-  expectShape('multiply', 'b', b, a.shape);
-  const y = a.gpu.empty(a.shape, 'f32', 'multiply');
-  a.gpu.run(multiplyKernel, { a, b, y }, { n: a.size });
-  return record(multiplyOperation, [a, b], y, [a, b]);
-}
-
-const scaleOperation = operation<{ factor: number }>('scale', ({ dy }, { factor }) => {
-  const dx = dy.gpu.empty(dy.shape, 'f32', 'dx scale');
-  dy.gpu.run(scaleKernel, { x: dy, y: dx }, { n: dy.size, factor });
-  return [dx];
-});
-
-/** factor * x, any shape; the weight of a loss term, for one. */
-export function scale(x: Tensor, factor: number): Tensor {
-  const y = x.gpu.empty(x.shape, 'f32', `scale ${x.name}`);
-  x.gpu.run(scaleKernel, { x, y }, { n: x.size, factor });
-  return record(scaleOperation, [x], y, { factor });
-}
+/** 1 / (1 + e^-x), any shape. */
+export const sigmoid = unary('sigmoid');
+export const tanh = unary('tanh');
+/** log(1 + e^x): a smooth ReLU. The log loss of a sigmoid with target t is softplus(x) - t x. */
+export const softplus = unary('softplus');
+export const exp = unary('exp');
+/** The natural logarithm. */
+export const log = unary('log');
+export const sqrt = unary('sqrt');
+/** |x|; its derivative at 0 is 0. */
+export const abs = unary('abs');
+/** 1 / x: a quotient is `multiply(a, reciprocal(b))`. */
+export const reciprocal = unary('reciprocal');
 
 export interface DropoutOptions {
   /** Probability of dropping an element, in [0, 1). */

@@ -1,4 +1,5 @@
-/** Max pooling and local response normalisation. */
+/** Max pooling, average pooling and local response normalisation. */
+import { averagePoolBackward, averagePoolForward } from '../../kernels/averagePool.ts';
 import { lrnBackward, lrnForward, type LrnSettings } from '../../kernels/lrn.ts';
 import {
   maxPoolBackward,
@@ -8,47 +9,62 @@ import {
   type PoolWindow,
 } from '../../kernels/maxPool.ts';
 import { operation, record } from '../autograd.ts';
-import type { Tensor } from '../tensor.ts';
+import type { Shape, Tensor } from '../tensor.ts';
 import { expectRank } from './shapes.ts';
 
-export interface MaxPool2dOptions {
+export interface Pool2dOptions {
   kernel: number;
   /** Default: the kernel. */
   stride?: number;
-  /** Default 0. Padding is never the maximum: the window is clipped to the map. */
+  /** Default 0. Padding is never the maximum: the window is clipped to the map. In an average it counts as zeros. */
   padding?: number;
   /** Round the output size up, as Caffe does. Default false. */
   ceilMode?: boolean;
 }
 
-type PoolSaved = {
-  argmax: Tensor;
-  x: readonly number[];
-  window: PoolWindow;
-  uniforms: ReturnType<typeof maxPoolUniforms>;
-};
+type PoolUniforms = ReturnType<typeof maxPoolUniforms>;
+type MaxPoolSaved = { argmax: Tensor; x: Shape; window: PoolWindow; uniforms: PoolUniforms };
 
-const maxPoolOperation = operation<PoolSaved>('maxPool2d', ({ dy }, { argmax, x, window, uniforms }) => {
+const maxPoolOperation = operation<MaxPoolSaved>('maxPool2d', ({ dy }, { argmax, x, window, uniforms }) => {
   const dx = dy.gpu.empty(x, 'f32', 'dx maxPool2d');
   dy.gpu.run(maxPoolBackward(window), { dy, argmax, dx }, uniforms);
   return [dx];
 });
 
 /** Maximum over windows. @param x [N, C, H, W] @returns [N, C, OH, OW]; the first of equal values gets the gradient. */
-export function maxPool2d(x: Tensor, options: MaxPool2dOptions): Tensor {
-  expectRank('maxPool2d', 'x', x, 'N,C,H,W');
-  const { kernel, stride = kernel, padding = 0, ceilMode = false } = options;
-  if (padding * 2 > kernel) throw new Error(`maxPool2d: padding ${padding} is more than half the kernel ${kernel}`);
-  const [B, C, H, W] = x.shape as [number, number, number, number];
-  const window = { kernel, stride, padding, ceilMode };
-  const shape = [B, C, poolOutputSize(H, window), poolOutputSize(W, window)];
-  if (shape[2]! < 1 || shape[3]! < 1) throw new Error(`maxPool2d: a window of ${kernel} does not fit into ${H}x${W}`);
-  const uniforms = maxPoolUniforms({ planes: B * C, h: H, w: W }, window);
+export function maxPool2d(x: Tensor, options: Pool2dOptions): Tensor {
+  const { window, shape, uniforms } = pooledMap('maxPool2d', x, options);
   const { gpu } = x;
   const y = gpu.empty(shape, 'f32', `maxPool2d ${x.name}`);
   const argmax = gpu.empty(shape, 'i32', `argmax ${x.name}`);
   gpu.run(maxPoolForward(window), { x, y, argmax }, uniforms);
   return record(maxPoolOperation, [x], y, { argmax, x: x.shape, window, uniforms }, [argmax]);
+}
+
+type AveragePoolSaved = Omit<MaxPoolSaved, 'argmax'>;
+
+const averagePoolOperation = operation<AveragePoolSaved>('averagePool2d', ({ dy }, { x, window, uniforms }) => {
+  const dx = dy.gpu.empty(x, 'f32', 'dx averagePool2d');
+  dy.gpu.run(averagePoolBackward(window), { dy, dx }, uniforms);
+  return [dx];
+});
+
+/** Mean over windows, padding included. Over whole maps: `mean(x, [2, 3])`. @param x [N, C, H, W] @returns [N, C, OH, OW] */
+export function averagePool2d(x: Tensor, options: Pool2dOptions): Tensor {
+  const { window, shape, uniforms } = pooledMap('averagePool2d', x, options);
+  const y = x.gpu.empty(shape, 'f32', `averagePool2d ${x.name}`);
+  x.gpu.run(averagePoolForward(window), { x, y }, uniforms);
+  return record(averagePoolOperation, [x], y, { x: x.shape, window, uniforms });
+}
+
+function pooledMap(operation: string, x: Tensor, options: Pool2dOptions) {
+  expectRank(operation, 'x', x, 'N,C,H,W');
+  const { kernel, stride = kernel, padding = 0, ceilMode = false } = options;
+  if (padding * 2 > kernel) throw new Error(`${operation}: padding ${padding} is more than half the kernel ${kernel}`);
+  const [B, C, H, W] = x.shape as [number, number, number, number];
+  const window: PoolWindow = { kernel, stride, padding, ceilMode };
+  const shape = [B, C, poolOutputSize(H, window, operation), poolOutputSize(W, window, operation)];
+  return { window, shape, uniforms: maxPoolUniforms({ planes: B * C, h: H, w: W }, window) };
 }
 
 /** Odd `size` of the window; the rest has defaults. */

@@ -8,14 +8,19 @@ export function expectRank(operation: string, argument: string, tensor: Tensor, 
   }
 }
 
+export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((n, i) => n === b[i]);
+
 export function expectShape(operation: string, argument: string, tensor: Tensor, shape: readonly number[]): void {
-  if (tensor.shape.length !== shape.length || tensor.shape.some((n, i) => n !== shape[i])) {
+  if (!sameShape(tensor.shape, shape)) {
     throw new Error(`${operation}: ${argument} has shape [${tensor.shape}], expected [${shape}]`);
   }
 }
 
 export function expectDtype(operation: string, argument: string, tensor: Tensor, dtype: 'f32' | 'i32'): void {
-  if (tensor.dtype !== dtype) throw new Error(`${operation}: ${argument} is ${tensor.dtype}, expected ${dtype}`);
+  if (tensor.dtype === dtype) return;
+  const how = dtype === 'i32' ? ', made of an Int32Array' : '';
+  throw new Error(`${operation}: ${argument} is ${tensor.dtype}, expected ${dtype}${how}`);
 }
 
 /** The axis as a number from 0; negative axes count from the end. */

@@ -10,8 +10,10 @@ import {
   multiplyReference,
   scale,
   scaleReference,
+  subtract,
+  subtractReference,
 } from '../elementwise.ts';
-import { flagNonFinite, flagNonFiniteReference } from '../finite.ts';
+import { flagLabels, flagLabelsReference, flagNonFinite, flagNonFiniteReference } from '../finite.ts';
 import { reluBackward, reluBackwardReference, reluForward, reluReference } from '../relu.ts';
 import { broadcastScalar } from '../reduce.ts';
 import { sgdReference, sgdSteps } from '../sgd.ts';
@@ -76,6 +78,18 @@ export function multiplyCheck(n: number): KernelCheck {
     uniforms: { n },
     expected: { y: multiplyReference(doubles(a), doubles(b)) },
     ...ROUNDED,
+  };
+}
+
+export function subtractCheck(n: number): KernelCheck {
+  const { buffers, ...rest } = multiplyCheck(n);
+  const { a, b } = buffers as Record<'a' | 'b', Float32Array>;
+  return {
+    ...rest,
+    name: `subtract ${n}`,
+    kernel: subtract,
+    buffers,
+    expected: { y: subtractReference(doubles(a), doubles(b)) },
   };
 }
 
@@ -215,6 +229,20 @@ export function flagNonFiniteCheck(n: number, bad?: number): KernelCheck {
     buffers: { x, flag: new Uint32Array(1) },
     uniforms: { n },
     expected: { flag: Uint32Array.of(flagNonFiniteReference(doubles(x))) },
+    ...EXACT,
+  };
+}
+
+/** Labels of ten classes, -1 among them; `bad` replaces one in the middle. */
+export function flagLabelsCheck(n: number, bad?: number): KernelCheck {
+  const labels = integers(n, 1, -1, 10);
+  if (bad !== undefined) labels[n >> 1] = bad;
+  return {
+    name: `flag_labels ${n} ${bad ?? 'classes'}`,
+    kernel: flagLabels,
+    buffers: { labels, flag: new Uint32Array(1) },
+    uniforms: { n, channels: 10, ignoreLabel: -1 },
+    expected: { flag: Uint32Array.of(flagLabelsReference(labels, 10, -1)) },
     ...EXACT,
   };
 }

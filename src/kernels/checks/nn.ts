@@ -1,6 +1,13 @@
 /** One check or more of every network kernel but convolution and matrix product, at shapes that are no multiple of anything. */
 import type { KernelCheck } from './check.ts';
 import {
+  batchNormBackwardCheck,
+  batchNormForwardCheck,
+  batchNormStatisticsCheck,
+  batchNormSumsCheck,
+  batchNormTrackCheck,
+} from './batchNorm.ts';
+import {
   accumulateCheck,
   addCheck,
   broadcastScalarCheck,
@@ -9,16 +16,19 @@ import {
   copyScalarsCheck,
   dropoutCheck,
   fillCheck,
+  flagLabelsCheck,
   flagNonFiniteCheck,
   multiplyCheck,
   reluBackwardCheck,
   reluForwardCheck,
   scaleCheck,
   sgdStepsCheck,
+  subtractCheck,
 } from './elementwise.ts';
+import { broadcastCheck, expandCheck, permuteCheck } from './placement.ts';
 import {
+  axisSumCheck,
   channelSumCheck,
-  columnSumCheck,
   reluBackwardChannelSumCheck,
   smoothL1BackwardCheck,
   smoothL1PartialCheck,
@@ -31,18 +41,24 @@ import {
   sumPartialCheck,
 } from './reductions.ts';
 import {
+  averagePoolBackwardCheck,
+  averagePoolForwardCheck,
   imagePrepareCheck,
   lrnBackwardCheck,
   lrnForwardCheck,
   maxPoolBackwardCheck,
   maxPoolForwardCheck,
 } from './spatial.ts';
+import { UNARY, type UnaryName } from '../unary.ts';
+import { unaryBackwardCheck, unaryForwardCheck } from './unary.ts';
 
 const N = 1999;
 const RPN = { outer: 1, channels: 2, inner: 9 * 13 * 19 };
 const HEAD = { outer: 127, channels: 21, inner: 1 };
 const POOL_SHAPE = { planes: 5, h: 13, w: 17 };
 const POOL = { kernel: 3, stride: 2, padding: 1, ceilMode: true };
+const MAPS = { outer: 3, channels: 7, inner: 131 };
+const QUADS = { outer: 2, channels: 5, inner: 132 };
 const LRN_SHAPE = { images: 2, channels: 7, h: 5, w: 11 };
 const LRN_WITHIN = { size: 3, alpha: 5e-2, beta: 0.75, k: 1, mode: 'within' } as const;
 const LRN_ACROSS = { size: 5, alpha: 5e-2, beta: 0.75, k: 2, mode: 'across' } as const;
@@ -55,6 +71,7 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => accumulateCheck(N),
   () => scaleCheck(N),
   () => multiplyCheck(N),
+  () => subtractCheck(N),
   () => reluForwardCheck(N),
   () => reluBackwardCheck(N),
   () => dropoutCheck(N),
@@ -69,6 +86,9 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => flagNonFiniteCheck(N),
   () => flagNonFiniteCheck(N, NaN),
   () => flagNonFiniteCheck(N, Infinity),
+  () => flagLabelsCheck(N),
+  () => flagLabelsCheck(N, 10),
+  () => flagLabelsCheck(N, -2),
   () => sumPartialCheck(3 * N),
   () => sumFinalCheck(N),
   () => broadcastScalarCheck(N),
@@ -78,8 +98,8 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => reluBackwardChannelSumCheck({ outer: 3, channels: 7, inner: 131 }, false),
   () => reluBackwardChannelSumCheck({ outer: 2, channels: 5, inner: 520 }),
   () => reluBackwardChannelSumCheck({ outer: 2, channels: 5, inner: 520 }, false),
-  () => columnSumCheck(31, 67),
-  () => columnSumCheck(31, 67, false),
+  () => axisSumCheck({ outer: 1, channels: 31, inner: 67 }),
+  () => axisSumCheck({ outer: 3, channels: 31, inner: 67 }, false),
   () => channelSumCheck({ outer: 2, channels: 5, inner: 520 }),
   () => channelSumCheck({ outer: 2, channels: 5, inner: 520 }, false),
   () => channelSumCheck({ outer: 131, channels: 7, inner: 1 }),
@@ -99,4 +119,25 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => lrnForwardCheck(LRN_SHAPE, LRN_ACROSS),
   () => lrnBackwardCheck(LRN_SHAPE, LRN_ACROSS),
   () => imagePrepareCheck(37, 53, 61, 79, { flip: true, bgr: true }),
+  ...(Object.keys(UNARY) as UnaryName[]).flatMap((name) => [
+    () => unaryForwardCheck(name, N),
+    () => unaryBackwardCheck(name, N),
+  ]),
+  () => broadcastCheck('add', 'channels', MAPS),
+  () => broadcastCheck('subtract', 'ends', MAPS),
+  () => broadcastCheck('multiply', 'channels', MAPS),
+  () => expandCheck('ends', MAPS),
+  () => expandCheck('channels', MAPS),
+  () => permuteCheck([5, 7, 11, 3], [2, 0, 3, 1]),
+  () => permuteCheck([37, 53], [1, 0]),
+  ...[MAPS, QUADS].flatMap((view) => [
+    () => batchNormStatisticsCheck(view),
+    () => batchNormForwardCheck(view),
+    () => batchNormSumsCheck(view),
+    () => batchNormBackwardCheck(view, false),
+    () => batchNormBackwardCheck(view, true),
+  ]),
+  () => batchNormTrackCheck(67, 100),
+  () => averagePoolForwardCheck(POOL_SHAPE, POOL),
+  () => averagePoolBackwardCheck(POOL_SHAPE, POOL),
 ];

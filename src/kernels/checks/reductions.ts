@@ -5,9 +5,10 @@
 import type { Kernel } from '../kernel.ts';
 import { reluBackwardReference } from '../relu.ts';
 import {
+  axisSum,
+  axisSumReference,
   channelSum,
   channelSumReference,
-  columnSum,
   partialCount,
   partialsReference,
   sumFinal,
@@ -101,16 +102,17 @@ export function reluBackwardChannelSumCheck(view: ChannelView, add = true): Kern
   };
 }
 
-export function columnSumCheck(outer: number, channels: number, add = true): KernelCheck {
-  const dy = normals(outer * channels, 1);
-  const db = normals(channels, 2);
-  const sums = channelSumReference(doubles(dy), outer, channels, 1);
+export function axisSumCheck(view: ChannelView, add = true): KernelCheck {
+  const { outer, channels, inner } = view;
+  const x = normals(outer * channels * inner, 1);
+  const y = normals(outer * inner, 2);
+  const sums = axisSumReference(doubles(x), outer, channels, inner);
   return {
-    name: `column_sum ${outer}x${channels}${add ? ', added' : ''}`,
-    kernel: columnSum(add) as Kernel,
-    buffers: { dy, db },
-    uniforms: { outer, channels },
-    expected: { db: add ? sums.map((sum, c) => sum + db[c]!) : sums },
+    name: `axis_sum ${viewName(view)}${add ? ', added' : ''}`,
+    kernel: axisSum(add) as Kernel,
+    buffers: { x, y },
+    uniforms: { ...view },
+    expected: { y: add ? sums.map((sum, i) => sum + y[i]!) : sums },
     ...SUMMED,
   };
 }

@@ -1,5 +1,12 @@
 /** Checks of the operations on maps: pooling, local response normalisation, image preparation. */
 import {
+  averagePoolBackward,
+  averagePoolBackwardReference,
+  averagePoolForward,
+  averagePoolReference,
+  averagePoolUniforms,
+} from '../averagePool.ts';
+import {
   imagePrepare,
   imagePrepareReference,
   prepareUniforms,
@@ -57,6 +64,34 @@ export function maxPoolBackwardCheck(shape: PoolShape, window: PoolWindow): Kern
     expected: { dx: maxPoolBackwardReference(doubles(dy), argmax, shape) },
     atol: 2e-6,
     rtol: 1e-6,
+  };
+}
+
+const AVERAGED = { atol: 2e-6, rtol: 1e-6 };
+
+export function averagePoolForwardCheck(shape: PoolShape, window: PoolWindow): KernelCheck {
+  const x = normals(shape.planes * shape.h * shape.w, 1);
+  const y = averagePoolReference(doubles(x), shape, window);
+  return {
+    name: `average_pool_forward ${poolName(shape, window)}`,
+    kernel: averagePoolForward(window),
+    buffers: { x, y: new Float32Array(y.length) },
+    uniforms: averagePoolUniforms(shape, window),
+    expected: { y },
+    ...AVERAGED,
+  };
+}
+
+export function averagePoolBackwardCheck(shape: PoolShape, window: PoolWindow): KernelCheck {
+  const uniforms = averagePoolUniforms(shape, window);
+  const dy = normals(shape.planes * uniforms.outH * uniforms.outW, 1);
+  return {
+    name: `average_pool_backward ${poolName(shape, window)}`,
+    kernel: averagePoolBackward(window),
+    buffers: { dy, dx: normals(shape.planes * shape.h * shape.w, 2) },
+    uniforms,
+    expected: { dx: averagePoolBackwardReference(doubles(dy), shape, window) },
+    ...AVERAGED,
   };
 }
 

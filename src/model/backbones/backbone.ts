@@ -6,7 +6,7 @@ import type { Gpu } from '../../engine/gpu.ts';
 import { gaussian, heNormal, zeros } from '../../engine/initializers.ts';
 import { conv2d, type Conv2dOptions } from '../../engine/ops/conv2d.ts';
 import { linear } from '../../engine/ops/linear.ts';
-import { concat } from '../../engine/ops/reduce.ts';
+import { concat } from '../../engine/ops/axes.ts';
 import { shardName, shardRows } from '../../engine/shards.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 

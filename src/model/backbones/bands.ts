@@ -3,7 +3,7 @@
  * goes through the layers, and the rows that the cut has disturbed are left out of its result. Every step is an operation on
  * the tape, so the layers may be trained.
  */
-import { concat, slice } from '../../engine/ops/reduce.ts';
+import { concat, slice } from '../../engine/ops/axes.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { chain } from './backbone.ts';
 

@@ -8,7 +8,7 @@
 import { linear } from '../../engine/ops/linear.ts';
 import { reshape } from '../../engine/ops/pointwise.ts';
 import { maxPool2d } from '../../engine/ops/pooling.ts';
-import { concat } from '../../engine/ops/reduce.ts';
+import { concat } from '../../engine/ops/axes.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { type BackboneBuilder, chain, convolve, ParameterStore } from './backbone.ts';
 

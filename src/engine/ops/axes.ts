@@ -1,28 +1,10 @@
-/** Sum over all elements, softmax over an axis, concatenation along an axis and its inverse. */
+/** Softmax over an axis, concatenation along an axis and its inverse, axes in another order. */
 import { copyFromSlice, copyIntoSlice, sliceLayout } from '../../kernels/concat.ts';
-import { broadcastScalar, partialCount, sumFinal, sumPartial } from '../../kernels/reduce.ts';
+import { permute as permuteKernel, permuteUniforms } from '../../kernels/permute.ts';
 import { softmaxBackward, softmaxForward, type ChannelView } from '../../kernels/softmax.ts';
 import { operation, record } from '../autograd.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { axisView, resolveAxis } from './shapes.ts';
-
-const sumOperation = operation<{ shape: Shape }>('sum', ({ dy }, { shape }) => {
-  const dx = dy.gpu.empty(shape, 'f32', 'dx sum');
-  dy.gpu.run(broadcastScalar, { dy, dx }, { n: dx.size });
-  return [dx];
-});
-
-/** The sum of all elements, shape [1]. */
-export function sum(x: Tensor): Tensor {
-  const { gpu } = x;
-  const count = partialCount(x.size);
-  const partials = gpu.empty([count], 'f32', 'sum partials');
-  const y = gpu.empty([1], 'f32', `sum ${x.name}`);
-  gpu.run(sumPartial, { x, partials }, { n: x.size });
-  gpu.run(sumFinal, { partials, y }, { n: count });
-  partials.dispose();
-  return record(sumOperation, [x], y, { shape: x.shape });
-}
 
 const softmaxOperation = operation<{ y: Tensor; view: ChannelView }>('softmax', ({ dy }, { y, view }) => {
   const dx = dy.gpu.empty(dy.shape, 'f32', 'dx softmax');
@@ -94,4 +76,28 @@ export function slice(x: Tensor, axis: number, from: number, to: number): Tensor
   const y = x.gpu.empty(shape, x.dtype, `slice ${x.name}`);
   x.gpu.run(copyFromSlice(layout.form), { whole: x, part: y }, layout.uniforms);
   return record(sliceOperation, [x], y, { shape: x.shape, layout });
+}
+
+const permuteOperation = operation<{ order: readonly number[] }>('permute', ({ dy }, { order }) => [
+  permuted(
+    dy,
+    order.map((_, axis) => order.indexOf(axis)),
+    'dx permute',
+  ),
+]);
+
+/** Axis `order[i]` of x becomes axis i: `permute(x, [1, 0])` is the transpose of a matrix. @returns a copy */
+export function permute(x: Tensor, order: readonly number[]): Tensor {
+  const axes = order.map((axis) => resolveAxis('permute', axis, x.shape.length));
+  if (axes.length !== x.shape.length || new Set(axes).size !== axes.length) {
+    throw new Error(`permute: order [${order}] does not name each axis of [${x.shape}] once`);
+  }
+  return record(permuteOperation, [x], permuted(x, axes, `permute ${x.name}`), { order: axes });
+}
+
+function permuted(x: Tensor, order: readonly number[], name: string): Tensor {
+  const shape = order.map((axis) => x.shape[axis]!);
+  const y = x.gpu.empty(shape, x.dtype, name);
+  x.gpu.run(permuteKernel(shape.length), { x, y }, permuteUniforms(x.shape, order));
+  return y;
 }

@@ -1,0 +1,100 @@
+/** Batch normalisation. */
+import {
+  batchNormBackward,
+  batchNormBackwardFixed,
+  batchNormForward,
+  batchNormStatistics,
+  batchNormSums,
+  batchNormTrack,
+} from '../../kernels/batchNorm.ts';
+import { operation, record } from '../autograd.ts';
+import type { Tensor } from '../tensor.ts';
+import { axisView, expectShape } from './shapes.ts';
+
+export interface BatchNormOptions {
+  /** Normalise with the mean and variance of x, and move the running ones towards them; else with the running ones. */
+  training: boolean;
+  /** The share of a batch in the running values; default 0.1. */
+  momentum?: number;
+  /** Added to the variance; default 1e-5. */
+  epsilon?: number;
+}
+
+/** Mean and variance over earlier batches, [C] each: made with `gpu.parameter`, saved with the weights, not trained. */
+export interface RunningStatistics {
+  mean: Tensor;
+  variance: Tensor;
+}
+
+interface Saved {
+  x: Tensor;
+  mean: Tensor;
+  variance: Tensor;
+  weight: Tensor;
+  training: boolean;
+  epsilon: number;
+}
+
+const batchNormOperation = operation<Saved>('batchNorm', ({ dy, needs }, saved) => {
+  const { x, mean, variance, weight, training, epsilon } = saved;
+  const { gpu } = dy;
+  const view = axisView(x.shape, 1);
+  const { channels, inner } = view;
+  const vectors = inner % 4 === 0;
+  const dweight = gpu.empty([channels], 'f32', 'dweight batchNorm');
+  const dbias = gpu.empty([channels], 'f32', 'dbias batchNorm');
+  const sums = needs[1] || needs[2] || training;
+  if (sums) gpu.run(batchNormSums(vectors), { x, dy, mean, variance, dweight, dbias }, { ...view, epsilon });
+  const dx = needs[0] ? gpu.empty(x.shape, 'f32', 'dx batchNorm') : null;
+  const size = { n: x.size, channels, inner, epsilon };
+  if (dx && training) {
+    const count = view.outer * inner;
+    gpu.run(batchNormBackward(vectors), { x, dy, mean, variance, weight, dweight, dbias, dx }, { ...size, count });
+  } else if (dx) {
+    gpu.run(batchNormBackwardFixed(vectors), { dy, variance, weight, dx }, size);
+  }
+  if (!needs[1]) dweight.dispose();
+  if (!needs[2]) dbias.dispose();
+  return [dx, needs[1] ? dweight : null, needs[2] ? dbias : null];
+});
+
+/**
+ * weight (x - mean) / sqrt(variance + epsilon) + bias for each channel (Ioffe and Szegedy 2015), with PyTorch's defaults.
+ * The running variance is over one less than the values of a channel, as PyTorch's.
+ * @param x [N, C, ...]   @param weight [C]   @param bias [C]   @param running changed by training
+ */
+export function batchNorm(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  running: RunningStatistics,
+  options: BatchNormOptions,
+): Tensor {
+  const { training, momentum = 0.1, epsilon = 1e-5 } = options;
+  if (x.shape.length < 2) throw new Error(`batchNorm: x has shape [${x.shape}], expected [N,C,...]`);
+  const view = axisView(x.shape, 1);
+  const { outer, channels, inner } = view;
+  expectShape('batchNorm', 'weight', weight, [channels]);
+  expectShape('batchNorm', 'bias', bias, [channels]);
+  expectShape('batchNorm', 'running.mean', running.mean, [channels]);
+  expectShape('batchNorm', 'running.variance', running.variance, [channels]);
+  const { gpu } = x;
+  const vectors = inner % 4 === 0;
+  const statistics = training
+    ? {
+        mean: gpu.empty([channels], 'f32', 'batchNorm mean'),
+        variance: gpu.empty([channels], 'f32', 'batchNorm variance'),
+      }
+    : running;
+  const { mean, variance } = statistics;
+  if (training) {
+    gpu.run(batchNormStatistics(vectors), { x, mean, variance }, { ...view });
+    const { mean: runningMean, variance: runningVariance } = running;
+    const track = { mean, variance, runningMean, runningVariance };
+    gpu.run(batchNormTrack, track, { n: channels, momentum, count: outer * inner });
+  }
+  const y = gpu.empty(x.shape, 'f32', `batchNorm ${weight.name}`);
+  gpu.run(batchNormForward(vectors), { x, mean, variance, weight, bias, y }, { n: x.size, channels, inner, epsilon });
+  const saved = { x, mean, variance, weight, training, epsilon };
+  return record(batchNormOperation, [x, weight, bias], y, saved, training ? [mean, variance] : []);
+}

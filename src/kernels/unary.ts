@@ -1,0 +1,78 @@
+/**
+ * Functions of one number, elementwise, in one table: y = f(x), dx = dy f'(x), the derivative written in x and y.
+ *
+ * WGSL lets exp overflow to whatever it likes: sigmoid and softplus go through exp(-|x|), tanh is 1 to the last bit from
+ * 9.1 on. ReLU has kernels of its own (relu.ts), which layers fuse. Four elements a turn (elementwise.ts).
+ */
+import { elementwise4 } from './elementwise.ts';
+import { memoize } from './kernel.ts';
+
+interface UnaryFunction {
+  /** WGSL of f(x), x a vec4f. */
+  y: string;
+  /** WGSL of f'(x), of `x` or `y`. */
+  slope: string;
+  reference: (x: number) => number;
+  slopeReference: (x: number) => number;
+}
+
+const EXP_ABS = 'exp(-abs(x))';
+const one = 'vec4f(1.0)';
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+
+export const UNARY = {
+  sigmoid: {
+    y: `select(${EXP_ABS}, ${one}, x >= vec4f()) / (1.0 + ${EXP_ABS})`,
+    slope: 'y * (1.0 - y)',
+    reference: sigmoid,
+    slopeReference: (x) => sigmoid(x) * sigmoid(-x),
+  },
+  tanh: {
+    y: 'tanh(clamp(x, vec4f(-10.0), vec4f(10.0)))',
+    slope: '1.0 - y * y',
+    reference: Math.tanh,
+    slopeReference: (x) => 1 - Math.tanh(x) ** 2,
+  },
+  /** log(1 + e^x): a smooth ReLU, and the log loss of a sigmoid. */
+  softplus: {
+    y: `max(x, vec4f()) + log(1.0 + ${EXP_ABS})`,
+    slope: `select(${EXP_ABS}, ${one}, x >= vec4f()) / (1.0 + ${EXP_ABS})`,
+    reference: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+    slopeReference: sigmoid,
+  },
+  exp: { y: 'exp(x)', slope: 'y', reference: Math.exp, slopeReference: Math.exp },
+  log: { y: 'log(x)', slope: '1.0 / x', reference: Math.log, slopeReference: (x) => 1 / x },
+  sqrt: { y: 'sqrt(x)', slope: '0.5 / y', reference: Math.sqrt, slopeReference: (x) => 0.5 / Math.sqrt(x) },
+  /** The derivative at 0 is 0. */
+  abs: { y: 'abs(x)', slope: 'sign(x)', reference: Math.abs, slopeReference: Math.sign },
+  reciprocal: { y: '1.0 / x', slope: '-y * y', reference: (x) => 1 / x, slopeReference: (x) => -1 / (x * x) },
+} satisfies Record<string, UnaryFunction>;
+
+export type UnaryName = keyof typeof UNARY;
+
+/** Whether the derivative is a function of the input: otherwise x need not be kept. */
+export const readsInput = (name: UnaryName): boolean => /\bx\b/.test(UNARY[name].slope);
+
+export const unaryForward = memoize((name: UnaryName) =>
+  elementwise4({
+    name,
+    buffers: { x: 'read vec4f', y: 'write vec4f' },
+    functions: `fn f(x: vec4f) -> vec4f { return ${UNARY[name].y}; }`,
+    body: 'y[i] = f(x[i]);',
+  }),
+);
+
+/** `value`: the input x where `readsInput`, else the result y. */
+export const unaryBackward = memoize((name: UnaryName) =>
+  elementwise4({
+    name: `${name}_backward`,
+    buffers: { value: 'read vec4f', dy: 'read vec4f', dx: 'write vec4f' },
+    functions: `fn slope(${readsInput(name) ? 'x' : 'y'}: vec4f) -> vec4f { return ${UNARY[name].slope}; }`,
+    body: 'dx[i] = dy[i] * slope(value[i]);',
+  }),
+);
+
+export const unaryReference = (name: UnaryName, x: Float64Array): Float64Array => x.map(UNARY[name].reference);
+
+export const unaryBackwardReference = (name: UnaryName, x: Float64Array, dy: Float64Array): Float64Array =>
+  dy.map((value, i) => value * UNARY[name].slopeReference(x[i]!));
