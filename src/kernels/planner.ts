@@ -16,7 +16,7 @@ import { pointsOf, type WinogradSize } from './winograd.ts';
 
 /** What the choice depends on besides the shape. */
 export interface Capabilities {
-  /** Lanes of a subgroup where the device has subgroups of one fixed size, else 0. */
+  /** Lanes of a subgroup: of all where they are fewer than 16, at least of each from 16 on; 0 without subgroups to rely on. */
   subgroupSize: number;
   /** It computes on the CPU. */
   software: boolean;
