@@ -39,8 +39,9 @@ export interface WorkgroupTile {
 }
 export type MatmulTile = Tile | WorkgroupTile;
 
-/** Rows and columns of a tile in workgroup memory, and its steps of k a round. */
-const SIDE = 64;
+/** Rows and columns of a tile in workgroup memory. */
+export const SIDE = 64;
+/** Its steps of k a round. */
 const DEPTH = 16;
 /** Vectors of four rows (columns) of one k, and one more: fetched along k, neighbours then write to different banks. */
 const ROW = SIDE / 4 + 1;
