@@ -1,7 +1,8 @@
 /** Launches convolutions and matrix products as the device's plans say; tensors in, tensors out, no tape. */
-import { convFilterGradient, convForward, convInputGradient, type ConvShape, sumPartials } from '../kernels/conv2d.ts';
+import { convFilterGradient, convForward, convInputGradient, type ConvShape } from '../kernels/conv2d.ts';
 import { matmul, type MatmulEpilogue, matmulShape, type MatmulShape } from '../kernels/matmul.ts';
-import { filterSplits, keepsPoints, packedFactor, winogradBand } from '../kernels/planner.ts';
+import { filterSplits, keepsPoints, packedFactor, productSplits, winogradBand } from '../kernels/planner.ts';
+import { sumPartials } from '../kernels/sumPartials.ts';
 import { transpose } from '../kernels/transpose.ts';
 import {
   alignsTiles,
@@ -36,7 +37,7 @@ export function runMatmul(
   relu = false,
 ): void {
   const { bias, ...rest } = buffers;
-  const factor = packedFactor(shape);
+  const factor = packedFactor(gpu.plans.device, shape);
   if (factor) {
     const { M, N, K, bk, bn, cm, cn } = shape;
     const columns = factor === 'b' ? N : M;
@@ -50,6 +51,17 @@ export function runMatmul(
       runMatmul(gpu, { ...buffers, a: rest.b, b: packed }, turned, TURNED_EPILOGUE[epilogue], relu);
     }
     packed.dispose();
+    return;
+  }
+  const splits = productSplits(gpu.plans.device, shape);
+  if (splits > 1) {
+    const { M, N, K, ak, bk } = shape;
+    const part = { ...shape, K: K / splits, az: (ak * K) / splits, bz: (bk * K) / splits, cz: M * N, batch: splits };
+    const partial = gpu.empty([splits, M, N], 'f32', 'partial products');
+    runMatmul(gpu, { a: rest.a, b: rest.b, c: partial }, part, 'assign');
+    const sum = { partial, ...(bias && { bias }), y: rest.c };
+    gpu.run(sumPartials(epilogue, relu), sum, { n: M * N, parts: splits, columns: N });
+    partial.dispose();
     return;
   }
   gpu.run(matmul(gpu.plans.matmul(shape), shape, epilogue, relu), bias ? { ...rest, bias } : rest, shape);
@@ -117,17 +129,28 @@ export function runConvFilterGradient(
     winogradFilters(gpu, plan.size, { x, dy, dw, points }, shape, add);
     return;
   }
-  if (plan.algorithm === 'pointwise') throw new Error('conv2d: the filter gradient has no pointwise form');
+  if (plan.algorithm === 'pointwise') {
+    const { C, K, H, W } = shape;
+    const strides = { am: H * W, ak: 1, bk: 1, bn: H * W, cm: C, cn: 1 };
+    runMatmul(
+      gpu,
+      { a: dy, b: x, c: dw },
+      matmulShape({ M: K, N: C, K: H * W, ...strides }),
+      add ? 'accumulate' : 'assign',
+    );
+    return;
+  }
   const whole = convFilterGradient(plan.tile, add);
   const [columns, rows] = whole.grid({ ...shape, splits: 1 });
-  const splits = filterSplits(columns * rows, shape.B * shape.OH);
+  const splits = filterSplits(gpu.plans.device, columns * rows, shape.B * shape.OH);
   if (splits === 1) {
     gpu.run(whole, { x, dy, dw }, { ...shape, splits });
     return;
   }
   const partial = gpu.empty([splits, dw.size], 'f32', 'partial dw conv2d');
   gpu.run(convFilterGradient(plan.tile, false), { x, dy, dw: partial }, { ...shape, splits });
-  gpu.run(sumPartials(add), { partial, y: dw }, { n: dw.size, parts: splits });
+  const sum = sumPartials(add ? 'accumulate' : 'assign');
+  gpu.run(sum, { partial, y: dw }, { n: dw.size, parts: splits, columns: dw.size });
   partial.dispose();
 }
 

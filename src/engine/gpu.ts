@@ -31,7 +31,7 @@ export interface AdapterSummary {
   description: string;
   /** It computes on the CPU. */
   software: boolean;
-  /** Lanes of a subgroup where the device has subgroups of one fixed size, else 0. */
+  /** Lanes that every subgroup has at least, where the subgroup variant of matmulCore.ts can rely on them; else 0. */
   subgroupSize: number;
 }
 
@@ -454,12 +454,15 @@ export class Gpu {
   }
 }
 
+/** Subgroups of at least so many lanes may differ in size: the rows of a tile fit into each. */
+const ROWS_FIT = 16;
+
 function summarize(device: GPUDevice): AdapterSummary {
-  const info = device.adapterInfo;
+  const info: Partial<GPUAdapterInfo> = device.adapterInfo ?? {}; // which older browsers lack
   const description =
     info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(' ') || 'GPU';
   const software = info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(description);
-  const fixed = info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : 0;
-  const subgroupSize = device.features.has('subgroups') ? (fixed ?? 0) : 0;
-  return { description, software, subgroupSize };
+  const { subgroupMinSize: least = 0, subgroupMaxSize: most } = info;
+  const reliable = device.features.has('subgroups') && (least === most || least >= ROWS_FIT);
+  return { description, software, subgroupSize: reliable ? least : 0 };
 }

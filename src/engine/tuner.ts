@@ -26,8 +26,12 @@ export interface TuneReport {
   left: number;
 }
 
-/** Times a candidate is run; the best counts. */
-const REPETITIONS = 3;
+/** Rounds in which the candidates take turns; the best time of each counts. */
+const ROUNDS = 3;
+/** Runs in one submit are doubled until they take so many milliseconds: waiting alone takes a tenth or more. */
+const LEAST_MS = 4;
+/** Runs in one submit at most. */
+const MOST_RUNS = 64;
 
 /** Tunes every shape met since the last call. Nothing else may use the device meanwhile. */
 export async function tune(gpu: Gpu, { seconds = 30, margin = 1.1, onShape }: TuneOptions = {}): Promise<TuneReport> {
@@ -39,13 +43,9 @@ export async function tune(gpu: Gpu, { seconds = 30, margin = 1.1, onShape }: Tu
       report.left++;
       continue;
     }
-    const times: number[] = [];
-    for (const candidate of met.candidates) {
-      gpu.plans.set(met, candidate);
-      times.push(await timeOf(gpu, met));
-      // The products inside a convolution are shapes of their own; they come first in the next round.
-      queue.unshift(...gpu.plans.takeUntuned());
-    }
+    const times = await timesOf(gpu, met);
+    // The products inside a convolution are shapes of their own; they come next.
+    queue.unshift(...gpu.plans.takeUntuned());
     const fastest = times.indexOf(Math.min(...times));
     const best = times[fastest]! * margin < times[0]! ? fastest : 0;
     gpu.plans.set(met, met.candidates[best]!);
@@ -56,8 +56,8 @@ export async function tune(gpu: Gpu, { seconds = 30, margin = 1.1, onShape }: Tu
   return report;
 }
 
-/** Milliseconds of one run, the best of several after one that compiles. */
-async function timeOf(gpu: Gpu, met: Met): Promise<number> {
+/** Milliseconds of a run of each candidate. They take turns, so that none has the clocks of an idle device to itself. */
+async function timesOf(gpu: Gpu, met: Met): Promise<number[]> {
   const tensors: Tensor[] = [];
   const filled = (size: number): Tensor => {
     const tensor = gpu.zeros([size], 'tuning');
@@ -65,16 +65,24 @@ async function timeOf(gpu: Gpu, met: Met): Promise<number> {
     return tensor;
   };
   const run = launchOf(gpu, met, filled);
-  let best = Infinity;
-  for (let i = 0; i <= REPETITIONS; i++) {
-    await gpu.finish();
+  const timeOf = async (candidate: Met['candidates'][number], runs: number): Promise<number> => {
+    gpu.plans.set(met, candidate);
     const start = performance.now();
-    run();
+    for (let i = 0; i < runs; i++) run();
     await gpu.finish();
-    if (i > 0) best = Math.min(best, performance.now() - start);
+    return performance.now() - start;
+  };
+  for (const candidate of met.candidates) await timeOf(candidate, 1); // compiles
+  let runs = 1;
+  while (runs < MOST_RUNS && (await timeOf(met.candidates[0]!, runs)) < LEAST_MS) runs *= 2;
+  const times = met.candidates.map(() => Infinity);
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [i, candidate] of met.candidates.entries()) {
+      times[i] = Math.min(times[i]!, (await timeOf(candidate, runs)) / runs);
+    }
   }
   tensors.forEach((tensor) => tensor.dispose());
-  return best;
+  return times;
 }
 
 function launchOf(gpu: Gpu, met: Met, filled: (size: number) => Tensor): () => void {

@@ -10,7 +10,7 @@
  * tap, the inner loop adds a constant. The filter gradient splits the long axis (b, oy) into `splits` parts whose
  * partial sums a second kernel adds in order: deterministic, without atomics.
  */
-import { type BufferSpec, kernel, linear, memoize, type Kernel } from './kernel.ts';
+import { type BufferSpec, kernel, memoize, type Kernel } from './kernel.ts';
 import { loadsOfA, matmulEnable, matmulGrid, matmulShader, range, type Tile } from './matmulCore.ts';
 
 /** `u` fields every convolution kernel shares. */
@@ -166,25 +166,6 @@ export const convFilterGradient = memoize((tile: Tile, add: boolean): Kernel =>
 const each = (tile: Tile, line: (j: number) => string): string => range(tile.columns).map(line).join('\n      ');
 /** For each value of A that a lane loads itself. */
 const eachRow = (tile: Tile, line: (i: number) => string): string => range(loadsOfA(tile)).map(line).join('\n      ');
-
-/** y[i] = sum over `parts` of partial[part, i], in order; with `add`, added to what y holds. */
-export const sumPartials = memoize((add: boolean) =>
-  kernel({
-    name: 'sum_partials',
-    buffers: { partial: 'read', y: add ? 'read_write' : 'write' },
-    uniforms: { n: 'u32', parts: 'u32' },
-    grid: ({ n }) => linear(n, 64),
-    wgsl: /* wgsl */ `
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 64u);
-  if (i >= u.n) { return; }
-  var sum = 0.0;
-  for (var part = 0u; part < u.parts; part++) { sum += partial[part * u.n + i]; }
-  y[i] ${add ? '+=' : '='} sum;
-}`,
-  }),
-);
 
 export function convForwardReference(
   x: ArrayLike<number>,

@@ -39,11 +39,12 @@ export interface WorkgroupTile {
 }
 export type MatmulTile = Tile | WorkgroupTile;
 
-/** Rows and columns of a tile in workgroup memory, and its steps of k a round. */
-const SIDE = 64;
+/** Rows and columns of a tile in workgroup memory. */
+export const SIDE = 64;
+/** Its steps of k a round. */
 const DEPTH = 16;
-/** Two words more than a row holds: fetched along k, 32 neighbours then write to as many banks of workgroup memory. */
-const ROW = SIDE + 2;
+/** Vectors of four rows (columns) of one k, and one more: fetched along k, neighbours then write to different banks. */
+const ROW = SIDE / 4 + 1;
 
 /** One product, without slices, from the strides that matter. */
 export const matmulShape = (
@@ -126,25 +127,38 @@ function tileShader(tile: Tile, epilogue: MatmulEpilogue, relu: boolean, togethe
 }
 
 /**
- * Fetching, an invocation walks along the axis that is contiguous in memory, so that neighbours touch neighbouring
- * addresses: along k where ak (bk) is 1, else along m (n).
+ * An invocation fetches four neighbours along m (n) of one k, and computes 4 x 4 results of two vectors from workgroup memory
+ * at each k. Which k and which four it fetches follows memory, so that neighbouring invocations touch neighbouring addresses:
+ * along k where ak (bk) is 1, else along m (n).
  */
 function workgroupShader(epilogue: MatmulEpilogue, relu: boolean): string {
   const fetch = (name: 'a' | 'b', side: 'm' | 'n', extent: string) => `
-    for (var i = lane; i < ${SIDE * DEPTH}u; i += 256u) {
+    {
       let along_k = u.${name}k == 1u;
-      let k = select(i / ${SIDE}u, i % ${DEPTH}u, along_k);
-      let s = select(i % ${SIDE}u, i / ${DEPTH}u, along_k);
-      let ${side} = first_${side} + s;
-      var value = 0.0;
-      if (${side} < ${extent} && round + k < u.K) {
-        value = ${name}[slice * u.${name}z + ${side} * u.${name}${side} + (round + k) * u.${name}k];
+      let k = select(lane / 16u, lane % 16u, along_k);
+      let four = select(lane % 16u, lane / 16u, along_k);
+      let ${side} = first_${side} + 4u * four;
+      let at = slice * u.${name}z + ${side} * u.${name}${side} + (round + k) * u.${name}k;
+      var values = vec4f();
+      if (round + k < u.K) {
+        ${range(4)
+          .map(
+            (i) => `if (${side} + ${i}u < ${extent}) { values.${'xyzw'[i]} = ${name}[at + ${i}u * u.${name}${side}]; }`,
+          )
+          .join('\n        ')}
       }
-      tile_${name}[k * ${ROW}u + s] = value;
+      tile_${name}[k * ${ROW}u + four] = values;
+    }`;
+  const step = (k: number): string => `{
+      let a = tile_a[${k * ROW}u + row];
+      let b = tile_b[${k * ROW}u + column];
+      ${range(4)
+        .map((i) => `sum${i} = fma(vec4f(a.${'xyzw'[i]}), b, sum${i});`)
+        .join(' ')}
     }`;
   return /* wgsl */ `
-var<workgroup> tile_a: array<f32, ${ROW * DEPTH}>;
-var<workgroup> tile_b: array<f32, ${ROW * DEPTH}>;
+var<workgroup> tile_a: array<vec4f, ${ROW * DEPTH}>;
+var<workgroup> tile_b: array<vec4f, ${ROW * DEPTH}>;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -153,21 +167,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let slice = group.z;
   let column = lane % 16u;
   let row = lane / 16u;
-  var sums: array<vec4f, 4>;
+  ${range(4)
+    .map((i) => `var sum${i} = vec4f();`)
+    .join(' ')}
   for (var round = 0u; round < u.K; round += ${DEPTH}u) {${fetch('a', 'm', 'u.M')}${fetch('b', 'n', 'u.N')}
     workgroupBarrier();
-    for (var k = 0u; k < ${DEPTH}u; k++) {
-      // Columns 16 apart: neighbouring invocations read neighbouring words of workgroup memory.
-      let at = k * ${ROW}u + column;
-      let b = vec4f(tile_b[at], tile_b[at + 16u], tile_b[at + 32u], tile_b[at + 48u]);
-      for (var i = 0u; i < 4u; i++) { sums[i] = fma(vec4f(tile_a[k * ${ROW}u + row * 4u + i]), b, sums[i]); }
-    }
+    ${range(DEPTH).map(step).join('\n    ')}
     workgroupBarrier();
   }
+  var sums = array<vec4f, 4>(sum0, sum1, sum2, sum3);
   for (var i = 0u; i < 4u; i++) {
     let m = first_m + row * 4u + i;
     for (var j = 0u; j < 4u; j++) {
-      let n = first_n + column + j * 16u;
+      let n = first_n + column * 4u + j;
       if (m >= u.M || n >= u.N) { continue; }
       let value = sums[i][j];
       ${storeText(epilogue, relu, 1, true)}

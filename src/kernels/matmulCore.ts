@@ -10,7 +10,9 @@
  *
  *   subgroup   the workgroup is one subgroup: a lane loads the rows lane, lane + lanes, ... (`rowWidth` 4: the rows from
  *              4 lane, 4 (lane + lanes), ... on, four side by side in memory at once) and broadcasts them, so a step costs
- *              rows / (lanes * rowWidth) + columns loads for rows * columns * width multiply-adds per lane
+ *              rows / (lanes * rowWidth) + columns loads for rows * columns * width multiply-adds per lane. Where a subgroup
+ *              has no fewer lanes than the tile has rows, the workgroup may be several subgroups as well: each lane holds a
+ *              row by its place in its own subgroup, and columns by its place in the workgroup
  *   register   every lane loads all rows (a uniform address): rows + columns loads; works on every adapter
  *
  * What A, B and C are is text: an operation gives the loop nest over k and the expressions to load and store, so an
@@ -68,7 +70,7 @@ export function matmulShader(tile: Tile, text: MatmulText): string {
     `(tile_n * ${lanes * columns}u + ${typeof j === 'number' ? `${j * lanes}u` : `${j} * ${lanes}u`} + lane) * ${width}u`;
   const rowOf = (i: number): string =>
     subgroup
-      ? `min(tile_m * ${rows}u + (${i * lanes}u + lane) * ${rowWidth}u, ${text.m} - ${rowWidth}u)`
+      ? `min(tile_m * ${rows}u + (${i * lanes}u + holder) * ${rowWidth}u, ${text.m} - ${rowWidth}u)`
       : `min(tile_m * ${rows}u + ${i}u, ${text.m} - 1u)`;
   const value = (i: number): string => {
     if (!subgroup) return `a${i}`;
@@ -89,7 +91,7 @@ export function matmulShader(tile: Tile, text: MatmulText): string {
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(${subgroup ? 'subgroup_invocation_id' : 'local_invocation_index'}) lane: u32,
+  @builtin(local_invocation_index) lane: u32,${subgroup ? '\n  @builtin(subgroup_invocation_id) holder: u32,' : ''}
 ) {
   let tile_n = group.x;
   let tile_m = group.y;

@@ -244,6 +244,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       gone_words[lane] = bits;
     }
   }
+  storageBarrier(); // every lane has read the count that is replaced
   if (lane == 0u) { keptCounts[group.z] = total; }
 }`,
 });

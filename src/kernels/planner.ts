@@ -10,13 +10,13 @@
  *     from 16 to 32 channels and filters on.
  */
 import type { ConvShape } from './conv2d.ts';
-import { allowsRowVectors, allowsVectors, type MatmulShape, type MatmulTile } from './matmul.ts';
+import { allowsRowVectors, allowsVectors, type MatmulShape, type MatmulTile, SIDE } from './matmul.ts';
 import { loadsOfA, type Tile } from './matmulCore.ts';
 import { pointsOf, type WinogradSize } from './winograd.ts';
 
 /** What the choice depends on besides the shape. */
 export interface Capabilities {
-  /** Lanes of a subgroup where the device has subgroups of one fixed size, else 0. */
+  /** Lanes of a subgroup: of all where they are fewer than 16, at least of each from 16 on; 0 without subgroups to rely on. */
   subgroupSize: number;
   /** It computes on the CPU. */
   software: boolean;
@@ -33,8 +33,17 @@ export type ConvPlan =
   | { readonly algorithm: 'pointwise' }
   | { readonly algorithm: 'winograd'; readonly size: WinogradSize };
 
-/** Enough workgroups for any device to spread; a filter gradient below it splits its long axis. */
-const ENOUGH_WORKGROUPS = 32;
+/**
+ * Workgroups of one subgroup that occupy a device; a filter gradient below it splits its long axis. That a GPU needs so many, and
+ * the three numbers for hardware below, are reckoned from its cores and not measured.
+ */
+const enoughWorkgroups = ({ software }: Capabilities): number => (software ? 32 : 512);
+/** Tiles in workgroup memory, of eight subgroups or so each, that occupy a GPU; a product below it splits its sum over k. */
+const ENOUGH_TILES = 128;
+/** Steps of k from which a part of a split product is worth its own workgroups. */
+const PART_STEPS = 256;
+/** Rows of a product up to which the lower tile of a subgroup is tried first: one of 64 rows would idle for the most part. */
+const LOW_ROWS = 32;
 /** Channels and filters below which the transforms of Winograd's form cost more than they save. */
 const WINOGRAD_CHANNELS: Readonly<Record<ConvDirection, number>> = { forward: 16, input: 16, filter: 32 };
 
@@ -125,7 +134,21 @@ export function matmulTiles(device: Capabilities, shape: MatmulShape): readonly 
   const tiles = tilesOf(device, shape);
   const best = fitting(tiles, shape.M, shape.N, shape.batch);
   const few = typical(tiles);
-  return device.software ? withFirst<MatmulTile>(best, [...few, WORKGROUP_TILE]) : [WORKGROUP_TILE, ...few];
+  if (device.software) return withFirst<MatmulTile>(best, [...few, WORKGROUP_TILE]);
+  const low = shape.M <= LOW_ROWS && few[0]!.variant === 'subgroup';
+  return low ? [...few, WORKGROUP_TILE] : [WORKGROUP_TILE, ...few];
+}
+
+/**
+ * Parts into which a GPU splits the sum over k of a product with few results, each a slice of a batch: equal ones, so a divisor of
+ * K. The results lie dense in rows.
+ */
+export function productSplits({ software }: Capabilities, { M, N, K, cm, cn, batch }: MatmulShape): number {
+  if (software || batch !== 1 || cn !== 1 || cm !== N) return 1;
+  const tiles = Math.ceil(M / SIDE) * Math.ceil(N / SIDE);
+  const most = Math.min(Math.floor(ENOUGH_TILES / tiles), Math.floor(K / PART_STEPS));
+  for (let splits = most; splits > 1; splits--) if (K % splits === 0) return splits;
+  return 1;
 }
 
 const withFirst = <T>(first: T, all: readonly T[]): T[] => [first, ...all.filter((other) => other !== first)];
@@ -148,11 +171,13 @@ export function convPlans(device: Capabilities, direction: ConvDirection, shape:
   const results: Readonly<Record<ConvDirection, readonly [m: number, n: number, splits?: number]>> = {
     forward: [K, B * OH * OW],
     input: [C, B * H * W],
-    filter: [K, C * R * S, ENOUGH_WORKGROUPS],
+    filter: [K, C * R * S, enoughWorkgroups(device)],
   };
   const direct: ConvPlan[] = directTiles(device, ...results[direction]).map((tile) => ({ algorithm: 'direct', tile }));
   if (R === 1 && S === 1 && stride === 1 && pad === 0) {
-    return direction === 'filter' ? direct : [{ algorithm: 'pointwise' }, ...direct];
+    // Of one image, a filter gradient is a product along the pixels; a software adapter is better off with the direct sum.
+    const product = direction !== 'filter' || (B === 1 && !device.software);
+    return product ? [{ algorithm: 'pointwise' }, ...direct] : direct;
   }
   // The input gradient is a convolution with padding 2 - pad.
   if (R !== 3 || S !== 3 || stride !== 1 || pad > 2) return direct;
@@ -191,11 +216,11 @@ const PACKED_COLUMNS = 48;
 /**
  * Which factor of a product a * b, whose rows of a and columns of b lie dense along k as in a linear layer, is turned round first,
  * so that the other's products with it are computed four columns at a time: b, or a, for the transposed product. The smaller one
- * is; none where neither is used often enough.
+ * is; none where neither is used often enough, or on a GPU, whose tiles in workgroup memory read along either axis.
  */
-export function packedFactor(shape: MatmulShape): 'a' | 'b' | null {
+export function packedFactor({ software }: Capabilities, shape: MatmulShape): 'a' | 'b' | null {
   const { M, N, K, am, ak, bk, bn, batch } = shape;
-  if (batch !== 1 || K === 1 || bk !== 1 || bn !== K) return null;
+  if (!software || batch !== 1 || K === 1 || bk !== 1 || bn !== K) return null;
   const b = M >= PACKED_RESULTS && N % 4 === 0;
   const a = N >= PACKED_RESULTS && M >= PACKED_COLUMNS && M % 4 === 0 && ak === 1 && am === K;
   if (a && (!b || M < N)) return 'a';
@@ -213,6 +238,5 @@ export const sumsWithMask = ({ software }: Capabilities, { outer, inner }: { out
   software || outer * inner <= MASKED_CELLS;
 
 /** Parts into which a filter gradient with `tiles` workgroups and `lines` rows of output splits its sum. */
-export function filterSplits(tiles: number, lines: number): number {
-  return Math.max(1, Math.min(lines, Math.floor(ENOUGH_WORKGROUPS / tiles)));
-}
+export const filterSplits = (device: Capabilities, tiles: number, lines: number): number =>
+  Math.max(1, Math.min(lines, Math.floor(enoughWorkgroups(device) / tiles)));

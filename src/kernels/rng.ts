@@ -49,7 +49,7 @@ fn random_u32(seed: u32, stream: u32, i: u32) -> u32 {
   return mix32(mix32(i + a) ^ b);
 }
 fn random_f32(seed: u32, stream: u32, i: u32) -> f32 {
-  return f32(random_u32(seed, stream, i) >> 8u) / 16777216.0;
+  return f32(random_u32(seed, stream, i) >> 8u) * 5.9604644775390625e-8; // 2^-24: exact, which a division need not be
 }
 `;
 

@@ -19,8 +19,8 @@ import { CONVENTIONS, type DetectorConfig } from './config.ts';
 import type { GroundTruth, ImageGeometry, Proposals, Sampling } from './rpn.ts';
 
 const ROI_STREAM = 0x20a1;
-/** RoIs that pass through the region layers at a time, at test time. */
-const TEST_ROIS = 2048;
+/** RoIs that pass through the region layers at a time, at test time: more could hold a slow GPU longer than drivers allow. */
+const TEST_ROIS = 512;
 /** Rows for detections that tie with the last one that is kept. */
 const TIED_DETECTIONS = 28;
 

@@ -56,7 +56,12 @@ testChecks(
     [1, 32],
     [67, 3],
     [4099, 5],
-  ].flatMap(([n, parts]) => [false, true].map((add) => sumPartialsCheck(n!, parts!, add))),
+  ].flatMap(([n, parts]) => [
+    sumPartialsCheck([1, n!], parts!, 'assign'),
+    sumPartialsCheck([1, n!], parts!, 'accumulate'),
+    sumPartialsCheck([n!, 3], parts!, 'bias'),
+    sumPartialsCheck([3, n!], parts!, 'rowBias', true),
+  ]),
 );
 
 test('the parts of a filter gradient, added, are the whole', async () => {
@@ -65,14 +70,14 @@ test('the parts of a filter gradient, added, are the whole', async () => {
   const parted = convFilterGradientPartialCheck(REGISTER_TILES[0]!, LINES, 4);
   const { dw: partial } = await launch(gpu, parted.kernel, parted.buffers, parted.uniforms);
   const n = whole.buffers['dw']!.length;
-  const { kernel } = sumPartialsCheck(n, 4, true);
+  const { kernel } = sumPartialsCheck([1, n], 4, 'accumulate');
   const sums = {
     ...whole,
     name: whole.name + ' in parts',
     kernel,
     buffers: { partial: partial!, y: whole.buffers['dw']! },
   };
-  const { y } = await launch(gpu, kernel, sums.buffers, { n, parts: 4 });
+  const { y } = await launch(gpu, kernel, sums.buffers, { n, parts: 4, columns: n });
   const expected = whole.expected['dw']!;
   y!.forEach((value, i) =>
     assert.ok(Math.abs(value - expected[i]!) < whole.atol * 2, `${i}: ${value}, ${expected[i]}`),

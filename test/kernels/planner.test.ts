@@ -8,6 +8,7 @@ import {
   matmulTiles,
   keepsPoints,
   packedFactor,
+  productSplits,
   sumsWithMask,
   turnsProduct,
   winogradBand,
@@ -49,11 +50,36 @@ test('transformed filters that no binding holds rule the Winograd form out', () 
   assert.equal(sizes, [2]); // 36 x 4 MiB do not fit into 128 MiB, 16 x 4 MiB do
 });
 
-test('a 1x1 convolution is a product of matrices; its filter gradient is a direct sum', () => {
+test('a 1x1 convolution is a product of matrices; its filter gradient on a software adapter a direct sum', () => {
   const shape = convShape([2, 64, 30, 40], [128, 1, 1], 1, 0);
   assert.is(convPlans(LAVAPIPE, 'forward', shape)[0]!.algorithm, 'pointwise');
   assert.is(convPlans(LAVAPIPE, 'input', shape)[0]!.algorithm, 'pointwise');
   assert.is(convPlans(LAVAPIPE, 'filter', shape)[0]!.algorithm, 'direct');
+  assert.is(convPlans(GPU, 'filter', { ...shape, B: 1 })[0]!.algorithm, 'pointwise');
+  for (const plan of convPlans(GPU, 'filter', shape)) assert.is(plan.algorithm, 'direct'); // the sum is over two images
+});
+
+test('a product of few rows gets the low tile on a GPU', () => {
+  assert.equal(matmulTiles(GPU, { ...VECTOR_SHAPE, M: 32 })[0], {
+    variant: 'subgroup',
+    rows: 16,
+    rowWidth: 1,
+    columns: 1,
+    width: 4,
+    lanes: 32,
+  });
+  assert.is(matmulTiles(GPU, { ...VECTOR_SHAPE, M: 36 })[0]!.variant, 'workgroup');
+});
+
+test('a GPU splits the sum of a product with few results into equal parts', () => {
+  const splits = (M: number, N: number, K: number, kind = GPU) =>
+    productSplits(kind, matmulShape({ M, N, K, am: K, ak: 1, bk: N, bn: 1, cm: N, cn: 1 }));
+  assert.is(splits(256, 128, 12544), 16); // 8 tiles
+  assert.is(splits(128, 4096, 25088), 1); // 128 tiles
+  assert.is(splits(18, 1900, 512), 2); // 256 steps at least
+  assert.is(splits(64, 64, 1999), 1); // a prime number of steps
+  assert.is(splits(256, 128, 12544, LAVAPIPE), 1);
+  assert.is(productSplits(GPU, { ...VECTOR_SHAPE, K: 4096, cm: 1, cn: 64 }), 1); // results not in rows
 });
 
 test('products: subgroups where there are any, four columns to a load where memory allows it, workgroup memory on a GPU', () => {
@@ -114,15 +140,16 @@ test('a software adapter masks and sums in one pass, hardware only channels of f
 });
 
 test('the smaller factor of a product along k is turned round, where the other uses it often enough', () => {
-  const factor = (M: number, N: number) =>
-    packedFactor(matmulShape({ M, N, K: 100, am: 100, ak: 1, bk: 1, bn: 100, cm: N, cn: 1 }));
+  const factor = (M: number, N: number, kind = LAVAPIPE) =>
+    packedFactor(kind, matmulShape({ M, N, K: 100, am: 100, ak: 1, bk: 1, bn: 100, cm: N, cn: 1 }));
   assert.is(factor(300, 4096), 'a');
   assert.is(factor(2000, 84), 'b');
   assert.is(factor(2000, 128), 'b');
   assert.is(factor(303, 4096), 'b'); // rows of a number that is no multiple of four cannot be columns
   assert.is(factor(64, 100), null);
   assert.is(factor(16, 4096), null); // as columns 16 rows would fill a quarter of a tile
-  assert.is(packedFactor(VECTOR_SHAPE), null); // b does not lie along k
+  assert.is(packedFactor(LAVAPIPE, VECTOR_SHAPE), null); // b does not lie along k
+  assert.is(factor(300, 4096, GPU), null);
 });
 
 test('bands of tiles are few, equal, multiples of four, and stay within their bytes', () => {
@@ -142,10 +169,11 @@ test('bands of tiles are few, equal, multiples of four, and stay within their by
 });
 
 test('splits fill a device and never outnumber the lines', () => {
-  assert.is(filterSplits(1, 1000), 32);
-  assert.is(filterSplits(1, 5), 5);
-  assert.is(filterSplits(5, 1000), 6);
-  assert.is(filterSplits(1000, 1000), 1);
+  assert.is(filterSplits(LAVAPIPE, 1, 1000), 32);
+  assert.is(filterSplits(GPU, 1, 1000), 512);
+  assert.is(filterSplits(LAVAPIPE, 1, 5), 5);
+  assert.is(filterSplits(LAVAPIPE, 5, 1000), 6);
+  assert.is(filterSplits(LAVAPIPE, 1000, 1000), 1);
 });
 
 test.run();

@@ -1,6 +1,7 @@
 /**
- * The subgroup variant for subgroups of 16, 32 and 64 lanes, which no software adapter has: a workgroup is one subgroup, so a
- * broadcast through workgroup memory stands for that of the subgroup. What is tested is which lane holds what.
+ * The subgroup variant for subgroups of 16, 32 and 64 lanes, which no software adapter has, and for subgroups of fewer lanes
+ * than the device tells, as one whose subgroups differ in size may have: a broadcast through workgroup memory stands for that
+ * of a subgroup. What is tested is which lane holds what.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -17,14 +18,15 @@ import { directTiles, matmulTiles } from '../../src/kernels/planner.ts';
 import { runCheck } from './runCheck.ts';
 import { device, VECTOR_SHAPE } from './tiles.ts';
 
-function emulated({ name, kernel, ...check }: KernelCheck, lanes: number): KernelCheck {
+/** A check of a kernel made for `lanes` lanes, where subgroups have `size`. */
+function emulated({ name, kernel, ...check }: KernelCheck, lanes: number, size: number): KernelCheck {
   const broadcast = /* wgsl */ `
 var<private> own_lane: u32;
 var<workgroup> cells: array<f32, ${lanes}>;
 fn broadcast(value: f32, from_lane: u32) -> f32 {
   cells[own_lane] = value;
   workgroupBarrier();
-  let result = cells[from_lane];
+  let result = cells[own_lane / ${size}u * ${size}u + from_lane];
   workgroupBarrier();
   return result;
 }
@@ -32,18 +34,29 @@ fn broadcast(value: f32, from_lane: u32) -> f32 {
   const code = kernel.code
     .replace('enable subgroups;', '')
     .replaceAll('subgroupBroadcast(', 'broadcast(')
-    .replace('@builtin(subgroup_invocation_id)', '@builtin(local_invocation_index)')
-    .replace('let tile_n =', 'own_lane = lane;\n  let tile_n =');
+    .replace('@builtin(subgroup_invocation_id) holder: u32,', '')
+    .replace('let tile_n =', `own_lane = lane;\n  let holder = lane % ${size}u;\n  let tile_n =`);
   assert.not.match(code, 'subgroup');
-  return { ...check, name: `${name}, ${lanes} lanes emulated`, kernel: { ...kernel, code: code + broadcast } };
+  return {
+    ...check,
+    name: `${name}, ${lanes} lanes emulated in subgroups of ${size}`,
+    kernel: { ...kernel, code: code + broadcast },
+  };
 }
 
 const SHAPE = convShape([2, 5, 9, 11], [19, 3, 3], 2, 1);
 const subgroups = <T extends { variant: string }>(tiles: readonly T[]) =>
   tiles.filter(({ variant }) => variant === 'subgroup');
 
-for (const lanes of [16, 32, 64])
-  test(`${lanes} lanes`, async () => {
+for (const [lanes, size] of [
+  [16, 16],
+  [32, 32],
+  [64, 64],
+  [32, 16],
+  [64, 32],
+  [64, 16],
+] as const)
+  test(`${lanes} lanes in subgroups of ${size}`, async () => {
     const own = device(lanes, false);
     const shapes = [VECTOR_SHAPE, { ...VECTOR_SHAPE, am: 1, ak: 64 }, { ...VECTOR_SHAPE, N: 63, bk: 63, cm: 63 }];
     const products = subgroups(shapes.flatMap((shape) => matmulTiles(own, shape)));
@@ -57,7 +70,7 @@ for (const lanes of [16, 32, 64])
         convFilterGradientCheck(tile, SHAPE),
       ]),
     ];
-    for (const check of checks) await runCheck(emulated(check, lanes));
+    for (const check of checks) await runCheck(emulated(check, lanes, size));
   });
 
 test.run();

@@ -14,7 +14,6 @@ import {
   convInputGradient,
   convOutputSize,
   type ConvShape,
-  sumPartials,
 } from '../conv2d.ts';
 import {
   allowsVectors,
@@ -27,6 +26,7 @@ import {
 } from '../matmul.ts';
 import { type Tile, tileName } from '../matmulCore.ts';
 import { type Capabilities, directTiles, matmulTiles } from '../planner.ts';
+import { sumPartials, sumPartialsReference } from '../sumPartials.ts';
 import { transpose, transposeReference } from '../transpose.ts';
 import type { KernelCheck } from './check.ts';
 import { normals } from './inputs.ts';
@@ -139,21 +139,22 @@ export function convFilterGradientPartialCheck(tile: Tile, shape: ConvShape, spl
   };
 }
 
-export function sumPartialsCheck(n: number, parts: number, add: boolean): KernelCheck {
+export function sumPartialsCheck(
+  [rows, columns]: readonly [number, number],
+  parts: number,
+  epilogue: MatmulEpilogue,
+  relu = false,
+): KernelCheck {
+  const n = rows * columns;
   const partial = normals(n * parts, 1);
   const y = normals(n, 2);
+  const bias = epilogue === 'bias' ? normals(columns, 3) : epilogue === 'rowBias' ? normals(rows, 3) : null;
   return {
-    name: `sum_partials ${n} of ${parts} parts${add ? ', added' : ''}`,
-    kernel: sumPartials(add),
-    buffers: { partial, y },
-    uniforms: { n, parts },
-    expected: {
-      y: Float64Array.from(y, (before, i) => {
-        let value = add ? before : 0;
-        for (let part = 0; part < parts; part++) value += partial[part * n + i]!;
-        return value;
-      }),
-    },
+    name: `sum_partials_${epilogue} ${rows}x${columns} of ${parts} parts${relu ? ' relu' : ''}`,
+    kernel: sumPartials(epilogue, relu),
+    buffers: { partial, ...(bias && { bias }), y },
+    uniforms: { n, parts, columns },
+    expected: { y: sumPartialsReference(partial, bias, y, parts, columns, epilogue, relu) },
     ...summed(parts),
   };
 }
@@ -265,8 +266,10 @@ export function matmulChecks(device: Capabilities): readonly (() => KernelCheck)
     ),
   );
   return [
-    () => sumPartialsCheck(1999, 7, false),
-    () => sumPartialsCheck(1999, 7, true),
+    () => sumPartialsCheck([1, 1999], 7, 'assign'),
+    () => sumPartialsCheck([1, 1999], 7, 'accumulate'),
+    () => sumPartialsCheck([47, 43], 3, 'bias', true),
+    () => sumPartialsCheck([47, 43], 3, 'rowBias'),
     () => transposeCheck(68, 131),
     ...distinct(devices.flatMap((each) => directTiles(each, 1, 1))).flatMap(directChecks),
     ...distinct(products).flatMap(productChecks),
