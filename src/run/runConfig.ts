@@ -134,9 +134,10 @@ function validationOf(
     if (validateEvery === undefined && validateImages === undefined) return undefined;
     throw new UserError('--validate-every, --validate-images: on which part of the data? Give --validate SPLIT too');
   }
+  const validated = validateData === undefined ? data : absoluteData(validateData);
   return {
-    data: validateData === undefined ? data : absoluteData(validateData),
-    split: validate ?? 'val',
+    data: validated,
+    split: validate ?? usualSplit(validated, 'val'),
     images: validateImages ?? VALIDATION_IMAGES,
     // Whole lines of metrics.jsonl: a checkpoint goes before each.
     interval: validateEvery ?? Math.ceil(steps / VALIDATIONS / LOG_INTERVAL) * LOG_INTERVAL,

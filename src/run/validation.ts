@@ -7,7 +7,7 @@
  * same, and nothing is dropped, so the losses of two steps differ by their weights alone.
  */
 import { countedBoxes, type Dataset } from '../data/dataset.ts';
-import { concat } from '../engine/ops/reduce.ts';
+import { concat } from '../engine/ops/axes.ts';
 import { type Detection, evaluateVoc } from '../eval/voc.ts';
 import { type FasterRcnn, LOSS_TERMS, type LossTerm } from '../model/fasterRcnn.ts';
 import { type Progress, saveCheckpoint } from './checkpoint.ts';

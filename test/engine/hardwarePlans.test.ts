@@ -4,12 +4,12 @@ import * as assert from 'uvu/assert';
 import type { Gpu } from '../../src/engine/gpu.ts';
 import { conv2d } from '../../src/engine/ops/conv2d.ts';
 import { linear } from '../../src/engine/ops/linear.ts';
-import { sum } from '../../src/engine/ops/reduce.ts';
+import { sum } from '../../src/engine/ops/sums.ts';
 import { Plans } from '../../src/engine/plans.ts';
 import { convPlans, productSplits } from '../../src/kernels/planner.ts';
 import { convShape } from '../../src/kernels/checks/matmul.ts';
 import { matmulShape } from '../../src/kernels/matmul.ts';
-import { multiply } from '../../src/engine/ops/pointwise.ts';
+import { multiply } from '../../src/engine/ops/arithmetic.ts';
 import { expectClose, randomArray, sharedGpu } from '../harness.ts';
 
 /** Runs `fn` twice, with the plans of this device and with those of a GPU like it, and holds all results against each other. */
