@@ -6,6 +6,7 @@
  */
 import { UserError } from '../engine/errors.ts';
 import { openDigits } from './digits.ts';
+import { readGlyphs } from './mnistFiles.ts';
 import { unite } from './union.ts';
 import { openVoc } from './voc.ts';
 
@@ -62,14 +63,12 @@ export interface OpenOptions {
   onBadBox?: 'error' | 'skip';
 }
 
-export const BACKGROUND = '__background__';
-
 /** Opens `digits`, `voc:PATH` or `voc:PATH,PATH`. Annotations are read and checked here; pictures only when a sample is loaded. */
 export async function openDataset(spec: string, options: OpenOptions): Promise<Dataset> {
   const colon = spec.indexOf(':');
   const kind = colon < 0 ? spec : spec.slice(0, colon);
   const path = colon < 0 ? '' : spec.slice(colon + 1);
-  if (kind === 'digits' && colon < 0) return openDigits(options);
+  if (kind === 'digits' && colon < 0) return openDigits(options, readGlyphs);
   const folders = path.split(',');
   if (kind === 'voc' && !folders.includes('')) {
     return unite(await Promise.all(folders.map((folder) => openVoc(folder, options))), options.classes);

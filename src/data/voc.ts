@@ -11,7 +11,8 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { UserError } from '../engine/errors.ts';
-import { BACKGROUND, type Box, type Dataset, type OpenOptions, type Sample } from './dataset.ts';
+import { BACKGROUND } from './background.ts';
+import type { Box, Dataset, OpenOptions, Sample } from './dataset.ts';
 import { PICTURE_EXTENSIONS, readPicture } from './pictures.ts';
 
 /** Pixels by which a box may cross its picture's border before it is an error rather than a rounding to be clipped. */

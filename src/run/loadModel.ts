@@ -1,8 +1,9 @@
 /** The trained network of a run directory. */
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
-import { FasterRcnn } from '../model/fasterRcnn.ts';
-import { loadCheckpoint } from './checkpoint.ts';
+import { loadSafetensors } from '../engine/node/files.ts';
+import type { FasterRcnn } from '../model/fasterRcnn.ts';
+import { restoreRun } from './loadRun.ts';
 import { type RunConfig, RunDirectory } from './runDirectory.ts';
 
 /** The configuration of a run that has something to load. */
@@ -23,9 +24,6 @@ export async function loadModel(
   change: (config: RunConfig) => RunConfig = (config) => config,
 ): Promise<FasterRcnn> {
   const directory = new RunDirectory(path);
-  const { detector, training, kernels } = change(readTrainedConfig(directory));
-  gpu.plans.use(kernels ?? {});
-  const model = new FasterRcnn(gpu, detector, training.seed);
-  await loadCheckpoint(directory.checkpointPath, model);
-  return model;
+  const config = change(readTrainedConfig(directory));
+  return restoreRun(gpu, config, await loadSafetensors(directory.checkpointPath), directory.checkpointPath);
 }

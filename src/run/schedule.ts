@@ -8,7 +8,8 @@ import { checkpointProgress, loadParts, type Progress, saveCheckpoint } from './
 import { ProposalStore } from './proposalStore.ts';
 import type { RunConfig, RunDirectory } from './runDirectory.ts';
 import { hasStages, partOf, type Stage, stagesOf, stageTraining } from './stages.ts';
-import { train, trainingOrder, type TrainOptions, type TrainResult, type TrainTask } from './train.ts';
+import { train, type TrainOptions, type TrainResult, type TrainTask } from './train.ts';
+import { trainingOrder } from './trainDetector.ts';
 
 export interface ScheduleOptions extends Omit<TrainOptions, 'task'> {
   /** Before each stage that is not done yet; `config` is the stage's own. */
