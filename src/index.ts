@@ -32,6 +32,7 @@ export { type DetectorTraining, trainDetector } from './run/trainDetector.ts';
 export { caffeSgd, type LogLine } from './run/loop.ts';
 export { evaluate, type Evaluation, type EvaluationReport } from './run/evaluate.ts';
 export { PRESETS, type Preset } from './run/presets.ts';
+export { withSteps } from './run/stages.ts';
 export { type Progress, restoreCheckpoint, serializeCheckpoint } from './run/checkpointFormat.ts';
 export { loadRun } from './run/loadRun.ts';
 export { parseRunConfig } from './run/configSchema.ts';
