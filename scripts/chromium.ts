@@ -4,9 +4,10 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rcnn-browser-'));
-process.once('exit', () => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
-process.env['TMPDIR'] = folder; // there the browser is unpacked, and has its profile
+/** Removed at the end of the process. */
+export const temporaryFolder = fs.mkdtempSync(path.join(os.tmpdir(), 'rcnn-browser-'));
+process.once('exit', () => fs.rmSync(temporaryFolder, { recursive: true, force: true, maxRetries: 3 }));
+process.env['TMPDIR'] = temporaryFolder; // there the browser is unpacked, and has its profile
 
 /** @param executablePath another Chromium, on the adapter that it offers */
 export async function launchChromium(executablePath?: string, { webgpu = true } = {}): Promise<Browser> {
@@ -19,8 +20,9 @@ export async function launchChromium(executablePath?: string, { webgpu = true } 
     process.env['AWS_LAMBDA_JS_RUNTIME'] = 'nodejs20.x';
     executablePath = await (await import('@sparticuz/chromium')).default.executablePath();
     // Its fonts are looked for in /tmp alone, and without any a text field brings it down.
-    const fonts = path.join(folder, 'fonts', 'fonts.conf');
-    fs.writeFileSync(fonts, fs.readFileSync(fonts, 'utf8').replaceAll('/tmp/', `${folder}/`));
+    const fonts = path.join(temporaryFolder, 'fonts', 'fonts.conf');
+    const paths = fs.readFileSync(fonts, 'utf8');
+    if (!paths.includes(temporaryFolder)) fs.writeFileSync(fonts, paths.replaceAll('/tmp/', `${temporaryFolder}/`));
   } else if (webgpu) {
     args.push('--enable-features=Vulkan'); // how Chromium reaches a GPU on Linux
   }

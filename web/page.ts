@@ -28,17 +28,19 @@ await attempt(async () => {
     if (event.kind === 'lost') showTrouble(event.message);
     else for (const listen of listeners) listen(event);
   });
-  try {
-    const facts = await session.open();
-    element('adapter').textContent = facts.software ? `${facts.description}, on the CPU` : facts.description;
-    const scenes = await session.openScenes();
-    const train = startTrain(session, scenes);
-    startDetect(session, scenes, train);
-    const check = startCheck(session, facts);
-    listeners.push(train.listen, check.listen);
-  } catch (error) {
-    element('adapter').textContent = 'no GPU';
-    element('state').textContent = '';
+  // The scenes need no GPU: they are there even where the next line throws.
+  const scenes = await session.openScenes();
+  const train = startTrain(session, scenes);
+  const adapter = element('adapter');
+  const facts = await session.open().catch((error: Error) => {
+    adapter.textContent = 'no GPU';
+    adapter.classList.add('bad');
     throw error;
-  }
+  });
+  adapter.textContent = facts.software ? `${facts.description}, on the CPU` : facts.description;
+  adapter.classList.add('good');
+  train.enable();
+  startDetect(session, scenes, train);
+  const check = startCheck(session, facts);
+  listeners.push(train.listen, check.listen);
 });

@@ -17,6 +17,8 @@ const HINTS: Readonly<Record<Layer, string>> = {
 };
 
 export interface TrainPart {
+  /** There is a device: training may begin. */
+  enable(): void;
   listen(event: SessionEvent): void;
   /** Steps done, or null where nothing is trained yet. */
   readonly step: number | null;
@@ -137,9 +139,8 @@ export function startTrain(
     table.hidden = false;
   }
 
-  enter('idle', 'Ready.');
-  start.disabled = false;
   return {
+    enable: () => enter('idle', 'Ready.'),
     get step() {
       return step;
     },
@@ -163,7 +164,7 @@ export function startTrain(
 
 function duration(seconds: number): string {
   const whole = Math.round(seconds);
-  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')} min`;
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
 }
 
 function download(name: string, content: BlobPart): void {
