@@ -60,8 +60,9 @@ export const pageTests = (page: Page, folder: string): Readonly<Record<string, (
     const before = await looks(page, '#results canvas');
     await page.click('#weights [data-choice=loaded]');
     await sees(page, '#weights-facts', /^Choose the two files/);
+    if (await page.isVisible('#outcome')) throw new Error('it shows what was found by other weights');
     await page.setInputFiles('#run-files', files);
-    await sees(page, '#weights-facts', /^small, 0\.4 million parameters, 10 classes: 0, 1, /);
+    await sees(page, '#weights-facts', /^backbone small, 0\.4 million parameters, 10 classes: 0, 1, /);
     await page.waitForSelector('#found li');
     const loaded = await page.locator('#found li').allTextContents();
     if (loaded.join() !== trained.join()) throw new Error(`loaded: ${loaded}; trained: ${trained}`);

@@ -83,7 +83,14 @@ async function testPage(browser: Browser): Promise<void> {
     page.on('pageerror', ({ message }) => errors.push(message));
     page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
     await page.goto(address);
-    for (const [name, run] of Object.entries(pageTests(page, temporaryFolder))) await test(`page, ${name}`, run);
+    for (const [name, run] of Object.entries(pageTests(page, temporaryFolder))) {
+      await test(`page, ${name}`, async () => {
+        const found = await run();
+        const trouble = await page.textContent('#trouble');
+        if (trouble !== '' && trouble !== found) throw new Error(`the page says '${trouble}'`);
+        return found;
+      });
+    }
     await test('page, without an error in the console', async () => {
       if (errors.length > 0) throw new Error(errors.join('; '));
       return 'none';

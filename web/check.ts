@@ -54,7 +54,7 @@ export function startCheck(session: RemoteSession, facts: AdapterFacts): { liste
 
 const lineOf = ({ name, largestError, problems }: CheckOutcome): Node[] => [
   make('span', { textContent: name }),
-  make('b', { textContent: largestError.toPrecision(2), title: 'largest error' }),
+  make('b', { textContent: largestError === 0 ? 'exact' : largestError.toExponential(1), title: 'largest error' }),
   ...problems.slice(0, 1).map((problem) => make('small', { textContent: problem })),
 ];
 

@@ -41,7 +41,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
   let again = (): void => {};
 
   const threshold = element<HTMLInputElement>('threshold');
-  const classes = (): readonly string[] => (weights === 'loaded' ? loaded!.classes : trained.classes);
+  const classes = (): readonly string[] => (weights === 'loaded' && loaded ? loaded.classes : trained.classes);
   const redraw = (): void => {
     for (const { canvas, picture, found } of shown) {
       const view = { picture, classes: classes(), layer, threshold: threshold.valueAsNumber };
@@ -80,6 +80,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
 
   function describe(found: StagedDetection | undefined): void {
     const least = threshold.valueAsNumber;
+    element('outcome').hidden = found === undefined;
     const sure = found?.detections.filter(({ score }) => score >= least) ?? [];
     element('found').replaceChildren(
       ...sure.map(({ classIndex, score }) =>
@@ -136,13 +137,21 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
     drawing() {
       const board = drawingBoard();
       const result = place(board.canvas);
-      let waiting = false;
+      let [looking, changed] = [false, false];
       const look = () =>
         attempt(async () => {
           redraw();
-          if (waiting) return; // what is drawn meanwhile is seen by the next look
-          waiting = true;
-          await detect(result, pixels(board.canvas)).finally(() => (waiting = false));
+          changed = true;
+          if (looking) return; // the look at hand is followed by another
+          looking = true;
+          try {
+            while (changed) {
+              changed = false;
+              await detect(result, pixels(board.canvas));
+            }
+          } finally {
+            looking = false;
+          }
         });
       again = look;
       board.listen(result.canvas, look);
@@ -256,5 +265,5 @@ function weightsFacts(weights: WeightsName, step: number | null, loaded: LoadedR
   if (!loaded) return 'Choose the two files of a run, or drop them on this page.';
   const { classes, backbone, parameters } = loaded;
   const named = classes.slice(1);
-  return `${backbone}, ${(parameters / 1e6).toFixed(1)} million parameters, ${named.length} classes: ${named.join(', ')}.`;
+  return `backbone ${backbone}, ${(parameters / 1e6).toFixed(1)} million parameters, ${named.length} classes: ${named.join(', ')}.`;
 }
