@@ -9,7 +9,7 @@
  */
 import { build, context } from 'esbuild';
 import * as path from 'node:path';
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { buildWeb } from './buildWeb.ts';
 import { launchChromium, temporaryFolder } from './chromium.ts';
 import { pageTests } from './pageTests.ts';
@@ -95,11 +95,26 @@ async function testPage(browser: Browser): Promise<void> {
       if (errors.length > 0) throw new Error(errors.join('; '));
       return 'none';
     });
+    await test('page, the device lost while it trains', () => loseDevice(browser, page));
     await page.close();
     if (executablePath === undefined) await test('page, without WebGPU', () => withoutWebGpu(address));
   } finally {
     await site.dispose();
   }
+}
+
+/** Brings down the browser's GPU process: the page says what to do. */
+async function loseDevice(browser: Browser, page: Page): Promise<string> {
+  await page.reload();
+  await page.click('#start:enabled');
+  await page.waitForFunction(() => Number(document.querySelector('#step')!.textContent) >= 1);
+  const devtools = await browser.newBrowserCDPSession();
+  devtools.send('Browser.crashGpuProcess').catch(() => {}); // it never answers
+  await page.waitForSelector('#trouble:not([hidden])');
+  await page.waitForSelector('#start:enabled:text("Train again")');
+  const trouble = (await page.textContent('#trouble'))!;
+  if (!/^The GPU device was lost [^\n]* Reload this page to go on\.$/.test(trouble)) throw new Error(trouble);
+  return trouble;
 }
 
 async function withoutWebGpu(address: string): Promise<string> {

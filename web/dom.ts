@@ -36,8 +36,12 @@ export function segments<T extends string>(
   return press;
 }
 
-/** Shows an error where everyone sees it; null takes it away. */
-export function showTrouble(message: string | null): void {
+let lasting = false;
+
+/** Shows an error where everyone sees it; null takes it away. What ends everything lasts: it is the cause of all later ones. */
+export function showTrouble(message: string | null, options: { lasting?: boolean } = {}): void {
+  if (lasting) return;
+  lasting = options.lasting === true;
   const place = element('trouble');
   place.hidden = message === null;
   place.textContent = message;

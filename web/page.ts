@@ -25,7 +25,7 @@ const listeners: ((event: SessionEvent) => void)[] = [];
 
 await attempt(async () => {
   const session = await startSession((event) => {
-    if (event.kind === 'lost') showTrouble(event.message);
+    if (event.kind === 'lost') showTrouble(event.message, { lasting: true });
     else for (const listen of listeners) listen(event);
   });
   // The scenes need no GPU: they are there even where the next line throws.
