@@ -1,5 +1,5 @@
 /** MNIST for the examples: batches of images and labels, the same in every run. */
-import { readGlyphs } from '../src/data/glyphs.ts';
+import { readGlyphs } from '../src/data/mnistFiles.ts';
 import { type Gpu, type Tensor } from '../src/node.ts';
 
 export interface Batch {

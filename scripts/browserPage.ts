@@ -3,19 +3,19 @@ import {
   detectImage,
   type DetectorConfig,
   FasterRcnn,
-  Gpu,
+  type Gpu,
   HEAD_DEFAULTS,
   type LabelledBox,
   parseSafetensors,
   type Pixels,
+  requestGpu,
+  restoreCheckpoint,
   RPN_DEFAULTS,
-  serializeSafetensors,
+  serializeCheckpoint,
   Sgd,
-  type StoredTensor,
   TEST_DEFAULTS,
 } from '../src/index.ts';
 import { iou } from '../src/kernels/boxes.ts';
-import { kernelChecks, runKernelCheck } from '../src/run/kernelChecks.ts';
 
 const SIDE = 96;
 const CLASSES = ['__background__', 'square', 'disc'];
@@ -52,24 +52,13 @@ let trained: FasterRcnn;
 
 /** Opens the device; the adapter's name, or null where the browser has none. */
 export async function open(): Promise<string | null> {
-  const adapter = await navigator.gpu?.requestAdapter();
-  if (!adapter) return null;
-  const requiredFeatures: GPUFeatureName[] = adapter.features.has('subgroups') ? ['subgroups'] : [];
-  gpu = Gpu.fromDevice(await adapter.requestDevice({ requiredFeatures }));
+  if (!(await navigator.gpu?.requestAdapter())) return null;
+  gpu = await requestGpu();
   return gpu.adapter.description;
 }
 
 /** Each returns what it found, or throws; a later one may go on with what an earlier one made. */
 export const tests: Readonly<Record<string, () => Promise<string>>> = {
-  'the kernel checks of rcnn info': async () => {
-    const checks = kernelChecks(gpu.plans.device);
-    for (const build of checks) {
-      const { name, passed, problems } = await runKernelCheck(gpu, build());
-      if (!passed) throw new Error(`${name}: ${problems.join('; ')}`);
-    }
-    return `${checks.length} passed`;
-  },
-
   'joint training, twice with one seed': async () => {
     const scene = paintScene();
     const first = await train(scene);
@@ -83,14 +72,10 @@ export const tests: Readonly<Record<string, () => Promise<string>>> = {
     return `the loss fell from ${start.toFixed(2)} to ${end.toFixed(2)} in ${STEPS} steps, both times with the same bits`;
   },
 
-  'detection, with the weights from a safetensors file': async () => {
-    const stored: Record<string, StoredTensor> = {};
-    for (const [name, parameter] of Object.entries(trained.parameters)) {
-      stored[name] = { shape: [...parameter.shape], data: await parameter.read() };
-    }
-    const { tensors } = parseSafetensors(serializeSafetensors(stored), 'weights');
+  'detection, with the weights from a checkpoint': async () => {
+    const file = await serializeCheckpoint(trained, undefined, { step: STEPS, seconds: 0, dataSeconds: 0 });
     const model = new FasterRcnn(gpu, CONFIG, SEED + 1);
-    for (const [name, parameter] of Object.entries(model.parameters)) parameter.write(tensors[name]!.data);
+    restoreCheckpoint(parseSafetensors(file, 'weights'), 'weights', model);
 
     const detections = await detectImage(model, paintScene());
     const seen = JSON.stringify(detections);

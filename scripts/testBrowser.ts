@@ -1,31 +1,51 @@
 /**
- * Tests the library in a browser: bundles browserPage.ts, opens a page in headless Chromium and runs there what it holds.
+ * Tests the library and the page (web/) in headless Chromium: bundles browserPage.ts and runs there what it holds, then
+ * builds the page and uses it as a visitor would (pageTests.ts).
  *
  *   npm run test:browser              the Chromium of the npm package @sparticuz/chromium, WebGPU on its SwiftShader
  *   npm run test:browser -- PATH      another Chromium, on the adapter that it offers
  *
  * Where no browser with WebGPU starts, it prints `skipped: ` and why, and that is no failure.
  */
-import { build } from 'esbuild';
-import * as fs from 'node:fs';
-import * as os from 'node:os';
+import { build, context } from 'esbuild';
 import * as path from 'node:path';
-import { type Browser, chromium } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
+import { buildWeb } from './buildWeb.ts';
+import { launchChromium, temporaryFolder } from './chromium.ts';
+import { pageTests } from './pageTests.ts';
 import { root } from './shell.ts';
 
-/** For everything that runs in the page; on two idle cores it takes half a minute. */
+/** For everything together; on two idle cores it takes less than a minute. */
 const LIMIT_S = 300;
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rcnn-browser-'));
-process.once('exit', () => fs.rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
-process.env['TMPDIR'] = folder; // there the browser is unpacked, and has its profile
-
-const browser = await launch(process.argv[2]).catch(({ message }: Error) => {
-  // What the browser itself wrote, where it came so far, else the first line of a long report.
-  const why = /\[err\] (.*)/.exec(message)?.[1] ?? message.split('\n')[0];
-  skip(`no browser starts (${why}); name another: npm run test:browser -- PATH`);
+const [executablePath] = process.argv.slice(2);
+const browser = await launch();
+let failed = 0;
+const late = new Promise<never>((_, reject) => {
+  setTimeout(() => reject(new Error(`not done after ${LIMIT_S} s`)), LIMIT_S * 1000).unref();
 });
+late.catch(() => {}); // for the test that runs by then
 try {
+  await testLibrary(browser);
+  await testPage(browser);
+} finally {
+  await browser.close();
+}
+if (failed > 0) process.exitCode = 1;
+
+async function test(name: string, run: () => Promise<string>): Promise<void> {
+  const start = performance.now();
+  const seconds = () => `${((performance.now() - start) / 1000).toFixed(0)} s`;
+  try {
+    const found = await Promise.race([run(), late]);
+    console.log(`ok    ${name}: ${found} (${seconds()})`);
+  } catch (error) {
+    failed++;
+    console.log(`FAIL  ${name}: ${(error as Error).message} (${seconds()})`);
+  }
+}
+
+async function testLibrary(browser: Browser): Promise<void> {
   const { outputFiles } = await build({
     absWorkingDir: root,
     entryPoints: ['scripts/browserPage.ts'],
@@ -40,45 +60,83 @@ try {
   await page.route('**', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html>' }));
   await page.goto('http://localhost/'); // WebGPU is for secure contexts: https, and this host
   await page.addScriptTag({ content: outputFiles[0]!.text });
-
-  const late = new Promise<never>((_, reject) => {
-    setTimeout(() => reject(new Error(`not done after ${LIMIT_S} s`)), LIMIT_S * 1000).unref();
-  });
-  /** The value of an expression in the page. */
-  const inPage = <T>(expression: string): Promise<T> => Promise.race([page.evaluate<T>(expression), late]);
-
-  const adapter = await inPage<string | null>('rcnn.open()');
+  const adapter = await page.evaluate<string | null>('rcnn.open()');
   const name = `Chromium ${browser.version()}`;
   if (adapter === null) skip(`${name} has no WebGPU adapter`);
   console.log(`${name}, WebGPU on ${adapter}`);
-  let failed = 0;
-  for (const test of await inPage<string[]>('Object.keys(rcnn.tests)')) {
-    const start = performance.now();
-    const seconds = () => `${((performance.now() - start) / 1000).toFixed(0)} s`;
-    try {
-      const found = await inPage<string>(`rcnn.tests[${JSON.stringify(test)}]()`);
-      console.log(`ok    ${test}: ${found} (${seconds()})`);
-    } catch (error) {
-      failed++;
-      console.log(`FAIL  ${test}: ${(error as Error).message} (${seconds()})`);
-    }
+  for (const name of await page.evaluate<string[]>('Object.keys(rcnn.tests)')) {
+    await test(name, () => page.evaluate(`rcnn.tests[${JSON.stringify(name)}]()`));
   }
-  if (failed > 0) process.exitCode = 1;
-} finally {
-  await browser.close();
+  await page.close();
 }
 
-async function launch(executablePath?: string): Promise<Browser> {
-  const args = ['--enable-unsafe-webgpu']; // without it Chromium has no WebGPU on Linux, nor on a software adapter
-  if (executablePath === undefined) {
-    args.push('--use-webgpu-adapter=swiftshader');
-    // The package unpacks the libraries that a bare Linux lacks only where it takes itself to be on Amazon's.
-    process.env['AWS_LAMBDA_JS_RUNTIME'] = 'nodejs20.x';
-    executablePath = await (await import('@sparticuz/chromium')).default.executablePath();
-  } else {
-    args.push('--enable-features=Vulkan'); // how Chromium reaches a GPU on Linux
+/** The built page, in a folder below the host's: its paths must be relative. */
+async function testPage(browser: Browser): Promise<void> {
+  await buildWeb(path.join(temporaryFolder, 'site', 'page'));
+  const site = await context({});
+  const { port } = await site.serve({ servedir: path.join(temporaryFolder, 'site'), host: 'localhost' });
+  const address = `http://localhost:${port}/page/`;
+  try {
+    const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+    page.setDefaultTimeout(LIMIT_S * 1000);
+    const errors: string[] = [];
+    page.on('pageerror', ({ message }) => errors.push(message));
+    page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+    await page.goto(address);
+    for (const [name, run] of Object.entries(pageTests(page, temporaryFolder))) {
+      await test(`page, ${name}`, async () => {
+        const found = await run();
+        const trouble = await page.textContent('#trouble');
+        if (trouble !== '' && trouble !== found) throw new Error(`the page says '${trouble}'`);
+        return found;
+      });
+    }
+    await test('page, without an error in the console', async () => {
+      if (errors.length > 0) throw new Error(errors.join('; '));
+      return 'none';
+    });
+    await test('page, the device lost while it trains', () => loseDevice(browser, page));
+    await page.close();
+    if (executablePath === undefined) await test('page, without WebGPU', () => withoutWebGpu(address));
+  } finally {
+    await site.dispose();
   }
-  return chromium.launch({ executablePath, args, timeout: 60_000 });
+}
+
+/** Brings down the browser's GPU process: the page says what to do. */
+async function loseDevice(browser: Browser, page: Page): Promise<string> {
+  await page.reload();
+  await page.click('#start:enabled');
+  await page.waitForFunction(() => Number(document.querySelector('#step')!.textContent) >= 1);
+  const devtools = await browser.newBrowserCDPSession();
+  devtools.send('Browser.crashGpuProcess').catch(() => {}); // it never answers
+  await page.waitForSelector('#trouble:not([hidden])');
+  await page.waitForSelector('#start:enabled:text("Train again")');
+  const trouble = (await page.textContent('#trouble'))!;
+  if (!/^The GPU device was lost [^\n]* Reload this page to go on\.$/.test(trouble)) throw new Error(trouble);
+  return trouble;
+}
+
+async function withoutWebGpu(address: string): Promise<string> {
+  const browser = await launchChromium(undefined, { webgpu: false });
+  try {
+    const page = await browser.newPage();
+    await page.goto(address);
+    await page.waitForSelector('#trouble:not([hidden])');
+    const trouble = (await page.textContent('#trouble'))!;
+    if (!/^this browser (has no WebGPU|offers no GPU): [^\n]*$/.test(trouble)) throw new Error(trouble);
+    return trouble;
+  } finally {
+    await browser.close();
+  }
+}
+
+async function launch(): Promise<Browser> {
+  return launchChromium(executablePath).catch(({ message }: Error) => {
+    // What the browser itself wrote, where it came so far, else the first line of a long report.
+    const why = /\[err\] (.*)/.exec(message)?.[1] ?? message.split('\n')[0];
+    skip(`no browser starts (${why}); name another: npm run test:browser -- PATH`);
+  });
 }
 
 function skip(why: string): never {

@@ -1,5 +1,7 @@
 /** Public API, browser-safe: the engine on any `GPUDevice`. Node's entry is node.ts. The engine's part: docs/engine.md. */
 export { Gpu, type AdapterSummary, type GpuStatistics } from './engine/gpu.ts';
+export { requestGpu } from './engine/request.ts';
+export { UserError } from './engine/errors.ts';
 export { Tensor, type Dtype, type Shape } from './engine/tensor.ts';
 export { constant, gaussian, heNormal, zeros, type Initializer } from './engine/initializers.ts';
 export { conv2d, type Conv2dOptions } from './engine/ops/conv2d.ts';
@@ -39,11 +41,32 @@ export {
   type SoftmaxLogLossOptions,
 } from './engine/ops/losses.ts';
 export { nms, roiPool, roiWarp, type NmsOptions, type RoiPoolOptions } from './engine/ops/regions.ts';
-export { FasterRcnn, type LabelledBox, type Losses, type PreparedImage } from './model/fasterRcnn.ts';
+export {
+  FasterRcnn,
+  type LabelledBox,
+  LOSS_TERMS,
+  type Losses,
+  type LossTerm,
+  type PreparedImage,
+} from './model/fasterRcnn.ts';
 export type { Pixels } from './model/prepareImage.ts';
 export type { Sampling } from './model/rpn.ts';
-export { detectImage } from './run/detect.ts';
+export { detectImage, detectInStages, type Proposal, type StagedDetection, STAGES } from './run/detect.ts';
 export type { Detection } from './eval/voc.ts';
+export { type DetectorTraining, trainDetector } from './run/trainDetector.ts';
+export { caffeSgd, type LogLine } from './run/loop.ts';
+export { evaluate, type Evaluation, type EvaluationReport } from './run/evaluate.ts';
+export { PRESETS, type Preset } from './run/presets.ts';
+export { withSteps } from './run/stages.ts';
+export { type Progress, restoreCheckpoint, serializeCheckpoint } from './run/checkpointFormat.ts';
+export { loadRun } from './run/loadRun.ts';
+export { parseRunConfig } from './run/configSchema.ts';
+export type { RunConfig } from './run/runDirectory.ts';
+export type { Box, Dataset, Picture, Sample } from './data/dataset.ts';
+export { openDigits } from './data/digits.ts';
+export type { Glyphs } from './data/glyphs.ts';
+export { classColour, scoreColour } from './draw/colours.ts';
+export { type CheckOutcome, kernelChecks, runKernelCheck } from './run/kernelChecks.ts';
 export {
   CONVENTIONS,
   HEAD_DEFAULTS,

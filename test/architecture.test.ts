@@ -97,6 +97,17 @@ test('index.ts reaches no Node', () => {
   assert.ok(reached.size > 5, 'the walk follows imports');
 });
 
+test('the page uses the library by its public entry alone', () => {
+  const web = fileURLToPath(new URL('../web', import.meta.url));
+  const pages = fs.readdirSync(web).filter((file) => file.endsWith('.ts'));
+  const imports = /^(?:import|\}).*? from '([^']+)';$|\bimport\('([^']+)'\)/gm;
+  const used = pages.flatMap((file) =>
+    [...fs.readFileSync(path.join(web, file), 'utf8').matchAll(imports)].map((match) => match[1] ?? match[2]!),
+  );
+  assert.ok(used.includes('../src/index.ts') && used.includes('./session.ts'));
+  assert.equal([...new Set(used.filter((name) => !/^(\.\/|\.\.\/src\/index\.ts$)/.test(name)))], ['chart.js']);
+});
+
 test('every file with kernels exports a float64 reference', () => {
   const kernels = files.filter(
     (file) => /^kernels\//.test(file) && /(?<!function )\bkernel(<[^>]*>)?\(/.test(text.get(file)!),

@@ -56,13 +56,10 @@ async function deviceTime(gpu: Gpu, record: () => unknown, turns: number): Promi
   return kernels.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
 }
 
-const wallTime = (gpu: Gpu, record: () => unknown, turns: number): Promise<number> =>
-  waited(gpu, () => recordTurns(gpu, record, turns));
-
-/** Milliseconds from the first dispatch that `record` records until the device is done. Nothing is freed. */
-export async function waited(gpu: Gpu, record: () => void): Promise<number> {
+/** Milliseconds from the first dispatch that is recorded until the device is done. */
+async function wallTime(gpu: Gpu, record: () => unknown, turns: number): Promise<number> {
   const start = performance.now();
-  record();
+  recordTurns(gpu, record, turns);
   await gpu.finish();
   return performance.now() - start;
 }

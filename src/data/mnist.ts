@@ -7,8 +7,9 @@
  */
 import { Random } from '../kernels/rng.ts';
 import type { Picture } from './dataset.ts';
-import { DIGITS, type Glyphs, type GlyphSplit, inkExtent, readGlyphs, renderInk, tightBox } from './glyphs.ts';
+import { DIGITS, type Glyphs, type GlyphSplit, inkExtent, renderInk, tightBox } from './glyphs.ts';
 import type { LabelledOptions, LabelledPicture, LabelledPictures } from './labelled.ts';
+import { readGlyphs } from './mnistFiles.ts';
 import { brighter, CONTRAST, develop, lumaIn, newCanvas, paintBackground, stamp } from './painting.ts';
 
 const COVERED = [0.6, 0.9] as const;

@@ -11,8 +11,9 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { UserError } from '../engine/errors.ts';
+import { BACKGROUND } from './background.ts';
 import { BadBoxes, BORDER_TOLERANCE } from './badBoxes.ts';
-import { BACKGROUND, type Box, type Dataset, type OpenOptions, type Sample } from './dataset.ts';
+import type { Box, Dataset, OpenOptions, Sample } from './dataset.ts';
 import { PICTURE_EXTENSIONS, readPictureOf } from './pictures.ts';
 import { attempt, type OnProblem } from './problems.ts';
 

@@ -146,7 +146,7 @@ export function parseSafetensors(bytes: Uint8Array, source: string): Safetensors
 export function serializeSafetensors(
   tensors: Record<string, StoredTensor>,
   metadata: Record<string, string> = {},
-): Uint8Array {
+): Uint8Array<ArrayBuffer> {
   const header: Record<string, unknown> = { __metadata__: metadata };
   let offset = 0;
   for (const [name, { shape, data }] of Object.entries(tensors)) {

@@ -16,7 +16,14 @@ import type { Backbone } from './backbones/backbone.ts';
 import type { DetectorConfig } from './config.ts';
 import { DetectionHead, type RoiBatch } from './head.ts';
 import { type Pixels, prepareImage } from './prepareImage.ts';
-import { type GroundTruth, type ImageGeometry, type Proposals, RegionProposalNetwork, type Sampling } from './rpn.ts';
+import {
+  type GroundTruth,
+  type ImageGeometry,
+  type Proposals,
+  RegionProposalNetwork,
+  type RpnOutput,
+  type Sampling,
+} from './rpn.ts';
 
 /** A labelled box, pixels of the original image, 0-based and inclusive. */
 export interface LabelledBox {
@@ -30,6 +37,12 @@ export interface LabelledBox {
 /** The image on the GPU, [1, 3, height, width], and what is known of its size. */
 export interface PreparedImage extends ImageGeometry {
   tensor: Tensor;
+}
+
+/** What the convolutions of a detection give; `rpn` is null in one-stage detection. */
+export interface Maps {
+  features: Tensor;
+  rpn: RpnOutput | null;
 }
 
 export const LOSS_TERMS = ['rpn_cls', 'rpn_box', 'head_cls', 'head_box'] as const;
@@ -93,7 +106,7 @@ export class FasterRcnn {
 
   /** The four terms of the joint loss for one image. */
   losses(image: PreparedImage, truth: GroundTruth, sampling: Sampling): Losses {
-    return this.lossesOn(this.backbone.features(image.tensor), image, truth, sampling);
+    return this.lossesOn(this.maps(image), image, truth, sampling);
   }
 
   /**
@@ -102,23 +115,33 @@ export class FasterRcnn {
    */
   validate(image: PreparedImage, truth: GroundTruth, seed: number): { rows: Tensor; count: Tensor; losses: Losses } {
     return this.gpu.withoutGradients(() => {
-      const features = this.backbone.features(image.tensor);
-      const losses = this.lossesOn(features, image, truth, { random: true, seed, dropout: false });
-      return { ...this.detectOn(features, image), losses };
+      const maps = this.maps(image);
+      const losses = this.lossesOn(maps, image, truth, { random: true, seed, dropout: false });
+      return { ...this.classify(maps, this.regions(maps, image), image), losses };
     });
   }
 
-  private lossesOn(features: Tensor, image: PreparedImage, truth: GroundTruth, sampling: Sampling): Losses {
-    if (this.config.stages === 1) {
+  private maps({ tensor }: PreparedImage): Maps {
+    const features = this.backbone.features(tensor);
+    if (this.config.stages === 1) return { features, rpn: null };
+    const shared = this.proposalBackbone === this.backbone;
+    return { features, rpn: this.rpn.forward(shared ? features : this.proposalBackbone.features(tensor)) };
+  }
+
+  private lossesOn(
+    { features, rpn: output }: Maps,
+    image: PreparedImage,
+    truth: GroundTruth,
+    sampling: Sampling,
+  ): Losses {
+    if (output === null) {
       const windows = this.rpn.slidingWindows(features, image);
       return { ...this.noLosses(), ...this.headLosses(features, this.head.sample(windows, truth, sampling), sampling) };
     }
-    const unshared = this.config.features === 'unshared';
-    const rpnOutput = this.rpn.forward(unshared ? this.proposalBackbone.features(image.tensor) : features);
-    const rpn = this.rpn.losses(rpnOutput, truth, image, sampling);
-    const proposals = this.rpn.proposals(rpnOutput, image, this.config.rpn.train, sampling.seed);
+    const rpn = this.rpn.losses(output, truth, image, sampling);
+    const proposals = this.rpn.proposals(output, image, this.config.rpn.train, sampling.seed);
     const batch = this.head.sample(proposals, truth, sampling);
-    if (this.config.head.pooling === 'warp') this.rpn.differentiable(batch, proposals, rpnOutput, image);
+    if (this.config.head.pooling === 'warp') this.rpn.differentiable(batch, proposals, output, image);
     return { rpn_cls: rpn.cls, rpn_box: rpn.box, ...this.headLosses(features, batch, sampling) };
   }
 
@@ -167,12 +190,29 @@ export class FasterRcnn {
    * which `count` (one integer on the GPU) are valid. The RoIs' own objectness is not used again.
    */
   detect(image: PreparedImage): { rows: Tensor; count: Tensor } {
-    return this.gpu.withoutGradients(() => this.detectOn(this.backbone.features(image.tensor), image));
+    return this.gpu.withoutGradients(() => {
+      const maps = this.maps(image);
+      return this.classify(maps, this.regions(maps, image), image);
+    });
   }
 
-  private detectOn(features: Tensor, image: PreparedImage): { rows: Tensor; count: Tensor } {
-    const proposals = this.regionsOf(image, features);
-    return this.head.detections(this.head.score(features, proposals.rois), proposals, image);
+  /** The first part of a detection: the convolutions of the detector and of the RPN (none of one-stage detection). */
+  convolve(image: PreparedImage): Maps {
+    return this.gpu.withoutGradients(() => this.maps(image));
+  }
+
+  /** The second: proposals as at test time, or all anchors in one-stage detection. */
+  regions({ features, rpn }: Maps, image: PreparedImage): Proposals {
+    return this.gpu.withoutGradients(() =>
+      rpn ? this.rpn.proposals(rpn, image, this.config.rpn.test) : this.rpn.slidingWindows(features, image),
+    );
+  }
+
+  /** The third: the detection head on every region, then the best of what it finds. */
+  classify({ features }: Maps, proposals: Proposals, image: PreparedImage): { rows: Tensor; count: Tensor } {
+    return this.gpu.withoutGradients(() =>
+      this.head.detections(this.head.score(features, proposals.rois), proposals, image),
+    );
   }
 
   /** Proposals for an image, as at test time unless `limits` says otherwise. */
@@ -181,12 +221,6 @@ export class FasterRcnn {
       const features = this.proposalBackbone.features(image.tensor);
       return this.rpn.proposals(this.rpn.forward(features), image, limits);
     });
-  }
-
-  private regionsOf(image: PreparedImage, features: Tensor): Proposals {
-    if (this.config.stages === 1) return this.rpn.slidingWindows(features, image);
-    if (this.config.features === 'unshared') return this.propose(image);
-    return this.rpn.proposals(this.rpn.forward(features), image, this.config.rpn.test);
   }
 }
 

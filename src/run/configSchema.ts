@@ -1,7 +1,8 @@
 /** What a configuration may hold: checked where one is read from a file, or changed by `--set`. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { CONVENTIONS, type DetectorConfig, type TrainingConfig } from '../model/config.ts';
+import type { RunConfig, RunKind } from './runDirectory.ts';
 import { stageTraining } from './stages.ts';
 
 const count = z.int().positive();
@@ -108,6 +109,30 @@ function problemWith(value: unknown, schema: z.ZodType, path: readonly string[])
   const issue = schema.safeParse(value).error?.issues[0];
   return issue ? `${[...path, ...issue.path].join('.')}: ${issue.message}` : null;
 }
+
+/** The configuration of a run from the text of its config.json; `source` begins the one line that says why it is none. */
+export const parseRunConfig = (text: string, source = 'config.json'): RunConfig =>
+  parseConfig(text, source, DETECTOR_RUN);
+
+/** As `parseRunConfig`, for any kind of run. */
+export function parseConfig<Config>(text: string, source: string, { command, check }: RunKind<Config>): Config {
+  let problem: string | null;
+  try {
+    const config = JSON.parse(text) as Config;
+    problem = check(config);
+    if (problem === null) return config;
+  } catch {
+    problem = 'not JSON';
+  }
+  throw new UserError(
+    `${source}: is not a configuration of this version of '${command}' (${problem}); train again or restore the file`,
+  );
+}
+
+export const DETECTOR_RUN: RunKind<RunConfig> = {
+  command: 'rcnn train',
+  check: (config) => (config.format === 1 ? problemOf(config) : `format ${config.format}`),
+};
 
 type Fields = Readonly<Record<string, z.ZodType>>;
 

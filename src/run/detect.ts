@@ -4,13 +4,64 @@ import type { Detection } from '../eval/voc.ts';
 import type { ProposalConfig } from '../model/config.ts';
 import type { FasterRcnn } from '../model/fasterRcnn.ts';
 import type { Pixels } from '../model/prepareImage.ts';
+import type { Proposals } from '../model/rpn.ts';
 
 /** Columns of the model's result: x1, y1, x2, y2, score, class. */
 const COLUMNS = 6;
 
+/** A region proposal in pixels of the image, inclusive corners; `score` is its objectness. */
+export interface Proposal {
+  x1: number;
+  y1: number;
+  x2: number;
+  y2: number;
+  score: number;
+}
+
+/** The parts of a detection (paper, table 5): upload and resizing, convolutions, proposals, the head on every region. */
+export const STAGES = ['image', 'conv', 'proposal', 'region'] as const;
+
+export interface StagedDetection {
+  detections: Detection[];
+  /** What the head was given, best first. */
+  proposals: Proposal[];
+  /** Of each part, waited for. */
+  milliseconds: Record<(typeof STAGES)[number], number>;
+}
+
 /** The detections in an image, best first, in pixels of that image. */
 export async function detectImage(model: FasterRcnn, pixels: Pixels): Promise<Detection[]> {
   return readDetections(model.gpu.scope(() => model.detect(model.prepare(pixels))));
+}
+
+/** As `detectImage`, part by part: slower, as the device is waited for after each. Shaders compile within the first. */
+export async function detectInStages(model: FasterRcnn, pixels: Pixels): Promise<StagedDetection> {
+  const { gpu } = model;
+  const milliseconds = {} as StagedDetection['milliseconds'];
+  const timed = async <T>(stage: keyof typeof milliseconds, record: () => T): Promise<T> => {
+    const start = performance.now();
+    const result = record();
+    await gpu.finish();
+    milliseconds[stage] = performance.now() - start;
+    return result;
+  };
+  return gpu.scope(async () => {
+    const image = await timed('image', () => model.prepare(pixels));
+    const maps = await timed('conv', () => model.convolve(image));
+    const regions = await timed('proposal', () => model.regions(maps, image));
+    const found = await timed('region', () => model.classify(maps, regions, image));
+    const proposals = await readProposals(regions, image.scale);
+    return { detections: await readDetections(found), proposals, milliseconds };
+  });
+}
+
+/** The proposals of an image in pixels of that image, best first, with their objectness; `limits`: as at test time. */
+export async function proposeImage(model: FasterRcnn, pixels: Pixels, limits?: ProposalConfig): Promise<Proposal[]> {
+  const { proposals, scale } = model.gpu.scope(() => {
+    const image = model.prepare(pixels);
+    return { proposals: model.propose(image, limits), scale: image.scale };
+  });
+  return readProposals(proposals, scale);
 }
 
 /** What the model found, as plain objects; frees its tensors. */
@@ -25,18 +76,8 @@ export async function readDetections({ rows, count }: { rows: Tensor; count: Ten
   });
 }
 
-/** The proposals of an image in pixels of that image, best first, with their objectness; `limits`: as at test time. */
-export async function proposeImage(
-  model: FasterRcnn,
-  pixels: Pixels,
-  limits?: ProposalConfig,
-): Promise<{ x1: number; y1: number; x2: number; y2: number; score: number }[]> {
-  const { gpu } = model;
-  const { proposals, scale } = gpu.scope(() => {
-    const image = model.prepare(pixels);
-    return { proposals: model.propose(image, limits), scale: image.scale };
-  });
-  const { rois, scores, anchors, count } = proposals;
+/** Reads and frees them; `scale`: of the network's input to the image. */
+async function readProposals({ rois, scores, anchors, count }: Proposals, scale: number): Promise<Proposal[]> {
   const [boxes, objectness, [found = 0]] = await Promise.all([rois.read(), scores.read(), count.read()]);
   [rois, scores, anchors, count].forEach((tensor) => tensor.dispose());
   return Array.from({ length: found }, (_, i) => ({

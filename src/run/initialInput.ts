@@ -4,14 +4,9 @@
  */
 import { UserError } from '../engine/errors.ts';
 import { readSafetensorsHeader } from '../engine/node/files.ts';
+import { INPUT } from './checkpointFormat.ts';
 import { BACKBONE_INPUTS, type ChannelConfig, INPUT_FORMS } from './presets.ts';
 import { namedByTorchvision } from './weightNames.ts';
-
-/** Under this a checkpoint's metadata hold it, as JSON. */
-export const INPUT = 'input';
-
-export const inputMetadata = ({ channels, mean, factor }: ChannelConfig): string =>
-  JSON.stringify({ channels, mean, factor });
 
 /**
  * What `form` (bgr or rgb) says for this backbone, else what the file of initial weights does: a checkpoint by its metadata,

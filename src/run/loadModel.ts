@@ -2,8 +2,9 @@
 import { existsSync } from 'node:fs';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
-import { FasterRcnn } from '../model/fasterRcnn.ts';
-import { loadCheckpoint } from './checkpoint.ts';
+import { loadSafetensors } from '../engine/node/files.ts';
+import type { FasterRcnn } from '../model/fasterRcnn.ts';
+import { restoreRun } from './loadRun.ts';
 import { type RunConfig, RunDirectory } from './runDirectory.ts';
 
 /** Which weights of a run: those of its last checkpoint, or the best of those that were validated. */
@@ -28,14 +29,12 @@ export function readTrainedConfig(directory: RunDirectory, weights: WeightsName 
 /** The network with its weights. `change`: the run's configuration as it shall be at test time. */
 export async function loadModel(
   gpu: Gpu,
-  path: string,
+  run: string,
   change: (config: RunConfig) => RunConfig = (config) => config,
   weights: WeightsName = 'last',
 ): Promise<FasterRcnn> {
-  const directory = new RunDirectory(path);
-  const { detector, training, kernels } = change(readTrainedConfig(directory, weights));
-  gpu.plans.use(kernels ?? {});
-  const model = new FasterRcnn(gpu, detector, training.seed);
-  await loadCheckpoint(weights === 'best' ? directory.bestPath : directory.checkpointPath, model);
-  return model;
+  const directory = new RunDirectory(run);
+  const config = change(readTrainedConfig(directory, weights));
+  const path = weights === 'best' ? directory.bestPath : directory.checkpointPath;
+  return restoreRun(gpu, config, await loadSafetensors(path), path);
 }

@@ -11,7 +11,7 @@ import { type ParameterGroup, Sgd } from '../engine/sgd.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { copyScalars } from '../kernels/concat.ts';
 import { learningRate, type TrainingConfig } from '../model/config.ts';
-import { type Progress, saveCheckpoint, type Trainable } from './checkpoint.ts';
+import type { Progress } from './checkpointFormat.ts';
 
 /** Steps between two lines of metrics.jsonl. */
 export const LOG_INTERVAL = 10;
@@ -26,19 +26,20 @@ export type LogLine<Term extends string> = Record<Term, number> & {
 };
 
 export interface LoopEvents<Term extends string> {
-  onStep?(step: number): void;
+  /** A promise that it returns is waited for before the next step. */
+  onStep?(step: number): unknown;
   onMetrics?(line: LogLine<Term>): void;
   onCheckpoint?(step: number): void;
 }
 
 export interface LoopOptions<Term extends string> extends LoopEvents<Term> {
   gpu: Gpu;
-  model: Trainable;
   optimizer: Sgd;
   training: TrainingConfig;
   progress: Progress;
-  checkpointPath: string;
-  checkpointInterval: number;
+  /** Keeps a checkpoint: every `checkpointInterval` steps, at the end and at an abort. */
+  save?(progress: Progress): Promise<void>;
+  checkpointInterval?: number;
   /** What the loss is the sum of, and how many rows of these terms a step gives. */
   terms: readonly Term[];
   rows: number;
@@ -53,7 +54,7 @@ export interface LoopOptions<Term extends string> extends LoopEvents<Term> {
   advice: string;
   /** Milliseconds waited for data in this session. */
   waitedMs(): number;
-  append(line: LogLine<Term>): void;
+  append?(line: LogLine<Term>): void;
   /** Looks at the weights after some steps, once a checkpoint holds them; its time is no time of training. */
   validation?: { isDue(step: number): boolean; run(progress: Progress): Promise<void> } | undefined;
   /** Once aborted, the loop finishes its step, saves a checkpoint and returns. */
@@ -79,7 +80,7 @@ export function caffeSgd(
 }
 
 export async function runLoop<Term extends string>(options: LoopOptions<Term>): Promise<Progress> {
-  const { gpu, model, optimizer, training, terms, rows, signal } = options;
+  const { gpu, optimizer, training, terms, rows, signal, checkpointInterval = Infinity } = options;
   const history = gpu.zeros([LOG_INTERVAL * rows, terms.length], 'loss history');
   history.persistent = true;
   const kept: string[] = [];
@@ -112,13 +113,14 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
       seconds: round(seconds),
       data_seconds: round(dataSeconds),
     };
-    options.append(line);
+    options.append?.(line);
     options.onMetrics?.(line);
   };
 
   const save = async (step: number): Promise<void> => {
     await log(step);
-    await saveCheckpoint(options.checkpointPath, model, optimizer, now(step));
+    if (!options.save) return;
+    await options.save(now(step));
     options.onCheckpoint?.(step);
   };
 
@@ -154,9 +156,9 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
       logging.catch(() => {}); // reported by the next await
       if (last) await logging;
     }
-    options.onStep?.(step);
+    await options.onStep?.(step);
     const due = isDue(step);
-    if (step % options.checkpointInterval === 0 || last || due) {
+    if (step % checkpointInterval === 0 || last || due) {
       await logging;
       await save(step);
     }

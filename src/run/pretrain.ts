@@ -10,7 +10,7 @@ import type { Gpu } from '../engine/gpu.ts';
 import { rankOfLabel } from '../eval/accuracy.ts';
 import { Random } from '../kernels/rng.ts';
 import { Classifier, type ClassifierImage } from '../model/classifier.ts';
-import { type InitReport, loadCheckpoint, loadInitialWeights, type Progress } from './checkpoint.ts';
+import { type InitReport, loadCheckpoint, loadInitialWeights, type Progress, saveCheckpoint } from './checkpoint.ts';
 import { caffeSgd, type LoopEvents, runLoop } from './loop.ts';
 import { PRETRAIN_TERMS, type PretrainConfig, type PretrainDirectory } from './pretrainConfig.ts';
 
@@ -68,7 +68,6 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   );
   const end = await runLoop({
     ...options,
-    model,
     optimizer,
     training,
     progress,
@@ -76,7 +75,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     rows: 1,
     divisor: 1, // the loss is the mean over the batch
     advice: 'check the images',
-    checkpointPath: directory.checkpointPath,
+    save: (progress) => saveCheckpoint(directory.checkpointPath, model, optimizer, progress),
     checkpointInterval: config.checkpointInterval,
     waitedMs: () => prefetcher.waitedMs,
     append: (line) => directory.appendMetrics(line),

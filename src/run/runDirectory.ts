@@ -16,7 +16,7 @@ import { replaceFile } from '../engine/node/files.ts';
 import type { Choices } from '../engine/plans.ts';
 import type { DetectorConfig, TrainingConfig } from '../model/config.ts';
 import type { LossTerm } from '../model/fasterRcnn.ts';
-import { problemOf } from './configSchema.ts';
+import { DETECTOR_RUN, parseConfig } from './configSchema.ts';
 import type { LogLine } from './loop.ts';
 import { type Schedule, SCHEDULES, stagesOf } from './stages.ts';
 
@@ -68,11 +68,6 @@ export interface RunKind<Config> {
   /** What is wrong with a configuration that was read, or null. */
   check(config: Config): string | null;
 }
-
-const DETECTOR_RUN: RunKind<RunConfig> = {
-  command: 'rcnn train',
-  check: (config) => (config.format === 1 ? problemOf(config) : `format ${config.format}`),
-};
 
 export class RunDirectory<Config = RunConfig, Line extends { step: number } = MetricsLine> {
   readonly path: string;
@@ -165,17 +160,7 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
         `${this.configPath}: there is no such file; ${this.path} is not a run of '${this.kind.command}'`,
       );
     }
-    let problem: string | null = null;
-    try {
-      const config = JSON.parse(text) as Config;
-      problem = this.kind.check(config);
-      if (problem === null) return config;
-    } catch {
-      problem = 'not JSON';
-    }
-    throw new UserError(
-      `${this.configPath}: is not a configuration of this version of '${this.kind.command}' (${problem}); train again or restore the file`,
-    );
+    return parseConfig(text, this.configPath, this.kind);
   }
 
   readMetrics(): Line[] {

@@ -8,7 +8,8 @@ import { checkpointProgress, loadParts, type Progress, saveCheckpoint } from './
 import { ProposalStore } from './proposalStore.ts';
 import type { RunConfig, RunDirectory } from './runDirectory.ts';
 import { hasDetector, hasStages, partOf, type Stage, stagesOf, stageTraining } from './stages.ts';
-import { train, trainingOrder, type TrainOptions, type TrainResult, type TrainTask } from './train.ts';
+import { train, type TrainOptions, type TrainResult, type TrainTask } from './train.ts';
+import { trainingOrder } from './trainDetector.ts';
 import { Validation } from './validation.ts';
 
 export interface ScheduleOptions extends Omit<TrainOptions, 'task' | 'validation'> {

@@ -1,5 +1,5 @@
 /**
- * Training of a detector: data, initial weights, what a step computes; the loop around the steps is loop.ts.
+ * Training of a detector in a run directory: data, initial weights, tuning, checkpoints; the steps are trainDetector.ts.
  *
  * A step is a pure function of the weights, the momentum, the run's seed and the step's number, so a run that was stopped
  * and resumed ends with the bits of one that was not.
@@ -9,39 +9,25 @@ import type { Gpu } from '../engine/gpu.ts';
 import { saveTuningCache, useTuningCache } from '../engine/node/tuningCache.ts';
 import type { Choices } from '../engine/plans.ts';
 import { tune, type TuneReport } from '../engine/tuner.ts';
-import { countedBoxes, type Dataset, type Sample } from '../data/dataset.ts';
-import { flipBoxes, type LoadedSample, Prefetcher, TrainingOrder } from '../data/loader.ts';
+import type { Dataset, Sample } from '../data/dataset.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
-import type { TrainingConfig } from '../model/config.ts';
-import { FasterRcnn, LOSS_TERMS, type Losses, type LossTerm, type PreparedImage } from '../model/fasterRcnn.ts';
-import type { GroundTruth, Sampling } from '../model/rpn.ts';
-import { loadCheckpoint, loadInitialWeights, type InitReport, type Progress } from './checkpoint.ts';
-import { caffeSgd, type LoopEvents, runLoop } from './loop.ts';
+import { FasterRcnn, type LossTerm } from '../model/fasterRcnn.ts';
+import { loadCheckpoint, loadInitialWeights, type InitReport, type Progress, saveCheckpoint } from './checkpoint.ts';
+import { caffeSgd, type LoopEvents } from './loop.ts';
 import type { RunConfig, RunDirectory } from './runDirectory.ts';
+import { type ImageLosses, jointLosses, trainDetector } from './trainDetector.ts';
 import { Validation, type ValidationEvents } from './validation.ts';
-
-/** Pictures decoded ahead of the step. */
-const PREFETCH = 8;
 
 /** What is trained, and by which losses; what is not given here is joint training of everything. */
 export interface TrainTask {
-  losses(
-    model: FasterRcnn,
-    image: PreparedImage,
-    truth: GroundTruth,
-    sampling: Sampling,
-    of: Pick<LoadedSample, 'index' | 'flip'>,
-  ): Losses;
+  losses: ImageLosses;
   /** Whether a parameter is trained. */
   trains(name: string): boolean;
   /** Before the first step, after the run's initial weights. */
   initialise?(model: FasterRcnn): Promise<void>;
 }
 
-const JOINT_TASK: TrainTask = {
-  losses: (model, image, truth, sampling) => model.losses(image, truth, sampling),
-  trains: () => true,
-};
+const JOINT_TASK: TrainTask = { losses: jointLosses, trains: () => true };
 
 export interface TrainEvents extends LoopEvents<LossTerm>, ValidationEvents {
   onInit?(report: InitReport): void;
@@ -106,53 +92,21 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     );
   options.onStart?.(progress, model);
 
-  const order = trainingOrder(training, dataset);
-  const images = training.imagesPerStep;
-  const prefetcher = new Prefetcher(dataset, order, {
-    start: progress.step * images,
-    end: training.steps * images,
-    ahead: PREFETCH,
-  });
-  const lossesOf = ({ step: drawn, sample, picture, index, flip }: LoadedSample): Losses => {
-    const image = model.prepare(picture, flip);
-    const usable = countedBoxes(sample.boxes);
-    const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
-    const sampling = { random: true, seed: sampleSeed(training.seed, drawn) };
-    return task.losses(model, image, truth, sampling, { index, flip });
-  };
-  const end = await runLoop({
+  const end = await trainDetector({
     ...options,
     model,
-    optimizer,
     training,
+    optimizer,
     progress,
-    terms: LOSS_TERMS,
-    rows: images,
-    divisor: images,
-    advice: "check the image's boxes",
-    checkpointPath: directory.checkpointPath,
+    losses: task.losses,
+    save: (progress) => saveCheckpoint(directory.checkpointPath, model, optimizer, progress),
     checkpointInterval: config.checkpointInterval,
     validation,
-    waitedMs: () => prefetcher.waitedMs,
     append: (line) => directory.appendMetrics(line),
-    async record(_step, keep) {
-      for (let i = 0; i < images; i++) {
-        const loaded = await prefetcher.next();
-        gpu.scope(() => {
-          const losses = lossesOf(loaded);
-          model.total(losses).backward({ free: true });
-          keep(losses, `image ${loaded.sample.id}`);
-        });
-      }
-    },
   });
   optimizer.dispose();
   return { model, progress: end, finished: end.step >= training.steps };
 }
-
-/** The order in which a run draws its images. */
-export const trainingOrder = (training: TrainingConfig, { samples, flippable }: Dataset): TrainingOrder =>
-  new TrainingOrder(training.seed, samples.length, { flip: training.flip && flippable });
 
 /** Pictures whose shapes are tuned for: data sets have few sizes, and the planner's choice serves the others. */
 const TUNED_PICTURES = 3;
@@ -190,6 +144,3 @@ function largestSample({ samples }: Dataset, { detector: { input } }: RunConfig)
   };
   return samples.reduce((largest, sample) => (area(sample) > area(largest) ? sample : largest));
 }
-
-/** The seed of one image's random draws. */
-const sampleSeed = (seed: number, drawn: number): number => (Math.imul(seed, 0x9e3779b1) + drawn) >>> 0;

@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Box, type Picture, openDataset } from '../../src/data/dataset.ts';
-import { readGlyphs } from '../../src/data/glyphs.ts';
+import { readGlyphs } from '../../src/data/mnistFiles.ts';
 import { UserError } from '../../src/engine/errors.ts';
 import { iou } from '../../src/kernels/boxes.ts';
 

@@ -7,11 +7,12 @@ import { openDataset, type Picture } from '../../data/dataset.ts';
 import type { Gpu, TypedArray } from '../../engine/gpu.ts';
 import { Sgd } from '../../engine/sgd.ts';
 import { FasterRcnn, type LabelledBox } from '../../model/fasterRcnn.ts';
+import { detectInStages, type StagedDetection, STAGES } from '../../run/detect.ts';
 import { PRESETS } from '../../run/presets.ts';
 import type { BenchCase, PreparedCase } from '../case.ts';
 import { verdict } from '../compare.ts';
 import { uniform } from '../inputs.ts';
-import { median, waited } from '../measure.ts';
+import { median } from '../measure.ts';
 
 interface Scene {
   picture: Picture;
@@ -114,35 +115,11 @@ function sameBits(results: TypedArray[]) {
   );
 }
 
-/** Milliseconds of each stage of a detection: image, convolutions, proposals, regions. */
+/** Milliseconds of each stage of a detection, the medians of three. */
 async function stages(model: FasterRcnn, picture: Picture): Promise<Record<string, number>> {
-  const { gpu } = model;
-  const times: Record<string, number[]> = {};
-  const timed = async <T>(name: string, fn: () => T): Promise<T> => {
-    let result: T;
-    const elapsed = await waited(gpu, () => (result = fn()));
-    (times[name] ??= []).push(elapsed);
-    return result!;
-  };
-  for (let i = 0; i < 3; i++) {
-    await gpu.scope(async () => {
-      const quiet = <T>(fn: () => T) => gpu.withoutGradients(fn);
-      const image = await timed('image', () => model.prepare(picture));
-      const output = await timed('conv', () =>
-        quiet(() => {
-          const features = model.backbone.features(image.tensor);
-          return { features, rpn: model.rpn.forward(features) };
-        }),
-      );
-      const proposals = await timed('proposal', () =>
-        quiet(() => model.rpn.proposals(output.rpn, image, model.config.rpn.test)),
-      );
-      await timed('region', () =>
-        quiet(() => model.head.detections(model.head.forward(output.features, proposals.rois, null), proposals, image)),
-      );
-    });
-  }
-  return Object.fromEntries(Object.entries(times).map(([name, values]) => [name, median(values)]));
+  const runs: StagedDetection[] = [];
+  for (let i = 0; i < 3; i++) runs.push(await detectInStages(model, picture));
+  return Object.fromEntries(STAGES.map((stage) => [stage, median(runs.map((run) => run.milliseconds[stage]))]));
 }
 
 async function digitScene(): Promise<Scene> {

@@ -6,9 +6,9 @@
  *   WEBGPU_RCNN_SOFTWARE=lavapipe|swiftshader   which software adapter; with `auto` it also passes over hardware
  *   WEBGPU_RCNN_DEFAULT_LIMITS=1                a device with no feature and no limit beyond WebGPU's defaults
  */
-import { SGD_BUFFERS } from '../../kernels/sgd.ts';
 import { UserError } from '../errors.ts';
 import { Gpu } from '../gpu.ts';
+import { everythingUseful } from '../request.ts';
 import { privateTemporaryFolder } from './folders.ts';
 import { patiently } from './patience.ts';
 import { hasSystemLoader, message, swiftShader } from './softwareAdapter.ts';
@@ -19,9 +19,6 @@ export interface OpenOptions {
   /** Ask for no feature and no limit beyond WebGPU's defaults. */
   defaultLimits?: boolean;
 }
-
-/** Features that make it faster or measure it; nothing needs them. */
-const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query'];
 
 /** Dawn's name for the driver of a software adapter, or a part of it. */
 const SYSTEM_SOFTWARE = process.platform === 'win32' ? 'Microsoft Basic Render' : 'llvmpipe';
@@ -131,16 +128,4 @@ function withEnvironment<T>(env: Record<string, string>, fn: () => T): T {
       else process.env[name] = value;
     }
   }
-}
-
-function everythingUseful(adapter: GPUAdapter): GPUDeviceDescriptor {
-  const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = adapter.limits;
-  return {
-    requiredFeatures: OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature)),
-    requiredLimits: {
-      maxBufferSize,
-      maxStorageBufferBindingSize,
-      maxStorageBuffersPerShaderStage: Math.min(maxStorageBuffersPerShaderStage, SGD_BUFFERS),
-    },
-  };
 }

@@ -1,0 +1,135 @@
+/** What testBrowser.ts does with the built page (web/), as a visitor would: each returns what it saw, or throws. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import type { Download, Page } from 'playwright-core';
+import { parseRunConfig } from '../src/index.ts';
+
+const STEPS = 20;
+/** After so few steps nothing is surer. */
+const LEAST_SCORE = '0.05';
+
+/** @param folder for files */
+export const pageTests = (page: Page, folder: string): Readonly<Record<string, () => Promise<string>>> => ({
+  'check: every kernel, by a click': async () => {
+    await page.click('nav a[href="#check"]');
+    await page.click('#run-checks');
+    await sees(page, '#check-state', /kernels passed/);
+    const verdict = (await page.textContent('#check-state'))!;
+    const failed = await page.locator('#checks .failed').allTextContents();
+    if (!/^\d+ kernels passed, 0 failed$/.test(verdict)) throw new Error([verdict, ...failed].join('; '));
+    const report = (await page.textContent('#report'))!;
+    for (const part of [verdict, 'maxBufferSize', 'training step']) expect(report, new RegExp(part));
+    return verdict;
+  },
+
+  'train: losses and boxes appear; pause, go on, evaluate': async () => {
+    await page.click('nav a[href="#train"]');
+    const empty = await looks(page, '#losses, #scenes canvas:first-child');
+    await page.fill('#steps', String(STEPS));
+    await page.click('#start');
+    await page.waitForFunction(() => Number(document.querySelector('#step')!.textContent) >= 3);
+    await page.click('#start');
+    await sees(page, '#state', /^Paused\.$/);
+    await page.waitForTimeout(1000); // the step at hand ends
+    const paused = await page.textContent('#step');
+    await page.waitForTimeout(1000);
+    expect((await page.textContent('#step'))!, new RegExp(`^${paused}$`));
+    if (Number(paused) >= STEPS) throw new Error('it went on to the end');
+    await page.click('#start');
+    await sees(page, '#map', /^0\.\d+$/);
+    expect((await page.textContent('#step'))!, new RegExp(`^${STEPS}$`));
+    const losses = (await page.locator('#terms b').allTextContents()).map(Number);
+    if (losses.length !== 5 || !losses.every((loss) => loss > 0 && loss < 10)) throw new Error(`losses ${losses}`);
+    const [sum, ...terms] = losses as [number, ...number[]];
+    if (Math.abs(sum - terms.reduce((a, b) => a + b)) > 0.03) throw new Error(`${sum} is not the sum of ${terms}`);
+    await page.click('#train-layer [data-choice=proposals]');
+    const drawn = await looks(page, '#losses, #scenes canvas:first-child');
+    drawn.forEach((look, i) => {
+      if (look === empty[i]) throw new Error(`${i === 0 ? 'no curve' : 'no proposals'} were drawn`);
+    });
+    return `paused at step ${paused}; loss ${sum} after ${STEPS}`;
+  },
+
+  'detect: the weights saved and loaded find what the trained ones do': async () => {
+    const files = await save(page, folder);
+    parseRunConfig(fs.readFileSync(files[0]!, 'utf8'));
+    await page.click('nav a[href="#detect"]');
+    await page.fill('#threshold', LEAST_SCORE);
+    await page.waitForSelector('#found li');
+    const trained = await page.locator('#found li').allTextContents();
+    const before = await looks(page, '#results canvas');
+    await page.click('#weights [data-choice=loaded]');
+    await sees(page, '#weights-facts', /^Choose the two files/);
+    if (await page.isVisible('#outcome')) throw new Error('it shows what was found by other weights');
+    await page.setInputFiles('#run-files', files);
+    await sees(page, '#weights-facts', /^backbone small, 0\.4 million parameters, 10 classes: 0, 1, /);
+    await page.waitForSelector('#found li');
+    const loaded = await page.locator('#found li').allTextContents();
+    if (loaded.join() !== trained.join()) throw new Error(`loaded: ${loaded}; trained: ${trained}`);
+    if ((await looks(page, '#results canvas'))[0] !== before[0]) throw new Error('the boxes are at other places');
+    expect((await page.textContent('#times'))!, /proposals\d+\.\d ms.*images\/s/);
+    return `${loaded.length} detections`;
+  },
+
+  'detect: a picture from a file, and a drawing': async () => {
+    const picture = path.join(folder, 'picture.png');
+    await page.locator('#results canvas').screenshot({ path: picture });
+    await page.click('#source [data-choice=pictures]');
+    await page.setInputFiles('#tools input', [picture, picture]);
+    await page.waitForFunction(() => document.querySelectorAll('#results canvas').length === 2);
+    await page.waitForSelector('#found li');
+    const found = await page.locator('#found li').count();
+    await page.click('#source [data-choice=drawing]');
+    const board = page.locator('#results canvas');
+    await sees(page, '#tools', /Draw some digits/);
+    const blank = await looks(page, '#results canvas');
+    const { x, y, width } = (await board.boundingBox())!;
+    await page.mouse.move(x + 0.4 * width, y + 0.3 * width);
+    await page.mouse.down();
+    await page.mouse.move(x + 0.5 * width, y + 0.7 * width, { steps: 4 });
+    await page.mouse.up();
+    if ((await looks(page, '#results canvas'))[0] === blank[0]) throw new Error('the stroke is not seen');
+    return `${found} detections in the picture`;
+  },
+
+  'detect: a file that is cut off is one line': async () => {
+    const [config, checkpoint] = ['config.json', 'checkpoint.safetensors'].map((name) => path.join(folder, name));
+    fs.truncateSync(checkpoint!, 5000);
+    await page.setInputFiles('#run-files', [config!, checkpoint!]);
+    await sees(page, '#trouble', /^checkpoint\.safetensors: .* it is cut off /);
+    return (await page.textContent('#trouble'))!;
+  },
+});
+
+/** The files that a click on "Save weights" downloads: config.json, checkpoint.safetensors. */
+async function save(page: Page, folder: string): Promise<string[]> {
+  const downloads: Download[] = [];
+  page.on('download', (download) => downloads.push(download));
+  await page.click('#save');
+  for (let i = 0; downloads.length < 2 && i < 100; i++) await page.waitForTimeout(100);
+  const names = downloads.map((download) => download.suggestedFilename()).sort();
+  expect(names.join(), /^checkpoint\.safetensors,config\.json$/);
+  for (const download of downloads) await download.saveAs(path.join(folder, download.suggestedFilename()));
+  return names.reverse().map((name) => path.join(folder, name));
+}
+
+/** Waits until an element's text is so. */
+async function sees(page: Page, selector: string, text: RegExp): Promise<void> {
+  await page
+    .waitForFunction(
+      ([selector, source]) => new RegExp(source!, 's').test(document.querySelector(selector!)!.textContent!),
+      [selector, text.source],
+    )
+    .catch(async () => {
+      const trouble = await page.textContent('#trouble');
+      throw new Error(`${selector} says '${await page.textContent(selector)}', not ${text}; the page: '${trouble}'`);
+    });
+}
+
+/** What canvases show. */
+const looks = (page: Page, selector: string): Promise<string[]> =>
+  page.locator(selector).evaluateAll((canvases) => (canvases as HTMLCanvasElement[]).map((one) => one.toDataURL()));
+
+function expect(text: string, pattern: RegExp): void {
+  if (!pattern.test(text)) throw new Error(`'${text}' is not as it should be: ${pattern}`);
+}

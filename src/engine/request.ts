@@ -1,0 +1,38 @@
+/** What is asked of an adapter, and the device of a browser. In Node: node/open.ts. */
+import { SGD_BUFFERS } from '../kernels/sgd.ts';
+import { UserError } from './errors.ts';
+import { Gpu } from './gpu.ts';
+
+/** Features that make it faster or measure it; nothing needs them. */
+const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query'];
+
+/** The features and limits of a device that serve this library. */
+export function everythingUseful(adapter: GPUAdapter): GPUDeviceDescriptor {
+  const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = adapter.limits;
+  return {
+    requiredFeatures: OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature)),
+    requiredLimits: {
+      maxBufferSize,
+      maxStorageBufferBindingSize,
+      maxStorageBuffersPerShaderStage: Math.min(maxStorageBuffersPerShaderStage, SGD_BUFFERS),
+    },
+  };
+}
+
+/**
+ * The engine on a browser's GPU, in a page or a worker. Throws a UserError, one line that says what to do, where there is no
+ * WebGPU. Later the device may be lost (a driver's update, a crash): the next call then throws, and a new one is asked for.
+ */
+export async function requestGpu(): Promise<Gpu> {
+  if (!globalThis.isSecureContext) {
+    throw new UserError('WebGPU is for secure pages: open this one by https, or from localhost');
+  }
+  if (!navigator.gpu) {
+    throw new UserError('this browser has no WebGPU: use a current Chrome, Edge or Safari, or Firefox 141 or later');
+  }
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) {
+    throw new UserError("this browser offers no GPU: update the graphics driver and switch on 'graphics acceleration'");
+  }
+  return Gpu.fromDevice(await adapter.requestDevice(everythingUseful(adapter)));
+}

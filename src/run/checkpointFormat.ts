@@ -1,0 +1,119 @@
+/**
+ * What a checkpoint holds, as bytes in memory; checkpoint.ts has the files.
+ *
+ * Safetensors: every parameter under its name, its momentum under `momentum/<name>`, and as metadata the step, the classes
+ * and how a picture becomes the network's input: what another run needs that starts from it. The random numbers and the
+ * order of the data are pure functions of the run's seed and the step, so nothing else is needed to go on with the same
+ * bits. A parameter in shards is one tensor here: a checkpoint does not depend on the device that wrote it.
+ */
+import { UserError } from '../engine/errors.ts';
+import type { Sgd } from '../engine/sgd.ts';
+import { type Safetensors, serializeSafetensors, type StoredTensor } from '../engine/safetensors.ts';
+import { readWhole, type WholeParameter, wholeParameters, writeWhole } from '../engine/shards.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import type { ChannelConfig } from './presets.ts';
+import { CLASSES } from './weightNames.ts';
+
+export const MOMENTUM = 'momentum/';
+/** Under this the metadata hold how a picture is prepared, as JSON. */
+export const INPUT = 'input';
+
+/** What is trained, as files see it: a detector or a classifier. */
+export interface Trainable {
+  /** Every parameter by its name. */
+  readonly parameters: Readonly<Record<string, Tensor>>;
+  readonly config: {
+    readonly backbone: string;
+    readonly classes: readonly string[];
+    readonly input: ChannelConfig;
+    /** Of a detector. */
+    readonly head?: { readonly targetStds: readonly number[] };
+  };
+}
+
+/** Steps done and seconds trained when the checkpoint was made. */
+export interface Progress {
+  step: number;
+  seconds: number;
+  dataSeconds: number;
+}
+
+/**
+ * The bytes of a checkpoint file, once everything recorded so far has run; without an optimiser it can be used but not
+ * trained on with the same bits. Throws a UserError where a value is not finite.
+ */
+export async function serializeCheckpoint(
+  model: Trainable,
+  optimizer: Sgd | undefined,
+  { step, seconds, dataSeconds }: Progress,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const tensors: Record<string, StoredTensor> = {};
+  for (const [name, whole] of Object.entries(everything(model, optimizer))) {
+    const data = await readWhole(whole);
+    if (!data.every(Number.isFinite)) {
+      throw new UserError(
+        `step ${step}: ${name} is not finite; lower the learning rate (the last checkpoint is intact)`,
+      );
+    }
+    tensors[name] = { shape: [...whole.shape], data };
+  }
+  const { channels, mean, factor } = model.config.input;
+  return serializeSafetensors(tensors, {
+    format: 'webgpu-rcnn checkpoint 1',
+    step: `${step}`,
+    seconds: `${seconds}`,
+    data_seconds: `${dataSeconds}`,
+    [CLASSES]: JSON.stringify(model.config.classes),
+    [INPUT]: JSON.stringify({ channels, mean, factor }),
+  });
+}
+
+/** What a checkpoint holds: parameters by name, and where an optimiser is given their momentum. */
+function everything(model: Trainable, optimizer?: Sgd): Record<string, WholeParameter> {
+  const momentum = (optimizer?.slots ?? []).map(({ parameter, h }) => [MOMENTUM + parameter.name, h] as const);
+  return wholeParameters({ ...model.parameters, ...Object.fromEntries(momentum) });
+}
+
+/** How far the run of a checkpoint has come. `source` begins the message where it is none. */
+export function readProgress(
+  source: string,
+  { step, seconds, data_seconds: dataSeconds }: Safetensors['metadata'],
+): Progress {
+  if (!/^\d+$/.test(step ?? '')) throw new UserError(`${source}: is not a checkpoint of a run; weights go to --init`);
+  return { step: Number(step), seconds: Number(seconds ?? 0), dataSeconds: Number(dataSeconds ?? 0) };
+}
+
+/** Fills the model and, where given, the optimiser's momentum. The checkpoint must fit the network exactly. */
+export function restoreCheckpoint(
+  { tensors, metadata }: Safetensors,
+  source: string,
+  model: Trainable,
+  optimizer?: Sgd,
+): Progress {
+  const progress = readProgress(source, metadata);
+  const targets = everything(model, optimizer);
+  for (const [name, whole] of Object.entries(targets)) fitting(source, name, whole, tensors[name]);
+  for (const name of Object.keys(tensors)) {
+    if (!name.startsWith(MOMENTUM) && !targets[name])
+      throw wrongNetwork(source, `has ${name}, which this network has not`);
+  }
+  for (const [name, whole] of Object.entries(targets)) writeWhole(whole, tensors[name]!.data);
+  return progress;
+}
+
+export const wrongNetwork = (source: string, why: string): UserError =>
+  new UserError(`${source}: ${why}; it belongs to another network: restore the run's own files, or train again`);
+
+/** Throws where a stored tensor cannot be the parameter. */
+export function fitting(
+  source: string,
+  name: string,
+  whole: WholeParameter,
+  stored: StoredTensor | undefined,
+): asserts stored {
+  if (!stored) throw wrongNetwork(source, `lacks ${name}`);
+  if (stored.shape.join() !== whole.shape.join()) {
+    throw wrongNetwork(source, `${name} is [${stored.shape}], this network has [${whole.shape}]`);
+  }
+  if (!(stored.data instanceof Float32Array)) throw wrongNetwork(source, `${name} holds integers`);
+}

@@ -1,0 +1,45 @@
+/** The trained network of a run from the contents of its files: in a browser, or wherever they come from. */
+import { UserError } from '../engine/errors.ts';
+import type { Gpu } from '../engine/gpu.ts';
+import { parseSafetensors, type Safetensors } from '../engine/safetensors.ts';
+import { FasterRcnn } from '../model/fasterRcnn.ts';
+import { restoreCheckpoint } from './checkpointFormat.ts';
+import type { RunConfig } from './runDirectory.ts';
+
+/**
+ * The network of a run with its weights: `config` is what its config.json holds (`parseRunConfig` reads and checks it),
+ * `checkpoint` the bytes of its checkpoint.safetensors. A parameter larger than a binding of this device is split.
+ * Throws a UserError, one line that begins with `source`, where the bytes are no checkpoint or one of another network.
+ */
+export function loadRun(
+  gpu: Gpu,
+  config: RunConfig,
+  checkpoint: Uint8Array,
+  source = 'checkpoint.safetensors',
+): FasterRcnn {
+  let file: Safetensors;
+  try {
+    file = parseSafetensors(checkpoint, source);
+  } catch (error) {
+    throw new UserError((error as Error).message);
+  }
+  return restoreRun(gpu, config, file, source);
+}
+
+/** As `loadRun`, with the file already read. */
+export function restoreRun(
+  gpu: Gpu,
+  { detector, training, kernels }: RunConfig,
+  checkpoint: Safetensors,
+  source: string,
+): FasterRcnn {
+  gpu.plans.use(kernels ?? {});
+  const model = new FasterRcnn(gpu, detector, training.seed);
+  try {
+    restoreCheckpoint(checkpoint, source, model);
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+  return model;
+}

@@ -1,0 +1,182 @@
+/** A run without files, as a page has it: training, its checkpoint in memory, the network loaded again, its parts. */
+import { readFileSync } from 'node:fs';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { UserError } from '../../src/engine/errors.ts';
+import { reshape } from '../../src/engine/ops/pointwise.ts';
+import { parseSafetensors, type Safetensors } from '../../src/engine/safetensors.ts';
+import { type BackboneBuilder, connect, ParameterStore } from '../../src/model/backbones/backbone.ts';
+import { BACKBONES } from '../../src/model/backbones/index.ts';
+import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
+import { restoreCheckpoint, serializeCheckpoint } from '../../src/run/checkpointFormat.ts';
+import { parseRunConfig } from '../../src/run/configSchema.ts';
+import { detectImage, detectInStages, proposeImage } from '../../src/run/detect.ts';
+import { loadRun } from '../../src/run/loadRun.ts';
+import { caffeSgd } from '../../src/run/loop.ts';
+import { trainDetector } from '../../src/run/trainDetector.ts';
+import { sharedGpu } from '../harness.ts';
+import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
+
+/** A run on disk, and its files as a page gets them. After six steps hardly anything is surer than 0.05. */
+const run = (async () => {
+  const { directory } = await trainHere(await tinyRun({ steps: 6, set: ['detector.test.scoreThreshold=0.001'] }));
+  const config = readFileSync(directory.configPath, 'utf8');
+  return { directory, config, checkpoint: new Uint8Array(readFileSync(directory.checkpointPath)) };
+})();
+
+const weights = async (model: FasterRcnn): Promise<Safetensors['tensors']> => {
+  const end = { step: 6, seconds: 0, dataSeconds: 0 };
+  return parseSafetensors(await serializeCheckpoint(model, undefined, end), 'test').tensors;
+};
+
+test('training without files, saved and gone on with, ends with the weights of rcnn train', async () => {
+  const gpu = await sharedGpu();
+  const { config, dataset } = await tinyRun({ steps: 6 });
+  const { detector, training } = config;
+  const first = { model: new FasterRcnn(gpu, detector, training.seed), steps: [] as number[], metrics: 0 };
+  const optimizer = caffeSgd(first.model.parameters, training);
+  const controller = new AbortController();
+  const stopped = await trainDetector({
+    ...first,
+    dataset,
+    training,
+    optimizer,
+    signal: controller.signal,
+    async onStep(step) {
+      // The next step waits, and the model can be used meanwhile.
+      await detectImage(first.model, await dataset.samples[0]!.load());
+      first.steps.push(step);
+      if (step === 4) controller.abort();
+    },
+    onMetrics: () => first.metrics++,
+  });
+  assert.equal(first.steps, [1, 2, 3, 4]);
+  assert.is(stopped.step, 4);
+  const saved = parseSafetensors(await serializeCheckpoint(first.model, optimizer, stopped), 'saved');
+  first.model.dispose();
+  optimizer.dispose();
+
+  const model = new FasterRcnn(gpu, detector, training.seed + 1);
+  const resumed = caffeSgd(model.parameters, training);
+  const progress = restoreCheckpoint(saved, 'saved', model, resumed);
+  assert.is(progress.step, 4);
+  const lines: number[] = [];
+  const options = {
+    dataset,
+    training,
+    optimizer: resumed,
+    progress,
+    onMetrics: ({ step }: { step: number }) => lines.push(step),
+  };
+  assert.is((await trainDetector({ model, ...options })).step, 6);
+  assert.equal(lines, [6]);
+  const { directory } = await run;
+  const bits = await checkpointBits(directory);
+  for (const [name, parameter] of Object.entries(model.parameters)) {
+    const { buffer } = await parameter.read();
+    assert.is(Buffer.from(buffer).toString('base64'), bits[name], name);
+  }
+  model.dispose();
+  resumed.dispose();
+});
+
+test('a run from the contents of its two files', async () => {
+  const { config, checkpoint } = await run;
+  const model = loadRun(await sharedGpu(), parseRunConfig(config), checkpoint);
+  const stored = parseSafetensors(checkpoint, 'test').tensors;
+  for (const [name, { data }] of Object.entries(await weights(model))) assert.equal(data, stored[name]!.data, name);
+  model.dispose();
+});
+
+test('a parameter in shards is whole in the checkpoint, whatever device reads it', async () => {
+  const gpu = await sharedGpu();
+  const { detector } = parseRunConfig((await run).config);
+  /** The small backbone with a fully connected layer that may be split, as VGG-16 has. */
+  const splitting: BackboneBuilder = (gpu, options) => {
+    const { parameters, ...backbone } = BACKBONES['small']!(gpu, options);
+    const store = new ParameterStore(gpu, options.seed);
+    const fc6 = store.fullyConnected('fc6', parameters['fc6.weight']!.shape as [number, number]);
+    const features = Object.entries(parameters).filter(([name]) => name.startsWith('conv'));
+    ['fc6.weight', 'fc6.bias'].forEach((name) => parameters[name]!.dispose());
+    return {
+      ...backbone,
+      parameters: { ...Object.fromEntries(features), ...store.parameters },
+      regions: (region) => connect(reshape(region, [region.shape[0]!, -1]), fc6),
+    };
+  };
+  const make = (maxBindingBytes: number, seed: number): FasterRcnn => {
+    const { device } = gpu.plans;
+    Object.assign(gpu.plans, { device: { ...device, maxBindingBytes } });
+    const model = new FasterRcnn(gpu, detector, seed, splitting);
+    Object.assign(gpu.plans, { device });
+    return model;
+  };
+  const [whole, split] = [make(2 ** 27, 1), make(2 ** 17, 2)];
+  const shards = Object.keys(split.parameters).filter((name) => name.startsWith('fc6.weight['));
+  assert.ok(shards.length > 1 && 'fc6.weight' in whole.parameters, String(shards));
+  const picture = await (await tinyRun()).dataset.samples[0]!.load();
+  const detections = await detectImage(whole, picture);
+  assert.ok(detections.length > 0);
+  for (const [from, to] of [
+    [whole, split],
+    [split, whole],
+  ] as const) {
+    const bytes = await serializeCheckpoint(from, undefined, { step: 6, seconds: 0, dataSeconds: 0 });
+    Object.values(to.parameters).forEach((parameter) => parameter.write(new Float32Array(parameter.size)));
+    restoreCheckpoint(parseSafetensors(bytes, 'test'), 'test', to);
+    assert.equal(await weights(to), await weights(from));
+    assert.equal(await detectImage(to, picture), detections);
+  }
+  [whole, split].forEach((model) => model.dispose());
+});
+
+test('a detection in stages finds the same, from the proposals at test time, and leaves nothing behind', async () => {
+  const gpu = await sharedGpu();
+  const { config, checkpoint } = await run;
+  const parsed = parseRunConfig(config);
+  const picture = await (await tinyRun()).dataset.samples[1]!.load();
+  for (const features of ['shared', 'unshared'] as const) {
+    const model =
+      features === 'shared'
+        ? loadRun(gpu, parsed, checkpoint)
+        : new FasterRcnn(gpu, { ...parsed.detector, features }, 3);
+    const before = gpu.statistics().liveBytes;
+    const staged = await detectInStages(model, picture);
+    assert.is(gpu.statistics().liveBytes, before);
+    assert.equal(staged.detections, await detectImage(model, picture));
+    assert.equal(staged.proposals, await proposeImage(model, picture));
+    assert.ok(staged.detections.length > 0 && staged.proposals.length > 10);
+    assert.equal(Object.keys(staged.milliseconds), ['image', 'conv', 'proposal', 'region']);
+    assert.ok(Object.values(staged.milliseconds).every((time) => time > 0));
+    model.dispose();
+  }
+});
+
+test('files that are no run, or of two, are one line, and no memory stays behind', async () => {
+  const gpu = await sharedGpu();
+  const { config, checkpoint } = await run;
+  const parsed = parseRunConfig(config);
+  const before = gpu.statistics().liveBytes;
+  const wrong: [() => unknown, RegExp][] = [
+    [() => parseRunConfig('{'), /^config\.json: is not a configuration of this version of 'rcnn train' \(not JSON\); /],
+    [() => parseRunConfig('{"format":1}', 'mine.json'), /^mine\.json: is not a configuration .* \(detector: .*\); /],
+    [() => loadRun(gpu, parsed, checkpoint.subarray(0, 1000)), /^checkpoint\.safetensors: .* it is cut off or not /],
+    [
+      () => loadRun(gpu, { ...parsed, detector: { ...parsed.detector, classes: ['__background__', 'a'] } }, checkpoint),
+      /^checkpoint\.safetensors: head\.cls_score\.weight is \[11,128\], this network has \[2,128\]; it belongs to another/,
+    ],
+  ];
+  for (const [load, message] of wrong) {
+    try {
+      load();
+      assert.unreachable();
+    } catch (error) {
+      assert.instance(error, UserError);
+      assert.match((error as Error).message, message);
+      assert.not.match((error as Error).message, /\n/);
+    }
+  }
+  assert.is(gpu.statistics().liveBytes, before);
+});
+
+test.run();

@@ -1,0 +1,110 @@
+/** A picture on a canvas with what was found in it: boxes with class and score, or the proposals that they came from. */
+import { classColour, type Pixels, scoreColour, type StagedDetection } from '../src/index.ts';
+
+export type Layer = 'proposals' | 'detections';
+export const LAYERS: Readonly<Record<Layer, string>> = { proposals: '1 Proposals', detections: '2 Detections' };
+
+export interface View {
+  picture: CanvasImageSource & { width: number; height: number };
+  found?: StagedDetection;
+  classes: readonly string[];
+  layer: Layer;
+  /** Least score of a detection that is drawn. */
+  threshold: number;
+}
+
+/** Of the proposals, which are many. */
+const SHOWN_PROPOSALS = 20;
+
+/** The pixels of a picture as something that a canvas draws. */
+export function bitmap({ width, height, rgba }: Pixels): OffscreenCanvas {
+  const canvas = new OffscreenCanvas(width, height);
+  canvas.getContext('2d')!.putImageData(new ImageData(new Uint8ClampedArray(rgba), width, height), 0, 0);
+  return canvas;
+}
+
+/** The other way round. */
+export function pixels(picture: CanvasImageSource & { width: number; height: number }): Pixels {
+  const { width, height } = picture;
+  const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })!;
+  context.drawImage(picture, 0, 0);
+  return { width, height, rgba: context.getImageData(0, 0, width, height).data };
+}
+
+/** Draws at the width that the canvas has in the page, as sharp as the screen is. */
+export function draw(canvas: HTMLCanvasElement, { picture, found, classes, layer, threshold }: View): void {
+  const width = canvas.clientWidth || picture.width;
+  const scale = width / picture.width;
+  const density = devicePixelRatio;
+  canvas.width = Math.round(width * density);
+  canvas.height = Math.round(picture.height * scale * density);
+  const context = canvas.getContext('2d')!;
+  context.scale(density, density);
+  context.imageSmoothingQuality = 'high';
+  context.drawImage(picture, 0, 0, width, picture.height * scale);
+  if (!found) return;
+  const outline = ({ x1, y1, x2, y2 }: Corners, thickness: number, style: string): void => {
+    context.lineWidth = thickness;
+    context.strokeStyle = style;
+    // A box of inclusive corners is around its last pixels too.
+    context.strokeRect(x1 * scale, y1 * scale, (x2 - x1 + 1) * scale, (y2 - y1 + 1) * scale);
+  };
+  if (layer === 'proposals') {
+    context.fillStyle = 'rgb(0 0 0 / 0.35)';
+    context.fillRect(0, 0, width, picture.height * scale);
+    // The surest on top, yellow; violet the least sure.
+    for (const proposal of found.proposals.slice(0, SHOWN_PROPOSALS).reverse()) {
+      outline(proposal, 1.5, scoreColour(proposal.score));
+    }
+    return;
+  }
+  const shown = found.detections.filter(({ score }) => score >= threshold).reverse();
+  for (const detection of shown) {
+    outline(detection, 4, 'rgb(0 0 0 / 0.45)');
+    outline(detection, 2, classColour(detection.classIndex));
+  }
+  // Labels after all boxes: a neighbour's line must not cross a name.
+  for (const detection of shown) {
+    const text = `${classes[detection.classIndex]} ${detection.score.toFixed(2)}`;
+    label(context, text, detection.x1 * scale, detection.y1 * scale, width, classColour(detection.classIndex));
+  }
+}
+
+interface Corners {
+  x1: number;
+  y1: number;
+  x2: number;
+  y2: number;
+}
+
+/** Text on a tab above a box's left corner, within the picture. */
+function label(
+  context: CanvasRenderingContext2D,
+  text: string,
+  left: number,
+  top: number,
+  width: number,
+  fill: string,
+) {
+  context.font = '600 11px system-ui, sans-serif';
+  const [tabWidth, tabHeight] = [context.measureText(text).width + 8, 16];
+  const x = Math.min(Math.max(0, left - 1), Math.max(0, width - tabWidth));
+  const y = Math.max(0, top - tabHeight);
+  context.fillStyle = fill;
+  context.beginPath();
+  context.roundRect(x, y, tabWidth, tabHeight, 3);
+  context.fill();
+  context.fillStyle = isLight(context) ? '#000' : '#fff';
+  context.textBaseline = 'middle';
+  context.fillText(text, x + 4, y + tabHeight / 2 + 0.5);
+}
+
+/** Whether black is readable on the colour that the context fills with, which it has resolved to #rrggbb. */
+function isLight({ fillStyle }: CanvasRenderingContext2D): boolean {
+  const [red, green, blue] = [1, 3, 5].map((i) => parseInt(String(fillStyle).slice(i, i + 2), 16)) as [
+    number,
+    number,
+    number,
+  ];
+  return 0.299 * red + 0.587 * green + 0.114 * blue > 140;
+}

@@ -1,0 +1,269 @@
+/** Detect: the weights just trained, or a run's files, on scenes, drawings, pictures and the camera. */
+import { type Pixels, type StagedDetection, STAGES } from '../src/index.ts';
+import { bitmap, draw, type Layer, LAYERS, pixels, type View } from './boxes.ts';
+import { attempt, element, make, segments, showTrouble } from './dom.ts';
+import { drawingBoard } from './drawingBoard.ts';
+import type { RemoteSession } from './remote.ts';
+import type { LoadedRun, WeightsName } from './session.ts';
+import type { TrainPart } from './train.ts';
+
+type Source = 'scene' | 'drawing' | 'pictures' | 'camera';
+const SOURCES: Readonly<Record<Source, string>> = {
+  scene: 'Test scene',
+  drawing: 'Draw digits',
+  pictures: 'Pictures',
+  camera: 'Camera',
+};
+/** Of the paper's table 5, and their colours in style.css. */
+const PARTS = {
+  image: ['image', '--line-strong'],
+  conv: ['convolutions', '--rpn-cls'],
+  proposal: ['proposals', '--head-box'],
+  region: ['regions', '--head-cls'],
+} as const satisfies Record<(typeof STAGES)[number], readonly [string, string]>;
+
+/** A picture in the page, and what was found in it. */
+interface Result {
+  canvas: HTMLCanvasElement;
+  picture: View['picture'];
+  found?: StagedDetection;
+}
+
+export function startDetect(session: RemoteSession, trained: { classes: string[] }, training: TrainPart): void {
+  const results = element('results');
+  const tools = element('tools');
+  let weights: WeightsName = 'trained';
+  let loaded: LoadedRun | undefined;
+  let layer: Layer = 'detections';
+  let shown: Result[] = [];
+  /** Ends what the source at hand does by itself. */
+  let leave = (): void => {};
+  let again = (): void => {};
+
+  const threshold = element<HTMLInputElement>('threshold');
+  const classes = (): readonly string[] => (weights === 'loaded' && loaded ? loaded.classes : trained.classes);
+  const redraw = (): void => {
+    for (const { canvas, picture, found } of shown) {
+      const view = { picture, classes: classes(), layer, threshold: threshold.valueAsNumber };
+      draw(canvas, { ...view, ...(found && { found }) });
+    }
+    describe(shown.at(-1)?.found);
+  };
+
+  /** Whether there are weights to detect with; says what to do where there are none. */
+  const ready = (): boolean => {
+    const there = weights === 'loaded' ? loaded !== undefined : training.step !== null;
+    element('weights-facts').textContent = weightsFacts(weights, training.step, loaded);
+    return there;
+  };
+
+  async function detect(result: Result, picture: Pixels): Promise<void> {
+    if (!ready()) return redraw();
+    result.found = await session.detect(weights, picture);
+    ready();
+    redraw();
+  }
+
+  /** Shows a picture alone, or beside those that are shown already. */
+  function place(picture: View['picture'], beside = false): Result {
+    const result: Result = { canvas: make('canvas'), picture };
+    if (!beside) {
+      results.replaceChildren();
+      shown = [];
+    }
+    results.append(result.canvas);
+    shown.push(result);
+    results.classList.toggle('many', shown.length > 1);
+    redraw();
+    return result;
+  }
+
+  function describe(found: StagedDetection | undefined): void {
+    const least = threshold.valueAsNumber;
+    element('outcome').hidden = found === undefined;
+    const sure = found?.detections.filter(({ score }) => score >= least) ?? [];
+    element('found').replaceChildren(
+      ...sure.map(({ classIndex, score }) =>
+        make(
+          'li',
+          {},
+          make('span', { textContent: classes()[classIndex]! }),
+          make('b', { textContent: score.toFixed(2) }),
+        ),
+      ),
+    );
+    if (!found) return;
+    const { milliseconds } = found;
+    const total = STAGES.reduce((sum, stage) => sum + milliseconds[stage], 0);
+    const bar = make('div', { className: 'bar' });
+    const legend = make('ul', { className: 'legend' });
+    for (const stage of STAGES) {
+      const [name, colour] = PARTS[stage];
+      const piece = make('div', { title: name });
+      piece.style.cssText = `flex-grow: ${milliseconds[stage]}; background: var(${colour})`;
+      bar.append(piece);
+      const swatch = make('i');
+      swatch.style.background = `var(${colour})`;
+      legend.append(make('li', {}, swatch, name, make('b', { textContent: `${milliseconds[stage].toFixed(1)} ms` })));
+    }
+    const sum = `${total.toFixed(1)} ms in all, ${(1000 / total).toPrecision(3)} images/s, each part waited for.`;
+    element('times').replaceChildren(bar, legend, make('p', { className: 'quiet', textContent: sum }));
+  }
+
+  async function showScene(number: number): Promise<void> {
+    const picture = await session.testScene(number);
+    await detect(place(bitmap(picture)), picture);
+  }
+
+  async function showFiles(files: readonly File[]): Promise<void> {
+    results.replaceChildren();
+    shown = [];
+    for (const file of files) {
+      const picture = await createImageBitmap(file).catch(() => {
+        throw new Error(`${file.name}: the browser cannot read it as a picture; choose a JPEG, PNG or WebP`);
+      });
+      await detect(place(picture, true), pixels(picture));
+    }
+  }
+
+  const sources: Readonly<Record<Source, () => void>> = {
+    scene() {
+      let number = 0;
+      const show = () => attempt(() => showScene(number));
+      again = show;
+      tools.append(make('button', { textContent: 'Another scene', onclick: () => (number++, show()) }));
+      void show();
+    },
+    drawing() {
+      const board = drawingBoard();
+      const result = place(board.canvas);
+      let [looking, changed] = [false, false];
+      const look = () =>
+        attempt(async () => {
+          redraw();
+          changed = true;
+          if (looking) return; // the look at hand is followed by another
+          looking = true;
+          try {
+            while (changed) {
+              changed = false;
+              await detect(result, pixels(board.canvas));
+            }
+          } finally {
+            looking = false;
+          }
+        });
+      again = look;
+      board.listen(result.canvas, look);
+      tools.append(
+        make('button', { textContent: 'Clear', onclick: () => (board.clear(), look()) }),
+        make('span', { className: 'quiet', textContent: 'Draw some digits on the board.' }),
+      );
+      void look();
+    },
+    pictures() {
+      let files: readonly File[] = [];
+      const show = () => attempt(() => showFiles(files));
+      again = show;
+      const input = make('input', { type: 'file', accept: 'image/*', multiple: true });
+      input.onchange = () => ((files = [...input.files!]), show());
+      const label = make('label', { className: 'button' }, 'Choose pictures', input);
+      tools.append(label, make('span', { className: 'quiet', textContent: 'or drop them anywhere on this page.' }));
+      results.replaceChildren();
+      shown = [];
+      dropped = (pictures) => ((files = pictures), show());
+    },
+    camera() {
+      let stream: MediaStream | undefined;
+      const stop = make('button', { textContent: 'Stop', onclick: () => leave() });
+      tools.append(stop);
+      results.replaceChildren();
+      shown = [];
+      leave = () => {
+        stream?.getTracks().forEach((track) => track.stop());
+        stream = undefined;
+        stop.disabled = true;
+      };
+      void attempt(async () => {
+        stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } }).catch(() => {
+          throw new Error('There is no camera, or this page may not use it: allow it in the address bar.');
+        });
+        const video = make('video', { srcObject: stream, muted: true, playsInline: true });
+        await video.play();
+        let result: Result | undefined;
+        while (stream?.active) {
+          const frame = await createImageBitmap(video);
+          result ??= place(frame);
+          result.picture = frame;
+          await detect(result, pixels(frame));
+          await new Promise(requestAnimationFrame);
+        }
+      });
+    },
+  };
+  let dropped = (_files: readonly File[]): void => {};
+
+  const chooseSource = segments('source', SOURCES, (choice) => {
+    leave();
+    [leave, again, dropped] = [() => {}, () => {}, (files) => (chooseSource('pictures'), dropped(files))];
+    tools.replaceChildren();
+    sources[choice]();
+  });
+  segments('detect-layer', LAYERS, (choice) => ((layer = choice), redraw()))(layer);
+  const chooseWeights = segments('weights', { trained: 'Trained here', loaded: 'From files' }, (choice) => {
+    weights = choice;
+    element('choose-run').hidden = choice === 'trained';
+    for (const result of shown) delete result.found;
+    ready();
+    again();
+  });
+
+  /** The two files of a run, in any order; other ones are left. */
+  const loadFiles = (files: readonly File[]): Promise<void> =>
+    attempt(async () => {
+      const config = files.find(({ name }) => name.endsWith('.json'));
+      const checkpoint = files.find(({ name }) => name.endsWith('.safetensors'));
+      if (!config || !checkpoint)
+        throw new Error('A run has two files: choose config.json and checkpoint.safetensors.');
+      loaded = await session.load(await config.text(), new Uint8Array(await checkpoint.arrayBuffer()));
+      chooseWeights('loaded');
+    });
+  const runFiles = element<HTMLInputElement>('run-files');
+  runFiles.onchange = async () => {
+    await loadFiles([...runFiles.files!]);
+    runFiles.value = ''; // the same files may be chosen again
+  };
+
+  addEventListener('dragover', (event) => event.preventDefault());
+  addEventListener('drop', (event) => {
+    event.preventDefault();
+    const files = [...event.dataTransfer!.files];
+    if (files.length === 0) return;
+    location.hash = '#detect';
+    const pictures = files.filter(({ type }) => type.startsWith('image/'));
+    if (pictures.length > 0) dropped(pictures);
+    else if (files.some(({ name }) => /\.(json|safetensors)$/.test(name))) void loadFiles(files);
+    else showTrouble('Drop pictures, or the two files of a run: config.json and checkpoint.safetensors.');
+  });
+  threshold.oninput = () => {
+    element('threshold-value').textContent = threshold.valueAsNumber.toFixed(2);
+    redraw();
+  };
+  addEventListener('resize', redraw);
+  // What was trained meanwhile may see more.
+  addEventListener('hashchange', () => (location.hash === '#detect' ? again() : leave()));
+  chooseWeights('trained');
+  chooseSource('scene');
+}
+
+function weightsFacts(weights: WeightsName, step: number | null, loaded: LoadedRun | undefined): string {
+  if (weights === 'trained') {
+    return step === null
+      ? 'Nothing is trained yet: start a training, or choose the files of a run.'
+      : `The training at step ${step}.`;
+  }
+  if (!loaded) return 'Choose the two files of a run, or drop them on this page.';
+  const { classes, backbone, parameters } = loaded;
+  const named = classes.slice(1);
+  return `backbone ${backbone}, ${(parameters / 1e6).toFixed(1)} million parameters, ${named.length} classes: ${named.join(', ')}.`;
+}

@@ -1,0 +1,66 @@
+/** The few things about elements that the parts of the page share. */
+
+export function element<T extends HTMLElement = HTMLElement>(id: string): T {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`the page has no #${id}`);
+  return found as T;
+}
+
+/** A new element with properties, and with children of text or elements. */
+export function make<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  properties: Partial<HTMLElementTagNameMap[K]> = {},
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+/** Buttons of which one is pressed. Returns what presses one, as a click would. */
+export function segments<T extends string>(
+  id: string,
+  names: Readonly<Record<T, string>>,
+  onChoice: (choice: T) => void,
+): (choice: T) => void {
+  const buttons = (Object.keys(names) as T[]).map((choice) => {
+    const button = make('button', { textContent: names[choice], onclick: () => press(choice) });
+    button.dataset['choice'] = choice;
+    return button;
+  });
+  const press = (choice: T): void => {
+    for (const button of buttons) button.setAttribute('aria-pressed', String(button.dataset['choice'] === choice));
+    onChoice(choice);
+  };
+  element(id).append(...buttons);
+  return press;
+}
+
+let lasting = false;
+
+/** Shows an error where everyone sees it; null takes it away. What ends everything lasts: it is the cause of all later ones. */
+export function showTrouble(message: string | null, options: { lasting?: boolean } = {}): void {
+  if (lasting) return;
+  lasting = options.lasting === true;
+  const place = element('trouble');
+  place.hidden = message === null;
+  place.textContent = message;
+}
+
+/** Runs what a click asked for; what it throws is shown. */
+export async function attempt(work: () => Promise<void>): Promise<void> {
+  showTrouble(null);
+  try {
+    await work();
+  } catch (error) {
+    showTrouble((error as Error).message);
+  }
+}
+
+/** A colour of the style sheet as it is now, light or dark. */
+export const colour = (name: string): string =>
+  getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** Calls `redraw` whenever the colours change between light and dark. */
+export const onColours = (redraw: () => void): void =>
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);

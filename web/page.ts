@@ -1,0 +1,46 @@
+/** The page: opens a session (session.ts) and gives it to the three parts. */
+import { startCheck } from './check.ts';
+import { startDetect } from './detect.ts';
+import { attempt, element, showTrouble } from './dom.ts';
+import { startSession } from './remote.ts';
+import type { SessionEvent } from './session.ts';
+import { startTrain } from './train.ts';
+
+const sections = [...document.querySelectorAll<HTMLElement>('main > section')];
+
+/** Shows the part that the address names. */
+function show(): void {
+  const chosen = sections.find(({ id }) => `#${id}` === location.hash) ?? sections[0]!;
+  for (const section of sections) section.hidden = section !== chosen;
+  for (const link of document.querySelectorAll('nav a')) {
+    if (link.getAttribute('href') === `#${chosen.id}`) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  dispatchEvent(new Event('resize')); // what was hidden had no size to be drawn at
+}
+addEventListener('hashchange', show);
+show();
+
+const listeners: ((event: SessionEvent) => void)[] = [];
+
+await attempt(async () => {
+  const session = await startSession((event) => {
+    if (event.kind === 'lost') showTrouble(event.message, { lasting: true });
+    else for (const listen of listeners) listen(event);
+  });
+  // The scenes need no GPU: they are there even where the next line throws.
+  const scenes = await session.openScenes();
+  const train = startTrain(session, scenes);
+  const adapter = element('adapter');
+  const facts = await session.open().catch((error: Error) => {
+    adapter.textContent = 'no GPU';
+    adapter.classList.add('bad');
+    throw error;
+  });
+  adapter.textContent = facts.software ? `${facts.description}, on the CPU` : facts.description;
+  adapter.classList.add('good');
+  train.enable();
+  startDetect(session, scenes, train);
+  const check = startCheck(session, facts);
+  listeners.push(train.listen, check.listen);
+});

@@ -1,0 +1,294 @@
+/**
+ * All that the page does with the library: a device, a training, a run that was loaded, detections, the kernel checks. No
+ * element of the page is touched here, so it runs in a worker (worker.ts), or in the page where workers have no WebGPU.
+ *
+ * A program of yours imports the same names from 'webgpu-rcnn'.
+ */
+import {
+  caffeSgd,
+  type CheckOutcome,
+  type Dataset,
+  detectImage,
+  detectInStages,
+  evaluate,
+  type EvaluationReport,
+  FasterRcnn,
+  type Gpu,
+  kernelChecks,
+  loadRun,
+  type LogLine,
+  type LossTerm,
+  openDigits,
+  parseRunConfig,
+  type Picture,
+  type Pixels,
+  PRESETS,
+  requestGpu,
+  type RunConfig,
+  runKernelCheck,
+  serializeCheckpoint,
+  type StagedDetection,
+  trainDetector,
+  withSteps,
+} from '../src/index.ts';
+import { readDigits } from './digits.ts';
+import { Turns } from './turns.ts';
+
+/** What the page is told while a call runs. */
+export type SessionEvent =
+  | { kind: 'lost'; message: string }
+  | { kind: 'step'; step: number; seconds: number }
+  | { kind: 'losses'; line: LogLine<LossTerm> }
+  | { kind: 'found'; step: number; scenes: StagedDetection[] }
+  | { kind: 'evaluated'; done: number; total: number }
+  | { kind: 'checked'; done: number; total: number; outcome: CheckOutcome };
+
+/** For people and for a bug report. */
+export interface AdapterFacts {
+  description: string;
+  software: boolean;
+  limits: Record<string, number>;
+  features: string[];
+}
+
+export type WeightsName = 'trained' | 'loaded';
+
+export interface LoadedRun {
+  classes: string[];
+  backbone: string;
+  parameters: number;
+}
+
+const SEED = 1;
+/** Test scenes that are shown while training; those after them are for the page's other part. */
+const SHOWN = 9;
+/** Test scenes of the average precision at the end. */
+const EVALUATED = 100;
+/** Between two looks at the test scenes: a multiple of these steps, a second, and ten times as long as a look takes. */
+const LOOK = { steps: 25, milliseconds: 1000, share: 1 / 10 };
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+] as const;
+
+export class Session {
+  private readonly tell: (event: SessionEvent) => void;
+  /** The device is for one at a time: between two steps of a training others have their turn. */
+  private readonly turns = new Turns();
+  private gpu!: Gpu;
+  private scenes!: Record<'train' | 'test', Dataset>;
+  private models: Partial<Record<WeightsName, FasterRcnn>> = {};
+  private run: RunConfig | undefined;
+  private done = { step: 0, seconds: 0, dataSeconds: 0 };
+  private paused: Promise<void> | undefined;
+  private resumed: (() => void) | undefined;
+  private stop = new AbortController();
+  /** Sizes of pictures whose shaders are compiled. */
+  private readonly met = new WeakMap<FasterRcnn, Set<string>>();
+
+  constructor(tell: (event: SessionEvent) => void) {
+    this.tell = tell;
+  }
+
+  /** Opens the device. Throws one line that says what to do where there is none. */
+  async open(): Promise<AdapterFacts> {
+    this.gpu = await requestGpu();
+    void this.gpu.device.lost.then(({ message, reason }) => {
+      this.tell({
+        kind: 'lost',
+        message: `The GPU device was lost (${message || reason}). Reload this page to go on.`,
+      });
+    });
+    return facts(this.gpu);
+  }
+
+  /** The test scenes that are shown, drawn with digits that training never sees. */
+  async openScenes(): Promise<{ pictures: Picture[]; classes: string[] }> {
+    const digits = await readDigits();
+    const open = (split: 'train' | 'test') => openDigits({ split, seed: SEED }, (split) => digits[split]);
+    this.scenes = { train: open('train'), test: open('test') };
+    const { samples, classes } = this.scenes.test;
+    return { pictures: await Promise.all(samples.slice(0, SHOWN).map((sample) => sample.load())), classes };
+  }
+
+  /** A test scene that is not among those shown. */
+  testScene(number: number): Promise<Picture> {
+    const { samples } = this.scenes.test;
+    return samples[SHOWN + (number % (samples.length - SHOWN))]!.load();
+  }
+
+  /** Trains from random weights to the end, or until `abandon`; then evaluates. Null where it was abandoned. */
+  async train(steps: number): Promise<EvaluationReport | null> {
+    const { detector, training } = PRESETS['demo']!;
+    const { train, test } = this.scenes;
+    const config: RunConfig = {
+      format: 1,
+      data: 'digits',
+      split: 'train',
+      preset: 'demo',
+      schedule: 'joint',
+      init: null,
+      skipBadBoxes: false,
+      checkpointInterval: steps,
+      detector: { ...detector, classes: train.classes },
+      training: withSteps({ ...training, seed: SEED }, steps),
+    };
+    let end = await this.turns.take();
+    try {
+      this.models.trained?.dispose();
+      const model = new FasterRcnn(this.gpu, config.detector, SEED);
+      this.models.trained = model;
+      this.run = config;
+      this.stop = new AbortController();
+      this.done = { step: 0, seconds: 0, dataSeconds: 0 };
+      await this.look(model, 0);
+      let resumedAt = performance.now();
+      let nextLook = resumedAt + LOOK.milliseconds;
+      await trainDetector({
+        model,
+        dataset: train,
+        training: config.training,
+        signal: this.stop.signal,
+        onMetrics: (line) => this.tell({ kind: 'losses', line }),
+        onStep: async (step) => {
+          this.done.step = step;
+          this.done.seconds += (performance.now() - resumedAt) / 1000;
+          this.tell({ kind: 'step', step, seconds: this.done.seconds });
+          end(); // detections that were asked for meanwhile
+          await this.paused;
+          end = await this.turns.take();
+          resumedAt = performance.now();
+          if ((step % LOOK.steps === 0 && resumedAt >= nextLook) || step === steps) {
+            const began = resumedAt;
+            await this.look(model, step);
+            resumedAt = performance.now();
+            nextLook = resumedAt + Math.max(LOOK.milliseconds, (resumedAt - began) / LOOK.share);
+          }
+        },
+      });
+      if (this.stop.signal.aborted) return null;
+      const dataset = { ...test, samples: test.samples.slice(0, EVALUATED) };
+      const onImage = (done: number) => this.tell({ kind: 'evaluated', done, total: EVALUATED });
+      return (await evaluate(model, dataset, 'voc10', onImage)).report;
+    } finally {
+      end();
+    }
+  }
+
+  /** What the detector makes of the test scenes by now. */
+  private async look(model: FasterRcnn, step: number): Promise<void> {
+    const scenes: StagedDetection[] = [];
+    for (const sample of this.scenes.test.samples.slice(0, SHOWN)) {
+      scenes.push(await detectInStages(model, await sample.load()));
+    }
+    this.tell({ kind: 'found', step, scenes });
+  }
+
+  /** The training waits after its next step. */
+  pause(): void {
+    this.paused ??= new Promise((resolve) => (this.resumed = resolve));
+  }
+
+  resume(): void {
+    this.resumed?.();
+    this.paused = undefined;
+  }
+
+  /** Ends the training after its next step, without evaluating. */
+  abandon(): void {
+    this.stop.abort();
+    this.resume();
+  }
+
+  /** What was trained so far, as the two files of a run. */
+  async save(): Promise<{ config: string; checkpoint: Uint8Array<ArrayBuffer> }> {
+    return this.turns.during(async () => ({
+      config: JSON.stringify(this.run, null, 2) + '\n',
+      checkpoint: await serializeCheckpoint(this.models.trained!, undefined, this.done),
+    }));
+  }
+
+  /** Loads a run, trained here or in Node, from its two files. Throws one line about the one that is wrong. */
+  async load(config: string, checkpoint: Uint8Array): Promise<LoadedRun> {
+    return this.turns.during(async () => {
+      const model = loadRun(this.gpu, parseRunConfig(config), checkpoint);
+      this.models.loaded?.dispose();
+      this.models.loaded = model;
+      const { classes, backbone } = model.config;
+      const parameters = Object.values(model.parameters).reduce((sum, { size }) => sum + size, 0);
+      return { classes, backbone, parameters };
+    });
+  }
+
+  /** The objects in a picture, with the proposals and the time of each part. */
+  async detect(weights: WeightsName, pixels: Pixels): Promise<StagedDetection> {
+    return this.turns.during(async () => {
+      const model = this.models[weights]!;
+      const size = `${pixels.width}x${pixels.height}`;
+      const met = this.met.get(model) ?? new Set();
+      if (!met.has(size)) await detectImage(model, pixels); // compiles, which is not to be timed
+      this.met.set(model, met.add(size));
+      return detectInStages(model, pixels);
+    });
+  }
+
+  /** Every kernel against its float64 reference, on a device of its own: an error there must not end a training. */
+  async check(): Promise<CheckOutcome[]> {
+    return this.turns.during(async () => {
+      let gpu = await requestGpu();
+      const checks = kernelChecks(gpu.plans.device);
+      const outcomes: CheckOutcome[] = [];
+      for (const build of checks) {
+        const outcome = await runKernelCheck(gpu, build());
+        outcomes.push(outcome);
+        this.tell({ kind: 'checked', done: outcomes.length, total: checks.length, outcome });
+        try {
+          gpu.assertHealthy();
+        } catch {
+          gpu.close(); // it would say so at every later call
+          gpu = await requestGpu();
+        }
+      }
+      gpu.close();
+      return outcomes;
+    });
+  }
+
+  /** Milliseconds of a step of the training above and of the parts of a detection, medians, with random weights. */
+  async measure(): Promise<{ step: number; detection: StagedDetection['milliseconds'] }> {
+    return this.turns.during(async () => {
+      const { detector, training } = PRESETS['demo']!;
+      const dataset = this.scenes.train;
+      const model = new FasterRcnn(this.gpu, { ...detector, classes: dataset.classes }, SEED);
+      const optimizer = caffeSgd(model.parameters, training);
+      const steps: number[] = [];
+      let start = NaN; // the first step, which compiles, is no time
+      const onStep = () => void (steps.push(performance.now() - start), (start = performance.now()));
+      await trainDetector({ model, dataset, optimizer, training: { ...training, steps: 12 }, onStep });
+      const picture = await dataset.samples[0]!.load();
+      const parts: StagedDetection['milliseconds'][] = [];
+      for (let i = 0; i < 6; i++) parts.push((await detectInStages(model, picture)).milliseconds);
+      optimizer.dispose();
+      model.dispose();
+      const detection = { ...parts[0]! };
+      for (const part of Object.keys(detection) as (keyof typeof detection)[]) {
+        detection[part] = median(parts.slice(1).map((times) => times[part]));
+      }
+      return { step: median(steps.slice(1)), detection };
+    });
+  }
+}
+
+function facts({ adapter, device }: Gpu): AdapterFacts {
+  return {
+    description: adapter.description,
+    software: adapter.software,
+    limits: Object.fromEntries(LIMITS.map((name) => [name, device.limits[name]])),
+    features: [...device.features].sort(),
+  };
+}
+
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;

@@ -1,0 +1,174 @@
+/** Train: a training from random weights, its losses, and what it finds in scenes that it never trained on. */
+import type { EvaluationReport, Picture, StagedDetection } from '../src/index.ts';
+import { bitmap, draw, type Layer, LAYERS } from './boxes.ts';
+import { attempt, element, make, segments } from './dom.ts';
+import { LossChart } from './lossChart.ts';
+import type { RemoteSession } from './remote.ts';
+import type { SessionEvent } from './session.ts';
+
+const THRESHOLD = 0.5;
+/** Steps over which the rate is taken. */
+const WINDOW = 50;
+
+const HINTS: Readonly<Record<Layer, string>> = {
+  proposals:
+    'The 20 best of the 100 regions that the region proposal network proposes, yellow where it is sure of an object: the first stage.',
+  detections: `What the detection head makes of the proposals, surer than ${THRESHOLD}: the second stage.`,
+};
+
+export interface TrainPart {
+  /** There is a device: training may begin. */
+  enable(): void;
+  listen(event: SessionEvent): void;
+  /** Steps done, or null where nothing is trained yet. */
+  readonly step: number | null;
+}
+
+export function startTrain(
+  session: RemoteSession,
+  { pictures, classes }: { pictures: Picture[]; classes: string[] },
+): TrainPart {
+  const chart = new LossChart();
+  const start = element<HTMLButtonElement>('start');
+  const restart = element<HTMLButtonElement>('restart');
+  const save = element<HTMLButtonElement>('save');
+  const steps = element<HTMLInputElement>('steps');
+  const state = element('state');
+  let mode: 'idle' | 'training' | 'paused' | 'evaluating' = 'idle';
+  let step: number | null = null;
+  let total = 0;
+  let times: { step: number; seconds: number }[] = [];
+
+  const scenes = pictures.map((picture) => {
+    const canvas = make('canvas');
+    element('scenes').append(canvas);
+    return { canvas, picture: bitmap(picture), found: undefined as StagedDetection | undefined };
+  });
+  let layer: Layer = 'detections';
+  const redraw = (): void => {
+    for (const { canvas, picture, found } of scenes) {
+      draw(canvas, { picture, classes, layer, threshold: THRESHOLD, ...(found && { found }) });
+    }
+  };
+  segments('train-layer', LAYERS, (choice) => {
+    layer = choice;
+    element('train-hint').textContent = HINTS[layer];
+    redraw();
+  })(layer);
+  addEventListener('resize', redraw);
+
+  function enter(next: typeof mode, text: string): void {
+    mode = next;
+    state.textContent = text;
+    const idle = step === null ? 'Train' : 'Train again';
+    start.textContent = { idle, training: 'Pause', paused: 'Go on', evaluating: 'Evaluating' }[mode];
+    start.disabled = mode === 'evaluating';
+    restart.hidden = mode !== 'paused';
+    steps.disabled = mode !== 'idle';
+    save.disabled = step === null || mode === 'evaluating';
+  }
+
+  async function train(): Promise<void> {
+    total = Math.max(10, Math.round(steps.valueAsNumber) || 0);
+    steps.value = String(total);
+    times = [];
+    step = 0;
+    chart.clear(total);
+    element('precision').hidden = true;
+    for (const id of ['rate', 'left', 'loss', 'map']) element(id).textContent = '–';
+    showStep(0, 0);
+    enter('training', 'The first step compiles the shaders.');
+    try {
+      const report = await session.train(total);
+      if (report) finish(report);
+      else enter('idle', 'Stopped.');
+    } catch (error) {
+      enter('idle', '');
+      throw error;
+    }
+  }
+
+  start.onclick = () =>
+    attempt(async () => {
+      if (mode === 'idle') return train();
+      if (mode === 'training') {
+        await session.pause();
+        return enter('paused', 'Paused.');
+      }
+      await session.resume();
+      times = []; // a pause is no time of a step
+      enter('training', '');
+    });
+
+  restart.onclick = () => attempt(() => session.abandon());
+
+  save.onclick = () =>
+    attempt(async () => {
+      const { config, checkpoint } = await session.save();
+      download('config.json', config);
+      download('checkpoint.safetensors', checkpoint);
+    });
+
+  function showStep(done: number, seconds: number): void {
+    step = done;
+    times.push({ step: done, seconds });
+    if (times.length > WINDOW) times.shift();
+    const [first, last] = [times[0]!, times.at(-1)!];
+    const rate = (last.step - first.step) / (last.seconds - first.seconds);
+    element('step').textContent = String(done);
+    element('progress').style.width = `${(100 * done) / total}%`;
+    if (!(rate > 0)) return;
+    element('rate').textContent = rate.toPrecision(3);
+    element('left').textContent = duration((total - done) / rate);
+  }
+
+  function finish({ mAP, ap, images }: EvaluationReport): void {
+    enter('idle', `Done: mean average precision on ${images} test scenes.`);
+    element('map').textContent = mAP.toFixed(3);
+    const table = element<HTMLTableElement>('precision');
+    table.tBodies[0]?.remove();
+    const names = Object.keys(ap);
+    table.append(
+      make(
+        'tbody',
+        {},
+        make('tr', {}, ...names.map((name) => make('th', { textContent: name, scope: 'col' }))),
+        make('tr', {}, ...names.map((name) => make('td', { textContent: ap[name]?.toFixed(2) ?? '–' }))),
+      ),
+    );
+    table.hidden = false;
+  }
+
+  return {
+    enable: () => enter('idle', 'Ready.'),
+    get step() {
+      return step;
+    },
+    listen(event) {
+      if (event.kind === 'step' && step !== null) {
+        if (mode === 'training') state.textContent = '';
+        showStep(event.step, event.seconds);
+        if (event.step === total) enter('evaluating', 'Evaluating on test scenes.');
+      } else if (event.kind === 'losses') {
+        chart.add(event.line);
+        element('loss').textContent = event.line.loss.toFixed(2);
+      } else if (event.kind === 'found') {
+        event.scenes.forEach((found, i) => (scenes[i]!.found = found));
+        redraw();
+      } else if (event.kind === 'evaluated') {
+        state.textContent = `Evaluating: test scene ${event.done} of ${event.total}.`;
+      }
+    },
+  };
+}
+
+function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
+}
+
+function download(name: string, content: BlobPart): void {
+  const address = URL.createObjectURL(new Blob([content]));
+  make('a', { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
