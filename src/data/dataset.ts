@@ -24,10 +24,6 @@ export interface Box {
   crowd?: boolean;
 }
 
-/** Those that are trained on and counted: neither difficult nor a region of many objects. */
-export const countedBoxes = (boxes: readonly Box[]): Box[] =>
-  boxes.filter(({ difficult, crowd }) => !difficult && !crowd);
-
 export interface Picture {
   width: number;
   height: number;

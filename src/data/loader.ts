@@ -108,6 +108,10 @@ export class Prefetcher<S extends { load(): Promise<Picture> } = Sample> {
   }
 }
 
+/** Those that are trained on and counted: neither difficult nor a region of many objects. */
+export const countedBoxes = (boxes: readonly Box[]): Box[] =>
+  boxes.filter(({ difficult, crowd }) => !difficult && !crowd);
+
 /** The boxes of the mirrored picture: x1' = W - 1 - x2, x2' = W - 1 - x1 (py-faster-rcnn lib/datasets/imdb.py). */
 export const flipBoxes = (boxes: readonly Box[], width: number): Box[] =>
   boxes.map((box) => ({ ...box, x1: width - 1 - box.x2, x2: width - 1 - box.x1 }));

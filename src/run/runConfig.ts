@@ -8,7 +8,8 @@
  *   without initial weights no stage is frozen
  */
 import { resolve } from 'node:path';
-import { countedBoxes, type Dataset, openDataset } from '../data/dataset.ts';
+import { type Dataset, openDataset } from '../data/dataset.ts';
+import { countedBoxes } from '../data/loader.ts';
 import { UserError } from '../engine/errors.ts';
 import { BACKBONES } from '../model/backbones/index.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';

@@ -6,7 +6,8 @@
  * Nothing of it reaches the training: its random numbers are those of an image's place among the images, at every step the
  * same, and nothing is dropped, so the losses of two steps differ by their weights alone.
  */
-import { countedBoxes, type Dataset } from '../data/dataset.ts';
+import type { Dataset } from '../data/dataset.ts';
+import { countedBoxes } from '../data/loader.ts';
 import { concat } from '../engine/ops/reduce.ts';
 import { type Detection, evaluateVoc } from '../eval/voc.ts';
 import { type FasterRcnn, LOSS_TERMS, type LossTerm } from '../model/fasterRcnn.ts';
