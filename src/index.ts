@@ -1,5 +1,6 @@
 /** Public API, browser-safe: the engine on any `GPUDevice`. Node's entry is node.ts. The engine's part: docs/engine.md. */
 export { Gpu, type AdapterSummary, type GpuStatistics } from './engine/gpu.ts';
+export { tune, type TuneOptions, type TuneReport } from './engine/tuner.ts';
 export { requestGpu } from './engine/request.ts';
 export { UserError } from './engine/errors.ts';
 export { Tensor, type Dtype, type Shape } from './engine/tensor.ts';
