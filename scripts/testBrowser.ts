@@ -106,6 +106,7 @@ async function testPage(browser: Browser): Promise<void> {
 /** Brings down the browser's GPU process: the page says what to do. */
 async function loseDevice(browser: Browser, page: Page): Promise<string> {
   await page.reload();
+  await page.click('nav a[href="#train"]');
   await page.click('#start:enabled');
   await page.waitForFunction(() => Number(document.querySelector('#step')!.textContent) >= 1);
   const devtools = await browser.newBrowserCDPSession();
