@@ -59,7 +59,10 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
 
   async function detect(result: Result, picture: Pixels): Promise<void> {
     if (!ready()) return redraw();
-    result.found = await session.detect(weights, picture);
+    const by = weights;
+    const found = await session.detect(by, picture);
+    if (by !== weights) return; // others were chosen meanwhile
+    result.found = found;
     ready();
     redraw();
   }
@@ -214,6 +217,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
     weights = choice;
     element('choose-run').hidden = choice === 'trained';
     for (const result of shown) delete result.found;
+    redraw();
     ready();
     again();
   });
