@@ -7,7 +7,7 @@ import { runBench, selectCases } from '../bench/run.ts';
 import { BenchTable } from '../bench/table.ts';
 import { UserError } from '../engine/errors.ts';
 import { hasTimestamps } from '../bench/measure.ts';
-import { type AdapterKind, adapterOption, withExample, withGpu, writeJson } from './common.ts';
+import { type AdapterKind, adapterOption, assertOutputs, withExample, withGpu, writeJson } from './common.ts';
 
 interface BenchCommand {
   filter: string;
@@ -39,6 +39,7 @@ async function bench({ filter, quick = false, list = false, json, adapter }: Ben
     const short = quick ? ' of the short run (--quick)' : '';
     throw new UserError(`--filter ${filter}: no row${short} has this in its name; rcnn bench --list prints them`);
   }
+  assertOutputs(json);
   if (list) return cases.forEach((item: BenchCase) => console.log(caseName(item)));
   await withGpu(adapter, async (gpu) => {
     const clock = hasTimestamps(gpu) ? 'timestamp queries' : 'the wall clock';

@@ -12,7 +12,7 @@ import { type DataReport, decodeAll, openParts, type PictureSize, QUANTILES, rep
 import { truthSheet } from '../run/pictures.ts';
 import { findPreset, detectorFor, type RunChoices } from '../run/runConfig.ts';
 import { RunDirectory } from '../run/runDirectory.ts';
-import { printPictures, setOption, withExample, writeJson } from './common.ts';
+import { assertOutputs, printPictures, setOption, withExample, writeJson } from './common.ts';
 import { betterAnchorsText, count, percent, table } from './text.ts';
 import { startProgress } from './progress.ts';
 
@@ -46,6 +46,7 @@ export function addCheck(program: Command): void {
 }
 
 async function check(options: CheckCommand): Promise<void> {
+  assertOutputs(options.json, options.pictures && join(options.pictures, 'train.png'));
   const run = options.model === undefined ? undefined : new RunDirectory(options.model).readConfig();
   if (run && (options.preset !== undefined || options.backbone !== undefined)) {
     throw new UserError('--model: has its own preset and backbone; leave --preset and --backbone out');

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Dataset, openDataset, usualSplit } from '../data/dataset.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
-import { replaceFile } from '../engine/node/files.ts';
+import { assertWritable, replaceFile } from '../engine/node/files.ts';
 import { openGpu } from '../engine/node/open.ts';
 import type { CocoSummary } from '../eval/coco.ts';
 import type { EvaluationReport, Metric } from '../run/evaluate.ts';
@@ -116,6 +116,10 @@ export function metric(text: string): Metric {
 export function printPictures(pictures: Readonly<Record<string, string>>): void {
   for (const [name, path] of Object.entries(pictures)) console.log(`${name.padEnd(10)}  ${path}`);
 }
+
+/** Throws, before any work, where one of these files could not be written after it. */
+export const assertOutputs = (...paths: (string | undefined)[]): void =>
+  paths.forEach((path) => path !== undefined && assertWritable(path));
 
 export const writeJson = (path: string, value: unknown): void =>
   replaceFile(path, JSON.stringify(value, null, 2) + '\n');

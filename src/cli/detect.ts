@@ -9,7 +9,16 @@ import { UserError } from '../engine/errors.ts';
 import { detectImage } from '../run/detect.ts';
 import { withSettings } from '../run/configSchema.ts';
 import { loadModel, type WeightsName } from '../run/loadModel.ts';
-import { type AdapterKind, adapterOption, score, weightsOption, withExample, withGpu, writeJson } from './common.ts';
+import {
+  type AdapterKind,
+  adapterOption,
+  assertOutputs,
+  score,
+  weightsOption,
+  withExample,
+  withGpu,
+  writeJson,
+} from './common.ts';
 
 interface DetectCommand {
   model: string;
@@ -40,6 +49,7 @@ export function addDetect(program: Command): void {
 async function detect(images: string[], options: DetectCommand): Promise<void> {
   const paths = images.flatMap(imageFiles);
   const drawn = outputPaths(paths, options.out);
+  assertOutputs(...drawn, options.json);
   await withGpu(options.adapter, async (gpu) => {
     const model = await loadModel(
       gpu,

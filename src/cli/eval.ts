@@ -1,4 +1,5 @@
 /** `rcnn eval`: average precision of a trained detector, or of detections that are saved. */
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { withSettings } from '../run/configSchema.ts';
@@ -10,6 +11,7 @@ import { RunDirectory } from '../run/runDirectory.ts';
 import {
   type AdapterKind,
   adapterOption,
+  assertOutputs,
   evaluationTable,
   metric,
   openTestData,
@@ -73,24 +75,25 @@ async function evaluateModel(options: EvalCommand): Promise<void> {
   if (path === undefined && from === undefined) {
     throw new UserError('--model is missing: give a run directory, or saved detections with --from');
   }
+  const { json, detections, pictures } = options;
+  assertOutputs(json, detections, pictures && join(pictures, 'detections.png'));
   const dataset = await openTestData(options);
   if (path === undefined) {
     const started = performance.now();
     report(options, evaluateDetections(readDetections(from!, dataset), dataset, options.metric, started));
     return;
   }
-  const write = options.detections === undefined ? undefined : detectionWriter(options.detections, dataset);
+  const write = detections === undefined ? undefined : detectionWriter(detections, dataset);
   await withGpu(options.adapter, async (gpu) => {
     const model = await loadModel(gpu, path, (config) => withSettings(config, options.set ?? []), options.weights);
     const progress = startProgress(dataset.samples.length, 'image');
     try {
       const evaluation = await evaluate(model, dataset, options.metric, (done) => progress.update(done));
       progress.stop();
-      const { detections } = evaluation;
       report(options, evaluation.report);
-      write?.(detections);
-      if (options.pictures !== undefined) {
-        printPictures(await drawResults(model, dataset, detections, new RunDirectory(path), options.pictures));
+      write?.(evaluation.detections);
+      if (pictures !== undefined) {
+        printPictures(await drawResults(model, dataset, evaluation.detections, new RunDirectory(path), pictures));
       }
     } finally {
       progress.stop();

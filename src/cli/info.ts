@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Gpu } from '../engine/gpu.ts';
 import { openGpu } from '../engine/node/open.ts';
 import { type CheckOutcome, kernelChecks, runKernelCheck } from '../run/kernelChecks.ts';
-import { type AdapterKind, adapterOption, describeAdapter, withExample, writeJson } from './common.ts';
+import { type AdapterKind, adapterOption, assertOutputs, describeAdapter, withExample, writeJson } from './common.ts';
 
 interface InfoCommand {
   adapter: AdapterKind;
@@ -31,6 +31,7 @@ export function addInfo(program: Command): void {
 }
 
 async function info({ adapter, json }: InfoCommand): Promise<void> {
+  assertOutputs(json);
   let gpu = await openGpu({ adapter });
   try {
     const limits = Object.fromEntries(LIMITS.map((name) => [name, Number(gpu.device.limits[name])]));

@@ -15,6 +15,7 @@ import {
 import {
   type AdapterKind,
   adapterOption,
+  assertOutputs,
   openTestData,
   positiveInteger,
   type TestDataOptions,
@@ -69,6 +70,7 @@ export function addRecall(program: Command): void {
 
 /** Files are read before the device is opened, and nothing is written before all is known. */
 async function measureRecall(options: RecallCommand): Promise<void> {
+  assertOutputs(options.out, options.json);
   const dataset = await openTestData(options);
   const { samples } = dataset;
   const objects = countedObjects(samples);

@@ -2,11 +2,10 @@
  * Canvases for pictures and plots, through @napi-rs/canvas, with a font of our own: a machine without any still draws
  * its labels. Canvases become files by `writePng`.
  */
-import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { type Canvas, GlobalFonts, type SKRSContext2D, createCanvas } from '@napi-rs/canvas';
-import { UserError } from '../engine/errors.ts';
+import { replaceFile } from '../engine/node/files.ts';
 
 export type { Canvas, SKRSContext2D };
 
@@ -22,23 +21,7 @@ export function newCanvas(width: number, height: number): Canvas {
   return createCanvas(width, height);
 }
 
-/** Writes beside the target, flushes and renames, so that a file under its own name is always whole. Makes the folder. */
+/** Writes a canvas as PNG, all or nothing; makes the folder. */
 export async function writePng(path: string, canvas: Canvas): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    const file = await open(temporary, 'w');
-    try {
-      await file.writeFile(await canvas.encode('png'));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {}); // the first error is the one to tell
-    throw new UserError(
-      `${path}: cannot be written (${(error as Error).message}); free some space or choose another place`,
-    );
-  }
+  replaceFile(path, await canvas.encode('png'));
 }

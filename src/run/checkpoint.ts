@@ -24,7 +24,7 @@ export async function saveCheckpoint(
   optimizer: Sgd | undefined,
   progress: Progress,
 ): Promise<void> {
-  replaceFile(path, await serializeCheckpoint(model, optimizer, progress));
+  replaceFile(path, await serializeCheckpoint(model, optimizer, progress), 'continue with --resume');
 }
 
 /** How far the run of a checkpoint has come. */

@@ -51,9 +51,7 @@ export async function serializeCheckpoint(
   for (const [name, whole] of Object.entries(everything(model, optimizer))) {
     const data = await readWhole(whole);
     if (!data.every(Number.isFinite)) {
-      throw new UserError(
-        `step ${step}: ${name} is not finite; lower the learning rate (the last checkpoint is intact)`,
-      );
+      throw new UserError(`step ${step}: ${name} is not finite; lower the learning rate`);
     }
     tensors[name] = { shape: [...whole.shape], data };
   }

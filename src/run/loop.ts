@@ -80,11 +80,10 @@ export function caffeSgd(
 }
 
 export async function runLoop<Term extends string>(options: LoopOptions<Term>): Promise<Progress> {
-  const { gpu, optimizer, training, terms, rows, signal, checkpointInterval = Infinity } = options;
-  const history = gpu.zeros([LOG_INTERVAL * rows, terms.length], 'loss history');
-  history.persistent = true;
-  const kept: string[] = [];
+  const { gpu, optimizer, training, terms, signal, checkpointInterval = Infinity } = options;
+  const history = new LossHistory(options);
   const before = options.progress;
+  let hasCheckpoint = before.step > 0;
   let started = performance.now();
   const now = (step: number): Progress => ({
     step,
@@ -92,27 +91,14 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
     dataSeconds: before.dataSeconds + options.waitedMs() / 1000,
   });
 
-  const keep = (losses: Readonly<Record<Term, Tensor>>, of: string): void => {
-    const scalars = Object.fromEntries(terms.map((term, k) => [`x${k}`, losses[term]]));
-    gpu.run(copyScalars(terms.length), { ...scalars, whole: history }, { start: kept.length * terms.length });
-    kept.push(of);
-  };
-
-  /** Reads the history and writes its line of metrics; the read is queued before any later step overwrites a row. */
+  /** Writes the line of metrics of the steps since the last one. */
   const log = async (step: number): Promise<void> => {
-    if (kept.length === 0) return;
     const lr = optimizer.learningRate;
-    const logged = kept.splice(0);
-    const means = finiteMeans(await history.read(), logged, step, options);
+    const means = await history.means(step, hasCheckpoint);
+    if (means === null) return;
     const { seconds, dataSeconds } = now(step);
-    const line: LogLine<Term> = {
-      ...means,
-      step,
-      lr,
-      loss: terms.reduce((sum, term) => sum + means[term], 0),
-      seconds: round(seconds),
-      data_seconds: round(dataSeconds),
-    };
+    const loss = terms.reduce((sum, term) => sum + means[term], 0);
+    const line: LogLine<Term> = { ...means, step, lr, loss, seconds: round(seconds), data_seconds: round(dataSeconds) };
     options.append?.(line);
     options.onMetrics?.(line);
   };
@@ -121,6 +107,7 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
     await log(step);
     if (!options.save) return;
     await options.save(now(step));
+    hasCheckpoint = true;
     options.onCheckpoint?.(step);
   };
 
@@ -131,68 +118,108 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
   };
   const isDue = (step: number): boolean => options.validation?.isDue(step) === true;
 
-  let inFlight: Promise<void> = Promise.resolve();
-  let logging: Promise<void> = Promise.resolve();
+  // What the device and the disk still work on while the next step is recorded.
+  const submitted = new InFlight();
+  const logged = new InFlight();
   let step = before.step;
   // A run that was stopped while its weights were looked at.
   if (isDue(step)) await validate(step);
   while (step < training.steps && !signal?.aborted) {
     optimizer.learningRate = learningRate(step, training);
     optimizer.zeroGrad();
-    await options.record(step, keep);
+    await options.record(step, (losses, of) => history.keep(losses, of));
     optimizer.step(options.divisor);
     step++;
     // At most one step waits on the device while the next is recorded. A software adapter computes on the cores that would
     // record: there the two would only be in each other's way.
-    const previous = inFlight;
-    inFlight = gpu.finish();
-    inFlight.catch(() => {}); // reported by the await of the next step
-    await (gpu.adapter.software ? inFlight : previous);
+    const previous = submitted.replace(gpu.finish());
+    await (gpu.adapter.software ? submitted.end : previous);
     const last = step === training.steps;
     if (step % LOG_INTERVAL === 0 || last) {
-      // The losses arrive while the next steps run.
-      await logging;
-      logging = log(step);
-      logging.catch(() => {}); // reported by the next await
-      if (last) await logging;
+      await logged.end;
+      void logged.replace(log(step)); // the losses arrive while the next steps run
     }
+    if (last) await logged.end;
     await options.onStep?.(step);
     const due = isDue(step);
     if (step % checkpointInterval === 0 || last || due) {
-      await logging;
+      await logged.end;
       await save(step);
     }
     if (due && !signal?.aborted) await validate(step);
   }
-  await inFlight;
-  await logging;
+  await submitted.end;
+  await logged.end;
   if (signal?.aborted && step < training.steps) await save(step);
   history.dispose();
   return now(step);
 }
 
+/** One promise that is awaited later, by whoever needs its end; until then a rejection waits with it. */
+class InFlight {
+  end: Promise<void> = Promise.resolve();
+
+  /** Returns the one before. */
+  replace(next: Promise<void>): Promise<void> {
+    const previous = this.end;
+    this.end = next;
+    next.catch(() => {}); // reported by the await of `end`
+    return previous;
+  }
+}
+
 const round = (seconds: number): number => Math.round(seconds * 1000) / 1000;
 
-/** Means of the terms over the rows, each of which must be finite. */
-function finiteMeans<Term extends string>(
-  values: Float32Array | Int32Array,
-  kept: readonly string[],
-  step: number,
-  { terms, rows, advice }: LoopOptions<Term>,
-): Record<Term, number> {
-  const means = Object.fromEntries(terms.map((term) => [term, 0])) as Record<Term, number>;
-  const first = step - kept.length / rows;
-  kept.forEach((of, row) => {
-    terms.forEach((term, column) => {
-      const value = values[row * terms.length + column]!;
-      if (!Number.isFinite(value)) {
-        const at = first + Math.floor(row / rows) + 1;
-        throw new UserError(
-          `step ${at}, ${of}: the loss term ${term} is ${value}; lower the learning rate or ${advice} (the last checkpoint is intact)`,
-        );
-      }
-      means[term] += value / kept.length;
+/** The losses of the steps since the last line of metrics: on the GPU, a row for each of `rows` parts of a step. */
+class LossHistory<Term extends string> {
+  private readonly options: LoopOptions<Term>;
+  private readonly values: Tensor;
+  /** What each row is of. */
+  private kept: string[] = [];
+
+  constructor(options: LoopOptions<Term>) {
+    const { gpu, terms, rows } = options;
+    this.options = options;
+    this.values = gpu.zeros([LOG_INTERVAL * rows, terms.length], 'loss history');
+    this.values.persistent = true;
+  }
+
+  keep(losses: Readonly<Record<Term, Tensor>>, of: string): void {
+    const { gpu, terms } = this.options;
+    const scalars = Object.fromEntries(terms.map((term, k) => [`x${k}`, losses[term]]));
+    gpu.run(copyScalars(terms.length), { ...scalars, whole: this.values }, { start: this.kept.length * terms.length });
+    this.kept.push(of);
+  }
+
+  /**
+   * Means of the terms over the rows, each of which must be finite, and begins anew; null where nothing was kept. The read is
+   * queued before any later step overwrites a row.
+   */
+  async means(step: number, hasCheckpoint: boolean): Promise<Record<Term, number> | null> {
+    const { terms, rows, advice } = this.options;
+    const { kept } = this;
+    if (kept.length === 0) return null;
+    this.kept = [];
+    const values = await this.values.read();
+    const means = Object.fromEntries(terms.map((term) => [term, 0])) as Record<Term, number>;
+    const first = step - kept.length / rows;
+    kept.forEach((of, row) => {
+      terms.forEach((term, column) => {
+        const value = values[row * terms.length + column]!;
+        if (!Number.isFinite(value)) {
+          const at = `step ${first + Math.floor(row / rows) + 1}, ${of}`;
+          const intact = hasCheckpoint ? ' (the last checkpoint is intact)' : '';
+          throw new UserError(
+            `${at}: the loss term ${term} is ${value}; lower the learning rate or ${advice}${intact}`,
+          );
+        }
+        means[term] += value / kept.length;
+      });
     });
-  });
-  return means;
+    return means;
+  }
+
+  dispose(): void {
+    this.values.dispose();
+  }
 }

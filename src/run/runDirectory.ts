@@ -12,7 +12,7 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import { replaceFile } from '../engine/node/files.ts';
+import { replaceFile, unwritable } from '../engine/node/files.ts';
 import type { Choices } from '../engine/plans.ts';
 import type { DetectorConfig, TrainingConfig } from '../model/config.ts';
 import type { LossTerm } from '../model/fasterRcnn.ts';
@@ -205,13 +205,11 @@ function appendLine(path: string, line: object): void {
   try {
     appendFileSync(path, JSON.stringify(line) + '\n');
   } catch (error) {
-    throw new UserError(
-      `${path}: cannot be written (${(error as Error).message}); free some space and continue with --resume`,
-    );
+    throw unwritable(path, error as NodeJS.ErrnoException, 'continue with --resume');
   }
 }
 
 function truncateLines(path: string, step: number): void {
   const kept = readLines<{ step: number }>(path).filter((line) => line.step <= step);
-  replaceFile(path, kept.map((line) => JSON.stringify(line) + '\n').join(''));
+  replaceFile(path, kept.map((line) => JSON.stringify(line) + '\n').join(''), 'continue with --resume');
 }

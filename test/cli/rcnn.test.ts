@@ -86,6 +86,33 @@ test('an option, a command or a value that does not exist', async () => {
   assert.equal(readdirSync(folder), []);
 });
 
+test('a result that could not be written is told before anything is computed', async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'file'), '');
+  const model = ['--model', 'none', '--data', 'digits'];
+  const below = join('file', 'x.json');
+  const cases: [args: string[], path: string][] = [
+    [['info', '--json', below], below],
+    [['bench', '--quick', '--json', below], below],
+    [['check', '--json', below], below],
+    [['check', '--pictures', 'file'], join('file', 'train.png')],
+    [['eval', ...model, '--json', below], below],
+    [['eval', ...model, '--detections', below], below],
+    [['eval', ...model, '--pictures', 'file'], join('file', 'detections.png')],
+    [['recall', ...model, '--out', join('file', 'recall.png')], join('file', 'recall.png')],
+    [['recall', ...model, '--json', below], below],
+    [['detect', 'file', '--model', 'none', '--out', 'file'], join('file', 'file.png')],
+    [['detect', 'file', '--model', 'none', '--json', below], below],
+  ];
+  const results = await Promise.all(cases.map(([args]) => rcnn(folder, ...args)));
+  results.forEach((result, i) => {
+    isUserError(result, /could not be written, a part of its path is a file; choose another place$/m);
+    assert.is(result.stdout, '');
+    assert.match(result.stderr, `: ${cases[i]![1]}: could`);
+  });
+  assert.equal(readdirSync(folder), ['file']);
+});
+
 test('data that cannot be used, before anything is trained', async () => {
   const folder = temporaryFolder();
   const bad = (annotation: string) => smallVoc({ b: annotation });

@@ -224,7 +224,7 @@ test('a picture that cannot be written is one line, and leaves nothing behind', 
     assert.unreachable();
   } catch (error) {
     assert.instance(error, UserError);
-    assert.match((error as Error).message, /^[^\n]*picture\.png: cannot be written[^\n]*$/);
+    assert.match((error as Error).message, /^[^\n]*picture\.png: could not be written[^\n]*$/);
   }
   await writePng(join(place, 'whole.png'), newCanvas(2, 2));
   assert.equal(readdirSync(place).sort(), ['file', 'whole.png']);

@@ -4,7 +4,7 @@ import * as path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseSafetensors, serializeSafetensors } from '../../src/index.ts';
-import { readSafetensorsHeader } from '../../src/engine/node/files.ts';
+import { assertWritable, readSafetensorsHeader } from '../../src/engine/node/files.ts';
 import { loadSafetensors, saveSafetensors } from '../../src/node.ts';
 import { randomArray, sharedGpu, skip } from '../harness.ts';
 
@@ -197,7 +197,7 @@ test('a write that fails leaves the old file and no other', async () => {
   const before = readFileSync(target);
   symlinkSync('/dev/full', `${target}.${process.pid}.tmp`);
   const text = await message(() => saveSafetensors(target, { x: { shape: [2], data: Float32Array.of(5, 6) } }));
-  assert.is(text, `${target}: could not be written, the disk is full; free some space and resume`);
+  assert.is(text, `${target}: could not be written, the disk is full; free some space and run the command again`);
   assert.equal(readFileSync(target), before);
   assert.equal(
     readdirSync(folder).filter((name) => name.startsWith('model')),
@@ -205,13 +205,24 @@ test('a write that fails leaves the old file and no other', async () => {
   );
 });
 
-test('a folder that is missing or in the way is named', async () => {
-  const missing = path.join(folder, 'missing', 'model.safetensors');
-  assert.match(
-    await message(() => saveSafetensors(missing, tensors)),
-    /missing\/model\.safetensors: could not be written/,
-  );
-  assert.match(await message(() => saveSafetensors(folder, tensors)), /could not be written/);
+test('a missing folder is made; what is in the way is told in one line, beforehand too', async () => {
+  const made = path.join(folder, 'a', 'b', 'model.safetensors');
+  assertWritable(made);
+  assert.not.ok(existsSync(path.join(folder, 'a')));
+  await saveSafetensors(made, tensors);
+  assert.equal(Object.keys((await loadSafetensors(made)).tensors), ['x']);
+  const below = path.join(made, 'c', 'model.safetensors');
+  const cases = [
+    [path.join(made, 'model.safetensors'), 'a part of its path is a file; choose another place'],
+    [below, 'a part of its path is a file; choose another place'],
+    [folder, 'there is a folder of this name; choose another name'],
+  ] as const;
+  for (const [target, why] of cases) {
+    const expected = `${target}: could not be written, ${why}`;
+    assert.is(await message(() => saveSafetensors(target, tensors)), expected);
+    assert.is(await message(async () => assertWritable(target)), expected);
+  }
+  rmSync(path.join(folder, 'a'), { recursive: true });
   assert.equal(
     readdirSync(path.dirname(folder)).filter((name) => name.startsWith(path.basename(folder))),
     [path.basename(folder)],

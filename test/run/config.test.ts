@@ -192,7 +192,7 @@ test('a run directory that cannot be made', async () => {
   );
   mkdirSync(join(file, '..', 'metrics', 'metrics.jsonl'), { recursive: true });
   const noLog = new RunDirectory(join(file, '..', 'metrics'));
-  assert.throws(() => noLog.appendMetrics({} as never), isUserError(/metrics\.jsonl: cannot be written/));
+  assert.throws(() => noLog.appendMetrics({} as never), isUserError(/metrics\.jsonl: could not be written/));
 });
 
 test('every kernel in src/kernels has a check that `rcnn info` runs', () => {

@@ -135,8 +135,15 @@ test('a loss that is not finite stops the run with step, image and term, the las
   assert.ok(Number(step) >= 7 && Number(step) <= 10, `the first update makes the weights huge; it stopped at ${step}`);
   assert.ok(run.dataset.samples.some(({ id }) => id === image));
   assert.ok(['rpn_cls', 'rpn_box', 'head_cls', 'head_box'].includes(term!));
+  assert.match(message, / \(the last checkpoint is intact\)$/);
   assert.equal(await checkpointBits(directory), good);
   assert.is(directory.readMetrics().at(-1)!.step, 5);
+  const without = await tinyRun({ steps: 30, checkpointEvery: 20 });
+  without.config.training.learningRate = 1e20;
+  assert.match(
+    await userError(trainHere(without)),
+    /: the loss term \w+ is .*; lower the learning rate or check [^()]*$/,
+  );
 });
 
 test('weights that are not finite never become a checkpoint', async () => {
@@ -155,7 +162,10 @@ test('a full disk while saving: one line, the last good checkpoint intact', asyn
   // Linux's /dev/full in the place of the temporary file.
   symlinkSync('/dev/full', `${directory.checkpointPath}.${process.pid}.tmp`);
   const message = await userError(trainHere(run, { directory, resume: true }));
-  assert.is(message, `${directory.checkpointPath}: could not be written, the disk is full; free some space and resume`);
+  assert.is(
+    message,
+    `${directory.checkpointPath}: could not be written, the disk is full; free some space and continue with --resume`,
+  );
   assert.equal(await checkpointBits(directory), good);
   const resumed = await trainHere(run, { directory, resume: true });
   assert.ok(resumed.finished);

@@ -1,15 +1,21 @@
-/** Safetensors files in Node. */
+/** Files in Node: written all or nothing; safetensors. */
 import {
+  accessSync,
   closeSync,
+  constants,
+  existsSync,
   fstatSync,
   fsyncSync,
+  mkdirSync,
   openSync,
   readFileSync,
   readSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { UserError } from '../errors.ts';
 import {
   headerEnd,
@@ -22,14 +28,35 @@ import {
 } from '../safetensors.ts';
 import { Tensor } from '../tensor.ts';
 
+/** What keeps a file from being written, by Node's codes, and what to do about it. */
+const OBSTACLES: Readonly<Record<string, string>> = {
+  ENOTDIR: 'a part of its path is a file; choose another place',
+  EEXIST: 'a part of its path is a file; choose another place',
+  EISDIR: 'there is a folder of this name; choose another name',
+  EACCES: 'you may not write there; choose another place',
+  EPERM: 'you may not write there; choose another place',
+  EROFS: 'it may only be read from there; choose another place',
+  ENAMETOOLONG: 'its name is too long; choose another name',
+};
+
+/** The error of a file that could not be written. `again`: how the user goes on once a full disk has room. */
+export function unwritable(path: string, { code = '', message }: NodeJS.ErrnoException, again: string): UserError {
+  const full = code === 'ENOSPC' || code === 'EDQUOT';
+  const why = full ? `the disk is full; free some space and ${again}` : OBSTACLES[code];
+  // Node's text ends with the call and the path, which may be that of the temporary file.
+  const other = (): string => `${message.replace(/, \w+( '.*)?$/s, '')}; choose another place`;
+  return new UserError(`${path}: could not be written, ${why ?? other()}`);
+}
+
 /**
  * Replaces `path` with `bytes`, all or nothing: a temporary file beside it is written, flushed and renamed, so that a
- * full disk or a kill leaves the previous file as it was.
+ * full disk or a kill leaves the previous file as it was. Makes the folder. `again`: what the user does after a full disk.
  */
-export function replaceFile(path: string, bytes: Uint8Array | string): void {
+export function replaceFile(path: string, bytes: Uint8Array | string, again = 'run the command again'): void {
   const temporary = `${path}.${process.pid}.tmp`;
   const data = typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes;
   try {
+    mkdirSync(dirname(path), { recursive: true });
     const file = openSync(temporary, 'w');
     try {
       for (let at = 0; at < data.byteLength;) at += writeSync(file, data, at);
@@ -39,10 +66,26 @@ export function replaceFile(path: string, bytes: Uint8Array | string): void {
     }
     renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
-    const { code, message } = error as NodeJS.ErrnoException;
-    const why = code === 'ENOSPC' ? 'the disk is full; free some space and resume' : message;
-    throw new UserError(`${path}: could not be written, ${why}`);
+    try {
+      rmSync(temporary, { force: true });
+    } catch {
+      // the first error is the one to tell
+    }
+    throw unwritable(path, error as NodeJS.ErrnoException, again);
+  }
+}
+
+/** Throws where `replaceFile` could not write `path`, as far as that shows beforehand; makes nothing. */
+export function assertWritable(path: string): void {
+  const obstacle = (code: string): UserError => unwritable(path, Object.assign(new Error(code), { code }), '');
+  if (existsSync(path) && statSync(path).isDirectory()) throw obstacle('EISDIR');
+  let folder = dirname(resolve(path));
+  while (!existsSync(folder)) folder = dirname(folder);
+  if (!statSync(folder).isDirectory()) throw obstacle('ENOTDIR');
+  try {
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    throw unwritable(path, error as NodeJS.ErrnoException, '');
   }
 }
 
@@ -86,7 +129,7 @@ function readBytes(file: number, count: number): Uint8Array {
   return bytes;
 }
 
-/** Whatever keeps a file from being read is the user's to mend, and named. */
+/** Whatever keeps a file from being read is the user's to fix, and named. */
 function reading<T>(path: string, read: () => T): T {
   try {
     return read();
