@@ -54,7 +54,7 @@ function report(error: unknown): number {
     console.error(`${name}: ${oneLine(error.message)}`);
     return 1;
   }
-  console.error(`${name}: a defect of this program, please report it with these lines:`);
+  console.error(`${name}: a defect of this program, not of what it was given:`);
   console.error(error);
   return 2;
 }

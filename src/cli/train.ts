@@ -1,6 +1,8 @@
 /** `rcnn train`: trains a detector and keeps it in a run directory. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
+import type { Sample } from '../data/dataset.ts';
+import { checkPictures } from '../data/pictures.ts';
 import { type Preset, PRESETS } from '../run/presets.ts';
 import {
   assertSameRun,
@@ -22,6 +24,7 @@ import {
   withExample,
   withGpu,
 } from './common.ts';
+import { type Progress, startProgress } from './progress.ts';
 import { trainOnTerminal } from './training.ts';
 
 interface TrainCommand extends RunChoices {
@@ -108,7 +111,30 @@ async function train({ adapter, out, resume = false, tune, ...choices }: TrainCo
 
 async function open(choices: RunChoices, directory: RunDirectory) {
   directory.assertFree();
-  return configureRun(choices);
+  const run = await configureRun(choices);
+  await lookAtPictures([...run.dataset.samples, ...(run.validation?.samples ?? [])]);
+  return run;
+}
+
+/** From this on it is shown how many pictures were looked at. */
+const LONG_MS = 2000;
+
+/** Whether each file is a picture of the size that its boxes are for. A resumed run has looked. */
+async function lookAtPictures(samples: readonly Sample[]): Promise<void> {
+  const started = performance.now();
+  let progress: Progress | undefined;
+  let done = 0;
+  try {
+    await checkPictures(samples, () => {
+      done++;
+      if (performance.now() - started < LONG_MS) return;
+      if (!progress) console.log('checking the size of every image');
+      progress ??= startProgress(samples.length, 'image', done);
+      progress.update(done);
+    });
+  } finally {
+    progress?.stop();
+  }
 }
 
 async function reopen(choices: RunChoices, directory: RunDirectory) {

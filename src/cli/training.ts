@@ -2,10 +2,11 @@
 import type { Dataset } from '../data/dataset.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import type { DetectorConfig } from '../model/config.ts';
+import type { FasterRcnn } from '../model/fasterRcnn.ts';
 import { bestOverlaps, betterAnchors, fitOf, inputObjects } from '../run/anchorFit.ts';
 import type { RunConfig, RunDirectory, ValidationConfig, ValidationLine } from '../run/runDirectory.ts';
 import { trainSchedule } from '../run/schedule.ts';
-import { hasDetector } from '../run/stages.ts';
+import { hasDetector, type Stage } from '../run/stages.ts';
 import type { TrainResult } from '../run/train.ts';
 import { columns } from './progress.ts';
 import { betterAnchorsText, count, percent } from './text.ts';
@@ -31,6 +32,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
   for (const note of [...dataset.notes, ...(run.validation?.notes ?? [])]) console.log(`note: ${note}`);
   let memory = 0;
   let step = 0;
+  let from: Stage['from'];
   const result = await withTrainingDisplay({ path: directory.path, resumeCommand }, (display) =>
     trainSchedule({
       ...run,
@@ -39,6 +41,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
         validation = hasDetector(stage) ? run.validation : undefined;
         display.stopBar();
         config = stageConfig;
+        from = stage.from;
         display.losses = '';
         if (stages > 1) console.log(`\nstage ${index + 1} of ${stages}: ${stage.title}`);
       },
@@ -51,7 +54,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
       },
       onStart(progress, model) {
         step = progress.step;
-        console.log(describeRun({ ...run, config, validation }, countParameters(model), memory));
+        console.log(describeRun({ ...run, config, validation }, describeWeights(config, step, from), model, memory));
         display.start(step, config.training);
       },
       onMetrics: (line) => {
@@ -106,15 +109,26 @@ function describeAnchors({ samples }: Dataset, detector: DetectorConfig): string
   return `anchors   IoU >= 0.5 with ${percent(iou50)} of ${count(objects.length)} objects, >= 0.7 with ${percent(iou70)}${advice}`;
 }
 
+/** Which weights a stage, or a session of it, starts with. */
+function describeWeights({ init, detector }: RunConfig, step: number, from: Stage['from']): string {
+  if (step > 0) return `of the checkpoint after step ${step}`;
+  if (from) return `of stage ${from.stage}${init ? `, else ${init}` : ', else random'}`;
+  if (init) return init;
+  // Only the small backbone is meant to learn from nothing; of few pictures the others learn little.
+  return detector.backbone === 'small' ? 'random' : `random: pass --init FILE for a pre-trained ${detector.backbone}`;
+}
+
 function describeRun(
   { dataset, directory, config, validation }: TrainingRun,
-  parameters: number,
+  weights: string,
+  model: FasterRcnn,
   memory: number,
 ): string {
   const { detector, training, preset, split } = config;
   return [
     `data      ${config.data}, split ${split}: ${count(dataset.samples.length)} images, ${detector.classes.length - 1} classes`,
-    `network   ${detector.backbone}, ${count(parameters)} parameters`,
+    `network   ${detector.backbone}, ${count(countParameters(model))} parameters`,
+    `weights   ${weights}`,
     ...(config.data === 'digits' ? [] : [describeAnchors(dataset, detector)]),
     `training  preset ${preset}: ${count(training.steps)} steps, learning rate ${training.learningRate}, seed ${training.seed}`,
     ...(validation ? [describeValidated(config.validation!, validation.samples.length, config.data)] : []),

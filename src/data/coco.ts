@@ -10,11 +10,11 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
-import { BACKGROUND } from './background.ts';
+import { assertClassName, BACKGROUND } from './background.ts';
 import { BadBoxes, BORDER_TOLERANCE } from './badBoxes.ts';
 import type { Box, Dataset, OpenOptions, Sample } from './dataset.ts';
 import { readJsonFile } from './jsonFile.ts';
-import { readPictureOf } from './pictures.ts';
+import { pictureOf } from './pictures.ts';
 import { attempt } from './problems.ts';
 
 /** The one part of a file: each of COCO's splits is a file of its own. */
@@ -63,6 +63,7 @@ export async function openCoco(folder: string, path: string, options: OpenOption
     throw wrong('has no annotations; there is nothing to learn');
   }
 
+  for (const { id, name } of categories) assertClassName(name, `${path}: category ${id}`);
   const category = new Map(unique(categories, 'id', 'categories', wrong));
   unique(categories, 'name', 'categories', wrong);
   const classIndex = new Map(classes.map((name, i) => [name, i + 1]));
@@ -108,7 +109,7 @@ export async function openCoco(folder: string, path: string, options: OpenOption
       height,
       boxes,
       resultIds: { image: id, categories: categoryIds },
-      load: () => readPictureOf(picture, width, height, path),
+      ...pictureOf(picture, width, height, path),
     };
   };
   const samples = [...boxes.values()]

@@ -46,6 +46,8 @@ export interface Sample {
   resultIds?: { image: CocoId; categories: readonly (CocoId | undefined)[] };
   /** Decodes (or draws) the picture; throws a UserError that names the file. */
   load(): Promise<Picture>;
+  /** Reads no more than the file's beginning: throws where that is no picture's, or has another size. Drawn ones have none. */
+  check?(): Promise<void>;
 }
 
 export interface Dataset {

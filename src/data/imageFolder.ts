@@ -10,12 +10,10 @@ import { existsSync, readdirSync } from 'node:fs';
 import { basename, extname, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import type { LabelledOptions, LabelledPicture, LabelledPictures } from './labelled.ts';
-import { checkPicture, PICTURE_EXTENSIONS, readPicture } from './pictures.ts';
+import { checkPicture, checkPictures, PICTURE_EXTENSIONS, readPicture } from './pictures.ts';
 
 /** One picture in so many is for validation where the folder does not say. */
 const VALIDATION_SHARE = 10;
-/** Files looked at at once. */
-const PARALLEL = 16;
 
 export async function openImageFolder(
   root: string,
@@ -24,7 +22,7 @@ export async function openImageFolder(
   if (!existsSync(root))
     throw new UserError(`${root}: no such folder; give one that holds a folder of images per class`);
   const { classes, train, val } = existsSync(join(root, 'train')) ? splitFolders(root) : oneFolder(root);
-  if (check) await checkAll([...train, ...val]);
+  if (check) await checkPictures([...train, ...val].map(({ path }) => ({ check: () => checkPicture(path) })));
   return { name: basename(root), classes, train: train.map(toSample), val: val.map(toSample), augment: true };
 }
 
@@ -97,13 +95,6 @@ function listPictures(folder: string): string[] {
     .map(({ name }) => join(folder, name));
   if (paths.length > 0) return paths;
   throw new UserError(`${folder}: holds no image (${PICTURE_EXTENSIONS.join(', ')}); add some or remove the folder`);
-}
-
-/** Looks at the beginning of every file: a run should not end at a file that is no image after hours. */
-async function checkAll(files: readonly LabelledFile[]): Promise<void> {
-  for (let first = 0; first < files.length; first += PARALLEL) {
-    await Promise.all(files.slice(first, first + PARALLEL).map(({ path }) => checkPicture(path)));
-  }
 }
 
 const toSample = ({ path, label }: LabelledFile): LabelledPicture => ({

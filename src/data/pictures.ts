@@ -7,7 +7,8 @@
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { UserError } from '../engine/errors.ts';
-import type { Picture } from './dataset.ts';
+import { eachAtOnce } from './atOnce.ts';
+import type { Picture, Sample } from './dataset.ts';
 
 export const PICTURE_EXTENSIONS: readonly string[] = ['.jpg', '.jpeg', '.png', '.webp'];
 
@@ -28,29 +29,50 @@ export async function readPicture(path: string): Promise<Picture> {
   }
 }
 
-/** The same; throws as well where the picture is not of the size that `annotations` (a file) has for it. */
-export async function readPictureOf(
+/** How a sample has its picture: of the size that `annotations` (a file) has for it, or `load` and `check` throw. */
+export function pictureOf(
   path: string,
   width: number,
   height: number,
   annotations: string,
-): Promise<Picture> {
-  const picture = await readPicture(path);
-  if (picture.width !== width || picture.height !== height) {
+): Required<Pick<Sample, 'load' | 'check'>> {
+  const assertSize = (found: { width: number; height: number }): void => {
+    if (found.width === width && found.height === height) return;
     throw new UserError(
-      `${path}: is ${picture.width}x${picture.height} but ${annotations} says ${width}x${height}, so its boxes cannot be trusted; correct one of them`,
+      `${path}: is ${found.width}x${found.height} but ${annotations} says ${width}x${height}, so its boxes cannot be trusted; correct one of them`,
     );
-  }
-  return picture;
+  };
+  return {
+    async load() {
+      const picture = await readPicture(path);
+      assertSize(picture);
+      return picture;
+    },
+    check: async () => assertSize(await checkPicture(path)),
+  };
 }
 
-/** Reads the beginning of a file; throws as `readPicture` does where that is no image's. */
-export async function checkPicture(path: string): Promise<void> {
+/** Reads the beginning of a file, and the size from it; throws as `readPicture` does where that is no image's. */
+export async function checkPicture(path: string): Promise<{ width: number; height: number }> {
   try {
-    await sharp(path).metadata();
+    return (await sharp(path).metadata()).autoOrient;
   } catch (error) {
     throw unreadable(path, error as Error);
   }
+}
+
+/** Files looked at at once. */
+const AT_ONCE = 16;
+
+/** Looks at the beginning of many files: a long run should not end at a file that is no image. The first error ends it. */
+export async function checkPictures(
+  samples: readonly { check?(): Promise<unknown> }[],
+  onImage?: () => void,
+): Promise<void> {
+  await eachAtOnce(samples, AT_ONCE, async (sample) => {
+    await sample.check?.();
+    onImage?.();
+  });
 }
 
 function unreadable(path: string, error: NodeJS.ErrnoException): UserError {

@@ -2,6 +2,7 @@
  * What a data set holds, before anything is trained on it: every problem with its files, its images and objects, and how the
  * anchors of a network fit these.
  */
+import { eachAtOnce } from '../data/atOnce.ts';
 import { type Box, type Dataset, openDataset, type Sample } from '../data/dataset.ts';
 import { countedBoxes } from '../data/loader.ts';
 import { UserError } from '../engine/errors.ts';
@@ -86,22 +87,17 @@ export async function decodeAll(
 ): Promise<{ problems: string[]; unreadable: Set<Sample> }> {
   const problems: string[] = [];
   const unreadable = new Set<Sample>();
-  let next = 0;
   let done = 0;
-  const work = async (): Promise<void> => {
-    while (next < samples.length) {
-      const sample = samples[next++]!;
-      try {
-        await sample.load();
-      } catch (error) {
-        if (!(error instanceof UserError)) throw error;
-        problems.push(error.message);
-        unreadable.add(sample);
-      }
-      onImage?.(++done);
+  await eachAtOnce(samples, AT_ONCE, async (sample) => {
+    try {
+      await sample.load();
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      problems.push(error.message);
+      unreadable.add(sample);
     }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
+    onImage?.(++done);
+  });
   return { problems, unreadable };
 }
 

@@ -9,7 +9,7 @@ export interface Result {
   /** The exit code, or the signal that ended it. */
   code: number | NodeJS.Signals | null;
   stdout: string;
-  /** Without what the GPU library itself writes. */
+  /** Without the two lines that Dawn writes on lavapipe: it has no switch for them, and they are no word of ours. */
   stderr: string;
 }
 

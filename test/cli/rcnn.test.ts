@@ -119,6 +119,8 @@ test('data that cannot be used, before anything is trained', async () => {
   const box = (...corners: [number, number, number, number]) => bad(vocXml([{ name: 'cat', box: corners }]));
   const empty = await writeVoc({ splits: { train: '' } });
   const missing = await writeVoc({ splits: { train: 'a\nz\n' }, annotations: { a: object, z: object } });
+  const otherSize = await smallVoc();
+  await writeImage(join(otherSize, 'JPEGImages', 'b.jpg'), 41, 30);
   const cases: [root: string, text: RegExp][] = [
     [
       await box(3, 4, 60, 15),
@@ -131,6 +133,7 @@ test('data that cannot be used, before anything is trained', async () => {
     [await bad('<annotation><object>'), /b\.xml: line \d+: not well-formed XML/],
     [empty, /train\.txt: lists no image; write one image name a line/],
     [missing, /JPEGImages.z\.\*: no such image/],
+    [otherSize, /b\.jpg: is 41x30 but \S+b\.xml says 40x30/],
     [join(folder, 'nowhere'), /Main: no such folder; VOC layout is/],
   ];
   const results = await Promise.all(cases.map(([root]) => rcnn(folder, 'train', '--data', `voc:${root}`)));
@@ -293,6 +296,7 @@ test('of initial weights what fits is taken, and what does not is listed', async
   };
   writeWeights(join(folder, 'some.safetensors'), shapes);
   const trained = succeeds(await rcnn(folder, 'train', '--init', 'some.safetensors', '--steps', '1', '--out', 'run'));
+  assert.match(trained, /^weights +\S+some\.safetensors$/m);
   const lines = trained.split('\n').filter((line) => /initial weights|^ {2}\S/.test(line));
   assert.equal(lines, [
     `initial weights from ${join(folder, 'some.safetensors')}: 2 tensors, for input in RGB`,
@@ -301,6 +305,13 @@ test('of initial weights what fits is taken, and what does not is listed', async
     '  random: conv2, conv3, conv4, fc6, rpn.conv, rpn.cls_score, rpn.bbox_pred, head.cls_score, head.bbox_pred',
     '  not used: fc8.weight',
   ]);
+});
+
+test('a preset for pre-trained weights says that it starts without any', async () => {
+  const folder = temporaryFolder();
+  const small = ['--set', 'detector.input.shorterSide=96', '--set', 'detector.anchors.sizes=[16]'];
+  const trained = await rcnn(folder, 'train', '--data', `voc:${await smallVoc()}`, '--steps', '1', ...small);
+  assert.match(succeeds(trained), /^weights +random: pass --init FILE for a pre-trained squeezenet1_1$/m);
 });
 
 test('train, eval and detect on a data set in VOC layout', async () => {
@@ -314,6 +325,7 @@ test('train, eval and detect on a data set in VOC layout', async () => {
   assert.match(trained, /^note: split 'train': 1 unusable box left out, the first: .*b\.xml/m);
   assert.match(trained, /^computing on \S+|^no GPU found: computing on the CPU with \S+/m);
   assert.match(trained, /^network +small, [\d,]+ parameters$/m);
+  assert.match(trained, /^weights +random$/m);
   assert.match(trained, /^anchors +IoU >= 0\.5 with \d+\.\d % of 1 objects, >= 0\.7 with \d+\.\d %/m);
   assert.match(trained, /^compiling shaders: the first step takes longer$/m);
   assert.match(trained, /^step 3\/3 .*loss \d+\.\d+: rpn \d\S+ head \d/m);

@@ -22,7 +22,7 @@ function says(message: string, ...texts: string[]): void {
 test('x, y, width, height become inclusive corners, and stay for the evaluation with the area', async () => {
   const { name, classes, samples, flippable, notes } = await open();
   assert.equal([name, classes, flippable, notes], ['instances', ['__background__', 'cat'], true, []]);
-  const { load, ...sample } = samples[0]!;
+  const { load, check, ...sample } = samples[0]!;
   const box = { x1: 2, y1: 3, x2: 19, y2: 14, classIndex: 1, difficult: false, crowd: false };
   assert.equal(sample, {
     id: 'a',
@@ -164,6 +164,10 @@ test('every other fault is one line that names the file', async () => {
     [{ ...whole, images: [{ ...whole.images[0], width: 0 }] }, 'images.0.width: '],
     [{ ...whole, images: [whole.images[0], whole.images[0]] }, 'two of "images" have the id 7'],
     [{ ...whole, categories: [whole.categories[0], { id: 1, name: 'cat' }] }, 'two of "categories" have the name cat'],
+    [
+      { ...whole, categories: [whole.categories[0], { id: 0, name: '__background__' }] },
+      "category 0 is of class '__background__'",
+    ],
     [{ ...whole, categories: [whole.categories[0], { id: 18, name: 'dog' }] }, 'two of "categories" have the id 18'],
     [{ ...whole, annotations: [{ image_id: 7, id: 1, caption: 'a cat' }] }, 'annotations.0.category_id: '],
     [changed({ bbox: [1, 2, 3] }), 'annotations.0.bbox'],

@@ -1,8 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Dataset, type OpenOptions, openDataset, splitsOf } from '../../src/data/dataset.ts';
+import { checkPictures } from '../../src/data/pictures.ts';
 import { UserError } from '../../src/engine/errors.ts';
 import { type VocFiles, type VocObjectSpec, realData, vocXml, writeImage, writeVoc } from './fixtures.ts';
 
@@ -144,6 +146,8 @@ test('every other fault of a data set is one line that names the file', async ()
   await expectLine(() => open({ splits: { train: '\n \n' } }), 'train.txt', 'lists no image');
   await expectLine(() => open({ splits: { train: 'a\nb\n' } }), 'b.xml', 'missing');
   await expectLine(() => open({ images: [] }), 'a.*', 'no such image');
+  const lists = { splits: { train: 'a\n', cat_train: 'a -1\nb  1\n' } };
+  await expectLine(() => open(lists, { split: 'cat_train' }), 'cat_train.txt', "('a -1')", '--split train,');
   await expectLine(() => open({}, { classes: ['dog'] }), 'a.xml', "'cat'", 'dog');
   await expectLine(() => open({ annotations: { a: vocXml([]) } }), 'no object in any file');
   const broken = vocXml([{ name: 'cat', box: [3, 4, 20, 15] }]);
@@ -157,6 +161,7 @@ test('every other fault of a data set is one line that names the file', async ()
     [broken.replace('<xmin>3<', '<xmin>NaN<'), 'not a number'],
     [broken.replace('<xmin>3<', '<xmin><'), 'exactly one <xmin>'],
     [broken.replace('<name>cat</name>', ''), 'exactly one <name>'],
+    [broken.replace('>cat<', '>__background__<'), "object 1 is of class '__background__'"],
     [broken.replace('</bndbox>', '</bndbox><bndbox></bndbox>'), 'exactly one <xmin>'],
     [broken.replace(/<size>.*<\/size>/, ''), '<size> must have'],
     [broken.replace('<width>40', '<width>0'), '0x30'],
@@ -221,11 +226,35 @@ test('a picture that is cut off, no picture, or of another size fails when it is
     const whole = readFileSync(path);
     await writeImage(path, 41, 30);
     await expectLine(() => samples[0]!.load(), image, 'is 41x30', 'says 40x30');
+    await expectLine(() => checkPictures(samples), image, 'is 41x30', 'says 40x30');
     writeFileSync(path, whole.subarray(0, Math.floor(whole.length * 0.7)));
     await expectLine(() => samples[0]!.load(), image, 'cannot be read as an image');
-    writeFileSync(path, 'no image');
-    await expectLine(() => samples[0]!.load(), image, 'cannot be read as an image');
+    for (const text of ['no image', '']) {
+      writeFileSync(path, text);
+      await expectLine(() => samples[0]!.load(), image, 'cannot be read as an image');
+      await expectLine(() => checkPictures(samples), image, 'cannot be read as an image');
+    }
   }
+});
+
+test('a check before training takes the size as the picture is turned, and looks at every file', async () => {
+  const { samples } = await open({
+    splits: { train: 'a\nb\n' },
+    annotations: { a: vocXml([{ name: 'cat', box: [1, 1, 9, 9] }], { width: 30, height: 40 }), b: vocXml([]) },
+    images: ['a.jpg', 'b.jpg'],
+  });
+  await expectLine(() => checkPictures(samples), 'a.jpg', 'is 40x30', 'says 30x40');
+  const root = await writeVoc({
+    annotations: { a: vocXml([{ name: 'cat', box: [1, 1, 9, 9] }], { width: 30, height: 40 }) },
+  });
+  const path = join(root, 'JPEGImages', 'a.jpg');
+  // As a camera that was held upright writes it.
+  writeFileSync(path, await sharp(readFileSync(path)).withMetadata({ orientation: 6 }).jpeg().toBuffer());
+  const turned = (await openDataset(`voc:${root}`, { split: 'train' })).samples;
+  let looked = 0;
+  await checkPictures(turned, () => looked++);
+  assert.is(looked, 1);
+  assert.is((await turned[0]!.load()).width, 30);
 });
 
 const bccd = realData('BCCD');
