@@ -77,7 +77,7 @@ export function record<S>(
   } else {
     scratch.forEach((tensor) => tensor.dispose());
   }
-  if (gpu.nanCheck && output.dtype === 'f32') gpu.checkFinite(output, `${operation.name} (${output.name})`);
+  if (gpu.nanCheck && output.dtype === 'f32') gpu.checks.finite(output, `${operation.name} (${output.name})`);
   return output;
 }
 
@@ -167,7 +167,7 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
           `${operation.name}: the gradient of input ${i} (${input.name}) is [${gradient.shape}], not [${input.shape}]`,
         );
       }
-      if (gpu.nanCheck) gpu.checkFinite(gradient, `gradient of ${operation.name} for ${input.name}`);
+      if (gpu.nanCheck) gpu.checks.finite(gradient, `gradient of ${operation.name} for ${input.name}`);
       const sum = input.node ? gradients.get(input) : (input.grad ?? zeroGradient(input));
       if (gradient === sum) return;
       if (!sum) {

@@ -1,27 +1,21 @@
 /**
- * The device: records dispatches and submits them in batches.
+ * The device, as everything above the kernels sees it: tensors, recorded dispatches, reads, scopes, errors.
  *
  * Guarantees: dispatches take effect in the order of `run`; `read` sees all of them; `write` is ordered after those
- * recorded before it. Nothing is submitted per operation: a submit happens at a read, at `flush`, before a write to a
- * buffer that recorded work uses, or after MAX_RECORDED dispatches. A batch's uniforms live in one arena, 256 bytes a
- * dispatch, uploaded just before the submit and so never rewritten under recorded work.
+ * recorded before it. Nothing is submitted per operation (recorder.ts): a submit happens at a read, at `flush`, before a
+ * write to a buffer that recorded work uses, or after so many dispatches.
  */
 import type { Kernel } from '../kernels/kernel.ts';
-import { MAX_WORKGROUPS } from '../kernels/kernel.ts';
 import { type Bindable, BufferPool, DeviceBuffer } from './memory.ts';
-import { type Pipeline, PipelineCache } from './pipelines.ts';
+import { NanChecks } from './nanChecks.ts';
 import { Plans } from './plans.ts';
 import { type KernelTime, Profiler } from './profiler.ts';
+import { Recorder } from './recorder.ts';
 import { ScopeStack } from './scope.ts';
 import { fill } from '../kernels/elementwise.ts';
-import { flagNonFinite } from '../kernels/finite.ts';
 import { Tensor, elementCount, type Dtype, type Shape } from './tensor.ts';
 import type { Initializer } from './initializers.ts';
 import { BUFFER_USAGE, MAP_MODE_READ } from './webgpuConstants.ts';
-
-/** Dispatches in one submit, at most. */
-const MAX_RECORDED = 256;
-const UNIFORM_SLOT = 256;
 
 export type TypedArray = Float32Array | Int32Array | Uint32Array;
 
@@ -66,6 +60,7 @@ export class Gpu {
    * the first operation whose were not finite, or not classes. A dispatch more for each: for finding a mistake.
    */
   nanCheck = false;
+  readonly checks = new NanChecks(this);
   /** Dropout masks without a seed of their own; see ops/pointwise.ts. */
   masksDrawn = 0;
   /** Off inside `withoutGradients`. */
@@ -73,28 +68,14 @@ export class Gpu {
   /** Live tensors by scope; see `scope`. */
   readonly scopes: ScopeStack;
   private readonly pool: BufferPool;
-  private readonly pipelines: PipelineCache;
-  private readonly bindGroups = new Map<string, GPUBindGroup>();
-  private readonly groupsOfBuffer = new Map<number, string[]>();
-  private readonly arena: GPUBuffer;
-  private readonly arenaData = new ArrayBuffer(MAX_RECORDED * UNIFORM_SLOT);
-  private readonly arenaView = new DataView(this.arenaData);
+  private readonly recorder: Recorder;
   private readonly host: Host;
-  private readonly checks: { flag: DeviceBuffer; problem: string }[] = [];
-  private encoder: GPUCommandEncoder | null = null;
-  private pass: GPUComputePassEncoder | null = null;
-  private profiler: Profiler | null = null;
   /** Inside `measure`, where nothing is recorded: what has to be undone at its end. */
   measuring: (() => void)[] | null = null;
-  private recorded = 0;
-  private batch = 0;
   private failure: Error | null = null;
   /** Told before `failure`, which an invalid pipeline causes as soon as it is used. */
   private shaderFailure: Error | null = null;
   private closed = false;
-  private dispatches = 0;
-  private submits = 0;
-  private bindGroupsCreated = 0;
 
   private constructor(device: GPUDevice, host: Host) {
     this.device = device;
@@ -105,14 +86,9 @@ export class Gpu {
       ...this.adapter,
       maxBindingBytes: Math.min(maxStorageBufferBindingSize, maxBufferSize),
     });
-    this.pool = new BufferPool(device, (buffer) => this.forget(buffer));
+    this.recorder = new Recorder(device, (error) => (this.shaderFailure ??= error));
+    this.pool = new BufferPool(device, (buffer) => this.recorder.forget(buffer));
     this.scopes = new ScopeStack(this.pool);
-    this.pipelines = new PipelineCache(device, (error) => (this.shaderFailure ??= error));
-    this.arena = device.createBuffer({
-      label: 'uniform arena',
-      size: this.arenaData.byteLength,
-      usage: BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
-    });
     device.addEventListener('uncapturederror', (event) => {
       event.preventDefault(); // the next call throws it: nothing is printed
       this.failure ??= new Error((event as GPUUncapturedErrorEvent).error.message);
@@ -144,38 +120,16 @@ export class Gpu {
     uniforms: Readonly<Record<U, number>>,
   ): void {
     this.assertHealthy();
-    const [x, y, z] = kernel.grid(uniforms);
-    if (x === 0 || y === 0 || z === 0 || this.measuring) return;
-    if (!(x <= MAX_WORKGROUPS && y <= MAX_WORKGROUPS && z <= MAX_WORKGROUPS)) {
-      throw new Error(`${kernel.name}: a grid of ${x} x ${y} x ${z} workgroups; a dimension holds ${MAX_WORKGROUPS}`);
-    }
-    const pipeline = this.pipelines.get(kernel as unknown as Kernel);
-    if (this.recorded === MAX_RECORDED) this.flush();
-    this.encoder ??= this.device.createCommandEncoder({ label: 'batch' });
-    if (this.profiler) {
-      this.endPass();
-      this.pass = this.encoder.beginComputePass({ label: 'batch', timestampWrites: this.profiler.next(kernel.name) });
-    }
-    this.pass ??= this.encoder.beginComputePass({ label: 'batch' });
-    const group = this.bindGroup(pipeline, buffers, kernel.name);
-    this.pass.setPipeline(pipeline.handle);
-    if (pipeline.hasUniforms) {
-      const offset = this.recorded * UNIFORM_SLOT;
-      this.writeUniforms(pipeline, uniforms, offset, kernel.name);
-      this.pass.setBindGroup(0, group, [offset]);
-    } else {
-      this.pass.setBindGroup(0, group);
-    }
-    this.pass.dispatchWorkgroups(x, y, z);
-    this.recorded++;
-    this.dispatches++;
+    const grid = kernel.grid(uniforms);
+    if (grid.includes(0) || this.measuring) return;
+    this.recorder.record(kernel as unknown as Kernel, buffers, uniforms, grid);
   }
 
   /** Copies `data` into a buffer, after everything recorded so far. */
   write(buffer: DeviceBuffer, data: TypedArray, byteOffset = 0): void {
     this.assertHealthy();
     if (this.measuring) return;
-    if (buffer.lastBatch === this.batch && this.recorded > 0) this.flush();
+    if (this.recorder.uses(buffer)) this.flush();
     this.device.queue.writeBuffer(buffer.handle, byteOffset, data.buffer, data.byteOffset, data.byteLength);
   }
 
@@ -185,9 +139,7 @@ export class Gpu {
     const size = Math.max(4, bytes);
     const usage = BUFFER_USAGE.COPY_DST | BUFFER_USAGE.MAP_READ;
     const staging = this.device.createBuffer({ label: `read ${buffer.label}`, size, usage });
-    this.endPass();
-    this.encoder ??= this.device.createCommandEncoder({ label: 'batch' });
-    this.encoder.copyBufferToBuffer(buffer.handle, 0, staging, 0, size);
+    this.recorder.copy(buffer, staging, size);
     this.flush();
     try {
       await this.wait(staging.mapAsync(MAP_MODE_READ));
@@ -198,33 +150,13 @@ export class Gpu {
     const copy = staging.getMappedRange().slice(0, bytes);
     staging.destroy();
     this.assertHealthy();
-    await this.reportFlagged();
+    await this.checks.report();
     return copy;
-  }
-
-  /** Throws for the first check that found something. */
-  private async reportFlagged(): Promise<void> {
-    const checks = this.checks.splice(0);
-    let found: string | undefined;
-    for (const { flag, problem } of checks) {
-      if (found === undefined && new Uint32Array(await this.read(flag, 4))[0] !== 0) found = problem;
-      this.release(flag);
-    }
-    if (found !== undefined) throw new Error(found);
   }
 
   /** Submits what is recorded. */
   flush(): void {
-    if (!this.encoder) return;
-    this.endPass();
-    if (this.recorded > 0) {
-      this.device.queue.writeBuffer(this.arena, 0, this.arenaData, 0, this.recorded * UNIFORM_SLOT);
-    }
-    this.device.queue.submit([this.encoder.finish()]);
-    this.encoder = null;
-    this.recorded = 0;
-    this.batch++;
-    this.submits++;
+    this.recorder.flush();
   }
 
   /** A tensor with the given values, row-major: f32, or of an `Int32Array` i32, as labels and indices are. */
@@ -272,25 +204,6 @@ export class Gpu {
     } finally {
       this.recordsGradients = before;
     }
-  }
-
-  /** NaN check mode: if `tensor` is not finite, the next read throws an error that names `what`. */
-  checkFinite(tensor: Tensor, what: string): void {
-    this.check(flagNonFinite, { x: tensor }, { n: tensor.size }, `${what} gave a value that is not finite`);
-  }
-
-  /** NaN check mode: runs a kernel that sets `flag` where it finds something; then the next read throws `problem`. */
-  check<B extends string, U extends string>(
-    kernel: Kernel<B | 'flag', U>,
-    buffers: Readonly<Record<Exclude<B, 'flag'>, Bindable>>,
-    uniforms: Readonly<Record<U, number>>,
-    problem: string,
-  ): void {
-    if (this.measuring) return;
-    const flag = this.allocate(4, 'flag');
-    this.write(flag, new Uint32Array(1));
-    this.run<string, U>(kernel, { ...buffers, flag }, uniforms);
-    this.checks.push({ flag, problem });
   }
 
   /** Waits until the device has done everything recorded so far. */
@@ -343,12 +256,12 @@ export class Gpu {
       throw new Error('profile: this adapter has no timestamp queries');
     }
     this.flush();
-    const profiler = (this.profiler = new Profiler(this.device));
+    const profiler = (this.recorder.profiler = new Profiler(this.device));
     try {
       await fn();
     } finally {
       this.flush();
-      this.profiler = null;
+      this.recorder.profiler = null;
     }
     return this.wait(profiler.end());
   }
@@ -359,10 +272,10 @@ export class Gpu {
       peakBytes: this.pool.peakBytes,
       pooledBytes: this.pool.madeBytes - this.pool.liveBytes,
       buffersCreated: this.pool.created,
-      bindGroupsCreated: this.bindGroupsCreated,
-      pipelines: this.pipelines.size,
-      dispatches: this.dispatches,
-      submits: this.submits,
+      bindGroupsCreated: this.recorder.bindGroupsCreated,
+      pipelines: this.recorder.pipelines,
+      dispatches: this.recorder.dispatches,
+      submits: this.recorder.submits,
     };
   }
 
@@ -375,8 +288,7 @@ export class Gpu {
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    this.endPass();
-    this.encoder = null;
+    this.recorder.discard();
     this.device.destroy();
     this.host.closed?.();
   }
@@ -390,67 +302,6 @@ export class Gpu {
 
   private wait<T>(promise: Promise<T>): Promise<T> {
     return this.host.wait ? this.host.wait(promise) : promise;
-  }
-
-  private endPass(): void {
-    this.pass?.end();
-    this.pass = null;
-  }
-
-  private writeUniforms(
-    pipeline: Pipeline,
-    uniforms: Readonly<Record<string, number>>,
-    offset: number,
-    name: string,
-  ): void {
-    for (const [field, type] of pipeline.uniforms) {
-      const value = uniforms[field];
-      if (value === undefined) throw new Error(`${name}: uniform ${field} is missing`);
-      if (type === 'f32') this.arenaView.setFloat32(offset, value, true);
-      else if (type === 'i32') this.arenaView.setInt32(offset, value, true);
-      else this.arenaView.setUint32(offset, value, true);
-      offset += 4;
-    }
-  }
-
-  private bindGroup(pipeline: Pipeline, buffers: Readonly<Record<string, Bindable>>, name: string): GPUBindGroup {
-    let key = `${pipeline.id}`;
-    const bound: DeviceBuffer[] = [];
-    for (const field of pipeline.buffers) {
-      const bindable = buffers[field];
-      if (!bindable) throw new Error(`${name}: buffer ${field} is missing`);
-      const buffer = bindable.storage;
-      if (buffer.device !== this.device) throw new Error(`${name}: ${buffer.label} (${field}) belongs to another Gpu`);
-      buffer.lastBatch = this.batch;
-      bound.push(buffer);
-      key += `:${buffer.id}`;
-    }
-    let group = this.bindGroups.get(key);
-    if (!group) {
-      const entries: GPUBindGroupEntry[] = bound.map((buffer, i) => ({
-        binding: i + 1,
-        resource: { buffer: buffer.handle },
-      }));
-      if (pipeline.hasUniforms) {
-        entries.unshift({ binding: 0, resource: { buffer: this.arena, size: UNIFORM_SLOT } });
-      }
-      group = this.device.createBindGroup({ label: name, layout: pipeline.layout, entries });
-      this.bindGroups.set(key, group);
-      this.bindGroupsCreated++;
-      for (const buffer of bound) {
-        const keys = this.groupsOfBuffer.get(buffer.id);
-        if (keys) keys.push(key);
-        else this.groupsOfBuffer.set(buffer.id, [key]);
-      }
-    }
-    return group;
-  }
-
-  /** A buffer is about to be destroyed: submit what uses it and drop its bind groups. */
-  private forget(buffer: DeviceBuffer): void {
-    if (buffer.lastBatch === this.batch && !this.closed) this.flush();
-    for (const key of this.groupsOfBuffer.get(buffer.id) ?? []) this.bindGroups.delete(key);
-    this.groupsOfBuffer.delete(buffer.id);
   }
 }
 

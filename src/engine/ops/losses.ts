@@ -50,7 +50,7 @@ export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxL
     const { channels } = view;
     const classes = `0 to ${channels - 1}, nor ${ignoreLabel}, which is ignored`;
     const problem = `softmaxLogLoss: ${labels.name} [${labels.shape}] has a label that is none of ${classes}`;
-    gpu.check(flagLabels, { labels }, { n: labels.size, channels, ignoreLabel }, problem);
+    gpu.checks.flag(flagLabels, { labels }, { n: labels.size, channels, ignoreLabel }, problem);
   }
   const parts = partialCount(view.outer * view.inner);
   const losses = gpu.empty([parts], 'f32', 'softmaxLogLoss partials');

@@ -1,0 +1,175 @@
+/**
+ * Recording: dispatches go into one compute pass, and a batch of them is submitted at once.
+ *
+ * A batch's uniforms live in one arena, 256 bytes a dispatch, uploaded just before the submit and so never rewritten under
+ * recorded work. Bind groups are kept by pipeline and buffers until one of these is destroyed.
+ */
+import type { Grid, Kernel } from '../kernels/kernel.ts';
+import { MAX_WORKGROUPS } from '../kernels/kernel.ts';
+import type { Bindable, DeviceBuffer } from './memory.ts';
+import { type Pipeline, PipelineCache } from './pipelines.ts';
+import type { Profiler } from './profiler.ts';
+import { BUFFER_USAGE } from './webgpuConstants.ts';
+
+/** Dispatches in one submit, at most. */
+const MAX_RECORDED = 256;
+const UNIFORM_SLOT = 256;
+
+export class Recorder {
+  /** While it is set every dispatch has a pass of its own, whose times it takes. */
+  profiler: Profiler | null = null;
+  dispatches = 0;
+  submits = 0;
+  bindGroupsCreated = 0;
+  private readonly device: GPUDevice;
+  private readonly pipelineCache: PipelineCache;
+  private readonly bindGroups = new Map<string, GPUBindGroup>();
+  private readonly groupsOfBuffer = new Map<number, string[]>();
+  private readonly arena: GPUBuffer;
+  private readonly arenaData = new ArrayBuffer(MAX_RECORDED * UNIFORM_SLOT);
+  private readonly arenaView = new DataView(this.arenaData);
+  private encoder: GPUCommandEncoder | null = null;
+  private pass: GPUComputePassEncoder | null = null;
+  private recorded = 0;
+  private batch = 0;
+
+  /** `onShaderError`: told of a kernel that does not compile, some time after it was recorded. */
+  constructor(device: GPUDevice, onShaderError: (error: Error) => void) {
+    this.device = device;
+    this.pipelineCache = new PipelineCache(device, onShaderError);
+    this.arena = device.createBuffer({
+      label: 'uniform arena',
+      size: this.arenaData.byteLength,
+      usage: BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
+    });
+  }
+
+  get pipelines(): number {
+    return this.pipelineCache.size;
+  }
+
+  /** Records one dispatch of `kernel` with a grid that is nowhere empty. */
+  record(
+    kernel: Kernel,
+    buffers: Readonly<Record<string, Bindable>>,
+    uniforms: Readonly<Record<string, number>>,
+    [x, y, z]: Grid,
+  ): void {
+    if (!(x <= MAX_WORKGROUPS && y <= MAX_WORKGROUPS && z <= MAX_WORKGROUPS)) {
+      throw new Error(`${kernel.name}: a grid of ${x} x ${y} x ${z} workgroups; a dimension holds ${MAX_WORKGROUPS}`);
+    }
+    const pipeline = this.pipelineCache.get(kernel);
+    if (this.recorded === MAX_RECORDED) this.flush();
+    this.encoder ??= this.device.createCommandEncoder({ label: 'batch' });
+    if (this.profiler) {
+      this.endPass();
+      this.pass = this.encoder.beginComputePass({ label: 'batch', timestampWrites: this.profiler.next(kernel.name) });
+    }
+    this.pass ??= this.encoder.beginComputePass({ label: 'batch' });
+    const group = this.bindGroup(pipeline, buffers, kernel.name);
+    this.pass.setPipeline(pipeline.handle);
+    if (pipeline.hasUniforms) {
+      const offset = this.recorded * UNIFORM_SLOT;
+      this.writeUniforms(pipeline, uniforms, offset, kernel.name);
+      this.pass.setBindGroup(0, group, [offset]);
+    } else {
+      this.pass.setBindGroup(0, group);
+    }
+    this.pass.dispatchWorkgroups(x, y, z);
+    this.recorded++;
+    this.dispatches++;
+  }
+
+  /** Records a copy of the first `bytes` of a buffer. */
+  copy(from: DeviceBuffer, to: GPUBuffer, bytes: number): void {
+    this.endPass();
+    this.encoder ??= this.device.createCommandEncoder({ label: 'batch' });
+    this.encoder.copyBufferToBuffer(from.handle, 0, to, 0, bytes);
+  }
+
+  /** Whether something that is recorded and not submitted binds a buffer. */
+  uses(buffer: DeviceBuffer): boolean {
+    return buffer.lastBatch === this.batch && this.recorded > 0;
+  }
+
+  /** Submits what is recorded. */
+  flush(): void {
+    if (!this.encoder) return;
+    this.endPass();
+    if (this.recorded > 0) {
+      this.device.queue.writeBuffer(this.arena, 0, this.arenaData, 0, this.recorded * UNIFORM_SLOT);
+    }
+    this.device.queue.submit([this.encoder.finish()]);
+    this.encoder = null;
+    this.recorded = 0;
+    this.batch++;
+    this.submits++;
+  }
+
+  /** Forgets what is recorded: the device goes. */
+  discard(): void {
+    this.endPass();
+    this.encoder = null;
+  }
+
+  /** A buffer is about to be destroyed: submits what uses it and drops its bind groups. */
+  forget(buffer: DeviceBuffer): void {
+    if (buffer.lastBatch === this.batch) this.flush();
+    for (const key of this.groupsOfBuffer.get(buffer.id) ?? []) this.bindGroups.delete(key);
+    this.groupsOfBuffer.delete(buffer.id);
+  }
+
+  private endPass(): void {
+    this.pass?.end();
+    this.pass = null;
+  }
+
+  private writeUniforms(
+    pipeline: Pipeline,
+    uniforms: Readonly<Record<string, number>>,
+    offset: number,
+    name: string,
+  ): void {
+    for (const [field, type] of pipeline.uniforms) {
+      const value = uniforms[field];
+      if (value === undefined) throw new Error(`${name}: uniform ${field} is missing`);
+      if (type === 'f32') this.arenaView.setFloat32(offset, value, true);
+      else if (type === 'i32') this.arenaView.setInt32(offset, value, true);
+      else this.arenaView.setUint32(offset, value, true);
+      offset += 4;
+    }
+  }
+
+  private bindGroup(pipeline: Pipeline, buffers: Readonly<Record<string, Bindable>>, name: string): GPUBindGroup {
+    let key = `${pipeline.id}`;
+    const bound: DeviceBuffer[] = [];
+    for (const field of pipeline.buffers) {
+      const bindable = buffers[field];
+      if (!bindable) throw new Error(`${name}: buffer ${field} is missing`);
+      const buffer = bindable.storage;
+      if (buffer.device !== this.device) throw new Error(`${name}: ${buffer.label} (${field}) belongs to another Gpu`);
+      buffer.lastBatch = this.batch;
+      bound.push(buffer);
+      key += `:${buffer.id}`;
+    }
+    let group = this.bindGroups.get(key);
+    if (!group) {
+      const entries: GPUBindGroupEntry[] = bound.map((buffer, i) => ({
+        binding: i + 1,
+        resource: { buffer: buffer.handle },
+      }));
+      if (pipeline.hasUniforms) {
+        entries.unshift({ binding: 0, resource: { buffer: this.arena, size: UNIFORM_SLOT } });
+      }
+      group = this.device.createBindGroup({ label: name, layout: pipeline.layout, entries });
+      this.bindGroups.set(key, group);
+      this.bindGroupsCreated++;
+      for (const buffer of bound) {
+        const keys = this.groupsOfBuffer.get(buffer.id);
+        if (keys) keys.push(key);
+        else this.groupsOfBuffer.set(buffer.id, [key]);
+      }
+    }
+    return group;
+  }
+}
