@@ -4,7 +4,7 @@
  * A base anchors [A,4] over an H x W grid of `stride` pixels; anchor j = (a*H + h)*W + w, the order of the RPN's maps, so
  * labels are [A,H,W] and targets and weights [4A,H,W] with channel a*4 + k. gt is [G,5]: x1, y1, x2, y2, class.
  *
- *   anchor_overlaps   overlaps [G,N]: IoU; -1 for anchors that leave the image by more than allowedBorder
+ *   anchor_overlaps   overlaps [G,N]: IoU; -1 for anchors that cross the border of the image
  *   gt_best           best [G]: each ground truth's largest overlap
  *   anchor_labels     negative: max overlap < 0.3; positive: overlap equal to the best of some ground truth (all ties), or
  *                     max overlap >= 0.7; else -1; argmax: the first ground truth of largest overlap
@@ -17,7 +17,7 @@
  * computed again in another shader an overlap may differ in its last bit. A ground truth that overlaps no anchor matches
  * none (the original makes every anchor positive then), and without ground truth all anchors inside are negatives.
  */
-import { BOXES_WGSL, boxAt, encodeBox, iou, type Box } from './boxes.ts';
+import { BOXES_WGSL, boxAt, encodeBox, iou, type Box, vec4At } from './boxes.ts';
 import { DIVIDE_WGSL } from './divide.ts';
 import { kernel, linear } from './kernel.ts';
 import { selectRandom } from './selectRandom.ts';
@@ -34,12 +34,12 @@ fn anchor_at(j: u32) -> vec4f {
 
 const INSIDE_WGSL = /* wgsl */ `
 fn is_inside(box: vec4f) -> bool {
-  return all(box.xy >= vec2f(-u.allowedBorder)) && all(box.zw < vec2f(u.imageWidth, u.imageHeight) + u.allowedBorder);
+  return all(box.xy >= vec2f(0.0)) && all(box.zw < vec2f(u.imageWidth, u.imageHeight));
 }
 `;
 
 const GRID = { anchorCount: 'u32', height: 'u32', width: 'u32', stride: 'f32' } as const;
-const IMAGE = { imageHeight: 'f32', imageWidth: 'f32', allowedBorder: 'f32' } as const;
+const IMAGE = { imageHeight: 'f32', imageWidth: 'f32' } as const;
 
 /** One invocation an anchor: it works out its box once and meets every ground truth. */
 export const anchorOverlaps = kernel({
@@ -57,7 +57,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let box = anchor_at(j);
   let inside = is_inside(box);
   for (var t = 0u; t < u.g; t++) {
-    let truth = vec4f(gt[t * 5u], gt[t * 5u + 1u], gt[t * 5u + 2u], gt[t * 5u + 3u]);
+    let truth = ${vec4At('gt', 't * 5u')};
     overlaps[t * n + j] = select(-1.0, iou(box, truth, u.plusOne), inside);
   }
 }`,
@@ -88,7 +88,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 export const anchorLabels = kernel({
   name: 'anchor_labels',
   buffers: { anchors: 'read vec4f', overlaps: 'read', best: 'read', labels: 'write i32', argmax: 'write i32' },
-  uniforms: { ...GRID, ...IMAGE, g: 'u32', positiveThreshold: 'f32', negativeThreshold: 'f32', clobber: 'u32' },
+  uniforms: { ...GRID, ...IMAGE, g: 'u32', positiveThreshold: 'f32', negativeThreshold: 'f32' },
   grid: ({ anchorCount, height, width }) => linear(anchorCount * height * width, 256),
   wgsl: /* wgsl */ `
 ${ANCHOR_WGSL}${INSIDE_WGSL}
@@ -112,10 +112,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   var label = -1;
   if (inside) {
-    let negative = largest < u.negativeThreshold;
-    if (negative) { label = 0; }
+    if (largest < u.negativeThreshold) { label = 0; }
     if (is_best || largest >= u.positiveThreshold) { label = 1; }
-    if (u.clobber != 0u && negative) { label = 0; }
   }
   labels[j] = label;
   argmax[j] = which;
@@ -148,7 +146,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var t = vec4f(0.0);
   if (label == 1) {
     let g = u32(argmax[j]) * 5u;
-    t = encode_box(anchor_at(j), vec4f(gt[g], gt[g + 1u], gt[g + 2u], gt[g + 3u]), u.plusOne);
+    t = encode_box(anchor_at(j), ${vec4At('gt', 'g')}, u.plusOne);
   }
   var weight = 0.0;
   if (u.outsideConstant != 0u) {
@@ -179,12 +177,9 @@ export interface AnchorLabelParams extends AnchorGrid {
   g: number;
   imageHeight: number;
   imageWidth: number;
-  allowedBorder: number;
   plusOne: number;
   positiveThreshold: number;
   negativeThreshold: number;
-  /** Negatives overwrite positives (py-faster-rcnn RPN_CLOBBER_POSITIVES). */
-  clobber: boolean;
   /** Anchors in a mini-batch, and the largest share of positives. */
   batch: number;
   fgFraction: number;
@@ -220,33 +215,19 @@ export function recordAnchorLabels<H>(
   params: AnchorLabelParams,
 ): void {
   const { anchors, gt, overlaps, best, labels, argmax, counts, targets, insideWeights, outsideWeights } = buffers;
-  const {
-    anchorCount,
-    height,
-    width,
-    stride,
-    g,
-    imageHeight,
-    imageWidth,
-    allowedBorder,
-    plusOne,
-    batch,
-    seed,
-    stream,
-  } = params;
+  const { anchorCount, height, width, stride, g, imageHeight, imageWidth, plusOne, batch, seed, stream } = params;
   const n = anchorCount * height * width;
   const grid = { anchorCount, height, width, stride };
-  const image = { imageHeight, imageWidth, allowedBorder };
+  const image = { imageHeight, imageWidth };
   if (g > 0) {
     run(anchorOverlaps, { anchors, gt, overlaps }, { ...grid, ...image, g, plusOne });
     run(gtBest, { overlaps, best }, { n, g });
   }
   const { positiveThreshold, negativeThreshold } = params;
-  const clobber = Number(params.clobber);
   run(
     anchorLabels,
     { anchors, overlaps, best, labels, argmax },
-    { ...grid, ...image, g, positiveThreshold, negativeThreshold, clobber },
+    { ...grid, ...image, g, positiveThreshold, negativeThreshold },
   );
   const choice = { n, otherwise: -1, random: Number(params.random), seed, stream };
   const positives = Math.floor(params.fgFraction * batch);
@@ -270,22 +251,15 @@ export function anchorAt(anchors: Float64Array, j: number, { height, width, stri
 
 type Labelling = Pick<
   AnchorLabelParams,
-  | keyof AnchorGrid
-  | 'imageHeight'
-  | 'imageWidth'
-  | 'allowedBorder'
-  | 'plusOne'
-  | 'positiveThreshold'
-  | 'negativeThreshold'
-  | 'clobber'
+  keyof AnchorGrid | 'imageHeight' | 'imageWidth' | 'plusOne' | 'positiveThreshold' | 'negativeThreshold'
 >;
 
-/** Whether an anchor crosses the image's border by less than `allowedBorder`. */
+/** Whether an anchor lies within the image. */
 export function isInside(
   [x1, y1, x2, y2]: Box,
-  { imageHeight, imageWidth, allowedBorder: b }: Pick<Labelling, 'imageHeight' | 'imageWidth' | 'allowedBorder'>,
+  { imageHeight, imageWidth }: Pick<Labelling, 'imageHeight' | 'imageWidth'>,
 ): boolean {
-  return x1 >= -b && y1 >= -b && x2 < imageWidth + b && y2 < imageHeight + b;
+  return x1 >= 0 && y1 >= 0 && x2 < imageWidth && y2 < imageHeight;
 }
 
 /** overlaps [G,N], -1 for anchors that are not inside. */
@@ -325,7 +299,6 @@ export function anchorLabelsReference(
     if (largest < params.negativeThreshold) labels[j] = 0;
     if (row.some((overlap, t) => overlap > 0 && overlap === best[t])) labels[j] = 1;
     if (largest >= params.positiveThreshold) labels[j] = 1;
-    if (params.clobber && largest < params.negativeThreshold) labels[j] = 0;
   }
   return { labels, argmax };
 }

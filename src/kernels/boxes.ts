@@ -55,6 +55,19 @@ fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800
 fn is_finite4(x: vec4f) -> bool { return is_finite(x.x) && is_finite(x.y) && is_finite(x.z) && is_finite(x.w); }
 `;
 
+/** Four floats of a buffer, from an index on: rows of five or six numbers are no vec4f of their own. */
+export const vec4At = (buffer: string, index: string): string =>
+  `vec4f(${['', ' + 1u', ' + 2u', ' + 3u'].map((k) => `${buffer}[${index}${k}]`).join(', ')})`;
+
+/** The deviations by which regression targets are divided (`head.targetStds`): uniforms, and their vector. */
+export const STD_UNIFORMS = { stdX: 'f32', stdY: 'f32', stdW: 'f32', stdH: 'f32' } as const;
+export const STD_WGSL = 'vec4f(u.stdX, u.stdY, u.stdW, u.stdH)';
+
+export function stdUniforms(stds: readonly number[]): Record<keyof typeof STD_UNIFORMS, number> {
+  const [stdX, stdY, stdW, stdH] = stds as [number, number, number, number];
+  return { stdX, stdY, stdW, stdH };
+}
+
 /** The box whose four numbers start at `offset`. */
 export const boxAt = (data: ArrayLike<number>, offset: number): Box => [
   data[offset]!,

@@ -2,7 +2,7 @@
  * Detections from the head's outputs at test time (py-faster-rcnn lib/fast_rcnn/test.py), all classes at once.
  *
  *   decode_detections  for each class c >= 1 (a slice) and RoI r: the RoI in original image coordinates (divided by the
- *                      image scale), moved by its class's deltas * std + mean, clipped to the original image; it takes part
+ *                      image scale), moved by its class's deltas * std, clipped to the original image; it takes part
  *                      if its probability > scoreThreshold
  *   radix sort, gather_sorted, nms_mask, nms_sweep   per slice (radixSort.ts, nms.ts)
  *   rank_detections    survivors of all classes as one list: key by score, value = place in the sorted slices
@@ -13,7 +13,17 @@
  * rois [R,5] in the scaled image, of which roiCount u32 [1] are valid; probabilities [R,K], deltas [R,4K]; class 0 is the
  * background. Equal scores: lower class first, then the better-ranked box of the class. A box that is not finite is dropped.
  */
-import { BOXES_WGSL, type Box, boxAt, clipBox, decodeBox } from './boxes.ts';
+import {
+  BOXES_WGSL,
+  type Box,
+  boxAt,
+  clipBox,
+  decodeBox,
+  STD_UNIFORMS,
+  STD_WGSL,
+  stdUniforms,
+  vec4At,
+} from './boxes.ts';
 import { ceilDiv, kernel, linear } from './kernel.ts';
 import { gatherSorted, nmsReference, recordSuppress, suppressScratch } from './nms.ts';
 import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts';
@@ -40,14 +50,7 @@ export const decodeDetections = kernel({
     plusOne: 'f32',
     decodeShrink: 'f32',
     scoreThreshold: 'f32',
-    meanX: 'f32',
-    meanY: 'f32',
-    meanW: 'f32',
-    meanH: 'f32',
-    stdX: 'f32',
-    stdY: 'f32',
-    stdW: 'f32',
-    stdH: 'f32',
+    ...STD_UNIFORMS,
   },
   grid: ({ capacity, classes }) => linear(capacity * (classes - 1), 64),
   wgsl: /* wgsl */ `
@@ -62,10 +65,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   var box = vec4f(0.0);
   var key = LAST_KEY;
   if (r < roiCount[0] && is_finite(score) && score > u.scoreThreshold) {
-    let roi = vec4f(rois[r * 5u + 1u], rois[r * 5u + 2u], rois[r * 5u + 3u], rois[r * 5u + 4u]) / u.scale;
-    let raw = vec4f(deltas[column * 4u], deltas[column * 4u + 1u], deltas[column * 4u + 2u], deltas[column * 4u + 3u]);
-    let t = raw * vec4f(u.stdX, u.stdY, u.stdW, u.stdH) + vec4f(u.meanX, u.meanY, u.meanW, u.meanH);
-    let decoded = decode_box(roi, t, u.plusOne, u.decodeShrink);
+    let roi = ${vec4At('rois', 'r * 5u + 1u')} / u.scale;
+    let raw = ${vec4At('deltas', 'column * 4u')};
+    let decoded = decode_box(roi, raw * ${STD_WGSL}, u.plusOne, u.decodeShrink);
     if (is_finite4(raw) && is_finite4(decoded)) {
       box = clip_box(decoded, u.imageHeight, u.imageWidth, u.plusOne);
       key = sort_key(score);
@@ -150,7 +152,6 @@ export interface DetectionParams {
   scoreThreshold: number;
   /** IoU above which the lower score goes: 0.3. */
   threshold: number;
-  means: readonly number[];
   stds: readonly number[];
   /** Detections per image over all classes (ties with the last may exceed it): 100. */
   cap: number;
@@ -194,16 +195,13 @@ export function recordDetections<H>(
 ): void {
   const { rois, roiCount, probabilities, deltas, boxes, keys, order, sorted, counts } = buffers;
   const { kept, keptCounts, ranks, places, detections, count } = buffers;
-  const { roiCapacity: capacity, classes, scale, imageHeight, imageWidth, plusOne, decodeShrink, means, stds } = params;
+  const { roiCapacity: capacity, classes, scale, imageHeight, imageWidth, plusOne, decodeShrink, stds } = params;
   const slices = classes - 1;
-  const [meanX, meanY, meanW, meanH] = means as [number, number, number, number];
-  const [stdX, stdY, stdW, stdH] = stds as [number, number, number, number];
-  const normalisation = { meanX, meanY, meanW, meanH, stdX, stdY, stdW, stdH };
   const image = { scale, imageHeight, imageWidth, plusOne, decodeShrink, scoreThreshold: params.scoreThreshold };
   run(
     decodeDetections,
     { rois, roiCount, probabilities, deltas, boxes, keys, order },
-    { capacity, classes, ...image, ...normalisation },
+    { capacity, classes, ...image, ...stdUniforms(stds) },
   );
   recordRadixSort(run, { ...buffers, values: order }, { n: capacity, slices });
   run(gatherSorted, { keys, order, boxes, sorted, counts }, { n: capacity, capacity, slices });
@@ -235,7 +233,7 @@ export function decodeDetectionReference(
 ): Box | null {
   const column = r * params.classes + c;
   if (!(probabilities[column]! > params.scoreThreshold)) return null;
-  const t = boxAt(deltas, column * 4).map((d, k) => d * params.stds[k]! + params.means[k]!) as unknown as Box;
+  const t = boxAt(deltas, column * 4).map((d, k) => d * params.stds[k]!) as unknown as Box;
   if (!t.every(Number.isFinite)) return null;
   const roi = boxAt(rois, r * 5 + 1).map((x) => x / params.scale) as unknown as Box;
   const decoded = decodeBox(roi, t, params.plusOne, params.decodeShrink);

@@ -130,7 +130,7 @@ ${everyRow((k) => `  let row${k} = sorted[base + kept[list + min(first + ${32 * 
     let box = sorted[base + column + j];
     let area = box_area(box, u.plusOne);
     var gone = false;
-${everyRow((k) => `    gone = gone || suppresses(row${k}, area${k}, box, area);`).replaceAll('gone || suppresses', 'gone | suppresses')}
+${everyRow((k) => `    gone = gone | suppresses(row${k}, area${k}, box, area);`)}
     bits |= u32(gone) << j;
   }
   if (bits != 0u) { atomicOr(&removed[word], bits); }

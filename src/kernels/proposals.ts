@@ -22,6 +22,26 @@ import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts
 import type { Run, StageBuffers } from './sequence.ts';
 import { recordTopK, topKScratch } from './topK.ts';
 
+/**
+ * Anchor i = (h*W + w)*A + a at its place, and the first of its deltas in the maps [4A,H,W]. A shader that includes this has
+ * the buffers `anchors` and `deltas` and the uniforms of an anchor grid.
+ */
+export const ANCHOR_DELTAS_WGSL = /* wgsl */ `${DIVIDE_WGSL}
+struct Anchor { box: vec4f, number: u32, cell: u32, first: u32 }
+fn anchor_of(i: u32) -> Anchor {
+  let cell = divide(i, u.anchorCount);
+  let a = i - cell * u.anchorCount;
+  let row = divide(cell, u.width);
+  let shift = vec2f(f32(cell - row * u.width), f32(row)) * u.stride;
+  return Anchor(anchors[a] + vec4f(shift, shift), a, cell, a * 4u * u.height * u.width + cell);
+}
+fn deltas_of(anchor: Anchor) -> vec4f {
+  let cells = u.height * u.width;
+  let first = anchor.first;
+  return vec4f(deltas[first], deltas[first + cells], deltas[first + 2u * cells], deltas[first + 3u * cells]);
+}
+`;
+
 export const decodeProposals = kernel({
   name: 'decode_proposals',
   buffers: {
@@ -45,21 +65,17 @@ export const decodeProposals = kernel({
   },
   grid: ({ anchorCount, height, width }) => linear(anchorCount * height * width, 256),
   wgsl: /* wgsl */ `
-${BOXES_WGSL}${SORT_KEY_WGSL}${DIVIDE_WGSL}
+${BOXES_WGSL}${SORT_KEY_WGSL}${ANCHOR_DELTAS_WGSL}
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = linear_index(group, groups, lane, 256u);
   let cells = u.height * u.width;
   if (i >= u.anchorCount * cells) { return; }
-  let cell = divide(i, u.anchorCount);
-  let a = i - cell * u.anchorCount;
-  let bg = logits[a * cells + cell];
-  let fg = logits[(u.anchorCount + a) * cells + cell];
-  let first = a * 4u * cells + cell;
-  let t = vec4f(deltas[first], deltas[first + cells], deltas[first + 2u * cells], deltas[first + 3u * cells]);
-  let row = divide(cell, u.width);
-  let shift = vec2f(f32(cell - row * u.width), f32(row)) * u.stride;
-  var box = decode_box(anchors[a] + vec4f(shift, shift), t, u.plusOne, u.decodeShrink);
+  let anchor = anchor_of(i);
+  let bg = logits[anchor.number * cells + anchor.cell];
+  let fg = logits[(u.anchorCount + anchor.number) * cells + anchor.cell];
+  let t = deltas_of(anchor);
+  var box = decode_box(anchor.box, t, u.plusOne, u.decodeShrink);
   var key = LAST_KEY;
   var score = 0.0;
   if (is_finite(bg) && is_finite(fg) && is_finite4(t) && is_finite4(box)) {

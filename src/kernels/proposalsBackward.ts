@@ -12,9 +12,9 @@
  * A proposal comes from one anchor and is sampled once at most, so no two rows write the same element.
  */
 import { type AnchorGrid, anchorAt } from './anchorLabels.ts';
-import { BOXES_WGSL, type Box, clipBox, decodeBox, MAX_LOG_SCALE } from './boxes.ts';
-import { DIVIDE_WGSL } from './divide.ts';
+import { BOXES_WGSL, type Box, clipBox, decodeBox, MAX_LOG_SCALE, vec4At } from './boxes.ts';
 import { kernel, linear } from './kernel.ts';
+import { ANCHOR_DELTAS_WGSL } from './proposals.ts';
 
 export const decodeProposalsBackward = kernel({
   name: 'decode_proposals_backward',
@@ -41,30 +41,24 @@ export const decodeProposalsBackward = kernel({
   },
   grid: ({ batch }) => linear(batch, 64),
   wgsl: /* wgsl */ `
-${BOXES_WGSL}${DIVIDE_WGSL}
+${BOXES_WGSL}${ANCHOR_DELTAS_WGSL}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let r = linear_index(group, groups, lane, 64u);
   if (r >= u.batch) { return; }
   let candidate = selected[r];
   if (candidate < 0 || u32(candidate) >= u.capacity) { return; }
-  let cells = u.height * u.width;
-  let i = u32(roiAnchors[candidate]);
-  let cell = divide(i, u.anchorCount);
-  let first = (i - cell * u.anchorCount) * 4u * cells + cell;
-  let row = divide(cell, u.width);
-  let shift = vec2f(f32(cell - row * u.width), f32(row)) * u.stride;
-  let anchor = anchors[i - cell * u.anchorCount] + vec4f(shift, shift);
-  let t = vec4f(deltas[first], deltas[first + cells], deltas[first + 2u * cells], deltas[first + 3u * cells]);
-  let box = decode_box(anchor, t, u.plusOne, u.decodeShrink);
+  let anchor = anchor_of(u32(roiAnchors[candidate]));
+  let t = deltas_of(anchor);
+  let box = decode_box(anchor.box, t, u.plusOne, u.decodeShrink);
   let moves = box == clip_box(box, u.imageHeight, u.imageWidth, u.plusOne);
-  let d = select(vec4f(0.0), vec4f(drois[r * 5u + 1u], drois[r * 5u + 2u], drois[r * 5u + 3u], drois[r * 5u + 4u]), moves);
-  let size = anchor.zw - anchor.xy + u.plusOne;
+  let d = select(vec4f(0.0), ${vec4At('drois', 'r * 5u + 1u')}, moves);
+  let size = anchor.box.zw - anchor.box.xy + u.plusOne;
   let centre = (d.xy + d.zw) * size;
   let half = select(vec2f(0.0), 0.5 * size * exp(t.zw), t.zw < vec2f(${MAX_LOG_SCALE}));
   let extent = (d.zw - d.xy) * half;
   let dt = clamp(vec4f(centre, extent), vec4f(-u.limit), vec4f(u.limit));
-  for (var k = 0u; k < 4u; k++) { ddeltas[first + k * cells] = dt[k]; }
+  for (var k = 0u; k < 4u; k++) { ddeltas[anchor.first + k * u.height * u.width] = dt[k]; }
 }`,
 });
 

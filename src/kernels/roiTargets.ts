@@ -6,14 +6,14 @@
  *                    fgThreshold; flag 0: background, bgLow <= max overlap < bgHigh; else (and for absent rows) -1
  *   select_random    twice: at most round(fgFraction * batch) foreground, then background up to `batch`
  *   roi_compact      selected i32 [batch]: candidates in index order, foreground first; -1 beyond the count
- *   roi_sample       sampledRois [batch,5], labels i32 [batch] (class, 0 background), encoded [batch,4] = (t - mean)/std
+ *   roi_sample       sampledRois [batch,5], labels i32 [batch] (class, 0 background), encoded [batch,4] = t / std
  *   roi_expand       targets, insideWeights, outsideWeights [batch,4K]: only the four columns of the label's class
  *
  * There are always `batch` rows: an absent one has a zero box, label -1 (ignored by the loss) and zero weights.
- * outsideWeights are 1 / number of RoIs where insideWeights are 1, so a plain sum gives the paper's mean ('average'), or 1
- * as py-faster-rcnn stores them ('one'). Without ground truth every proposal is background.
+ * outsideWeights are 1 / number of RoIs where insideWeights are 1, so that a plain sum gives the paper's mean (py-faster-rcnn
+ * stores 1 and divides in the loss). Without ground truth every proposal is background.
  */
-import { BOXES_WGSL, boxAt, encodeBox, iou } from './boxes.ts';
+import { BOXES_WGSL, boxAt, encodeBox, iou, STD_UNIFORMS, STD_WGSL, stdUniforms, vec4At } from './boxes.ts';
 import { kernel, linear } from './kernel.ts';
 import { selectRandom, selectRandomReference } from './selectRandom.ts';
 import type { Run, StageBuffers } from './sequence.ts';
@@ -21,12 +21,11 @@ import type { Run, StageBuffers } from './sequence.ts';
 const CANDIDATE_WGSL = /* wgsl */ `
 fn box_of(source: u32) -> vec4f {
   if (source < u.capacity) {
-    let r = source * 5u;
-    return vec4f(rois[r + 1u], rois[r + 2u], rois[r + 3u], rois[r + 4u]);
+    return ${vec4At('rois', 'source * 5u + 1u')};
   }
   return gt_box(source - u.capacity);
 }
-fn gt_box(t: u32) -> vec4f { return vec4f(gt[t * 5u], gt[t * 5u + 1u], gt[t * 5u + 2u], gt[t * 5u + 3u]); }
+fn gt_box(t: u32) -> vec4f { return ${vec4At('gt', 't * 5u')}; }
 `;
 
 /** flags, argmax i32 [capacity + g]. */
@@ -114,14 +113,7 @@ export const roiSample = kernel({
     capacity: 'u32',
     batch: 'u32',
     plusOne: 'f32',
-    meanX: 'f32',
-    meanY: 'f32',
-    meanW: 'f32',
-    meanH: 'f32',
-    stdX: 'f32',
-    stdY: 'f32',
-    stdW: 'f32',
-    stdH: 'f32',
+    ...STD_UNIFORMS,
   },
   grid: ({ batch }) => linear(batch, 64),
   wgsl: /* wgsl */ `
@@ -140,7 +132,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (row < counts[0]) {
       let g = u32(argmax[source]);
       label = i32(gt[g * 5u + 4u]);
-      t = (encode_box(box, gt_box(g), u.plusOne) - vec4f(u.meanX, u.meanY, u.meanW, u.meanH)) / vec4f(u.stdX, u.stdY, u.stdW, u.stdH);
+      t = encode_box(box, gt_box(g), u.plusOne) / ${STD_WGSL};
     }
   }
   sampledRois[row * 5u] = 0.0;
@@ -161,7 +153,7 @@ export const roiExpand = kernel({
     insideWeights: 'write vec4f',
     outsideWeights: 'write vec4f',
   },
-  uniforms: { batch: 'u32', classes: 'u32', average: 'u32' },
+  uniforms: { batch: 'u32', classes: 'u32' },
   grid: ({ batch, classes }) => linear(batch * classes, 256),
   wgsl: /* wgsl */ `
 @compute @workgroup_size(256)
@@ -171,8 +163,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let row = i / u.classes;
   let label = labels[row];
   let chosen = label > 0 && u32(label) == i % u.classes;
-  var weight = 1.0;
-  if (u.average != 0u) { weight = 1.0 / f32(max(1u, counts[0] + counts[1])); }
+  let weight = 1.0 / f32(max(1u, counts[0] + counts[1]));
   targets[i] = select(vec4f(0.0), encoded[row], chosen);
   insideWeights[i] = select(vec4f(0.0), vec4f(1.0), chosen);
   outsideWeights[i] = select(vec4f(0.0), vec4f(weight), chosen);
@@ -195,9 +186,7 @@ export interface RoiTargetParams {
   random: boolean;
   seed: number;
   stream: number;
-  means: readonly number[];
   stds: readonly number[];
-  outsideMode: 'average' | 'one';
 }
 
 /** `g` here is the largest number of ground-truth boxes that the buffers are to serve. */
@@ -220,7 +209,7 @@ export function recordRoiTargets<H>(
 ): void {
   const { rois, roiCount, gt, flags, argmax, counts, selected, encoded } = buffers;
   const { sampledRois, labels, targets, insideWeights, outsideWeights } = buffers;
-  const { capacity, g, classes, plusOne, fgThreshold, bgLow, bgHigh, batch, seed, stream, means, stds } = params;
+  const { capacity, g, classes, plusOne, fgThreshold, bgLow, bgHigh, batch, seed, stream, stds } = params;
   const n = capacity + g;
   run(roiCandidates, { rois, roiCount, gt, flags, argmax }, { capacity, g, plusOne, fgThreshold, bgLow, bgHigh });
   const choice = { n, otherwise: -1, random: Number(params.random), seed, stream };
@@ -228,18 +217,12 @@ export function recordRoiTargets<H>(
   run(selectRandom, { flags, counts }, { ...choice, value: 1, limit: foreground, subtract: -1, slot: 0 });
   run(selectRandom, { flags, counts }, { ...choice, value: 0, limit: batch, subtract: 0, slot: 1 });
   run(roiCompact, { flags, counts, selected }, { n, batch });
-  const [meanX, meanY, meanW, meanH] = means as [number, number, number, number];
-  const [stdX, stdY, stdW, stdH] = stds as [number, number, number, number];
   run(
     roiSample,
     { rois, gt, argmax, selected, counts, sampledRois, labels, encoded },
-    { capacity, batch, plusOne, meanX, meanY, meanW, meanH, stdX, stdY, stdW, stdH },
+    { capacity, batch, plusOne, ...stdUniforms(stds) },
   );
-  run(
-    roiExpand,
-    { labels, encoded, counts, targets, insideWeights, outsideWeights },
-    { batch, classes, average: Number(params.outsideMode === 'average') },
-  );
+  run(roiExpand, { labels, encoded, counts, targets, insideWeights, outsideWeights }, { batch, classes });
 }
 
 type Candidates = Pick<RoiTargetParams, 'capacity' | 'plusOne' | 'fgThreshold' | 'bgLow' | 'bgHigh'>;
@@ -282,7 +265,7 @@ export function roiTargetsReference(
 ): Record<'sampledRois' | 'encoded' | 'targets' | 'insideWeights' | 'outsideWeights', Float64Array> & {
   labels: Int32Array;
 } {
-  const { batch, classes, capacity, plusOne, means, stds, seed, stream } = params;
+  const { batch, classes, capacity, plusOne, stds, seed, stream } = params;
   const { flags: raw, argmax } = roiCandidatesReference(rois, count, gt, params);
   const choice = { otherwise: -1, random: Number(params.random), seed, stream };
   const fg = selectRandomReference(raw, { ...choice, value: 1, limit: Math.round(params.fgFraction * batch) });
@@ -302,11 +285,11 @@ export function roiTargetsReference(
     labels[row] = gt[argmax[i]! * 5 + 4]!;
     const t = encodeBox(box, boxAt(gt, argmax[i]! * 5), plusOne);
     for (let k = 0; k < 4; k++) {
-      encoded[row * 4 + k] = (t[k]! - means[k]!) / stds[k]!;
+      encoded[row * 4 + k] = t[k]! / stds[k]!;
       const column = (row * classes + labels[row]!) * 4 + k;
       targets[column] = encoded[row * 4 + k]!;
       insideWeights[column] = 1;
-      outsideWeights[column] = params.outsideMode === 'average' ? 1 / (fg.count + bg.count) : 1;
+      outsideWeights[column] = 1 / (fg.count + bg.count);
     }
   });
   return { sampledRois, labels, encoded, targets, insideWeights, outsideWeights };

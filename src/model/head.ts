@@ -141,9 +141,7 @@ export class DetectionHead {
         random: sampling.random,
         seed: sampling.seed,
         stream: ROI_STREAM,
-        means: [0, 0, 0, 0],
         stds: head.targetStds,
-        outsideMode: 'average',
       },
     );
     working.dispose();
@@ -175,7 +173,6 @@ export class DetectionHead {
       ...CONVENTIONS[convention],
       scoreThreshold: test.scoreThreshold,
       threshold: test.nmsThreshold,
-      means: [0, 0, 0, 0],
       stds: head.targetStds,
       cap: test.maxDetections,
       maxDetections: test.maxDetections + TIED_DETECTIONS,

@@ -113,10 +113,10 @@ export async function randomAnchors(
     const image = resizedSize(sample.height, sample.width, input.shorterSide, input.longerSide);
     const map = mapSize(model, image);
     const grid = { ...map, anchorCount: base.length / 4, stride: model.backbone.stride };
-    const border = { imageHeight: image.height, imageWidth: image.width, allowedBorder: 0 };
+    const size = { imageHeight: image.height, imageWidth: image.width };
     const inside = Array.from({ length: grid.anchorCount * map.height * map.width }, (_, j) =>
       anchorAt(base, j, grid),
-    ).filter((anchor) => isInside(anchor, border));
+    ).filter((anchor) => isInside(anchor, size));
     const drawn = new Random(seed, ORDER_STREAM + i).permutation(inside.length).slice(0, count);
     return drawn.map((k): Corners => {
       const [x1, y1, x2, y2] = inside[k]!;

@@ -116,7 +116,6 @@ test('detections that tie with the last one are kept beyond the cap', async () =
     roiCapacity,
     classes: 2,
     scale: 1,
-    means: [0, 0, 0, 0],
     imageHeight: 400,
     imageWidth: 400,
     cap: 10,
@@ -134,7 +133,7 @@ test('detections that tie with the last one are kept beyond the cap', async () =
 test('one box may be found in several classes; suppression is within a class', async () => {
   const rois = Float32Array.from([0, 16, 16, 64, 64, 0, 17, 17, 65, 65]);
   const probabilities = Float32Array.from([0.1, 0.5, 0.4, 0.1, 0.3, 0.6]);
-  const params = { ...DETECTIONS, roiCapacity: 2, classes: 3, means: [0, 0, 0, 0] };
+  const params = { ...DETECTIONS, roiCapacity: 2, classes: 3 };
   const found = await detect({ rois, probabilities, deltas: new Float32Array(24) }, 2, params);
   assert.equal(
     found.map((d) => d.class),

@@ -64,11 +64,9 @@ test('the greatest overlap is that of all anchors of the map that lie inside the
         stride: built.stride,
         imageHeight: height,
         imageWidth: width,
-        allowedBorder: 0,
         plusOne: convention === 'torchvision' ? 0 : 1,
         positiveThreshold: 0.7,
         negativeThreshold: 0.3,
-        clobber: false,
       });
       const n = overlaps.length / boxes.length;
       const expected = boxes.map((_, t) => overlaps.subarray(t * n, (t + 1) * n).reduce((a, b) => Math.max(a, b), 0));

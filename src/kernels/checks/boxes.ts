@@ -15,7 +15,6 @@ const LABELS = {
   ...GRID,
   imageHeight: 224,
   imageWidth: 320,
-  allowedBorder: 0,
   plusOne: 1,
   positiveThreshold: 0.7,
   negativeThreshold: 0.3,
@@ -37,14 +36,14 @@ export function iouCheck(n: number, g: number, stride: number, plusOne: number):
 }
 
 export function anchorOverlapsCheck(g: number, imageWidth: number, imageHeight: number): KernelCheck {
-  const params = { ...LABELS, imageWidth, imageHeight, clobber: false };
+  const params = { ...LABELS, imageWidth, imageHeight };
   const gt = groundTruth(g, 3);
   const n = GRID.anchorCount * GRID.height * GRID.width;
   return {
     name: `anchor_overlaps ${g} ground truths in ${imageWidth}x${imageHeight}`,
     kernel: anchor.anchorOverlaps,
     buffers: { anchors: ANCHORS, gt, overlaps: new Float32Array(g * n) },
-    uniforms: { ...params, g, clobber: 0 },
+    uniforms: { ...params, g },
     expected: { overlaps: anchor.anchorOverlapsReference(doubles(ANCHORS), doubles(gt), params) },
     atol: 1e-7,
     rtol: 1e-6,
@@ -63,14 +62,13 @@ export function gtBestCheck(g: number, n: number): KernelCheck {
   };
 }
 
-export function anchorLabelsCheck(g: number, clobber: boolean): KernelCheck {
-  const params = { ...LABELS, clobber };
+export function anchorLabelsCheck(g: number): KernelCheck {
   const gt = doubles(groundTruth(g, 5));
-  const overlaps = rounded(anchor.anchorOverlapsReference(doubles(ANCHORS), gt, params));
+  const overlaps = rounded(anchor.anchorOverlapsReference(doubles(ANCHORS), gt, LABELS));
   const best = g > 0 ? rounded(anchor.gtBestReference(doubles(overlaps), g)) : new Float32Array(1);
-  const expected = anchor.anchorLabelsReference(doubles(ANCHORS), doubles(overlaps), g, params);
+  const expected = anchor.anchorLabelsReference(doubles(ANCHORS), doubles(overlaps), g, LABELS);
   return {
-    name: `anchor_labels ${g} ground truths${clobber ? ' clobber' : ''}`,
+    name: `anchor_labels ${g} ground truths`,
     kernel: anchor.anchorLabels,
     buffers: {
       anchors: ANCHORS,
@@ -79,7 +77,7 @@ export function anchorLabelsCheck(g: number, clobber: boolean): KernelCheck {
       labels: new Int32Array(expected.labels.length),
       argmax: new Int32Array(expected.labels.length),
     },
-    uniforms: { ...params, g, clobber: Number(clobber) },
+    uniforms: { ...LABELS, g },
     expected: { ...expected },
     ...EXACT,
   };

@@ -1,10 +1,10 @@
 /** Checks of the last stage at test time: from the head's outputs to the ranked list of detections. */
+import { stdUniforms } from '../boxes.ts';
 import * as detection from '../detections.ts';
 import * as radix from '../radixSort.ts';
 import { Random } from '../rng.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, normals, pixelBoxes, unsigned } from './inputs.ts';
-import { ROI_UNIFORMS } from './roiTargets.ts';
 
 export const DETECTIONS: detection.DetectionParams = {
   roiCapacity: 70,
@@ -16,7 +16,6 @@ export const DETECTIONS: detection.DetectionParams = {
   decodeShrink: 0,
   scoreThreshold: 0.05,
   threshold: 0.3,
-  means: [0, 0.01, 0.02, 0.03],
   stds: [0.1, 0.1, 0.2, 0.2],
   cap: 100,
   maxDetections: 128,
@@ -75,7 +74,7 @@ export function decodeDetectionsCheck(count: number): KernelCheck {
       plusOne: 1,
       decodeShrink: 0,
       scoreThreshold: 0.05,
-      ...ROI_UNIFORMS,
+      ...stdUniforms(DETECTIONS.stds),
     },
     expected: { boxes, keys, order: Uint32Array.from({ length: n }, (_, i) => i % capacity) },
     atol: 2e-4,

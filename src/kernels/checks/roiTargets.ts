@@ -1,4 +1,5 @@
 /** Checks of RoI sampling: candidates, the chosen ones in order, their targets by class. */
+import { stdUniforms } from '../boxes.ts';
 import * as roi from '../roiTargets.ts';
 import { selectRandomReference } from '../selectRandom.ts';
 import { EXACT, type KernelCheck } from './check.ts';
@@ -17,21 +18,7 @@ export const ROI_TARGETS: roi.RoiTargetParams = {
   random: true,
   seed: 99,
   stream: 3,
-  means: [0, 0.01, 0.02, 0.03],
   stds: [0.1, 0.1, 0.2, 0.2],
-  outsideMode: 'average',
-};
-
-/** Means and deviations of ROI_TARGETS, as uniforms. */
-export const ROI_UNIFORMS = {
-  meanX: 0,
-  meanY: 0.01,
-  meanW: 0.02,
-  meanH: 0.03,
-  stdX: 0.1,
-  stdY: 0.1,
-  stdW: 0.2,
-  stdH: 0.2,
 };
 
 function roiInputs(g: number): { rois: Float32Array; gt: Float32Array } {
@@ -100,20 +87,20 @@ export function roiSampleCheck(): KernelCheck {
       labels: new Int32Array(batch),
       encoded: new Float32Array(batch * 4).fill(7),
     },
-    uniforms: { capacity, batch, plusOne, ...ROI_UNIFORMS },
+    uniforms: { capacity, batch, plusOne, ...stdUniforms(ROI_TARGETS.stds) },
     expected: { sampledRois: reference.sampledRois, labels: reference.labels, encoded: reference.encoded },
     atol: 1e-5,
     rtol: 1e-5,
   };
 }
 
-export function roiExpandCheck(outsideMode: 'average' | 'one'): KernelCheck {
+export function roiExpandCheck(): KernelCheck {
   const { rois, gt } = roiInputs(5);
-  const reference = roi.roiTargetsReference(doubles(rois), 70, doubles(gt), { ...ROI_TARGETS, outsideMode });
+  const reference = roi.roiTargetsReference(doubles(rois), 70, doubles(gt), ROI_TARGETS);
   const { labels, encoded, targets, insideWeights, outsideWeights } = reference;
   const size = targets.length;
   return {
-    name: `roi_expand ${outsideMode}`,
+    name: 'roi_expand',
     kernel: roi.roiExpand,
     buffers: {
       labels,
@@ -123,7 +110,7 @@ export function roiExpandCheck(outsideMode: 'average' | 'one'): KernelCheck {
       insideWeights: new Float32Array(size).fill(7),
       outsideWeights: new Float32Array(size).fill(7),
     },
-    uniforms: { batch: ROI_TARGETS.batch, classes: ROI_TARGETS.classes, average: Number(outsideMode === 'average') },
+    uniforms: { batch: ROI_TARGETS.batch, classes: ROI_TARGETS.classes },
     expected: { targets, insideWeights, outsideWeights },
     atol: 0,
     rtol: 1e-6,
