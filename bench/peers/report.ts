@@ -105,7 +105,7 @@ const means = ({ geomean }: Pick<PeersReport, 'geomean'>): string =>
   `filter gradient ${ratio(geomean.filter_gradient)}`;
 
 /** Lines of one table: the terminal's rows come one by one, so their widths are fixed beforehand. */
-export function tableLine(row: readonly string[], widths: readonly number[]): string {
+function tableLine(row: readonly string[], widths: readonly number[]): string {
   return row
     .map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
     .join('  ')

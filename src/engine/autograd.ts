@@ -168,25 +168,31 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
         );
       }
       if (gpu.nanCheck) gpu.checks.finite(gradient, `gradient of ${operation.name} for ${input.name}`);
-      const sum = input.node ? gradients.get(input) : (input.grad ?? zeroGradient(input));
-      if (gradient === sum) return;
-      if (!sum) {
-        gradients.set(input, gradient);
-        return;
-      }
-      if (input.node && isShared(sum)) {
-        const total = gpu.empty(sum.shape, 'f32', sum.name);
-        gpu.run(add(2), { x0: sum, x1: gradient, y: total }, { n: input.size });
-        gradients.set(input, total);
-        sum.dispose();
-      } else {
-        gpu.run(accumulate, { x: gradient, y: sum }, { n: input.size });
-      }
-      gradient.dispose();
+      deliver(gradient, input, gradients);
     });
     dy.dispose();
     expire(output, scratch, free);
   }
+}
+
+/** Adds a gradient to what an input has of it so far: a leaf in its `grad`, an activation in `gradients`. */
+function deliver(gradient: Tensor, input: Tensor, gradients: Map<Tensor, Tensor>): void {
+  const { gpu } = input;
+  const sum = input.node ? gradients.get(input) : (input.grad ?? zeroGradient(input));
+  if (gradient === sum) return;
+  if (!sum) {
+    gradients.set(input, gradient);
+    return;
+  }
+  if (input.node && isShared(sum)) {
+    const total = gpu.empty(sum.shape, 'f32', sum.name);
+    gpu.run(add(2), { x0: sum, x1: gradient, y: total }, { n: input.size });
+    gradients.set(input, total);
+    sum.dispose();
+  } else {
+    gpu.run(accumulate, { x: gradient, y: sum }, { n: input.size });
+  }
+  gradient.dispose();
 }
 
 /** Everything that reads an activation comes before its own node in a backward pass: `free` it, nothing needs it any more. */

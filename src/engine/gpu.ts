@@ -6,7 +6,8 @@
  * write to a buffer that recorded work uses, or after so many dispatches.
  */
 import type { Kernel } from '../kernels/kernel.ts';
-import { type Bindable, BufferPool, DeviceBuffer } from './memory.ts';
+import { UserError } from './errors.ts';
+import { type Bindable, BufferPool, DeviceBuffer, SMALLER } from './memory.ts';
 import { NanChecks } from './nanChecks.ts';
 import { Plans } from './plans.ts';
 import { type KernelTime, Profiler } from './profiler.ts';
@@ -91,7 +92,7 @@ export class Gpu {
     this.scopes = new ScopeStack(this.pool);
     device.addEventListener('uncapturederror', (event) => {
       event.preventDefault(); // the next call throws it: nothing is printed
-      this.failure ??= new Error((event as GPUUncapturedErrorEvent).error.message);
+      this.failure ??= toError((event as GPUUncapturedErrorEvent).error);
     });
     void device.lost.then((info) => {
       if (!this.closed) this.failure ??= new Error(`the GPU device was lost: ${info.message || info.reason}`);
@@ -297,12 +298,20 @@ export class Gpu {
   assertHealthy(): void {
     if (this.closed) throw new Error('this Gpu is closed');
     const failure = this.shaderFailure ?? this.failure;
-    if (failure) throw new Error(failure.message, { cause: failure });
+    if (failure) throw new (failure instanceof UserError ? UserError : Error)(failure.message, { cause: failure });
   }
 
   private wait<T>(promise: Promise<T>): Promise<T> {
     return this.host.wait ? this.host.wait(promise) : promise;
   }
+}
+
+/** A device that has no memory left is told as one that never had enough (`BufferPool.acquire`). */
+function toError(error: GPUError): Error {
+  const isMemory = error.constructor.name === 'GPUOutOfMemoryError';
+  return isMemory
+    ? new UserError(`the device is out of memory (${error.message}); ${SMALLER}`)
+    : new Error(error.message);
 }
 
 /** Subgroups of at least so many lanes may differ in size: the rows of a tile fit into each. */

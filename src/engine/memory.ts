@@ -17,6 +17,9 @@ import { UserError } from './errors.ts';
 import { bestFit, insert, type Lease, planBuffers } from './memoryPlan.ts';
 import { BUFFER_USAGE } from './webgpuConstants.ts';
 
+/** What to do where memory is short. */
+export const SMALLER = 'use smaller or fewer images at once, or another adapter';
+
 /** Anything a kernel can bind: a buffer, or a tensor that stands on one. */
 export interface Bindable {
   readonly storage: DeviceBuffer;
@@ -132,7 +135,7 @@ export class BufferPool {
     const limit = Math.min(this.device.limits.maxBufferSize, this.device.limits.maxStorageBufferBindingSize);
     if (size > limit) {
       const what = `${label}: needs a buffer of ${size} bytes, but this device binds at most ${limit}`;
-      throw new UserError(`${what}; use smaller or fewer images at once, or another adapter`);
+      throw new UserError(`${what}; ${SMALLER}`);
     }
     this.liveBytes += size;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);

@@ -28,7 +28,7 @@ export interface RecallResult {
  * 0.5, 0.55, ..., 0.95 as numpy.arange(0.5, 0.95 + 1e-5, 0.05) has them: multiples of the rounded difference of the first
  * two. The third is 0.6000000000000001, so an overlap of exactly 0.6 does not reach it.
  */
-export const RECALL_THRESHOLDS: readonly number[] = Array.from({ length: 10 }, (_, i) => 0.5 + i * (0.5 + 0.05 - 0.5));
+const RECALL_THRESHOLDS: readonly number[] = Array.from({ length: 10 }, (_, i) => 0.5 + i * (0.5 + 0.05 - 0.5));
 
 /** `proposals[i]` and `groundTruth[i]` are boxes (x1, y1, x2, y2) of image i. */
 export function evaluateRecall(

@@ -82,7 +82,7 @@ export const convForward = memoize((tile: Tile, bias: boolean, relu: boolean = f
  */
 export const convInputGradient = memoize((tile: Tile, add: boolean): Kernel =>
   kernel({
-    name: 'conv2d_input_gradient',
+    name: `conv2d_input_gradient${add ? '_add' : ''}`,
     enable: matmulEnable(tile),
     buffers: { dy: 'read', w: 'read', dx: add ? 'read_write' : 'write' },
     uniforms: SHAPE,
@@ -124,7 +124,7 @@ export const convInputGradient = memoize((tile: Tile, add: boolean): Kernel =>
 /** Buffers x, dy, dw, which receives `splits` partial sums, assigned; with `add` one sum, added to what it holds. */
 export const convFilterGradient = memoize((tile: Tile, add: boolean): Kernel =>
   kernel({
-    name: 'conv2d_filter_gradient',
+    name: `conv2d_filter_gradient${add ? '_add' : ''}`,
     enable: matmulEnable(tile),
     buffers: { x: 'read', dy: 'read', dw: add ? 'read_write' : 'write' },
     uniforms: { ...SHAPE, splits: 'u32' },

@@ -15,7 +15,7 @@ import { ceilDiv, kernel, linear, memoize, type BufferSpec, type Kernel, type Sc
 
 const WIDTH = 64;
 /** Turns' worth of elements, or of vec4f, that a workgroup takes. */
-export const RUN = WIDTH * 16;
+const RUN = WIDTH * 16;
 
 export interface ElementwiseSpec<B extends string, U extends string> {
   name: string;

@@ -86,7 +86,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 export const channelSum = memoize((vectors: boolean, add: boolean, rectified: boolean = false): Kernel => {
   const [map, zero] = vectors ? (['vec4f', 'vec4f()'] as const) : (['f32', '0.0'] as const);
   return kernel({
-    name: rectified ? 'relu_backward_channel_sum' : 'channel_sum',
+    name: `${rectified ? 'relu_backward_' : ''}channel_sum${add ? '_add' : ''}`,
     buffers: {
       ...(rectified ? { y: `read ${map}`, dy: `read ${map}`, dx: `write ${map}` } : { dy: `read ${map}` }),
       db: add ? 'read_write' : 'write',
@@ -118,7 +118,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 /** Sums along the middle axis: the gradient of a linear layer's bias, with outer 1. `add` as in `channelSum`. */
 export const axisSum = memoize((add: boolean) =>
   kernel({
-    name: 'axis_sum',
+    name: `axis_sum${add ? '_add' : ''}`,
     buffers: { x: 'read', y: add ? 'read_write' : 'write' },
     uniforms: { outer: 'u32', channels: 'u32', inner: 'u32' },
     grid: ({ outer, inner }) => linear(outer * inner, 64),

@@ -32,7 +32,10 @@ export function randomU32(seed: number, stream: number, i: number): number {
 export const randomF32 = (seed: number, stream: number, i: number): number =>
   (randomU32(seed, stream, i) >>> 8) / 16777216;
 
-/** The same functions for a shader: `random_u32(seed, stream, i)` and `random_f32(seed, stream, i)`. */
+/** The seed of one of many draws of a run, such as a step's dropout masks or an image's samples. */
+export const seedOf = (seed: number, draw: number): number => (Math.imul(seed, 0x9e3779b1) + draw) >>> 0;
+
+/** `randomU32` and `randomF32` for a shader: `random_u32(seed, stream, i)` and `random_f32(seed, stream, i)`. */
 export const RNG_WGSL = /* wgsl */ `
 fn mix32(value: u32) -> u32 {
   var x = value;

@@ -176,7 +176,7 @@ export const winogradGather = memoize(
         ? [four(r), ...(what === 'input' ? [single(r, 0), single(r, 5)] : [])].join('\n  ')
         : grid2(1, side, (_, s) => single(r, s)).join('\n  ');
     return kernel({
-      name: `winograd${m}_gather_${what}`,
+      name: `winograd${m}_gather_${what}_${layout.replace('-', '_')}${aligned ? '_aligned' : ''}`,
       buffers: {
         x: 'read',
         ...(aligned ? { rows: 'read vec4f' } : {}),
@@ -240,7 +240,7 @@ export const winogradScatter = memoize(
     const four = (r: number): string =>
       `if (top + ${r}u < u.h) { y[(plane + (top + ${r}u) * u.w + left) / 4u] ${assign} ${result(`vec4f(${[0, 1, 2, 3].map((s) => `y${r}_${s}`).join(', ')})`, 'vec4f()')}; }`;
     return kernel({
-      name: `winograd${m}_scatter${STORE_SUFFIX[store]}`,
+      name: `winograd${m}_scatter${bias ? '_bias' : ''}${STORE_SUFFIX[store]}${aligned ? '_aligned' : ''}`,
       buffers: {
         v: 'read',
         ...(bias ? { bias: 'read' } : {}),
@@ -306,7 +306,7 @@ export const winogradFilterGradient = memoize((m: WinogradSize, add: boolean): K
   const matrix = transpose(TRANSFORMS[m].filter);
   const points = matrix[0]!.length;
   return kernel({
-    name: `winograd${m}_filter_gradient`,
+    name: `winograd${m}_filter_gradient${add ? '_add' : ''}`,
     buffers: { v: 'read', dw: add ? 'read_write' : 'write' },
     uniforms: FILTERS,
     grid: ({ K, C }) => [ceilDiv(K, WORKGROUP), C, 1],

@@ -141,7 +141,7 @@ export class FasterRcnn {
     const rpn = this.rpn.losses(output, truth, image, sampling);
     const proposals = this.rpn.proposals(output, image, this.config.rpn.train, sampling.seed);
     const batch = this.head.sample(proposals, truth, sampling);
-    if (this.config.head.pooling === 'warp') this.rpn.differentiable(batch, proposals, output, image);
+    if (this.config.head.pooling === 'warp') this.rpn.connectRois(batch, proposals, output, image);
     return { rpn_cls: rpn.cls, rpn_box: rpn.box, ...this.headLosses(features, batch, sampling) };
   }
 

@@ -155,7 +155,7 @@ export class RegionProposalNetwork {
   }
 
   /**
-   * The best boxes after suppression. They are constants until `differentiable` connects them to the deltas. `seed`: of the
+   * The best boxes after suppression. They are constants until `connectRois` connects them to the deltas. `seed`: of the
    * ranking that stands in for the scores where `limits` are without them; unless given, another for every image.
    */
   proposals(
@@ -197,16 +197,16 @@ export class RegionProposalNetwork {
    * Puts sampled RoIs on the tape: their gradients reach the deltas that they were decoded from (`head.pooling` 'warp').
    * `selected` says which proposal each row is.
    */
-  differentiable(
+  connectRois(
     { rois, selected }: { rois: Tensor; selected: Tensor },
     proposals: Proposals,
     { deltas }: RpnOutput,
     image: ImageGeometry,
-  ): Tensor {
+  ): void {
     const { rpn, head } = this.config;
     const geometry = this.geometry(deltas, image);
     const counted = rpn.normalisation === 'examples' ? rpn.batch : geometry.height * geometry.width;
-    return record(sampledProposals, [deltas], rois, {
+    record(sampledProposals, [deltas], rois, {
       buffers: { anchors: this.anchors, deltas, roiAnchors: proposals.anchors, selected },
       uniforms: {
         ...geometry,

@@ -116,17 +116,22 @@ export const parseRunConfig = (text: string, source = 'config.json'): RunConfig 
 
 /** As `parseRunConfig`, for any kind of run. */
 export function parseConfig<Config>(text: string, source: string, { command, check }: RunKind<Config>): Config {
-  let problem: string | null;
-  try {
-    const config = JSON.parse(text) as Config;
-    problem = check(config);
-    if (problem === null) return config;
-  } catch {
-    problem = 'not JSON';
-  }
+  const config = parsedJson(text);
+  const isObject = typeof config === 'object' && config !== null && !Array.isArray(config);
+  const problem = config === undefined ? 'not JSON' : isObject ? check(config as Config) : 'not an object';
+  if (problem === null) return config as Config;
   throw new UserError(
     `${source}: is not a configuration of this version of '${command}' (${problem}); train again or restore the file`,
   );
+}
+
+/** Undefined where the text is no JSON. */
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 export const DETECTOR_RUN: RunKind<RunConfig> = {
@@ -194,9 +199,6 @@ type Branch = Record<string, unknown>;
 
 /** JSON, or else the text itself, so that words need no quotes. */
 function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
+  const value = parsedJson(text);
+  return value === undefined ? text : value;
 }

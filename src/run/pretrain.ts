@@ -8,7 +8,7 @@ import type { Picture } from '../data/dataset.ts';
 import { type LoadedSample, Prefetcher, TrainingOrder } from '../data/loader.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { rankOfLabel } from '../eval/accuracy.ts';
-import { Random } from '../kernels/rng.ts';
+import { Random, seedOf } from '../kernels/rng.ts';
 import { Classifier, type ClassifierImage } from '../model/classifier.ts';
 import { type InitReport, loadCheckpoint, loadInitialWeights, type Progress, saveCheckpoint } from './checkpoint.ts';
 import { caffeSgd, type LoopEvents, runLoop } from './loop.ts';
@@ -88,12 +88,13 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
         labels.push(loaded.sample.label);
       }
       gpu.scope(() => {
-        const loss = model.loss(model.prepare(images), labels, stepSeed(training.seed, step));
+        const loss = model.loss(model.prepare(images), labels, seedOf(training.seed, step));
         loss.backward({ free: true });
         keep({ classes: loss }, `a batch of ${batch} images`);
       });
     },
   });
+  optimizer.dispose();
   return { model, progress: end, finished: end.step >= training.steps };
 }
 
@@ -133,9 +134,6 @@ function square(picture: Picture, across: number, down: number): Picture {
   const top = Math.floor(down * (picture.height - side + 1));
   return crop(picture, { left, top, side });
 }
-
-/** The seed of a step's dropout masks. */
-const stepSeed = (seed: number, step: number): number => (Math.imul(seed, 0x9e3779b1) + step) >>> 0;
 
 export interface Accuracy {
   images: number;

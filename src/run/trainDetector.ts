@@ -6,6 +6,7 @@
 import type { Dataset } from '../data/dataset.ts';
 import { countedBoxes, flipBoxes, type LoadedSample, Prefetcher, TrainingOrder } from '../data/loader.ts';
 import type { Sgd } from '../engine/sgd.ts';
+import { seedOf } from '../kernels/rng.ts';
 import type { TrainingConfig } from '../model/config.ts';
 import { type FasterRcnn, LOSS_TERMS, type Losses, type LossTerm, type PreparedImage } from '../model/fasterRcnn.ts';
 import type { GroundTruth, Sampling } from '../model/rpn.ts';
@@ -61,7 +62,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
     const image = model.prepare(picture, flip);
     const usable = countedBoxes(sample.boxes);
     const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
-    const sampling = { random: true, seed: sampleSeed(training.seed, drawn) };
+    const sampling = { random: true, seed: seedOf(training.seed, drawn) };
     return losses(model, image, truth, sampling, { index, flip });
   };
   const end = await runLoop({
@@ -93,6 +94,3 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
 /** The order in which a run draws its images. */
 export const trainingOrder = (training: TrainingConfig, { samples, flippable }: Dataset): TrainingOrder =>
   new TrainingOrder(training.seed, samples.length, { flip: training.flip && flippable });
-
-/** The seed of one image's random draws. */
-const sampleSeed = (seed: number, drawn: number): number => (Math.imul(seed, 0x9e3779b1) + drawn) >>> 0;

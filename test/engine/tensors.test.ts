@@ -1,6 +1,7 @@
 /** What the engine promises besides numbers: order, lifetime of memory, errors of one line that say what is wrong. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { UserError } from '../../src/engine/errors.ts';
 import {
   add,
   averagePool2d,
@@ -505,6 +506,28 @@ test('a kernel that is given too little names what is missing', async () => {
   assert.is(await message(() => run(scaleKernel, { x }, { n: 4, factor: 1 })), 'scale: buffer y is missing');
   assert.is(await message(() => run(scaleKernel, { x, y: x.copy() }, { n: 4 })), 'scale: uniform factor is missing');
   assert.equal(await values(x), [0, 0, 0, 0]);
+});
+
+test('a device without memory is told with what to do, other errors of it as they are', async () => {
+  await withGpu(async (gpu) => {
+    const error = new GPUOutOfMemoryError('no room');
+    gpu.device.dispatchEvent(Object.assign(new Event('uncapturederror'), { error }));
+    assert.throws(
+      () => gpu.zeros([1]),
+      (thrown: unknown) =>
+        thrown instanceof UserError &&
+        thrown.message ===
+          'the device is out of memory (no room); use smaller or fewer images at once, or another adapter',
+    );
+  });
+  await withGpu(async (gpu) => {
+    const error = new GPUValidationError('wrong');
+    gpu.device.dispatchEvent(Object.assign(new Event('uncapturederror'), { error }));
+    assert.throws(
+      () => gpu.zeros([1]),
+      (thrown: unknown) => !(thrown instanceof UserError) && (thrown as Error).message === 'wrong',
+    );
+  });
 });
 
 test.run();

@@ -2,7 +2,7 @@
 import { expectClose } from '../harness.ts';
 
 /** (f(x + h e_i) - f(x - h e_i)) / 2h for every i. */
-export function centralDifferences(f: (x: Float64Array) => number, x: Float64Array, h = 1e-5): Float64Array {
+function centralDifferences(f: (x: Float64Array) => number, x: Float64Array, h = 1e-5): Float64Array {
   return x.map((value, i) => {
     const moved = x.slice();
     moved[i] = value + h;

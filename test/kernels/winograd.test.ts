@@ -1,4 +1,5 @@
 import { test } from 'uvu';
+import * as assert from 'uvu/assert';
 import { convShape } from '../../src/kernels/checks/matmul.ts';
 import {
   filterCheck,
@@ -21,6 +22,15 @@ import { expectClose, randomArray } from '../harness.ts';
 import { testChecks } from './runCheck.ts';
 
 testChecks(winogradChecks.map((check) => check()));
+
+test('kernels of different texts have different names, by which a profile lists them', () => {
+  const names = new Map<string, string>();
+  for (const { kernel } of winogradChecks.map((check) => check())) {
+    assert.is(names.get(kernel.name) ?? kernel.code, kernel.code, kernel.name);
+    names.set(kernel.name, kernel.code);
+  }
+  assert.ok(names.size > 12);
+});
 
 for (const m of [2, 4] as const) {
   // Maps smaller than a tile, of one channel; padding 0 and 2; channels of no multiple of a workgroup.

@@ -159,6 +159,7 @@ test('files that are no run, or of two, are one line, and no memory stays behind
   const before = gpu.statistics().liveBytes;
   const wrong: [() => unknown, RegExp][] = [
     [() => parseRunConfig('{'), /^config\.json: is not a configuration of this version of 'rcnn train' \(not JSON\); /],
+    [() => parseRunConfig('null'), /^config\.json: is not a configuration .* \(not an object\); /],
     [() => parseRunConfig('{"format":1}', 'mine.json'), /^mine\.json: is not a configuration .* \(detector: .*\); /],
     [() => loadRun(gpu, parsed, checkpoint.subarray(0, 1000)), /^checkpoint\.safetensors: .* it is cut off or not /],
     [

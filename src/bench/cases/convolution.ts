@@ -46,7 +46,7 @@ export function convElement(layer: ConvLayer, pass: ConvPass, { x, w, dy }: Conv
   return convFilterGradientElement(layer, x, dy, index);
 }
 
-export function prepareConv(gpu: Gpu, layer: ConvLayer, pass: ConvPass): PreparedCase {
+function prepareConv(gpu: Gpu, layer: ConvLayer, pass: ConvPass): PreparedCase {
   const inputs = convInputs(layer);
   return {
     compute: convPass(gpu, layer, pass, inputs),

@@ -45,6 +45,7 @@ async function unpacked(): Promise<string> {
   // Unpacked aside and renamed: a folder of that name is complete, and of two processes that race one wins.
   const aside = fs.mkdtempSync(path.join(cache, 'unpacking-'));
   try {
+    // What the package itself unpacks with, as seen from there: whoever has the archive has it.
     const tar = require('tar-fs') as { extract(folder: string): NodeJS.WritableStream };
     const archive = path.join(root, 'bin', 'swiftshader.tar.br');
     await pipeline(fs.createReadStream(archive), createBrotliDecompress(), tar.extract(aside));

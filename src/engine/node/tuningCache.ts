@@ -12,7 +12,7 @@ import { cacheFolder } from './folders.ts';
 
 type Sections = Record<string, Choices>;
 
-export const tuningCachePath = (): string => join(cacheFolder(), 'tuning.json');
+const tuningCachePath = (): string => join(cacheFolder(), 'tuning.json');
 
 /** The adapter, its driver (its name carries the version) and this package. */
 export function tuningKey(gpu: Gpu): string {
