@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command `rcnn`. Exit codes: 0 success, 1 an error that the user can mend (one line on stderr), 2 a defect of this
+ * The command `rcnn`. Exit codes: 0 success, 1 an error that the user can fix (one line on stderr), 2 a defect of this
  * program (with its stack), 130 ended by Ctrl-C.
  */
 import { readFileSync } from 'node:fs';

@@ -14,7 +14,7 @@ export class BadBoxes {
 
   /** `what`: the file, which box and what is wrong with it. */
   add(what: string): void {
-    if (this.#action === 'error') throw new UserError(`${what}; mend or delete it, or pass --skip-bad-boxes`);
+    if (this.#action === 'error') throw new UserError(`${what}; fix or delete it, or pass --skip-bad-boxes`);
     this.#found.push(what);
   }
 

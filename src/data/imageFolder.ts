@@ -78,7 +78,7 @@ function entries(folder: string) {
       .sort((a, b) => (a.name < b.name ? -1 : 1));
   } catch (error) {
     throw new UserError(
-      `${folder}: cannot be listed (${(error as Error).message}); it must be a folder that you may read`,
+      `${folder}: cannot be listed (${(error as Error).message}); check that it is a folder you can read`,
     );
   }
 }

@@ -18,7 +18,7 @@ export function readJsonFile<T>(path: string, schema: z.ZodType<T>, options: Jso
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const where = issue!.path.length > 0 ? `${issue!.path.join('.')}: ` : '';
-  throw new UserError(`${path}: ${where}${issue!.message}; mend it, or give ${options.expected}`);
+  throw new UserError(`${path}: ${where}${issue!.message}; fix it, or give ${options.expected}`);
 }
 
 function readText(path: string, tooLarge: string): string {
@@ -27,7 +27,7 @@ function readText(path: string, tooLarge: string): string {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') throw new UserError(`${path}: there is no such file; check the name`);
-    throw new UserError(`${path}: cannot be read (${message}); it must be a file that you may read`);
+    throw new UserError(`${path}: cannot be read (${message}); check that it is a file you can read`);
   }
   const limit = Math.floor(constants.MAX_STRING_LENGTH / 1e6);
   throw new UserError(`${path}: is larger than the ${limit} MB that can be read as one text; ${tooLarge}`);
@@ -38,6 +38,6 @@ function parse(text: string, path: string, shorten?: (text: string) => string): 
     return JSON.parse(shorten ? shorten(text) : text) as unknown;
   } catch (error) {
     if (shorten) return parse(text, path); // says where in the file it is wrong
-    throw new UserError(`${path}: is not JSON (${(error as Error).message.replace(/\s+/g, ' ')}); restore or mend it`);
+    throw new UserError(`${path}: is not JSON (${(error as Error).message.replace(/\s+/g, ' ')}); restore or fix it`);
   }
 }

@@ -78,5 +78,5 @@ export async function checkPictures(
 function unreadable(path: string, error: NodeJS.ErrnoException): UserError {
   if (error.code === 'ENOENT') return new UserError(`${path}: no such file; check the name, or add the image`);
   const reason = error.message.split('\n')[0]!.trim();
-  return new UserError(`${path}: cannot be read as an image (${reason}); replace the file or take it out of the list`);
+  return new UserError(`${path}: cannot be read as an image (${reason}); replace the file or remove it from the list`);
 }

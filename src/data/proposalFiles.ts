@@ -61,9 +61,9 @@ async function* lines(path: string): AsyncGenerator<string> {
 
 /** The box of a line; or what is wrong with it. */
 function parseBox(fields: string[], { width, height }: Sample): ScoredBox | string {
-  if (fields.length !== 5) return `has ${fields.length + 1} fields, not the 6 of '${HEADER}'; mend the line`;
+  if (fields.length !== 5) return `has ${fields.length + 1} fields, not the 6 of '${HEADER}'; fix the line`;
   const bad = fields.find((field) => field.trim() === '' || !Number.isFinite(Number(field)));
-  if (bad !== undefined) return `'${bad}' is not a number; mend the line`;
+  if (bad !== undefined) return `'${bad}' is not a number; fix the line`;
   const [x1, y1, x2, y2, score] = fields.map(Number) as [...Corners, number];
   const box = `box (${x1}, ${y1}, ${x2}, ${y2})`;
   if (x2 < x1 || y2 < y1) return `${box} has its corners swapped; the order is x1, y1, x2, y2`;

@@ -44,10 +44,11 @@ export async function openVoc(root: string, options: OpenOptions): Promise<Datas
     throw new UserError(`${list}: no such split; known here: ${splits.join(', ') || 'none'}`);
   }
   const ids = readIds(list);
-  if (ids.length === 0) throw new UserError(`${list}: lists no image; write one image name a line, no extension`);
+  if (ids.length === 0)
+    throw new UserError(`${list}: lists no image; write one image name per line, without extension`);
   if (ids.every((id) => CLASS_LIST_LINE.test(id) && !annotations.has(id))) {
     const whole = splits.find((other) => split.endsWith(`_${other}`)) ?? 'train';
-    throw new UserError(`${list}: is the list of one class ('${ids[0]}'); give --split ${whole}, with its images`);
+    throw new UserError(`${list}: lists one class ('${ids[0]}'); its images are those of --split ${whole}`);
   }
 
   let { classes } = options;

@@ -45,7 +45,7 @@ export function readVocAnnotation(path: string, onProblem: OnProblem | undefined
   const valid = XMLValidator.validate(text);
   if (valid !== true) {
     const { line, msg } = valid.err;
-    throw new UserError(`${path}: line ${line}: not well-formed XML (${msg.replace(/\s+/g, ' ')}); mend the file`);
+    throw new UserError(`${path}: line ${line}: not well-formed XML (${msg.replace(/\s+/g, ' ')}); fix the file`);
   }
   const annotation = child(parser.parse(text) as Xml, 'annotation');
   if (annotation === undefined) throw new UserError(`${path}: has no <annotation>; it is not a VOC annotation file`);
@@ -53,12 +53,12 @@ export function readVocAnnotation(path: string, onProblem: OnProblem | undefined
   const text1 = (parent: Xml | undefined, name: string, where: string): string => {
     const value = child(parent, name);
     if (typeof value === 'string' && value !== '') return value;
-    throw new UserError(`${path}: ${where} must have exactly one <${name}> with a value; mend the file`);
+    throw new UserError(`${path}: ${where} must have exactly one <${name}> with a value; fix the file`);
   };
   const number = (parent: Xml | undefined, name: string, where: string): number => {
     const value = text1(parent, name, where);
     if (Number.isFinite(Number(value))) return Number(value);
-    throw new UserError(`${path}: ${where}: <${name}>${value}</${name}> is not a number; mend the file`);
+    throw new UserError(`${path}: ${where}: <${name}>${value}</${name}> is not a number; fix the file`);
   };
 
   const size = child(annotation, 'size');

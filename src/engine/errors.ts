@@ -1,5 +1,5 @@
 /**
- * An error that the user can mend: a bad file, argument or machine. Its message is one line that says what (file or
+ * An error that the user can fix: a bad file, argument or machine. Its message is one line that says what (file or
  * argument), what is wrong with it, and what to do. The command prints the message alone and exits with code 1; every
  * other error is a defect of this program and keeps its stack.
  */

@@ -175,7 +175,7 @@ export class Gpu {
   empty(shape: Shape, dtype: Dtype = 'f32', name = 'unnamed'): Tensor {
     for (const n of shape) {
       if (!Number.isInteger(n) || n < 0)
-        throw new Error(`tensor ${name}: [${shape}] is no shape; extents are whole numbers`);
+        throw new Error(`tensor ${name}: [${shape}] is not a shape; extents are whole numbers`);
     }
     return new Tensor(this, shape, dtype, this.allocate(elementCount(shape) * 4, name), name);
   }

@@ -25,7 +25,7 @@ export function everythingUseful(adapter: GPUAdapter): GPUDeviceDescriptor {
  */
 export async function requestGpu(): Promise<Gpu> {
   if (!globalThis.isSecureContext) {
-    throw new UserError('WebGPU is for secure pages: open this one by https, or from localhost');
+    throw new UserError('WebGPU needs a secure page: open this one over https, or from localhost');
   }
   if (!navigator.gpu) {
     throw new UserError('this browser has no WebGPU: use a current Chrome, Edge or Safari, or Firefox 141 or later');

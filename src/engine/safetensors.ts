@@ -88,7 +88,7 @@ export function parseSafetensorsHeader(
   fileBytes = bytes.byteLength,
 ): SafetensorsHeader {
   const fail = (why: string): never => {
-    throw new Error(`${source}: ${why}; it is cut off or not a safetensors file: restore it or make it anew`);
+    throw new Error(`${source}: ${why}; it is cut off or not a safetensors file: restore or recreate it`);
   };
   if (bytes.byteLength < 8) return fail(`has ${bytes.byteLength} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -27,6 +27,18 @@ export async function saveCheckpoint(
   replaceFile(path, await serializeCheckpoint(model, optimizer, progress), 'continue with --resume');
 }
 
+/** Where a training in a run directory writes what it has done, as `runLoop` takes it. */
+export const keptIn = <Line>(
+  directory: { checkpointPath: string; appendMetrics(line: Line): void },
+  { checkpointInterval }: { checkpointInterval: number },
+  model: Trainable,
+  optimizer: Sgd,
+) => ({
+  checkpointInterval,
+  save: (progress: Progress) => saveCheckpoint(directory.checkpointPath, model, optimizer, progress),
+  append: (line: Line) => directory.appendMetrics(line),
+});
+
 /** How far the run of a checkpoint has come. */
 export const checkpointProgress = async (path: string): Promise<Progress> =>
   readProgress(path, (await loadSafetensors(path)).metadata);
@@ -47,7 +59,7 @@ export async function loadParts(path: string, model: Trainable, keep: (name: str
     const target = name.startsWith(MOMENTUM) ? null : keep(name);
     if (target === null) continue;
     const whole = parameters[target];
-    if (!whole) throw wrongNetwork(path, `has ${name}, which this network has not`);
+    if (!whole) throw wrongNetwork(path, `has ${name}, which this network does not have`);
     fitting(path, name, whole, stored);
     writeWhole(whole, stored.data);
   }

@@ -38,6 +38,9 @@ export interface Progress {
   dataSeconds: number;
 }
 
+/** Where every training begins. */
+export const NO_PROGRESS: Readonly<Progress> = { step: 0, seconds: 0, dataSeconds: 0 };
+
 /**
  * The bytes of a checkpoint file, once everything recorded so far has run; without an optimiser it can be used but not
  * trained on with the same bits. Throws a UserError where a value is not finite.
@@ -93,7 +96,7 @@ export function restoreCheckpoint(
   for (const [name, whole] of Object.entries(targets)) fitting(source, name, whole, tensors[name]);
   for (const name of Object.keys(tensors)) {
     if (!name.startsWith(MOMENTUM) && !targets[name])
-      throw wrongNetwork(source, `has ${name}, which this network has not`);
+      throw wrongNetwork(source, `has ${name}, which this network does not have`);
   }
   for (const [name, whole] of Object.entries(targets)) writeWhole(whole, tensors[name]!.data);
   return progress;

@@ -10,7 +10,8 @@ import type { Gpu } from '../engine/gpu.ts';
 import { rankOfLabel } from '../eval/accuracy.ts';
 import { Random, seedOf } from '../kernels/rng.ts';
 import { Classifier, type ClassifierImage } from '../model/classifier.ts';
-import { type InitReport, loadCheckpoint, loadInitialWeights, type Progress, saveCheckpoint } from './checkpoint.ts';
+import { type InitReport, keptIn, loadCheckpoint, loadInitialWeights, type Progress } from './checkpoint.ts';
+import { NO_PROGRESS } from './checkpointFormat.ts';
 import { caffeSgd, type LoopEvents, runLoop } from './loop.ts';
 import { PRETRAIN_TERMS, type PretrainConfig, type PretrainDirectory } from './pretrainConfig.ts';
 
@@ -47,7 +48,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   const { training } = config;
   const model = new Classifier(gpu, config.classifier, training.seed);
   const optimizer = caffeSgd(model.parameters, training, await normaliseFirstLayer(model));
-  let progress: Progress = { step: 0, seconds: 0, dataSeconds: 0 };
+  let progress: Progress = NO_PROGRESS;
   if (resume) {
     if (directory.hasCheckpoint) progress = await loadCheckpoint(directory.checkpointPath, model, optimizer);
     directory.truncateMetrics(progress.step);
@@ -75,10 +76,8 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     rows: 1,
     divisor: 1, // the loss is the mean over the batch
     advice: 'check the images',
-    save: (progress) => saveCheckpoint(directory.checkpointPath, model, optimizer, progress),
-    checkpointInterval: config.checkpointInterval,
+    ...keptIn(directory, config, model, optimizer),
     waitedMs: () => prefetcher.waitedMs,
-    append: (line) => directory.appendMetrics(line),
     async record(step, keep) {
       const images: ClassifierImage[] = [];
       const labels: number[] = [];

@@ -4,6 +4,7 @@ import type { Dataset } from '../data/dataset.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import type { TrainingConfig } from '../model/config.ts';
 import { FasterRcnn, PROPOSAL_NETWORK } from '../model/fasterRcnn.ts';
+import { NO_PROGRESS } from './checkpointFormat.ts';
 import { checkpointProgress, loadParts, type Progress, saveCheckpoint } from './checkpoint.ts';
 import { ProposalStore } from './proposalStore.ts';
 import type { RunConfig, RunDirectory } from './runDirectory.ts';
@@ -33,7 +34,7 @@ export async function trainSchedule(options: ScheduleOptions): Promise<TrainResu
     return train(withValidation(options, directory));
   }
   if (!resume) directory.create(config);
-  let total: Progress = { step: 0, seconds: 0, dataSeconds: 0 };
+  let total: Progress = NO_PROGRESS;
   for (const [i, stage] of stages.entries()) {
     const stageConfig = configOf(stage, config);
     const home = directory.stage(stage.name);

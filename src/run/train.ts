@@ -1,18 +1,15 @@
-/**
- * Training of a detector in a run directory: data, initial weights, tuning, checkpoints; the steps are trainDetector.ts.
- *
- * A step is a pure function of the weights, the momentum, the run's seed and the step's number, so a run that was stopped
- * and resumed ends with the bits of one that was not.
- */
+/** Training of a detector in a run directory: data, initial weights, tuning, checkpoints; the steps are trainDetector.ts. */
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
+import type { Sgd } from '../engine/sgd.ts';
 import { saveTuningCache, useTuningCache } from '../engine/node/tuningCache.ts';
 import type { Choices } from '../engine/plans.ts';
 import { tune, type TuneReport } from '../engine/tuner.ts';
 import type { Dataset, Sample } from '../data/dataset.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
 import { FasterRcnn, type LossTerm } from '../model/fasterRcnn.ts';
-import { loadCheckpoint, loadInitialWeights, type InitReport, type Progress, saveCheckpoint } from './checkpoint.ts';
+import { keptIn, loadCheckpoint, loadInitialWeights, type InitReport, type Progress } from './checkpoint.ts';
+import { NO_PROGRESS } from './checkpointFormat.ts';
 import { caffeSgd, type LoopEvents } from './loop.ts';
 import type { RunConfig, RunDirectory } from './runDirectory.ts';
 import { type ImageLosses, jointLosses, trainDetector } from './trainDetector.ts';
@@ -68,17 +65,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const { training } = config;
   if (dataset.samples.length === 0) throw new UserError(`${dataset.name}: there are no images to train on`);
   const model = new FasterRcnn(gpu, config.detector, training.seed);
-  const started = resume && directory.hasCheckpoint;
-  if (config.init && !started) {
-    const report = await loadInitialWeights(config.init, model);
-    options.onInit?.(report);
-  }
-  for (const [name, parameter] of Object.entries(model.parameters)) parameter.requiresGrad &&= task.trains(name);
-  const optimizer = caffeSgd(model.parameters, training);
-  let progress: Progress = { step: 0, seconds: 0, dataSeconds: 0 };
-  if (started) progress = await loadCheckpoint(directory.checkpointPath, model, optimizer);
-  else await task.initialise?.(model);
-  if (resume) directory.truncateMetrics(progress.step);
+  const { optimizer, progress } = await begin(options, model, task);
   gpu.plans.use(config.kernels ?? {});
   const largest = largestSample(dataset, config);
   options.onMemory?.(gpu.measure(() => rehearse(model, task, largest)));
@@ -99,13 +86,30 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     optimizer,
     progress,
     losses: task.losses,
-    save: (progress) => saveCheckpoint(directory.checkpointPath, model, optimizer, progress),
-    checkpointInterval: config.checkpointInterval,
+    ...keptIn(directory, config, model, optimizer),
     validation,
-    append: (line) => directory.appendMetrics(line),
   });
   optimizer.dispose();
   return { model, progress: end, finished: end.step >= training.steps };
+}
+
+/** The weights of the run's beginning, or of its checkpoint, with the optimiser of what is trained. */
+async function begin(
+  { directory, config, resume, onInit }: TrainOptions,
+  model: FasterRcnn,
+  task: TrainTask,
+): Promise<{ optimizer: Sgd; progress: Progress }> {
+  const started = resume && directory.hasCheckpoint;
+  if (config.init && !started) {
+    const report = await loadInitialWeights(config.init, model);
+    onInit?.(report);
+  }
+  for (const [name, parameter] of Object.entries(model.parameters)) parameter.requiresGrad &&= task.trains(name);
+  const optimizer = caffeSgd(model.parameters, config.training);
+  if (!started) await task.initialise?.(model);
+  const progress = started ? await loadCheckpoint(directory.checkpointPath, model, optimizer) : NO_PROGRESS;
+  if (resume) directory.truncateMetrics(progress.step);
+  return { optimizer, progress };
 }
 
 /** Pictures whose shapes are tuned for: data sets have few sizes, and the planner's choice serves the others. */

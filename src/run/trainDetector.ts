@@ -10,7 +10,7 @@ import { seedOf } from '../kernels/rng.ts';
 import type { TrainingConfig } from '../model/config.ts';
 import { type FasterRcnn, LOSS_TERMS, type Losses, type LossTerm, type PreparedImage } from '../model/fasterRcnn.ts';
 import type { GroundTruth, Sampling } from '../model/rpn.ts';
-import type { Progress } from './checkpointFormat.ts';
+import { NO_PROGRESS, type Progress } from './checkpointFormat.ts';
 import { caffeSgd, type LoopEvents, type LoopOptions, runLoop } from './loop.ts';
 
 /** Pictures decoded ahead of the step. */
@@ -49,8 +49,7 @@ export interface DetectorTraining
  */
 export async function trainDetector(options: DetectorTraining): Promise<Progress> {
   const { model, dataset, training, losses = jointLosses } = options;
-  const { progress = { step: 0, seconds: 0, dataSeconds: 0 }, optimizer = caffeSgd(model.parameters, training) } =
-    options;
+  const { progress = NO_PROGRESS, optimizer = caffeSgd(model.parameters, training) } = options;
   const { gpu } = model;
   const images = training.imagesPerStep;
   const prefetcher = new Prefetcher(dataset, trainingOrder(training, dataset), {

@@ -122,16 +122,13 @@ test('data that cannot be used, before anything is trained', async () => {
   const otherSize = await smallVoc();
   await writeImage(join(otherSize, 'JPEGImages', 'b.jpg'), 41, 30);
   const cases: [root: string, text: RegExp][] = [
-    [
-      await box(3, 4, 60, 15),
-      /b\.xml: object 1 \(cat\): box \(3, 4, 60, 15\) lies 20 px outside its 40x30 image; mend/,
-    ],
+    [await box(3, 4, 60, 15), /b\.xml: object 1 \(cat\): box \(3, 4, 60, 15\) lies 20 px outside its 40x30 image; fix/],
     [
       await box(3, 4, 3, 15),
-      /b\.xml: object 1 \(cat\): box .* has no area; mend or delete it, or pass --skip-bad-boxes/,
+      /b\.xml: object 1 \(cat\): box .* has no area; fix or delete it, or pass --skip-bad-boxes/,
     ],
     [await bad('<annotation><object>'), /b\.xml: line \d+: not well-formed XML/],
-    [empty, /train\.txt: lists no image; write one image name a line/],
+    [empty, /train\.txt: lists no image; write one image name per line/],
     [missing, /JPEGImages.z\.\*: no such image/],
     [otherSize, /b\.jpg: is 41x30 but \S+b\.xml says 40x30/],
     [join(folder, 'nowhere'), /Main: no such folder; VOC layout is/],
@@ -218,7 +215,7 @@ test('initial weights that cannot be used: one line, and no run is left behind',
     bytes.writeBigUInt64LE(bytes.readBigUInt64LE() + change);
     return bytes;
   };
-  const own = 'it is cut off or not a safetensors file: restore it or make it anew$';
+  const own = 'it is cut off or not a safetensors file: restore or recreate it$';
   const cases: [name: string, write: (path: string) => void, text: string, options?: string[]][] = [
     ['empty', (path) => writeFileSync(path, ''), `has 0 bytes; ${own}`],
     ['text', (path) => writeFileSync(path, '<!DOCTYPE html>'), `its header claims \\d+ bytes of 15; ${own}`],
@@ -441,7 +438,7 @@ test('train on COCO’s format, eval with its metric, and of saved detections', 
   const data = ['--data', spec];
   const train = ['train', ...data, '--preset', 'digits', '--steps', '3', '--out', 'run'];
   isUserError(await rcnn(folder, ...train, '--split', 'val'), /--split val: .*instances\.json has no splits; leave/);
-  isUserError(await rcnn(folder, ...train), /instances\.json: annotation 2 \(dog\): bbox .* has no area; mend/);
+  isUserError(await rcnn(folder, ...train), /instances\.json: annotation 2 \(dog\): bbox .* has no area; fix/);
   const trained = succeeds(await rcnn(folder, ...train, '--skip-bad-boxes'));
   assert.match(trained, /^note: 1 unusable box left out/m);
   assert.match(trained, /^data +coco:.*, split all: 2 images, 2 classes$/m);

@@ -147,7 +147,7 @@ test('every other fault of a data set is one line that names the file', async ()
   await expectLine(() => open({ splits: { train: 'a\nb\n' } }), 'b.xml', 'missing');
   await expectLine(() => open({ images: [] }), 'a.*', 'no such image');
   const lists = { splits: { train: 'a\n', cat_train: 'a -1\nb  1\n' } };
-  await expectLine(() => open(lists, { split: 'cat_train' }), 'cat_train.txt', "('a -1')", '--split train,');
+  await expectLine(() => open(lists, { split: 'cat_train' }), 'cat_train.txt', "('a -1')", '--split train');
   await expectLine(() => open({}, { classes: ['dog'] }), 'a.xml', "'cat'", 'dog');
   await expectLine(() => open({ annotations: { a: vocXml([]) } }), 'no object in any file');
   const broken = vocXml([{ name: 'cat', box: [3, 4, 20, 15] }]);
@@ -195,7 +195,7 @@ test('all problems at once: each image and object that has one is left out', asy
   );
   assert.equal(classes, ['__background__', 'cat', 'dog']);
   const expected = [
-    /b\.xml: object 1: <bndbox>: <xmin>three<\/xmin> is not a number; mend the file$/,
+    /b\.xml: object 1: <bndbox>: <xmin>three<\/xmin> is not a number; fix the file$/,
     /c\.xml: missing, though split 'train' lists c;/,
     /d\.xml: line 1: not well-formed XML/,
     /a\.xml: object 1 \(cat\): box \(5, 5, 5, 9\) has no area;/,

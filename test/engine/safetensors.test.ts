@@ -139,7 +139,7 @@ test('a header that lies is refused in one line that names the file', async () =
     const text = await message(() => parseSafetensors(file(header, [0, 0, 0, 0]), 'some.file'));
     assert.match(
       text,
-      /^some\.file: .*; it is cut off or not a safetensors file: restore it or make it anew$/,
+      /^some\.file: .*; it is cut off or not a safetensors file: restore or recreate it$/,
       JSON.stringify(header),
     );
   }

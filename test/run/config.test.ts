@@ -147,7 +147,7 @@ test('a checkpoint that is cut off, of another network, or none at all', async (
     writeFileSync(directory.checkpointPath, whole.subarray(0, bytes));
     await fails(
       load(),
-      /checkpoint\.safetensors: .*; it is cut off or not a safetensors file: restore it or make it anew$/,
+      /checkpoint\.safetensors: .*; it is cut off or not a safetensors file: restore or recreate it$/,
     );
   }
   writeFileSync(directory.checkpointPath, whole);

@@ -33,9 +33,9 @@ const OBSTACLES: Readonly<Record<string, string>> = {
   ENOTDIR: 'a part of its path is a file; choose another place',
   EEXIST: 'a part of its path is a file; choose another place',
   EISDIR: 'there is a folder of this name; choose another name',
-  EACCES: 'you may not write there; choose another place',
-  EPERM: 'you may not write there; choose another place',
-  EROFS: 'it may only be read from there; choose another place',
+  EACCES: 'you have no permission to write there; choose another place',
+  EPERM: 'you have no permission to write there; choose another place',
+  EROFS: 'it is on a read-only file system; choose another place',
   ENAMETOOLONG: 'its name is too long; choose another name',
 };
 

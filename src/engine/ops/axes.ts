@@ -68,7 +68,7 @@ const sliceOperation = operation<Slice>('slice', ({ dy }, { shape, layout: { for
 export function slice(x: Tensor, axis: number, from: number, to: number): Tensor {
   const at = resolveAxis('slice', axis, x.shape.length);
   if (!(Number.isInteger(from) && Number.isInteger(to) && 0 <= from && from < to && to <= x.shape[at]!)) {
-    throw new Error(`slice: [${from}, ${to}) is no part of axis ${at} of [${x.shape}]`);
+    throw new Error(`slice: [${from}, ${to}) is not part of axis ${at} of [${x.shape}]`);
   }
   const { outer, channels, inner } = axisView(x.shape, at);
   const layout = sliceLayout(outer, channels, inner, from, to - from);
