@@ -22,9 +22,21 @@ import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts
 import type { Run, StageBuffers } from './sequence.ts';
 import { recordTopK, topKScratch } from './topK.ts';
 
+/** What the decoding of an anchor needs to know: its grid, the image, the convention. */
+export const DECODE_UNIFORMS = {
+  anchorCount: 'u32',
+  height: 'u32',
+  width: 'u32',
+  stride: 'f32',
+  imageHeight: 'f32',
+  imageWidth: 'f32',
+  plusOne: 'f32',
+  decodeShrink: 'f32',
+} as const;
+
 /**
  * Anchor i = (h*W + w)*A + a at its place, and the first of its deltas in the maps [4A,H,W]. A shader that includes this has
- * the buffers `anchors` and `deltas` and the uniforms of an anchor grid.
+ * the buffers `anchors` and `deltas` and DECODE_UNIFORMS.
  */
 export const ANCHOR_DELTAS_WGSL = /* wgsl */ `${DIVIDE_WGSL}
 struct Anchor { box: vec4f, number: u32, cell: u32, first: u32 }
@@ -52,17 +64,7 @@ export const decodeProposals = kernel({
     scores: 'write',
     keys: 'write u32',
   },
-  uniforms: {
-    anchorCount: 'u32',
-    height: 'u32',
-    width: 'u32',
-    stride: 'f32',
-    imageHeight: 'f32',
-    imageWidth: 'f32',
-    plusOne: 'f32',
-    decodeShrink: 'f32',
-    minSize: 'f32',
-  },
+  uniforms: { ...DECODE_UNIFORMS, minSize: 'f32' },
   grid: ({ anchorCount, height, width }) => linear(anchorCount * height * width, 256),
   wgsl: /* wgsl */ `
 ${BOXES_WGSL}${SORT_KEY_WGSL}${ANCHOR_DELTAS_WGSL}

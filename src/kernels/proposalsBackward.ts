@@ -11,10 +11,10 @@
  *
  * A proposal comes from one anchor and is sampled once at most, so no two rows write the same element.
  */
-import { type AnchorGrid, anchorAt } from './anchorLabels.ts';
+import { anchorAt } from './anchorLabels.ts';
 import { BOXES_WGSL, type Box, clipBox, decodeBox, MAX_LOG_SCALE, vec4At } from './boxes.ts';
 import { kernel, linear } from './kernel.ts';
-import { ANCHOR_DELTAS_WGSL } from './proposals.ts';
+import { ANCHOR_DELTAS_WGSL, DECODE_UNIFORMS, type ProposalParams } from './proposals.ts';
 
 export const decodeProposalsBackward = kernel({
   name: 'decode_proposals_backward',
@@ -26,19 +26,7 @@ export const decodeProposalsBackward = kernel({
     drois: 'read',
     ddeltas: 'write',
   },
-  uniforms: {
-    batch: 'u32',
-    capacity: 'u32',
-    anchorCount: 'u32',
-    height: 'u32',
-    width: 'u32',
-    stride: 'f32',
-    imageHeight: 'f32',
-    imageWidth: 'f32',
-    plusOne: 'f32',
-    decodeShrink: 'f32',
-    limit: 'f32',
-  },
+  uniforms: { ...DECODE_UNIFORMS, batch: 'u32', capacity: 'u32', limit: 'f32' },
   grid: ({ batch }) => linear(batch, 64),
   wgsl: /* wgsl */ `
 ${BOXES_WGSL}${ANCHOR_DELTAS_WGSL}
@@ -62,13 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 }`,
 });
 
-export interface DecodeParams extends AnchorGrid {
-  imageHeight: number;
-  imageWidth: number;
-  plusOne: number;
-  decodeShrink: number;
-  limit: number;
-}
+type DecodeParams = Pick<ProposalParams, keyof typeof DECODE_UNIFORMS> & { limit: number };
 
 interface DecodeInputs {
   anchors: Float64Array;
