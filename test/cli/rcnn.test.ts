@@ -155,7 +155,7 @@ test('check lists every problem, counts what is usable and says how the anchors 
   const lines = checked.stdout.split('\n');
   const problems = lines.slice(lines.indexOf('3 problems:') + 1).filter(Boolean);
   assert.is(problems.length, 3, checked.stdout);
-  assert.match(problems[0]!, /^ {2}\S+b\.xml: object 2 \(cat\): box .* has no area; mend or delete it/);
+  assert.match(problems[0]!, /^ {2}\S+b\.xml: object 2 \(cat\): box .* has no area; fix or delete it/);
   assert.match(problems[1]!, /^ {2}\S+b\.xml: object 3 \(dog\): box .* lies 20 px outside/);
   assert.match(problems[2]!, /^ {2}\S+a\.jpg: cannot be read as an image/);
   assert.match(checked.stdout, /^note: split 'train': 1 image with an object twice, the first: b$/m);
