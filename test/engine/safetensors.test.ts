@@ -1,10 +1,19 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseSafetensors, serializeSafetensors } from '../../src/index.ts';
-import { assertWritable, readSafetensorsHeader } from '../../src/engine/node/files.ts';
+import { assertWritable, readSafetensorsHeader, replaceFile } from '../../src/engine/node/files.ts';
 import { loadSafetensors, saveSafetensors } from '../../src/node.ts';
 import { randomArray, sharedGpu, skip } from '../harness.ts';
 
@@ -203,6 +212,16 @@ test('a write that fails leaves the old file and no other', async () => {
     readdirSync(folder).filter((name) => name.startsWith('model')),
     ['model.safetensors'],
   );
+});
+
+test('a device is written to, and stays what it is', () => {
+  if (!existsSync('/dev/null')) return skip('this system has no /dev/null');
+  const link = path.join(folder, 'device');
+  symlinkSync('/dev/null', link);
+  assertWritable(link);
+  replaceFile(link, 'text');
+  assert.ok(lstatSync(link).isSymbolicLink());
+  rmSync(link);
 });
 
 test('a missing folder is made; what is in the way is told in one line, beforehand too', async () => {

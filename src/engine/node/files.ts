@@ -13,6 +13,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -50,12 +51,14 @@ export function unwritable(path: string, { code = '', message }: NodeJS.ErrnoExc
 
 /**
  * Replaces `path` with `bytes`, all or nothing: a temporary file beside it is written, flushed and renamed, so that a
- * full disk or a kill leaves the previous file as it was. Makes the folder. `again`: what the user does after a full disk.
+ * full disk or a kill leaves the previous file as it was. Makes the folder. A pipe or a device (/dev/stdout) is written to
+ * as it is. `again`: what the user does after a full disk.
  */
 export function replaceFile(path: string, bytes: Uint8Array | string, again = 'run the command again'): void {
   const temporary = `${path}.${process.pid}.tmp`;
   const data = typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes;
   try {
+    if (isStream(path)) return writeFileSync(path, data);
     mkdirSync(dirname(path), { recursive: true });
     const file = openSync(temporary, 'w');
     try {
@@ -75,10 +78,18 @@ export function replaceFile(path: string, bytes: Uint8Array | string, again = 'r
   }
 }
 
+/** Something other than a file or a folder: renaming a file to its name would put that in its place. */
+function isStream(path: string): boolean {
+  if (!existsSync(path)) return false;
+  const stats = statSync(path);
+  return !stats.isFile() && !stats.isDirectory();
+}
+
 /** Throws where `replaceFile` could not write `path`, as far as that shows beforehand; makes nothing. */
 export function assertWritable(path: string): void {
   const obstacle = (code: string): UserError => unwritable(path, Object.assign(new Error(code), { code }), '');
   if (existsSync(path) && statSync(path).isDirectory()) throw obstacle('EISDIR');
+  if (isStream(path)) return;
   let folder = dirname(resolve(path));
   while (!existsSync(folder)) folder = dirname(folder);
   if (!statSync(folder).isDirectory()) throw obstacle('ENOTDIR');
