@@ -41,30 +41,6 @@ test('a run that was stopped and resumed ends with the bits of one that was not'
   );
 });
 
-test('gradients of the images of a step add up before its update', async () => {
-  const run = await tinyRun({ steps: 3 });
-  run.config.training.imagesPerStep = 2;
-  const { directory } = await trainHere(run);
-  assert.is(directory.readMetrics().length, 1);
-  const single = await trainHere(await tinyRun({ steps: 3 }));
-  assert.is.not(
-    (await checkpointBits(directory))['fc6.weight'],
-    (await checkpointBits(single.directory))['fc6.weight'],
-  );
-});
-
-test('difficult objects and crowds are no truth to train on', async () => {
-  const bits = async (change: (boxes: Box[]) => Box[]) => {
-    const { config, dataset } = await tinyRun({ steps: 3 });
-    const samples = dataset.samples.map((sample) => ({ ...sample, boxes: change(sample.boxes) }));
-    return checkpointBits((await trainHere({ config, dataset: { ...dataset, samples } })).directory);
-  };
-  const none = await bits(() => []);
-  assert.equal(await bits((boxes) => boxes.map((box) => ({ ...box, crowd: true }))), none);
-  assert.equal(await bits((boxes) => boxes.map((box) => ({ ...box, difficult: true }))), none);
-  assert.is.not((await bits((boxes) => boxes))['fc6.weight'], none['fc6.weight']);
-});
-
 test('step 200 holds as many GPU bytes as step 10, and no new buffer, pipeline or bind group', async () => {
   const gpu = await sharedGpu();
   const at = new Map<number, ReturnType<typeof gpu.statistics>>();
