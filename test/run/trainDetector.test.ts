@@ -26,7 +26,13 @@ async function twoImages(): Promise<Dataset> {
 const { detector, training } = PRESETS['digits']!;
 
 async function twiceAsLarge({ classes }: Dataset): Promise<FasterRcnn> {
-  const input: InputConfig = { ...detector.input, shorterSide: 60, channels: 'rgb', mean: [0, 0, 0], factor: [1, 1, 1] };
+  const input: InputConfig = {
+    ...detector.input,
+    shorterSide: 60,
+    channels: 'rgb',
+    mean: [0, 0, 0],
+    factor: [1, 1, 1],
+  };
   return new FasterRcnn(await sharedGpu(), { ...detector, classes, input }, 1);
 }
 
