@@ -99,6 +99,7 @@ test('the share of foreground is rounded to the next whole number', async () => 
   const { counts, labels } = await sample(rois, 12, gt, params);
   assert.equal([...counts], [2, 5]);
   assert.equal([...labels], [2, 2, 0, 0, 0, 0, 0]);
+  assert.equal(labels, roiTargetsReference(Float64Array.from(rois), 12, Float64Array.from(gt), params).labels);
 });
 
 const gt = groundTruth(6, 41);
