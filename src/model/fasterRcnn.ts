@@ -117,7 +117,7 @@ export class FasterRcnn {
     return this.gpu.withoutGradients(() => {
       const maps = this.maps(image);
       const losses = this.lossesOn(maps, image, truth, { random: true, seed, dropout: false });
-      return { ...this.classify(maps, this.regions(maps, image), image), losses };
+      return { ...this.classify(maps, this.regions(maps, image, seed), image), losses };
     });
   }
 
@@ -201,10 +201,10 @@ export class FasterRcnn {
     return this.gpu.withoutGradients(() => this.maps(image));
   }
 
-  /** The second: proposals as at test time, or all anchors in one-stage detection. */
-  regions({ features, rpn }: Maps, image: PreparedImage): Proposals {
+  /** The second: proposals as at test time, or all anchors in one-stage detection. `seed`: as of `propose`. */
+  regions({ features, rpn }: Maps, image: PreparedImage, seed?: number): Proposals {
     return this.gpu.withoutGradients(() =>
-      rpn ? this.rpn.proposals(rpn, image, this.config.rpn.test) : this.rpn.slidingWindows(features, image),
+      rpn ? this.rpn.proposals(rpn, image, this.config.rpn.test, seed) : this.rpn.slidingWindows(features, image),
     );
   }
 
@@ -215,11 +215,14 @@ export class FasterRcnn {
     );
   }
 
-  /** Proposals for an image, as at test time unless `limits` says otherwise. */
-  propose(image: PreparedImage, limits = this.config.rpn.test): Proposals {
+  /**
+   * Proposals for an image, as at test time unless `limits` says otherwise; `seed`: of the ranking of an RPN without scores,
+   * unless given another for every image.
+   */
+  propose(image: PreparedImage, limits = this.config.rpn.test, seed?: number): Proposals {
     return this.gpu.withoutGradients(() => {
       const features = this.proposalBackbone.features(image.tensor);
-      return this.rpn.proposals(this.rpn.forward(features), image, limits);
+      return this.rpn.proposals(this.rpn.forward(features), image, limits, seed);
     });
   }
 }

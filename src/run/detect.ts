@@ -55,11 +55,19 @@ export async function detectInStages(model: FasterRcnn, pixels: Pixels): Promise
   });
 }
 
-/** The proposals of an image in pixels of that image, best first, with their objectness; `limits`: as at test time. */
-export async function proposeImage(model: FasterRcnn, pixels: Pixels, limits?: ProposalConfig): Promise<Proposal[]> {
+/**
+ * The proposals of an image in pixels of that image, best first, with their objectness; `limits`: as at test time; `seed`: of
+ * the ranking of an RPN without scores.
+ */
+export async function proposeImage(
+  model: FasterRcnn,
+  pixels: Pixels,
+  limits?: ProposalConfig,
+  seed?: number,
+): Promise<Proposal[]> {
   const { proposals, scale } = model.gpu.scope(() => {
     const image = model.prepare(pixels);
-    return { proposals: model.propose(image, limits), scale: image.scale };
+    return { proposals: model.propose(image, limits, seed), scale: image.scale };
   });
   return readProposals(proposals, scale);
 }

@@ -43,7 +43,7 @@ export class ProposalStore {
     const boxes: Float32Array[] = [];
     for (const [index, sample] of samples.entries()) {
       if (signal?.aborted) return null;
-      const found = images.has(index) ? await proposeImage(model, await sample.load(), limits) : [];
+      const found = images.has(index) ? await proposeImage(model, await sample.load(), limits, index) : [];
       counts.push(found.length);
       if (!images.has(index)) continue;
       boxes.push(Float32Array.from(found.flatMap(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2])));

@@ -102,6 +102,23 @@ test('the gradients of everything that uses an activation are added up, whicheve
   for (const tensor of [w, wide, point, strided, dense]) tensor.dispose();
 });
 
+test('nothing is added to a gradient that lies in the memory of another', async () => {
+  const gpu = await sharedGpu();
+  const v = gpu.parameter(Float32Array.of(1, 2), [1, 2], 'v');
+  const w = gpu.parameter(Float32Array.of(3, 4), [1, 2], 'w');
+  const m = gpu.parameter(Float32Array.of(10, 20), [1, 2], 'm');
+  gpu.scope(() => {
+    const [g, h] = [relu(v), relu(w)];
+    // Backward, `add` first gives g and h one gradient; then `linear`, whose kernel can add, has one for h alone; g comes last.
+    const total = add(sum(g), sum(linear(h, m, null)), sum(add(h, g)));
+    total.backward();
+  });
+  assert.equal([...(await v.grad!.read())], [2, 2]);
+  assert.equal([...(await w.grad!.read())], [11, 21]);
+  assert.equal([...(await m.grad!.read())], [3, 4]);
+  for (const tensor of [v, w, m]) tensor.dispose();
+});
+
 test('frozen parameters get no gradient and their branch is not walked', async () => {
   const gpu = await sharedGpu();
   const frozen = gpu.parameter(randomArray(4 * 3 * 9, 1), [4, 3, 3, 3], 'frozen');

@@ -41,10 +41,10 @@ const BASE: AnchorLabelParams = {
 };
 const N = 9 * 14 * 20;
 
-async function label(gt: Float32Array, params: AnchorLabelParams) {
+async function label(gt: Float32Array, params: AnchorLabelParams, base = anchors) {
   const size = params.anchorCount * params.height * params.width;
   return runStage(
-    { anchors, gt: gt.length > 0 ? gt : new Float32Array(5) },
+    { anchors: base, gt: gt.length > 0 ? gt : new Float32Array(5) },
     anchorLabelsScratch({ ...params, g: params.g + 3 }),
     {
       labels: new Int32Array(size),
@@ -109,6 +109,23 @@ test('an anchor between two equally good ground truths goes to the first', async
   const j = 3 * 280 + 4 * 20 + 4;
   assert.is(labels[j], 1);
   expectClose(channels(targets, j), [-8 / 128, 0, 0, 0], { atol: 1e-6, rtol: 0 });
+});
+
+test('an overlap of exactly the positive threshold is positive, of exactly the negative one ignored', async () => {
+  // Of 256, 128, 64 and 32 pixels, each within the one before; the object is the third. 64/256 and 64/128 are exact in f32.
+  const base = Float32Array.from([0, 0, 15, 15, 0, 0, 15, 7, 0, 0, 7, 7, 0, 0, 7, 3]);
+  const one = { ...BASE, anchorCount: 4, height: 1, width: 1, imageHeight: 16, imageWidth: 16, g: 1 };
+  const gt = Float32Array.from([0, 0, 7, 7, 1]);
+  const labels = async (positiveThreshold: number, negativeThreshold: number) => {
+    const params = { ...one, positiveThreshold, negativeThreshold };
+    const overlaps = anchorOverlapsReference(Float64Array.from(base), Float64Array.from(gt), params);
+    const reference = anchorLabelsReference(Float64Array.from(base), overlaps, 1, params);
+    const result = await label(gt, params, base);
+    assert.equal([...result.labels], [...reference.labels]);
+    return [...result.labels];
+  };
+  assert.equal(await labels(0.5, 0.25), [-1, 1, 1, 1]);
+  assert.equal(await labels(0.51, 0.26), [0, -1, 1, -1]);
 });
 
 test('without ground truth all anchors inside are negatives, and box weights are zero', async () => {

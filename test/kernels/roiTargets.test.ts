@@ -65,6 +65,43 @@ test('golden proposal_target_layer', async () => {
     assert.ok(map.subarray(columns).every((value) => value === 0));
 });
 
+test('overlaps of exactly a threshold: background is below bgHigh, and down to bgLow; foreground from fgThreshold on', async () => {
+  // Within an object of 256 pixels: 192, 128, 64 and 32 of them, which are exact shares.
+  const proposals = [
+    [0, 0, 15, 11],
+    [0, 0, 15, 7],
+    [0, 0, 7, 7],
+    [0, 0, 7, 3],
+  ];
+  const rois = Float32Array.from(proposals.flatMap((box) => [0, ...box]));
+  const gt = Float32Array.from([0, 0, 15, 15, 2]);
+  const params = { ...ROI_TARGETS, capacity: 4, g: 1, batch: 8, fgFraction: 1, random: false };
+  const chosen = async (fgThreshold: number, bgHigh: number, bgLow: number) => {
+    const all = { ...params, fgThreshold, bgHigh, bgLow };
+    const { selected, labels } = await sample(rois, 4, gt, all);
+    const reference = roiTargetsReference(Float64Array.from(rois), 4, Float64Array.from(gt), all);
+    assert.equal([...labels], [...reference.labels]);
+    const known = [...selected].filter((row) => row >= 0);
+    return known.map((row, i) => [row, labels[i]!]);
+  };
+  // Row 4 is the object itself.
+  assert.equal(await chosen(0.75, 0.5, 0.25), [[0, 2], [4, 2], [2, 0]]); // prettier-ignore
+  assert.equal(await chosen(0.76, 0.51, 0.26), [[4, 2], [1, 0]]); // prettier-ignore
+});
+
+test('the share of foreground is rounded to the next whole number', async () => {
+  // Six RoIs on the object, six far from it: 0.25 * 7 = 1.75.
+  const rois = Float32Array.from(
+    Array.from({ length: 12 }, (_, r) => (r < 6 ? [0, 0, 0, 15, 15] : [0, 90, 90, 99, 99])).flat(),
+  );
+  const gt = Float32Array.from([0, 0, 15, 15, 2]);
+  const params = { ...ROI_TARGETS, capacity: 12, g: 1, batch: 7, fgFraction: 0.25, bgLow: 0 };
+  const { counts, labels } = await sample(rois, 12, gt, params);
+  assert.equal([...counts], [2, 5]);
+  assert.equal([...labels], [2, 2, 0, 0, 0, 0, 0]);
+  assert.equal(labels, roiTargetsReference(Float64Array.from(rois), 12, Float64Array.from(gt), params).labels);
+});
+
 const gt = groundTruth(6, 41);
 /** Proposals around the objects and elsewhere. */
 const rois = pixelBoxes(300, 42, 1, 30, 160);

@@ -23,6 +23,11 @@ test('linear warm-up, then a factor at every milestone', () => {
   expected.forEach((value: number, step: number) => close(learningRate(step, config, factor), value, `step ${step}`));
 });
 
+test('a warm-up begins with a tenth of the rate', () => {
+  const config = { ...base, learningRate: 0.01, warmup: 100, milestones: [] };
+  [0.001, 0.0055, 0.01, 0.01].forEach((rate, i) => close(learningRate(50 * i, config), rate, `step ${50 * i}`));
+});
+
 test('Caffe’s step policy is milestones at equal distances', () => {
   const { base: rate, gamma, stepsize, at } = golden.caffe_step;
   const config = { ...base, learningRate: rate, gamma, warmup: 0, milestones: [stepsize, 2 * stepsize] };

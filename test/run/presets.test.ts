@@ -1,7 +1,7 @@
 /** The numbers by which the presets train: the published ones of the paper's, and the rule for what nobody published. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { configureRun, type RunChoices } from '../../src/run/runConfig.ts';
+import { configureRun, detectorFor, type RunChoices } from '../../src/run/runConfig.ts';
 import { configOf } from '../../src/run/schedule.ts';
 import { stagesOf } from '../../src/run/stages.ts';
 
@@ -52,6 +52,30 @@ for (const [preset, { joint, rpn, detector }] of Object.entries(PUBLISHED)) {
     assert.equal(await numbersOf({ preset, schedule: 'alternating' }), [rpn, detector, rpn, detector]);
   });
 }
+
+test('the paper’s detector has the constants of py-faster-rcnn', () => {
+  const detector = detectorFor({ preset: 'paper-vgg16-voc07' }, ['__background__', 'a']);
+  const { input, anchors, rpn, head, test: limits } = detector;
+  assert.is(detector.convention, 'py-faster-rcnn');
+  // lib/fast_rcnn/config.py as experiments/cfgs/faster_rcnn_end2end.yml changes it: TRAIN.SCALES, MAX_SIZE, PIXEL_MEANS,
+  assert.equal([input.shorterSide, input.longerSide], [600, 1000]);
+  assert.equal([input.channels, input.mean, input.factor], ['bgr', [102.9801, 115.9465, 122.7717], [1, 1, 1]]);
+  // RPN_BATCHSIZE, RPN_FG_FRACTION, RPN_POSITIVE_OVERLAP, RPN_NEGATIVE_OVERLAP,
+  assert.equal([rpn.batch, rpn.positiveFraction, rpn.positiveOverlap, rpn.negativeOverlap], [256, 0.5, 0.7, 0.3]);
+  // RPN_NMS_THRESH, RPN_MIN_SIZE, RPN_PRE_NMS_TOP_N, RPN_POST_NMS_TOP_N in training and in testing,
+  assert.equal([rpn.nmsThreshold, rpn.minSize], [0.7, 16]);
+  assert.equal(rpn.train, { preNms: 12000, postNms: 2000, without: 'nothing' });
+  assert.equal(rpn.test, { preNms: 6000, postNms: 300, without: 'nothing' });
+  // BATCH_SIZE, FG_FRACTION, FG_THRESH, BG_THRESH_LO, BG_THRESH_HI, BBOX_NORMALIZE_STDS, TEST.NMS.
+  assert.equal([head.batch, head.foregroundFraction, head.foregroundOverlap], [128, 0.25, 0.5]);
+  assert.equal([head.backgroundLow, head.backgroundHigh, head.targetStds], [0, 0.5, [0.1, 0.1, 0.2, 0.2]]);
+  assert.is(limits.nmsThreshold, 0.3);
+  // tools/test_net.py and lib/fast_rcnn/test.py: max_per_image and thresh.
+  assert.equal([limits.maxDetections, limits.scoreThreshold], [100, 0.05]);
+  // models/pascal_voc/VGG16/faster_rcnn_end2end/train.prototxt: channels, anchors, sigma of both losses, weights, bins.
+  assert.equal([rpn.channels, anchors], [512, { sizes: [128, 256, 512], ratios: [0.5, 1, 2] }]);
+  assert.equal([rpn.sigma, head.sigma, rpn.lambda, rpn.normalisation, head.pooled], [3, 1, 1, 'examples', 7]);
+});
 
 test('COCO: a fourth scale, and background down to an overlap of 0', async () => {
   for (const schedule of ['joint', 'alternating']) {

@@ -73,6 +73,38 @@ for (const data of ['mnist', 'folder']) {
   });
 }
 
+test('lines of a log after the checkpoint are written anew', async () => {
+  const { directory } = await pretrainHere({ steps: 12, checkpointEvery: 10 });
+  directory.appendMetrics({ ...directory.readMetrics()[0]!, step: 14 });
+  const reopened = await reopenPretrain({}, directory);
+  await pretrain({ gpu: await sharedGpu(), directory, resume: true, ...reopened });
+  assert.equal(
+    directory.readMetrics().map(({ step }) => step),
+    [10, 12],
+  );
+});
+
+test('the range of the input changes the first layer’s weights and nothing else', async () => {
+  const run = async (factor: number) => {
+    const { config, data } = await tiny({ steps: 3 });
+    config.classifier.input.factor = [factor, factor, factor];
+    // Strong enough to be seen in three steps.
+    config.training.weightDecay = 2;
+    const { model, directory } = await pretrainHere({}, { config, data });
+    const { 'conv1.weight': first, ...others } = model.parameters;
+    const rest = await Promise.all(Object.values(others).map((parameter) => parameter.read()));
+    return { first: await first!.read(), rest, loss: directory.readMetrics()[0]!.loss };
+  };
+  // Powers of two: bit for bit.
+  const [normal, caffe] = [await run(1 / 64), await run(1)];
+  assert.equal(
+    caffe.first.map((value) => 64 * value),
+    normal.first,
+  );
+  assert.equal(caffe.rest, normal.rest);
+  assert.is(caffe.loss, normal.loss);
+});
+
 test('a detector takes every tensor of the backbone, and says what it does not use', async () => {
   const { directory, model } = await pretrainHere({ steps: 2 });
   const classes = ['__background__', 'a'];

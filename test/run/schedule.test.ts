@@ -8,6 +8,7 @@ import { learningRate } from '../../src/model/config.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { evaluate } from '../../src/run/evaluate.ts';
 import { loadModel } from '../../src/run/loadModel.ts';
+import { ProposalStore } from '../../src/run/proposalStore.ts';
 import { RunDirectory } from '../../src/run/runDirectory.ts';
 import { type ScheduleOptions, trainSchedule } from '../../src/run/schedule.ts';
 import { partOf, stagesOf, stageTraining } from '../../src/run/stages.ts';
@@ -122,6 +123,22 @@ test('a schedule that was stopped goes on at its stage and ends with the same bi
   assert.ok(finished);
   assert.equal(visited, ['2-detector', '3-rpn', '3-rpn', '4-detector']);
   assert.equal(await checkpointBits(directory), expected);
+  model.dispose();
+});
+
+test('stored proposals of an RPN without scores depend on the image alone, not on what the network did before', async () => {
+  const { config, dataset } = await tinyRun();
+  const model = new FasterRcnn(await sharedGpu(), config.detector, 1);
+  const data = { ...dataset, samples: dataset.samples.slice(0, 3) };
+  const limits = { ...config.detector.rpn.train, without: 'cls' } as const;
+  const path = join(temporaryFolder(), 'proposals.safetensors');
+  const collected = async (images: number[]) => {
+    await (await ProposalStore.collect(model, data, new Set(images), limits))!.save(path);
+    return [...(await loadSafetensors(path)).tensors['boxes']!.data];
+  };
+  const all = await collected([0, 1, 2]);
+  assert.equal(await collected([0, 1, 2]), all);
+  assert.equal([...(await collected([0])), ...(await collected([1])), ...(await collected([2]))], all);
   model.dispose();
 });
 

@@ -1,10 +1,12 @@
 /** The training loop on tiny runs: same bits from the same seed and after a stop, constant memory, bad data, full disks. */
 import { appendFileSync, readFileSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Box, Dataset } from '../../src/data/dataset.ts';
 import { evaluate } from '../../src/run/evaluate.ts';
-import { userError, vocXml, writeVoc } from '../data/fixtures.ts';
+import { RunDirectory } from '../../src/run/runDirectory.ts';
+import { temporaryFolder, userError, vocXml, writeVoc } from '../data/fixtures.ts';
 import { sharedGpu, skip } from '../harness.ts';
 import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
 
@@ -41,28 +43,53 @@ test('a run that was stopped and resumed ends with the bits of one that was not'
   );
 });
 
-test('gradients of the images of a step add up before its update', async () => {
-  const run = await tinyRun({ steps: 3 });
-  run.config.training.imagesPerStep = 2;
-  const { directory } = await trainHere(run);
-  assert.is(directory.readMetrics().length, 1);
-  const single = await trainHere(await tinyRun({ steps: 3 }));
-  assert.is.not(
-    (await checkpointBits(directory))['fc6.weight'],
-    (await checkpointBits(single.directory))['fc6.weight'],
-  );
+test('the random proposals of an RPN without scores are those of the run and the step, whatever was done before', async () => {
+  const set = ['detector.rpn.train.without=cls'];
+  const whole = await trainHere(await tinyRun({ steps: 4, set }));
+  const controller = new AbortController();
+  const { directory } = await trainHere(await tinyRun({ steps: 4, set }), {
+    signal: controller.signal,
+    onStep: (step) => step === 2 && controller.abort(),
+  });
+  const run = await tinyRun({ steps: 4, set });
+  await trainHere(run, { directory, resume: true });
+  assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
+  // They are not those of any other seed.
+  const model = whole.model;
+  const picture = await run.dataset.samples[0]!.load();
+  const rois = (seed: number) =>
+    model.gpu.scope(() => {
+      const image = model.prepare(picture);
+      const output = model.rpn.forward(model.backbone.features(image.tensor));
+      return model.rpn.proposals(output, image, model.config.rpn.train, seed).rois.read();
+    });
+  assert.equal(await rois(1), await rois(1));
+  assert.not.equal(await rois(1), await rois(2));
 });
 
-test('difficult objects and crowds are no truth to train on', async () => {
-  const bits = async (change: (boxes: Box[]) => Box[]) => {
-    const { config, dataset } = await tinyRun({ steps: 3 });
-    const samples = dataset.samples.map((sample) => ({ ...sample, boxes: change(sample.boxes) }));
-    return checkpointBits((await trainHere({ config, dataset: { ...dataset, samples } })).directory);
-  };
-  const none = await bits(() => []);
-  assert.equal(await bits((boxes) => boxes.map((box) => ({ ...box, crowd: true }))), none);
-  assert.equal(await bits((boxes) => boxes.map((box) => ({ ...box, difficult: true }))), none);
-  assert.is.not((await bits((boxes) => boxes))['fc6.weight'], none['fc6.weight']);
+test('a resumed run computes by the kernels that its configuration names, one without any by the planner’s', async () => {
+  const gpu = await sharedGpu();
+  const run = await tinyRun({ steps: 1 });
+  gpu.plans.use({});
+  await trainHere(run);
+  const met = gpu.plans.takeUntuned().find(({ kind, candidates }) => kind === 'conv' && candidates.length > 1)!;
+  const planOf = () => (met.kind === 'conv' ? gpu.plans.conv(met.direction, met.shape) : assert.unreachable());
+  const [usual, other] = [planOf(), met.candidates.at(-1)!];
+  assert.not.equal(other, usual);
+  gpu.plans.set(met, other);
+  const kernels = gpu.plans.export();
+  const directory = new RunDirectory(join(temporaryFolder(), 'run'));
+  directory.create({ ...run.config, kernels });
+  try {
+    const plans: unknown[] = [];
+    const onStep = () => plans.push(planOf());
+    gpu.plans.use({});
+    await trainHere({ ...run, config: directory.readConfig() }, { directory, resume: true, onStep });
+    await trainHere(run, { onStep });
+    assert.equal(plans, [other, usual]);
+  } finally {
+    gpu.plans.use({});
+  }
 });
 
 test('step 200 holds as many GPU bytes as step 10, and no new buffer, pipeline or bind group', async () => {

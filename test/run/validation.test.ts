@@ -144,6 +144,30 @@ test('losses and detections are those of the network without dropout', async () 
   model.dispose();
 });
 
+test('what an RPN without scores finds depends on the seed alone, not on what the network did before', async () => {
+  const gpu = await sharedGpu();
+  const { config, dataset } = await tinyRun({
+    set: ['detector.rpn.test.without=cls', 'detector.test.scoreThreshold=0.001'],
+  });
+  const model = new FasterRcnn(gpu, config.detector, 3);
+  const { boxes, load } = dataset.samples[0]!;
+  const picture = await load();
+  const found = async (seed: number): Promise<number[]> => {
+    const { rows, count } = gpu.scope(() => {
+      const image = model.prepare(picture);
+      return model.validate(image, model.truth(boxes, image), seed);
+    });
+    const values = [...(await rows.read())];
+    assert.ok((await count.read())[0]! > 0);
+    [rows, count].forEach((tensor) => tensor.dispose());
+    return values;
+  };
+  const first = await found(5);
+  assert.equal(await found(5), first);
+  assert.not.equal(await found(6), first);
+  model.dispose();
+});
+
 test('evaluations hold no more of the device each time', async () => {
   const gpu = await sharedGpu();
   const at: ReturnType<typeof gpu.statistics>[] = [];

@@ -1,0 +1,58 @@
+/** The detection head at test time: many regions in parts, nothing dropped. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { detectImage, dropout, FasterRcnn } from '../../src/index.ts';
+import { pixelBoxes } from '../../src/kernels/checks/inputs.ts';
+import { expectClose, randomArray, sharedGpu } from '../harness.ts';
+import { pooledBackbone, POOLED_DETECTOR, ramp } from './pooledBackbone.ts';
+
+test('more regions than pass through the layers at a time score as they do all at once', async () => {
+  const gpu = await sharedGpu();
+  const model = new FasterRcnn(gpu, POOLED_DETECTOR, 1, pooledBackbone());
+  for (const rows of [513, 1100]) {
+    await gpu.scope(() =>
+      gpu.withoutGradients(async () => {
+        const map = gpu.tensor(randomArray(3 * 56 * 80, 1), [1, 3, 56, 80]);
+        const rois = gpu.tensor(pixelBoxes(rows, 2, 1, 10, 79), [rows, 5]);
+        const parts = model.head.score(map, rois);
+        const whole = model.head.forward(map, rois, null);
+        for (const name of ['logits', 'deltas'] as const) {
+          assert.equal(parts[name].shape, whole[name].shape);
+          const expected = await whole[name].read();
+          assert.ok(new Set(expected).size > rows, 'regions that score alike would prove nothing');
+          const atol = 1e-5 * Math.max(...expected.map(Math.abs));
+          expectClose(await parts[name].read(), expected, { atol, rtol: 0, what: `${rows} ${name}` });
+        }
+      }),
+    );
+  }
+  model.dispose();
+});
+
+// 64 windows, and 576, which pass through the layers in parts.
+for (const side of [32, 96])
+  test(`dropout is for training: a detection has none (${side} pixels)`, async () => {
+    const gpu = await sharedGpu();
+    const seeds: (number | undefined)[] = [];
+    const build = pooledBackbone((flat, training) => {
+      seeds.push(training?.seed);
+      return training ? dropout(flat, { p: 0.5, seed: training.seed }) : flat;
+    });
+    const input = { ...POOLED_DETECTOR.input, shorterSide: side };
+    const model = new FasterRcnn(gpu, { ...POOLED_DETECTOR, input, stages: 1 }, 1, build);
+    const picture = ramp(32, 32);
+    const truth = [{ x1: 4, y1: 4, x2: 20, y2: 20, classIndex: 1 }];
+    const detections = await detectImage(model, picture);
+    assert.ok(detections.length > 0);
+    assert.equal(await detectImage(model, picture), detections);
+    assert.equal(new Set(seeds), new Set([undefined]));
+    seeds.length = 0;
+    gpu.scope(() => {
+      const image = model.prepare(picture);
+      model.losses(image, model.truth(truth, image), { random: true, seed: 5 });
+    });
+    assert.equal(seeds, [5]);
+    model.dispose();
+  });
+
+test.run();
