@@ -41,7 +41,7 @@ const OBSTACLES: Readonly<Record<string, string>> = {
 };
 
 /** The error of a file that could not be written. `again`: how the user goes on once a full disk has room. */
-export function unwritable(path: string, { code = '', message }: NodeJS.ErrnoException, again: string): UserError {
+export function unwritable(path: string, { code = '', message }: Error & { code?: string }, again: string): UserError {
   const full = code === 'ENOSPC' || code === 'EDQUOT';
   const why = full ? `the disk is full; free some space and ${again}` : OBSTACLES[code];
   // Node's text ends with the call and the path, which may be that of the temporary file.
