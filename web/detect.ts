@@ -120,11 +120,12 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
 
   async function showFiles(files: readonly File[]): Promise<void> {
     results.replaceChildren();
-    shown = [];
+    const own: Result[] = (shown = []);
     for (const file of files) {
       const picture = await createImageBitmap(file).catch(() => {
         throw new Error(`${file.name}: the browser cannot read it as a picture; choose a JPEG, PNG or WebP`);
       });
+      if (shown !== own) return; // others were chosen meanwhile
       await detect(place(picture, true), pixels(picture));
     }
   }
@@ -178,11 +179,13 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
     },
     camera() {
       let stream: MediaStream | undefined;
+      let left = false;
       const stop = make('button', { textContent: 'Stop', onclick: () => leave() });
       tools.append(stop);
       results.replaceChildren();
       shown = [];
       leave = () => {
+        left = true;
         stream?.getTracks().forEach((track) => track.stop());
         stream = undefined;
         stop.disabled = true;
@@ -191,11 +194,13 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
         stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } }).catch(() => {
           throw new Error('There is no camera, or this page may not use it: allow it in the address bar.');
         });
+        if (left) return leave(); // while the browser asked whether the page may use it
         const video = make('video', { srcObject: stream, muted: true, playsInline: true });
         await video.play();
         let result: Result | undefined;
         while (stream?.active) {
           const frame = await createImageBitmap(video);
+          if (left) return;
           result ??= place(frame);
           result.picture = frame;
           await detect(result, pixels(frame));

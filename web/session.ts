@@ -158,7 +158,7 @@ export class Session {
           this.done.seconds += (performance.now() - resumedAt) / 1000;
           this.tell({ kind: 'step', step, seconds: this.done.seconds });
           end(); // detections that were asked for meanwhile
-          await this.paused;
+          if (step < steps) await this.paused;
           end = await this.turns.take();
           resumedAt = performance.now();
           if ((step % LOOK.steps === 0 && resumedAt >= nextLook) || step === steps) {

@@ -33,7 +33,7 @@ export function addCheck(program: Command): void {
     .option('--split <name,...>', 'the parts to read; default: trainval or train and val, and test')
     .option('--preset <name>', "whose network's input and anchors are meant; default: as 'rcnn train' has it")
     .option('--backbone <name>', "small, squeezenet1_1, vgg16 or zf, instead of the preset's")
-    .addOption(setOption("one of the preset's, e.g. detector.anchors.sizes=[64,128]"))
+    .addOption(setOption('the preset, e.g. detector.anchors.sizes=[64,128]'))
     .option('--model <dir>', 'a run directory, whose network and classes are meant instead')
     .option('--pictures <dir>', 'also draw images of each part with their objects')
     .option('--json <file>', 'also write all of it')
@@ -111,10 +111,10 @@ function reportText(report: DataReport, { backbone }: DetectorConfig): string {
   const fitCells = ({ iou50, iou70 }: AnchorFit): string[] => [iou50, iou70].map(percent);
   const lines = [
     table([
-      ['part', 'images', 'without objects', 'objects', 'difficult'],
+      ['part', 'images', 'without objects', 'objects', 'not counted'],
       ...parts.map(({ split, ...counts }) => [
         split,
-        ...[counts.images, counts.withoutObjects, counts.objects, counts.difficult].map(count),
+        ...[counts.images, counts.withoutObjects, counts.objects, counts.notCounted].map(count),
       ]),
     ]),
     table([

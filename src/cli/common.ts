@@ -26,9 +26,10 @@ export const adapterOption = (): Option =>
 
 /** `--set`, which may be given several times. */
 export const setOption = (what: string): Option =>
-  new Option('--set <path=value>', `another value for ${what}, path as in config.json; may be given again`).argParser(
-    (value: string, before: string[] | undefined) => [...(before ?? []), value],
-  );
+  new Option(
+    '--set <path=value>',
+    `change one value of ${what}; the path as in config.json; may be given again`,
+  ).argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
 
 export const weightsOption = (): Option =>
   new Option('--weights <name>', "the last checkpoint's, or the best of 'rcnn train --validate'")

@@ -48,7 +48,7 @@ export function addEval(program: Command): void {
       metric,
       'voc10' as const,
     )
-    .addOption(setOption("one of the run's, e.g. detector.rpn.test.postNms=50"))
+    .addOption(setOption('the run, e.g. detector.rpn.test.postNms=50'))
     .option('--json <file>', 'also write metric, mAP, ap by class, images and seconds, and the twelve numbers as coco')
     .option('--detections <file>', "also write the detections, in COCO's format of results")
     .addOption(
@@ -65,8 +65,8 @@ export function addEval(program: Command): void {
   withExample(
     command,
     'rcnn eval --model runs/digits --data digits --json digits.json',
-    'rcnn eval --model runs/coco --data coco:val2017,instances_val2017.json --metric coco --detections found.json',
-    'rcnn eval --from found.json --data coco:val2017,instances_val2017.json --metric voc10',
+    'rcnn eval --model runs/coco --data coco:val2017,instances_val2017.json --metric coco --detections results.json',
+    'rcnn eval --from results.json --data coco:val2017,instances_val2017.json --metric voc10',
   );
 }
 

@@ -59,11 +59,14 @@ export function addTrain(program: Command): void {
     )
     .option('--learning-rate <x>', 'at the start, after the warm-up', positiveNumber)
     .option('--seed <n>', 'of the weights, the order of images and the sampling', seed)
-    .addOption(setOption("one of the preset's, e.g. detector.rpn.lambda=10"))
+    .addOption(setOption('the preset, e.g. detector.rpn.lambda=10'))
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping')
     .option('--checkpoint-every <n>', 'steps between two checkpoints; default: 200', positiveInteger)
     .option('--validate <split>', 'also evaluate the weights on this part of the data now and then; the best are kept')
-    .option('--validate-data <spec>', "of other data than --data's; its split val unless --validate is given")
+    .option(
+      '--validate-data <spec>',
+      "validate on other data than --data's; the part is --validate, default: val, and of coco: all",
+    )
     .option('--validate-every <n>', 'steps between two evaluations; default: a tenth of the run', positiveInteger)
     .option('--validate-images <n>', 'images of an evaluation at most, evenly spaced; default: 100', positiveInteger)
     .option('--tune', 'time the kernels on this device before training; the default on a GPU')

@@ -29,8 +29,8 @@ const annotation = z.object({
   image_id: cocoId,
   category_id: cocoId,
   bbox: z.tuple([z.number(), z.number(), z.number(), z.number()]),
-  area: z.number().optional(),
-  iscrowd: z.union([z.literal(0), z.literal(1), z.boolean()]).optional(),
+  area: z.number().nullish(),
+  iscrowd: z.union([z.literal(0), z.literal(1), z.boolean()]).nullish(),
 });
 
 const annotationFile = z.object({
@@ -72,6 +72,7 @@ export async function openCoco(folder: string, path: string, options: OpenOption
   const boxes = new Map(
     unique(images, 'id', 'images', wrong).map(([id, image]) => [id, { image, boxes: [] as Box[] }]),
   );
+  unique(images, 'file_name', 'images', wrong);
   const bad = new BadBoxes(options.onBadBox);
   const place = (annotation: Annotation, i: number): void => {
     const { image_id, category_id, bbox } = annotation;
@@ -96,6 +97,7 @@ export async function openCoco(folder: string, path: string, options: OpenOption
   annotations.forEach((annotation, i) => attempt(onProblem, () => place(annotation, i)));
 
   const exists = fileFinder();
+  const stems = onlyOnce(images.map(({ file_name }) => stemOf(file_name)));
   const toSample = ({ id, file_name, width, height }: Image, boxes: Box[]): Sample => {
     const picture = resolve(folder, file_name);
     if (!exists(picture)) {
@@ -104,7 +106,7 @@ export async function openCoco(folder: string, path: string, options: OpenOption
       );
     }
     return {
-      id: file_name.replace(/\.\w+$/, ''),
+      id: stems.has(stemOf(file_name)) ? stemOf(file_name) : file_name,
       width,
       height,
       boxes,
@@ -151,6 +153,16 @@ function unique<K extends string, T extends Record<K, CocoId>>(
   });
 }
 
+/** A file's name without its extension. */
+const stemOf = (file: string): string => file.replace(/\.\w+$/, '');
+
+/** Those that no other is equal to. */
+function onlyOnce(texts: readonly string[]): Set<string> {
+  const counts = new Map<string, number>();
+  for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);
+  return new Set(texts.filter((text) => counts.get(text) === 1));
+}
+
 const byId = (a: CocoId, b: CocoId): number =>
   typeof a === 'number' && typeof b === 'number' ? a - b : String(a) < String(b) ? -1 : 1;
 
@@ -158,7 +170,7 @@ const byId = (a: CocoId, b: CocoId): number =>
 function toBox({ bbox, area, iscrowd }: Annotation, classIndex: number, { width, height }: Size): Box | string {
   const [x, y, w, h] = bbox;
   if (!(w > 0 && h > 0)) return 'has no area';
-  if (area !== undefined && !(area > 0)) return `has an area of ${area}`;
+  if (area != null && !(area > 0)) return `has an area of ${area}`;
   const beyond = Math.max(-x, -y, x + w - width, y + h - height);
   if (beyond > BORDER_TOLERANCE) return `lies ${Number(beyond.toFixed(2))} px outside its ${width}x${height} image`;
   const [x1, y1] = [Math.max(0, x), Math.max(0, y)];

@@ -24,7 +24,7 @@ export class Recorder {
   private readonly device: GPUDevice;
   private readonly pipelineCache: PipelineCache;
   private readonly bindGroups = new Map<string, GPUBindGroup>();
-  private readonly groupsOfBuffer = new Map<number, string[]>();
+  private readonly groupsOfBuffer = new Map<number, Set<string>>();
   private readonly arena: GPUBuffer;
   private readonly arenaData = new ArrayBuffer(MAX_RECORDED * UNIFORM_SLOT);
   private readonly arenaView = new DataView(this.arenaData);
@@ -115,7 +115,11 @@ export class Recorder {
   /** A buffer is about to be destroyed: submits what uses it and drops its bind groups. */
   forget(buffer: DeviceBuffer): void {
     if (buffer.lastBatch === this.batch) this.flush();
-    for (const key of this.groupsOfBuffer.get(buffer.id) ?? []) this.bindGroups.delete(key);
+    for (const key of this.groupsOfBuffer.get(buffer.id) ?? []) {
+      this.bindGroups.delete(key);
+      const [, ...bound] = key.split(':').map(Number);
+      for (const id of bound) this.groupsOfBuffer.get(id)?.delete(key);
+    }
     this.groupsOfBuffer.delete(buffer.id);
   }
 
@@ -166,8 +170,8 @@ export class Recorder {
       this.bindGroupsCreated++;
       for (const buffer of bound) {
         const keys = this.groupsOfBuffer.get(buffer.id);
-        if (keys) keys.push(key);
-        else this.groupsOfBuffer.set(buffer.id, [key]);
+        if (keys) keys.add(key);
+        else this.groupsOfBuffer.set(buffer.id, new Set([key]));
       }
     }
     return group;

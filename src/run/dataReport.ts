@@ -109,7 +109,7 @@ export interface PictureSize {
 
 /** What `rcnn check --json` writes, besides the problems. Lists of seven numbers are at `QUANTILES`. */
 export interface DataReport {
-  parts: { split: string; images: number; withoutObjects: number; objects: number; difficult: number }[];
+  parts: { split: string; images: number; withoutObjects: number; objects: number; notCounted: number }[];
   /** With the objects that count: those that are trained on. */
   classes: (AnchorFit & { name: string; images: number })[];
   objectsPerImage: number[];
@@ -136,7 +136,7 @@ export function reportOn(parts: readonly DataPart[], config: DetectorConfig): Da
       images: samples.length,
       withoutObjects: samples.filter(({ boxes }) => boxes.length === 0).length,
       objects: sum(samples.map(({ boxes }) => boxes.length)),
-      difficult: sum(samples.map(({ boxes }) => boxes.length - countedBoxes(boxes).length)),
+      notCounted: sum(samples.map(({ boxes }) => boxes.length - countedBoxes(boxes).length)),
     })),
     classes: config.classes.slice(1).map((name, i) => ({
       name,

@@ -80,8 +80,16 @@ export function caffeSgd(
 }
 
 export async function runLoop<Term extends string>(options: LoopOptions<Term>): Promise<Progress> {
-  const { gpu, optimizer, training, terms, signal, checkpointInterval = Infinity } = options;
   const history = new LossHistory(options);
+  try {
+    return await loop(options, history);
+  } finally {
+    history.dispose();
+  }
+}
+
+async function loop<Term extends string>(options: LoopOptions<Term>, history: LossHistory<Term>): Promise<Progress> {
+  const { gpu, optimizer, training, terms, signal, checkpointInterval = Infinity } = options;
   const before = options.progress;
   let hasCheckpoint = before.step > 0;
   let started = performance.now();
@@ -151,7 +159,6 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
   await submitted.end;
   await logged.end;
   if (signal?.aborted && step < training.steps) await save(step);
-  history.dispose();
   return now(step);
 }
 

@@ -39,7 +39,9 @@ export async function trainSchedule(options: ScheduleOptions): Promise<TrainResu
     const stageConfig = configOf(stage, config);
     const home = directory.stage(stage.name);
     const reader = stages.find(({ proposals }) => proposals === stage.name);
-    if (!(await isDone(home, stageConfig, reader !== undefined))) {
+    const watched = options.validation !== undefined && hasDetector(stage);
+    const evaluated = !watched || directory.readValidation().at(-1)?.step === stageConfig.training.steps;
+    if (!evaluated || !(await isDone(home, stageConfig, reader !== undefined))) {
       onStage?.(stage, i, stages.length, stageConfig);
       const images = reader && imagesOf(configOf(reader, config).training, options.dataset);
       const stageOptions = { ...options, directory: home, config: stageConfig };

@@ -90,7 +90,9 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     validation,
   });
   optimizer.dispose();
-  return { model, progress: end, finished: end.step >= training.steps };
+  // An abort may have come in the last evaluation, which is then made up for.
+  const finished = end.step >= training.steps && !validation?.isDue(end.step);
+  return { model, progress: end, finished };
 }
 
 /** The weights of the run's beginning, or of its checkpoint, with the optimiser of what is trained. */

@@ -64,7 +64,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
     const sampling = { random: true, seed: seedOf(training.seed, drawn) };
     return losses(model, image, truth, sampling, { index, flip });
   };
-  const end = await runLoop({
+  const ended = runLoop({
     ...options,
     gpu,
     optimizer,
@@ -86,8 +86,9 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
       }
     },
   });
-  if (!options.optimizer) optimizer.dispose();
-  return end;
+  return ended.finally(() => {
+    if (!options.optimizer) optimizer.dispose();
+  });
 }
 
 /** The order in which a run draws its images. */

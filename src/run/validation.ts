@@ -9,10 +9,11 @@
 import type { Dataset } from '../data/dataset.ts';
 import { countedBoxes } from '../data/loader.ts';
 import { concat } from '../engine/ops/axes.ts';
-import { type Detection, evaluateVoc } from '../eval/voc.ts';
+import type { Detection } from '../eval/voc.ts';
 import { type FasterRcnn, LOSS_TERMS, type LossTerm } from '../model/fasterRcnn.ts';
 import { type Progress, saveCheckpoint } from './checkpoint.ts';
 import { readDetections } from './detect.ts';
+import { evaluateDetections } from './evaluate.ts';
 import type { RunDirectory, ValidationLine } from './runDirectory.ts';
 
 export interface ValidationEvents {
@@ -65,7 +66,7 @@ export class Validation {
   /** Null after an abort. */
   private async measure(): Promise<Omit<ValidationLine, 'step'> | null> {
     const { model, dataset, signal, onValidationImage } = this.options;
-    const { samples, classes } = dataset;
+    const { samples } = dataset;
     const started = performance.now();
     const detections: Detection[][] = [];
     const sums = LOSS_TERMS.map(() => 0);
@@ -87,16 +88,15 @@ export class Validation {
       values.forEach((value, term) => (sums[term]! += value / samples.length));
       onValidationImage?.(i + 1, samples.length);
     }
-    const truths = samples.map(({ boxes }) => boxes);
-    const { mAP, ap } = evaluateVoc(detections, truths, classes, { metric: 'voc10' });
+    const { mAP, ap, images, seconds } = evaluateDetections(detections, dataset, 'voc10', started);
     const terms = Object.fromEntries(LOSS_TERMS.map((term, i) => [term, sums[i]!])) as Record<LossTerm, number>;
     return {
       mAP,
       ap,
       loss: sums.reduce((a, b) => a + b, 0),
       ...terms,
-      images: samples.length,
-      seconds: Math.round(performance.now() - started) / 1000,
+      images,
+      seconds,
     };
   }
 }

@@ -167,8 +167,8 @@ test('check lists every problem, counts what is usable and says how the anchors 
   const report = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'));
   assert.equal(report.problems.length, 3);
   assert.equal(report.parts, [
-    { split: 'train', images: 2, withoutObjects: 0, objects: 3, difficult: 0 },
-    { split: 'test', images: 1, withoutObjects: 0, objects: 1, difficult: 0 },
+    { split: 'train', images: 2, withoutObjects: 0, objects: 3, notCounted: 0 },
+    { split: 'test', images: 1, withoutObjects: 0, objects: 1, notCounted: 0 },
   ]);
   assert.equal(report.classes[1], { name: 'dog', images: 0, objects: 0, iou50: null, iou70: null });
   assert.is(report.anchors.objects, 4);

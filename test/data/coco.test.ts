@@ -47,6 +47,18 @@ test('corners are those of py-faster-rcnn at borders and below a pixel; area and
   assert.equal([plain!.crowd, plain!.area], [false, 12]);
 });
 
+test('a file is listed once; files that differ in their extension alone are told apart; null is as missing', async () => {
+  const twice = await userError(open({ images: [image(7, 'a.jpg'), image(8, 'a.jpg')] }));
+  says(twice, 'instances.json: two of "images" have the file_name a.jpg; change or remove one');
+  const both = { images: [image(7, 'a.jpg'), image(8, 'a.png')], files: ['a.jpg', 'a.png'] };
+  assert.equal(
+    (await open(both)).samples.map(({ id }) => id),
+    ['a.jpg', 'a.png'],
+  );
+  const [box] = await boxesOf(object([1, 2, 3, 4], { iscrowd: null, area: null }));
+  assert.equal([box!.crowd, box!.area], [false, 12]);
+});
+
 test('classes are in the order of the file or as given; images in that of their ids; names may have folders', async () => {
   const files: CocoFiles = {
     images: [image(10, 'x/b.png'), image(9, 'a.jpg')],

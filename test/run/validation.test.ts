@@ -199,6 +199,54 @@ test('in stages: the last of alternating is evaluated, and unshared features onc
   assert.equal(await lines('unshared'), [8]); // 4 and 4
 });
 
+test('stopped in its last evaluation a run is not finished, whatever its schedule, and is evaluated when it goes on', async () => {
+  for (const [schedule, last] of [
+    ['joint', 7],
+    ['alternating', 4],
+  ] as const) {
+    const run = await tinyRun({ steps: 7, schedule, validate: 'val', validateEvery: 50, validateImages: IMAGES });
+    run.dataset.samples = run.dataset.samples.slice(0, 6);
+    const directory = new RunDirectory(join(temporaryFolder(), 'run'));
+    const options = { gpu: await sharedGpu(), directory, validation: await openValidation(run.config), ...run };
+    const controller = new AbortController();
+    const { signal } = controller;
+    const stopped = await trainSchedule({
+      ...options,
+      resume: false,
+      signal,
+      onValidationImage: () => controller.abort(),
+    });
+    stopped.model.dispose();
+    assert.is(stopped.finished, false, schedule);
+    assert.equal(directory.readValidation(), []);
+    const resumed = await trainSchedule({ ...options, resume: true });
+    resumed.model.dispose();
+    assert.is(resumed.finished, true);
+    assert.equal(
+      directory.readValidation().map(({ step }) => step),
+      [last],
+    );
+  }
+});
+
+test('crowds count no more than in rcnn eval', async () => {
+  const run = await tinyRun({ steps: 1, validate: 'val', validateImages: IMAGES });
+  const directory = new RunDirectory(join(temporaryFolder(), 'run'));
+  const dataset = (await openValidation(run.config))!;
+  const samples = dataset.samples.map((sample) => ({
+    ...sample,
+    boxes: sample.boxes.map((box, i) => (i === 0 ? box : { ...box, crowd: true })),
+  }));
+  const crowded = { ...dataset, samples };
+  const { model } = await trainHere(run, { directory, validation: { dataset: crowded, directory } });
+  const { report } = await evaluate(model, crowded, 'voc10');
+  model.dispose();
+  const { ap, mAP } = directory.readValidation()[0]!;
+  assert.equal(ap, report.ap);
+  assert.is(mAP, report.mAP);
+  assert.ok(Object.values(ap).filter((value) => value === null).length > 0, 'some class has nothing but crowds');
+});
+
 test('what is evaluated when, from the options', async () => {
   const settled = async (choices: RunChoices) => (await configureRun({ preset: 'demo', ...choices })).config.validation;
   assert.is(await settled({}), undefined);

@@ -60,6 +60,7 @@ const batchNormOperation = operation<Saved>('batchNorm', ({ dy, needs }, saved) 
 
 /**
  * weight (x - mean) / sqrt(variance + epsilon) + bias for each channel (Ioffe and Szegedy 2015), with PyTorch's defaults.
+ * Without `training` the gradient reads the running statistics again: leave them unchanged between the two passes.
  * The running variance is over one less than the values of a channel, as PyTorch's.
  * @param x [N, C, ...]   @param weight [C]   @param bias [C]   @param running changed by training
  */
