@@ -15,7 +15,7 @@ const { openGpu, Sgd }: typeof import('../src/node.ts') & typeof import('../src/
   ...(await load('index.ts')),
   ...(await load('node.ts')),
 };
-const { configureRun }: typeof import('../src/run/runConfig.ts') = await load('run/runConfig.ts');
+const { configureRun }: typeof import('../src/run/config/runConfig.ts') = await load('run/config/runConfig.ts');
 const { FasterRcnn }: typeof import('../src/model/fasterRcnn.ts') = await load('model/fasterRcnn.ts');
 
 const gpu = await openGpu();

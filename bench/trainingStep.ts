@@ -9,7 +9,7 @@ import { FasterRcnn, type LabelledBox, LOSS_TERMS } from '../src/model/fasterRcn
 import type { Pixels } from '../src/model/prepareImage.ts';
 import { openGpu } from '../src/node.ts';
 import { Random } from '../src/kernels/rng.ts';
-import { findPreset } from '../src/run/runConfig.ts';
+import { findPreset } from '../src/run/config/runConfig.ts';
 
 const [name = 'paper-vgg16-voc07', size = '600x800', count = '5'] = process.argv.slice(2);
 const [height, width] = size.split('x').map(Number) as [number, number];

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { replaceFile } from '../src/engine/node/files.ts';
 import type { Gpu } from '../src/engine/gpu.ts';
 import { openDataset } from '../src/data/dataset.ts';
-import { withSettings } from '../src/run/configSchema.ts';
-import { evaluate } from '../src/run/evaluate.ts';
-import { loadModel } from '../src/run/loadModel.ts';
-import { configureRun } from '../src/run/runConfig.ts';
-import { RunDirectory } from '../src/run/runDirectory.ts';
-import { trainSchedule } from '../src/run/schedule.ts';
+import { withSettings } from '../src/run/config/configSchema.ts';
+import { evaluate } from '../src/run/evaluation/evaluate.ts';
+import { loadModel } from '../src/run/storage/loadModel.ts';
+import { configureRun } from '../src/run/config/runConfig.ts';
+import { RunDirectory } from '../src/run/storage/runDirectory.ts';
+import { trainSchedule } from '../src/run/training/schedule.ts';
 import { startProgress } from '../src/cli/progress.ts';
 import { EXPERIMENTS, type Variant, VARIANTS } from './plan.ts';
 

@@ -52,22 +52,22 @@ export {
 } from './model/fasterRcnn.ts';
 export type { Pixels } from './model/prepareImage.ts';
 export type { Sampling } from './model/rpn.ts';
-export { detectImage, detectInStages, type Proposal, type StagedDetection, STAGES } from './run/detect.ts';
+export { detectImage, detectInStages, type Proposal, type StagedDetection, STAGES } from './run/evaluation/detect.ts';
 export type { Detection } from './eval/voc.ts';
-export { type DetectorTraining, trainDetector } from './run/trainDetector.ts';
-export { caffeSgd, type LogLine } from './run/loop.ts';
-export { evaluate, type Evaluation, type EvaluationReport } from './run/evaluate.ts';
-export { PRESETS, type Preset } from './run/presets.ts';
-export { withSteps } from './run/stages.ts';
-export { type Progress, restoreCheckpoint, serializeCheckpoint } from './run/checkpointFormat.ts';
-export { loadRun } from './run/loadRun.ts';
-export { parseRunConfig } from './run/configSchema.ts';
-export type { RunConfig } from './run/runDirectory.ts';
+export { type DetectorTraining, trainDetector } from './run/training/trainDetector.ts';
+export { caffeSgd, type LogLine } from './run/training/loop.ts';
+export { evaluate, type Evaluation, type EvaluationReport } from './run/evaluation/evaluate.ts';
+export { PRESETS, type Preset } from './run/config/presets.ts';
+export { withSteps } from './run/config/stages.ts';
+export { type Progress, restoreCheckpoint, serializeCheckpoint } from './run/storage/checkpointFormat.ts';
+export { loadRun } from './run/storage/loadRun.ts';
+export { parseRunConfig } from './run/config/configSchema.ts';
+export type { RunConfig } from './run/storage/runDirectory.ts';
 export type { Box, Dataset, Picture, Sample } from './data/dataset.ts';
 export { openDigits } from './data/digits.ts';
 export type { Glyphs } from './data/glyphs.ts';
 export { classColour, scoreColour } from './draw/colours.ts';
-export { type CheckOutcome, kernelChecks, runKernelCheck } from './run/kernelChecks.ts';
+export { type CheckOutcome, kernelChecks, runKernelCheck } from './bench/kernelChecks.ts';
 export {
   CONVENTIONS,
   HEAD_DEFAULTS,

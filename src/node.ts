@@ -2,6 +2,6 @@
 export * from './index.ts';
 export { openGpu, type OpenOptions } from './engine/node/open.ts';
 export { loadSafetensors, saveSafetensors } from './engine/node/files.ts';
-export { loadModel } from './run/loadModel.ts';
+export { loadModel } from './run/storage/loadModel.ts';
 export { readPicture } from './data/pictures.ts';
 export { openDataset, type OpenOptions as OpenDatasetOptions } from './data/dataset.ts';

@@ -16,8 +16,8 @@ import { addInfo } from '../src/cli/info.ts';
 import { addPretrain } from '../src/cli/pretrain.ts';
 import { addRecall } from '../src/cli/recall.ts';
 import { addTrain } from '../src/cli/train.ts';
-import { withSettings } from '../src/run/configSchema.ts';
-import { PRESETS } from '../src/run/presets.ts';
+import { withSettings } from '../src/run/config/configSchema.ts';
+import { PRESETS } from '../src/run/config/presets.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const names = ['README.md', ...fs.readdirSync(path.join(root, 'docs')).map((file) => `docs/${file}`)];

@@ -46,7 +46,7 @@ export function takeSkips(): string[] {
   return skipped.splice(0);
 }
 
-export { launch } from '../src/run/kernelChecks.ts';
+export { launch } from '../src/bench/kernelChecks.ts';
 
 export interface Tolerance {
   atol: number;

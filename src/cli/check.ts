@@ -6,12 +6,19 @@ import { writePng } from '../draw/canvas.ts';
 import { UserError } from '../engine/errors.ts';
 import { STRIDES } from '../model/backbones/index.ts';
 import type { DetectorConfig } from '../model/config.ts';
-import { type AnchorFit, isPoor } from '../run/anchorFit.ts';
-import { withSettings } from '../run/configSchema.ts';
-import { type DataReport, decodeAll, openParts, type PictureSize, QUANTILES, reportOn } from '../run/dataReport.ts';
-import { truthSheet } from '../run/pictures.ts';
-import { findPreset, detectorFor, type RunChoices } from '../run/runConfig.ts';
-import { RunDirectory } from '../run/runDirectory.ts';
+import { type AnchorFit, isPoor } from '../run/reports/anchorFit.ts';
+import { withSettings } from '../run/config/configSchema.ts';
+import {
+  type DataReport,
+  decodeAll,
+  openParts,
+  type PictureSize,
+  QUANTILES,
+  reportOn,
+} from '../run/reports/dataReport.ts';
+import { truthSheet } from '../run/evaluation/pictures.ts';
+import { findPreset, detectorFor, type RunChoices } from '../run/config/runConfig.ts';
+import { RunDirectory } from '../run/storage/runDirectory.ts';
 import { assertOutputs, printPictures, setOption, withExample, writeJson } from './common.ts';
 import { betterAnchorsText, count, percent, table } from './text.ts';
 import { startProgress } from './progress.ts';

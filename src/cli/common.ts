@@ -6,9 +6,9 @@ import type { Gpu } from '../engine/gpu.ts';
 import { assertWritable, replaceFile } from '../engine/node/files.ts';
 import { openGpu } from '../engine/node/open.ts';
 import type { CocoSummary } from '../eval/coco.ts';
-import type { EvaluationReport, Metric } from '../run/evaluate.ts';
-import { readTrainedConfig, type WeightsName } from '../run/loadModel.ts';
-import { RunDirectory } from '../run/runDirectory.ts';
+import type { EvaluationReport, Metric } from '../run/evaluation/evaluate.ts';
+import { readTrainedConfig, type WeightsName } from '../run/storage/loadModel.ts';
+import { RunDirectory } from '../run/storage/runDirectory.ts';
 
 export interface TestDataOptions {
   weights: WeightsName;

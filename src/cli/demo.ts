@@ -1,10 +1,10 @@
 /** `rcnn demo`: trains on the digit scenes, evaluates, and draws what was learnt. */
 import type { Command } from 'commander';
 import { openDataset } from '../data/dataset.ts';
-import { drawResults } from '../run/drawResults.ts';
-import { evaluate } from '../run/evaluate.ts';
-import { assertSameRun, configureRun, openRunData } from '../run/runConfig.ts';
-import { RunDirectory } from '../run/runDirectory.ts';
+import { drawResults } from '../run/evaluation/drawResults.ts';
+import { evaluate } from '../run/evaluation/evaluate.ts';
+import { assertSameRun, configureRun, openRunData } from '../run/config/runConfig.ts';
+import { RunDirectory } from '../run/storage/runDirectory.ts';
 import {
   type AdapterKind,
   adapterOption,

@@ -6,9 +6,9 @@ import { readPicture } from '../data/pictures.ts';
 import { writePng } from '../draw/canvas.ts';
 import { drawDetections } from '../draw/pictures.ts';
 import { UserError } from '../engine/errors.ts';
-import { detectImage } from '../run/detect.ts';
-import { withSettings } from '../run/configSchema.ts';
-import { loadModel, type WeightsName } from '../run/loadModel.ts';
+import { detectImage } from '../run/evaluation/detect.ts';
+import { withSettings } from '../run/config/configSchema.ts';
+import { loadModel, type WeightsName } from '../run/storage/loadModel.ts';
 import {
   type AdapterKind,
   adapterOption,

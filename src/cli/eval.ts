@@ -2,12 +2,12 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UserError } from '../engine/errors.ts';
-import { withSettings } from '../run/configSchema.ts';
-import { detectionWriter, readDetections } from '../run/detectionFiles.ts';
-import { drawResults } from '../run/drawResults.ts';
-import { evaluate, evaluateDetections, type EvaluationReport, type Metric } from '../run/evaluate.ts';
-import { loadModel } from '../run/loadModel.ts';
-import { RunDirectory } from '../run/runDirectory.ts';
+import { withSettings } from '../run/config/configSchema.ts';
+import { detectionWriter, readDetections } from '../run/evaluation/detectionFiles.ts';
+import { drawResults } from '../run/evaluation/drawResults.ts';
+import { evaluate, evaluateDetections, type EvaluationReport, type Metric } from '../run/evaluation/evaluate.ts';
+import { loadModel } from '../run/storage/loadModel.ts';
+import { RunDirectory } from '../run/storage/runDirectory.ts';
 import {
   type AdapterKind,
   adapterOption,

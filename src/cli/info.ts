@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { Gpu } from '../engine/gpu.ts';
 import { openGpu } from '../engine/node/open.ts';
-import { type CheckOutcome, kernelChecks, runKernelCheck } from '../run/kernelChecks.ts';
+import { type CheckOutcome, kernelChecks, runKernelCheck } from '../bench/kernelChecks.ts';
 import { type AdapterKind, adapterOption, assertOutputs, describeAdapter, withExample, writeJson } from './common.ts';
 
 interface InfoCommand {

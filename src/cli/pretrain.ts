@@ -1,8 +1,18 @@
 /** `rcnn pretrain`: trains a backbone as an image classifier, to be the initial weights of a detector. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
-import { pretrain as runPretrain, type PretrainOptions, type PretrainResult, validate } from '../run/pretrain.ts';
-import { configurePretrain, type PretrainChoices, pretrainDirectory, reopenPretrain } from '../run/pretrainConfig.ts';
+import {
+  pretrain as runPretrain,
+  type PretrainOptions,
+  type PretrainResult,
+  validate,
+} from '../run/training/pretrain.ts';
+import {
+  configurePretrain,
+  type PretrainChoices,
+  pretrainDirectory,
+  reopenPretrain,
+} from '../run/config/pretrainConfig.ts';
 import {
   type AdapterKind,
   adapterOption,

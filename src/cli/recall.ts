@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { readProposals } from '../data/proposalFiles.ts';
 import { writePng } from '../draw/canvas.ts';
 import { plotRecall } from '../draw/recall.ts';
-import { loadModel } from '../run/loadModel.ts';
+import { loadModel } from '../run/storage/loadModel.ts';
 import {
   countedObjects,
   networkProposals,
@@ -11,7 +11,7 @@ import {
   RECALL_CURVE,
   type RecallRow,
   recallRows,
-} from '../run/recall.ts';
+} from '../run/evaluation/recall.ts';
 import {
   type AdapterKind,
   adapterOption,

@@ -1,5 +1,5 @@
 /** Numbers and tables as the commands print them. */
-import type { AnchorAdvice } from '../run/anchorFit.ts';
+import type { AnchorAdvice } from '../run/reports/anchorFit.ts';
 
 export const count = (n: number): string => n.toLocaleString('en-US');
 

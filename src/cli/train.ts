@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { join } from 'node:path';
 import type { Sample } from '../data/dataset.ts';
 import { checkPictures } from '../data/pictures.ts';
-import { type Preset, PRESETS } from '../run/presets.ts';
+import { type Preset, PRESETS } from '../run/config/presets.ts';
 import {
   assertSameRun,
   configureRun,
@@ -11,9 +11,9 @@ import {
   openRunData,
   openValidation,
   type RunChoices,
-} from '../run/runConfig.ts';
-import { SCHEDULES, stagesOf, stageTraining } from '../run/stages.ts';
-import { RunDirectory } from '../run/runDirectory.ts';
+} from '../run/config/runConfig.ts';
+import { SCHEDULES, stagesOf, stageTraining } from '../run/config/stages.ts';
+import { RunDirectory } from '../run/storage/runDirectory.ts';
 import {
   type AdapterKind,
   adapterOption,

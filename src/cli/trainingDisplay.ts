@@ -1,7 +1,7 @@
 /** A training on the terminal, whatever is trained: what it starts from, its progress, Ctrl-C, where it was saved. */
 import type { InputConfig, TrainingConfig } from '../model/config.ts';
-import type { InitReport, Progress as TrainingProgress, Trainable } from '../run/checkpoint.ts';
-import { namedByTorchvision } from '../run/weightNames.ts';
+import type { InitReport, Progress as TrainingProgress, Trainable } from '../run/storage/checkpoint.ts';
+import { namedByTorchvision } from '../run/storage/weightNames.ts';
 import { duration, type Progress, startProgress } from './progress.ts';
 
 /** A second Ctrl-C within this time is the same one: a terminal sends it to every process, and some pass it on. */

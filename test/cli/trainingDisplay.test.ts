@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { describeInit } from '../../src/cli/trainingDisplay.ts';
-import type { InitReport } from '../../src/run/checkpoint.ts';
+import type { InitReport } from '../../src/run/storage/checkpoint.ts';
 
 const report = (changes: Partial<InitReport>): InitReport => ({
   loaded: [],

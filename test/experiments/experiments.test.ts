@@ -7,8 +7,8 @@ import { EXPERIMENTS, VARIANTS } from '../../experiments/plan.ts';
 import { plotExperiments } from '../../experiments/plot.ts';
 import { type Result, testName } from '../../experiments/replay.ts';
 import { measured, report } from '../../experiments/report.ts';
-import { withSettings } from '../../src/run/configSchema.ts';
-import { configureRun } from '../../src/run/runConfig.ts';
+import { withSettings } from '../../src/run/config/configSchema.ts';
+import { configureRun } from '../../src/run/config/runConfig.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 
 const rows = EXPERIMENTS.flatMap((experiment) => experiment.rows);

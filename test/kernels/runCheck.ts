@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { KernelCheck } from '../../src/kernels/checks/check.ts';
-import { runKernelCheck } from '../../src/run/kernelChecks.ts';
+import { runKernelCheck } from '../../src/bench/kernelChecks.ts';
 import { sharedGpu } from '../harness.ts';
 
 export async function runCheck(check: KernelCheck): Promise<void> {

@@ -6,7 +6,7 @@ import { connect, ParameterStore } from '../../src/model/backbones/backbone.ts';
 import type { DetectorConfig } from '../../src/model/config.ts';
 import { openGpu } from '../../src/node.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
-import { PRESETS } from '../../src/run/presets.ts';
+import { PRESETS } from '../../src/run/config/presets.ts';
 import { randomArray, sharedGpu } from '../harness.ts';
 
 /** The paper's detector for the 20 classes of VOC. */

@@ -14,7 +14,7 @@ import { roiPool, type Tensor } from '../../src/index.ts';
 import { loadSafetensors } from '../../src/node.ts';
 import { randomF32, randomU32 } from '../../src/kernels/rng.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
-import { PRESETS } from '../../src/run/presets.ts';
+import { PRESETS } from '../../src/run/config/presets.ts';
 import { expectClose, sharedGpu } from '../harness.ts';
 
 const { tensors, metadata } = await loadSafetensors(

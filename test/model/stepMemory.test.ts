@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { Sgd } from '../../src/index.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { openGpu } from '../../src/node.ts';
-import { configureRun } from '../../src/run/runConfig.ts';
+import { configureRun } from '../../src/run/config/runConfig.ts';
 import { heldBytes } from '../harness.ts';
 
 test("the demo's step on pictures of three sizes: 1.25 times as much, and in the end nothing is made", async () => {

@@ -15,8 +15,8 @@ import {
   quantiles,
   ratioOf,
   sizeOf,
-} from '../../src/run/anchorFit.ts';
-import { PRESETS } from '../../src/run/presets.ts';
+} from '../../src/run/reports/anchorFit.ts';
+import { PRESETS } from '../../src/run/config/presets.ts';
 import { realData } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
 

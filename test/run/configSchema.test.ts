@@ -2,9 +2,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { UserError } from '../../src/engine/errors.ts';
-import { problemOf, withSettings } from '../../src/run/configSchema.ts';
-import { PRESETS } from '../../src/run/presets.ts';
-import { configureRun, type RunChoices } from '../../src/run/runConfig.ts';
+import { problemOf, withSettings } from '../../src/run/config/configSchema.ts';
+import { PRESETS } from '../../src/run/config/presets.ts';
+import { configureRun, type RunChoices } from '../../src/run/config/runConfig.ts';
 
 const base = () => {
   const { detector, training } = PRESETS['demo']!;

@@ -5,8 +5,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Box, type Dataset, openDataset } from '../../src/data/dataset.ts';
 import type { Detection } from '../../src/eval/voc.ts';
-import { detectionWriter, readDetections } from '../../src/run/detectionFiles.ts';
-import { evaluateDetections, type Metric } from '../../src/run/evaluate.ts';
+import { detectionWriter, readDetections } from '../../src/run/evaluation/detectionFiles.ts';
+import { evaluateDetections, type Metric } from '../../src/run/evaluation/evaluate.ts';
 import { temporaryFolder, userError, vocXml, writeCoco, writeVoc } from '../data/fixtures.ts';
 
 const box = { x1: 2, y1: 3, x2: 19, y2: 14, classIndex: 1 };

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { kernelChecks, runKernelCheck } from '../../src/run/kernelChecks.ts';
+import { kernelChecks, runKernelCheck } from '../../src/bench/kernelChecks.ts';
 import { sharedGpu } from '../harness.ts';
 
 test('every kernel in src/kernels has a check that `rcnn info` runs', () => {

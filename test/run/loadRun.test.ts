@@ -8,12 +8,12 @@ import { parseSafetensors, type Safetensors } from '../../src/engine/safetensors
 import { type BackboneBuilder, connect, ParameterStore } from '../../src/model/backbones/backbone.ts';
 import { BACKBONES } from '../../src/model/backbones/index.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
-import { restoreCheckpoint, serializeCheckpoint } from '../../src/run/checkpointFormat.ts';
-import { parseRunConfig } from '../../src/run/configSchema.ts';
-import { detectImage, detectInStages, proposeImage } from '../../src/run/detect.ts';
-import { loadRun } from '../../src/run/loadRun.ts';
-import { caffeSgd } from '../../src/run/loop.ts';
-import { trainDetector } from '../../src/run/trainDetector.ts';
+import { restoreCheckpoint, serializeCheckpoint } from '../../src/run/storage/checkpointFormat.ts';
+import { parseRunConfig } from '../../src/run/config/configSchema.ts';
+import { detectImage, detectInStages, proposeImage } from '../../src/run/evaluation/detect.ts';
+import { loadRun } from '../../src/run/storage/loadRun.ts';
+import { caffeSgd } from '../../src/run/training/loop.ts';
+import { trainDetector } from '../../src/run/training/trainDetector.ts';
 import { sharedGpu } from '../harness.ts';
 import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
 

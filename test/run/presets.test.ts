@@ -1,9 +1,9 @@
 /** The numbers by which the presets train: the published ones of the paper's, and the rule for what nobody published. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { configureRun, detectorFor, type RunChoices } from '../../src/run/runConfig.ts';
-import { configOf } from '../../src/run/schedule.ts';
-import { stagesOf } from '../../src/run/stages.ts';
+import { configureRun, detectorFor, type RunChoices } from '../../src/run/config/runConfig.ts';
+import { configOf } from '../../src/run/training/schedule.ts';
+import { stagesOf } from '../../src/run/config/stages.ts';
 
 /** Steps, milestones, images of an update, RoIs of an image, learning rate. */
 type Numbers = [steps: number, milestones: number[], images: number, rois: number, rate: number];

@@ -7,15 +7,15 @@ import { rankOfLabel } from '../../src/eval/accuracy.ts';
 import { BACKBONES } from '../../src/model/backbones/index.ts';
 import { Classifier } from '../../src/model/classifier.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
-import { loadInitialWeights } from '../../src/run/checkpoint.ts';
-import { pretrain, type PretrainOptions, validate } from '../../src/run/pretrain.ts';
+import { loadInitialWeights } from '../../src/run/storage/checkpoint.ts';
+import { pretrain, type PretrainOptions, validate } from '../../src/run/training/pretrain.ts';
 import {
   configurePretrain,
   pretrainDirectory,
   type PretrainChoices,
   reopenPretrain,
-} from '../../src/run/pretrainConfig.ts';
-import { BACKBONE_INPUTS, PRESETS } from '../../src/run/presets.ts';
+} from '../../src/run/config/pretrainConfig.ts';
+import { BACKBONE_INPUTS, PRESETS } from '../../src/run/config/presets.ts';
 import { rcnn } from '../cli/command.ts';
 import { temporaryFolder, userError, writeClasses } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';

@@ -10,8 +10,8 @@ import {
   RECALL_CURVE,
   recallRows,
   type Corners,
-} from '../../src/run/recall.ts';
-import { loadModel } from '../../src/run/loadModel.ts';
+} from '../../src/run/evaluation/recall.ts';
+import { loadModel } from '../../src/run/storage/loadModel.ts';
 import { sharedGpu } from '../harness.ts';
 import { tinyRun, trainHere } from './tinyRun.ts';
 

@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import type { Dataset } from '../../src/data/dataset.ts';
 import { loadSafetensors } from '../../src/engine/node/files.ts';
-import { configureRun, type RunChoices } from '../../src/run/runConfig.ts';
-import { type RunConfig, RunDirectory } from '../../src/run/runDirectory.ts';
-import { train, type TrainOptions, type TrainResult } from '../../src/run/train.ts';
+import { configureRun, type RunChoices } from '../../src/run/config/runConfig.ts';
+import { type RunConfig, RunDirectory } from '../../src/run/storage/runDirectory.ts';
+import { train, type TrainOptions, type TrainResult } from '../../src/run/training/train.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
 

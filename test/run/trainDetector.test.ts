@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { type Dataset, openDataset } from '../../src/data/dataset.ts';
 import { add, FasterRcnn, type Losses, multiply, PRESETS, sum, type Tensor, trainDetector } from '../../src/index.ts';
 import type { InputConfig } from '../../src/model/config.ts';
-import type { ImageLosses } from '../../src/run/trainDetector.ts';
+import type { ImageLosses } from '../../src/run/training/trainDetector.ts';
 import { vocXml, writeVoc } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
 

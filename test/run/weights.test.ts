@@ -9,11 +9,11 @@ import { loadSafetensors, saveSafetensors } from '../../src/engine/node/files.ts
 import type { StoredTensor } from '../../src/engine/safetensors.ts';
 import type { Shape } from '../../src/engine/tensor.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
-import { loadInitialWeights } from '../../src/run/checkpoint.ts';
-import { PRESETS } from '../../src/run/presets.ts';
-import { configureRun, type RunChoices } from '../../src/run/runConfig.ts';
-import { RunDirectory } from '../../src/run/runDirectory.ts';
-import { fitWeights, type Network } from '../../src/run/weightNames.ts';
+import { loadInitialWeights } from '../../src/run/storage/checkpoint.ts';
+import { PRESETS } from '../../src/run/config/presets.ts';
+import { configureRun, type RunChoices } from '../../src/run/config/runConfig.ts';
+import { RunDirectory } from '../../src/run/storage/runDirectory.ts';
+import { fitWeights, type Network } from '../../src/run/storage/weightNames.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
 import { tinyRun, trainHere } from './tinyRun.ts';

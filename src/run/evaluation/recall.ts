@@ -2,15 +2,15 @@
  * Recall of proposals against IoU (paper, section 4.1 and Figure 4): for each method and number of proposals the share of
  * objects that some proposal overlaps enough. The proposals of a trained network, and its anchors without what it learnt.
  */
-import type { Sample } from '../data/dataset.ts';
-import { countedBoxes } from '../data/loader.ts';
-import { UserError } from '../engine/errors.ts';
-import { evaluateRecall, recallAt } from '../eval/recall.ts';
-import { anchorAt, isInside } from '../kernels/anchorLabels.ts';
-import { resizedSize } from '../kernels/imagePrepare.ts';
-import { Random } from '../kernels/rng.ts';
-import type { ProposalConfig } from '../model/config.ts';
-import type { FasterRcnn } from '../model/fasterRcnn.ts';
+import type { Sample } from '../../data/dataset.ts';
+import { countedBoxes } from '../../data/loader.ts';
+import { UserError } from '../../engine/errors.ts';
+import { evaluateRecall, recallAt } from '../../eval/recall.ts';
+import { anchorAt, isInside } from '../../kernels/anchorLabels.ts';
+import { resizedSize } from '../../kernels/imagePrepare.ts';
+import { Random } from '../../kernels/rng.ts';
+import type { ProposalConfig } from '../../model/config.ts';
+import type { FasterRcnn } from '../../model/fasterRcnn.ts';
 import { proposeImage } from './detect.ts';
 
 /** Random numbers of the order of anchors: this stream for the first image, the next for the second. */

@@ -1,14 +1,14 @@
 /** The configuration of a pre-training: what each backbone takes, and what the user chose. */
 import { resolve } from 'node:path';
-import { type LabelledPictures, openLabelled } from '../data/labelled.ts';
-import { UserError } from '../engine/errors.ts';
-import { readSafetensorsHeader } from '../engine/node/files.ts';
-import type { ClassifierConfig } from '../model/classifier.ts';
-import type { TrainingConfig } from '../model/config.ts';
+import { type LabelledPictures, openLabelled } from '../../data/labelled.ts';
+import { UserError } from '../../engine/errors.ts';
+import { readSafetensorsHeader } from '../../engine/node/files.ts';
+import type { ClassifierConfig } from '../../model/classifier.ts';
+import type { TrainingConfig } from '../../model/config.ts';
 import { BACKBONE_INPUTS, PRESETS } from './presets.ts';
 import { absoluteData, assertSameChoices, checkBackbone, CHECKPOINT_INTERVAL } from './runConfig.ts';
-import { RunDirectory } from './runDirectory.ts';
-import type { LogLine } from './loop.ts';
+import { RunDirectory } from '../storage/runDirectory.ts';
+import type { LogLine } from '../training/loop.ts';
 
 const FORMAT = 'pretrain 1';
 

@@ -1,8 +1,8 @@
 /** What a configuration may hold: checked where one is read from a file, or changed by `--set`. */
 import * as z from 'zod';
-import { UserError } from '../engine/errors.ts';
-import { CONVENTIONS, type DetectorConfig, type TrainingConfig } from '../model/config.ts';
-import type { RunConfig, RunKind } from './runDirectory.ts';
+import { UserError } from '../../engine/errors.ts';
+import { CONVENTIONS, type DetectorConfig, type TrainingConfig } from '../../model/config.ts';
+import type { RunConfig, RunKind } from '../storage/runDirectory.ts';
 import { stageTraining } from './stages.ts';
 
 const count = z.int().positive();

@@ -4,14 +4,14 @@
  *   boxes [total, 4]   x1, y1, x2, y2 in pixels of the original image, image after image, best first
  *   counts [images]    how many each image of the data set has
  */
-import { UserError } from '../engine/errors.ts';
-import type { Gpu } from '../engine/gpu.ts';
-import { loadSafetensors, saveSafetensors } from '../engine/node/files.ts';
-import type { Tensor } from '../engine/tensor.ts';
-import type { Dataset } from '../data/dataset.ts';
-import type { ProposalConfig } from '../model/config.ts';
-import type { FasterRcnn, PreparedImage } from '../model/fasterRcnn.ts';
-import { proposeImage } from './detect.ts';
+import { UserError } from '../../engine/errors.ts';
+import type { Gpu } from '../../engine/gpu.ts';
+import { loadSafetensors, saveSafetensors } from '../../engine/node/files.ts';
+import type { Tensor } from '../../engine/tensor.ts';
+import type { Dataset } from '../../data/dataset.ts';
+import type { ProposalConfig } from '../../model/config.ts';
+import type { FasterRcnn, PreparedImage } from '../../model/fasterRcnn.ts';
+import { proposeImage } from '../evaluation/detect.ts';
 
 export class ProposalStore {
   /** Rows of the RoIs that `upload` makes. */

@@ -8,17 +8,17 @@
  *   without initial weights no stage is frozen
  */
 import { resolve } from 'node:path';
-import { type Dataset, openDataset, usualSplit } from '../data/dataset.ts';
-import { countedBoxes } from '../data/loader.ts';
-import { UserError } from '../engine/errors.ts';
-import { BACKBONES } from '../model/backbones/index.ts';
-import { resizedSize } from '../kernels/imagePrepare.ts';
-import type { DetectorConfig } from '../model/config.ts';
+import { type Dataset, openDataset, usualSplit } from '../../data/dataset.ts';
+import { countedBoxes } from '../../data/loader.ts';
+import { UserError } from '../../engine/errors.ts';
+import { BACKBONES } from '../../model/backbones/index.ts';
+import { resizedSize } from '../../kernels/imagePrepare.ts';
+import type { DetectorConfig } from '../../model/config.ts';
 import { withSettings } from './configSchema.ts';
 import { chooseInput } from './initialInput.ts';
 import { BACKBONE_INPUTS, defaultPreset, type Preset, PRESETS } from './presets.ts';
-import { LOG_INTERVAL } from './loop.ts';
-import type { RunConfig, ValidationConfig } from './runDirectory.ts';
+import { LOG_INTERVAL } from '../training/loop.ts';
+import type { RunConfig, ValidationConfig } from '../storage/runDirectory.ts';
 import { hasStages, type Schedule, SCHEDULES, withSchedule, withSteps } from './stages.ts';
 
 /** What `rcnn train` was told; everything else comes from the preset. */

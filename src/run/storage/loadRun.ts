@@ -1,8 +1,8 @@
 /** The trained network of a run from the contents of its files: in a browser, or wherever they come from. */
-import { UserError } from '../engine/errors.ts';
-import type { Gpu } from '../engine/gpu.ts';
-import { parseSafetensors, type Safetensors } from '../engine/safetensors.ts';
-import { FasterRcnn } from '../model/fasterRcnn.ts';
+import { UserError } from '../../engine/errors.ts';
+import type { Gpu } from '../../engine/gpu.ts';
+import { parseSafetensors, type Safetensors } from '../../engine/safetensors.ts';
+import { FasterRcnn } from '../../model/fasterRcnn.ts';
 import { restoreCheckpoint } from './checkpointFormat.ts';
 import type { RunConfig } from './runDirectory.ts';
 

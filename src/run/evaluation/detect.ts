@@ -1,10 +1,10 @@
 /** Detections of a trained network, one image at a time, as plain objects. */
-import type { Tensor } from '../engine/tensor.ts';
-import type { Detection } from '../eval/voc.ts';
-import type { ProposalConfig } from '../model/config.ts';
-import type { FasterRcnn } from '../model/fasterRcnn.ts';
-import type { Pixels } from '../model/prepareImage.ts';
-import type { Proposals } from '../model/rpn.ts';
+import type { Tensor } from '../../engine/tensor.ts';
+import type { Detection } from '../../eval/voc.ts';
+import type { ProposalConfig } from '../../model/config.ts';
+import type { FasterRcnn } from '../../model/fasterRcnn.ts';
+import type { Pixels } from '../../model/prepareImage.ts';
+import type { Proposals } from '../../model/rpn.ts';
 
 /** Columns of the model's result: x1, y1, x2, y2, score, class. */
 const COLUMNS = 6;

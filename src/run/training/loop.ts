@@ -5,13 +5,13 @@
  * and resumed ends with the bits of one that was not. Losses stay on the GPU in a history of LOG_INTERVAL steps and are read
  * once for all of them, while later steps run; every row is checked, so a loss that is not finite is traced to its step.
  */
-import { UserError } from '../engine/errors.ts';
-import type { Gpu } from '../engine/gpu.ts';
-import { type ParameterGroup, Sgd } from '../engine/sgd.ts';
-import type { Tensor } from '../engine/tensor.ts';
-import { copyScalars } from '../kernels/concat.ts';
-import { learningRate, type TrainingConfig } from '../model/config.ts';
-import type { Progress } from './checkpointFormat.ts';
+import { UserError } from '../../engine/errors.ts';
+import type { Gpu } from '../../engine/gpu.ts';
+import { type ParameterGroup, Sgd } from '../../engine/sgd.ts';
+import type { Tensor } from '../../engine/tensor.ts';
+import { copyScalars } from '../../kernels/concat.ts';
+import { learningRate, type TrainingConfig } from '../../model/config.ts';
+import type { Progress } from '../storage/checkpointFormat.ts';
 
 /** Steps between two lines of metrics.jsonl. */
 export const LOG_INTERVAL = 10;

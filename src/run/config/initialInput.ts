@@ -2,11 +2,11 @@
  * How a picture becomes the network's input: as its initial weights were trained. A run's configuration records it, and a
  * checkpoint's metadata, so that a run that starts from it does likewise.
  */
-import { UserError } from '../engine/errors.ts';
-import { readSafetensorsHeader } from '../engine/node/files.ts';
-import { INPUT } from './checkpointFormat.ts';
+import { UserError } from '../../engine/errors.ts';
+import { readSafetensorsHeader } from '../../engine/node/files.ts';
+import { INPUT } from '../storage/checkpointFormat.ts';
 import { BACKBONE_INPUTS, type ChannelConfig, INPUT_FORMS } from './presets.ts';
-import { namedByTorchvision } from './weightNames.ts';
+import { namedByTorchvision } from '../storage/weightNames.ts';
 
 /**
  * What `form` (bgr or rgb) says for this backbone, else what the file of initial weights does: a checkpoint by its metadata,

@@ -1,8 +1,8 @@
 /** Checkpoints (checkpointFormat.ts) and initial weights as files. */
-import { UserError } from '../engine/errors.ts';
-import { loadSafetensors, replaceFile } from '../engine/node/files.ts';
-import type { Sgd } from '../engine/sgd.ts';
-import { wholeParameters, writeWhole } from '../engine/shards.ts';
+import { UserError } from '../../engine/errors.ts';
+import { loadSafetensors, replaceFile } from '../../engine/node/files.ts';
+import type { Sgd } from '../../engine/sgd.ts';
+import { wholeParameters, writeWhole } from '../../engine/shards.ts';
 import {
   fitting,
   MOMENTUM,

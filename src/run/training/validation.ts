@@ -6,15 +6,15 @@
  * Nothing of it reaches the training: its random numbers are those of an image's place among the images, at every step the
  * same, and nothing is dropped, so the losses of two steps differ by their weights alone.
  */
-import type { Dataset } from '../data/dataset.ts';
-import { countedBoxes } from '../data/loader.ts';
-import { concat } from '../engine/ops/axes.ts';
-import type { Detection } from '../eval/voc.ts';
-import { type FasterRcnn, LOSS_TERMS, type LossTerm } from '../model/fasterRcnn.ts';
-import { type Progress, saveCheckpoint } from './checkpoint.ts';
-import { readDetections } from './detect.ts';
-import { evaluateDetections } from './evaluate.ts';
-import type { RunDirectory, ValidationLine } from './runDirectory.ts';
+import type { Dataset } from '../../data/dataset.ts';
+import { countedBoxes } from '../../data/loader.ts';
+import { concat } from '../../engine/ops/axes.ts';
+import type { Detection } from '../../eval/voc.ts';
+import { type FasterRcnn, LOSS_TERMS, type LossTerm } from '../../model/fasterRcnn.ts';
+import { type Progress, saveCheckpoint } from '../storage/checkpoint.ts';
+import { readDetections } from '../evaluation/detect.ts';
+import { evaluateDetections } from '../evaluation/evaluate.ts';
+import type { RunDirectory, ValidationLine } from '../storage/runDirectory.ts';
 
 export interface ValidationEvents {
   onValidationImage?(done: number, total: number): void;

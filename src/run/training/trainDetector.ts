@@ -3,14 +3,14 @@
  *
  * A step is a pure function of the weights, the momentum, the seed and the step's number.
  */
-import type { Dataset } from '../data/dataset.ts';
-import { countedBoxes, flipBoxes, type LoadedSample, Prefetcher, TrainingOrder } from '../data/loader.ts';
-import type { Sgd } from '../engine/sgd.ts';
-import { seedOf } from '../kernels/rng.ts';
-import type { TrainingConfig } from '../model/config.ts';
-import { type FasterRcnn, LOSS_TERMS, type Losses, type LossTerm, type PreparedImage } from '../model/fasterRcnn.ts';
-import type { GroundTruth, Sampling } from '../model/rpn.ts';
-import { NO_PROGRESS, type Progress } from './checkpointFormat.ts';
+import type { Dataset } from '../../data/dataset.ts';
+import { countedBoxes, flipBoxes, type LoadedSample, Prefetcher, TrainingOrder } from '../../data/loader.ts';
+import type { Sgd } from '../../engine/sgd.ts';
+import { seedOf } from '../../kernels/rng.ts';
+import type { TrainingConfig } from '../../model/config.ts';
+import { type FasterRcnn, LOSS_TERMS, type Losses, type LossTerm, type PreparedImage } from '../../model/fasterRcnn.ts';
+import type { GroundTruth, Sampling } from '../../model/rpn.ts';
+import { NO_PROGRESS, type Progress } from '../storage/checkpointFormat.ts';
 import { caffeSgd, type LoopEvents, type LoopOptions, runLoop } from './loop.ts';
 
 /** Pictures decoded ahead of the step. */

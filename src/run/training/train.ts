@@ -1,17 +1,17 @@
 /** Training of a detector in a run directory: data, initial weights, tuning, checkpoints; the steps are trainDetector.ts. */
-import { UserError } from '../engine/errors.ts';
-import type { Gpu } from '../engine/gpu.ts';
-import type { Sgd } from '../engine/sgd.ts';
-import { saveTuningCache, useTuningCache } from '../engine/node/tuningCache.ts';
-import type { Choices } from '../engine/plans.ts';
-import { tune, type TuneReport } from '../engine/tuner.ts';
-import type { Dataset, Sample } from '../data/dataset.ts';
-import { resizedSize } from '../kernels/imagePrepare.ts';
-import { FasterRcnn, type LossTerm } from '../model/fasterRcnn.ts';
-import { keptIn, loadCheckpoint, loadInitialWeights, type InitReport, type Progress } from './checkpoint.ts';
-import { NO_PROGRESS } from './checkpointFormat.ts';
+import { UserError } from '../../engine/errors.ts';
+import type { Gpu } from '../../engine/gpu.ts';
+import type { Sgd } from '../../engine/sgd.ts';
+import { saveTuningCache, useTuningCache } from '../../engine/node/tuningCache.ts';
+import type { Choices } from '../../engine/plans.ts';
+import { tune, type TuneReport } from '../../engine/tuner.ts';
+import type { Dataset, Sample } from '../../data/dataset.ts';
+import { resizedSize } from '../../kernels/imagePrepare.ts';
+import { FasterRcnn, type LossTerm } from '../../model/fasterRcnn.ts';
+import { keptIn, loadCheckpoint, loadInitialWeights, type InitReport, type Progress } from '../storage/checkpoint.ts';
+import { NO_PROGRESS } from '../storage/checkpointFormat.ts';
 import { caffeSgd, type LoopEvents } from './loop.ts';
-import type { RunConfig, RunDirectory } from './runDirectory.ts';
+import type { RunConfig, RunDirectory } from '../storage/runDirectory.ts';
 import { type ImageLosses, jointLosses, trainDetector } from './trainDetector.ts';
 import { Validation, type ValidationEvents } from './validation.ts';
 

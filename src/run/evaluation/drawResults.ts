@@ -1,13 +1,13 @@
 /** The pictures that show what a training run has learnt. */
 import { join } from 'node:path';
-import type { Dataset } from '../data/dataset.ts';
-import { type Canvas, writePng } from '../draw/canvas.ts';
-import { plotLosses } from '../draw/losses.ts';
-import type { Detection } from '../eval/voc.ts';
-import type { FasterRcnn } from '../model/fasterRcnn.ts';
+import type { Dataset } from '../../data/dataset.ts';
+import { type Canvas, writePng } from '../../draw/canvas.ts';
+import { plotLosses } from '../../draw/losses.ts';
+import type { Detection } from '../../eval/voc.ts';
+import type { FasterRcnn } from '../../model/fasterRcnn.ts';
 import { detectionsSheet, proposalsSheet } from './pictures.ts';
-import type { RunDirectory } from './runDirectory.ts';
-import { hasDetector, stagesOf } from './stages.ts';
+import type { RunDirectory } from '../storage/runDirectory.ts';
+import { hasDetector, stagesOf } from '../config/stages.ts';
 
 /**
  * Draws into the folder `out` the first images of `test` with what was detected (`detections[i]` belongs to image i) and

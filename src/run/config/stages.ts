@@ -8,7 +8,7 @@
  *                the proposals of 3, its last two layers anew (py-faster-rcnn carries fc6 and fc7 along)
  *   unshared     stages 1 and 2 alone: two networks
  */
-import type { DetectorConfig, StageTrainingConfig, TrainingConfig } from '../model/config.ts';
+import type { DetectorConfig, StageTrainingConfig, TrainingConfig } from '../../model/config.ts';
 
 export const SCHEDULES = ['joint', 'joint-warp', 'alternating', 'unshared'] as const;
 export type Schedule = (typeof SCHEDULES)[number];

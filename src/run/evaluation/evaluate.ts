@@ -1,8 +1,8 @@
 /** Average precision of a trained network on a data set, or of detections that are there. */
-import type { Dataset, Picture, Sample } from '../data/dataset.ts';
-import { type CocoSummary, evaluateCoco } from '../eval/coco.ts';
-import { type Detection, evaluateVoc, type VocMetric } from '../eval/voc.ts';
-import type { FasterRcnn } from '../model/fasterRcnn.ts';
+import type { Dataset, Picture, Sample } from '../../data/dataset.ts';
+import { type CocoSummary, evaluateCoco } from '../../eval/coco.ts';
+import { type Detection, evaluateVoc, type VocMetric } from '../../eval/voc.ts';
+import type { FasterRcnn } from '../../model/fasterRcnn.ts';
 import { detectImage } from './detect.ts';
 
 export type Metric = VocMetric | 'coco';

@@ -2,12 +2,12 @@
  * What a data set holds, before anything is trained on it: every problem with its files, its images and objects, and how the
  * anchors of a network fit these.
  */
-import { eachAtOnce } from '../data/atOnce.ts';
-import { type Box, type Dataset, openDataset, type Sample } from '../data/dataset.ts';
-import { countedBoxes } from '../data/loader.ts';
-import { UserError } from '../engine/errors.ts';
-import { resizedSize } from '../kernels/imagePrepare.ts';
-import type { DetectorConfig } from '../model/config.ts';
+import { eachAtOnce } from '../../data/atOnce.ts';
+import { type Box, type Dataset, openDataset, type Sample } from '../../data/dataset.ts';
+import { countedBoxes } from '../../data/loader.ts';
+import { UserError } from '../../engine/errors.ts';
+import { resizedSize } from '../../kernels/imagePrepare.ts';
+import type { DetectorConfig } from '../../model/config.ts';
 import {
   type AnchorAdvice,
   type AnchorFit,

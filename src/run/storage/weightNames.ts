@@ -8,8 +8,8 @@
  * A layer is taken whole: a bias whose weight does not fit stays out. Order of classes (background first), of anchors
  * (ratio-major), of the four deltas and of the values of a flattened region (channel by channel) are the same in all.
  */
-import type { Safetensors, StoredTensor } from '../engine/safetensors.ts';
-import type { Shape } from '../engine/tensor.ts';
+import type { Safetensors, StoredTensor } from '../../engine/safetensors.ts';
+import type { Shape } from '../../engine/tensor.ts';
 
 export interface Network {
   parameters: Readonly<Record<string, { shape: Shape }>>;

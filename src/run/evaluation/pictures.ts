@@ -1,9 +1,9 @@
 /** The pictures that a run leaves behind, composed from src/draw. */
-import type { Dataset } from '../data/dataset.ts';
-import { type Canvas } from '../draw/canvas.ts';
-import { contactSheet, drawDetections, drawProposals } from '../draw/pictures.ts';
-import type { Detection } from '../eval/voc.ts';
-import type { FasterRcnn } from '../model/fasterRcnn.ts';
+import type { Dataset } from '../../data/dataset.ts';
+import { type Canvas } from '../../draw/canvas.ts';
+import { contactSheet, drawDetections, drawProposals } from '../../draw/pictures.ts';
+import type { Detection } from '../../eval/voc.ts';
+import type { FasterRcnn } from '../../model/fasterRcnn.ts';
 import { proposeImage } from './detect.ts';
 
 /** Detections that score less are not drawn. */

@@ -7,7 +7,7 @@ import {
   RPN_DEFAULTS,
   TEST_DEFAULTS,
   type TrainingConfig,
-} from '../model/config.ts';
+} from '../../model/config.ts';
 
 export interface Preset {
   /** One line for `rcnn train --help`. */

@@ -3,13 +3,13 @@
  * lie inside the image as the network takes it (paper, section 3.1.2: only they are trained). What no anchor overlaps well
  * the RPN learns to propose from few and poor examples.
  */
-import type { Sample } from '../data/dataset.ts';
-import { countedBoxes } from '../data/loader.ts';
-import { boxAt, iou, type Box } from '../kernels/boxes.ts';
-import { resizedSize } from '../kernels/imagePrepare.ts';
-import { baseAnchors } from '../model/anchors.ts';
-import { STRIDES } from '../model/backbones/index.ts';
-import { CONVENTIONS, type DetectorConfig } from '../model/config.ts';
+import type { Sample } from '../../data/dataset.ts';
+import { countedBoxes } from '../../data/loader.ts';
+import { boxAt, iou, type Box } from '../../kernels/boxes.ts';
+import { resizedSize } from '../../kernels/imagePrepare.ts';
+import { baseAnchors } from '../../model/anchors.ts';
+import { STRIDES } from '../../model/backbones/index.ts';
+import { CONVENTIONS, type DetectorConfig } from '../../model/config.ts';
 
 /** An object and its image in pixels of the network's input. */
 export interface InputObject {

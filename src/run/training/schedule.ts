@@ -1,14 +1,14 @@
 /** Training by a schedule (stages.ts): stage after stage, each in a folder of its own, then the detector they add up to. */
 import { existsSync } from 'node:fs';
-import type { Dataset } from '../data/dataset.ts';
-import type { Gpu } from '../engine/gpu.ts';
-import type { TrainingConfig } from '../model/config.ts';
-import { FasterRcnn, PROPOSAL_NETWORK } from '../model/fasterRcnn.ts';
-import { NO_PROGRESS } from './checkpointFormat.ts';
-import { checkpointProgress, loadParts, type Progress, saveCheckpoint } from './checkpoint.ts';
+import type { Dataset } from '../../data/dataset.ts';
+import type { Gpu } from '../../engine/gpu.ts';
+import type { TrainingConfig } from '../../model/config.ts';
+import { FasterRcnn, PROPOSAL_NETWORK } from '../../model/fasterRcnn.ts';
+import { NO_PROGRESS } from '../storage/checkpointFormat.ts';
+import { checkpointProgress, loadParts, type Progress, saveCheckpoint } from '../storage/checkpoint.ts';
 import { ProposalStore } from './proposalStore.ts';
-import type { RunConfig, RunDirectory } from './runDirectory.ts';
-import { hasDetector, hasStages, partOf, type Stage, stagesOf, stageTraining } from './stages.ts';
+import type { RunConfig, RunDirectory } from '../storage/runDirectory.ts';
+import { hasDetector, hasStages, partOf, type Stage, stagesOf, stageTraining } from '../config/stages.ts';
 import { train, type TrainOptions, type TrainResult, type TrainTask } from './train.ts';
 import { trainingOrder } from './trainDetector.ts';
 import { Validation } from './validation.ts';

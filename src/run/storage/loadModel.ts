@@ -1,9 +1,9 @@
 /** The trained network of a run directory. */
 import { existsSync } from 'node:fs';
-import { UserError } from '../engine/errors.ts';
-import type { Gpu } from '../engine/gpu.ts';
-import { loadSafetensors } from '../engine/node/files.ts';
-import type { FasterRcnn } from '../model/fasterRcnn.ts';
+import { UserError } from '../../engine/errors.ts';
+import type { Gpu } from '../../engine/gpu.ts';
+import { loadSafetensors } from '../../engine/node/files.ts';
+import type { FasterRcnn } from '../../model/fasterRcnn.ts';
 import { restoreRun } from './loadRun.ts';
 import { type RunConfig, RunDirectory } from './runDirectory.ts';
 

@@ -7,13 +7,13 @@
  * name in the data set and category_id the name of the class.
  */
 import { z } from 'zod';
-import { type CocoId, cocoId } from '../data/coco.ts';
-import type { Dataset } from '../data/dataset.ts';
-import { readJsonFile } from '../data/jsonFile.ts';
-import { UserError } from '../engine/errors.ts';
-import { replaceFile } from '../engine/node/files.ts';
-import { toCocoBox } from '../eval/coco.ts';
-import type { Detection } from '../eval/voc.ts';
+import { type CocoId, cocoId } from '../../data/coco.ts';
+import type { Dataset } from '../../data/dataset.ts';
+import { readJsonFile } from '../../data/jsonFile.ts';
+import { UserError } from '../../engine/errors.ts';
+import { replaceFile } from '../../engine/node/files.ts';
+import { toCocoBox } from '../../eval/coco.ts';
+import type { Detection } from '../../eval/voc.ts';
 
 const results = z.array(
   z.object({

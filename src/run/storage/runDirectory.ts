@@ -11,14 +11,14 @@
  */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { UserError } from '../engine/errors.ts';
-import { replaceFile, unwritable } from '../engine/node/files.ts';
-import type { Choices } from '../engine/plans.ts';
-import type { DetectorConfig, TrainingConfig } from '../model/config.ts';
-import type { LossTerm } from '../model/fasterRcnn.ts';
-import { DETECTOR_RUN, parseConfig } from './configSchema.ts';
-import type { LogLine } from './loop.ts';
-import { type Schedule, SCHEDULES, stagesOf } from './stages.ts';
+import { UserError } from '../../engine/errors.ts';
+import { replaceFile, unwritable } from '../../engine/node/files.ts';
+import type { Choices } from '../../engine/plans.ts';
+import type { DetectorConfig, TrainingConfig } from '../../model/config.ts';
+import type { LossTerm } from '../../model/fasterRcnn.ts';
+import { DETECTOR_RUN, parseConfig } from '../config/configSchema.ts';
+import type { LogLine } from '../training/loop.ts';
+import { type Schedule, SCHEDULES, stagesOf } from '../config/stages.ts';
 
 export interface ValidationConfig {
   /** The data to evaluate on, as --data, the part of it, and the most images of that, evenly spaced. */

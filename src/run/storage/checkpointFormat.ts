@@ -6,12 +6,12 @@
  * order of the data are pure functions of the run's seed and the step, so nothing else is needed to go on with the same
  * bits. A parameter in shards is one tensor here: a checkpoint does not depend on the device that wrote it.
  */
-import { UserError } from '../engine/errors.ts';
-import type { Sgd } from '../engine/sgd.ts';
-import { type Safetensors, serializeSafetensors, type StoredTensor } from '../engine/safetensors.ts';
-import { readWhole, type WholeParameter, wholeParameters, writeWhole } from '../engine/shards.ts';
-import type { Tensor } from '../engine/tensor.ts';
-import type { ChannelConfig } from './presets.ts';
+import { UserError } from '../../engine/errors.ts';
+import type { Sgd } from '../../engine/sgd.ts';
+import { type Safetensors, serializeSafetensors, type StoredTensor } from '../../engine/safetensors.ts';
+import { readWhole, type WholeParameter, wholeParameters, writeWhole } from '../../engine/shards.ts';
+import type { Tensor } from '../../engine/tensor.ts';
+import type { ChannelConfig } from '../config/presets.ts';
 import { CLASSES } from './weightNames.ts';
 
 export const MOMENTUM = 'momentum/';

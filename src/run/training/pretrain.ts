@@ -3,17 +3,17 @@
  * accuracy. Pictures of any shape: a training image is a square of 7/8 of the shorter side at a random place, mirrored or
  * not; for validation it is the one in the middle (224 of 256 pixels, as the paper's networks were trained).
  */
-import { crop, type LabelledPicture, type LabelledPictures } from '../data/labelled.ts';
-import type { Picture } from '../data/dataset.ts';
-import { type LoadedSample, Prefetcher, TrainingOrder } from '../data/loader.ts';
-import type { Gpu } from '../engine/gpu.ts';
-import { rankOfLabel } from '../eval/accuracy.ts';
-import { Random, seedOf } from '../kernels/rng.ts';
-import { Classifier, type ClassifierImage } from '../model/classifier.ts';
-import { type InitReport, keptIn, loadCheckpoint, loadInitialWeights, type Progress } from './checkpoint.ts';
-import { NO_PROGRESS } from './checkpointFormat.ts';
+import { crop, type LabelledPicture, type LabelledPictures } from '../../data/labelled.ts';
+import type { Picture } from '../../data/dataset.ts';
+import { type LoadedSample, Prefetcher, TrainingOrder } from '../../data/loader.ts';
+import type { Gpu } from '../../engine/gpu.ts';
+import { rankOfLabel } from '../../eval/accuracy.ts';
+import { Random, seedOf } from '../../kernels/rng.ts';
+import { Classifier, type ClassifierImage } from '../../model/classifier.ts';
+import { type InitReport, keptIn, loadCheckpoint, loadInitialWeights, type Progress } from '../storage/checkpoint.ts';
+import { NO_PROGRESS } from '../storage/checkpointFormat.ts';
 import { caffeSgd, type LoopEvents, runLoop } from './loop.ts';
-import { PRETRAIN_TERMS, type PretrainConfig, type PretrainDirectory } from './pretrainConfig.ts';
+import { PRETRAIN_TERMS, type PretrainConfig, type PretrainDirectory } from '../config/pretrainConfig.ts';
 
 const CROP = 7 / 8;
 /** What values in 0..255 minus a mean are divided by to be about one. */
