@@ -172,14 +172,3 @@ export const HEAD_DEFAULTS: HeadConfig = {
 };
 
 export const TEST_DEFAULTS: TestConfig = { scoreThreshold: 0.05, nmsThreshold: 0.3, maxDetections: 100 };
-
-/**
- * Learning rate at a step: linear warm-up, then a factor `gamma` at every milestone passed. `warmupFactor`: the share of the
- * rate that the warm-up begins with; detectron2's numbers, which a test holds it to, begin lower.
- */
-export function learningRate(step: number, config: TrainingConfig, warmupFactor = 0.1): number {
-  const passed = config.milestones.filter((milestone) => step >= milestone).length;
-  const rate = config.learningRate * config.gamma ** passed;
-  if (step >= config.warmup) return rate;
-  return rate * (warmupFactor + ((1 - warmupFactor) * step) / config.warmup);
-}

@@ -5,7 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { UserError } from '../../src/engine/errors.ts';
 import { saveSafetensors } from '../../src/engine/node/files.ts';
-import { learningRate } from '../../src/model/config.ts';
+import { learningRate } from '../../src/run/training/learningRate.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { loadInitialWeights } from '../../src/run/storage/checkpoint.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';

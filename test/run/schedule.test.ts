@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { loadSafetensors } from '../../src/engine/node/files.ts';
-import { learningRate } from '../../src/model/config.ts';
+import { learningRate } from '../../src/run/training/learningRate.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { evaluate } from '../../src/run/evaluation/evaluate.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';

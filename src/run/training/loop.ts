@@ -10,8 +10,9 @@ import type { Gpu } from '../../engine/gpu.ts';
 import { type ParameterGroup, Sgd } from '../../engine/sgd.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { copyScalars } from '../../kernels/concat.ts';
-import { learningRate, type TrainingConfig } from '../../model/config.ts';
+import type { TrainingConfig } from '../../model/config.ts';
 import type { Progress } from '../storage/checkpointFormat.ts';
+import { learningRate } from './learningRate.ts';
 
 /** Steps between two lines of metrics.jsonl. */
 export const LOG_INTERVAL = 10;

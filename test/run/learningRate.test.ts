@@ -2,8 +2,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readFileSync } from 'node:fs';
-import { learningRate, type TrainingConfig } from '../../src/model/config.ts';
+import type { TrainingConfig } from '../../src/model/config.ts';
 import { PRESETS } from '../../src/run/config/presets.ts';
+import { learningRate } from '../../src/run/training/learningRate.ts';
 
 const golden = JSON.parse(readFileSync(new URL('../golden/preprocess_schedule.json', import.meta.url), 'utf8'));
 const close = (actual: number, expected: number, what: string) =>
