@@ -8,7 +8,7 @@
  *   gt_best           best [G]: each ground truth's largest overlap
  *   anchor_labels     negative: max overlap < 0.3; positive: overlap equal to the best of some ground truth (all ties), or
  *                     max overlap >= 0.7; else -1; argmax: the first ground truth of largest overlap
- *   select_random     twice: at most fgFraction * batch positives, then negatives up to `batch`; the rest becomes -1
+ *   select_random     twice: at most positiveFraction * batch positives, then negatives up to `batch`; the rest becomes -1
  *   anchor_targets    t of every positive towards its own argmax; inside weights 1 for positives; outside weights
  *                     outsideValue / #examples where the label is 0 or 1 ('examples', py-faster-rcnn), or outsideValue
  *                     where it is 1 ('constant': lambda / N_reg of equation 1, which the MATLAB code uses)
@@ -88,7 +88,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 export const anchorLabels = kernel({
   name: 'anchor_labels',
   buffers: { anchors: 'read vec4f', overlaps: 'read', best: 'read', labels: 'write i32', argmax: 'write i32' },
-  uniforms: { ...GRID, ...IMAGE, g: 'u32', positiveThreshold: 'f32', negativeThreshold: 'f32' },
+  uniforms: { ...GRID, ...IMAGE, g: 'u32', positiveOverlap: 'f32', negativeOverlap: 'f32' },
   grid: ({ anchorCount, height, width }) => linear(anchorCount * height * width, 256),
   wgsl: /* wgsl */ `
 ${ANCHOR_WGSL}${INSIDE_WGSL}
@@ -112,8 +112,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   var label = -1;
   if (inside) {
-    if (largest < u.negativeThreshold) { label = 0; }
-    if (is_best || largest >= u.positiveThreshold) { label = 1; }
+    if (largest < u.negativeOverlap) { label = 0; }
+    if (is_best || largest >= u.positiveOverlap) { label = 1; }
   }
   labels[j] = label;
   argmax[j] = which;
@@ -178,11 +178,11 @@ export interface AnchorLabelParams extends AnchorGrid {
   imageHeight: number;
   imageWidth: number;
   plusOne: number;
-  positiveThreshold: number;
-  negativeThreshold: number;
+  positiveOverlap: number;
+  negativeOverlap: number;
   /** Anchors in a mini-batch, and the largest share of positives. */
   batch: number;
-  fgFraction: number;
+  positiveFraction: number;
   /** False: the first ones in index order instead of a random choice. */
   random: boolean;
   seed: number;
@@ -223,14 +223,14 @@ export function recordAnchorLabels<H>(
     run(anchorOverlaps, { anchors, gt, overlaps }, { ...grid, ...image, g, plusOne });
     run(gtBest, { overlaps, best }, { n, g });
   }
-  const { positiveThreshold, negativeThreshold } = params;
+  const { positiveOverlap, negativeOverlap } = params;
   run(
     anchorLabels,
     { anchors, overlaps, best, labels, argmax },
-    { ...grid, ...image, g, positiveThreshold, negativeThreshold },
+    { ...grid, ...image, g, positiveOverlap, negativeOverlap },
   );
   const choice = { n, otherwise: -1, random: Number(params.random), seed, stream };
-  const positives = Math.floor(params.fgFraction * batch);
+  const positives = Math.floor(params.positiveFraction * batch);
   run(selectRandom, { flags: labels, counts }, { ...choice, value: 1, limit: positives, subtract: -1, slot: 0 });
   run(selectRandom, { flags: labels, counts }, { ...choice, value: 0, limit: batch, subtract: 0, slot: 1 });
   run(
@@ -251,7 +251,7 @@ export function anchorAt(anchors: Float64Array, j: number, { height, width, stri
 
 type Labelling = Pick<
   AnchorLabelParams,
-  keyof AnchorGrid | 'imageHeight' | 'imageWidth' | 'plusOne' | 'positiveThreshold' | 'negativeThreshold'
+  keyof AnchorGrid | 'imageHeight' | 'imageWidth' | 'plusOne' | 'positiveOverlap' | 'negativeOverlap'
 >;
 
 /** Whether an anchor lies within the image. */
@@ -296,9 +296,9 @@ export function anchorLabelsReference(
     const largest = Math.max(0, ...row);
     if (largest > 0) argmax[j] = row.indexOf(largest);
     if (!isInside(anchorAt(anchors, j, params), params)) continue;
-    if (largest < params.negativeThreshold) labels[j] = 0;
+    if (largest < params.negativeOverlap) labels[j] = 0;
     if (row.some((overlap, t) => overlap > 0 && overlap === best[t])) labels[j] = 1;
-    if (largest >= params.positiveThreshold) labels[j] = 1;
+    if (largest >= params.positiveOverlap) labels[j] = 1;
   }
   return { labels, argmax };
 }

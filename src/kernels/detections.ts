@@ -7,8 +7,8 @@
  *   radix sort, gather_sorted, nms_mask, nms_sweep   per slice (radixSort.ts, nms.ts)
  *   rank_detections    survivors of all classes as one list: key by score, value = place in the sorted slices
  *   radix sort         of that list
- *   write_detections   detections [capacity,6] = x1, y1, x2, y2, score, class by descending score: the best `cap`, and those
- *                      that tie with the last of them while rows last; zero beyond count
+ *   write_detections   detections [capacity,6] = x1, y1, x2, y2, score, class by descending score: the best
+ *                      `maxDetections`, and those that tie with the last of them while rows last; zero beyond count
  *
  * rois [R,5] in the scaled image, of which roiCount u32 [1] are valid; probabilities [R,K], deltas [R,4K]; class 0 is the
  * background. Equal scores: lower class first, then the better-ranked box of the class. A box that is not finite is dropped.
@@ -106,14 +106,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
 export const writeDetections = kernel({
   name: 'write_detections',
   buffers: { ranks: 'read u32', places: 'read u32', sorted: 'read vec4f', detections: 'write', count: 'write u32' },
-  uniforms: { n: 'u32', sliceSize: 'u32', cap: 'u32', capacity: 'u32' },
+  uniforms: { n: 'u32', sliceSize: 'u32', maxDetections: 'u32', capacity: 'u32' },
   grid: ({ capacity }) => linear(capacity, 64),
   wgsl: /* wgsl */ `
 ${SORT_KEY_WGSL}
 fn is_written(k: u32) -> bool {
   if (k >= min(u.n, u.capacity)) { return false; }
   if (ranks[k] == LAST_KEY) { return false; }
-  return k < u.cap || ranks[k] == ranks[u.cap - 1u];
+  return k < u.maxDetections || ranks[k] == ranks[u.maxDetections - 1u];
 }
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -151,12 +151,12 @@ export interface DetectionParams {
   /** A detection scores more than this: 0.05. */
   scoreThreshold: number;
   /** IoU above which the lower score goes: 0.3. */
-  threshold: number;
-  stds: readonly number[];
+  nmsThreshold: number;
+  targetStds: readonly number[];
   /** Detections per image over all classes (ties with the last may exceed it): 100. */
-  cap: number;
-  /** Rows of the output, at least `cap`. */
   maxDetections: number;
+  /** Rows of the output, at least `maxDetections`. */
+  outputRows: number;
 }
 
 type Sizes = Pick<DetectionParams, 'roiCapacity' | 'classes'>;
@@ -183,7 +183,7 @@ export const detectionsScratch = ({ roiCapacity, classes }: Sizes) => {
   };
 };
 
-/** rois, roiCount, probabilities, deltas -> detections [maxDetections,6], count u32 [1]. */
+/** rois, roiCount, probabilities, deltas -> detections [outputRows,6], count u32 [1]. */
 export function recordDetections<H>(
   run: Run<H>,
   buffers: StageBuffers<
@@ -195,24 +195,24 @@ export function recordDetections<H>(
 ): void {
   const { rois, roiCount, probabilities, deltas, boxes, keys, order, sorted, counts } = buffers;
   const { kept, keptCounts, ranks, places, detections, count } = buffers;
-  const { roiCapacity: capacity, classes, scale, imageHeight, imageWidth, plusOne, decodeShrink, stds } = params;
+  const { roiCapacity: capacity, classes, scale, imageHeight, imageWidth, plusOne, decodeShrink, targetStds } = params;
   const slices = classes - 1;
   const image = { scale, imageHeight, imageWidth, plusOne, decodeShrink, scoreThreshold: params.scoreThreshold };
   run(
     decodeDetections,
     { rois, roiCount, probabilities, deltas, boxes, keys, order },
-    { capacity, classes, ...image, ...stdUniforms(stds) },
+    { capacity, classes, ...image, ...stdUniforms(targetStds) },
   );
   recordRadixSort(run, { ...buffers, values: order }, { n: capacity, slices });
   run(gatherSorted, { keys, order, boxes, sorted, counts }, { n: capacity, capacity, slices });
-  recordSuppress(run, buffers, { capacity, slices, threshold: params.threshold, plusOne, maxOutput: capacity });
+  recordSuppress(run, buffers, { capacity, slices, threshold: params.nmsThreshold, plusOne, maxOutput: capacity });
   run(rankDetections, { keys, kept, keptCounts, ranks, places }, { capacity, slices });
   const n = slices * capacity;
   recordRadixSort(run, { ...buffers, keys: ranks, values: places }, { n });
   run(
     writeDetections,
     { ranks, places, sorted, detections, count },
-    { n, sliceSize: capacity, cap: params.cap, capacity: params.maxDetections },
+    { n, sliceSize: capacity, maxDetections: params.maxDetections, capacity: params.outputRows },
   );
 }
 
@@ -229,11 +229,11 @@ export function decodeDetectionReference(
   deltas: Float64Array,
   r: number,
   c: number,
-  params: Omit<DetectionParams, 'threshold' | 'cap' | 'maxDetections'>,
+  params: Omit<DetectionParams, 'nmsThreshold' | 'maxDetections' | 'outputRows'>,
 ): Box | null {
   const column = r * params.classes + c;
   if (!(probabilities[column]! > params.scoreThreshold)) return null;
-  const t = boxAt(deltas, column * 4).map((d, k) => d * params.stds[k]!) as unknown as Box;
+  const t = boxAt(deltas, column * 4).map((d, k) => d * params.targetStds[k]!) as unknown as Box;
   if (!t.every(Number.isFinite)) return null;
   const roi = boxAt(rois, r * 5 + 1).map((x) => x / params.scale) as unknown as Box;
   const decoded = decodeBox(roi, t, params.plusOne, params.decodeShrink);
@@ -257,10 +257,10 @@ export function detectionsReference(
     }
     const boxes = Float64Array.from(candidates.flatMap(({ box }) => [...box]));
     const scores = Float64Array.from(candidates, ({ score }) => score);
-    const kept = nmsReference(boxes, scores, params.threshold, params.plusOne, candidates.length);
+    const kept = nmsReference(boxes, scores, params.nmsThreshold, params.plusOne, candidates.length);
     all.push(...kept.map((i) => candidates[i]!));
   }
   all.sort((a, b) => b.score - a.score);
-  const last = all[params.cap - 1]?.score ?? 0;
-  return all.filter(({ score }) => score >= last).slice(0, params.maxDetections);
+  const last = all[params.maxDetections - 1]?.score ?? 0;
+  return all.filter(({ score }) => score >= last).slice(0, params.outputRows);
 }

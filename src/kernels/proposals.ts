@@ -136,7 +136,7 @@ export interface ProposalParams extends AnchorGrid {
   minSize: number;
   /** Boxes taken into the suppression (fewer if there are fewer anchors). */
   preNms: number;
-  threshold: number;
+  nmsThreshold: number;
   /** Rows of the output. */
   postNms: number;
 }
@@ -189,7 +189,7 @@ export function recordProposals<H>(
   recordSuppress(
     run,
     { ...buffers, counts: sortedCount, keptCounts: roiCount },
-    { capacity, threshold: params.threshold, plusOne, maxOutput: params.postNms },
+    { capacity, threshold: params.nmsThreshold, plusOne, maxOutput: params.postNms },
   );
   run(
     gatherRois,
@@ -203,7 +203,7 @@ export function decodeProposalsReference(
   anchors: Float64Array,
   logits: Float64Array,
   deltas: Float64Array,
-  params: Omit<ProposalParams, 'preNms' | 'threshold' | 'postNms'>,
+  params: Omit<ProposalParams, 'preNms' | 'nmsThreshold' | 'postNms'>,
 ): { boxes: Float64Array; scores: Float64Array } {
   const { anchorCount, height, width, plusOne } = params;
   const cells = height * width;
@@ -238,7 +238,7 @@ export function proposalsReference(
   const box = (i: number) => [...boxes.subarray(i * 4, i * 4 + 4)];
   const kept = suppressReference(
     Float64Array.from(first.flatMap(box)),
-    params.threshold,
+    params.nmsThreshold,
     params.plusOne,
     params.postNms,
   );

@@ -3,8 +3,8 @@
  * lib/rpn/proposal_target_layer.py). The number of proposals is known only to the GPU (roiCount u32 [1]).
  *
  *   roi_candidates   candidates: the rows of rois [R,5], then the G boxes of gt; flag 1: foreground, max overlap >=
- *                    fgThreshold; flag 0: background, bgLow <= max overlap < bgHigh; else (and for absent rows) -1
- *   select_random    twice: at most round(fgFraction * batch) foreground, then background up to `batch`
+ *                    foregroundOverlap; flag 0: background, backgroundLow <= max overlap < backgroundHigh; else (and for absent rows) -1
+ *   select_random    twice: at most round(foregroundFraction * batch) foreground, then background up to `batch`
  *   roi_compact      selected i32 [batch]: candidates in index order, foreground first; -1 beyond the count
  *   roi_sample       sampledRois [batch,5], labels i32 [batch] (class, 0 background), encoded [batch,4] = t / std
  *   roi_expand       targets, insideWeights, outsideWeights [batch,4K]: only the four columns of the label's class
@@ -32,7 +32,14 @@ fn gt_box(t: u32) -> vec4f { return ${vec4At('gt', 't * 5u')}; }
 export const roiCandidates = kernel({
   name: 'roi_candidates',
   buffers: { rois: 'read', roiCount: 'read u32', gt: 'read', flags: 'write i32', argmax: 'write i32' },
-  uniforms: { capacity: 'u32', g: 'u32', plusOne: 'f32', fgThreshold: 'f32', bgLow: 'f32', bgHigh: 'f32' },
+  uniforms: {
+    capacity: 'u32',
+    g: 'u32',
+    plusOne: 'f32',
+    foregroundOverlap: 'f32',
+    backgroundLow: 'f32',
+    backgroundHigh: 'f32',
+  },
   grid: ({ capacity, g }) => linear(capacity + g, 64),
   wgsl: /* wgsl */ `
 ${BOXES_WGSL}${CANDIDATE_WGSL}
@@ -51,8 +58,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
   var flag = -1;
-  if (u.g == 0u || (largest >= u.bgLow && largest < u.bgHigh)) { flag = 0; }
-  if (u.g > 0u && largest >= u.fgThreshold) { flag = 1; }
+  if (u.g == 0u || (largest >= u.backgroundLow && largest < u.backgroundHigh)) { flag = 0; }
+  if (u.g > 0u && largest >= u.foregroundOverlap) { flag = 1; }
   if (i >= roiCount[0] && i < u.capacity) { flag = -1; }
   flags[i] = flag;
   argmax[i] = i32(which);
@@ -178,15 +185,15 @@ export interface RoiTargetParams {
   /** K: classes with the background. */
   classes: number;
   plusOne: number;
-  fgThreshold: number;
-  bgLow: number;
-  bgHigh: number;
+  foregroundOverlap: number;
+  backgroundLow: number;
+  backgroundHigh: number;
   batch: number;
-  fgFraction: number;
+  foregroundFraction: number;
   random: boolean;
   seed: number;
   stream: number;
-  stds: readonly number[];
+  targetStds: readonly number[];
 }
 
 /** `g` here is the largest number of ground-truth boxes that the buffers are to serve. */
@@ -209,30 +216,49 @@ export function recordRoiTargets<H>(
 ): void {
   const { rois, roiCount, gt, flags, argmax, counts, selected, encoded } = buffers;
   const { sampledRois, labels, targets, insideWeights, outsideWeights } = buffers;
-  const { capacity, g, classes, plusOne, fgThreshold, bgLow, bgHigh, batch, seed, stream, stds } = params;
+  const {
+    capacity,
+    g,
+    classes,
+    plusOne,
+    foregroundOverlap,
+    backgroundLow,
+    backgroundHigh,
+    batch,
+    seed,
+    stream,
+    targetStds,
+  } = params;
   const n = capacity + g;
-  run(roiCandidates, { rois, roiCount, gt, flags, argmax }, { capacity, g, plusOne, fgThreshold, bgLow, bgHigh });
+  run(
+    roiCandidates,
+    { rois, roiCount, gt, flags, argmax },
+    { capacity, g, plusOne, foregroundOverlap, backgroundLow, backgroundHigh },
+  );
   const choice = { n, otherwise: -1, random: Number(params.random), seed, stream };
-  const foreground = Math.round(params.fgFraction * batch);
+  const foreground = Math.round(params.foregroundFraction * batch);
   run(selectRandom, { flags, counts }, { ...choice, value: 1, limit: foreground, subtract: -1, slot: 0 });
   run(selectRandom, { flags, counts }, { ...choice, value: 0, limit: batch, subtract: 0, slot: 1 });
   run(roiCompact, { flags, counts, selected }, { n, batch });
   run(
     roiSample,
     { rois, gt, argmax, selected, counts, sampledRois, labels, encoded },
-    { capacity, batch, plusOne, ...stdUniforms(stds) },
+    { capacity, batch, plusOne, ...stdUniforms(targetStds) },
   );
   run(roiExpand, { labels, encoded, counts, targets, insideWeights, outsideWeights }, { batch, classes });
 }
 
-type Candidates = Pick<RoiTargetParams, 'capacity' | 'plusOne' | 'fgThreshold' | 'bgLow' | 'bgHigh'>;
+type Candidates = Pick<
+  RoiTargetParams,
+  'capacity' | 'plusOne' | 'foregroundOverlap' | 'backgroundLow' | 'backgroundHigh'
+>;
 
 /** rois [R,5] of which `count` are valid, gt [G,5]. */
 export function roiCandidatesReference(
   rois: Float64Array,
   count: number,
   gt: Float64Array,
-  { capacity, plusOne, fgThreshold, bgLow, bgHigh }: Candidates,
+  { capacity, plusOne, foregroundOverlap, backgroundLow, backgroundHigh }: Candidates,
 ): { flags: Int32Array; argmax: Int32Array } {
   const g = gt.length / 5;
   const flags = new Int32Array(capacity + g).fill(-1);
@@ -243,8 +269,8 @@ export function roiCandidatesReference(
     const largest = Math.max(0, ...overlaps);
     if (largest > 0) argmax[i] = overlaps.indexOf(largest);
     if (i >= count && i < capacity) continue;
-    if (g === 0 || (largest >= bgLow && largest < bgHigh)) flags[i] = 0;
-    if (g > 0 && largest >= fgThreshold) flags[i] = 1;
+    if (g === 0 || (largest >= backgroundLow && largest < backgroundHigh)) flags[i] = 0;
+    if (g > 0 && largest >= foregroundOverlap) flags[i] = 1;
   }
   return { flags, argmax };
 }
@@ -265,10 +291,10 @@ export function roiTargetsReference(
 ): Record<'sampledRois' | 'encoded' | 'targets' | 'insideWeights' | 'outsideWeights', Float64Array> & {
   labels: Int32Array;
 } {
-  const { batch, classes, capacity, plusOne, stds, seed, stream } = params;
+  const { batch, classes, capacity, plusOne, targetStds, seed, stream } = params;
   const { flags: raw, argmax } = roiCandidatesReference(rois, count, gt, params);
   const choice = { otherwise: -1, random: Number(params.random), seed, stream };
-  const fg = selectRandomReference(raw, { ...choice, value: 1, limit: Math.round(params.fgFraction * batch) });
+  const fg = selectRandomReference(raw, { ...choice, value: 1, limit: Math.round(params.foregroundFraction * batch) });
   const bg = selectRandomReference(fg.flags, { ...choice, value: 0, limit: batch - fg.count });
   const sampledRois = new Float64Array(batch * 5);
   const labels = new Int32Array(batch).fill(-1);
@@ -285,7 +311,7 @@ export function roiTargetsReference(
     labels[row] = gt[argmax[i]! * 5 + 4]!;
     const t = encodeBox(box, boxAt(gt, argmax[i]! * 5), plusOne);
     for (let k = 0; k < 4; k++) {
-      encoded[row * 4 + k] = t[k]! / stds[k]!;
+      encoded[row * 4 + k] = t[k]! / targetStds[k]!;
       const column = (row * classes + labels[row]!) * 4 + k;
       targets[column] = encoded[row * 4 + k]!;
       insideWeights[column] = 1;

@@ -133,15 +133,15 @@ export class DetectionHead {
         g: truth.count,
         classes,
         plusOne: CONVENTIONS[convention].plusOne,
-        fgThreshold: head.foregroundOverlap,
-        bgLow: head.backgroundLow,
-        bgHigh: head.backgroundHigh,
+        foregroundOverlap: head.foregroundOverlap,
+        backgroundLow: head.backgroundLow,
+        backgroundHigh: head.backgroundHigh,
         batch: head.batch,
-        fgFraction: head.foregroundFraction,
+        foregroundFraction: head.foregroundFraction,
         random: sampling.random,
         seed: sampling.seed,
         stream: ROI_STREAM,
-        stds: head.targetStds,
+        targetStds: head.targetStds,
       },
     );
     working.dispose();
@@ -172,12 +172,12 @@ export class DetectionHead {
       imageWidth: image.original.width,
       ...CONVENTIONS[convention],
       scoreThreshold: test.scoreThreshold,
-      threshold: test.nmsThreshold,
-      stds: head.targetStds,
-      cap: test.maxDetections,
-      maxDetections: test.maxDetections + TIED_DETECTIONS,
+      nmsThreshold: test.nmsThreshold,
+      targetStds: head.targetStds,
+      maxDetections: test.maxDetections,
+      outputRows: test.maxDetections + TIED_DETECTIONS,
     };
-    const rows = gpu.empty([params.maxDetections, 6], 'f32', 'detections');
+    const rows = gpu.empty([params.outputRows, 6], 'f32', 'detections');
     const count = gpu.empty([1], 'i32', 'detection count');
     const working = scratch(gpu, detectionsScratch(params));
     recordDetections<Bindable>(

@@ -136,10 +136,10 @@ export class RegionProposalNetwork {
         imageHeight: image.height,
         imageWidth: image.width,
         plusOne: CONVENTIONS[convention].plusOne,
-        positiveThreshold: rpn.positiveOverlap,
-        negativeThreshold: rpn.negativeOverlap,
+        positiveOverlap: rpn.positiveOverlap,
+        negativeOverlap: rpn.negativeOverlap,
         batch: rpn.batch,
-        fgFraction: rpn.positiveFraction,
+        positiveFraction: rpn.positiveFraction,
         random: sampling.random,
         seed: sampling.seed,
         stream: ANCHOR_STREAM,
@@ -175,7 +175,7 @@ export class RegionProposalNetwork {
       image,
       {
         ...numbers,
-        threshold: unscored || without === 'nms' ? NO_SUPPRESSION : rpn.nmsThreshold,
+        nmsThreshold: unscored || without === 'nms' ? NO_SUPPRESSION : rpn.nmsThreshold,
         minSize: rpn.minSize * image.scale,
       },
     );
@@ -190,7 +190,7 @@ export class RegionProposalNetwork {
       logits: this.gpu.zeros([1, 2 * anchorCount, height, width]),
       deltas: this.gpu.zeros([1, 4 * anchorCount, height, width]),
     };
-    return this.record(maps, image, { preNms: total, postNms: total, threshold: NO_SUPPRESSION, minSize: 1 });
+    return this.record(maps, image, { preNms: total, postNms: total, nmsThreshold: NO_SUPPRESSION, minSize: 1 });
   }
 
   /**
@@ -233,7 +233,7 @@ export class RegionProposalNetwork {
   private record(
     { logits, deltas }: RpnOutput,
     image: ImageGeometry,
-    limits: Pick<ProposalParams, 'preNms' | 'postNms' | 'threshold' | 'minSize'>,
+    limits: Pick<ProposalParams, 'preNms' | 'postNms' | 'nmsThreshold' | 'minSize'>,
   ): Proposals {
     const { gpu } = this;
     const { postNms } = limits;

@@ -29,10 +29,10 @@ const BASE: AnchorLabelParams = {
   imageHeight: 224,
   imageWidth: 320,
   plusOne: 1,
-  positiveThreshold: 0.7,
-  negativeThreshold: 0.3,
+  positiveOverlap: 0.7,
+  negativeOverlap: 0.3,
   batch: 1e6,
-  fgFraction: 0.5,
+  positiveFraction: 0.5,
   random: false,
   seed: 1,
   stream: 2,
@@ -116,8 +116,8 @@ test('an overlap of exactly the positive threshold is positive, of exactly the n
   const base = Float32Array.from([0, 0, 15, 15, 0, 0, 15, 7, 0, 0, 7, 7, 0, 0, 7, 3]);
   const one = { ...BASE, anchorCount: 4, height: 1, width: 1, imageHeight: 16, imageWidth: 16, g: 1 };
   const gt = Float32Array.from([0, 0, 7, 7, 1]);
-  const labels = async (positiveThreshold: number, negativeThreshold: number) => {
-    const params = { ...one, positiveThreshold, negativeThreshold };
+  const labels = async (positiveOverlap: number, negativeOverlap: number) => {
+    const params = { ...one, positiveOverlap, negativeOverlap };
     const overlaps = anchorOverlapsReference(Float64Array.from(base), Float64Array.from(gt), params);
     const reference = anchorLabelsReference(Float64Array.from(base), overlaps, 1, params);
     const result = await label(gt, params, base);

@@ -18,12 +18,10 @@ async function detect(outputs: Outputs, count: number, params: DetectionParams):
   const result = await runStage(
     { ...outputs, roiCount: Uint32Array.of(count) },
     detectionsScratch(params),
-    { detections: new Float32Array(params.maxDetections * 6), count: new Uint32Array(1) },
+    { detections: new Float32Array(params.outputRows * 6), count: new Uint32Array(1) },
     (run, buffers) => recordDetections(run, buffers, params),
   );
-  const rows = Array.from({ length: params.maxDetections }, (_, k) => [
-    ...result.detections.subarray(k * 6, k * 6 + 6),
-  ]);
+  const rows = Array.from({ length: params.outputRows }, (_, k) => [...result.detections.subarray(k * 6, k * 6 + 6)]);
   const found = result.count[0]!;
   assert.ok(
     rows
@@ -68,7 +66,7 @@ function expectSame(ours: Detection[], expected: Detection[]): void {
 const CASES: [string, number, Partial<DetectionParams>][] = [
   ['all RoIs', 70, {}],
   ['some RoIs', 33, {}],
-  ['a cap of ten', 70, { cap: 10 }],
+  ['at most ten', 70, { maxDetections: 10 }],
   ['continuous coordinates', 70, { plusOne: 0 }],
   ['300 RoIs, 21 classes', 300, { roiCapacity: 300, classes: 21 }],
   ['two classes', 70, { classes: 2 }],
@@ -78,7 +76,7 @@ for (const [name, count, change] of CASES)
     const params = { ...DETECTIONS, ...change };
     const outputs = headOutputs(params.roiCapacity, params.classes);
     const expected = reference(outputs, count, params);
-    assert.ok(expected.length >= Math.min(params.cap, 20));
+    assert.ok(expected.length >= Math.min(params.maxDetections, 20));
     expectSame(await detect(outputs, count, params), expected);
   });
 
@@ -94,7 +92,7 @@ test('no RoI, or no score above the threshold: no detection', async () => {
   );
 });
 
-test('detections that tie with the last one are kept beyond the cap', async () => {
+test('detections that tie with the last one are kept beyond the limit', async () => {
   // Forty RoIs far apart, all of the same probability: nothing is suppressed.
   const roiCapacity = 40;
   const rois = Float32Array.from(
@@ -118,11 +116,11 @@ test('detections that tie with the last one are kept beyond the cap', async () =
     scale: 1,
     imageHeight: 400,
     imageWidth: 400,
-    cap: 10,
-    maxDetections: 64,
+    maxDetections: 10,
+    outputRows: 64,
   };
   assert.is((await detect(outputs, roiCapacity, params)).length, 40);
-  assert.is((await detect(outputs, roiCapacity, { ...params, maxDetections: 16 })).length, 16);
+  assert.is((await detect(outputs, roiCapacity, { ...params, outputRows: 16 })).length, 16);
   outputs.probabilities[2 * 7 + 1] = 0.75;
   const [first, ...rest] = await detect(outputs, roiCapacity, params);
   assert.is(first!.score, 0.75);

@@ -67,7 +67,7 @@ test('golden proposal_layer', async () => {
     decodeShrink: 0,
     minSize: example.min_size,
     preNms: example.pre_nms_top_n,
-    threshold: example.nms,
+    nmsThreshold: example.nms,
     postNms: example.post_nms_top_n,
   };
   const { boxes, scores, indices } = await propose(maps, params);

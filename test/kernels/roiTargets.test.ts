@@ -39,7 +39,7 @@ test('golden proposal_target_layer', async () => {
     capacity: 12, // four rows more than proposals
     g: golden.gt.length,
     classes: golden.num_classes,
-    bgLow: 0,
+    backgroundLow: 0,
     batch: 128,
     random: false,
   };
@@ -65,7 +65,7 @@ test('golden proposal_target_layer', async () => {
     assert.ok(map.subarray(columns).every((value) => value === 0));
 });
 
-test('overlaps of exactly a threshold: background is below bgHigh, and down to bgLow; foreground from fgThreshold on', async () => {
+test('overlaps of exactly a threshold: background is below backgroundHigh, and down to backgroundLow; foreground from foregroundOverlap on', async () => {
   // Within an object of 256 pixels: 192, 128, 64 and 32 of them, which are exact shares.
   const proposals = [
     [0, 0, 15, 11],
@@ -75,9 +75,9 @@ test('overlaps of exactly a threshold: background is below bgHigh, and down to b
   ];
   const rois = Float32Array.from(proposals.flatMap((box) => [0, ...box]));
   const gt = Float32Array.from([0, 0, 15, 15, 2]);
-  const params = { ...ROI_TARGETS, capacity: 4, g: 1, batch: 8, fgFraction: 1, random: false };
-  const chosen = async (fgThreshold: number, bgHigh: number, bgLow: number) => {
-    const all = { ...params, fgThreshold, bgHigh, bgLow };
+  const params = { ...ROI_TARGETS, capacity: 4, g: 1, batch: 8, foregroundFraction: 1, random: false };
+  const chosen = async (foregroundOverlap: number, backgroundHigh: number, backgroundLow: number) => {
+    const all = { ...params, foregroundOverlap, backgroundHigh, backgroundLow };
     const { selected, labels } = await sample(rois, 4, gt, all);
     const reference = roiTargetsReference(Float64Array.from(rois), 4, Float64Array.from(gt), all);
     assert.equal([...labels], [...reference.labels]);
@@ -95,7 +95,7 @@ test('the share of foreground is rounded to the next whole number', async () => 
     Array.from({ length: 12 }, (_, r) => (r < 6 ? [0, 0, 0, 15, 15] : [0, 90, 90, 99, 99])).flat(),
   );
   const gt = Float32Array.from([0, 0, 15, 15, 2]);
-  const params = { ...ROI_TARGETS, capacity: 12, g: 1, batch: 7, fgFraction: 0.25, bgLow: 0 };
+  const params = { ...ROI_TARGETS, capacity: 12, g: 1, batch: 7, foregroundFraction: 0.25, backgroundLow: 0 };
   const { counts, labels } = await sample(rois, 12, gt, params);
   assert.equal([...counts], [2, 5]);
   assert.equal([...labels], [2, 2, 0, 0, 0, 0, 0]);

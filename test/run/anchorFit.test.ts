@@ -65,8 +65,8 @@ test('the greatest overlap is that of all anchors of the map that lie inside the
         imageHeight: height,
         imageWidth: width,
         plusOne: convention === 'torchvision' ? 0 : 1,
-        positiveThreshold: 0.7,
-        negativeThreshold: 0.3,
+        positiveOverlap: 0.7,
+        negativeOverlap: 0.3,
       });
       const n = overlaps.length / boxes.length;
       const expected = boxes.map((_, t) => overlaps.subarray(t * n, (t + 1) * n).reduce((a, b) => Math.max(a, b), 0));

@@ -48,7 +48,7 @@ function proposals(preNms: number, postNms: number): BenchCase {
     ...CONVENTIONS['py-faster-rcnn'],
     minSize: RPN_DEFAULTS.minSize,
     preNms,
-    threshold: RPN_DEFAULTS.nmsThreshold,
+    nmsThreshold: RPN_DEFAULTS.nmsThreshold,
     postNms,
   };
   return {

@@ -16,8 +16,8 @@ const LABELS = {
   imageHeight: 224,
   imageWidth: 320,
   plusOne: 1,
-  positiveThreshold: 0.7,
-  negativeThreshold: 0.3,
+  positiveOverlap: 0.7,
+  negativeOverlap: 0.3,
 };
 
 export function iouCheck(n: number, g: number, stride: number, plusOne: number): KernelCheck {

@@ -15,10 +15,10 @@ export const DETECTIONS: detection.DetectionParams = {
   plusOne: 1,
   decodeShrink: 0,
   scoreThreshold: 0.05,
-  threshold: 0.3,
-  stds: [0.1, 0.1, 0.2, 0.2],
-  cap: 100,
-  maxDetections: 128,
+  nmsThreshold: 0.3,
+  targetStds: [0.1, 0.1, 0.2, 0.2],
+  maxDetections: 100,
+  outputRows: 128,
 };
 
 /** What the head gives for R RoIs; one delta and one probability are not finite. */
@@ -74,7 +74,7 @@ export function decodeDetectionsCheck(count: number): KernelCheck {
       plusOne: 1,
       decodeShrink: 0,
       scoreThreshold: 0.05,
-      ...stdUniforms(DETECTIONS.stds),
+      ...stdUniforms(DETECTIONS.targetStds),
     },
     expected: { boxes, keys, order: Uint32Array.from({ length: n }, (_, i) => i % capacity) },
     atol: 2e-4,
@@ -111,7 +111,12 @@ export function rankDetectionsCheck(capacity: number, counts: readonly number[])
 }
 
 /** `valid` ranked boxes whose scores come in groups of four equal ones. */
-export function writeDetectionsCheck(valid: number, cap: number, capacity: number, expectedCount: number): KernelCheck {
+export function writeDetectionsCheck(
+  valid: number,
+  maxDetections: number,
+  capacity: number,
+  expectedCount: number,
+): KernelCheck {
   const [n, sliceSize] = [60, 20];
   const sorted = pixelBoxes(n, 36);
   const places = unsigned(new Random(37).permutation(n));
@@ -123,10 +128,10 @@ export function writeDetectionsCheck(valid: number, cap: number, capacity: numbe
     detections.set([...sorted.subarray(place * 4, place * 4 + 4), score(k), Math.floor(place / sliceSize) + 1], k * 6);
   }
   return {
-    name: `write_detections ${valid} ranked, cap ${cap}, room ${capacity}`,
+    name: `write_detections ${valid} ranked, at most ${maxDetections}, room ${capacity}`,
     kernel: detection.writeDetections,
     buffers: { ranks, places, sorted, detections: new Float32Array(capacity * 6).fill(7), count: unsigned([7]) },
-    uniforms: { n, sliceSize, cap, capacity },
+    uniforms: { n, sliceSize, maxDetections, capacity },
     expected: { detections, count: unsigned([expectedCount]) },
     ...EXACT,
   };

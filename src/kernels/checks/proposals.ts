@@ -14,7 +14,7 @@ export const PROPOSALS = {
   decodeShrink: 0,
   minSize: 16,
   preNms: 1000,
-  threshold: 0.7,
+  nmsThreshold: 0.7,
   postNms: 100,
 };
 

@@ -10,15 +10,15 @@ export const ROI_TARGETS: roi.RoiTargetParams = {
   g: 5,
   classes: 4,
   plusOne: 1,
-  fgThreshold: 0.5,
-  bgLow: 0.1,
-  bgHigh: 0.5,
+  foregroundOverlap: 0.5,
+  backgroundLow: 0.1,
+  backgroundHigh: 0.5,
   batch: 48,
-  fgFraction: 0.25,
+  foregroundFraction: 0.25,
   random: true,
   seed: 99,
   stream: 3,
-  stds: [0.1, 0.1, 0.2, 0.2],
+  targetStds: [0.1, 0.1, 0.2, 0.2],
 };
 
 function roiInputs(g: number): { rois: Float32Array; gt: Float32Array } {
@@ -37,7 +37,7 @@ export function roiCandidatesCheck(g: number, count: number): KernelCheck {
     name: `roi_candidates ${count} proposals ${g} ground truths`,
     kernel: roi.roiCandidates,
     buffers: { rois, roiCount: unsigned([count]), gt, flags: new Int32Array(n), argmax: new Int32Array(n) },
-    uniforms: { capacity: 70, g, plusOne: 1, fgThreshold: 0.5, bgLow: 0.1, bgHigh: 0.5 },
+    uniforms: { capacity: 70, g, plusOne: 1, foregroundOverlap: 0.5, backgroundLow: 0.1, backgroundHigh: 0.5 },
     expected: roi.roiCandidatesReference(doubles(rois), count, doubles(gt).subarray(0, g * 5), ROI_TARGETS),
     ...EXACT,
   };
@@ -87,7 +87,7 @@ export function roiSampleCheck(): KernelCheck {
       labels: new Int32Array(batch),
       encoded: new Float32Array(batch * 4).fill(7),
     },
-    uniforms: { capacity, batch, plusOne, ...stdUniforms(ROI_TARGETS.stds) },
+    uniforms: { capacity, batch, plusOne, ...stdUniforms(ROI_TARGETS.targetStds) },
     expected: { sampledRois: reference.sampledRois, labels: reference.labels, encoded: reference.encoded },
     atol: 1e-5,
     rtol: 1e-5,
