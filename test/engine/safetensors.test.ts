@@ -194,7 +194,7 @@ test('the header alone is read as with the tensors, and refused alike', async ()
 
 test('a missing file is named', async () => {
   const target = path.join(folder, 'absent.safetensors');
-  assert.is(await message(() => loadSafetensors(target)), `${target}: there is no such file`);
+  assert.is(await message(() => loadSafetensors(target)), `${target}: there is no such file; check the name`);
 });
 
 const tensors = { x: { shape: [1], data: Float32Array.of(1) } };

@@ -71,7 +71,7 @@ test('what does not exist is named, with what does', async () => {
     [{ schedule: 'greedy' }, /^--schedule greedy: unknown; there are joint, joint-warp, alternating, unshared$/],
     [{ data: 'coco:x' }, /^--data coco:/],
     [{ split: 'nope' }, /^--data digits: has no split 'nope'/],
-    [{ init: 'nope.safetensors' }, /^nope\.safetensors: there is no such file$/],
+    [{ init: 'nope.safetensors' }, /^nope\.safetensors: there is no such file; check the name$/],
     [{ input: 'gray' }, /^--input gray: unknown; there are bgr and rgb$/],
   ];
   for (const [choices, text] of wrong) await fails(configureRun(choices), text);

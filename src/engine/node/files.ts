@@ -1,4 +1,5 @@
-/** Files in Node: written all or nothing; safetensors. */
+/** Files in Node: only regular ones are read, all are written all or nothing; safetensors. */
+import { constants as bufferLimits } from 'node:buffer';
 import {
   accessSync,
   closeSync,
@@ -8,14 +9,15 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
-  readFileSync,
   readSync,
   renameSync,
   rmSync,
+  type Stats,
   statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { UserError } from '../errors.ts';
 import {
@@ -28,6 +30,147 @@ import {
   type StoredTensor,
 } from '../safetensors.ts';
 import { Tensor } from '../tensor.ts';
+
+export interface ReadLimits {
+  /** A file of more bytes is refused. */
+  maxBytes: number;
+  /** A named pipe is read to its end, for what `<(command)` gives in a shell; without it only a regular file is read. */
+  pipe?: boolean;
+}
+
+/** What keeps a file from being read, by Node's codes, and what to do about it. */
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file; check the name',
+  ENOTDIR: 'a part of its path is a file; check the name',
+  EISDIR: 'is a folder; name a file',
+  EACCES: 'you have no permission to read it; change that or name another file',
+  EPERM: 'you have no permission to read it; change that or name another file',
+  ELOOP: 'is a symbolic link that leads back to itself; name the file that it was meant for',
+  ENAMETOOLONG: 'its name is too long; check the name',
+  ENXIO: 'is neither a file nor a folder; name a regular file',
+};
+
+/** The error of a file that could not be read; one that already is in the user's terms stays as it is. */
+function unreadable(path: string, error: unknown): UserError {
+  if (error instanceof UserError) return error;
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  // Node's text ends with the call and the path.
+  const other = `cannot be read (${message.replace(/, \w+( '.*)?$/s, '')}); check that it is a file you can read`;
+  return new UserError(`${path}: ${UNREADABLE[code] ?? other}`);
+}
+
+/** Opening a pipe that nobody writes to would wait for ever, hence O_NONBLOCK; no terminal becomes the controlling one. */
+const openFlags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
+
+/** Throws where an open file is not one to be read whole. A device has no end, and may do something when it is read. */
+function assertReadable(path: string, stats: Stats, { maxBytes, pipe = false }: ReadLimits): void {
+  if (stats.isDirectory()) throw new UserError(`${path}: ${UNREADABLE['EISDIR']}`);
+  if (stats.isFIFO() && pipe) return;
+  if (!stats.isFile()) {
+    const kind = stats.isFIFO() ? 'a named pipe' : stats.isSocket() ? 'a socket' : 'a device';
+    throw new UserError(`${path}: is ${kind}; name a regular file`);
+  }
+  if (stats.size > maxBytes) throw tooLarge(path, maxBytes);
+}
+
+function tooLarge(path: string, maxBytes: number): UserError {
+  const limit = maxBytes < 1e6 ? `${maxBytes} bytes` : `${Math.floor(maxBytes / 1e6)} MB`;
+  return new UserError(
+    `${path}: is larger than the ${limit} that are read of such a file; check that it is the right one`,
+  );
+}
+
+/** Bytes as they arrive, for files whose size is not known beforehand (/proc, a pipe) or still grows. */
+class Arriving {
+  private bytes: Buffer;
+  private used = 0;
+  private readonly path: string;
+  private readonly maxBytes: number;
+
+  constructor(path: string, expected: number, maxBytes: number) {
+    this.path = path;
+    this.maxBytes = maxBytes;
+    // One byte more than the file has, so that the read that fills the buffer is also the one that meets the end.
+    this.bytes = Buffer.allocUnsafeSlow(Math.max(expected, 4095) + 1);
+  }
+
+  /** Where the next bytes go. One read of Node's takes less than 2 GiB. */
+  get room(): Buffer {
+    if (this.used === this.bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(
+        Math.min(2 * this.bytes.length, Math.max(this.bytes.length, this.maxBytes) + 1),
+      );
+      this.bytes.copy(larger, 0, 0, this.used);
+      this.bytes = larger;
+    }
+    return this.bytes.subarray(this.used, Math.min(this.bytes.length, this.used + 2 ** 30));
+  }
+
+  /** Whether there may be more. */
+  took(count: number): boolean {
+    this.used += count;
+    if (this.used > this.maxBytes) throw tooLarge(this.path, this.maxBytes);
+    return count > 0;
+  }
+
+  get all(): Buffer {
+    return this.bytes.subarray(0, this.used);
+  }
+}
+
+/**
+ * The bytes of a regular file, or of what a link to one leads to. A folder, a device, a socket or a larger file is refused
+ * in one line (UserError) before anything of it is read.
+ */
+export const readRegularFile = (path: string, limits: ReadLimits): Buffer =>
+  withRegularFile(path, limits, (file, { size }) => {
+    const arriving = new Arriving(path, size, limits.maxBytes);
+    while (arriving.took(readSync(file, arriving.room)));
+    return arriving.all;
+  });
+
+function withRegularFile<T>(path: string, limits: ReadLimits, read: (file: number, stats: Stats) => T): T {
+  try {
+    // A pipe must be opened so that reading waits for its writer.
+    const file = openSync(path, limits.pipe && statSync(path).isFIFO() ? constants.O_RDONLY : openFlags);
+    try {
+      const stats = fstatSync(file);
+      assertReadable(path, stats, limits);
+      return read(file, stats);
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+/** As `readRegularFile`, while other work goes on; never of a pipe. */
+export async function readRegularFileAsync(path: string, { maxBytes }: { maxBytes: number }): Promise<Buffer> {
+  try {
+    const file = await open(path, openFlags);
+    try {
+      const stats = await file.stat();
+      assertReadable(path, stats, { maxBytes });
+      const arriving = new Arriving(path, stats.size, maxBytes);
+      for (;;) {
+        const room = arriving.room;
+        const { bytesRead } = await file.read(room, 0, room.length);
+        if (!arriving.took(bytesRead)) return arriving.all;
+      }
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+/** As `readRegularFile`, decoded from UTF-8; `maxBytes` is at most what a string can hold. */
+export function readRegularText(path: string, limits: ReadLimits): string {
+  const maxBytes = Math.min(limits.maxBytes, bufferLimits.MAX_STRING_LENGTH);
+  return readRegularFile(path, { ...limits, maxBytes }).toString('utf8');
+}
 
 /** What keeps a file from being written, by Node's codes, and what to do about it. */
 const OBSTACLES: Readonly<Record<string, string>> = {
@@ -113,25 +256,22 @@ export async function saveSafetensors(
   replaceFile(path, serializeSafetensors(stored, metadata));
 }
 
+/** A VGG-16 with its momentum has 1.1 GB. */
+const MAX_SAFETENSORS_BYTES = 16e9;
+
 /** The tensors and the metadata of a safetensors file; floats of any width as f32. */
 export async function loadSafetensors(path: string): Promise<Safetensors> {
-  return reading(path, () => parseSafetensors(readFileSync(path), path));
+  const bytes = readRegularFile(path, { maxBytes: MAX_SAFETENSORS_BYTES });
+  return parsing(() => parseSafetensors(bytes, path));
 }
 
 /** What a safetensors file has, checked but without the tensors' values: they may be half a gigabyte. */
-export function readSafetensorsHeader(path: string): SafetensorsHeader {
-  return reading(path, () => {
-    const file = openSync(path, 'r');
-    try {
-      const { size } = fstatSync(file);
-      const first = readBytes(file, Math.min(8, size));
-      const end = first.length < 8 ? size : headerEnd(new DataView(first.buffer));
-      return parseSafetensorsHeader(end > size ? first : readBytes(file, end), path, size);
-    } finally {
-      closeSync(file);
-    }
+export const readSafetensorsHeader = (path: string): SafetensorsHeader =>
+  withRegularFile(path, { maxBytes: MAX_SAFETENSORS_BYTES }, (file, { size }) => {
+    const first = readBytes(file, Math.min(8, size));
+    const end = first.length < 8 ? size : headerEnd(new DataView(first.buffer));
+    return parsing(() => parseSafetensorsHeader(end > size ? first : readBytes(file, end), path, size));
   });
-}
 
 /** The first bytes of an open file. */
 function readBytes(file: number, count: number): Uint8Array {
@@ -140,13 +280,11 @@ function readBytes(file: number, count: number): Uint8Array {
   return bytes;
 }
 
-/** Whatever keeps a file from being read is the user's to fix, and named. */
-function reading<T>(path: string, read: () => T): T {
+/** What is wrong with a file's contents is the user's to fix; the message names the file already. */
+function parsing<T>(parse: () => T): T {
   try {
-    return read();
+    return parse();
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') throw new UserError(`${path}: there is no such file`);
-    throw new UserError(message.startsWith(`${path}: `) ? message : `${path}: ${message}`);
+    throw error instanceof UserError ? error : new UserError((error as Error).message);
   }
 }
