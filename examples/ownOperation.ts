@@ -8,7 +8,7 @@ import { elementwise4, linear, openGpu, operation, record, Sgd, sum, type Tensor
 import { gaussian, meanSquaredError, zeros } from '../src/node.ts';
 
 // A kernel is data: buffers in the order of their bindings, uniforms, WGSL. `elementwise4` runs the body for four elements at
-// a time, i counting vec4f; `kernel` takes a whole shader and its grid (docs/engine.md).
+// a time, i counting vec4f; `kernel` is for everything else (docs/engine.md).
 const forward = elementwise4({
   name: 'swish',
   buffers: { x: 'read vec4f', y: 'write vec4f' },

@@ -44,16 +44,14 @@ function walk<B extends string, U extends string>(spec: ElementwiseSpec<B, U>, e
     buffers: spec.buffers,
     uniforms: { n: 'u32', ...spec.uniforms } as Record<U | 'n', Scalar>,
     grid: ({ n }) => linear(ceilDiv(n, each), RUN),
-    wgsl: /* wgsl */ `${spec.functions ?? ''}
-@compute @workgroup_size(${WIDTH})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+    lanes: WIDTH,
+    functions: spec.functions,
+    body: /* wgsl */ `
   let start = linear_index(group, groups, 0u, ${RUN}u);
   let end = min(start + ${RUN}u, ${each === 1 ? 'u.n' : '(u.n + 3u) / 4u'});
   for (var i = start + lane; i < end; i += ${WIDTH}u) {
     ${spec.body}
-  }
-}
-`,
+  }`,
   });
 }
 
@@ -135,9 +133,8 @@ export function elementwiseSets(spec: SetsSpec): Kernel {
         sets.reduce((total, k) => total + groups(u[`n${k}`]!), 0),
         1,
       ),
-    wgsl: /* wgsl */ `
-@compute @workgroup_size(${WIDTH})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+    lanes: WIDTH,
+    body: /* wgsl */ `
   var at = linear_index(group, groups, 0u, 1u);
 ${sets
   .map(
@@ -153,9 +150,7 @@ ${sets
     at -= own;
   }`,
   )
-  .join('\n')}
-}
-`,
+  .join('\n')}`,
   });
 }
 

@@ -2,10 +2,11 @@
  * What a kernel is: plain data. The shader text, its bindings, its uniforms and its launch grid.
  * A kernel knows no tensor and no device; `Gpu.run` (engine/gpu.ts) launches it.
  *
- * Conventions every kernel file follows:
+ * Conventions that every kernel file follows:
  *   - binding 0 is the uniform block `u` (all fields 4 bytes wide), bindings 1.. are the buffers in the order written;
- *   - shapes go in uniforms, tile sizes and fused epilogues in the text, so few pipelines serve many shapes;
- *   - entry point `main`; a grid above 65535 workgroups is folded into y by `linear` and unfolded by `linear_index`.
+ *   - shapes go in uniforms, tile sizes and fused epilogues in the text, so that few pipelines serve many shapes;
+ *   - the entry point is `main`. `kernel` writes it around a `body`; only a kernel that needs other builtins writes its own;
+ *   - a grid above 65535 workgroups is folded into y by `linear` and unfolded by `linear_index`.
  */
 
 export type Scalar = 'f32' | 'i32' | 'u32';
@@ -24,15 +25,50 @@ export interface Kernel<B extends string = string, U extends string = string> {
   readonly code: string;
 }
 
-export interface KernelSpec<B extends string, U extends string> {
+/** A factor of a number of items: a uniform, or the number of blocks that it fills (`blocksOf`). */
+export type Factor<U extends string> = U | { readonly uniform: U; readonly size: number };
+
+/** The number of blocks of `size` that `uniform` things fill, rounded up. */
+export const blocksOf = <U extends string>(uniform: U, size: number): Factor<U> => ({ uniform, size });
+
+/** The statements of `main` and what stands outside it. */
+interface Body {
+  /** WGSL functions, structures and workgroup variables that the body uses. */
+  functions?: string;
+  /** WGSL statements. `group` (workgroup_id), `groups` (num_workgroups) and `lane` (local_invocation_index) are in scope. */
+  body: string;
+  /** Invocations of a workgroup: 64 by default. */
+  lanes?: number;
+}
+
+/** `body` runs once for every `i` from 0 to the product of the factors: the common case. */
+interface EachInvocation<U extends string> extends Body {
+  each: NoInfer<U> | readonly Factor<NoInfer<U>>[];
+}
+
+/** A workgroup runs `body` for every `item` from 0 to the product of the factors; its invocations share the work. */
+interface EachWorkgroup<U extends string> extends Body {
+  eachWorkgroup: NoInfer<U> | readonly Factor<NoInfer<U>>[];
+}
+
+/** The body works out from `group` and `lane` what is to be done. */
+interface OwnGrid<U extends string> extends Body {
+  grid: (uniforms: Readonly<Record<U, number>>) => Grid;
+}
+
+/** The whole shader but for its bindings, entry point included. */
+interface WholeText<U extends string> {
+  grid: (uniforms: Readonly<Record<U, number>>) => Grid;
+  wgsl: string;
+}
+
+export type KernelSpec<B extends string, U extends string> = {
   name: string;
   buffers: Record<B, BufferSpec>;
   uniforms: Record<U, Scalar>;
-  grid: (uniforms: Readonly<Record<U, number>>) => Grid;
   /** Lines that must stand first in the shader, such as `enable subgroups;`. */
   enable?: string;
-  wgsl: string;
-}
+} & (EachInvocation<U> | EachWorkgroup<U> | OwnGrid<U> | WholeText<U>);
 
 /** WebGPU's default limit on workgroups in one dimension; grids stay below it on every adapter. */
 export const MAX_WORKGROUPS = 65535;
@@ -47,14 +83,60 @@ export function linear(count: number, size: number): Grid {
   return [ceilDiv(groups, y), y, 1];
 }
 
-/** The inverse of `linear` in the shader: the global index of an invocation. It may exceed the count: always compare. */
+/** The inverse of `linear` in the shader: the global index of an invocation. It may exceed the count. */
 const LINEAR_INDEX = /* wgsl */ `
 fn linear_index(group: vec3u, groups: vec3u, lane: u32, size: u32) -> u32 {
   return (group.y * groups.x + group.x) * size + lane;
 }
 `;
 
+/** The number of items: in the shader, and in numbers. */
+function itemCount<U extends string>(each: U | readonly Factor<U>[]) {
+  const factors = typeof each === 'string' ? [each] : each;
+  return {
+    wgsl: factors
+      .map((f) => (typeof f === 'string' ? `u.${f}` : `((u.${f.uniform} + ${f.size - 1}u) / ${f.size}u)`))
+      .join(' * '),
+    of: (u: Readonly<Record<U, number>>): number =>
+      factors.reduce((n, f) => n * (typeof f === 'string' ? u[f] : ceilDiv(u[f.uniform], f.size)), 1),
+  };
+}
+
+/** `main` around a body. */
+const entry = ({ functions = '', body, lanes = 64 }: Body, opening: string): string => /* wgsl */ `${functions}
+@compute @workgroup_size(${lanes})
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {${opening}
+  ${body.trim()}
+}
+`;
+
+/** The grid and the text of a specification, without its bindings. */
+function program<B extends string, U extends string>(
+  spec: KernelSpec<B, U>,
+): { grid: (uniforms: Readonly<Record<U, number>>) => Grid; wgsl: string } {
+  if ('wgsl' in spec) return spec;
+  if ('grid' in spec) return { grid: spec.grid, wgsl: entry(spec, '') };
+  const { lanes = 64 } = spec;
+  if ('each' in spec) {
+    const { wgsl, of } = itemCount(spec.each);
+    const opening = `
+  let i = linear_index(group, groups, lane, ${lanes}u);
+  if (i >= ${wgsl}) { return; }`;
+    return { grid: (u) => linear(of(u), lanes), wgsl: entry(spec, opening) };
+  }
+  const { wgsl, of } = itemCount(spec.eachWorkgroup);
+  const opening = `
+  let item = linear_index(group, groups, 0u, 1u);
+  if (item >= ${wgsl}) { return; }`;
+  return { grid: (u) => linear(of(u), 1), wgsl: entry(spec, opening) };
+}
+
 export function kernel<B extends string, U extends string>(spec: KernelSpec<B, U>): Kernel<B, U> {
+  const { grid, wgsl } = program(spec);
   const buffers = Object.entries(spec.buffers) as [B, BufferSpec][];
   const uniforms = Object.entries(spec.uniforms) as [U, Scalar][];
   const lines = [`// ${spec.name}`];
@@ -68,14 +150,9 @@ export function kernel<B extends string, U extends string>(spec: KernelSpec<B, U
     const mode = access === 'read' ? 'read' : 'read_write';
     lines.push(`@group(0) @binding(${i + 1}) var<storage, ${mode}> ${name}: array<${type}>;`);
   });
-  if (spec.wgsl.includes('linear_index(')) lines.push(LINEAR_INDEX.trim());
-  return {
-    name: spec.name,
-    buffers: spec.buffers,
-    uniforms: spec.uniforms,
-    grid: spec.grid,
-    code: lines.join('\n') + '\n' + spec.wgsl,
-  };
+  if (wgsl.includes('linear_index(')) lines.push(LINEAR_INDEX.trim());
+  const { name } = spec;
+  return { name, buffers: spec.buffers, uniforms: spec.uniforms, grid, code: `${lines.join('\n')}\n${wgsl}` };
 }
 
 /**
