@@ -10,6 +10,7 @@
  * A rule is asked only for the gradients that are needed: frozen layers and images cost nothing.
  */
 import { accumulate, add, fill } from '../kernels/elementwise.ts';
+import type { Plans } from './plans.ts';
 import type { Tensor } from './tensor.ts';
 
 export interface GradientRequest {
@@ -43,6 +44,8 @@ export interface GraphNode {
   readonly operation: Operation<unknown>;
   readonly inputs: readonly Tensor[];
   readonly saved: unknown;
+  /** With which the operation was computed; its gradient is computed with the same. */
+  readonly plans: Plans;
   /** Tensors that only the rule reads: of no use once it has run. */
   readonly scratch: readonly Tensor[];
 }
@@ -73,7 +76,7 @@ export function record<S>(
   }
   if (gpu.recordsGradients && inputs.some((input) => input.requiresGrad)) {
     output.requiresGrad = true;
-    output.node = { operation: operation as Operation<unknown>, inputs, saved, scratch };
+    output.node = { operation: operation as Operation<unknown>, inputs, saved, plans: gpu.plans, scratch };
   } else {
     scratch.forEach((tensor) => tensor.dispose());
   }
@@ -135,7 +138,7 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
   gradients.set(loss, seed);
 
   for (const output of order.reverse()) {
-    const { operation, inputs, saved, scratch } = output.node!;
+    const { operation, inputs, saved, plans, scratch } = output.node!;
     output.node = null;
     output.graphUsed = true;
     const dy = gradients.get(output);
@@ -152,7 +155,7 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
       if (needs[i] && sum && !isShared(sum)) return { sum, add: true };
       return { sum: gpu.empty(input.shape, 'f32', `d${input.name}`), add: false };
     };
-    const results = operation.gradient({ dy, needs, into }, saved);
+    const results = gpu.withPlans(plans, () => operation.gradient({ dy, needs, into }, saved));
     if (results.length !== inputs.length) {
       throw new Error(
         `${operation.name}: its gradient rule gave ${results.length} gradients for ${inputs.length} inputs`,

@@ -54,8 +54,8 @@ export interface GpuStatistics {
 export class Gpu {
   readonly device: GPUDevice;
   readonly adapter: AdapterSummary;
-  /** Which kernels compute convolutions and matrix products. */
-  readonly plans: Plans;
+  /** Which kernels compute convolutions and matrix products: the device's own plans, inside `withPlans` the given ones. */
+  plans: Plans;
   /**
    * When set, every operation's output, every gradient and the labels of a log loss are checked, and the next `read` names
    * the first operation whose were not finite, or not classes. A dispatch more for each: for finding a mistake.
@@ -204,6 +204,22 @@ export class Gpu {
       return fn();
     } finally {
       this.recordsGradients = before;
+    }
+  }
+
+  /**
+   * Runs `fn` with other plans than the device's own; the gradients of what it records are computed with them too. Each
+   * model has plans of its own, so the kernels chosen for one change no bit of another.
+   */
+  withPlans<T>(plans: Plans, fn: () => T): T {
+    const before = this.plans;
+    this.plans = plans;
+    try {
+      const result = fn();
+      if (result instanceof Promise) throw new Error('withPlans: the function must not be async');
+      return result;
+    } finally {
+      this.plans = before;
     }
   }
 

@@ -1,7 +1,7 @@
 /**
- * The kernels chosen for the shapes that a device has met: the planner's first candidate, or the one that a tuner
- * (tuner.ts) found faster and that `use` puts in its place. Choices are text, so they can be kept in a file; one that is no
- * candidate any more is passed over.
+ * The kernels chosen for the shapes that were met: the planner's first candidate, or the one that the tuner (tuner.ts) found
+ * faster and that `use` puts in its place. The device has plans of its own, and so has every model (`Gpu.withPlans`). Choices
+ * are text, so they can be kept in a file; a choice that is no longer a candidate is passed over.
  */
 import type { ConvShape } from '../kernels/conv2d.ts';
 import type { MatmulShape, MatmulTile } from '../kernels/matmul.ts';
@@ -84,19 +84,19 @@ export class Plans {
     this.choices = { ...this.choices, [key]: JSON.stringify(candidate) };
   }
 
-  /** Forgets what was chosen so far and takes these choices. */
+  /** Forgets what was chosen so far and takes these choices instead. */
   use(choices: Choices): void {
     this.choices = choices;
     this.chosen.clear();
     this.fresh.clear();
   }
 
-  /** What was set or used, to be kept. */
+  /** The choices that were set or used. */
   export(): Choices {
     return this.choices;
   }
 
-  /** Shapes that were met since the last call and for which no choice was made: what a tuner has yet to time. */
+  /** Shapes met since the last call for which no choice was made: what the tuner has yet to time. */
   takeUntuned(): Met[] {
     const met = [...this.fresh.values()];
     this.fresh.clear();

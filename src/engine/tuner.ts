@@ -1,16 +1,18 @@
 /**
  * Times the planner's candidates on the device at hand, for the shapes that were met, and keeps the fastest of each.
  *
- * Tiles of a matrix product all add in one order: that choice changes no bit. Winograd's form of a convolution rounds
- * otherwise than the direct sum, within the tolerances of docs/performance.md: with other choices a run may end with other
+ * All tiles of a matrix product add in one order: that choice changes no bit. Winograd's form of a convolution rounds
+ * differently from the direct sum, within the tolerances of docs/performance.md: with other choices a run may end with other
  * bits, with the same choices (`plans.export()`) it ends with the same.
  */
 import { runConvFilterGradient, runConvForward, runConvInputGradient, runMatmul } from './convolution.ts';
 import type { Gpu } from './gpu.ts';
-import type { Met } from './plans.ts';
+import type { Met, Plans } from './plans.ts';
 import type { Tensor } from './tensor.ts';
 
 export interface TuneOptions {
+  /** Whose shapes are timed and whose choices are made: a model's (`model.plans`), or by default the device's own. */
+  plans?: Plans;
   /** No new shape is begun after so many seconds; those left keep the planner's choice. Default 30. */
   seconds?: number;
   /** A candidate has to be faster by this factor to replace the planner's choice: clocks are noisy. Default 1.1. */
@@ -34,21 +36,24 @@ const LEAST_MS = 4;
 const MOST_RUNS = 64;
 
 /** Tunes every shape met since the last call. Nothing else may use the device meanwhile. */
-export async function tune(gpu: Gpu, { seconds = 30, margin = 1.1, onShape }: TuneOptions = {}): Promise<TuneReport> {
+export async function tune(
+  gpu: Gpu,
+  { plans = gpu.plans, seconds = 30, margin = 1.1, onShape }: TuneOptions = {},
+): Promise<TuneReport> {
   const end = performance.now() + seconds * 1000;
   const report: TuneReport = { timed: 0, changed: 0, left: 0 };
-  const queue = gpu.plans.takeUntuned();
+  const queue = plans.takeUntuned();
   for (let met = queue.shift(); met; met = queue.shift()) {
     if (performance.now() > end) {
       report.left++;
       continue;
     }
-    const times = await timesOf(gpu, met);
+    const times = await timesOf(gpu, plans, met);
     // The products inside a convolution are shapes of their own; they come next.
-    queue.unshift(...gpu.plans.takeUntuned());
+    queue.unshift(...plans.takeUntuned());
     const fastest = times.indexOf(Math.min(...times));
     const best = times[fastest]! * margin < times[0]! ? fastest : 0;
-    gpu.plans.set(met, met.candidates[best]!);
+    plans.set(met, met.candidates[best]!);
     report.timed++;
     if (best !== 0) report.changed++;
     onShape?.(report.timed, report.timed + queue.length);
@@ -57,7 +62,7 @@ export async function tune(gpu: Gpu, { seconds = 30, margin = 1.1, onShape }: Tu
 }
 
 /** Milliseconds of a run of each candidate. They take turns, so that none has the clocks of an idle device to itself. */
-async function timesOf(gpu: Gpu, met: Met): Promise<number[]> {
+async function timesOf(gpu: Gpu, plans: Plans, met: Met): Promise<number[]> {
   const tensors: Tensor[] = [];
   const filled = (size: number): Tensor => {
     const tensor = gpu.zeros([size], 'tuning');
@@ -66,9 +71,9 @@ async function timesOf(gpu: Gpu, met: Met): Promise<number[]> {
   };
   const run = launchOf(gpu, met, filled);
   const timeOf = async (candidate: Met['candidates'][number], runs: number): Promise<number> => {
-    gpu.plans.set(met, candidate);
+    plans.set(met, candidate);
     const start = performance.now();
-    for (let i = 0; i < runs; i++) run();
+    for (let i = 0; i < runs; i++) gpu.withPlans(plans, run);
     await gpu.finish();
     return performance.now() - start;
   };

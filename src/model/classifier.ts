@@ -7,6 +7,7 @@ import { linear } from '../engine/ops/linear.ts';
 import { softmaxLogLoss } from '../engine/ops/losses.ts';
 import { concat } from '../engine/ops/axes.ts';
 import { roiPool } from '../engine/ops/regions.ts';
+import { Plans } from '../engine/plans.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { type Backbone, type Layer, ParameterStore } from './backbones/backbone.ts';
 import { BACKBONES } from './backbones/index.ts';
@@ -31,6 +32,8 @@ export interface ClassifierImage {
 export class Classifier {
   readonly gpu: Gpu;
   readonly config: ClassifierConfig;
+  /** Which kernels compute this network, whatever others on the device were tuned to. */
+  readonly plans: Plans;
   readonly backbone: Backbone;
   /** Every parameter by its name. */
   readonly parameters: Readonly<Record<string, Tensor>>;
@@ -41,6 +44,7 @@ export class Classifier {
     if (!build) throw new Error(`backbone ${config.backbone}: unknown; there are ${Object.keys(BACKBONES).join(', ')}`);
     this.gpu = gpu;
     this.config = config;
+    this.plans = new Plans(gpu.plans.device);
     this.backbone = build(gpu, { pooled: config.pooled, seed, frozenStages: 0 });
     const store = new ParameterStore(gpu, seed);
     this.layer = store.layer('classifier', [config.classes.length, this.backbone.regionFeatures], {
@@ -69,6 +73,10 @@ export class Classifier {
 
   /** images [N, 3, H, W] -> [N, classes]. `training`: dropout applies, with masks drawn from this seed. */
   logits(images: Tensor, training: { seed: number } | null): Tensor {
+    return this.gpu.withPlans(this.plans, () => this.forward(images, training));
+  }
+
+  private forward(images: Tensor, training: { seed: number } | null): Tensor {
     const { backbone, gpu } = this;
     const map = backbone.features(images);
     const [count, , height, width] = map.shape as [number, number, number, number];

@@ -9,6 +9,7 @@
  */
 import type { Gpu } from '../engine/gpu.ts';
 import { add } from '../engine/ops/arithmetic.ts';
+import { Plans } from '../engine/plans.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
 import { BACKBONES } from './backbones/index.ts';
@@ -58,6 +59,8 @@ const TRUTH_ROWS = 16;
 export class FasterRcnn {
   readonly gpu: Gpu;
   readonly config: DetectorConfig;
+  /** Which kernels compute this network, whatever others on the device were tuned to. */
+  readonly plans: Plans;
   readonly backbone: Backbone;
   /** The convolutional layers below the RPN: `backbone`, unless features are not shared. */
   readonly proposalBackbone: Backbone;
@@ -71,6 +74,7 @@ export class FasterRcnn {
     if (!build) throw new Error(`backbone ${config.backbone}: unknown; there are ${Object.keys(BACKBONES).join(', ')}`);
     this.gpu = gpu;
     this.config = config;
+    this.plans = new Plans(gpu.plans.device);
     const options = { pooled: config.head.pooled, seed, frozenStages: config.frozenStages };
     const unshared = config.features === 'unshared';
     this.backbone = build(gpu, options);
@@ -106,7 +110,7 @@ export class FasterRcnn {
 
   /** The four terms of the joint loss for one image. */
   losses(image: PreparedImage, truth: GroundTruth, sampling: Sampling): Losses {
-    return this.lossesOn(this.maps(image), image, truth, sampling);
+    return this.gpu.withPlans(this.plans, () => this.lossesOn(this.maps(image), image, truth, sampling));
   }
 
   /**
@@ -114,11 +118,15 @@ export class FasterRcnn {
    * through the convolutional layers: how good the weights are, with nothing to learn from. Candidates are drawn with `seed`.
    */
   validate(image: PreparedImage, truth: GroundTruth, seed: number): { rows: Tensor; count: Tensor; losses: Losses } {
-    return this.gpu.withoutGradients(() => {
+    return this.infer(() => {
       const maps = this.maps(image);
       const losses = this.lossesOn(maps, image, truth, { random: true, seed, dropout: false });
       return { ...this.classify(maps, this.regions(maps, image, seed), image), losses };
     });
+  }
+
+  private infer<T>(fn: () => T): T {
+    return this.gpu.withPlans(this.plans, () => this.gpu.withoutGradients(fn));
   }
 
   private maps({ tensor }: PreparedImage): Maps {
@@ -147,9 +155,11 @@ export class FasterRcnn {
 
   /** The terms of the RPN alone; the others are zero. */
   rpnLosses(image: PreparedImage, truth: GroundTruth, sampling: Sampling): Losses {
-    const output = this.rpn.forward(this.proposalBackbone.features(image.tensor));
-    const { cls, box } = this.rpn.losses(output, truth, image, sampling);
-    return { ...this.noLosses(), rpn_cls: cls, rpn_box: box };
+    return this.gpu.withPlans(this.plans, () => {
+      const output = this.rpn.forward(this.proposalBackbone.features(image.tensor));
+      const { cls, box } = this.rpn.losses(output, truth, image, sampling);
+      return { ...this.noLosses(), rpn_cls: cls, rpn_box: box };
+    });
   }
 
   /** The terms of the detection head on given proposals, Fast R-CNN's; the others are zero. */
@@ -159,8 +169,11 @@ export class FasterRcnn {
     proposals: Pick<Proposals, 'rois' | 'count'>,
     sampling: Sampling,
   ): Losses {
-    const features = this.backbone.features(image.tensor);
-    return { ...this.noLosses(), ...this.headLosses(features, this.head.sample(proposals, truth, sampling), sampling) };
+    return this.gpu.withPlans(this.plans, () => {
+      const features = this.backbone.features(image.tensor);
+      const batch = this.head.sample(proposals, truth, sampling);
+      return { ...this.noLosses(), ...this.headLosses(features, batch, sampling) };
+    });
   }
 
   /** Frees the parameters. */
@@ -190,7 +203,7 @@ export class FasterRcnn {
    * which `count` (one integer on the GPU) are valid. The RoIs' own objectness is not used again.
    */
   detect(image: PreparedImage): { rows: Tensor; count: Tensor } {
-    return this.gpu.withoutGradients(() => {
+    return this.infer(() => {
       const maps = this.maps(image);
       return this.classify(maps, this.regions(maps, image), image);
     });
@@ -198,21 +211,19 @@ export class FasterRcnn {
 
   /** The first part of a detection: the convolutions of the detector and of the RPN (none of one-stage detection). */
   convolve(image: PreparedImage): Maps {
-    return this.gpu.withoutGradients(() => this.maps(image));
+    return this.infer(() => this.maps(image));
   }
 
   /** The second: proposals as at test time, or all anchors in one-stage detection. `seed`: as of `propose`. */
   regions({ features, rpn }: Maps, image: PreparedImage, seed?: number): Proposals {
-    return this.gpu.withoutGradients(() =>
+    return this.infer(() =>
       rpn ? this.rpn.proposals(rpn, image, this.config.rpn.test, seed) : this.rpn.slidingWindows(features, image),
     );
   }
 
   /** The third: the detection head on every region, then the best of what it finds. */
   classify({ features }: Maps, proposals: Proposals, image: PreparedImage): { rows: Tensor; count: Tensor } {
-    return this.gpu.withoutGradients(() =>
-      this.head.detections(this.head.score(features, proposals.rois), proposals, image),
-    );
+    return this.infer(() => this.head.detections(this.head.score(features, proposals.rois), proposals, image));
   }
 
   /**
@@ -220,7 +231,7 @@ export class FasterRcnn {
    * unless given another for every image.
    */
   propose(image: PreparedImage, limits = this.config.rpn.test, seed?: number): Proposals {
-    return this.gpu.withoutGradients(() => {
+    return this.infer(() => {
       const features = this.proposalBackbone.features(image.tensor);
       return this.rpn.proposals(this.rpn.forward(features), image, limits, seed);
     });

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runConvFilterGradient, runConvForward, runConvInputGradient } from '../../src/engine/convolution.ts';
-import { saveTuningCache, tuningKey, useTuningCache } from '../../src/engine/node/tuningCache.ts';
+import { readTuningCache, saveTuningCache, tuningKey } from '../../src/engine/node/tuningCache.ts';
 import { conv2d } from '../../src/engine/ops/conv2d.ts';
 import { tune } from '../../src/engine/tuner.ts';
 import { convShape } from '../../src/kernels/checks/matmul.ts';
@@ -135,16 +135,16 @@ test('the cache keeps the choices of each adapter apart; a damaged one, or a cho
   writeFileSync(path, JSON.stringify({ 'another adapter': { a: 'b' } }));
   gpu.plans.use({});
   gpu.plans.set({ kind: 'conv', direction: 'forward', shape, candidates: [] }, direct);
-  saveTuningCache(gpu, path);
+  saveTuningCache(gpu, gpu.plans.export(), path);
   assert.equal(Object.keys(JSON.parse(readFileSync(path, 'utf8'))), ['another adapter', tuningKey(gpu)]);
   gpu.plans.use({});
   assert.is(gpu.plans.conv('forward', shape).algorithm, 'winograd');
-  useTuningCache(gpu, path);
+  gpu.plans.use(readTuningCache(gpu, path));
   assert.equal(gpu.plans.conv('forward', shape), direct);
 
   for (const damaged of ['{"cut', '7', JSON.stringify({ [tuningKey(gpu)]: 3 })]) {
     writeFileSync(path, damaged);
-    useTuningCache(gpu, path);
+    gpu.plans.use(readTuningCache(gpu, path));
     assert.is(gpu.plans.conv('forward', shape).algorithm, 'winograd', damaged);
   }
   const [key] = Object.keys(JSON.parse('{"k":0}'));

@@ -108,7 +108,7 @@ test('a parameter in shards is whole in the checkpoint, whatever device reads it
     const { device } = gpu.plans;
     Object.assign(gpu.plans, { device: { ...device, maxBindingBytes } });
     const model = new FasterRcnn(gpu, detector, seed, splitting);
-    Object.assign(gpu.plans, { device });
+    for (const plans of [gpu.plans, model.plans]) Object.assign(plans, { device });
     return model;
   };
   const [whole, split] = [make(2 ** 27, 1), make(2 ** 17, 2)];

@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Box, Dataset } from '../../src/data/dataset.ts';
+import { type Choices, type Met, Plans } from '../../src/engine/plans.ts';
+import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
+import { type Proposal, proposeImage } from '../../src/run/evaluation/detect.ts';
 import { evaluate } from '../../src/run/evaluation/evaluate.ts';
+import { loadRun } from '../../src/run/storage/loadRun.ts';
 import { RunDirectory } from '../../src/run/storage/runDirectory.ts';
 import { temporaryFolder, userError, vocXml, writeVoc } from '../data/fixtures.ts';
 import { sharedGpu, skip } from '../harness.ts';
@@ -67,29 +71,84 @@ test('the random proposals of an RPN without scores are those of the run and the
   assert.not.equal(await rois(1), await rois(2));
 });
 
+/** Other kernels than the planner's for every convolution that a step of the model meets and that has a choice. */
+function otherKernels(model: FasterRcnn): { kernels: Choices; met: Met[] } {
+  const plans = new Plans(model.plans.device);
+  const met = model.plans.takeUntuned().filter(({ kind, candidates }) => kind === 'conv' && candidates.length > 1);
+  for (const shape of met) plans.set(shape, shape.candidates.at(-1)!);
+  return { kernels: plans.export(), met };
+}
+
+const planOf = (model: FasterRcnn, met: Met) =>
+  met.kind === 'conv' ? model.plans.conv(met.direction, met.shape) : assert.unreachable();
+
 test('a resumed run computes by the kernels that its configuration names, one without any by the planner’s', async () => {
-  const gpu = await sharedGpu();
   const run = await tinyRun({ steps: 1 });
-  gpu.plans.use({});
-  await trainHere(run);
-  const met = gpu.plans.takeUntuned().find(({ kind, candidates }) => kind === 'conv' && candidates.length > 1)!;
-  const planOf = () => (met.kind === 'conv' ? gpu.plans.conv(met.direction, met.shape) : assert.unreachable());
-  const [usual, other] = [planOf(), met.candidates.at(-1)!];
+  const { model } = await trainHere(run);
+  const { kernels, met } = otherKernels(model);
+  const [usual, other] = [planOf(model, met[0]!), met[0]!.candidates.at(-1)!];
   assert.not.equal(other, usual);
-  gpu.plans.set(met, other);
-  const kernels = gpu.plans.export();
   const directory = new RunDirectory(join(temporaryFolder(), 'run'));
   directory.create({ ...run.config, kernels });
+  const tuned = await trainHere({ ...run, config: directory.readConfig() }, { directory, resume: true });
+  assert.equal(planOf(tuned.model, met[0]!), other);
+  assert.equal(planOf((await trainHere(run)).model, met[0]!), usual);
+  assert.is(run.config.kernels, undefined); // what the caller gave stays as it was
+});
+
+test('a run that is loaded with kernels of its own changes no bit of a training on the same device', async () => {
+  const gpu = await sharedGpu();
+  const run = await tinyRun({ steps: 4 });
+  const alone = await trainHere(run);
+  const bits = await checkpointBits(alone.directory);
+  const { kernels, met } = otherKernels(alone.model);
+  const picture = await run.dataset.samples[0]!.load();
+  const config = { ...run.config, kernels };
+  const checkpoint = readFileSync(alone.directory.checkpointPath);
+
+  let loaded: FasterRcnn | undefined;
+  const found: Proposal[][] = [];
+  const beside = await trainHere(run, {
+    onStep: async (step) => {
+      if (step === 1) loaded = loadRun(gpu, config, checkpoint);
+      found.push(await proposeImage(loaded!, picture));
+    },
+  });
+  assert.equal(await checkpointBits(beside.directory), bits);
+  assert.equal(planOf(loaded!, met[0]!), met[0]!.candidates.at(-1)!);
+  found.forEach((proposals) => assert.equal(proposals, found[0]));
+  // These kernels do round differently: a training with them has other bits, and so have the proposals.
+  assert.not.equal(await checkpointBits((await trainHere({ ...run, config })).directory), bits);
+  assert.not.equal(await proposeImage(alone.model, picture), found[0]);
+});
+
+test('the gradients of a step are computed with the plans of the model, wherever backward is called', async () => {
+  const gpu = await sharedGpu();
+  const { config, dataset } = await tinyRun({ steps: 1 });
+  const sample = dataset.samples[0]!;
+  const picture = await sample.load();
+  const model = new FasterRcnn(gpu, config.detector, 1);
+  const gradient = async () => {
+    gpu.scope(() => {
+      const image = model.prepare(picture);
+      model.total(model.losses(image, model.truth(sample.boxes, image), { random: true, seed: 1 })).backward();
+    });
+    const parameter = model.parameters['conv2.weight'] ?? Object.values(model.parameters)[2]!;
+    const values = await parameter.grad!.read();
+    for (const { grad } of Object.values(model.parameters)) grad?.write(new Float32Array(grad.size));
+    return values;
+  };
+  const usual = await gradient();
+  const { kernels } = otherKernels(model);
   try {
-    const plans: unknown[] = [];
-    const onStep = () => plans.push(planOf());
-    gpu.plans.use({});
-    await trainHere({ ...run, config: directory.readConfig() }, { directory, resume: true, onStep });
-    await trainHere(run, { onStep });
-    assert.equal(plans, [other, usual]);
+    gpu.plans.use(kernels); // the device's own plans
+    assert.equal(await gradient(), usual);
   } finally {
     gpu.plans.use({});
   }
+  model.plans.use(kernels);
+  assert.not.equal(await gradient(), usual);
+  model.dispose();
 });
 
 test('step 200 holds as many GPU bytes as step 10, and no new buffer, pipeline or bind group', async () => {

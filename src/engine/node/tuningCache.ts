@@ -30,14 +30,14 @@ function readSections(path: string): Sections {
   }
 }
 
-/** The device computes from now on with the choices that were kept for it, if any. */
-export function useTuningCache(gpu: Gpu, path = tuningCachePath()): void {
+/** The choices that were kept for this device; none where there are none. */
+export function readTuningCache(gpu: Gpu, path = tuningCachePath()): Choices {
   const section = readSections(path)[tuningKey(gpu)];
-  gpu.plans.use(typeof section === 'object' && section !== null ? section : {});
+  return typeof section === 'object' && section !== null ? section : {};
 }
 
-/** Keeps the device's choices, beside those of other devices. */
-export function saveTuningCache(gpu: Gpu, path = tuningCachePath()): void {
-  const sections = { ...readSections(path), [tuningKey(gpu)]: gpu.plans.export() };
+/** Keeps choices for this device, beside those for other devices. */
+export function saveTuningCache(gpu: Gpu, choices: Choices, path = tuningCachePath()): void {
+  const sections = { ...readSections(path), [tuningKey(gpu)]: choices };
   replaceFile(path, JSON.stringify(sections, null, 1) + '\n');
 }

@@ -9,7 +9,7 @@ import type { RunConfig } from './runDirectory.ts';
 /**
  * The network of a run with its weights: `config` is what its config.json holds (`parseRunConfig` reads and checks it),
  * `checkpoint` the bytes of its checkpoint.safetensors. A parameter larger than a binding of this device is split.
- * The device takes the kernels that the run was tuned to, for all that it computes from then on.
+ * The network is computed by the kernels that the run was tuned to; others on the device keep theirs.
  * Throws a UserError, one line that begins with `source`, where the bytes are no checkpoint or one of another network.
  */
 export function loadRun(
@@ -34,8 +34,8 @@ export function restoreRun(
   checkpoint: Safetensors,
   source: string,
 ): FasterRcnn {
-  gpu.plans.use(kernels ?? {});
   const model = new FasterRcnn(gpu, detector, training.seed);
+  model.plans.use(kernels ?? {});
   try {
     restoreCheckpoint(checkpoint, source, model);
   } catch (error) {

@@ -2,7 +2,7 @@
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import type { Sgd } from '../../engine/sgd.ts';
-import { saveTuningCache, useTuningCache } from '../../engine/node/tuningCache.ts';
+import { readTuningCache, saveTuningCache } from '../../engine/node/tuningCache.ts';
 import type { Choices } from '../../engine/plans.ts';
 import { tune, type TuneReport } from '../../engine/tuner.ts';
 import type { Dataset, Sample } from '../../data/dataset.ts';
@@ -66,11 +66,13 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   if (dataset.samples.length === 0) throw new UserError(`${dataset.name}: there are no images to train on`);
   const model = new FasterRcnn(gpu, config.detector, training.seed);
   const { optimizer, progress } = await begin(options, model, task);
-  gpu.plans.use(config.kernels ?? {});
+  model.plans.use(config.kernels ?? {});
   const largest = largestSample(dataset, config);
   options.onMemory?.(gpu.measure(() => rehearse(model, task, largest)));
-  if (options.tune && !resume) config.kernels = await tuneFor(options, model, task);
-  if (!resume) directory.create(config);
+  if (!resume) {
+    const kernels = options.tune ? await tuneFor(options, model, task) : config.kernels;
+    directory.create({ ...config, ...(kernels && { kernels }) });
+  }
   const validation =
     options.validation &&
     new Validation(
@@ -123,12 +125,12 @@ async function tuneFor(
   model: FasterRcnn,
   task: TrainTask,
 ): Promise<Choices> {
-  useTuningCache(gpu);
+  model.plans.use(readTuningCache(gpu));
   for (const sample of dataset.samples.slice(0, TUNED_PICTURES)) gpu.measure(() => rehearse(model, task, sample));
-  const report = await tune(gpu, { ...(onTune && { onShape: onTune }) });
-  if (report.timed > 0) saveTuningCache(gpu);
+  const report = await tune(gpu, { plans: model.plans, ...(onTune && { onShape: onTune }) });
+  if (report.timed > 0) saveTuningCache(gpu, model.plans.export());
   onTuned?.(report);
-  return gpu.plans.export();
+  return model.plans.export();
 }
 
 /** A training step on a picture of a sample's size, to be measured (`gpu.measure`): nothing is computed. */
