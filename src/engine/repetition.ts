@@ -4,7 +4,7 @@
  */
 import { expand, type Repetition } from '../kernels/broadcast.ts';
 import { axisSum, channelSum, partialCount, sumFinal, sumPartial } from '../kernels/reduce.ts';
-import type { ChannelView } from '../kernels/softmax.ts';
+import type { ChannelView } from '../kernels/channelView.ts';
 import type { Shape, Tensor } from './tensor.ts';
 
 /** How a smaller tensor lies in a larger one, seen as [outer, channels, inner]. */

@@ -17,20 +17,12 @@
  * computed again in another shader an overlap may differ in its last bit. A ground truth that overlaps no anchor matches
  * none (the original makes every anchor positive then), and without ground truth all anchors inside are negatives.
  */
-import { BOXES_WGSL, boxAt, encodeBox, iou, type Box, vec4At } from './boxes.ts';
-import { DIVIDE_WGSL } from './divide.ts';
-import { kernel, linear } from './kernel.ts';
+import { ANCHOR_GRID, ANCHOR_WGSL, anchorAt, type AnchorGrid } from './anchorGrid.ts';
+import { BOXES_WGSL, boxAt, encodeBox, iou, type Box } from './boxes.ts';
+import { kernel } from './kernel.ts';
 import { selectRandom } from './selectRandom.ts';
 import type { Run, StageBuffers } from './sequence.ts';
-
-const ANCHOR_WGSL = /* wgsl */ `${DIVIDE_WGSL}
-fn anchor_at(j: u32) -> vec4f {
-  let row = divide(j, u.width);
-  let a = divide(row, u.height);
-  let shift = vec2f(f32(j - row * u.width), f32(row - a * u.height)) * u.stride;
-  return anchors[a] + vec4f(shift, shift);
-}
-`;
+import { vec4At } from './text.ts';
 
 const INSIDE_WGSL = /* wgsl */ `
 fn is_inside(box: vec4f) -> bool {
@@ -38,29 +30,23 @@ fn is_inside(box: vec4f) -> bool {
 }
 `;
 
-const GRID = { anchorCount: 'u32', height: 'u32', width: 'u32', stride: 'f32' } as const;
 const IMAGE = { imageHeight: 'f32', imageWidth: 'f32' } as const;
 
 /** One invocation an anchor: it works out its box once and meets every ground truth. */
 export const anchorOverlaps = kernel({
   name: 'anchor_overlaps',
   buffers: { anchors: 'read vec4f', gt: 'read', overlaps: 'write' },
-  uniforms: { ...GRID, ...IMAGE, g: 'u32', plusOne: 'f32' },
-  grid: ({ anchorCount, height, width }) => linear(anchorCount * height * width, 64),
-  wgsl: /* wgsl */ `
-${BOXES_WGSL}${ANCHOR_WGSL}${INSIDE_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let j = linear_index(group, groups, lane, 64u);
+  uniforms: { ...ANCHOR_GRID, ...IMAGE, g: 'u32', plusOne: 'f32' },
+  each: ['anchorCount', 'height', 'width'],
+  functions: BOXES_WGSL + ANCHOR_WGSL + INSIDE_WGSL,
+  body: /* wgsl */ `
   let n = u.anchorCount * u.height * u.width;
-  if (j >= n) { return; }
-  let box = anchor_at(j);
+  let box = anchor_in_maps(i).box;
   let inside = is_inside(box);
   for (var t = 0u; t < u.g; t++) {
     let truth = ${vec4At('gt', 't * 5u')};
-    overlaps[t * n + j] = select(-1.0, iou(box, truth, u.plusOne), inside);
-  }
-}`,
+    overlaps[t * n + i] = select(-1.0, iou(box, truth, u.plusOne), inside);
+  }`,
 });
 
 /** overlaps [G,N] -> best [G], one workgroup a row. */
@@ -68,42 +54,36 @@ export const gtBest = kernel({
   name: 'gt_best',
   buffers: { overlaps: 'read', best: 'write' },
   uniforms: { n: 'u32', g: 'u32' },
-  grid: ({ g }) => [g, 1, 1],
-  wgsl: /* wgsl */ `
-var<workgroup> partial: array<f32, 256>;
-
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  eachWorkgroup: 'g',
+  lanes: 256,
+  functions: 'var<workgroup> partial: array<f32, 256>;',
+  body: /* wgsl */ `
   var largest = -1.0;
-  for (var i = lane; i < u.n; i += 256u) { largest = max(largest, overlaps[group.x * u.n + i]); }
+  for (var i = lane; i < u.n; i += 256u) { largest = max(largest, overlaps[item * u.n + i]); }
   partial[lane] = largest;
   for (var half = 128u; half > 0u; half >>= 1u) {
     workgroupBarrier();
     if (lane < half) { partial[lane] = max(partial[lane], partial[lane + half]); }
   }
-  if (lane == 0u) { best[group.x] = partial[0]; }
-}`,
+  if (lane == 0u) { best[item] = partial[0]; }`,
 });
 
 export const anchorLabels = kernel({
   name: 'anchor_labels',
   buffers: { anchors: 'read vec4f', overlaps: 'read', best: 'read', labels: 'write i32', argmax: 'write i32' },
-  uniforms: { ...GRID, ...IMAGE, g: 'u32', positiveOverlap: 'f32', negativeOverlap: 'f32' },
-  grid: ({ anchorCount, height, width }) => linear(anchorCount * height * width, 256),
-  wgsl: /* wgsl */ `
-${ANCHOR_WGSL}${INSIDE_WGSL}
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let j = linear_index(group, groups, lane, 256u);
+  uniforms: { ...ANCHOR_GRID, ...IMAGE, g: 'u32', positiveOverlap: 'f32', negativeOverlap: 'f32' },
+  each: ['anchorCount', 'height', 'width'],
+  lanes: 256,
+  functions: ANCHOR_WGSL + INSIDE_WGSL,
+  body: /* wgsl */ `
   let n = u.anchorCount * u.height * u.width;
-  if (j >= n) { return; }
-  var inside = is_inside(anchor_at(j));
-  if (u.g > 0u) { inside = overlaps[j] >= 0.0; }
+  var inside = is_inside(anchor_in_maps(i).box);
+  if (u.g > 0u) { inside = overlaps[i] >= 0.0; }
   var largest = 0.0;
   var which = 0;
   var is_best = false;
   for (var t = 0u; t < u.g; t++) {
-    let overlap = overlaps[t * n + j];
+    let overlap = overlaps[t * n + i];
     if (overlap > largest) {
       largest = overlap;
       which = i32(t);
@@ -115,9 +95,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     if (largest < u.negativeOverlap) { label = 0; }
     if (is_best || largest >= u.positiveOverlap) { label = 1; }
   }
-  labels[j] = label;
-  argmax[j] = which;
-}`,
+  labels[i] = label;
+  argmax[i] = which;`,
 });
 
 /** counts u32 [2]: positives and negatives that stayed. One invocation an anchor, its four channels. */
@@ -133,20 +112,18 @@ export const anchorTargets = kernel({
     insideWeights: 'write',
     outsideWeights: 'write',
   },
-  uniforms: { ...GRID, plusOne: 'f32', outsideConstant: 'u32', outsideValue: 'f32' },
-  grid: ({ anchorCount, height, width }) => linear(anchorCount * height * width, 256),
-  wgsl: /* wgsl */ `
-${BOXES_WGSL}${ANCHOR_WGSL}
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let j = linear_index(group, groups, lane, 256u);
+  uniforms: { ...ANCHOR_GRID, plusOne: 'f32', outsideConstant: 'u32', outsideValue: 'f32' },
+  each: ['anchorCount', 'height', 'width'],
+  lanes: 256,
+  functions: BOXES_WGSL + ANCHOR_WGSL,
+  body: /* wgsl */ `
   let cells = u.height * u.width;
-  if (j >= u.anchorCount * cells) { return; }
-  let label = labels[j];
+  let anchor = anchor_in_maps(i);
+  let label = labels[i];
   var t = vec4f(0.0);
   if (label == 1) {
-    let g = u32(argmax[j]) * 5u;
-    t = encode_box(anchor_at(j), ${vec4At('gt', 'g')}, u.plusOne);
+    let g = u32(argmax[i]) * 5u;
+    t = encode_box(anchor.box, ${vec4At('gt', 'g')}, u.plusOne);
   }
   var weight = 0.0;
   if (u.outsideConstant != 0u) {
@@ -154,23 +131,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   } else if (label >= 0) {
     weight = u.outsideValue / f32(counts[0] + counts[1]);
   }
-  let first = j + 3u * divide(j, cells) * cells;
   for (var k = 0u; k < 4u; k++) {
-    targets[first + k * cells] = t[k];
-    insideWeights[first + k * cells] = select(0.0, 1.0, label == 1);
-    outsideWeights[first + k * cells] = weight;
-  }
-}`,
+    let place = (anchor.number * 4u + k) * cells + anchor.cell;
+    targets[place] = t[k];
+    insideWeights[place] = select(0.0, 1.0, label == 1);
+    outsideWeights[place] = weight;
+  }`,
 });
-
-export interface AnchorGrid {
-  /** A: base anchors. */
-  anchorCount: number;
-  height: number;
-  width: number;
-  /** Pixels of the image per cell. */
-  stride: number;
-}
 
 export interface AnchorLabelParams extends AnchorGrid {
   /** G: ground-truth boxes in use; their buffer may be longer. */
@@ -238,15 +205,6 @@ export function recordAnchorLabels<H>(
     { anchors, gt, labels, argmax, counts, targets, insideWeights, outsideWeights },
     { ...grid, plusOne, outsideConstant: Number(params.outsideMode === 'constant'), outsideValue: params.outsideValue },
   );
-}
-
-/** Anchor j of the grid. */
-export function anchorAt(anchors: Float64Array, j: number, { height, width, stride }: AnchorGrid): Box {
-  const cell = j % (height * width);
-  const x = (cell % width) * stride;
-  const y = Math.floor(cell / width) * stride;
-  const base = boxAt(anchors, Math.floor(j / (height * width)) * 4);
-  return [base[0] + x, base[1] + y, base[2] + x, base[3] + y];
 }
 
 type Labelling = Pick<

@@ -8,10 +8,10 @@
  * The variance is a second pass over x: a difference of large sums would lose it. One workgroup a channel, sums in a fixed
  * order. `vectors`: inner is a multiple of four, maps are read and written four cells at a time.
  */
+import type { ChannelView } from './channelView.ts';
 import { elementwise, elementwise4 } from './elementwise.ts';
 import { kernel, linear, memoize } from './kernel.ts';
 import { GROUP_SUM_WGSL } from './reduce.ts';
-import type { ChannelView } from './softmax.ts';
 
 const uniforms = { outer: 'u32', channels: 'u32', inner: 'u32' } as const;
 type Form = { map: 'f32' | 'vec4f'; zero: string; inner: string; total: (value: string) => string };

@@ -12,14 +12,15 @@
  * x2 and y2 one larger; decodeShrink = 1: the MATLAB code, whose centre lies half a pixel before ours, the exact inverse
  * for plusOne = 1. Targets are the same under both. The bound on tw, th is detectron2's; healthy runs never reach it.
  */
-import { kernel, linear } from './kernel.ts';
+import { kernel } from './kernel.ts';
+import { vec4At } from './text.ts';
 
 export type Box = readonly [x1: number, y1: number, x2: number, y2: number];
 
 /** log(1000/16): no box grows more than 62.5-fold, so exp never overflows. */
 export const MAX_LOG_SCALE = 4.135166556742356;
 
-/** `iou`, `encode_box`, `decode_box`, `clip_box` and `is_finite` for shaders. Boxes are vec4f(x1, y1, x2, y2). */
+/** `iou`, `encode_box`, `decode_box` and `clip_box` for shaders. Boxes are vec4f(x1, y1, x2, y2). */
 export const BOXES_WGSL = /* wgsl */ `
 fn intersection_area(a: vec4f, b: vec4f, plus_one: f32) -> f32 {
   let size = max(min(a.zw, b.zw) - max(a.xy, b.xy) + plus_one, vec2f(0.0));
@@ -50,14 +51,7 @@ fn clip_box(a: vec4f, height: f32, width: f32, plus_one: f32) -> vec4f {
   let last = vec2f(width, height) - plus_one;
   return clamp(a, vec4f(0.0), vec4f(last, last));
 }
-// By bits: WGSL may assume that no value is infinite or NaN, so comparisons prove nothing.
-fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }
-fn is_finite4(x: vec4f) -> bool { return is_finite(x.x) && is_finite(x.y) && is_finite(x.z) && is_finite(x.w); }
 `;
-
-/** Four floats of a buffer, from an index on: rows of five or six numbers are no vec4f of their own. */
-export const vec4At = (buffer: string, index: string): string =>
-  `vec4f(${['', ' + 1u', ' + 2u', ' + 3u'].map((k) => `${buffer}[${index}${k}]`).join(', ')})`;
 
 /** The deviations by which regression targets are divided (`head.targetStds`): uniforms, and their vector. */
 export const STD_UNIFORMS = { stdX: 'f32', stdY: 'f32', stdW: 'f32', stdH: 'f32' } as const;
@@ -126,17 +120,13 @@ export const iouMatrix = kernel({
   name: 'iou_matrix',
   buffers: { boxes: 'read', gt: 'read', overlaps: 'write' },
   uniforms: { n: 'u32', g: 'u32', stride: 'u32', offset: 'u32', plusOne: 'f32' },
-  grid: ({ n, g }) => linear(n * g, 256),
-  wgsl: /* wgsl */ `
-${BOXES_WGSL}
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 256u);
-  if (i >= u.n * u.g) { return; }
+  each: ['n', 'g'],
+  lanes: 256,
+  functions: BOXES_WGSL,
+  body: /* wgsl */ `
   let b = (i % u.n) * u.stride + u.offset;
   let t = (i / u.n) * 5u;
-  overlaps[i] = iou(vec4f(boxes[b], boxes[b + 1u], boxes[b + 2u], boxes[b + 3u]), vec4f(gt[t], gt[t + 1u], gt[t + 2u], gt[t + 3u]), u.plusOne);
-}`,
+  overlaps[i] = iou(${vec4At('boxes', 'b')}, ${vec4At('gt', 't')}, u.plusOne);`,
 });
 
 /** boxes [N,stride] and gt [G,5] -> overlaps [G,N]. */

@@ -9,9 +9,9 @@
  *
  * The gradient of b sums dy over the axes of repetition: channelSum or axisSum (reduce.ts).
  */
+import type { ChannelView } from './channelView.ts';
 import { elementwise } from './elementwise.ts';
 import { memoize } from './kernel.ts';
-import type { ChannelView } from './softmax.ts';
 
 export type BroadcastOperator = keyof typeof OPERATORS;
 export type Repetition = 'channels' | 'ends';

@@ -13,21 +13,13 @@
  * rois [R,5] in the scaled image, of which roiCount u32 [1] are valid; probabilities [R,K], deltas [R,4K]; class 0 is the
  * background. Equal scores: lower class first, then the better-ranked box of the class. A box that is not finite is dropped.
  */
-import {
-  BOXES_WGSL,
-  type Box,
-  boxAt,
-  clipBox,
-  decodeBox,
-  STD_UNIFORMS,
-  STD_WGSL,
-  stdUniforms,
-  vec4At,
-} from './boxes.ts';
-import { ceilDiv, kernel, linear } from './kernel.ts';
+import { BOXES_WGSL, type Box, boxAt, clipBox, decodeBox, STD_UNIFORMS, STD_WGSL, stdUniforms } from './boxes.ts';
+import { IEEE_WGSL } from './ieee.ts';
+import { ceilDiv, kernel } from './kernel.ts';
 import { gatherSorted, nmsReference, recordSuppress, suppressScratch } from './nms.ts';
 import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts';
 import type { Run, StageBuffers } from './sequence.ts';
+import { vec4At } from './text.ts';
 
 /** boxes [K-1,R,4], keys and order u32 [K-1,R]; order counts within its slice. */
 export const decodeDetections = kernel({
@@ -43,7 +35,8 @@ export const decodeDetections = kernel({
   },
   uniforms: {
     capacity: 'u32',
-    classes: 'u32',
+    /** Classes without the background. */
+    slices: 'u32',
     scale: 'f32',
     imageHeight: 'f32',
     imageWidth: 'f32',
@@ -52,15 +45,11 @@ export const decodeDetections = kernel({
     scoreThreshold: 'f32',
     ...STD_UNIFORMS,
   },
-  grid: ({ capacity, classes }) => linear(capacity * (classes - 1), 64),
-  wgsl: /* wgsl */ `
-${BOXES_WGSL}${SORT_KEY_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 64u);
-  if (i >= u.capacity * (u.classes - 1u)) { return; }
+  each: ['slices', 'capacity'],
+  functions: IEEE_WGSL + BOXES_WGSL + SORT_KEY_WGSL,
+  body: /* wgsl */ `
   let r = i % u.capacity;
-  let column = r * u.classes + i / u.capacity + 1u;
+  let column = r * (u.slices + 1u) + i / u.capacity + 1u;
   let score = probabilities[column];
   var box = vec4f(0.0);
   var key = LAST_KEY;
@@ -75,8 +64,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   boxes[i] = box;
   keys[i] = key;
-  order[i] = r;
-}`,
+  order[i] = r;`,
 });
 
 /** ranks, places u32 [slices,capacity]: the kept boxes of every slice first, LAST_KEY after them. */
@@ -85,21 +73,19 @@ export const rankDetections = kernel({
   buffers: { keys: 'read u32', kept: 'read u32', keptCounts: 'read u32', ranks: 'write u32', places: 'write u32' },
   uniforms: { capacity: 'u32', slices: 'u32' },
   grid: ({ capacity, slices }) => [ceilDiv(capacity, 64), 1, slices],
-  wgsl: /* wgsl */ `
-${SORT_KEY_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= u.capacity) { return; }
-  let base = id.z * u.capacity;
+  functions: SORT_KEY_WGSL,
+  body: /* wgsl */ `
+  let k = group.x * 64u + lane;
+  if (k >= u.capacity) { return; }
+  let base = group.z * u.capacity;
   var rank = LAST_KEY;
   var place = 0u;
-  if (id.x < keptCounts[id.z]) {
-    place = base + kept[base + id.x];
+  if (k < keptCounts[group.z]) {
+    place = base + kept[base + k];
     rank = keys[place];
   }
-  ranks[base + id.x] = rank;
-  places[base + id.x] = place;
-}`,
+  ranks[base + k] = rank;
+  places[base + k] = place;`,
 });
 
 /** ranks, places [n] sorted; sorted [slices,sliceSize,4]. */
@@ -107,33 +93,29 @@ export const writeDetections = kernel({
   name: 'write_detections',
   buffers: { ranks: 'read u32', places: 'read u32', sorted: 'read vec4f', detections: 'write', count: 'write u32' },
   uniforms: { n: 'u32', sliceSize: 'u32', maxDetections: 'u32', capacity: 'u32' },
-  grid: ({ capacity }) => linear(capacity, 64),
-  wgsl: /* wgsl */ `
-${SORT_KEY_WGSL}
+  each: 'capacity',
+  functions: /* wgsl */ `${SORT_KEY_WGSL}
 fn is_written(k: u32) -> bool {
   if (k >= min(u.n, u.capacity)) { return false; }
   if (ranks[k] == LAST_KEY) { return false; }
   return k < u.maxDetections || ranks[k] == ranks[u.maxDetections - 1u];
 }
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let k = linear_index(group, groups, lane, 64u);
-  if (k >= u.capacity) { return; }
-  let written = is_written(k);
+`,
+  body: /* wgsl */ `
+  let written = is_written(i);
   var box = vec4f(0.0);
   var score = 0.0;
   var label = 0.0;
   if (written) {
-    box = sorted[places[k]];
-    score = key_score(ranks[k]);
-    label = f32(places[k] / u.sliceSize + 1u);
+    box = sorted[places[i]];
+    score = key_score(ranks[i]);
+    label = f32(places[i] / u.sliceSize + 1u);
   }
-  for (var i = 0u; i < 4u; i++) { detections[k * 6u + i] = box[i]; }
-  detections[k * 6u + 4u] = score;
-  detections[k * 6u + 5u] = label;
-  if (written && !is_written(k + 1u)) { count[0] = k + 1u; }
-  if (k == 0u && !written) { count[0] = 0u; }
-}`,
+  for (var k = 0u; k < 4u; k++) { detections[i * 6u + k] = box[k]; }
+  detections[i * 6u + 4u] = score;
+  detections[i * 6u + 5u] = label;
+  if (written && !is_written(i + 1u)) { count[0] = i + 1u; }
+  if (i == 0u && !written) { count[0] = 0u; }`,
 });
 
 export interface DetectionParams {
@@ -201,7 +183,7 @@ export function recordDetections<H>(
   run(
     decodeDetections,
     { rois, roiCount, probabilities, deltas, boxes, keys, order },
-    { capacity, classes, ...image, ...stdUniforms(targetStds) },
+    { capacity, slices, ...image, ...stdUniforms(targetStds) },
   );
   recordRadixSort(run, { ...buffers, values: order }, { n: capacity, slices });
   run(gatherSorted, { keys, order, boxes, sorted, counts }, { n: capacity, capacity, slices });

@@ -11,6 +11,7 @@
  */
 import { DIVIDE_WGSL } from './divide.ts';
 import { kernel, linear } from './kernel.ts';
+import { roundHalfEven } from './rounding.ts';
 
 /** Pixels that a workgroup of 64 takes, in turns. */
 const RUN = 256;
@@ -69,13 +70,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 }
 `,
 });
-
-/** Half to even, as C's rint and NumPy's round. */
-function roundHalfEven(x: number): number {
-  const below = Math.floor(x);
-  if (x - below !== 0.5) return Math.round(x);
-  return below % 2 === 0 ? below : below + 1;
-}
 
 /**
  * The size to which py-faster-rcnn resizes an image (lib/utils/blob.py, prep_im_for_blob): the shorter side becomes

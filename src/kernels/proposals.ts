@@ -12,44 +12,30 @@
  * logits [2A,H,W]: A background channels, then A foreground channels; deltas [4A,H,W]: channel a*4 + k. An anchor whose
  * logits or deltas are not finite is dropped. Gradients of the boxes: proposalsBackward.ts.
  */
-import type { AnchorGrid } from './anchorLabels.ts';
-import { anchorAt } from './anchorLabels.ts';
+import { ANCHOR_GRID, ANCHOR_WGSL, anchorAt, type AnchorGrid } from './anchorGrid.ts';
 import { BOXES_WGSL, clipBox, decodeBox, type Box } from './boxes.ts';
-import { DIVIDE_WGSL } from './divide.ts';
-import { kernel, linear } from './kernel.ts';
+import { IEEE_WGSL } from './ieee.ts';
+import { kernel } from './kernel.ts';
 import { gatherSorted, recordSuppress, suppressReference, suppressScratch } from './nms.ts';
 import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts';
 import type { Run, StageBuffers } from './sequence.ts';
 import { recordTopK, topKScratch } from './topK.ts';
 
-/** What the decoding of an anchor needs to know: its grid, the image, the convention. */
+/** What decoding an anchor takes: the grid, the image, the convention. */
 export const DECODE_UNIFORMS = {
-  anchorCount: 'u32',
-  height: 'u32',
-  width: 'u32',
-  stride: 'f32',
+  ...ANCHOR_GRID,
   imageHeight: 'f32',
   imageWidth: 'f32',
   plusOne: 'f32',
   decodeShrink: 'f32',
 } as const;
 
-/**
- * Anchor i = (h*W + w)*A + a at its place, and the first of its deltas in the maps [4A,H,W]. A shader that includes this has
- * the buffers `anchors` and `deltas` and DECODE_UNIFORMS.
- */
-export const ANCHOR_DELTAS_WGSL = /* wgsl */ `${DIVIDE_WGSL}
-struct Anchor { box: vec4f, number: u32, cell: u32, first: u32 }
-fn anchor_of(i: u32) -> Anchor {
-  let cell = divide(i, u.anchorCount);
-  let a = i - cell * u.anchorCount;
-  let row = divide(cell, u.width);
-  let shift = vec2f(f32(cell - row * u.width), f32(row)) * u.stride;
-  return Anchor(anchors[a] + vec4f(shift, shift), a, cell, a * 4u * u.height * u.width + cell);
-}
+/** ANCHOR_WGSL and `deltas_of(anchor)`: the four deltas of an anchor in the maps [4A,H,W] of the buffer `deltas`. */
+export const ANCHOR_DELTAS_WGSL = /* wgsl */ `${ANCHOR_WGSL}
+fn first_delta(anchor: Anchor) -> u32 { return anchor.number * 4u * u.height * u.width + anchor.cell; }
 fn deltas_of(anchor: Anchor) -> vec4f {
   let cells = u.height * u.width;
-  let first = anchor.first;
+  let first = first_delta(anchor);
   return vec4f(deltas[first], deltas[first + cells], deltas[first + 2u * cells], deltas[first + 3u * cells]);
 }
 `;
@@ -65,15 +51,12 @@ export const decodeProposals = kernel({
     keys: 'write u32',
   },
   uniforms: { ...DECODE_UNIFORMS, minSize: 'f32' },
-  grid: ({ anchorCount, height, width }) => linear(anchorCount * height * width, 256),
-  wgsl: /* wgsl */ `
-${BOXES_WGSL}${SORT_KEY_WGSL}${ANCHOR_DELTAS_WGSL}
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 256u);
+  each: ['anchorCount', 'height', 'width'],
+  lanes: 256,
+  functions: IEEE_WGSL + BOXES_WGSL + SORT_KEY_WGSL + ANCHOR_DELTAS_WGSL,
+  body: /* wgsl */ `
   let cells = u.height * u.width;
-  if (i >= u.anchorCount * cells) { return; }
-  let anchor = anchor_of(i);
+  let anchor = anchor_of_proposal(i);
   let bg = logits[anchor.number * cells + anchor.cell];
   let fg = logits[(u.anchorCount + anchor.number) * cells + anchor.cell];
   let t = deltas_of(anchor);
@@ -89,8 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   boxes[i] = select(vec4f(0.0), box, key != LAST_KEY);
   scores[i] = score;
-  keys[i] = key;
-}`,
+  keys[i] = key;`,
 });
 
 export const gatherRois = kernel({
@@ -106,25 +88,21 @@ export const gatherRois = kernel({
     roiAnchors: 'write i32',
   },
   uniforms: { capacity: 'u32' },
-  grid: ({ capacity }) => linear(capacity, 256),
-  wgsl: /* wgsl */ `
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let k = linear_index(group, groups, lane, 256u);
-  if (k >= u.capacity) { return; }
+  each: 'capacity',
+  lanes: 256,
+  body: /* wgsl */ `
   var box = vec4f(0.0);
   var score = 0.0;
   var anchor = -1;
-  if (k < roiCount[0]) {
-    box = sorted[kept[k]];
-    anchor = i32(order[kept[k]]);
+  if (i < roiCount[0]) {
+    box = sorted[kept[i]];
+    anchor = i32(order[kept[i]]);
     score = scores[anchor];
   }
-  rois[k * 5u] = 0.0;
-  for (var i = 0u; i < 4u; i++) { rois[k * 5u + 1u + i] = box[i]; }
-  roiScores[k] = score;
-  roiAnchors[k] = anchor;
-}`,
+  rois[i * 5u] = 0.0;
+  for (var k = 0u; k < 4u; k++) { rois[i * 5u + 1u + k] = box[k]; }
+  roiScores[i] = score;
+  roiAnchors[i] = anchor;`,
 });
 
 export interface ProposalParams extends AnchorGrid {

@@ -7,14 +7,16 @@
  *
  *   dtx = (dx1 + dx2) w      dtw = (dx2 - dx1) w exp(tw) / 2      w the anchor's width; y and h alike
  *   A coordinate that was clipped, and a tw at its bound, have no gradient: moving the delta does not move them.
- *   Each is then bounded to [-limit, limit], as caffe-mnc does.
+ *   Each is then bounded to [-limit, limit], as caffe-mnc does; NaN stays NaN.
  *
  * A proposal comes from one anchor and is sampled once at most, so no two rows write the same element.
  */
-import { anchorAt } from './anchorLabels.ts';
-import { BOXES_WGSL, type Box, clipBox, decodeBox, MAX_LOG_SCALE, vec4At } from './boxes.ts';
-import { kernel, linear } from './kernel.ts';
+import { anchorAt } from './anchorGrid.ts';
+import { BOXES_WGSL, type Box, clipBox, decodeBox, MAX_LOG_SCALE } from './boxes.ts';
+import { IEEE_WGSL } from './ieee.ts';
+import { kernel } from './kernel.ts';
 import { ANCHOR_DELTAS_WGSL, DECODE_UNIFORMS, type ProposalParams } from './proposals.ts';
+import { vec4At } from './text.ts';
 
 export const decodeProposalsBackward = kernel({
   name: 'decode_proposals_backward',
@@ -27,27 +29,24 @@ export const decodeProposalsBackward = kernel({
     ddeltas: 'write',
   },
   uniforms: { ...DECODE_UNIFORMS, batch: 'u32', capacity: 'u32', limit: 'f32' },
-  grid: ({ batch }) => linear(batch, 64),
-  wgsl: /* wgsl */ `
-${BOXES_WGSL}${ANCHOR_DELTAS_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let r = linear_index(group, groups, lane, 64u);
-  if (r >= u.batch) { return; }
-  let candidate = selected[r];
+  each: 'batch',
+  functions: IEEE_WGSL + BOXES_WGSL + ANCHOR_DELTAS_WGSL,
+  body: /* wgsl */ `
+  let candidate = selected[i];
   if (candidate < 0 || u32(candidate) >= u.capacity) { return; }
-  let anchor = anchor_of(u32(roiAnchors[candidate]));
+  let anchor = anchor_of_proposal(u32(roiAnchors[candidate]));
   let t = deltas_of(anchor);
   let box = decode_box(anchor.box, t, u.plusOne, u.decodeShrink);
   let moves = box == clip_box(box, u.imageHeight, u.imageWidth, u.plusOne);
-  let d = select(vec4f(0.0), ${vec4At('drois', 'r * 5u + 1u')}, moves);
+  let d = select(vec4f(0.0), ${vec4At('drois', 'i * 5u + 1u')}, moves);
   let size = anchor.box.zw - anchor.box.xy + u.plusOne;
   let centre = (d.xy + d.zw) * size;
   let half = select(vec2f(0.0), 0.5 * size * exp(t.zw), t.zw < vec2f(${MAX_LOG_SCALE}));
   let extent = (d.zw - d.xy) * half;
-  let dt = clamp(vec4f(centre, extent), vec4f(-u.limit), vec4f(u.limit));
-  for (var k = 0u; k < 4u; k++) { ddeltas[anchor.first + k * u.height * u.width] = dt[k]; }
-}`,
+  let gradient = vec4f(centre, extent);
+  let bounded = clamp(gradient, vec4f(-u.limit), vec4f(u.limit));
+  let dt = select(bounded, gradient, is_nan4(gradient));
+  for (var k = 0u; k < 4u; k++) { ddeltas[first_delta(anchor) + k * u.height * u.width] = dt[k]; }`,
 });
 
 type DecodeParams = Pick<ProposalParams, keyof typeof DECODE_UNIFORMS> & { limit: number };

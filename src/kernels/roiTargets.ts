@@ -4,7 +4,7 @@
  *
  *   roi_candidates   candidates: the rows of rois [R,5], then the G boxes of gt; flag 1: foreground, max overlap >=
  *                    foregroundOverlap; flag 0: background, backgroundLow <= max overlap < backgroundHigh; else (and for absent rows) -1
- *   select_random    twice: at most round(foregroundFraction * batch) foreground, then background up to `batch`
+ *   select_random    twice: at most round(foregroundFraction * batch) foreground (half to even, as np.round), then background up to `batch`
  *   roi_compact      selected i32 [batch]: candidates in index order, foreground first; -1 beyond the count
  *   roi_sample       sampledRois [batch,5], labels i32 [batch] (class, 0 background), encoded [batch,4] = t / std
  *   roi_expand       targets, insideWeights, outsideWeights [batch,4K]: only the four columns of the label's class
@@ -13,10 +13,12 @@
  * outsideWeights are 1 / number of RoIs where insideWeights are 1, so that a plain sum gives the paper's mean (py-faster-rcnn
  * stores 1 and divides in the loss). Without ground truth every proposal is background.
  */
-import { BOXES_WGSL, boxAt, encodeBox, iou, STD_UNIFORMS, STD_WGSL, stdUniforms, vec4At } from './boxes.ts';
-import { kernel, linear } from './kernel.ts';
+import { BOXES_WGSL, boxAt, encodeBox, iou, STD_UNIFORMS, STD_WGSL, stdUniforms } from './boxes.ts';
+import { kernel } from './kernel.ts';
+import { roundHalfEven } from './rounding.ts';
 import { selectRandom, selectRandomReference } from './selectRandom.ts';
 import type { Run, StageBuffers } from './sequence.ts';
+import { vec4At } from './text.ts';
 
 const CANDIDATE_WGSL = /* wgsl */ `
 fn box_of(source: u32) -> vec4f {
@@ -34,23 +36,21 @@ export const roiCandidates = kernel({
   buffers: { rois: 'read', roiCount: 'read u32', gt: 'read', flags: 'write i32', argmax: 'write i32' },
   uniforms: {
     capacity: 'u32',
-    g: 'u32',
+    /** capacity + G */
+    n: 'u32',
     plusOne: 'f32',
     foregroundOverlap: 'f32',
     backgroundLow: 'f32',
     backgroundHigh: 'f32',
   },
-  grid: ({ capacity, g }) => linear(capacity + g, 64),
-  wgsl: /* wgsl */ `
-${BOXES_WGSL}${CANDIDATE_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 64u);
-  if (i >= u.capacity + u.g) { return; }
+  each: 'n',
+  functions: BOXES_WGSL + CANDIDATE_WGSL,
+  body: /* wgsl */ `
+  let g = u.n - u.capacity;
   let box = box_of(i);
   var largest = 0.0;
   var which = 0u;
-  for (var t = 0u; t < u.g; t++) {
+  for (var t = 0u; t < g; t++) {
     let overlap = iou(box, gt_box(t), u.plusOne);
     if (overlap > largest) {
       largest = overlap;
@@ -58,12 +58,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
   var flag = -1;
-  if (u.g == 0u || (largest >= u.backgroundLow && largest < u.backgroundHigh)) { flag = 0; }
-  if (u.g > 0u && largest >= u.foregroundOverlap) { flag = 1; }
+  if (g == 0u || (largest >= u.backgroundLow && largest < u.backgroundHigh)) { flag = 0; }
+  if (g > 0u && largest >= u.foregroundOverlap) { flag = 1; }
   if (i >= roiCount[0] && i < u.capacity) { flag = -1; }
   flags[i] = flag;
-  argmax[i] = i32(which);
-}`,
+  argmax[i] = i32(which);`,
 });
 
 /** Stable compaction by one workgroup; each lane owns a contiguous run of candidates. counts u32 [2]: fg, bg. */
@@ -72,11 +71,9 @@ export const roiCompact = kernel({
   buffers: { flags: 'read i32', counts: 'read u32', selected: 'write i32' },
   uniforms: { n: 'u32', batch: 'u32' },
   grid: () => [1, 1, 1],
-  wgsl: /* wgsl */ `
-var<workgroup> sums: array<vec2u, 256>;
-
-@compute @workgroup_size(256)
-fn main(@builtin(local_invocation_index) lane: u32) {
+  lanes: 256,
+  functions: 'var<workgroup> sums: array<vec2u, 256>;',
+  body: /* wgsl */ `
   let each = (u.n + 255u) / 256u;
   let first = min(u.n, lane * each);
   let end = min(u.n, first + each);
@@ -100,8 +97,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
       slots.y++;
     }
   }
-  for (var row = counts[0] + counts[1] + lane; row < u.batch; row += 256u) { selected[row] = -1; }
-}`,
+  for (var row = counts[0] + counts[1] + lane; row < u.batch; row += 256u) { selected[row] = -1; }`,
 });
 
 export const roiSample = kernel({
@@ -122,31 +118,26 @@ export const roiSample = kernel({
     plusOne: 'f32',
     ...STD_UNIFORMS,
   },
-  grid: ({ batch }) => linear(batch, 64),
-  wgsl: /* wgsl */ `
-${BOXES_WGSL}${CANDIDATE_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = linear_index(group, groups, lane, 64u);
-  if (row >= u.batch) { return; }
-  let source = selected[row];
+  each: 'batch',
+  functions: BOXES_WGSL + CANDIDATE_WGSL,
+  body: /* wgsl */ `
+  let source = selected[i];
   var box = vec4f(0.0);
   var label = -1;
   var t = vec4f(0.0);
   if (source >= 0) {
     box = box_of(u32(source));
     label = 0;
-    if (row < counts[0]) {
+    if (i < counts[0]) {
       let g = u32(argmax[source]);
       label = i32(gt[g * 5u + 4u]);
       t = encode_box(box, gt_box(g), u.plusOne) / ${STD_WGSL};
     }
   }
-  sampledRois[row * 5u] = 0.0;
-  for (var k = 0u; k < 4u; k++) { sampledRois[row * 5u + 1u + k] = box[k]; }
-  labels[row] = label;
-  encoded[row] = t;
-}`,
+  sampledRois[i * 5u] = 0.0;
+  for (var k = 0u; k < 4u; k++) { sampledRois[i * 5u + 1u + k] = box[k]; }
+  labels[i] = label;
+  encoded[i] = t;`,
 });
 
 /** One invocation a row and class. */
@@ -161,20 +152,16 @@ export const roiExpand = kernel({
     outsideWeights: 'write vec4f',
   },
   uniforms: { batch: 'u32', classes: 'u32' },
-  grid: ({ batch, classes }) => linear(batch * classes, 256),
-  wgsl: /* wgsl */ `
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 256u);
-  if (i >= u.batch * u.classes) { return; }
+  each: ['batch', 'classes'],
+  lanes: 256,
+  body: /* wgsl */ `
   let row = i / u.classes;
   let label = labels[row];
   let chosen = label > 0 && u32(label) == i % u.classes;
   let weight = 1.0 / f32(max(1u, counts[0] + counts[1]));
   targets[i] = select(vec4f(0.0), encoded[row], chosen);
   insideWeights[i] = select(vec4f(0.0), vec4f(1.0), chosen);
-  outsideWeights[i] = select(vec4f(0.0), vec4f(weight), chosen);
-}`,
+  outsideWeights[i] = select(vec4f(0.0), vec4f(weight), chosen);`,
 });
 
 export interface RoiTargetParams {
@@ -233,10 +220,10 @@ export function recordRoiTargets<H>(
   run(
     roiCandidates,
     { rois, roiCount, gt, flags, argmax },
-    { capacity, g, plusOne, foregroundOverlap, backgroundLow, backgroundHigh },
+    { capacity, n, plusOne, foregroundOverlap, backgroundLow, backgroundHigh },
   );
   const choice = { n, otherwise: -1, random: Number(params.random), seed, stream };
-  const foreground = Math.round(params.foregroundFraction * batch);
+  const foreground = roundHalfEven(params.foregroundFraction * batch);
   run(selectRandom, { flags, counts }, { ...choice, value: 1, limit: foreground, subtract: -1, slot: 0 });
   run(selectRandom, { flags, counts }, { ...choice, value: 0, limit: batch, subtract: 0, slot: 1 });
   run(roiCompact, { flags, counts, selected }, { n, batch });
@@ -294,7 +281,11 @@ export function roiTargetsReference(
   const { batch, classes, capacity, plusOne, targetStds, seed, stream } = params;
   const { flags: raw, argmax } = roiCandidatesReference(rois, count, gt, params);
   const choice = { otherwise: -1, random: Number(params.random), seed, stream };
-  const fg = selectRandomReference(raw, { ...choice, value: 1, limit: Math.round(params.foregroundFraction * batch) });
+  const fg = selectRandomReference(raw, {
+    ...choice,
+    value: 1,
+    limit: roundHalfEven(params.foregroundFraction * batch),
+  });
   const bg = selectRandomReference(fg.flags, { ...choice, value: 0, limit: batch - fg.count });
   const sampledRois = new Float64Array(batch * 5);
   const labels = new Int32Array(batch).fill(-1);

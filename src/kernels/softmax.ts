@@ -5,6 +5,7 @@
  *
  * One invocation per (outer, inner) position; neighbouring invocations read neighbouring words where inner > 1.
  */
+import { eachPosition, type ChannelView } from './channelView.ts';
 import { kernel, linear } from './kernel.ts';
 
 const uniforms = { outer: 'u32', channels: 'u32', inner: 'u32' } as const;
@@ -47,25 +48,6 @@ export const softmaxBackward = kernel({
 }
 `,
 });
-
-export interface ChannelView {
-  outer: number;
-  channels: number;
-  inner: number;
-}
-
-/** Calls `visit` with the indices of the channels of every position, position by position. */
-export function eachPosition(
-  { outer, channels, inner }: ChannelView,
-  visit: (channelIndices: number[], position: number) => void,
-): void {
-  for (let o = 0; o < outer; o++)
-    for (let i = 0; i < inner; i++)
-      visit(
-        Array.from({ length: channels }, (_, c) => (o * channels + c) * inner + i),
-        o * inner + i,
-      );
-}
 
 export function softmaxReference(x: Float64Array, view: ChannelView): Float64Array {
   const y = new Float64Array(x.length);

@@ -10,9 +10,10 @@
  * here by -log p = min(logsumexp(x) - x[label], -log FLT_MIN), which cannot overflow.
  * A label that is no channel counts as ignored, whatever `ignoreLabel` says: a shader has no way to throw.
  */
+import { eachPosition, type ChannelView } from './channelView.ts';
 import { kernel, linear } from './kernel.ts';
 import { partialCount, REDUCE_CHUNK, GROUP_SUM_WGSL } from './reduce.ts';
-import { eachPosition, softmaxReference, type ChannelView } from './softmax.ts';
+import { softmaxReference } from './softmax.ts';
 
 /** -log(FLT_MIN), FLT_MIN = 2^-126. */
 const LARGEST_LOSS = 126 * Math.LN2;

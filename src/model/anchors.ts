@@ -5,6 +5,8 @@
  * each scale about the same centre. Order: ratio-major, scale-minor. Shifted over the map the index of an anchor is
  * (h * W + w) * A + a.
  */
+import { roundHalfEven } from '../kernels/rounding.ts';
+
 export interface AnchorOptions {
   /** Side of the base window in pixels: the stride of the map. */
   baseSize: number;
@@ -14,19 +16,12 @@ export interface AnchorOptions {
   ratios: readonly number[];
 }
 
-/** NumPy's round: half to even. */
-function round(x: number): number {
-  const floor = Math.floor(x);
-  if (x - floor !== 0.5) return Math.round(x);
-  return floor % 2 === 0 ? floor : floor + 1;
-}
-
 /** [A, 4] as x1, y1, x2, y2 for the map cell (0, 0), 0-based and inclusive. */
 export function baseAnchors({ baseSize, scales, ratios }: AnchorOptions): Float32Array {
   const centre = (baseSize - 1) / 2;
   const anchors = ratios.flatMap((ratio) => {
-    const w = round(Math.sqrt((baseSize * baseSize) / ratio));
-    const h = round(w * ratio);
+    const w = roundHalfEven(Math.sqrt((baseSize * baseSize) / ratio));
+    const h = roundHalfEven(w * ratio);
     return scales.flatMap((scale) => {
       const halfW = (w * scale - 1) / 2;
       const halfH = (h * scale - 1) / 2;

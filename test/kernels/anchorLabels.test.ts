@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { anchorAt } from '../../src/kernels/anchorGrid.ts';
 import {
-  anchorAt,
   type AnchorLabelParams,
   anchorLabelsReference,
   anchorLabelsScratch,

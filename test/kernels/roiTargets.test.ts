@@ -136,4 +136,18 @@ for (const [count, g] of [
     if (g === 0) assert.equal([fg, bg], [0, Math.min(64, count)]);
   });
 
+test('the share of foreground is rounded half to even, as np.round does: 2 of 10, 4 of 14', async () => {
+  const gt = groundTruth(5, 21); // each is a candidate that overlaps itself
+  const rois = pixelBoxes(ROI_TARGETS.capacity, 22, 1, 30, 160);
+  for (const [batch, foreground] of [
+    [10, 2],
+    [14, 4],
+  ] as const) {
+    const params = { ...ROI_TARGETS, batch, foregroundFraction: 0.25 };
+    const { counts, labels } = await sample(rois, ROI_TARGETS.capacity, gt, params);
+    assert.is(counts[0], foreground);
+    assert.is(labels.filter((label) => label > 0).length, foreground);
+  }
+});
+
 test.run();

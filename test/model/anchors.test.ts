@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readFileSync } from 'node:fs';
-import { anchorAt } from '../../src/kernels/anchorLabels.ts';
+import { anchorAt } from '../../src/kernels/anchorGrid.ts';
 import { baseAnchors } from '../../src/model/anchors.ts';
 
 const anchors = JSON.parse(readFileSync(new URL('../golden/anchors.json', import.meta.url), 'utf8'));

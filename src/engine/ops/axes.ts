@@ -1,7 +1,8 @@
 /** Softmax over an axis, concatenation along an axis and its inverse, axes in another order. */
 import { copyFromSlice, copyIntoSlice, sliceLayout } from '../../kernels/concat.ts';
 import { permute as permuteKernel, permuteUniforms } from '../../kernels/permute.ts';
-import { softmaxBackward, softmaxForward, type ChannelView } from '../../kernels/softmax.ts';
+import type { ChannelView } from '../../kernels/channelView.ts';
+import { softmaxBackward, softmaxForward } from '../../kernels/softmax.ts';
 import { operation, record } from '../autograd.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { axisView, resolveAxis } from './shapes.ts';

@@ -11,7 +11,7 @@ import {
   batchNormTrack,
 } from '../batchNorm.ts';
 import type { Kernel } from '../kernel.ts';
-import type { ChannelView } from '../softmax.ts';
+import type { ChannelView } from '../channelView.ts';
 import type { KernelCheck } from './check.ts';
 import { doubles, normals, rounded, uniforms } from './inputs.ts';
 

@@ -67,7 +67,7 @@ export function decodeDetectionsCheck(count: number): KernelCheck {
     },
     uniforms: {
       capacity,
-      classes,
+      slices: classes - 1,
       scale: DETECTIONS.scale,
       imageHeight: DETECTIONS.imageHeight,
       imageWidth: DETECTIONS.imageWidth,

@@ -9,7 +9,7 @@ import {
 } from '../broadcast.ts';
 import type { Kernel } from '../kernel.ts';
 import { permute, permuteReference, permuteUniforms } from '../permute.ts';
-import type { ChannelView } from '../softmax.ts';
+import type { ChannelView } from '../channelView.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, normals } from './inputs.ts';
 

@@ -2,6 +2,7 @@
  * Checks of sums, softmax and the losses. A sum of m terms is allowed a few roundings of its largest partial sum; exp and log
  * of WGSL may be off by some units in the last place, more for larger arguments.
  */
+import type { ChannelView } from '../channelView.ts';
 import type { Kernel } from '../kernel.ts';
 import { reluBackwardReference } from '../relu.ts';
 import {
@@ -22,13 +23,7 @@ import {
   smoothL1Reference,
   type SmoothL1Inputs,
 } from '../smoothL1Loss.ts';
-import {
-  softmaxBackward,
-  softmaxBackwardReference,
-  softmaxForward,
-  softmaxReference,
-  type ChannelView,
-} from '../softmax.ts';
+import { softmaxBackward, softmaxBackwardReference, softmaxForward, softmaxReference } from '../softmax.ts';
 import {
   countsReference,
   softmaxLogLossBackward,

@@ -37,7 +37,7 @@ export function roiCandidatesCheck(g: number, count: number): KernelCheck {
     name: `roi_candidates ${count} proposals ${g} ground truths`,
     kernel: roi.roiCandidates,
     buffers: { rois, roiCount: unsigned([count]), gt, flags: new Int32Array(n), argmax: new Int32Array(n) },
-    uniforms: { capacity: 70, g, plusOne: 1, foregroundOverlap: 0.5, backgroundLow: 0.1, backgroundHigh: 0.5 },
+    uniforms: { capacity: 70, n, plusOne: 1, foregroundOverlap: 0.5, backgroundLow: 0.1, backgroundHigh: 0.5 },
     expected: roi.roiCandidatesReference(doubles(rois), count, doubles(gt).subarray(0, g * 5), ROI_TARGETS),
     ...EXACT,
   };
