@@ -1,5 +1,6 @@
 /** The comparison's report: its form, its arithmetic, and its tables for the terminal and for docs/performance.md. */
 import { rate } from '../../src/bench/run.ts';
+import { geometricMean } from '../../src/bench/statistics.ts';
 
 export interface ReportRow {
   /** forward, input_gradient, filter_gradient, matmul, training_step */
@@ -50,9 +51,6 @@ export function makeRow(
     notes,
   };
 }
-
-export const geometricMean = (values: readonly number[]): number | null =>
-  values.length === 0 ? null : Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 
 export function geomeans(rows: readonly ReportRow[]): PeersReport['geomean'] {
   const over = (pass: string) =>

@@ -16,6 +16,8 @@ export interface BenchCase {
   flops?: number;
   /** Bytes that must be read and written at least once. */
   bytes?: number;
+  /** Bytes of the memory that the row needs at once, where they are many: it is left out where there is less. */
+  memory?: number;
   /**
    * What the time is. 'device': of the kernels alone, by timestamp queries where the adapter has them. 'wall': from the
    * first recorded dispatch until the device is done, what a user waits for.

@@ -4,6 +4,7 @@
  * browsers and Dawn round timestamps.
  */
 import type { Gpu } from '../engine/gpu.ts';
+import { median } from './statistics.ts';
 
 export interface MeasureOptions {
   /** Times taken; fewer once `budgetMs` is used up, but two at least. */
@@ -39,12 +40,6 @@ export async function measure(
     times.push((await once(gpu, record, turns)) / turns);
   }
   return { medianMs: median(times), bestMs: Math.min(...times), repetitions: times.length };
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 const recordTurns = (gpu: Gpu, record: () => unknown, turns: number): void => {

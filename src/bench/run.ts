@@ -1,47 +1,23 @@
 /** Runs cases: check first, then times. A case that computes something wrong is not timed. */
 import type { Gpu, TypedArray } from '../engine/gpu.ts';
-import { type BenchCase, caseName } from './case.ts';
+import { tune } from '../engine/tuner.ts';
+import { type BenchCase, caseName, type PreparedCase } from './case.ts';
 import { type Comparison, verdict } from './compare.ts';
 import { hasTimestamps, measure, type MeasureOptions } from './measure.ts';
 import { measurePeaks, type Peaks } from './probes.ts';
+import type { BenchReport, BenchRow } from './report.ts';
+import { describeSystem } from './system.ts';
 
-export interface BenchRow {
-  group: string;
-  op: string;
-  shape: string;
-  valid: boolean;
-  /** Elements compared with float64, and the largest error relative to the sum of the terms' absolute values. */
-  compared: number;
-  largest_error: number | null;
-  problems: string[];
-  /** The first run, with compilation of the kernels that no earlier row used. */
-  first_ms: number | null;
-  median_ms: number | null;
-  best_ms: number | null;
-  repetitions: number;
-  /** By the best time. */
-  gflops: number | null;
-  gbps: number | null;
-  share_of_peak: number | null;
-  /** Other times, in milliseconds. */
-  extras?: Record<string, number>;
-}
-
-export interface BenchReport {
-  adapter: string;
-  software: boolean;
-  subgroup_size: number;
-  /** How kernels are timed. */
-  clock: 'timestamps' | 'wall';
-  peaks: Peaks;
-  rows: BenchRow[];
-  failed: number;
+export interface BenchOptions extends MeasureOptions {
+  /** Also times a row with the kernels that the tuner chooses for it. */
+  tune?: boolean;
 }
 
 export interface BenchEvents {
   onPeaks?(peaks: Peaks): void;
   onStart?(item: BenchCase): void;
-  onRow?(row: BenchRow): void;
+  /** `report`: all rows so far; not yet complete. */
+  onRow?(row: BenchRow, report: BenchReport): void;
 }
 
 /** Operations or bytes in so many milliseconds, in thousands of millions a second. */
@@ -54,30 +30,44 @@ export const selectCases = (cases: readonly BenchCase[], filter: string, quick: 
 export async function runBench(
   gpu: Gpu,
   cases: readonly BenchCase[],
-  options: MeasureOptions,
+  options: BenchOptions,
   events: BenchEvents = {},
 ): Promise<BenchReport> {
+  const system = describeSystem(gpu);
   const peaks = await measurePeaks(gpu);
   events.onPeaks?.(peaks);
-  const rows: BenchRow[] = [];
-  for (const item of cases) {
-    events.onStart?.(item);
-    const row = await runCase(gpu, item, peaks, options);
-    rows.push(row);
-    events.onRow?.(row);
-  }
-  return {
+  const report: BenchReport = {
     adapter: gpu.adapter.description,
     software: gpu.adapter.software,
     subgroup_size: gpu.adapter.subgroupSize,
     clock: hasTimestamps(gpu) ? 'timestamps' : 'wall',
     peaks,
-    rows,
-    failed: rows.filter(({ valid }) => !valid).length,
+    system,
+    complete: false,
+    rows: [],
+    failed: 0,
   };
+  for (const item of cases) {
+    events.onStart?.(item);
+    const row = await runCase(gpu, item, peaks, options);
+    report.rows.push(row);
+    if (!row.valid) report.failed++;
+    events.onRow?.(row, report);
+  }
+  return { ...report, complete: true };
 }
 
-export async function runCase(gpu: Gpu, item: BenchCase, peaks: Peaks, options: MeasureOptions): Promise<BenchRow> {
+/** The roofline: the least time that the peaks allow for so many operations and bytes, and which of them it is. */
+export function roofline(
+  { flops, bytes }: Pick<BenchCase, 'flops' | 'bytes'>,
+  peaks: Peaks,
+): { bound: 'compute' | 'memory'; milliseconds: number } | null {
+  if (bytes === undefined) return null;
+  const [compute, memory] = [(flops ?? 0) / peaks.gflops / 1e6, bytes / peaks.gbps / 1e6];
+  return compute > memory ? { bound: 'compute', milliseconds: compute } : { bound: 'memory', milliseconds: memory };
+}
+
+export async function runCase(gpu: Gpu, item: BenchCase, peaks: Peaks, options: BenchOptions): Promise<BenchRow> {
   const { group, op, shape } = item;
   const row = { group, op, shape };
   try {
@@ -97,6 +87,7 @@ export async function runCase(gpu: Gpu, item: BenchCase, peaks: Peaks, options: 
         const { medianMs, bestMs, repetitions } = await measure(gpu, prepared.compute, item.clock, options);
         const gflops = rate(item.flops, bestMs);
         const gbps = rate(item.bytes, bestMs);
+        const least = roofline(item, peaks);
         return {
           ...row,
           ...checkColumns(check),
@@ -107,6 +98,12 @@ export async function runCase(gpu: Gpu, item: BenchCase, peaks: Peaks, options: 
           gflops,
           gbps,
           share_of_peak: gflops !== null ? gflops / peaks.gflops : gbps !== null ? gbps / peaks.gbps : null,
+          bytes: item.bytes ?? null,
+          intensity: item.flops === undefined || item.bytes === undefined ? null : item.flops / item.bytes,
+          bound: least?.bound ?? null,
+          bound_ms: least?.milliseconds ?? null,
+          share_of_bound: least && least.milliseconds / bestMs,
+          ...(options.tune && (await timeTuned(gpu, prepared, item.clock, options))),
           ...(prepared.extras && { extras: await prepared.extras() }),
         };
       } finally {
@@ -119,6 +116,22 @@ export async function runCase(gpu: Gpu, item: BenchCase, peaks: Peaks, options: 
   } finally {
     gpu.trim();
   }
+}
+
+/** Lets the tuner choose the kernels of all shapes that the row has met, then times it again. */
+async function timeTuned(
+  gpu: Gpu,
+  { compute }: PreparedCase,
+  clock: BenchCase['clock'],
+  options: MeasureOptions,
+): Promise<Pick<BenchRow, 'tuned_ms' | 'tuning_ms'>> {
+  const start = performance.now();
+  const { timed } = await tune(gpu);
+  const tuningMs = performance.now() - start;
+  if (timed === 0) return {}; // no kernel of the row has a choice, or an earlier row made it
+  gpu.scope(() => void compute()); // compiles what the tuner has not
+  await gpu.finish();
+  return { tuned_ms: (await measure(gpu, compute, clock, options)).bestMs, tuning_ms: tuningMs };
 }
 
 const checkColumns = ({ passed, compared, largestError, problems }: Comparison) => ({

@@ -83,5 +83,12 @@ export function convFlops(layer: ConvLayer): number {
   return 2 * layer.C * layer.K * layer.side ** 2 * OH * OW;
 }
 
+/** Input, filters and output once each, in float32: what a pass of one image must move at least. */
+export function convBytes(layer: ConvLayer): number {
+  const { C, K, side, H, W } = layer;
+  const { OH, OW } = outputSize(layer);
+  return 4 * (C * H * W + K * C * side ** 2 + K * OH * OW);
+}
+
 export const layerName = ({ C, K, side, H, W, stride }: ConvLayer): string =>
   `${C}->${K} ${side}x${side}${stride > 1 ? `/${stride}` : ''} ${H}x${W}`;

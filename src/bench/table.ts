@@ -1,9 +1,9 @@
 /** The table of a benchmark, line by line as the rows come. */
 import type { BenchCase } from './case.ts';
-import type { BenchRow } from './run.ts';
+import type { BenchRow } from './report.ts';
 
-const COLUMNS = ['first ms', 'median ms', 'best ms', 'rate', 'of peak'] as const;
-const WIDTHS = [10, 10, 10, 15, 8] as const;
+const COLUMNS = ['first ms', 'median ms', 'best ms', 'rate', 'of peak', 'of bound'] as const;
+const WIDTHS = [10, 10, 10, 15, 8, 9] as const;
 
 export class BenchTable {
   private readonly opWidth: number;
@@ -25,10 +25,16 @@ export class BenchTable {
       milliseconds(row.median_ms),
       milliseconds(row.best_ms),
       speed(row),
-      row.share_of_peak === null ? '' : `${(100 * row.share_of_peak).toFixed(0)} %`,
+      share(row.share_of_peak),
+      share(row.share_of_bound),
     ];
     lines.push(row.valid ? this.line(`  ${row.op}`, row.shape, cells) : `  ${row.op}  ${row.shape}  WRONG`);
     lines.push(...row.problems.map((problem) => `      ${problem}`));
+    if (row.tuned_ms) {
+      const [time, took] = [milliseconds(row.tuned_ms), milliseconds(row.tuning_ms!)];
+      const gain = (row.best_ms! / row.tuned_ms).toFixed(2);
+      lines.push(`      tuned: best ${time} ms, ${gain} times as fast; tuning took ${took} ms`);
+    }
     const extras = Object.entries(row.extras ?? {});
     if (extras.length > 0) {
       lines.push(`      ${extras.map(([name, time]) => `${name} ${milliseconds(time)} ms`).join(', ')}`);
@@ -54,6 +60,9 @@ export function milliseconds(time: number | null): string {
   if (time === null) return '';
   return time.toFixed(time >= 100 ? 0 : time >= 10 ? 1 : time >= 1 ? 2 : 3);
 }
+
+const share = (value: number | null | undefined): string =>
+  value === null || value === undefined ? '' : `${(100 * value).toFixed(0)} %`;
 
 function speed({ gflops, gbps }: BenchRow): string {
   if (gflops !== null) return `${gflops.toFixed(1)} GFLOP/s`;

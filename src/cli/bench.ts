@@ -3,37 +3,63 @@ import { freemem } from 'node:os';
 import type { Command } from 'commander';
 import { type BenchCase, caseName } from '../bench/case.ts';
 import { benchCases } from '../bench/cases/index.ts';
-import { runBench, selectCases } from '../bench/run.ts';
-import { BenchTable } from '../bench/table.ts';
-import { UserError } from '../engine/errors.ts';
+import { compareReports, type RowComparison } from '../bench/compareReports.ts';
 import { hasTimestamps } from '../bench/measure.ts';
-import { type AdapterKind, adapterOption, assertOutputs, withExample, withGpu, writeJson } from './common.ts';
+import { type BenchReport, readBenchReport } from '../bench/report.ts';
+import { runBench, selectCases } from '../bench/run.ts';
+import { BenchTable, milliseconds } from '../bench/table.ts';
+import { UserError } from '../engine/errors.ts';
+import {
+  type AdapterKind,
+  adapterOption,
+  assertOutputs,
+  positiveNumber,
+  withExample,
+  withGpu,
+  writeJson,
+} from './common.ts';
+import { table } from './text.ts';
 
 interface BenchCommand {
   filter: string;
   quick?: boolean;
   list?: boolean;
+  tune?: boolean;
   json?: string;
+  compare?: string[];
+  tolerance: number;
+  differentDevices?: boolean;
   adapter: AdapterKind;
 }
 
-/** What the largest row may take of the memory: all parameters of VGG-16 with momentum and gradient fit. */
-const MEMORY_BYTES = 2 * 2 ** 30;
+/** What the largest row may take of the memory: a training step of VGG-16 fits. */
+const MEMORY_BYTES = 4 * 2 ** 30;
 
 export function addBench(program: Command): void {
   const command = program
     .command('bench')
-    .description('Check and time every kernel and the whole detector on this device.')
+    .description('Check and time every kernel and the whole detector on this device, or compare two reports.')
     .option('--filter <text>', 'only rows whose name holds this; see --list', '')
     .option('--quick', 'fewer shapes and repetitions')
+    .option('--tune', 'also let the tuner choose the kernels of each row, and time it again')
     .option('--list', 'print the names of the rows and measure nothing')
-    .option('--json <file>', 'also write adapter, peaks and all rows')
+    .option('--json <file>', 'also write system, adapter, peaks and all rows, again after each row')
+    .option('--compare <files...>', 'compare two reports row by row; exit code 1 where the second is slower or wrong')
+    .option('--tolerance <x>', 'how many times as long a row may take in the second report', positiveNumber, 1.15)
+    .option('--different-devices', 'compare reports of different devices')
     .addOption(adapterOption())
     .action(bench);
-  withExample(command, 'rcnn bench --quick', "rcnn bench --filter 'vgg-16 convolutions' --json bench.json");
+  withExample(
+    command,
+    'rcnn bench --quick',
+    "rcnn bench --filter 'vgg-16 convolutions' --json bench.json",
+    'rcnn bench --compare before.json after.json',
+  );
 }
 
-async function bench({ filter, quick = false, list = false, json, adapter }: BenchCommand): Promise<void> {
+async function bench(command: BenchCommand): Promise<void> {
+  if (command.compare) return compare(command.compare, command);
+  const { filter, quick = false, list = false, tune = false, json, adapter } = command;
   const cases = selectCases(benchCases(Math.min(MEMORY_BYTES, freemem() / 2)), filter, quick);
   if (cases.length === 0) {
     const short = quick ? ' of the short run (--quick)' : '';
@@ -48,11 +74,14 @@ async function bench({ filter, quick = false, list = false, json, adapter }: Ben
     const report = await runBench(
       gpu,
       cases,
-      quick ? { repetitions: 3, budgetMs: 500 } : { repetitions: 7, budgetMs: 2000 },
+      { ...(quick ? { repetitions: 3, budgetMs: 500 } : { repetitions: 7, budgetMs: 2000 }), tune },
       {
         onPeaks: ({ gflops, gbps }) =>
           console.log(`peaks of this adapter: ${gflops.toFixed(1)} GFLOP/s multiply-add, ${gbps.toFixed(1)} GB/s copy`),
-        onRow: (row) => table.lines(row).forEach((line) => console.log(line)),
+        onRow(row, soFar) {
+          table.lines(row).forEach((line) => console.log(line));
+          if (json !== undefined) writeJson(json, soFar);
+        },
       },
     );
     if (json !== undefined) writeJson(json, report);
@@ -60,4 +89,27 @@ async function bench({ filter, quick = false, list = false, json, adapter }: Ben
     console.log(`\n${rows.length - failed} rows right, ${failed} wrong`);
     if (failed > 0) process.exitCode = 1;
   });
+}
+
+function compare(
+  files: readonly string[],
+  { tolerance, differentDevices }: Pick<BenchCommand, 'tolerance' | 'differentDevices'>,
+): void {
+  if (files.length !== 2) throw new UserError(`--compare: ${files.length} files; give two reports, the earlier first`);
+  const [before, after] = files.map(readBenchReport) as [BenchReport, BenchReport];
+  const options = { tolerance, ...(differentDevices && { differentDevices }) };
+  const { rows, mean, slower, wrong, unmatched } = compareReports(before, after, options);
+  const line = ({ name, before_ms, after_ms, ratio }: RowComparison): string[] => [
+    name,
+    milliseconds(before_ms),
+    milliseconds(after_ms),
+    ratio.toFixed(2),
+  ];
+  console.log(table([['row', 'before ms', 'after ms', 'times as fast'], ...rows.map(line)]));
+  if (mean !== null) console.log(`\ngeometric mean of ${rows.length} rows: ${mean.toFixed(2)} times as fast`);
+  if (unmatched.length > 0) console.log(`in one report alone, or without a time in the first: ${unmatched.join('; ')}`);
+  for (const name of wrong) console.log(`WRONG   ${name}`);
+  for (const { name, ratio } of slower) console.log(`SLOWER  ${name}: takes ${(1 / ratio).toFixed(2)} times as long`);
+  if (slower.length + wrong.length > 0) process.exitCode = 1;
+  else console.log(`no row takes more than ${tolerance} times as long`);
 }

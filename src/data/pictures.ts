@@ -5,15 +5,18 @@
  * which the public implementations use.
  */
 import { readFile } from 'node:fs/promises';
-import sharp from 'sharp';
 import { UserError } from '../engine/errors.ts';
+import { nativePackage } from '../engine/node/nativePackage.ts';
 import { eachAtOnce } from './atOnce.ts';
 import type { Picture, Sample } from './dataset.ts';
 
 export const PICTURE_EXTENSIONS: readonly string[] = ['.jpg', '.jpeg', '.png', '.webp'];
 
+const loadSharp = () => nativePackage<(typeof import('sharp'))['default']>('sharp', 'reads image files');
+
 /** Decodes one file to 8-bit RGB with alpha 255; throws a UserError that names a file that is missing, cut off or no image. */
 export async function readPicture(path: string): Promise<Picture> {
+  const sharp = loadSharp();
   try {
     // Bytes and not the path, by which libvips would keep what it decoded: a file that changed would come back as it was.
     const { data, info } = await sharp(await readFile(path), { failOn: 'truncated' })
@@ -54,6 +57,7 @@ export function pictureOf(
 
 /** Reads the beginning of a file, and the size from it; throws as `readPicture` does where that is no image's. */
 export async function checkPicture(path: string): Promise<{ width: number; height: number }> {
+  const sharp = loadSharp();
   try {
     return (await sharp(path).metadata()).autoOrient;
   } catch (error) {

@@ -4,8 +4,9 @@
  */
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { type Canvas, GlobalFonts, type SKRSContext2D, createCanvas } from '@napi-rs/canvas';
+import type { Canvas, SKRSContext2D } from '@napi-rs/canvas';
 import { replaceFile } from '../engine/node/files.ts';
+import { nativePackage } from '../engine/node/nativePackage.ts';
 
 export type { Canvas, SKRSContext2D };
 
@@ -13,6 +14,10 @@ export const FONT = 'DejaVu Sans';
 
 /** An empty canvas whose fonts are ready. */
 export function newCanvas(width: number, height: number): Canvas {
+  const { GlobalFonts, createCanvas } = nativePackage<typeof import('@napi-rs/canvas')>(
+    '@napi-rs/canvas',
+    'draws pictures',
+  );
   if (!GlobalFonts.has(FONT)) {
     const folder = join(dirname(createRequire(import.meta.url).resolve('dejavu-fonts-ttf/package.json')), 'ttf');
     GlobalFonts.registerFromPath(join(folder, 'DejaVuSans.ttf'), FONT);

@@ -95,7 +95,13 @@ export class Gpu {
       this.failure ??= toError((event as GPUUncapturedErrorEvent).error);
     });
     void device.lost.then((info) => {
-      if (!this.closed) this.failure ??= new Error(`the GPU device was lost: ${info.message || info.reason}`);
+      if (this.closed || this.failure instanceof UserError) return;
+      // It takes the place of an error that led to it: a driver reports the submit that failed before the loss.
+      const reason = (info.message || info.reason).replace(/\s*\n\s*/g, ' ').replace(/[.\s]+$/, '');
+      this.failure = new UserError(
+        `the GPU device was lost (${reason}): its driver was reset, updated or stopped; run the command again, ` +
+          'a training with --resume',
+      );
     });
   }
 

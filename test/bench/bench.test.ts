@@ -8,10 +8,10 @@ import { matmulCase } from '../../src/bench/cases/matmul.ts';
 import { parameterPieces, sgdCase } from '../../src/bench/cases/sgd.ts';
 import { compareElements, sampleIndices, TOLERANCE } from '../../src/bench/compare.ts';
 import { uniform } from '../../src/bench/inputs.ts';
-import { median } from '../../src/bench/measure.ts';
 import { copyProbe, measurePeaks, multiplyAddProbe } from '../../src/bench/probes.ts';
-import { rate, runBench, runCase, selectCases } from '../../src/bench/run.ts';
-import { convFlops, VGG16_LAYERS, ZF_LAYERS } from '../../src/bench/shapes.ts';
+import { rate, roofline, runBench, runCase, selectCases } from '../../src/bench/run.ts';
+import { convBytes, convFlops, VGG16_LAYERS, ZF_LAYERS } from '../../src/bench/shapes.ts';
+import { median } from '../../src/bench/statistics.ts';
 import { BenchTable, milliseconds } from '../../src/bench/table.ts';
 import { linear } from '../../src/engine/ops/linear.ts';
 import { scale } from '../../src/engine/ops/arithmetic.ts';
@@ -28,6 +28,16 @@ test('rates, operations and the median', () => {
   assert.is(median([5, 1, 3]), 3);
   assert.is(median([4, 1, 3, 2]), 2.5);
   assert.equal([1234, 12.34, 1.234, 0.1234, null].map(milliseconds), ['1234', '12.3', '1.23', '0.123', '']);
+});
+
+test('the roofline: bytes, intensity and which peak limits a row', () => {
+  const layer = { C: 2, K: 3, side: 3, H: 4, W: 5, stride: 1, pad: 1 };
+  assert.is(convBytes(layer), 4 * (2 * 20 + 3 * 2 * 9 + 3 * 20));
+  const peaks = { gflops: 100, gbps: 10 }; // they meet at 10 operations a byte
+  assert.equal(roofline({ flops: 2e9, bytes: 1e8 }, peaks), { bound: 'compute', milliseconds: 20 });
+  assert.equal(roofline({ flops: 5e8, bytes: 1e8 }, peaks), { bound: 'memory', milliseconds: 10 });
+  assert.equal(roofline({ bytes: 1e8 }, peaks), { bound: 'memory', milliseconds: 10 });
+  assert.is(roofline({ flops: 5e8 }, peaks), null);
 });
 
 test('samples of elements', () => {
@@ -93,6 +103,12 @@ test('convolutions of any stride, products and updates pass', async () => {
   const [first, update] = [rows[0]!, rows.at(-1)!];
   assert.ok(Math.abs(first.gflops! - convFlops(layers[0]!) / first.best_ms! / 1e6) < 1e-9);
   assert.ok(Math.abs(first.share_of_peak! - first.gflops! / peaks.gflops) < 1e-9);
+  assert.equal(
+    [first.bound_ms, first.bound],
+    [roofline({ flops: convFlops(layers[0]!), bytes: first.bytes! }, peaks)!.milliseconds, first.bound],
+  );
+  assert.ok(Math.abs(first.share_of_bound! - first.bound_ms! / first.best_ms!) < 1e-9);
+  assert.ok(Math.abs(first.intensity! - convFlops(layers[0]!) / convBytes(layers[0]!)) < 1e-9);
   assert.ok(update.gflops === null && Math.abs(update.share_of_peak! - update.gbps! / peaks.gbps) < 1e-9);
 });
 

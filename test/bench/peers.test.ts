@@ -7,7 +7,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { compareRow, type Respondent } from '../../bench/peers/compare.ts';
 import { convolutionModel, message } from '../../bench/peers/engines/onnx.ts';
-import { between, geomeans, geometricMean, makeRow, markdown, type PeersReport } from '../../bench/peers/report.ts';
+import { between, geomeans, makeRow, markdown, type PeersReport } from '../../bench/peers/report.ts';
+import { geometricMean } from '../../src/bench/statistics.ts';
 import { describeRow, expectedElements, type PeerRow, ROWS, sampledElements } from '../../bench/peers/rows.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 

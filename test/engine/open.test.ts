@@ -5,6 +5,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { openGpu } from '../../src/node.ts';
 import { skip } from '../harness.ts';
 
 const ENTRY = new URL('../../src/node.ts', import.meta.url).href;
@@ -131,6 +132,64 @@ test('hardware asked, none there', () => {
 test('the package webgpu is missing', () => {
   const { error } = open('auto', { TEST_HIDDEN: 'webgpu' });
   assert.is(error, 'the npm package webgpu is not installed, run: npm i webgpu');
+});
+
+test('packages with native parts are loaded when they are needed, and named where they are missing', () => {
+  const files = ['../../src/cli/rcnn.ts', '../../src/draw/canvas.ts', '../../src/data/pictures.ts'];
+  const [command, canvas, pictures] = files.map((file) => new URL(file, import.meta.url).href);
+  const draw = `import { newCanvas } from '${canvas}';
+    try { newCanvas(4, 4); } catch (error) { console.log(error.name, error.message); }`;
+  const read = `import { readPicture } from '${pictures}';
+    await readPicture('none.jpg').catch((error) => console.log(error.name, error.message));`;
+  const runs = [
+    [
+      'sharp',
+      `process.argv.push('bench', '--list'); await import('${command}');`,
+      /^Matrix product: matmul 512x512x512$/m,
+    ],
+    ['@napi-rs/canvas', `process.argv.push('bench', '--list'); await import('${command}');`, /^Matrix product: /m],
+    [
+      '@napi-rs/canvas',
+      draw,
+      /^UserError the npm package @napi-rs\/canvas, which draws pictures, does not load .*: run npm i/m,
+    ],
+    [
+      'sharp',
+      read,
+      /^UserError the npm package sharp, which reads image files, does not load here \(.*\): run npm i sharp$/m,
+    ],
+  ] as const;
+  for (const [hidden, code, text] of runs) {
+    const hide = 'data:text/javascript,' + encodeURIComponent(HIDE);
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--import', 'tsx', '--import', hide, '--input-type=module', '-e', code],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, TEST_HIDDEN: hidden },
+        cwd: path.dirname(new URL(import.meta.url).pathname),
+      },
+    );
+    assert.match(stdout, text, stderr);
+  }
+});
+
+test('a device that is lost: one line that says so, at whatever is called next', async () => {
+  const gpu = await openGpu();
+  const tensor = gpu.zeros([4]);
+  gpu.device.destroy();
+  for (const call of [() => tensor.read(), () => gpu.finish(), async () => gpu.zeros([4])]) {
+    const error = await call().then(
+      () => null,
+      (error: Error) => error,
+    );
+    assert.is(error?.name, 'UserError');
+    assert.match(
+      error!.message,
+      /^the GPU device was lost \(device was destroyed\): .*run the command again, a training with --resume$/,
+    );
+  }
+  gpu.close();
 });
 
 test('an unknown adapter or software adapter', () => {

@@ -7,7 +7,7 @@ import type { BenchCase, PreparedCase } from '../case.ts';
 import { compareElements, type Expected, sampleIndices } from '../compare.ts';
 import { uniform } from '../inputs.ts';
 import { convFilterGradientElement, convForwardElement, convInputGradientElement } from '../references.ts';
-import { convFlops, type ConvLayer, layerName, outputSize } from '../shapes.ts';
+import { convBytes, convFlops, type ConvLayer, layerName, outputSize } from '../shapes.ts';
 
 export const CONV_PASSES = ['forward', 'input gradient', 'filter gradient'] as const;
 export type ConvPass = (typeof CONV_PASSES)[number];
@@ -23,6 +23,7 @@ export const convCases = (group: string, layers: readonly ConvLayer[], quick: re
       shape: layerName(layer),
       quick: quick.includes(i),
       flops: convFlops(layer),
+      bytes: convBytes(layer),
       clock: 'device' as const,
       prepare: (gpu: Gpu) => prepareConv(gpu, layer, pass),
     })),

@@ -18,6 +18,7 @@ export const matmulCase = (
   shape: `${n}x${n}x${n}`,
   quick: true,
   flops: 2 * n ** 3,
+  bytes: 4 * 3 * n ** 2,
   clock: 'device',
   prepare: (gpu) => {
     const [left, right] = [uniform(n * n, 1), uniform(n * n, 2)];

@@ -56,6 +56,7 @@ function proposals(preNms: number, postNms: number): BenchCase {
     op: 'proposals',
     shape: `${HEIGHT}x${WIDTH}x${anchorCount} ${preNms}->${postNms}`,
     quick: true,
+    bytes: 4 * (6 * anchorCount * HEIGHT * WIDTH + 7 * postNms),
     clock: 'device',
     prepare(gpu) {
       const cells = HEIGHT * WIDTH;
@@ -120,6 +121,7 @@ function suppression(n: number, maxOutput: number): BenchCase {
     op: 'nms',
     shape: `${n}->${maxOutput} boxes`,
     quick: n === 6000,
+    bytes: 4 * (5 * n + maxOutput),
     clock: 'device',
     prepare(gpu) {
       const values = clusteredBoxes(n);

@@ -42,7 +42,9 @@ export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
   }
   const dawn = await loadDawn();
   const { adapter, instance } = await openAdapter(dawn, kind);
-  const device = await adapter.requestDevice(defaultLimits ? {} : everythingUseful(adapter));
+  const device = await adapter.requestDevice(defaultLimits ? {} : everythingUseful(adapter)).catch((error: unknown) => {
+    throw new UserError(`${adapter.info.description} opens no device (${message(error)}): update its driver`);
+  });
   // Dawn goes only after the event loop has come round and told it of the device's end: a process that works on for a
   // while and then ends in the same turn would be brought down by Dawn's threads.
   const closed = (): void => void setImmediate(() => (instance.current = null));
