@@ -9,7 +9,7 @@ import { evaluate } from '../src/run/evaluation/evaluate.ts';
 import { loadModel } from '../src/run/storage/loadModel.ts';
 import { configureRun } from '../src/run/config/runConfig.ts';
 import { RunDirectory } from '../src/run/storage/runDirectory.ts';
-import { trainSchedule } from '../src/run/training/schedule.ts';
+import { trainRun } from '../src/run/training/trainRun.ts';
 import { startProgress } from '../src/cli/progress.ts';
 import { EXPERIMENTS, type Variant, VARIANTS } from './plan.ts';
 
@@ -64,7 +64,7 @@ async function replayOne(gpu: Gpu, variant: Variant, seed: number, settings: Set
   const { config, dataset } = await configureRun({ preset: 'demo', steps: settings.steps, seed, schedule, set });
   let progress = startProgress(config.training.steps, 'step');
   try {
-    const trained = await trainSchedule({
+    const trained = await trainRun({
       ...{ gpu, dataset, directory, config: resume ? directory.readConfig() : config, resume, signal },
       onStage(_stage, index, count, { training }) {
         progress.stop();

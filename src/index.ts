@@ -54,8 +54,14 @@ export type { Pixels } from './model/prepareImage.ts';
 export type { Sampling } from './model/rpn.ts';
 export { detectImage, detectInStages, type Proposal, type StagedDetection, STAGES } from './run/evaluation/detect.ts';
 export type { Detection } from './eval/voc.ts';
-export { type DetectorTraining, trainDetector } from './run/training/trainDetector.ts';
-export { caffeSgd, type LogLine } from './run/training/loop.ts';
+export {
+  type DetectorTask,
+  type DetectorTraining,
+  type ImageLosses,
+  trainDetector,
+} from './run/training/trainDetector.ts';
+export { caffeSgd } from './run/training/caffeSgd.ts';
+export type { LogLine, LoopStorage } from './run/training/loop.ts';
 export { evaluate, type Evaluation, type EvaluationReport } from './run/evaluation/evaluate.ts';
 export { PRESETS, type Preset } from './run/config/presets.ts';
 export { withSteps } from './run/config/stages.ts';

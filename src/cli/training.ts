@@ -5,9 +5,8 @@ import type { DetectorConfig } from '../model/config.ts';
 import type { FasterRcnn } from '../model/fasterRcnn.ts';
 import { bestOverlaps, betterAnchors, fitOf, inputObjects } from '../run/reports/anchorFit.ts';
 import type { RunConfig, RunDirectory, ValidationConfig, ValidationLine } from '../run/storage/runDirectory.ts';
-import { trainSchedule } from '../run/training/schedule.ts';
+import { type TrainedRun, trainRun } from '../run/training/trainRun.ts';
 import { hasDetector, type Stage } from '../run/config/stages.ts';
-import type { TrainResult } from '../run/training/train.ts';
 import { columns } from './progress.ts';
 import { betterAnchorsText, count, percent } from './text.ts';
 import { countParameters, describeInit, withTrainingDisplay } from './trainingDisplay.ts';
@@ -20,22 +19,28 @@ export interface TrainingRun {
   /** Evaluated on while training. */
   validation?: Dataset | undefined;
   resume: boolean;
-  tune?: boolean;
+  tune?: boolean | undefined;
   /** What to type to go on after Ctrl-C. */
   resumeCommand: string;
 }
 
 /** Trains and shows it, from the first line about the run to where it was saved. */
-export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
-  const { dataset, directory, resumeCommand } = run;
+export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
+  const { gpu, dataset, directory, resume, tune, resumeCommand } = run;
   let { config, validation } = run;
   for (const note of [...dataset.notes, ...(run.validation?.notes ?? [])]) console.log(`note: ${note}`);
   let memory = 0;
   let step = 0;
   let from: Stage['from'];
   const result = await withTrainingDisplay({ path: directory.path, resumeCommand }, (display) =>
-    trainSchedule({
-      ...run,
+    trainRun({
+      gpu,
+      dataset,
+      directory,
+      config: run.config,
+      validation: run.validation,
+      resume,
+      tune,
       signal: display.signal,
       onStage(stage, index, stages, stageConfig) {
         validation = hasDetector(stage) ? run.validation : undefined;
@@ -54,7 +59,9 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainResult> {
       },
       onStart(progress, model) {
         step = progress.step;
-        console.log(describeRun({ ...run, config, validation }, describeWeights(config, step, from), model, memory));
+        console.log(
+          describeRun(directory, config, dataset, validation, describeWeights(config, step, from), model, memory),
+        );
         display.start(step, config.training);
       },
       onMetrics: (line) => {
@@ -119,7 +126,10 @@ function describeWeights({ init, detector }: RunConfig, step: number, from: Stag
 }
 
 function describeRun(
-  { dataset, directory, config, validation }: TrainingRun,
+  directory: RunDirectory,
+  config: RunConfig,
+  dataset: Dataset,
+  validation: Dataset | undefined,
   weights: string,
   model: FasterRcnn,
   memory: number,

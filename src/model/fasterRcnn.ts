@@ -4,7 +4,7 @@
  *
  * Joint training adds the four losses; the proposals are constants for the head ("approximate"), or with RoI warping
  * functions of the RPN's deltas ("non-approximate"). The parts are trained one at a time by `rpnLosses` and
- * `detectorLosses` (alternating training, src/run/training/schedule.ts). A step uploads an image and its boxes and records one
+ * `detectorLosses` (alternating training, src/run/training/trainRun.ts). A step uploads an image and its boxes and records one
  * sequence of dispatches; nothing is read back in between.
  */
 import type { Gpu } from '../engine/gpu.ts';

@@ -12,7 +12,7 @@ import { restoreCheckpoint, serializeCheckpoint } from '../../src/run/storage/ch
 import { parseRunConfig } from '../../src/run/config/configSchema.ts';
 import { detectImage, detectInStages, proposeImage } from '../../src/run/evaluation/detect.ts';
 import { loadRun } from '../../src/run/storage/loadRun.ts';
-import { caffeSgd } from '../../src/run/training/loop.ts';
+import { caffeSgd } from '../../src/run/training/caffeSgd.ts';
 import { trainDetector } from '../../src/run/training/trainDetector.ts';
 import { sharedGpu } from '../harness.ts';
 import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { configureRun, detectorFor, type RunChoices } from '../../src/run/config/runConfig.ts';
-import { configOf } from '../../src/run/training/schedule.ts';
+import { configOf } from '../../src/run/training/trainRun.ts';
 import { stagesOf } from '../../src/run/config/stages.ts';
 
 /** Steps, milestones, images of an update, RoIs of an image, learning rate. */

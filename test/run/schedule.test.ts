@@ -10,18 +10,18 @@ import { evaluate } from '../../src/run/evaluation/evaluate.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
 import { ProposalStore } from '../../src/run/training/proposalStore.ts';
 import { RunDirectory } from '../../src/run/storage/runDirectory.ts';
-import { type ScheduleOptions, trainSchedule } from '../../src/run/training/schedule.ts';
+import { type RunTraining, trainRun } from '../../src/run/training/trainRun.ts';
 import { partOf, stagesOf, stageTraining } from '../../src/run/config/stages.ts';
 import { PRESETS } from '../../src/run/config/presets.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
 import { checkpointBits, tinyRun } from './tinyRun.ts';
 
-async function scheduled(schedule: string, options: Partial<ScheduleOptions> = {}) {
+async function scheduled(schedule: string, options: Partial<RunTraining> = {}) {
   const run = await tinyRun({ steps: 7, schedule });
   run.dataset.samples = run.dataset.samples.slice(0, 6);
   const directory = new RunDirectory(join(temporaryFolder(), 'run'));
-  const result = await trainSchedule({ gpu: await sharedGpu(), directory, resume: false, ...run, ...options });
+  const result = await trainRun({ gpu: await sharedGpu(), directory, resume: false, ...run, ...options });
   return { ...result, directory, run };
 }
 
@@ -105,7 +105,7 @@ test('a schedule that was stopped goes on at its stage and ends with the same bi
   assert.ok(existsSync(directory.stage('1-rpn').proposalsPath));
   const visited: string[] = [];
   const resume = async (signal?: AbortSignal) =>
-    trainSchedule({
+    trainRun({
       gpu: await sharedGpu(),
       directory,
       resume: true,
@@ -124,6 +124,32 @@ test('a schedule that was stopped goes on at its stage and ends with the same bi
   assert.equal(visited, ['2-detector', '3-rpn', '3-rpn', '4-detector']);
   assert.equal(await checkpointBits(directory), expected);
   model.dispose();
+});
+
+test('a stage that was stopped goes on with the kernels that it was tuned to', async () => {
+  const controller = new AbortController();
+  const stopped = await scheduled('alternating', {
+    signal: controller.signal,
+    onStep: (step) => step === 2 && controller.abort(),
+  });
+  const { directory, run, model } = stopped;
+  const met = model.plans.takeUntuned().find(({ kind, candidates }) => kind === 'conv' && candidates.length > 1)!;
+  const other = met.candidates.at(-1)!;
+  model.plans.set(met, other);
+  const stage = directory.stage('1-rpn');
+  const tuned = { ...stage.readConfig(), kernels: model.plans.export() };
+  model.dispose();
+  writeFileSync(stage.configPath, JSON.stringify(tuned));
+  const plans: unknown[] = [];
+  const resumed = await trainRun({
+    gpu: await sharedGpu(),
+    directory,
+    resume: true,
+    ...run,
+    onStart: (_, begun) => plans.push(met.kind === 'conv' && begun.plans.conv(met.direction, met.shape)),
+  });
+  resumed.model.dispose();
+  assert.equal(plans, [other, ...[2, 3, 4].map(() => met.candidates[0])]);
 });
 
 test('stored proposals of an RPN without scores depend on the image alone, not on what the network did before', async () => {
@@ -160,14 +186,14 @@ test('stored proposals that do not belong to the data are refused', async () => 
   const stage = directory.stage('2-detector');
   stage.clear();
   try {
-    await trainSchedule({ gpu: await sharedGpu(), directory, resume: true, ...run });
+    await trainRun({ gpu: await sharedGpu(), directory, resume: true, ...run });
     assert.unreachable();
   } catch (error) {
     assert.match((error as Error).message, /1-rpn.proposals\.safetensors: does not hold the proposals of 5 images/);
   }
   writeFileSync(directory.stage('1-rpn').proposalsPath, 'rubbish');
   try {
-    await trainSchedule({ gpu: await sharedGpu(), directory, resume: true, ...run });
+    await trainRun({ gpu: await sharedGpu(), directory, resume: true, ...run });
     assert.unreachable();
   } catch (error) {
     assert.match((error as Error).message, /1-rpn.proposals\.safetensors/);

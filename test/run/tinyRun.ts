@@ -4,7 +4,7 @@ import type { Dataset } from '../../src/data/dataset.ts';
 import { loadSafetensors } from '../../src/engine/node/files.ts';
 import { configureRun, type RunChoices } from '../../src/run/config/runConfig.ts';
 import { type RunConfig, RunDirectory } from '../../src/run/storage/runDirectory.ts';
-import { train, type TrainOptions, type TrainResult } from '../../src/run/training/train.ts';
+import { trainRun, type RunTraining, type TrainedRun } from '../../src/run/training/trainRun.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
 
@@ -29,10 +29,10 @@ export async function tinyRun(choices: RunChoices = {}): Promise<TinyRun> {
 /** Trains on the shared device, in a new directory unless one is given. */
 export async function trainHere(
   run: TinyRun,
-  options: Partial<TrainOptions> = {},
-): Promise<TrainResult & { directory: RunDirectory }> {
+  options: Partial<RunTraining> = {},
+): Promise<TrainedRun & { directory: RunDirectory }> {
   const { directory = new RunDirectory(join(temporaryFolder(), 'run')) } = options;
-  const result = await train({ gpu: await sharedGpu(), directory, resume: false, ...run, ...options });
+  const result = await trainRun({ gpu: await sharedGpu(), directory, resume: false, ...run, ...options });
   return { ...result, directory };
 }
 

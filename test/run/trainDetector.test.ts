@@ -58,7 +58,7 @@ test('images are scaled and mirrored with their boxes; difficult objects and cro
     assert.equal([image.width, image.height, image.scale], [80, 60, 2]);
     return only(sum(bias));
   };
-  await trainDetector({ model, dataset, training: { ...training, steps: 4, flip: true }, losses });
+  await trainDetector({ model, dataset, training: { ...training, steps: 4, flip: true }, task: { losses } });
   seen.sort((a, b) => a.image.localeCompare(b.image));
   const expected: Record<string, number[]> = {
     a: [4, 6, 38, 28],
@@ -102,7 +102,7 @@ test('a step is one update by the mean of the gradients of its images', async ()
     model,
     dataset,
     training: { ...training, ...rule, steps: 1, imagesPerStep: 2, flip: false },
-    losses,
+    task: { losses },
     onMetrics: (line) => lines.push(line),
   });
   // weight: 8 - 0.5 (2 + 0.25 * 8).   bias: 4 - 0.5 * 2 (2 + 0.25 * 0.5 * 4).
@@ -135,7 +135,7 @@ test('every image has a seed of its own, a function of the run’s seed and of i
       dataset,
       training: { ...training, seed, steps: 3, imagesPerStep: 2 },
       progress,
-      losses,
+      task: { losses },
     });
     return drawn;
   };

@@ -10,8 +10,8 @@ import { evaluate } from '../../src/run/evaluation/evaluate.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
 import { assertSameRun, configureRun, openValidation, type RunChoices } from '../../src/run/config/runConfig.ts';
 import { RunDirectory, type ValidationLine } from '../../src/run/storage/runDirectory.ts';
-import { trainSchedule } from '../../src/run/training/schedule.ts';
-import type { TrainOptions } from '../../src/run/training/train.ts';
+import { trainRun } from '../../src/run/training/trainRun.ts';
+import type { RunTraining } from '../../src/run/training/trainRun.ts';
 import { temporaryFolder, userError, vocXml, writeVoc } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
 import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
@@ -19,11 +19,10 @@ import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
 const IMAGES = 3;
 
 /** Trains on digit scenes, every 4 steps and at the end evaluated on three others. */
-async function watched(choices: RunChoices, options: Partial<TrainOptions> = {}) {
+async function watched(choices: RunChoices, options: Partial<RunTraining> = {}) {
   const run = await tinyRun({ validate: 'val', validateEvery: 4, validateImages: IMAGES, ...choices });
   const directory = options.directory ?? new RunDirectory(join(temporaryFolder(), 'run'));
-  const dataset = (await openValidation(run.config))!;
-  return trainHere(run, { ...options, directory, validation: { dataset, directory } });
+  return trainHere(run, { ...options, directory, validation: await openValidation(run.config) });
 }
 
 const withoutSeconds = (lines: ValidationLine[]) => lines.map(({ seconds: _, ...line }) => line);
@@ -65,7 +64,7 @@ test('a run that was stopped while it was evaluated makes up for it, and ends wi
   // As a run leaves it that was killed: a line of a later step than the checkpoint's is not believed.
   directory.appendValidation({ ...directory.readValidation()[0]!, step: 9, mAP: 1 });
   const { config, dataset } = { config: directory.readConfig(), dataset: (await tinyRun()).dataset };
-  const validation = { dataset: (await openValidation(config))!, directory };
+  const validation = await openValidation(config);
   await trainHere({ config, dataset }, { directory, resume: true, validation });
   assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
   assert.equal(withoutSeconds(directory.readValidation()), withoutSeconds(whole.directory.readValidation()));
@@ -186,12 +185,12 @@ test('in stages: the last of alternating is evaluated, and unshared features onc
     const directory = new RunDirectory(join(temporaryFolder(), 'run'));
     const validation = await openValidation(run.config);
     const options = { gpu: await sharedGpu(), directory, validation, ...run };
-    const { model } = await trainSchedule({ ...options, resume: false });
+    const { model } = await trainRun({ ...options, resume: false });
     model.dispose();
     assert.not.ok([...directory.stages.values()].some((stage) => existsSync(stage.validationPath)));
     assert.ok(existsSync(directory.bestPath));
     const found = directory.readValidation();
-    (await trainSchedule({ ...options, resume: true })).model.dispose();
+    (await trainRun({ ...options, resume: true })).model.dispose();
     assert.equal(directory.readValidation(), found, 'nothing was left to do');
     return found.map(({ step }) => step);
   };
@@ -210,7 +209,7 @@ test('stopped in its last evaluation a run is not finished, whatever its schedul
     const options = { gpu: await sharedGpu(), directory, validation: await openValidation(run.config), ...run };
     const controller = new AbortController();
     const { signal } = controller;
-    const stopped = await trainSchedule({
+    const stopped = await trainRun({
       ...options,
       resume: false,
       signal,
@@ -219,7 +218,7 @@ test('stopped in its last evaluation a run is not finished, whatever its schedul
     stopped.model.dispose();
     assert.is(stopped.finished, false, schedule);
     assert.equal(directory.readValidation(), []);
-    const resumed = await trainSchedule({ ...options, resume: true });
+    const resumed = await trainRun({ ...options, resume: true });
     resumed.model.dispose();
     assert.is(resumed.finished, true);
     assert.equal(
@@ -238,7 +237,7 @@ test('crowds count no more than in rcnn eval', async () => {
     boxes: sample.boxes.map((box, i) => (i === 0 ? box : { ...box, crowd: true })),
   }));
   const crowded = { ...dataset, samples };
-  const { model } = await trainHere(run, { directory, validation: { dataset: crowded, directory } });
+  const { model } = await trainHere(run, { directory, validation: crowded });
   const { report } = await evaluate(model, crowded, 'voc10');
   model.dispose();
   const { ap, mAP } = directory.readValidation()[0]!;

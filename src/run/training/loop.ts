@@ -7,7 +7,7 @@
  */
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
-import { type ParameterGroup, Sgd } from '../../engine/sgd.ts';
+import type { Sgd } from '../../engine/sgd.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { copyScalars } from '../../kernels/concat.ts';
 import type { TrainingConfig } from '../../model/config.ts';
@@ -33,55 +33,55 @@ export interface LoopEvents<Term extends string> {
   onCheckpoint?(step: number): void;
 }
 
-export interface LoopOptions<Term extends string> extends LoopEvents<Term> {
+/** What is trained: the passes of a step, and the terms of its loss. */
+export interface LoopTask<Term extends string> {
+  /** The loss is the sum of these terms; a step gives `rows` values of each. */
+  terms: readonly Term[];
+  rows: number;
+  /** What the sum of a step's gradients is divided by. */
+  divisor: number;
+  /**
+   * Records the forward and backward passes of a step. For each row it calls `keep` with the losses and with what they were
+   * computed from, which the message about a loss that is not finite names.
+   */
+  passes(step: number, keep: (losses: Readonly<Record<Term, Tensor>>, of: string) => void): Promise<void>;
+  /** What to do about a loss that is not finite, apart from lowering the rate. */
+  advice: string;
+  /** Milliseconds spent waiting for data in this session. */
+  waitedMs(): number;
+}
+
+/** Where a training is kept. */
+export interface LoopStorage<Term extends string> {
+  /** Keeps a checkpoint: every `checkpointInterval` steps, at the end and at an abort. */
+  save(progress: Progress): Promise<void>;
+  checkpointInterval: number;
+  append(line: LogLine<Term>): void;
+}
+
+/** Evaluates the weights after some steps, once a checkpoint holds them; not counted as training time. */
+export interface LoopValidation {
+  isDue(step: number): boolean;
+  run(progress: Progress): Promise<void>;
+}
+
+export interface LoopOptions<Term extends string> {
   gpu: Gpu;
   optimizer: Sgd;
   training: TrainingConfig;
+  /** What was done before this session. */
   progress: Progress;
-  /** Keeps a checkpoint: every `checkpointInterval` steps, at the end and at an abort. */
-  save?(progress: Progress): Promise<void>;
-  checkpointInterval?: number;
-  /** What the loss is the sum of, and how many rows of these terms a step gives. */
-  terms: readonly Term[];
-  rows: number;
-  /**
-   * Records the forward and backward passes of a step. For each row it calls `keep`, with the losses and what they are of,
-   * which a message about a loss that is not finite names.
-   */
-  record(step: number, keep: (losses: Readonly<Record<Term, Tensor>>, of: string) => void): Promise<void>;
-  /** What gradients are divided by. */
-  divisor: number;
-  /** What to do about a loss that is not finite, apart from a lower rate. */
-  advice: string;
-  /** Milliseconds waited for data in this session. */
-  waitedMs(): number;
-  append?(line: LogLine<Term>): void;
-  /** Looks at the weights after some steps, once a checkpoint holds them; its time is no time of training. */
-  validation?: { isDue(step: number): boolean; run(progress: Progress): Promise<void> } | undefined;
+  task: LoopTask<Term>;
+  storage?: LoopStorage<Term> | undefined;
+  validation?: LoopValidation | undefined;
+  events?: LoopEvents<Term>;
   /** Once aborted, the loop finishes its step, saves a checkpoint and returns. */
   signal?: AbortSignal | undefined;
 }
 
-/** The name of a bias, or of a shard of one. */
-const BIAS = /\.bias(\[\d+:\d+\])?$/;
-
-/** The optimiser with Caffe's multipliers for biases, and others for parameters of given names. */
-export function caffeSgd(
-  parameters: Readonly<Record<string, Tensor>>,
-  training: TrainingConfig,
-  others: Readonly<Record<string, Omit<ParameterGroup, 'parameter'>>> = {},
-): Sgd {
-  const biases = { rateMultiplier: training.biasRate, decayMultiplier: training.biasDecay };
-  const groups = Object.entries(parameters).map(([name, parameter]) => ({
-    parameter,
-    ...(BIAS.test(name) && biases),
-    ...others[name],
-  }));
-  return new Sgd(groups, training);
-}
-
+/** Trains to the end of `training.steps`, or until `signal` is aborted: resolves with what is done by then. */
 export async function runLoop<Term extends string>(options: LoopOptions<Term>): Promise<Progress> {
-  const history = new LossHistory(options);
+  const history = new LossHistory(options.gpu, options.task);
   try {
     return await loop(options, history);
   } finally {
@@ -90,14 +90,13 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
 }
 
 async function loop<Term extends string>(options: LoopOptions<Term>, history: LossHistory<Term>): Promise<Progress> {
-  const { gpu, optimizer, training, terms, signal, checkpointInterval = Infinity } = options;
-  const before = options.progress;
+  const { gpu, optimizer, training, progress: before, task, storage, validation, events = {}, signal } = options;
   let hasCheckpoint = before.step > 0;
   let started = performance.now();
   const now = (step: number): Progress => ({
     step,
     seconds: before.seconds + (performance.now() - started) / 1000,
-    dataSeconds: before.dataSeconds + options.waitedMs() / 1000,
+    dataSeconds: before.dataSeconds + task.waitedMs() / 1000,
   });
 
   /** Writes the line of metrics of the steps since the last one. */
@@ -106,38 +105,38 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
     const means = await history.means(step, hasCheckpoint);
     if (means === null) return;
     const { seconds, dataSeconds } = now(step);
-    const loss = terms.reduce((sum, term) => sum + means[term], 0);
+    const loss = task.terms.reduce((sum, term) => sum + means[term], 0);
     const line: LogLine<Term> = { ...means, step, lr, loss, seconds: round(seconds), data_seconds: round(dataSeconds) };
-    options.append?.(line);
-    options.onMetrics?.(line);
+    storage?.append(line);
+    events.onMetrics?.(line);
   };
 
   const save = async (step: number): Promise<void> => {
     await log(step);
-    if (!options.save) return;
-    await options.save(now(step));
+    if (!storage) return;
+    await storage.save(now(step));
     hasCheckpoint = true;
-    options.onCheckpoint?.(step);
+    events.onCheckpoint?.(step);
   };
 
   const validate = async (step: number): Promise<void> => {
     const from = performance.now();
-    await options.validation!.run(now(step));
+    await validation!.run(now(step));
     started += performance.now() - from;
   };
-  const isDue = (step: number): boolean => options.validation?.isDue(step) === true;
+  const isDue = (step: number): boolean => validation?.isDue(step) === true;
 
   // What the device and the disk still work on while the next step is recorded.
   const submitted = new InFlight();
   const logged = new InFlight();
   let step = before.step;
-  // A run that was stopped while its weights were looked at.
+  // A run that was stopped while its weights were evaluated.
   if (isDue(step)) await validate(step);
   while (step < training.steps && !signal?.aborted) {
     optimizer.learningRate = learningRate(step, training);
     optimizer.zeroGrad();
-    await options.record(step, (losses, of) => history.keep(losses, of));
-    optimizer.step(options.divisor);
+    await task.passes(step, (losses, of) => history.keep(losses, of));
+    optimizer.step(task.divisor);
     step++;
     // At most one step waits on the device while the next is recorded. A software adapter computes on the cores that would
     // record: there the two would only be in each other's way.
@@ -149,9 +148,9 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
       void logged.replace(log(step)); // the losses arrive while the next steps run
     }
     if (last) await logged.end;
-    await options.onStep?.(step);
+    await events.onStep?.(step);
     const due = isDue(step);
-    if (step % checkpointInterval === 0 || last || due) {
+    if ((storage && step % storage.checkpointInterval === 0) || last || due) {
       await logged.end;
       await save(step);
     }
@@ -180,20 +179,23 @@ const round = (seconds: number): number => Math.round(seconds * 1000) / 1000;
 
 /** The losses of the steps since the last line of metrics: on the GPU, a row for each of `rows` parts of a step. */
 class LossHistory<Term extends string> {
-  private readonly options: LoopOptions<Term>;
+  private readonly gpu: Gpu;
+  private readonly task: LoopTask<Term>;
   private readonly values: Tensor;
-  /** What each row is of. */
+  /** What each row was computed from. */
   private kept: string[] = [];
 
-  constructor(options: LoopOptions<Term>) {
-    const { gpu, terms, rows } = options;
-    this.options = options;
+  constructor(gpu: Gpu, task: LoopTask<Term>) {
+    const { terms, rows } = task;
+    this.gpu = gpu;
+    this.task = task;
     this.values = gpu.zeros([LOG_INTERVAL * rows, terms.length], 'loss history');
     this.values.persistent = true;
   }
 
   keep(losses: Readonly<Record<Term, Tensor>>, of: string): void {
-    const { gpu, terms } = this.options;
+    const { gpu } = this;
+    const { terms } = this.task;
     const scalars = Object.fromEntries(terms.map((term, k) => [`x${k}`, losses[term]]));
     gpu.run(copyScalars(terms.length), { ...scalars, whole: this.values }, { start: this.kept.length * terms.length });
     this.kept.push(of);
@@ -204,7 +206,7 @@ class LossHistory<Term extends string> {
    * queued before any later step overwrites a row.
    */
   async means(step: number, hasCheckpoint: boolean): Promise<Record<Term, number> | null> {
-    const { terms, rows, advice } = this.options;
+    const { terms, rows, advice } = this.task;
     const { kept } = this;
     if (kept.length === 0) return null;
     this.kept = [];

@@ -7,12 +7,15 @@ import { crop, type LabelledPicture, type LabelledPictures } from '../../data/la
 import type { Picture } from '../../data/dataset.ts';
 import { type LoadedSample, Prefetcher, TrainingOrder } from '../../data/loader.ts';
 import type { Gpu } from '../../engine/gpu.ts';
+import type { Tensor } from '../../engine/tensor.ts';
 import { rankOfLabel } from '../../eval/accuracy.ts';
 import { Random, seedOf } from '../../kernels/rng.ts';
 import { Classifier, type ClassifierImage } from '../../model/classifier.ts';
 import { type InitReport, keptIn, loadCheckpoint, loadInitialWeights, type Progress } from '../storage/checkpoint.ts';
 import { NO_PROGRESS } from '../storage/checkpointFormat.ts';
-import { caffeSgd, type LoopEvents, runLoop } from './loop.ts';
+import { blankPicture } from './blankPicture.ts';
+import { caffeSgd } from './caffeSgd.ts';
+import { type LoopEvents, runLoop } from './loop.ts';
 import { PRETRAIN_TERMS, type PretrainConfig, type PretrainDirectory } from '../config/pretrainConfig.ts';
 
 const CROP = 7 / 8;
@@ -57,7 +60,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     const report = await loadInitialWeights(config.init, model);
     options.onInit?.(report);
   }
-  options.onMemory?.(gpu.measure(() => rehearse(model, training.imagesPerStep)));
+  options.onMemory?.(measureStep(model, training.imagesPerStep));
   if (!resume) directory.create(config);
   options.onStart?.(progress, model);
 
@@ -68,30 +71,33 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     { start: progress.step * batch, end: training.steps * batch, ahead: batch },
   );
   const end = await runLoop({
-    ...options,
+    gpu,
     optimizer,
     training,
     progress,
-    terms: PRETRAIN_TERMS,
-    rows: 1,
-    divisor: 1, // the loss is the mean over the batch
-    advice: 'check the images',
-    ...keptIn(directory, config, model, optimizer),
-    waitedMs: () => prefetcher.waitedMs,
-    async record(step, keep) {
-      const images: ClassifierImage[] = [];
-      const labels: number[] = [];
-      for (let i = 0; i < batch; i++) {
-        const loaded = await prefetcher.next();
-        images.push({ pixels: trainingPart(loaded, data, training.seed), flip: loaded.flip });
-        labels.push(loaded.sample.label);
-      }
-      gpu.scope(() => {
-        const loss = model.loss(model.prepare(images), labels, seedOf(training.seed, step));
-        loss.backward({ free: true });
-        keep({ classes: loss }, `a batch of ${batch} images`);
-      });
+    task: {
+      terms: PRETRAIN_TERMS,
+      rows: 1,
+      divisor: 1, // the loss is the mean over the batch
+      advice: 'check the images',
+      waitedMs: () => prefetcher.waitedMs,
+      async passes(step, keep) {
+        const images: ClassifierImage[] = [];
+        const labels: number[] = [];
+        for (let i = 0; i < batch; i++) {
+          const loaded = await prefetcher.next();
+          images.push({ pixels: trainingPart(loaded, data, training.seed), flip: loaded.flip });
+          labels.push(loaded.sample.label);
+        }
+        gpu.scope(() => {
+          const loss = batchPasses(model, images, labels, seedOf(training.seed, step));
+          keep({ classes: loss }, `a batch of ${batch} images`);
+        });
+      },
     },
+    storage: keptIn(directory, config, model, optimizer),
+    events: options,
+    signal: options.signal,
   });
   optimizer.dispose();
   return { model, progress: end, finished: end.step >= training.steps };
@@ -110,13 +116,25 @@ async function normaliseFirstLayer({ backbone, config }: Classifier) {
   return { [weight.name]: { rateMultiplier: 1 / scale ** 2, decayMultiplier: scale ** 2 } };
 }
 
-/** A step on a batch, to be measured (`gpu.measure`): nothing is computed. A batch too large for the device throws here. */
-function rehearse(model: Classifier, batch: number): void {
+/** The forward and backward passes of a batch. Returns its mean loss. */
+function batchPasses(
+  model: Classifier,
+  images: readonly ClassifierImage[],
+  labels: readonly number[],
+  seed: number,
+): Tensor {
+  const loss = model.loss(model.prepare(images), labels, seed);
+  loss.backward({ free: true });
+  return loss;
+}
+
+/** The most bytes of GPU memory that a step needs; computes nothing. A batch too large for the device throws here. */
+function measureStep(model: Classifier, batch: number): number {
   const { size } = model.config.input;
-  const pixels = { width: size, height: size, rgba: new Uint8Array(4 * size * size) };
+  const pixels = blankPicture({ width: size, height: size });
   const images = Array.from({ length: batch }, () => ({ pixels, flip: false }));
   const labels = images.map(() => 0);
-  model.loss(model.prepare(images), labels, 0).backward({ free: true });
+  return model.gpu.measure(() => void batchPasses(model, images, labels, 0));
 }
 
 /** The square of a picture that is trained on in this draw. */

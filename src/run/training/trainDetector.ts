@@ -3,7 +3,7 @@
  *
  * A step is a pure function of the weights, the momentum, the seed and the step's number.
  */
-import type { Dataset } from '../../data/dataset.ts';
+import type { Dataset, Sample } from '../../data/dataset.ts';
 import { countedBoxes, flipBoxes, type LoadedSample, Prefetcher, TrainingOrder } from '../../data/loader.ts';
 import type { Sgd } from '../../engine/sgd.ts';
 import { seedOf } from '../../kernels/rng.ts';
@@ -11,7 +11,9 @@ import type { TrainingConfig } from '../../model/config.ts';
 import { type FasterRcnn, LOSS_TERMS, type Losses, type LossTerm, type PreparedImage } from '../../model/fasterRcnn.ts';
 import type { GroundTruth, Sampling } from '../../model/rpn.ts';
 import { NO_PROGRESS, type Progress } from '../storage/checkpointFormat.ts';
-import { caffeSgd, type LoopEvents, type LoopOptions, runLoop } from './loop.ts';
+import { blankPicture } from './blankPicture.ts';
+import { caffeSgd } from './caffeSgd.ts';
+import { type LoopEvents, type LoopStorage, type LoopValidation, runLoop } from './loop.ts';
 
 /** Pictures decoded ahead of the step. */
 const PREFETCH = 8;
@@ -25,70 +27,105 @@ export type ImageLosses = (
   of: Pick<LoadedSample, 'index' | 'flip'>,
 ) => Losses;
 
-export const jointLosses: ImageLosses = (model, image, truth, sampling) => model.losses(image, truth, sampling);
+/** Which losses are minimised, and by which parameters. */
+export interface DetectorTask {
+  losses: ImageLosses;
+  /** Whether a parameter is trained; all are unless given. */
+  trains?(name: string): boolean;
+}
 
-export interface DetectorTraining
-  extends
-    LoopEvents<LossTerm>,
-    Pick<LoopOptions<LossTerm>, 'append' | 'save' | 'checkpointInterval' | 'validation' | 'signal'> {
+/** Joint training of everything. */
+export const JOINT_TASK: DetectorTask = {
+  losses: (model, image, truth, sampling) => model.losses(image, truth, sampling),
+};
+
+export interface DetectorTraining extends LoopEvents<LossTerm> {
   model: FasterRcnn;
   dataset: Dataset;
   training: TrainingConfig;
-  /** Give it to go on from a checkpoint, or to save one; a new one unless given. */
+  /** Joint training of everything unless given. */
+  task?: DetectorTask;
+  /** Give one (`caffeSgd`) to go on from a checkpoint or to save one: it updates what it was made for. A new one unless given. */
   optimizer?: Sgd;
   /** What was done before; nothing unless given. */
   progress?: Progress;
-  /** Joint training of everything unless given. */
-  losses?: ImageLosses;
+  /** Where metrics and checkpoints go; nowhere unless given. */
+  storage?: LoopStorage<LossTerm>;
+  validation?: LoopValidation | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /**
  * Trains to the end of `training.steps`, or until `signal` is aborted: resolves with what is done by then. Every tenth step
- * `onMetrics` is told the mean losses since it was called last; `onStep` may hold the training up, and use the model, until
- * the promise that it returns is resolved.
+ * `onMetrics` gets the mean losses since its last call; `onStep` may hold the training up, and use the model, until the
+ * promise that it returns is resolved.
  */
 export async function trainDetector(options: DetectorTraining): Promise<Progress> {
-  const { model, dataset, training, losses = jointLosses } = options;
-  const { progress = NO_PROGRESS, optimizer = caffeSgd(model.parameters, training) } = options;
-  const { gpu } = model;
+  const { model, dataset, training, task = JOINT_TASK, progress = NO_PROGRESS, storage, validation, signal } = options;
+  const optimizer = options.optimizer ?? detectorSgd(model, training, task);
   const images = training.imagesPerStep;
   const prefetcher = new Prefetcher(dataset, trainingOrder(training, dataset), {
     start: progress.step * images,
     end: training.steps * images,
     ahead: PREFETCH,
   });
-  const lossesOf = ({ step: drawn, sample, picture, index, flip }: LoadedSample): Losses => {
-    const image = model.prepare(picture, flip);
-    const usable = countedBoxes(sample.boxes);
-    const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
-    const sampling = { random: true, seed: seedOf(training.seed, drawn) };
-    return losses(model, image, truth, sampling, { index, flip });
-  };
-  const ended = runLoop({
-    ...options,
-    gpu,
-    optimizer,
-    training,
-    progress,
-    terms: LOSS_TERMS,
-    rows: images,
-    divisor: images,
-    advice: "check the image's boxes",
-    waitedMs: () => prefetcher.waitedMs,
-    async record(_step, keep) {
-      for (let i = 0; i < images; i++) {
-        const loaded = await prefetcher.next();
-        gpu.scope(() => {
-          const losses = lossesOf(loaded);
-          model.total(losses).backward({ free: true });
-          keep(losses, `image ${loaded.sample.id}`);
-        });
-      }
-    },
-  });
-  return ended.finally(() => {
+  try {
+    return await runLoop({
+      gpu: model.gpu,
+      optimizer,
+      training,
+      progress,
+      task: {
+        terms: LOSS_TERMS,
+        rows: images,
+        divisor: images,
+        advice: "check the image's boxes",
+        waitedMs: () => prefetcher.waitedMs,
+        async passes(_step, keep) {
+          for (let i = 0; i < images; i++) {
+            const loaded = await prefetcher.next();
+            const sampling = { random: true, seed: seedOf(training.seed, loaded.step) };
+            model.gpu.scope(() => keep(imagePasses(model, task, loaded, sampling), `image ${loaded.sample.id}`));
+          }
+        },
+      },
+      storage,
+      validation,
+      events: options,
+      signal,
+    });
+  } finally {
     if (!options.optimizer) optimizer.dispose();
-  });
+  }
+}
+
+/** Freezes what the task does not train, and makes the optimiser of the rest. */
+export function detectorSgd(model: FasterRcnn, training: TrainingConfig, { trains }: DetectorTask = JOINT_TASK): Sgd {
+  if (trains) {
+    for (const [name, parameter] of Object.entries(model.parameters)) parameter.requiresGrad &&= trains(name);
+  }
+  return caffeSgd(model.parameters, training);
+}
+
+/** The forward and backward passes of one image, whose gradients are added to those of the step. */
+function imagePasses(
+  model: FasterRcnn,
+  task: DetectorTask,
+  { sample, picture, index, flip }: Omit<LoadedSample, 'step'>,
+  sampling: Sampling,
+): Losses {
+  const image = model.prepare(picture, flip);
+  const usable = countedBoxes(sample.boxes);
+  const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
+  const losses = task.losses(model, image, truth, sampling, { index, flip });
+  model.total(losses).backward({ free: true });
+  return losses;
+}
+
+/** The most bytes of GPU memory that a step on a picture of this sample's size needs, weights included; computes nothing. */
+export function measureStep(model: FasterRcnn, task: DetectorTask, sample: Sample): number {
+  const loaded = { sample, picture: blankPicture(sample), index: 0, flip: false };
+  return model.gpu.measure(() => void imagePasses(model, task, loaded, { random: true, seed: 0 }));
 }
 
 /** The order in which a run draws its images. */

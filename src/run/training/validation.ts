@@ -1,10 +1,10 @@
 /**
- * Looking at a detector while it is trained: every some steps, and after the last, the weights are evaluated on images that
- * are not trained on. VOC's average precision (area) and the four losses go to validation.jsonl; the weights of the greatest
- * mAP so far are kept in best.safetensors.
+ * Evaluation of a detector while it is trained: every so many steps, and after the last, on images that are not trained on.
+ * VOC's average precision (area) and the four losses go to validation.jsonl; the weights of the greatest mAP so far are kept
+ * in best.safetensors.
  *
- * Nothing of it reaches the training: its random numbers are those of an image's place among the images, at every step the
- * same, and nothing is dropped, so the losses of two steps differ by their weights alone.
+ * It does not influence the training: its random numbers depend on an image's place among the images and are the same at
+ * every step, and dropout is off, so the losses of two steps differ by their weights alone.
  */
 import type { Dataset } from '../../data/dataset.ts';
 import { countedBoxes } from '../../data/loader.ts';
@@ -22,7 +22,7 @@ export interface ValidationEvents {
   onValidation?(line: ValidationLine, best: boolean): void;
 }
 
-export interface ValidationOptions extends ValidationEvents {
+export interface ValidationOptions {
   model: FasterRcnn;
   /** Its images: `openValidation` of runConfig.ts. */
   dataset: Dataset;
@@ -31,6 +31,7 @@ export interface ValidationOptions extends ValidationEvents {
   /** Steps between two evaluations, and after which the last one is. */
   interval: number;
   steps: number;
+  events: ValidationEvents;
   /** Once aborted, an evaluation ends after its image and leaves nothing: it is made up for when the run is resumed. */
   signal?: AbortSignal | undefined;
 }
@@ -52,7 +53,7 @@ export class Validation {
   }
 
   async run(progress: Progress): Promise<void> {
-    const { model, directory, onValidation } = this.options;
+    const { model, directory, events } = this.options;
     const measured = await this.measure();
     if (measured === null) return;
     const line: ValidationLine = { step: progress.step, ...measured };
@@ -60,12 +61,12 @@ export class Validation {
     if (best) await saveCheckpoint(directory.bestPath, model, undefined, progress);
     this.lines.push(line);
     directory.appendValidation(line);
-    onValidation?.(line, best);
+    events.onValidation?.(line, best);
   }
 
   /** Null after an abort. */
   private async measure(): Promise<Omit<ValidationLine, 'step'> | null> {
-    const { model, dataset, signal, onValidationImage } = this.options;
+    const { model, dataset, signal, events } = this.options;
     const { samples } = dataset;
     const started = performance.now();
     const detections: Detection[][] = [];
@@ -86,7 +87,7 @@ export class Validation {
       terms.dispose();
       detections.push(detected);
       values.forEach((value, term) => (sums[term]! += value / samples.length));
-      onValidationImage?.(i + 1, samples.length);
+      events.onValidationImage?.(i + 1, samples.length);
     }
     const { mAP, ap, images, seconds } = evaluateDetections(detections, dataset, 'voc10', started);
     const terms = Object.fromEntries(LOSS_TERMS.map((term, i) => [term, sums[i]!])) as Record<LossTerm, number>;

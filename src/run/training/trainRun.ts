@@ -1,0 +1,272 @@
+/**
+ * Training of a detector in a run directory: the stages of the run's schedule (stages.ts), each with its initial weights,
+ * checkpoints and validation, then the detector they add up to. The steps are those of trainDetector.ts.
+ */
+import { existsSync } from 'node:fs';
+import { UserError } from '../../engine/errors.ts';
+import type { Gpu } from '../../engine/gpu.ts';
+import type { Sgd } from '../../engine/sgd.ts';
+import type { Dataset, Sample } from '../../data/dataset.ts';
+import { resizedSize } from '../../kernels/imagePrepare.ts';
+import { FasterRcnn, type LossTerm, PROPOSAL_NETWORK } from '../../model/fasterRcnn.ts';
+import { hasDetector, hasStages, partOf, type Stage, stagesOf, stageTraining } from '../config/stages.ts';
+import {
+  checkpointProgress,
+  type InitReport,
+  keptIn,
+  loadCheckpoint,
+  loadInitialWeights,
+  loadParts,
+  type Progress,
+  saveCheckpoint,
+} from '../storage/checkpoint.ts';
+import { NO_PROGRESS } from '../storage/checkpointFormat.ts';
+import type { RunConfig, RunDirectory } from '../storage/runDirectory.ts';
+import type { LoopEvents } from './loop.ts';
+import { ProposalStore } from './proposalStore.ts';
+import {
+  type DetectorTask,
+  detectorSgd,
+  type ImageLosses,
+  JOINT_TASK,
+  measureStep,
+  trainDetector,
+  trainingOrder,
+} from './trainDetector.ts';
+import { tuneModel, type TuningEvents } from './tuning.ts';
+import { Validation, type ValidationEvents } from './validation.ts';
+
+export interface RunEvents extends LoopEvents<LossTerm>, ValidationEvents, TuningEvents {
+  /** Before each stage that is not done yet; `config` is the stage's own. */
+  onStage?(stage: Stage, index: number, count: number, config: RunConfig): void;
+  onInit?(report: InitReport): void;
+  /** The most bytes of GPU memory that a step on the largest picture needs, weights included. */
+  onMemory?(bytes: number): void;
+  /** Before the first step of a stage in this session, which compiles the shaders. */
+  onStart?(progress: Progress, model: FasterRcnn): void;
+  /** The proposals of an RPN that are kept for the next stage. */
+  onProposals?(done: number, total: number): void;
+}
+
+export interface RunTraining extends RunEvents {
+  gpu: Gpu;
+  dataset: Dataset;
+  directory: RunDirectory;
+  config: RunConfig;
+  /**
+   * Images on which the weights are evaluated as `config.validation` says, in the stages that have a whole detector; where
+   * none has, once at the end.
+   */
+  validation?: Dataset | undefined;
+  /** Goes on from the directory's checkpoint, or from the start where there is none yet; otherwise the directory is made. */
+  resume: boolean;
+  /** Times the kernels for the shapes of this run before it starts, and takes the fastest. */
+  tune?: boolean | undefined;
+  /** Once aborted, the training finishes its step, saves a checkpoint and returns. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface TrainedRun {
+  model: FasterRcnn;
+  progress: Progress;
+  /** All steps are done; false after an abort. */
+  finished: boolean;
+}
+
+/** A stage of a run: a whole run, where its schedule has no other. */
+interface StageRun {
+  stage: Stage;
+  directory: RunDirectory;
+  config: RunConfig;
+  resume: boolean;
+  /** Evaluates the weights while they are trained. */
+  validated: boolean;
+}
+
+export async function trainRun(run: RunTraining): Promise<TrainedRun> {
+  const { dataset, directory, config, resume, validation } = run;
+  if (dataset.samples.length === 0) throw new UserError(`${dataset.name}: there are no images to train on`);
+  if (hasStages(config.schedule)) return trainStages(run);
+  const [stage] = stagesOf(config.schedule) as [Stage];
+  run.onStage?.(stage, 0, 1, config);
+  return trainStage(run, { stage, directory, config, resume, validated: validation !== undefined });
+}
+
+async function trainStages(run: RunTraining): Promise<TrainedRun> {
+  const { gpu, directory, config } = run;
+  const stages = stagesOf(config.schedule);
+  if (!run.resume) directory.create(config);
+  let total: Progress = NO_PROGRESS;
+  for (const [i, stage] of stages.entries()) {
+    const home = directory.stage(stage.name);
+    const resume = home.hasConfig;
+    // A stage that was begun goes on with the kernels that it was tuned to.
+    const kernels = resume ? home.readConfig().kernels : undefined;
+    const stageConfig = { ...configOf(stage, config), ...(kernels && { kernels }) };
+    const reader = stages.find(({ proposals }) => proposals === stage.name);
+    const validated = run.validation !== undefined && hasDetector(stage);
+    const evaluated = !validated || directory.readValidation().at(-1)?.step === stageConfig.training.steps;
+    if (!evaluated || !(await isDone(home, stageConfig, reader !== undefined))) {
+      run.onStage?.(stage, i, stages.length, stageConfig);
+      const result = await trainStage(run, { stage, directory: home, config: stageConfig, resume, validated });
+      if (!result.finished) return result;
+      if (reader && !(await keepProposals(run, result.model, home, stageConfig, configOf(reader, config)))) {
+        return { ...result, finished: false };
+      }
+      result.model.dispose();
+    }
+    total = sum(total, await checkpointProgress(home.checkpointPath));
+  }
+  const model = await assemble(gpu, directory, config);
+  await saveCheckpoint(directory.checkpointPath, model, undefined, total);
+  if (run.validation && !stages.some(hasDetector)) {
+    const validation = validationOf(run, model, total.step, total);
+    if (validation?.isDue(total.step)) await validation.run(total);
+  }
+  return { model, progress: total, finished: true };
+}
+
+async function trainStage(run: RunTraining, stageRun: StageRun): Promise<TrainedRun> {
+  const { gpu, dataset, signal } = run;
+  const { stage, directory, config, resume, validated } = stageRun;
+  const { training } = config;
+  const task = await taskOf(stage, run);
+  const model = new FasterRcnn(gpu, config.detector, training.seed);
+  model.plans.use(config.kernels ?? {});
+  const { optimizer, progress } = await begin(run, stageRun, model, task);
+  run.onMemory?.(measureStep(model, task, largestSample(dataset, config)));
+  if (!resume) {
+    const kernels = run.tune ? await tuneModel(model, task, dataset.samples, run) : config.kernels;
+    directory.create({ ...config, ...(kernels && { kernels }) });
+  }
+  const validation = validated ? validationOf(run, model, training.steps, progress) : undefined;
+  run.onStart?.(progress, model);
+  const end = await trainDetector({
+    model,
+    dataset,
+    training,
+    task,
+    optimizer,
+    progress,
+    storage: keptIn(directory, config, model, optimizer),
+    validation,
+    signal,
+    onStep: (step) => run.onStep?.(step),
+    onMetrics: (line) => run.onMetrics?.(line),
+    onCheckpoint: (step) => run.onCheckpoint?.(step),
+  });
+  optimizer.dispose();
+  // An abort may have come in the last evaluation, which is then made up for.
+  const finished = end.step >= training.steps && !validation?.isDue(end.step);
+  return { model, progress: end, finished };
+}
+
+/** The configuration of a stage: it trains one network that has all parts, whatever the detector will have. */
+export const configOf = (stage: Stage, config: RunConfig): RunConfig => ({
+  ...config,
+  detector: { ...config.detector, features: 'shared' },
+  training: stageTraining(stage, config.training),
+});
+
+/** What a stage trains, and by which losses: those of the detector are computed on the proposals of an earlier stage. */
+async function taskOf({ losses, trains, proposals }: Stage, { gpu, dataset, directory }: RunTraining) {
+  if (losses === 'joint') return JOINT_TASK;
+  const stored =
+    proposals === undefined
+      ? undefined
+      : await ProposalStore.load(directory.stage(proposals).proposalsPath, dataset.samples.length);
+  const stageLosses: ImageLosses = (model, image, truth, sampling, { index, flip }) =>
+    stored
+      ? model.detectorLosses(image, truth, stored.upload(gpu, index, flip, image), sampling)
+      : model.rpnLosses(image, truth, sampling);
+  return { losses: stageLosses, trains: (name: string) => trains.includes(partOf(name)) };
+}
+
+/** Gives the model the weights of the stage's beginning, or of its checkpoint; the optimiser is of what is trained. */
+async function begin(
+  run: RunTraining,
+  { stage: { from }, directory, config, resume }: StageRun,
+  model: FasterRcnn,
+  task: DetectorTask,
+): Promise<{ optimizer: Sgd; progress: Progress }> {
+  const started = resume && directory.hasCheckpoint;
+  if (config.init && !started) {
+    const report = await loadInitialWeights(config.init, model);
+    run.onInit?.(report);
+  }
+  const optimizer = detectorSgd(model, config.training, task);
+  if (from && !started) {
+    const path = run.directory.stage(from.stage).checkpointPath;
+    await loadParts(path, model, (name) => (from.parts.includes(partOf(name)) ? name : null));
+  }
+  const progress = started ? await loadCheckpoint(directory.checkpointPath, model, optimizer) : NO_PROGRESS;
+  if (resume) directory.truncateMetrics(progress.step);
+  return { optimizer, progress };
+}
+
+/** Evaluates as the run's configuration says, at the latest after `steps`; what it finds goes to the run directory itself. */
+function validationOf(run: RunTraining, model: FasterRcnn, steps: number, { step }: Progress): Validation | undefined {
+  const { directory, config, validation, signal } = run;
+  if (!validation || !config.validation) return undefined;
+  const { interval } = config.validation;
+  return new Validation({ model, dataset: validation, directory, interval, steps, signal, events: run }, step);
+}
+
+/** Keeps the proposals of a trained RPN for the images that the stage of `reader` will see; false after an abort. */
+async function keepProposals(
+  { dataset, signal, onProposals }: RunTraining,
+  model: FasterRcnn,
+  directory: RunDirectory,
+  { detector }: RunConfig,
+  { training }: RunConfig,
+): Promise<boolean> {
+  const images = trainingOrder(training, dataset).drawn(training.steps * training.imagesPerStep);
+  const limits = { ...detector.rpn.train, preNms: Infinity };
+  const proposals = await ProposalStore.collect(model, dataset, images, limits, {
+    ...(signal && { signal }),
+    onImage: (done) => onProposals?.(done, images.size),
+  });
+  await proposals?.save(directory.proposalsPath);
+  return proposals !== null;
+}
+
+async function isDone(home: RunDirectory, { training }: RunConfig, keeps: boolean): Promise<boolean> {
+  if (!home.hasCheckpoint || (keeps && !existsSync(home.proposalsPath))) return false;
+  return (await checkpointProgress(home.checkpointPath)).step >= training.steps;
+}
+
+/** The network of the last stage; where features are not shared, with the RPN of the first and what lies below it. */
+async function assemble(
+  gpu: Gpu,
+  root: RunDirectory,
+  { schedule, detector, training }: RunConfig,
+): Promise<FasterRcnn> {
+  const model = new FasterRcnn(gpu, detector, training.seed);
+  const stages = stagesOf(schedule);
+  const checkpoint = (stage: Stage): string => root.stage(stage.name).checkpointPath;
+  const unshared = detector.features === 'unshared';
+  await loadParts(checkpoint(stages.at(-1)!), model, (name) => (unshared && partOf(name) === 'rpn' ? null : name));
+  if (unshared) {
+    await loadParts(checkpoint(stages[0]!), model, (name) => {
+      const part = partOf(name);
+      if (part === 'rpn') return name;
+      return part === 'features' || part === 'regions' ? PROPOSAL_NETWORK + name : null;
+    });
+  }
+  return model;
+}
+
+const sum = (a: Progress, b: Progress): Progress => ({
+  step: a.step + b.step,
+  seconds: a.seconds + b.seconds,
+  dataSeconds: a.dataSeconds + b.dataSeconds,
+});
+
+/** The sample whose picture is the largest input of the network. */
+function largestSample({ samples }: Dataset, { detector: { input } }: RunConfig): Sample {
+  const area = (sample: Sample): number => {
+    const { width, height } = resizedSize(sample.height, sample.width, input.shorterSide, input.longerSide);
+    return width * height;
+  };
+  return samples.reduce((largest, sample) => (area(sample) > area(largest) ? sample : largest));
+}
