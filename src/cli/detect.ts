@@ -61,7 +61,7 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
     const found: { image: string; detections: object[] }[] = [];
     for (const [i, path] of paths.entries()) {
       const picture = await readPicture(path);
-      const detections = await detectImage(model, picture);
+      const detections = await detectImage(model, picture, i);
       await writePng(drawn[i]!, drawDetections(picture, detections, classes));
       console.log(
         `${path}: ${countByClass(detections, classes) || `nothing above ${options.threshold}`} -> ${drawn[i]}`,

@@ -121,7 +121,7 @@ export class FasterRcnn {
     return this.infer(() => {
       const maps = this.maps(image);
       const losses = this.lossesOn(maps, image, truth, { random: true, seed, dropout: false });
-      return { ...this.classify(maps, this.regions(maps, image, seed), image), losses };
+      return { ...this.classify(maps, this.proposeOn(maps, image, seed), image), losses };
     });
   }
 
@@ -148,8 +148,11 @@ export class FasterRcnn {
     }
     const rpn = this.rpn.losses(output, truth, image, sampling);
     const proposals = this.rpn.proposals(output, image, this.config.rpn.train, sampling.seed);
-    const batch = this.head.sample(proposals, truth, sampling);
-    if (this.config.head.pooling === 'warp') this.rpn.connectRois(batch, proposals, output, image);
+    const sampled = this.head.sample(proposals, truth, sampling);
+    const batch =
+      this.config.head.pooling === 'warp'
+        ? { ...sampled, rois: this.rpn.connectRois(sampled, proposals, output, image) }
+        : sampled;
     return { rpn_cls: rpn.cls, rpn_box: rpn.box, ...this.headLosses(features, batch, sampling) };
   }
 
@@ -200,12 +203,12 @@ export class FasterRcnn {
 
   /**
    * The objects in an image: rows [max, 6] of x1, y1, x2, y2 (pixels of the original image), score, class, best first, of
-   * which `count` (one integer on the GPU) are valid. The RoIs' own objectness is not used again.
+   * which `count` (one integer on the GPU) are valid. The RoIs' own objectness is not used again. `seed`: see `propose`.
    */
-  detect(image: PreparedImage): { rows: Tensor; count: Tensor } {
+  detect(image: PreparedImage, seed = 0): { rows: Tensor; count: Tensor } {
     return this.infer(() => {
       const maps = this.maps(image);
-      return this.classify(maps, this.regions(maps, image), image);
+      return this.classify(maps, this.proposeOn(maps, image, seed), image);
     });
   }
 
@@ -214,8 +217,8 @@ export class FasterRcnn {
     return this.infer(() => this.maps(image));
   }
 
-  /** The second: proposals as at test time, or all anchors in one-stage detection. `seed`: as of `propose`. */
-  regions({ features, rpn }: Maps, image: PreparedImage, seed?: number): Proposals {
+  /** The second: proposals as at test time, or all anchors in one-stage detection. `seed`: see `propose`. */
+  proposeOn({ features, rpn }: Maps, image: PreparedImage, seed = 0): Proposals {
     return this.infer(() =>
       rpn ? this.rpn.proposals(rpn, image, this.config.rpn.test, seed) : this.rpn.slidingWindows(features, image),
     );
@@ -227,10 +230,10 @@ export class FasterRcnn {
   }
 
   /**
-   * Proposals for an image, as at test time unless `limits` says otherwise; `seed`: of the ranking of an RPN without scores,
-   * unless given another for every image.
+   * Proposals for an image, as at test time unless `limits` says otherwise. `seed` draws the ranking of an RPN without scores
+   * (`without: 'cls'`), and should then be another for every image.
    */
-  propose(image: PreparedImage, limits = this.config.rpn.test, seed?: number): Proposals {
+  propose(image: PreparedImage, limits = this.config.rpn.test, seed = 0): Proposals {
     return this.infer(() => {
       const features = this.proposalBackbone.features(image.tensor);
       return this.rpn.proposals(this.rpn.forward(features), image, limits, seed);

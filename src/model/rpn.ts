@@ -81,7 +81,6 @@ export class RegionProposalNetwork {
   private readonly gpu: Gpu;
   private readonly config: DetectorConfig;
   private readonly stride: number;
-  private drawn = 0;
   private readonly layers: Record<'conv' | 'cls' | 'box', { weight: Tensor; bias: Tensor }>;
 
   constructor(gpu: Gpu, config: DetectorConfig, backbone: Backbone, seed: number) {
@@ -155,19 +154,14 @@ export class RegionProposalNetwork {
   }
 
   /**
-   * The best boxes after suppression. They are constants until `connectRois` connects them to the deltas. `seed`: of the
-   * ranking that stands in for the scores where `limits` are without them; unless given, another for every image.
+   * The best boxes after suppression, constants for whatever is computed from them; see `connectRois`. `seed`: of the ranking
+   * that replaces the scores where `limits` leave them out.
    */
-  proposals(
-    { logits, deltas }: RpnOutput,
-    image: ImageGeometry,
-    limits: ProposalConfig,
-    seed = this.drawn++,
-  ): Proposals {
+  proposals({ logits, deltas }: RpnOutput, image: ImageGeometry, limits: ProposalConfig, seed: number): Proposals {
     const { rpn } = this.config;
     const { without, ...numbers } = limits;
     const unscored = without === 'cls';
-    return this.record(
+    return this.select(
       {
         logits: unscored ? this.randomScores(logits, seed) : logits,
         deltas: without === 'reg' ? this.gpu.zeros(deltas.shape) : deltas,
@@ -190,11 +184,11 @@ export class RegionProposalNetwork {
       logits: this.gpu.zeros([1, 2 * anchorCount, height, width]),
       deltas: this.gpu.zeros([1, 4 * anchorCount, height, width]),
     };
-    return this.record(maps, image, { preNms: total, postNms: total, nmsThreshold: NO_SUPPRESSION, minSize: 1 });
+    return this.select(maps, image, { preNms: total, postNms: total, nmsThreshold: NO_SUPPRESSION, minSize: 1 });
   }
 
   /**
-   * Puts sampled RoIs on the tape: their gradients reach the deltas that they were decoded from (`head.pooling` 'warp').
+   * The same RoIs on the tape: their gradients reach the deltas that they were decoded from (`head.pooling` 'warp').
    * `selected` says which proposal each row is.
    */
   connectRois(
@@ -202,11 +196,11 @@ export class RegionProposalNetwork {
     proposals: Proposals,
     { deltas }: RpnOutput,
     image: ImageGeometry,
-  ): void {
+  ): Tensor {
     const { rpn, head } = this.config;
     const geometry = this.geometry(deltas, image);
     const counted = rpn.normalisation === 'examples' ? rpn.batch : geometry.height * geometry.width;
-    record(sampledProposals, [deltas], rois, {
+    return record(sampledProposals, [deltas], rois.view(rois.shape), {
       buffers: { anchors: this.anchors, deltas, roiAnchors: proposals.anchors, selected },
       uniforms: {
         ...geometry,
@@ -230,7 +224,8 @@ export class RegionProposalNetwork {
     };
   }
 
-  private record(
+  /** Decodes, sorts and suppresses. */
+  private select(
     { logits, deltas }: RpnOutput,
     image: ImageGeometry,
     limits: Pick<ProposalParams, 'preNms' | 'postNms' | 'nmsThreshold' | 'minSize'>,

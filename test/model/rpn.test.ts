@@ -46,7 +46,9 @@ test('the smallest side of a proposal is in pixels of the original image', async
   const gpu = await sharedGpu();
   const output = await silent(2, 3);
   const count = (scale: number): Promise<ArrayLike<number>> =>
-    gpu.scope(() => rpn.proposals(output, imageAt(scale), { preNms: 100, postNms: 100, without: 'nms' }).count.read());
+    gpu.scope(() =>
+      rpn.proposals(output, imageAt(scale), { preNms: 100, postNms: 100, without: 'nms' }, 0).count.read(),
+    );
   assert.equal([...Array.from(await count(1)), ...Array.from(await count(2))], [18, 4]);
   [...Object.values(output), ...Object.values(rpn.parameters), rpn.anchors].forEach((tensor) => tensor.dispose());
 });

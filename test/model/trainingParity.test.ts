@@ -104,7 +104,7 @@ test('the first step: proposals, regions, labels and targets, all gradients', as
   await gpu.scope(async () => {
     const prepared = image(0);
     const features = model.backbone.features(prepared.tensor);
-    const proposals = model.rpn.proposals(model.rpn.forward(features), prepared, config.rpn.train);
+    const proposals = model.rpn.proposals(model.rpn.forward(features), prepared, config.rpn.train, 0);
     const expected = tensors['first/proposals']!;
     const [count] = expected.shape as [number];
     assert.is((await proposals.count.read())[0], count);

@@ -220,6 +220,24 @@ test('RoI warping: the losses of the detector reach the boxes of the RPN, RoI po
   assert.ok((await moved('joint-warp')) > 0);
 });
 
+test('connecting sampled RoIs to the deltas leaves the mini-batch as it was', async () => {
+  const gpu = await sharedGpu();
+  const { config, dataset } = await tinyRun({ schedule: 'joint-warp' });
+  const model = new FasterRcnn(gpu, config.detector, 3);
+  const [sample] = dataset.samples;
+  const picture = await sample!.load();
+  gpu.scope(() => {
+    const image = model.prepare(picture);
+    const output = model.rpn.forward(model.backbone.features(image.tensor));
+    const proposals = model.rpn.proposals(output, image, config.detector.rpn.train, 1);
+    const batch = model.head.sample(proposals, model.truth(sample!.boxes, image), { random: true, seed: 1 });
+    const rois = model.rpn.connectRois(batch, proposals, output, image);
+    assert.equal([batch.rois.requiresGrad, rois.requiresGrad], [false, true]);
+    assert.is(rois.storage, batch.rois.storage);
+  });
+  model.dispose();
+});
+
 test('RoI warping: the gradient of the class loss in the deltas, by differences', async () => {
   const gpu = await sharedGpu();
   const { config, dataset } = await tinyRun({ schedule: 'joint-warp' });

@@ -69,6 +69,9 @@ test('the random proposals of an RPN without scores are those of the run and the
     });
   assert.equal(await rois(1), await rois(1));
   assert.not.equal(await rois(1), await rois(2));
+  const proposals = (seed?: number) => proposeImage(model, picture, model.config.rpn.train, seed);
+  assert.equal(await proposals(), await proposals(), 'what was proposed before changes nothing');
+  assert.not.equal(await proposals(1), await proposals(2));
 });
 
 /** Other kernels than the planner's for every convolution that a step of the model meets and that has a choice. */

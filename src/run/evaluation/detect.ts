@@ -29,18 +29,18 @@ export interface StagedDetection {
   milliseconds: Record<(typeof STAGES)[number], number>;
 }
 
-/** The detections in an image, best first, in pixels of that image. */
-export async function detectImage(model: FasterRcnn, pixels: Pixels): Promise<Detection[]> {
-  return readDetections(model.gpu.scope(() => model.detect(model.prepare(pixels))));
+/** The detections in an image, best first, in pixels of that image. `seed`: see `FasterRcnn.propose`. */
+export async function detectImage(model: FasterRcnn, pixels: Pixels, seed = 0): Promise<Detection[]> {
+  return readDetections(model.gpu.scope(() => model.detect(model.prepare(pixels), seed)));
 }
 
 /** As `detectImage`, part by part: slower, as the device is waited for after each. Shaders compile within the first. */
 export async function detectInStages(model: FasterRcnn, pixels: Pixels): Promise<StagedDetection> {
   const { gpu } = model;
   const milliseconds = {} as StagedDetection['milliseconds'];
-  const timed = async <T>(stage: keyof typeof milliseconds, record: () => T): Promise<T> => {
+  const timed = async <T>(stage: keyof typeof milliseconds, compute: () => T): Promise<T> => {
     const start = performance.now();
-    const result = record();
+    const result = compute();
     await gpu.finish();
     milliseconds[stage] = performance.now() - start;
     return result;
@@ -48,16 +48,16 @@ export async function detectInStages(model: FasterRcnn, pixels: Pixels): Promise
   return gpu.scope(async () => {
     const image = await timed('image', () => model.prepare(pixels));
     const maps = await timed('conv', () => model.convolve(image));
-    const regions = await timed('proposal', () => model.regions(maps, image));
-    const found = await timed('region', () => model.classify(maps, regions, image));
-    const proposals = await readProposals(regions, image.scale);
-    return { detections: await readDetections(found), proposals, milliseconds };
+    const proposals = await timed('proposal', () => model.proposeOn(maps, image));
+    const found = await timed('region', () => model.classify(maps, proposals, image));
+    const read = await readProposals(proposals, image.scale);
+    return { detections: await readDetections(found), proposals: read, milliseconds };
   });
 }
 
 /**
- * The proposals of an image in pixels of that image, best first, with their objectness; `limits`: as at test time; `seed`: of
- * the ranking of an RPN without scores.
+ * The proposals of an image in pixels of that image, best first, with their objectness; as at test time unless `limits` says
+ * otherwise. `seed`: see `FasterRcnn.propose`.
  */
 export async function proposeImage(
   model: FasterRcnn,

@@ -38,7 +38,7 @@ export async function evaluate(
     const picture = (await next) ?? (await sample.load());
     next = load(dataset.samples[i + 1]);
     next.catch(() => {}); // reported when its turn comes
-    detections.push(await detectImage(model, picture));
+    detections.push(await detectImage(model, picture, i));
     onImage?.(i + 1);
   }
   return { report: evaluateDetections(detections, dataset, metric, started), detections };
