@@ -8,12 +8,15 @@
  */
 import { DIVIDE_WGSL } from './divide.ts';
 import { kernel, memoize } from './kernel.ts';
-import { planeGrid, maxPoolUniforms, type PoolShape, type PoolWindow } from './maxPool.ts';
-
-const uniforms = { planes: 'u32', h: 'u32', w: 'u32', outH: 'u32', outW: 'u32' } as const;
-
-/** The same for both poolings. */
-export const averagePoolUniforms = maxPoolUniforms;
+import {
+  inPlane,
+  planeGrid,
+  POOL_UNIFORMS,
+  type PoolShape,
+  poolUniforms,
+  type PoolWindow,
+  windowOf,
+} from './pooling.ts';
 
 /** The windows' share: 1/m for the window that starts at row `top` and column `left`, which may be negative. */
 const share = (side: number, padding: number): string => /* wgsl */ `
@@ -22,6 +25,12 @@ fn share(top: i32, left: i32) -> f32 {
   let columns = min(left + ${side}, i32(u.w) + ${padding}) - left;
   return 1.0 / f32(rows * columns);
 }
+`;
+
+/** The first and the last of `windows` windows that cover a row or column. */
+const covering = (side: number, stride: number, padding: number): string => /* wgsl */ `
+fn first_over(place: u32) -> i32 { return max(0, (i32(place) + ${padding} - ${side} + ${stride}) / ${stride}); }
+fn last_over(place: u32, windows: u32) -> i32 { return min((i32(place) + ${padding}) / ${stride}, i32(windows) - 1); }
 `;
 
 /** Buffers x, y. */
@@ -33,26 +42,17 @@ const forward = memoize((side: number, stride: number, padding: number) =>
   kernel({
     name: 'average_pool_forward',
     buffers: { x: 'read', y: 'write' },
-    uniforms,
+    uniforms: POOL_UNIFORMS,
     grid: ({ planes, outH, outW }) => planeGrid(outH * outW, planes),
-    wgsl: /* wgsl */ `${DIVIDE_WGSL}${share(side, padding)}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let p = group.z * groups.y + group.y;
-  let o = group.x * 64u + lane;
-  if (o >= u.outH * u.outW || p >= u.planes) { return; }
-  let oy = divide(o, u.outW);
-  let top = i32(oy * ${stride}u) - ${padding};
-  let left = i32((o - oy * u.outW) * ${stride}u) - ${padding};
+    functions: DIVIDE_WGSL + share(side, padding),
+    body: /* wgsl */ `${inPlane('u.outH * u.outW')}${windowOf(stride, padding)}
   var total = 0.0;
   for (var iy = max(top, 0); iy < min(top + ${side}, i32(u.h)); iy++) {
     for (var ix = max(left, 0); ix < min(left + ${side}, i32(u.w)); ix++) {
       total += x[(p * u.h + u32(iy)) * u.w + u32(ix)];
     }
   }
-  y[p * u.outH * u.outW + o] = total * share(top, left);
-}
-`,
+  y[p * u.outH * u.outW + cell] = total * share(top, left);`,
   }),
 );
 
@@ -60,20 +60,12 @@ const backward = memoize((side: number, stride: number, padding: number) =>
   kernel({
     name: 'average_pool_backward',
     buffers: { dy: 'read', dx: 'write' },
-    uniforms,
+    uniforms: POOL_UNIFORMS,
     grid: ({ planes, h, w }) => planeGrid(h * w, planes),
-    wgsl: /* wgsl */ `${DIVIDE_WGSL}${share(side, padding)}
-/** The first and the last of \`windows\` windows that cover a cell. */
-fn first_over(cell: u32) -> i32 { return max(0, (i32(cell) + ${padding} - ${side} + ${stride}) / ${stride}); }
-fn last_over(cell: u32, windows: u32) -> i32 { return min((i32(cell) + ${padding}) / ${stride}, i32(windows) - 1); }
-
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let p = group.z * groups.y + group.y;
-  let i = group.x * 64u + lane;
-  if (i >= u.h * u.w || p >= u.planes) { return; }
-  let iy = divide(i, u.w);
-  let ix = i - iy * u.w;
+    functions: DIVIDE_WGSL + share(side, padding) + covering(side, stride, padding),
+    body: /* wgsl */ `${inPlane('u.h * u.w')}
+  let iy = divide(cell, u.w);
+  let ix = cell - iy * u.w;
   var total = 0.0;
   for (var oy = first_over(iy); oy <= last_over(iy, u.outH); oy++) {
     for (var ox = first_over(ix); ox <= last_over(ix, u.outW); ox++) {
@@ -81,9 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       total += value * share(oy * ${stride} - ${padding}, ox * ${stride} - ${padding});
     }
   }
-  dx[p * u.h * u.w + i] = total;
-}
-`,
+  dx[p * u.h * u.w + cell] = total;`,
   }),
 );
 
@@ -91,7 +81,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 function eachShare(shape: PoolShape, window: PoolWindow, visit: (o: number, i: number, share: number) => void): void {
   const { planes, h, w } = shape;
   const { kernel, stride, padding } = window;
-  const { outH, outW } = averagePoolUniforms(shape, window);
+  const { outH, outW } = poolUniforms(shape, window);
   for (let p = 0; p < planes; p++)
     for (let oy = 0; oy < outH; oy++)
       for (let ox = 0; ox < outW; ox++) {
@@ -105,7 +95,7 @@ function eachShare(shape: PoolShape, window: PoolWindow, visit: (o: number, i: n
 }
 
 export function averagePoolReference(x: Float64Array, shape: PoolShape, window: PoolWindow): Float64Array {
-  const { outH, outW } = averagePoolUniforms(shape, window);
+  const { outH, outW } = poolUniforms(shape, window);
   const y = new Float64Array(shape.planes * outH * outW);
   eachShare(shape, window, (o, i, share) => (y[o]! += share * x[i]!));
   return y;

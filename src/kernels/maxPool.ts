@@ -5,51 +5,22 @@
  *   dx[p, iy, ix] = sum of dy over the windows whose maximum is this cell
  *
  * Padding is ignored: a window is clipped to the map. `argmax` holds iy * w + ix of the first maximum, as in Caffe
- * (pooling_layer.cpp). The backward pass gathers: a block of input cells looks at the few windows that overlap it, so nothing
- * is added concurrently.
+ * (pooling_layer.cpp). The maximum of a window with NaN is NaN, and its gradient goes to the last NaN, as in PyTorch. The
+ * backward pass gathers: a block of input cells looks at the few windows that overlap it, so nothing is added concurrently.
  */
 import { DIVIDE_WGSL } from './divide.ts';
-import { ceilDiv, kernel, type Grid, MAX_WORKGROUPS, memoize } from './kernel.ts';
-
-export interface PoolWindow {
-  kernel: number;
-  stride: number;
-  padding: number;
-  /** Caffe rounds the output size up, PyTorch by default down. */
-  ceilMode: boolean;
-}
-
-/**
- * Length of the pooled map for an input of n cells (Caffe, pooling_layer.cpp):
- * ceil or floor of (n + 2 padding - kernel) / stride, plus 1; less the last window if it would start beyond the padded
- * end. Caffe does the latter only with padding > 0; without padding it leaves an empty window there, which is left out here.
- */
-export function poolOutputSize(
-  n: number,
-  { kernel, stride, padding, ceilMode }: PoolWindow,
-  operation = 'pooling',
-): number {
-  if (!(kernel >= 1 && stride >= 1 && padding >= 0 && padding < kernel))
-    throw new Error(
-      `${operation}: kernel ${kernel}, stride ${stride}, padding ${padding} do not fit; need kernel and stride >= 1 and 0 <= padding < kernel`,
-    );
-  const steps = (n + 2 * padding - kernel) / stride;
-  let size = (ceilMode ? Math.ceil(steps) : Math.floor(steps)) + 1;
-  if (ceilMode && (size - 1) * stride >= n + padding) size--;
-  if (size < 1)
-    throw new Error(`${operation}: an input of ${n} cells is too small for kernel ${kernel} with padding ${padding}`);
-  return size;
-}
-
-const uniforms = { planes: 'u32', h: 'u32', w: 'u32', outH: 'u32', outW: 'u32' } as const;
-
-/** Workgroups of 64 over a plane's cells, and planes in two dimensions: no division tells the plane. */
-export const planeGrid = (cells: number, planes: number): Grid => {
-  const z = ceilDiv(planes, MAX_WORKGROUPS);
-  return [ceilDiv(cells, 64), ceilDiv(planes, z), z];
-};
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+import { IEEE_WGSL } from './ieee.ts';
+import { ceilDiv, kernel, memoize } from './kernel.ts';
+import {
+  inPlane,
+  planeGrid,
+  POOL_UNIFORMS,
+  type PoolShape,
+  poolUniforms,
+  type PoolWindow,
+  windowOf,
+} from './pooling.ts';
+import { range } from './text.ts';
 
 /** Buffers x, y, argmax. The window is in the text: few occur, and dividing by a constant costs nothing. */
 export const maxPoolForward = ({ kernel: side, stride, padding }: PoolWindow) => forward(side, stride, padding);
@@ -60,40 +31,37 @@ const forward = memoize((side: number, stride: number, padding: number) =>
   kernel({
     name: 'max_pool_forward',
     buffers: { x: 'read', y: 'write', argmax: 'write i32' },
-    uniforms,
+    uniforms: POOL_UNIFORMS,
     grid: ({ planes, outH, outW }) => planeGrid(outH * outW, planes),
-    wgsl: /* wgsl */ `${DIVIDE_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let p = group.z * groups.y + group.y;
-  let o = group.x * 64u + lane;
-  if (o >= u.outH * u.outW || p >= u.planes) { return; }
+    functions: DIVIDE_WGSL + IEEE_WGSL,
+    body: /* wgsl */ `${inPlane('u.outH * u.outW')}${windowOf(stride, padding)}
   let plane = p * u.h * u.w;
-  let oy = divide(o, u.outW);
-  let top = i32(oy * ${stride}u) - ${padding};
-  let left = i32((o - oy * u.outW) * ${stride}u) - ${padding};
   let bottom = u32(min(top + ${side}, i32(u.h)));
   let right = u32(min(left + ${side}, i32(u.w)));
   let first_y = u32(max(top, 0));
   let first_x = u32(max(left, 0));
 
-  var where_best = first_y * u.w + first_x;
-  var best = x[plane + where_best];
+  var where_best = i32(first_y * u.w + first_x);
+  var best = x[plane + u32(where_best)];
+  var where_nan = -1;
   for (var iy = first_y; iy < bottom; iy++) {
     for (var ix = first_x; ix < right; ix++) {
-      let cell = iy * u.w + ix;
-      let value = x[plane + cell];
+      let at = i32(iy * u.w + ix);
+      let value = x[plane + u32(at)];
       if (value > best) {
         best = value;
-        where_best = cell;
+        where_best = at;
       }
+      where_nan = select(where_nan, at, is_nan(value));
     }
   }
-  let at = p * u.outH * u.outW + o;
-  y[at] = best;
-  argmax[at] = i32(where_best);
-}
-`,
+  if (where_nan >= 0) {
+    best = x[plane + u32(where_nan)];
+    where_best = where_nan;
+  }
+  let o = p * u.outH * u.outW + cell;
+  y[o] = best;
+  argmax[o] = where_best;`,
   }),
 );
 
@@ -101,69 +69,61 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 const windowsOver = (side: number, stride: number, padding: number): number[] => {
   const first = Math.ceil((padding - side + 1) / stride);
   const last = Math.floor((stride - 1 + padding) / stride);
-  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  return range(last - first + 1).map((i) => first + i);
 };
+
+/** `variable` moved by `steps`, which may be negative; u32 wraps around. */
+const moved = (variable: string, steps: number): string => `${variable} ${steps < 0 ? '-' : '+'} ${Math.abs(steps)}u`;
 
 /** An invocation owns a block of stride x stride cells: the few windows that overlap it are read once for all of them. */
 const backward = memoize((side: number, stride: number, padding: number) => {
   const windows = windowsOver(side, stride, padding);
-  const cells = range(stride * stride).map((i) => ({ i, r: Math.floor(i / stride), s: i % stride }));
+  const pairs = windows.flatMap((down) => windows.map((across) => ({ down, across })));
+  const cells = range(stride * stride).map((k) => ({ k, row: Math.floor(k / stride), column: k % stride }));
+
+  const declarations = cells.map(
+    ({ k, row, column }) => `
+  let cell${k} = i32((top + ${row}u) * u.w + left + ${column}u);
+  var total${k} = 0.0;`,
+  );
+  const additions = cells.map(
+    ({ k }) => `
+      total${k} += select(0.0, value, largest == cell${k});`,
+  );
+  // Windows come in ascending order. Unsigned, a window before the first is beyond the last.
+  const gathers = pairs.map(
+    ({ down, across }) => `
+  {
+    let oy = ${moved('by', down)};
+    let ox = ${moved('bx', across)};
+    if (oy < u.outH && ox < u.outW) {
+      let o = p * u.outH * u.outW + oy * u.outW + ox;
+      let largest = argmax[o];
+      let value = dy[o];${additions.join('')}
+    }
+  }`,
+  );
+  const stores = cells.map(
+    ({ k, row, column }) => `
+  if (top + ${row}u < u.h && left + ${column}u < u.w) { dx[base + u32(cell${k})] = total${k}; }`,
+  );
+
   return kernel({
     name: 'max_pool_backward',
     buffers: { dy: 'read', argmax: 'read i32', dx: 'write' },
-    uniforms,
+    uniforms: POOL_UNIFORMS,
     grid: ({ planes, h, w }) => planeGrid(ceilDiv(h, stride) * ceilDiv(w, stride), planes),
-    wgsl: /* wgsl */ `${DIVIDE_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let p = group.z * groups.y + group.y;
-  let across = (u.w + ${stride - 1}u) / ${stride}u;
-  let block = group.x * 64u + lane;
-  let by = divide(block, across);
-  let bx = block - by * across;
+    functions: DIVIDE_WGSL,
+    body: /* wgsl */ `
+  let blocks_down = (u.h + ${stride - 1}u) / ${stride}u;
+  let blocks_across = (u.w + ${stride - 1}u) / ${stride}u;${inPlane('blocks_down * blocks_across')}
+  let by = divide(cell, blocks_across);
+  let bx = cell - by * blocks_across;
   let top = by * ${stride}u;
-  let left = bx * ${stride}u;
-  if (top >= u.h || p >= u.planes) { return; }
-  let plane = p * u.outH * u.outW;
-  ${cells.map(({ i, r, s }) => `let cell${i} = i32((top + ${r}u) * u.w + left + ${s}u); var total${i} = 0.0;`).join('\n  ')}
-  ${windows
-    .flatMap((y) => windows.map((x) => [y, x] as const))
-    .map(
-      // In ascending order, so that sums round as they always did. Unsigned: a window before the first is beyond the last.
-      ([y, x]) => `{
-    let oy = by ${y < 0 ? '-' : '+'} ${Math.abs(y)}u;
-    let ox = bx ${x < 0 ? '-' : '+'} ${Math.abs(x)}u;
-    if (oy < u.outH && ox < u.outW) {
-      let o = plane + oy * u.outW + ox;
-      let largest = argmax[o];
-      let value = dy[o];
-      ${cells.map(({ i }) => `total${i} += select(0.0, value, largest == cell${i});`).join(' ')}
-    }
-  }`,
-    )
-    .join('\n  ')}
-  let base = p * u.h * u.w;
-  ${cells
-    .map(({ i, r, s }) => `if (top + ${r}u < u.h && left + ${s}u < u.w) { dx[base + u32(cell${i})] = total${i}; }`)
-    .join('\n  ')}
-}
-`,
+  let left = bx * ${stride}u;${declarations.join('')}${gathers.join('')}
+  let base = p * u.h * u.w;${stores.join('')}`,
   });
 });
-
-export interface PoolShape {
-  planes: number;
-  h: number;
-  w: number;
-}
-
-/** The uniforms of both kernels. */
-export function maxPoolUniforms(
-  { planes, h, w }: PoolShape,
-  window: PoolWindow,
-): Record<keyof typeof uniforms, number> {
-  return { planes, h, w, outH: poolOutputSize(h, window), outW: poolOutputSize(w, window) };
-}
 
 export function maxPoolReference(
   x: Float64Array,
@@ -171,21 +131,22 @@ export function maxPoolReference(
   window: PoolWindow,
 ): { y: Float64Array; argmax: Int32Array } {
   const { planes, h, w } = shape;
-  const { outH, outW } = maxPoolUniforms(shape, window);
+  const { outH, outW } = poolUniforms(shape, window);
   const { kernel, stride, padding } = window;
   const y = new Float64Array(planes * outH * outW).fill(-Infinity);
-  const argmax = new Int32Array(y.length).fill(-1);
+  const argmax = new Int32Array(y.length);
   for (let p = 0; p < planes; p++)
     for (let oy = 0; oy < outH; oy++)
       for (let ox = 0; ox < outW; ox++) {
         const o = (p * outH + oy) * outW + ox;
+        argmax[o] = Math.max(0, oy * stride - padding) * w + Math.max(0, ox * stride - padding);
         for (let ky = 0; ky < kernel; ky++)
           for (let kx = 0; kx < kernel; kx++) {
             const iy = oy * stride - padding + ky;
             const ix = ox * stride - padding + kx;
             if (iy < 0 || iy >= h || ix < 0 || ix >= w) continue;
             const value = x[(p * h + iy) * w + ix]!;
-            if (value > y[o]!) {
+            if (value > y[o]! || Number.isNaN(value)) {
               y[o] = value;
               argmax[o] = iy * w + ix;
             }

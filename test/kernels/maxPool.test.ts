@@ -2,13 +2,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readFileSync } from 'node:fs';
 import { maxPoolBackwardCheck, maxPoolForwardCheck } from '../../src/kernels/checks/spatial.ts';
-import {
-  maxPoolBackwardReference,
-  maxPoolForward,
-  maxPoolReference,
-  maxPoolUniforms,
-  poolOutputSize,
-} from '../../src/kernels/maxPool.ts';
+import { maxPoolBackwardReference, maxPoolForward, maxPoolReference } from '../../src/kernels/maxPool.ts';
+import { poolOutputSize, poolUniforms } from '../../src/kernels/pooling.ts';
 import { launch, randomArray, sharedGpu } from '../harness.ts';
 import { expectGradient, weighted } from './centralDifferences.ts';
 import { runCheck, testChecks } from './runCheck.ts';
@@ -50,7 +45,7 @@ test("Caffe's pooling test, values and positions", async () => {
   const x = Float32Array.from(input.flat());
   const shape = { planes: 1, h: input.length, w: input[0].length };
   const window = { kernel, stride, padding: 0, ceilMode: true };
-  const uniforms = maxPoolUniforms(shape, window);
+  const uniforms = poolUniforms(shape, window);
   const size = out.flat().length;
   const result = await launch(
     await sharedGpu(),

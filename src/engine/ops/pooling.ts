@@ -1,13 +1,8 @@
 /** Max pooling, average pooling and local response normalisation. */
 import { averagePoolBackward, averagePoolForward } from '../../kernels/averagePool.ts';
 import { lrnBackward, lrnForward, type LrnSettings } from '../../kernels/lrn.ts';
-import {
-  maxPoolBackward,
-  maxPoolForward,
-  maxPoolUniforms,
-  poolOutputSize,
-  type PoolWindow,
-} from '../../kernels/maxPool.ts';
+import { maxPoolBackward, maxPoolForward } from '../../kernels/maxPool.ts';
+import { poolOutputSize, poolUniforms, type PoolWindow } from '../../kernels/pooling.ts';
 import { operation, record } from '../autograd.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { expectRank } from './shapes.ts';
@@ -22,7 +17,7 @@ export interface Pool2dOptions {
   ceilMode?: boolean;
 }
 
-type PoolUniforms = ReturnType<typeof maxPoolUniforms>;
+type PoolUniforms = ReturnType<typeof poolUniforms>;
 type MaxPoolSaved = { argmax: Tensor; x: Shape; window: PoolWindow; uniforms: PoolUniforms };
 
 const maxPoolOperation = operation<MaxPoolSaved>('maxPool2d', ({ dy }, { argmax, x, window, uniforms }) => {
@@ -64,7 +59,7 @@ function pooledMap(operation: string, x: Tensor, options: Pool2dOptions) {
   const [B, C, H, W] = x.shape as [number, number, number, number];
   const window: PoolWindow = { kernel, stride, padding, ceilMode };
   const shape = [B, C, poolOutputSize(H, window, operation), poolOutputSize(W, window, operation)];
-  return { window, shape, uniforms: maxPoolUniforms({ planes: B * C, h: H, w: W }, window) };
+  return { window, shape, uniforms: poolUniforms({ planes: B * C, h: H, w: W }, window) };
 }
 
 /** Odd `size` of the window; the rest has defaults. */

@@ -4,7 +4,6 @@ import {
   averagePoolBackwardReference,
   averagePoolForward,
   averagePoolReference,
-  averagePoolUniforms,
 } from '../averagePool.ts';
 import {
   imagePrepare,
@@ -21,15 +20,8 @@ import {
   type LrnSettings,
   type LrnShape,
 } from '../lrn.ts';
-import {
-  maxPoolBackward,
-  maxPoolBackwardReference,
-  maxPoolForward,
-  maxPoolReference,
-  maxPoolUniforms,
-  type PoolShape,
-  type PoolWindow,
-} from '../maxPool.ts';
+import { maxPoolBackward, maxPoolBackwardReference, maxPoolForward, maxPoolReference } from '../maxPool.ts';
+import { type PoolShape, poolUniforms, type PoolWindow } from '../pooling.ts';
 import type { KernelCheck } from './check.ts';
 import { doubles, integers, normals } from './inputs.ts';
 
@@ -46,7 +38,7 @@ export function maxPoolForwardCheck(shape: PoolShape, window: PoolWindow): Kerne
     name: `max_pool_forward ${poolName(shape, window)}`,
     kernel: maxPoolForward(window),
     buffers: { x, y: new Float32Array(y.length), argmax: new Int32Array(y.length) },
-    uniforms: maxPoolUniforms(shape, window),
+    uniforms: poolUniforms(shape, window),
     expected: { y, argmax },
     atol: 0,
     rtol: 0,
@@ -60,7 +52,7 @@ export function maxPoolBackwardCheck(shape: PoolShape, window: PoolWindow): Kern
     name: `max_pool_backward ${poolName(shape, window)}`,
     kernel: maxPoolBackward(window),
     buffers: { dy, argmax, dx: normals(shape.planes * shape.h * shape.w, 3) },
-    uniforms: maxPoolUniforms(shape, window),
+    uniforms: poolUniforms(shape, window),
     expected: { dx: maxPoolBackwardReference(doubles(dy), argmax, shape) },
     atol: 2e-6,
     rtol: 1e-6,
@@ -76,14 +68,14 @@ export function averagePoolForwardCheck(shape: PoolShape, window: PoolWindow): K
     name: `average_pool_forward ${poolName(shape, window)}`,
     kernel: averagePoolForward(window),
     buffers: { x, y: new Float32Array(y.length) },
-    uniforms: averagePoolUniforms(shape, window),
+    uniforms: poolUniforms(shape, window),
     expected: { y },
     ...AVERAGED,
   };
 }
 
 export function averagePoolBackwardCheck(shape: PoolShape, window: PoolWindow): KernelCheck {
-  const uniforms = averagePoolUniforms(shape, window);
+  const uniforms = poolUniforms(shape, window);
   const dy = normals(shape.planes * uniforms.outH * uniforms.outW, 1);
   return {
     name: `average_pool_backward ${poolName(shape, window)}`,
