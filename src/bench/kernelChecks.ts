@@ -4,7 +4,7 @@
  */
 import type { Gpu, TypedArray } from '../engine/gpu.ts';
 import type { KernelCheck } from '../kernels/checks/check.ts';
-import { detectionChecks } from '../kernels/checks/detection.ts';
+import { detectorChecks } from '../kernels/checks/detector.ts';
 import { matmulChecks } from '../kernels/checks/matmul.ts';
 import { nnChecks } from '../kernels/checks/nn.ts';
 import { winogradChecks } from '../kernels/checks/winograd.ts';
@@ -28,7 +28,7 @@ export const kernelChecks = (device: Capabilities): readonly (() => KernelCheck)
   ...matmulChecks(device),
   ...winogradChecks,
   ...nnChecks,
-  ...detectionChecks,
+  ...detectorChecks,
 ];
 
 /** Runs one kernel on fresh buffers and returns the contents of those it may write. */

@@ -3,20 +3,24 @@
  *
  *   x [N,C,H,W], rois [R,5] (image index, x1, y1, x2, y2 in image pixels) -> y [R,C,PH,PW], argmax i32 (h*W + w; -1: empty bin)
  *
- *   first = round(x1 * scale), last = round(x2 * scale), round half away from zero (WGSL's rounds half to even)
+ *   first = round(x1 * scale), last = round(x2 * scale), rounding half away from zero (WGSL's round takes half to even)
  *   span = max(last - first + 1, 1);  bin = span / PW as a float32;  column p covers
  *   [first + floor(p * bin), first + ceil((p + 1) * bin)), cut off at the map; neighbouring bins may share cells
+ *   A bin with NaN gives NaN, and its gradient goes to the last one, as in max pooling; an empty bin gives 0
  *
  * A bin's end falls on an integer often, so one wrong last bit of `bin` moves it by a cell. WGSL's division may be wrong in
- * the last bits; `bin_size` therefore divides integers and rounds to float32 itself. PH, PW < 128.
+ * the last bits; `bin_size` therefore divides integers and rounds to float32 itself. PH and PW are at most MAX_BINS. RoIs must be finite.
  *
  * The backward pass gathers, without atomics: every cell of dx (assigned) has one owner, which adds dy of the bins whose
  * argmax it is in the order of RoIs and bins.
  */
 import { DIVIDE_WGSL } from './divide.ts';
-import { ceilDiv, kernel, linear } from './kernel.ts';
+import { IEEE_WGSL } from './ieee.ts';
+import { blocksOf, kernel } from './kernel.ts';
+import { CHANNEL_BLOCK, everyChannel, REGION_SHAPE, type RegionShape } from './regions.ts';
 
-const CHANNELS = 8;
+/** Bins along an axis, at most: `bin_size` divides numbers below 2^31. */
+export const MAX_BINS = 255;
 
 const ROI_WGSL = /* wgsl */ `${DIVIDE_WGSL}
 // Half away from zero. The comparison, rather than a subtraction, leaves nothing for the compiler to fuse.
@@ -50,39 +54,21 @@ fn roi_at(r: u32) -> Roi {
 }
 `;
 
-/** RegionShape as uniforms; `images` is left to the kernels that assign a map's gradient. */
-export const REGION_SHAPE = {
-  channels: 'u32',
-  height: 'u32',
-  width: 'u32',
-  roiCount: 'u32',
-  pooledH: 'u32',
-  pooledW: 'u32',
-  scale: 'f32',
-} as const;
-
-const everyChannel = (line: (k: number) => string) => Array.from({ length: CHANNELS }, (_, k) => line(k)).join('\n');
-
-/** One invocation per bin and block of 8 channels: working out a bin costs more than reading its cells. */
+/** One invocation a bin and block of channels. */
 export const roiPoolForward = kernel({
   name: 'roi_pool_forward',
   buffers: { x: 'read', rois: 'read', y: 'write', argmax: 'write i32' },
   uniforms: REGION_SHAPE,
-  grid: ({ channels, roiCount, pooledH, pooledW }) =>
-    linear(roiCount * ceilDiv(channels, CHANNELS) * pooledH * pooledW, 64),
-  wgsl: /* wgsl */ `
-${ROI_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 64u);
-  let blocks = (u.channels + ${CHANNELS - 1}u) / ${CHANNELS}u;
+  each: ['roiCount', blocksOf('channels', CHANNEL_BLOCK), 'pooledH', 'pooledW'],
+  functions: IEEE_WGSL + ROI_WGSL,
+  body: /* wgsl */ `
+  let blocks = (u.channels + ${CHANNEL_BLOCK - 1}u) / ${CHANNEL_BLOCK}u;
   let bins = u.pooledW * u.pooledH;
-  if (i >= u.roiCount * blocks * bins) { return; }
   let row = divide(i, bins);
   let bin = i - row * bins;
   let r = divide(row, blocks);
-  let channel = (row - r * blocks) * ${CHANNELS}u;
-  let count = min(${CHANNELS}u, u.channels - channel);
+  let channel = (row - r * blocks) * ${CHANNEL_BLOCK}u;
+  let count = min(${CHANNEL_BLOCK}u, u.channels - channel);
   let bin_y = divide(bin, u.pooledW);
   let cell = vec2f(f32(bin - bin_y * u.pooledW), f32(bin_y));
   let roi = roi_at(r);
@@ -91,17 +77,29 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let end = clamp(roi.first + vec2i(ceil((cell + 1.0) * roi.bin)), vec2i(0), size);
   let plane = u.width * u.height;
   let base = (u32(roi.image) * u.channels + channel) * plane;
-${everyChannel((k) => `  var largest${k} = -3.402823466e38; var where${k} = -1;`)}
+  let empty = any(end <= start);
+  let first = select(start.y * size.x + start.x, 0, empty);
+${everyChannel((k) => `  var largest${k} = x[base + ${k}u * plane + u32(first)]; var where${k} = first; var nan${k} = -1;`)}
   for (var h = start.y; h < end.y; h++) {
     for (var w = start.x; w < end.x; w++) {
       let at = h * size.x + w;
-${everyChannel((k) => `      { let value = x[base + ${k}u * plane + u32(at)]; if (value > largest${k}) { largest${k} = value; where${k} = at; } }`)}
+${everyChannel(
+  (k) => `      {
+        let value = x[base + ${k}u * plane + u32(at)];
+        if (value > largest${k}) { largest${k} = value; where${k} = at; }
+        nan${k} = select(nan${k}, at, is_nan(value));
+      }`,
+)}
     }
   }
-  let empty = any(end <= start);
   let to = (r * u.channels + channel) * bins + bin;
-${everyChannel((k) => `  if (${k}u < count) { y[to + ${k}u * bins] = select(largest${k}, 0.0, empty); argmax[to + ${k}u * bins] = where${k}; }`)}
-}`,
+${everyChannel(
+  (k) => `  if (${k}u < count) {
+    if (nan${k} >= 0) { where${k} = nan${k}; largest${k} = x[base + ${k}u * plane + u32(nan${k})]; }
+    y[to + ${k}u * bins] = select(largest${k}, 0.0, empty);
+    argmax[to + ${k}u * bins] = select(where${k}, -1, empty);
+  }`,
+)}`,
 });
 
 /**
@@ -113,12 +111,9 @@ export const roiPoolBackward = kernel({
   name: 'roi_pool_backward',
   buffers: { dy: 'read', argmax: 'read i32', rois: 'read', dx: 'write' },
   uniforms: { images: 'u32', bands: 'u32', ...REGION_SHAPE },
-  grid: ({ images, channels, bands }) => linear(images * channels * bands, 32),
-  wgsl: /* wgsl */ `
-@compute @workgroup_size(32)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 32u);
-  if (i >= u.images * u.channels * u.bands) { return; }
+  each: ['images', 'channels', 'bands'],
+  lanes: 32,
+  body: /* wgsl */ `
   let channel = i % u.channels;
   let band = (i / u.channels) % u.bands;
   let image = i / (u.channels * u.bands);
@@ -135,25 +130,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       let cell = argmax[at];
       if (cell >= first && cell < last) { dx[base + cell] += dy[at]; }
     }
-  }
-}`,
+  }`,
 });
 
 /** Bands of `roiPoolBackward`: enough lanes for a GPU, the least work for a software adapter. */
 export const roiPoolBands = (channels: number, height: number, software: boolean): number =>
   software ? 1 : Math.max(1, Math.min(height, Math.ceil(16384 / channels)));
-
-/** Maps [N,C,H,W] of which R regions become [R,C,PH,PW]; `scale` is in cells of the map per pixel of the image. */
-export interface RegionShape {
-  images: number;
-  channels: number;
-  height: number;
-  width: number;
-  roiCount: number;
-  pooledH: number;
-  pooledW: number;
-  scale: number;
-}
 
 /** C's round: half away from zero. */
 const roundAway = (x: number) => Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
@@ -194,7 +176,7 @@ export function roiPoolReference(
           for (let h = top; h < bottom; h++)
             for (let w = left; w < right; w++) {
               const value = x[base + h * width + w]!;
-              if (argmax[i] === -1 || value > y[i]!) {
+              if (argmax[i] === -1 || value > y[i]! || Number.isNaN(value)) {
                 y[i] = value;
                 argmax[i] = h * width + w;
               }

@@ -17,10 +17,8 @@
  * Both backward passes gather: over RoIs in order for dx, by a tree of fixed shape for drois; outputs are assigned. The
  * image index has no gradient (column 0 of drois is 0).
  */
-import { ceilDiv, kernel, linear } from './kernel.ts';
-import { REGION_SHAPE, type RegionShape } from './roiPool.ts';
-
-const CHANNELS = 8;
+import { blocksOf, kernel } from './kernel.ts';
+import { CHANNEL_BLOCK, everyChannel, REGION_SHAPE, type RegionShape } from './regions.ts';
 
 const SAMPLE_WGSL = /* wgsl */ `
 // Where a sample lies along one axis of length n: two cells, the weight of the second, whether it is on the map, and the
@@ -47,13 +45,9 @@ export const roiWarpForward = kernel({
   name: 'roi_warp_forward',
   buffers: { x: 'read', rois: 'read', y: 'write' },
   uniforms: REGION_SHAPE,
-  grid: ({ channels, roiCount, pooledH, pooledW }) => linear(roiCount * channels * pooledH * pooledW, 64),
-  wgsl: /* wgsl */ `
-${SAMPLE_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 64u);
-  if (i >= u.roiCount * u.channels * u.pooledH * u.pooledW) { return; }
+  each: ['roiCount', 'channels', 'pooledH', 'pooledW'],
+  functions: SAMPLE_WGSL,
+  body: /* wgsl */ `
   let plane = i / (u.pooledW * u.pooledH);
   let r = plane / u.channels * 5u;
   let h = sample_at(sample_point(rois[r + 2u], rois[r + 4u], (i / u.pooledW) % u.pooledH, u.pooledH), u.height);
@@ -65,42 +59,36 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let bottom = mix(x[base + h.high * u.width + w.low], x[base + h.high * u.width + w.high], w.weight);
     value = mix(top, bottom, h.weight);
   }
-  y[i] = value;
-}`,
+  y[i] = value;`,
 });
-
-const everyChannel = (line: (k: number) => string) => Array.from({ length: CHANNELS }, (_, k) => line(k)).join('\n');
 
 /** dx [N,C,H,W]: one invocation a cell and block of 8 channels. */
 export const roiWarpBackwardInput = kernel({
   name: 'roi_warp_backward_input',
   buffers: { dy: 'read', rois: 'read', dx: 'write' },
   uniforms: { images: 'u32', ...REGION_SHAPE },
-  grid: ({ images, channels, height, width }) => linear(images * ceilDiv(channels, CHANNELS) * height * width, 64),
-  wgsl: /* wgsl */ `
-${SAMPLE_WGSL}
-// The weight of cell \`at\` in a sample.
+  each: ['images', blocksOf('channels', CHANNEL_BLOCK), 'height', 'width'],
+  functions: /* wgsl */ `${SAMPLE_WGSL}
+// The weight of cell 'at' in a sample.
 fn share(s: Sample, at: u32) -> f32 {
   if (!s.inside) { return 0.0; }
   return select(0.0, 1.0 - s.weight, s.low == at) + select(0.0, s.weight, s.high == at);
 }
-// Whether no sample between the first and the last comes within one cell of cell \`at\`.
+// Whether no sample between the first and the last comes within one cell of cell 'at'.
 fn misses(from_px: f32, to_px: f32, bins: u32, at: u32) -> bool {
   let first = sample_point(from_px, to_px, 0u, bins);
   let last = sample_point(from_px, to_px, bins - 1u, bins);
   return f32(at) < min(first, last) - 1.0 || f32(at) > max(first, last) + 1.0;
 }
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 64u);
+`,
+  body: /* wgsl */ `
   let cells = u.height * u.width;
-  let blocks = (u.channels + ${CHANNELS - 1}u) / ${CHANNELS}u;
-  if (i >= u.images * blocks * cells) { return; }
+  let blocks = (u.channels + ${CHANNEL_BLOCK - 1}u) / ${CHANNEL_BLOCK}u;
   let w = i % u.width;
   let h = (i / u.width) % u.height;
-  let channel = ((i / cells) % blocks) * ${CHANNELS}u;
+  let channel = ((i / cells) % blocks) * ${CHANNEL_BLOCK}u;
   let image = i / (cells * blocks);
-  let count = min(${CHANNELS}u, u.channels - channel);
+  let count = min(${CHANNEL_BLOCK}u, u.channels - channel);
   let bins = u.pooledH * u.pooledW;
 ${everyChannel((k) => `  var sum${k} = 0.0;`)}
   for (var r = 0u; r < u.roiCount; r++) {
@@ -119,8 +107,7 @@ ${everyChannel((k) => `        if (${k}u < count) { sum${k} += weight * dy[at + 
     }
   }
   let base = (image * u.channels + channel) * cells + h * u.width + w;
-${everyChannel((k) => `  if (${k}u < count) { dx[base + ${k}u * cells] = sum${k}; }`)}
-}`,
+${everyChannel((k) => `  if (${k}u < count) { dx[base + ${k}u * cells] = sum${k}; }`)}`,
 });
 
 /** drois [R,5]: one workgroup a RoI. */
@@ -128,14 +115,12 @@ export const roiWarpBackwardRois = kernel({
   name: 'roi_warp_backward_rois',
   buffers: { dy: 'read', x: 'read', rois: 'read', drois: 'write' },
   uniforms: REGION_SHAPE,
-  grid: ({ roiCount }) => [roiCount, 1, 1],
-  wgsl: /* wgsl */ `
-${SAMPLE_WGSL}
-var<workgroup> partial: array<vec4f, 256>;
-
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let r = group.x * 5u;
+  eachWorkgroup: 'roiCount',
+  lanes: 256,
+  functions: /* wgsl */ `${SAMPLE_WGSL}
+var<workgroup> partial: array<vec4f, 256>;`,
+  body: /* wgsl */ `
+  let r = item * 5u;
   let bins = u.pooledH * u.pooledW;
   var sum = vec4f(0.0);
   for (var i = lane; i < u.channels * bins; i += 256u) {
@@ -149,7 +134,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let b = x[base + h.low * u.width + w.high];
     let c = x[base + h.high * u.width + w.low];
     let d = x[base + h.high * u.width + w.high];
-    let g = dy[group.x * u.channels * bins + i] * u.scale;
+    let g = dy[item * u.channels * bins + i] * u.scale;
     let along_w = g * w.slope * mix(b - a, d - c, h.weight);
     let along_h = g * h.slope * mix(c - a, d - b, w.weight);
     let far = vec2f(fraction(pw, u.pooledW), fraction(ph, u.pooledH));
@@ -164,8 +149,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (lane == 0u) {
     drois[r] = 0.0;
     for (var k = 0u; k < 4u; k++) { drois[r + 1u + k] = partial[0][k]; }
-  }
-}`,
+  }`,
 });
 
 /** One axis of a sample: the point, its two cells, the weight of the second, and whether it moves when the RoI does. */

@@ -347,6 +347,14 @@ test('an operation names itself, the argument, its shape and the one expected', 
       'smoothL1Loss: outsideWeights has shape [4], expected [4,3]',
     ],
     [
+      () => roiPool(f(1, 1, 4, 4), f(2, 5), { size: 256, spatialScale: 1 }),
+      'roiPool: size is 256, expected whole numbers of bins from 1 to 255',
+    ],
+    [
+      () => roiPool(f(1, 1, 4, 4), f(2, 5), { size: [7, 0], spatialScale: 1 }),
+      'roiPool: size is 7,0, expected whole numbers of bins from 1 to 255',
+    ],
+    [
       () => roiPool(f(1, 1, 4, 4), f(2, 4), { size: 2, spatialScale: 1 }),
       'roiPool: rois has shape [2,4], expected [2,5]',
     ],

@@ -4,12 +4,13 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
   binRange,
-  type RegionShape,
+  MAX_BINS,
   roiPoolBackward,
   roiPoolBackwardReference,
   roiPoolForward,
   roiPoolReference,
 } from '../../src/kernels/roiPool.ts';
+import type { RegionShape } from '../../src/kernels/regions.ts';
 import { maxPoolReference } from '../../src/kernels/maxPool.ts';
 import { expectClose, launch, randomArray, sharedGpu } from '../harness.ts';
 import { expectGradient, weighted } from './centralDifferences.ts';
@@ -207,6 +208,15 @@ test('more than 65535 workgroups, forward', async () => {
     const expected = roiPoolReference(Float64Array.from(x), three, { ...shape, roiCount: 3 });
     assert.equal(argmax.slice(first * 4096, (first + 3) * 4096), expected.argmax);
   }
+});
+
+test('as many bins as there may be, of odd spans', async () => {
+  const shape = { images: 1, channels: 1, height: 3, width: 700, roiCount: 3, pooledH: 1, pooledW: MAX_BINS, scale: 1 };
+  const x = randomArray(3 * 700, 3);
+  const rois = Float32Array.from([0, 0, 0, 699, 2, 0, 17, 0, 500, 2, 0, 1, 1, 254, 2]);
+  const expected = roiPoolReference(Float64Array.from(x), Float64Array.from(rois), shape);
+  const result = await pool(x, rois, shape);
+  assert.equal(result.argmax, expected.argmax);
 });
 
 test.run();

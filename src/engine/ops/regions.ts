@@ -1,6 +1,6 @@
 /** Operations on regions: RoI pooling, RoI warping, non-maximum suppression. Boxes are x1, y1, x2, y2. */
 import { type NmsParams, nmsScratch, recordNms } from '../../kernels/nms.ts';
-import { roiPoolBackward, roiPoolBands, roiPoolForward } from '../../kernels/roiPool.ts';
+import { MAX_BINS, roiPoolBackward, roiPoolBands, roiPoolForward } from '../../kernels/roiPool.ts';
 import type { Bindable } from '../memory.ts';
 import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../../kernels/roiWarp.ts';
 import { operation, record } from '../autograd.ts';
@@ -9,7 +9,7 @@ import type { Tensor } from '../tensor.ts';
 import { expectShape, expectRank } from './shapes.ts';
 
 export interface RoiPoolOptions {
-  /** Bins: P for P x P, or [height, width]. */
+  /** Bins: P for P x P, or [height, width]; 1 to 255. */
   size: number | readonly [number, number];
   /** Map cells per pixel of the image: 1/16 for VGG-16. */
   spatialScale: number;
@@ -69,6 +69,9 @@ function regionShapes(operation: string, x: Tensor, rois: Tensor, options: RoiPo
   const [pooledH, pooledW] = typeof options.size === 'number' ? [options.size, options.size] : options.size;
   const [images, channels, height, width] = x.shape as [number, number, number, number];
   const roiCount = rois.shape[0]!;
+  for (const bins of [pooledH, pooledW])
+    if (!(Number.isInteger(bins) && bins >= 1 && bins <= MAX_BINS))
+      throw new Error(`${operation}: size is ${options.size}, expected whole numbers of bins from 1 to ${MAX_BINS}`);
   const uniforms = { images, channels, height, width, roiCount, pooledH, pooledW, scale: options.spatialScale };
   return { shape: [roiCount, channels, pooledH, pooledW], uniforms };
 }

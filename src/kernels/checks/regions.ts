@@ -1,7 +1,7 @@
 /** Checks of RoI pooling and RoI warping, forward and backward. */
 import { Random } from '../rng.ts';
 import * as roiPool from '../roiPool.ts';
-import type { RegionShape } from '../roiPool.ts';
+import type { RegionShape } from '../regions.ts';
 import * as roiWarp from '../roiWarp.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, integers, normals } from './inputs.ts';

@@ -1,5 +1,5 @@
 /** Checks of every kernel for boxes, anchors, proposals, sampling, RoIs and detections. */
-import type { RegionShape } from '../roiPool.ts';
+import type { RegionShape } from '../regions.ts';
 import { anchorLabelsCheck, anchorOverlapsCheck, anchorTargetsCheck, gtBestCheck, iouCheck } from './boxes.ts';
 import type { KernelCheck } from './check.ts';
 import { decodeDetectionsCheck, rankDetectionsCheck, writeDetectionsCheck } from './detections.ts';
@@ -31,7 +31,7 @@ const ROI_SHAPE: RegionShape = {
   scale: 1 / 16,
 };
 
-export const detectionChecks: readonly (() => KernelCheck)[] = [
+export const detectorChecks: readonly (() => KernelCheck)[] = [
   () => iouCheck(131, 7, 4, 1),
   () => iouCheck(33, 1, 5, 0),
   () => anchorOverlapsCheck(6, 320, 224),

@@ -1,8 +1,8 @@
 /** The checks of the detection kernels that `rcnn info` runs on the user's adapter. */
 import { test } from 'uvu';
-import { detectionChecks } from '../../src/kernels/checks/detection.ts';
+import { detectorChecks } from '../../src/kernels/checks/detector.ts';
 import { testChecks } from './runCheck.ts';
 
-testChecks(detectionChecks.map((build) => build()));
+testChecks(detectorChecks.map((build) => build()));
 
 test.run();
