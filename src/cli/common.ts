@@ -5,8 +5,7 @@ import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { assertWritable, replaceFile } from '../engine/node/files.ts';
 import { openGpu } from '../engine/node/open.ts';
-import type { CocoSummary } from '../eval/coco.ts';
-import type { EvaluationReport, Metric } from '../run/evaluation/evaluate.ts';
+import type { Metric } from '../run/evaluation/evaluate.ts';
 import { readTrainedConfig, type WeightsName } from '../run/storage/loadModel.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 
@@ -124,48 +123,3 @@ export const assertOutputs = (...paths: (string | undefined)[]): void =>
 
 export const writeJson = (path: string, value: unknown): void =>
   replaceFile(path, JSON.stringify(value, null, 2) + '\n');
-
-const METRIC_NAMES: Record<Metric, string> = {
-  voc07: 'voc07, 11 points, IoU 0.5',
-  voc10: 'voc10, area, IoU 0.5',
-  coco: 'coco, IoU 0.50:0.95',
-};
-
-/** A line a class, then the mean; with COCO's metric its twelve numbers first. */
-export function evaluationTable({ metric, mAP, ap, images, seconds, coco }: EvaluationReport): string {
-  const rows: [string, string][] = Object.entries(ap).map(([name, value]) => [
-    name,
-    value === null ? 'no object in this split' : value.toFixed(4),
-  ]);
-  rows.push(['mAP', Number.isNaN(mAP) ? 'no object in this split' : mAP.toFixed(4)]);
-  const width = Math.max(...rows.map(([name]) => name.length));
-  const lines = rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`);
-  return [
-    ...(coco ? cocoLines(coco) : []),
-    `average precision (${METRIC_NAMES[metric]}) on ${images} images, ${seconds.toFixed(1)} s`,
-    ...lines,
-  ].join('\n');
-}
-
-/** IoU, areas and detections in an image behind each number, as cocoapi's summary has them. */
-const COCO_LINES: Record<keyof CocoSummary, readonly [iou: string, area: string, most: number]> = {
-  AP: ['0.50:0.95', 'all', 100],
-  AP50: ['0.50', 'all', 100],
-  AP75: ['0.75', 'all', 100],
-  APs: ['0.50:0.95', 'small', 100],
-  APm: ['0.50:0.95', 'medium', 100],
-  APl: ['0.50:0.95', 'large', 100],
-  AR1: ['0.50:0.95', 'all', 1],
-  AR10: ['0.50:0.95', 'all', 10],
-  AR100: ['0.50:0.95', 'all', 100],
-  ARs: ['0.50:0.95', 'small', 100],
-  ARm: ['0.50:0.95', 'medium', 100],
-  ARl: ['0.50:0.95', 'large', 100],
-};
-
-const cocoLines = (summary: CocoSummary): string[] =>
-  Object.entries(COCO_LINES).map(([name, [iou, area, most]]) => {
-    const title = name.startsWith('AP') ? 'Average Precision  (AP)' : 'Average Recall     (AR)';
-    const value = summary[name as keyof CocoSummary].toFixed(3);
-    return ` ${title} @[ IoU=${iou.padEnd(9)} | area=${area.padStart(6)} | maxDets=${String(most).padStart(3)} ] = ${value}`;
-  });

@@ -3,12 +3,12 @@ import type { Command } from 'commander';
 import { openDataset } from '../data/dataset.ts';
 import { drawResults } from '../run/evaluation/drawResults.ts';
 import { evaluate } from '../run/evaluation/evaluate.ts';
+import { evaluationTable } from '../run/evaluation/evaluationTable.ts';
 import { assertSameRun, configureRun, openRunData } from '../run/config/runConfig.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 import {
   type AdapterKind,
   adapterOption,
-  evaluationTable,
   positiveInteger,
   printPictures,
   seed,

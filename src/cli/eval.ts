@@ -6,13 +6,13 @@ import { withSettings } from '../run/config/configSchema.ts';
 import { detectionWriter, readDetections } from '../run/evaluation/detectionFiles.ts';
 import { drawResults } from '../run/evaluation/drawResults.ts';
 import { evaluate, evaluateDetections, type EvaluationReport, type Metric } from '../run/evaluation/evaluate.ts';
+import { evaluationTable } from '../run/evaluation/evaluationTable.ts';
 import { loadModel } from '../run/storage/loadModel.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 import {
   type AdapterKind,
   adapterOption,
   assertOutputs,
-  evaluationTable,
   metric,
   openTestData,
   printPictures,

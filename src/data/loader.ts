@@ -1,5 +1,5 @@
 /**
- * The order of training, and decoding ahead of it.
+ * The order of training.
  *
  * Step t takes pair t mod m of the permutation of epoch floor(t / m) over the m = 2n pairs (picture, mirrored or not), as
  * py-faster-rcnn doubles its roidb; m = n where mirroring is off. A permutation is a pure function of (seed, epoch), so
@@ -57,56 +57,14 @@ export interface LoadedSample<S = Sample> {
   flip: boolean;
 }
 
-export interface PrefetchOptions {
-  /** The first step that `next()` gives. */
-  start: number;
-  /** One past the last step: nothing is decoded beyond it. */
-  end: number;
-  /** At most this many pictures are decoded or being decoded ahead of the one handed out. */
-  ahead: number;
-}
-
-export class Prefetcher<S extends { load(): Promise<Picture> } = Sample> {
-  /** Milliseconds that all calls of `next()` so far waited for a picture: the training loop was idle for so long. */
-  waitedMs = 0;
-  readonly #samples: readonly S[];
-  readonly #order: TrainingOrder;
-  readonly #options: PrefetchOptions;
-  readonly #pending: Promise<LoadedSample<S>>[] = [];
-  #nextStep: number;
-
-  constructor({ samples }: { samples: readonly S[] }, order: TrainingOrder, options: PrefetchOptions) {
-    this.#samples = samples;
-    this.#order = order;
-    this.#options = options;
-    this.#nextStep = options.start;
-  }
-
-  /** The sample of the next step; rejects with the UserError of the picture at its own step, not when it was decoded. */
-  async next(): Promise<LoadedSample<S>> {
-    this.#fill(this.#options.ahead + 1);
-    const head = this.#pending.shift();
-    if (head === undefined) throw new RangeError(`no sample beyond step ${this.#options.end - 1}`);
-    const start = performance.now();
-    const loaded = await head;
-    this.waitedMs += performance.now() - start;
-    return loaded;
-  }
-
-  #fill(count: number): void {
-    while (this.#pending.length < count && this.#nextStep < this.#options.end) {
-      const loading = this.#load(this.#nextStep++);
-      loading.catch(() => {}); // reported by the `next()` that takes it; Node must not call it unhandled before
-      this.#pending.push(loading);
-    }
-  }
-
-  async #load(step: number): Promise<LoadedSample<S>> {
-    const { index, flip } = this.#order.at(step);
-    const sample = this.#samples[index]!;
+/** What loads the sample of a step in this order, for a `Prefetcher`. */
+export const inTrainingOrder =
+  <S extends { load(): Promise<Picture> }>(samples: readonly S[], order: TrainingOrder) =>
+  async (step: number): Promise<LoadedSample<S>> => {
+    const { index, flip } = order.at(step);
+    const sample = samples[index]!;
     return { step, index, sample, flip, picture: await sample.load() };
-  }
-}
+  };
 
 /** Those that are trained on and counted: neither difficult nor a region of many objects. */
 export const countedBoxes = (boxes: readonly Box[]): Box[] =>

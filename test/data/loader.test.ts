@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Box, Dataset } from '../../src/data/dataset.ts';
-import { Prefetcher, TrainingOrder, flipBoxes } from '../../src/data/loader.ts';
+import { TrainingOrder, flipBoxes, inTrainingOrder } from '../../src/data/loader.ts';
+import { Prefetcher } from '../../src/data/prefetcher.ts';
 import { UserError } from '../../src/engine/errors.ts';
 
 test('every epoch takes each picture once, and once mirrored, in a fresh order', () => {
@@ -64,7 +65,7 @@ function countingDataset(delay: number, broken = -1): { dataset: Dataset; starte
 test('samples come in the order of the steps, decoded ahead but not further than asked', async () => {
   const { dataset, started } = countingDataset(1);
   const order = new TrainingOrder(5, 6, { flip: true });
-  const loader = new Prefetcher(dataset, order, { start: 4, end: 15, ahead: 3 });
+  const loader = new Prefetcher(inTrainingOrder(dataset.samples, order), { start: 4, end: 15, ahead: 3 });
   assert.is(started(), 0);
   for (let step = 4; step < 15; step++) {
     const loaded = await loader.next();
@@ -84,7 +85,11 @@ test('samples come in the order of the steps, decoded ahead but not further than
 
 test('the time waited is that of the caller, not of the decoding', async () => {
   const { dataset } = countingDataset(30);
-  const loader = new Prefetcher(dataset, new TrainingOrder(5, 6, { flip: false }), { start: 0, end: 2, ahead: 1 });
+  const loader = new Prefetcher(inTrainingOrder(dataset.samples, new TrainingOrder(5, 6, { flip: false })), {
+    start: 0,
+    end: 2,
+    ahead: 1,
+  });
   await loader.next();
   assert.ok(loader.waitedMs > 20, String(loader.waitedMs));
   const before = loader.waitedMs;
@@ -96,7 +101,11 @@ test('the time waited is that of the caller, not of the decoding', async () => {
 test('a broken picture fails at its own step', async () => {
   const order = new TrainingOrder(5, 6, { flip: false });
   const broken = order.at(3).index;
-  const loader = new Prefetcher(countingDataset(1, broken).dataset, order, { start: 0, end: 6, ahead: 5 });
+  const loader = new Prefetcher(inTrainingOrder(countingDataset(1, broken).dataset.samples, order), {
+    start: 0,
+    end: 6,
+    ahead: 5,
+  });
   for (let step = 0; step < 6; step++) {
     // Time enough for the failure to pass unnoticed, if it could.
     await new Promise((resolve) => setTimeout(resolve, 5));

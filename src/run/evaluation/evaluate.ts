@@ -1,5 +1,6 @@
 /** Average precision of a trained network on a data set, or of detections that are there. */
-import type { Dataset, Picture, Sample } from '../../data/dataset.ts';
+import type { Dataset } from '../../data/dataset.ts';
+import { Prefetcher } from '../../data/prefetcher.ts';
 import { type CocoSummary, evaluateCoco } from '../../eval/coco.ts';
 import { type Detection, evaluateVoc, type VocMetric } from '../../eval/voc.ts';
 import type { FasterRcnn } from '../../model/fasterRcnn.ts';
@@ -33,12 +34,9 @@ export async function evaluate(
 ): Promise<Evaluation> {
   const started = performance.now();
   const detections: Detection[][] = [];
-  let next = load(dataset.samples[0]);
-  for (const [i, sample] of dataset.samples.entries()) {
-    const picture = (await next) ?? (await sample.load());
-    next = load(dataset.samples[i + 1]);
-    next.catch(() => {}); // reported when its turn comes
-    detections.push(await detectImage(model, picture, i));
+  const pictures = Prefetcher.inOrder(dataset.samples, (sample) => sample.load());
+  for (let i = 0; i < dataset.samples.length; i++) {
+    detections.push(await detectImage(model, await pictures.next(), i));
     onImage?.(i + 1);
   }
   return { report: evaluateDetections(detections, dataset, metric, started), detections };
@@ -68,6 +66,3 @@ export function evaluateDetections(
   const { mAP, ap } = evaluateVoc(detections, truths, classes, { metric });
   return report(mAP, ap);
 }
-
-/** The picture of the next image is decoded while the device works on this one. */
-const load = async (sample: Sample | undefined): Promise<Picture | undefined> => sample?.load();

@@ -4,6 +4,7 @@
  */
 import type { Sample } from '../../data/dataset.ts';
 import { countedBoxes } from '../../data/loader.ts';
+import { Prefetcher } from '../../data/prefetcher.ts';
 import { UserError } from '../../engine/errors.ts';
 import { evaluateRecall, recallAt } from '../../eval/recall.ts';
 import { anchorAt } from '../../kernels/anchorGrid.ts';
@@ -90,8 +91,9 @@ export async function networkProposals(
   onImage?: (done: number) => void,
 ): Promise<Corners[][]> {
   const proposals: Corners[][] = [];
-  for (const sample of samples) {
-    const found = await proposeImage(model, await sample.load(), enoughProposals(count));
+  const pictures = Prefetcher.inOrder(samples, (sample) => sample.load());
+  while (proposals.length < samples.length) {
+    const found = await proposeImage(model, await pictures.next(), enoughProposals(count));
     proposals.push(found.map(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2]));
     onImage?.(proposals.length);
   }

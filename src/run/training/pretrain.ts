@@ -5,7 +5,8 @@
  */
 import { crop, type LabelledPicture, type LabelledPictures } from '../../data/labelled.ts';
 import type { Picture } from '../../data/dataset.ts';
-import { type LoadedSample, Prefetcher, TrainingOrder } from '../../data/loader.ts';
+import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
+import { Prefetcher } from '../../data/prefetcher.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { rankOfLabel } from '../../eval/accuracy.ts';
@@ -65,11 +66,12 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   options.onStart?.(progress, model);
 
   const batch = training.imagesPerStep;
-  const prefetcher = new Prefetcher(
-    { samples: data.train },
-    new TrainingOrder(training.seed, data.train.length, { flip: training.flip }),
-    { start: progress.step * batch, end: training.steps * batch, ahead: batch },
-  );
+  const order = new TrainingOrder(training.seed, data.train.length, { flip: training.flip });
+  const prefetcher = new Prefetcher(inTrainingOrder(data.train, order), {
+    start: progress.step * batch,
+    end: training.steps * batch,
+    ahead: batch,
+  });
   const end = await runLoop({
     gpu,
     optimizer,
@@ -170,11 +172,10 @@ export async function validate(
   const classes = data.classes.length;
   const images = data.val.length;
   const right = { top1: 0, top5: 0 };
-  let next = load(data, 0, batch);
-  for (let first = 0; first < images; first += batch) {
-    const pixels = await next;
-    next = load(data, first + batch, batch); // decoded while the device works on this one
-    next.catch(() => {}); // reported when its turn comes
+  const batches = Array.from({ length: Math.ceil(images / batch) }, (_, i) => i * batch);
+  const pictures = Prefetcher.inOrder(batches, (first) => load(data, first, batch));
+  for (const first of batches) {
+    const pixels = await pictures.next();
     const logits = gpu.scope(() =>
       gpu.withoutGradients(() =>
         model.logits(model.prepare(pixels.map((one) => ({ pixels: one, flip: false }))), null),

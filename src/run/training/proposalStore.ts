@@ -9,6 +9,7 @@ import type { Gpu } from '../../engine/gpu.ts';
 import { loadSafetensors, saveSafetensors } from '../../engine/node/files.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import type { Dataset } from '../../data/dataset.ts';
+import { Prefetcher } from '../../data/prefetcher.ts';
 import type { ProposalConfig } from '../../model/config.ts';
 import type { FasterRcnn, PreparedImage } from '../../model/fasterRcnn.ts';
 import { proposeImage } from '../evaluation/detect.ts';
@@ -41,9 +42,11 @@ export class ProposalStore {
   ): Promise<ProposalStore | null> {
     const counts: number[] = [];
     const boxes: Float32Array[] = [];
-    for (const [index, sample] of samples.entries()) {
+    const seen = samples.filter((_, index) => images.has(index));
+    const pictures = Prefetcher.inOrder(seen, (sample) => sample.load());
+    for (const index of samples.keys()) {
       if (signal?.aborted) return null;
-      const found = images.has(index) ? await proposeImage(model, await sample.load(), limits, index) : [];
+      const found = images.has(index) ? await proposeImage(model, await pictures.next(), limits, index) : [];
       counts.push(found.length);
       if (!images.has(index)) continue;
       boxes.push(Float32Array.from(found.flatMap(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2])));

@@ -4,7 +4,8 @@
  * A step is a pure function of the weights, the momentum, the seed and the step's number.
  */
 import type { Dataset, Sample } from '../../data/dataset.ts';
-import { countedBoxes, flipBoxes, type LoadedSample, Prefetcher, TrainingOrder } from '../../data/loader.ts';
+import { countedBoxes, flipBoxes, inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
+import { Prefetcher } from '../../data/prefetcher.ts';
 import type { Sgd } from '../../engine/sgd.ts';
 import { seedOf } from '../../kernels/rng.ts';
 import type { TrainingConfig } from '../../model/config.ts';
@@ -64,7 +65,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
   const { model, dataset, training, task = JOINT_TASK, progress = NO_PROGRESS, storage, validation, signal } = options;
   const optimizer = options.optimizer ?? detectorSgd(model, training, task);
   const images = training.imagesPerStep;
-  const prefetcher = new Prefetcher(dataset, trainingOrder(training, dataset), {
+  const prefetcher = new Prefetcher(inTrainingOrder(dataset.samples, trainingOrder(training, dataset)), {
     start: progress.step * images,
     end: training.steps * images,
     ahead: PREFETCH,

@@ -8,6 +8,7 @@
  */
 import type { Dataset } from '../../data/dataset.ts';
 import { countedBoxes } from '../../data/loader.ts';
+import { Prefetcher } from '../../data/prefetcher.ts';
 import { concat } from '../../engine/ops/axes.ts';
 import type { Detection } from '../../eval/voc.ts';
 import { type FasterRcnn, LOSS_TERMS, type LossTerm } from '../../model/fasterRcnn.ts';
@@ -71,12 +72,10 @@ export class Validation {
     const started = performance.now();
     const detections: Detection[][] = [];
     const sums = LOSS_TERMS.map(() => 0);
-    let next = samples[0]!.load();
+    const pictures = Prefetcher.inOrder(samples, (sample) => sample.load());
     for (const [i, sample] of samples.entries()) {
-      const picture = await next;
+      const picture = await pictures.next();
       if (signal?.aborted) return null;
-      if (i + 1 < samples.length) next = samples[i + 1]!.load();
-      next.catch(() => {}); // reported when its turn comes
       const { found, terms } = model.gpu.scope(() => {
         const image = model.prepare(picture);
         const { losses, ...found } = model.validate(image, model.truth(countedBoxes(sample.boxes), image), i);
