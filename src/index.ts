@@ -1,6 +1,7 @@
 /** Public API, browser-safe: the engine on any `GPUDevice`. Node's entry is node.ts. The engine's part: docs/engine.md. */
 export { Gpu, type AdapterSummary, type GpuStatistics } from './engine/gpu.ts';
 export { tune, type TuneOptions, type TuneReport } from './engine/tuner.ts';
+export { reportedLimits } from './engine/limits.ts';
 export { requestGpu } from './engine/request.ts';
 export { UserError } from './engine/errors.ts';
 export { Tensor, type Dtype, type Shape } from './engine/tensor.ts';
@@ -61,7 +62,7 @@ export {
   trainDetector,
 } from './run/training/trainDetector.ts';
 export { caffeSgd } from './run/training/caffeSgd.ts';
-export type { LogLine, LoopStorage } from './run/training/loop.ts';
+export type { MetricsLine, LoopStorage } from './run/training/loop.ts';
 export { evaluate, type Evaluation, type EvaluationReport } from './run/evaluation/evaluate.ts';
 export { PRESETS, type Preset } from './run/config/presets.ts';
 export { withSteps } from './run/config/stages.ts';

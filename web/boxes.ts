@@ -43,7 +43,7 @@ export function draw(canvas: HTMLCanvasElement, { picture, found, classes, layer
   context.imageSmoothingQuality = 'high';
   context.drawImage(picture, 0, 0, width, picture.height * scale);
   if (!found) return;
-  const outline = ({ x1, y1, x2, y2 }: Corners, thickness: number, style: string): void => {
+  const outline = ({ x1, y1, x2, y2 }: DrawnBox, thickness: number, style: string): void => {
     context.lineWidth = thickness;
     context.strokeStyle = style;
     // A box of inclusive corners is around its last pixels too.
@@ -70,7 +70,7 @@ export function draw(canvas: HTMLCanvasElement, { picture, found, classes, layer
   }
 }
 
-interface Corners {
+interface DrawnBox {
   x1: number;
   y1: number;
   x2: number;

@@ -1,6 +1,6 @@
 /** The loss and its four terms against steps, on a canvas, while they come. */
 import { Chart, type ChartDataset, LinearScale, LineController, LineElement, PointElement, Tooltip } from 'chart.js';
-import { LOSS_TERMS, type LogLine, type LossTerm } from '../src/index.ts';
+import { LOSS_TERMS, type MetricsLine, type LossTerm } from '../src/index.ts';
 import { colour, element, make, onColours } from './dom.ts';
 
 /** What is drawn: its name for people, and its colour in style.css. */
@@ -19,7 +19,7 @@ const SMOOTHED = 8;
 export class LossChart {
   private readonly chart: Chart<'line', { x: number; y: number }[]>;
   private readonly values: Record<string, HTMLElement> = {};
-  private lines: LogLine<LossTerm>[] = [];
+  private lines: MetricsLine<LossTerm>[] = [];
 
   constructor() {
     Chart.register(LineController, LineElement, LinearScale, PointElement, Tooltip);
@@ -56,7 +56,7 @@ export class LossChart {
     this.chart.update();
   }
 
-  add(line: LogLine<LossTerm>): void {
+  add(line: MetricsLine<LossTerm>): void {
     this.lines.push(line);
     const recent = this.lines.slice(-SMOOTHED);
     NAMES.forEach((name, i) => {

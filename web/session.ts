@@ -16,13 +16,14 @@ import {
   type Gpu,
   kernelChecks,
   loadRun,
-  type LogLine,
+  type MetricsLine,
   type LossTerm,
   openDigits,
   parseRunConfig,
   type Picture,
   type Pixels,
   PRESETS,
+  reportedLimits,
   requestGpu,
   type RunConfig,
   runKernelCheck,
@@ -38,7 +39,7 @@ import { Turns } from './turns.ts';
 export type SessionEvent =
   | { kind: 'lost'; message: string }
   | { kind: 'step'; step: number; seconds: number }
-  | { kind: 'losses'; line: LogLine<LossTerm> }
+  | { kind: 'losses'; line: MetricsLine<LossTerm> }
   | { kind: 'found'; step: number; scenes: StagedDetection[] }
   | { kind: 'evaluated'; done: number; total: number }
   | { kind: 'checked'; done: number; total: number; outcome: CheckOutcome };
@@ -66,13 +67,6 @@ const SHOWN = 9;
 const EVALUATED = 100;
 /** Between two looks at the test scenes: a multiple of these steps, a second, and ten times as long as a look takes. */
 const LOOK = { steps: 25, milliseconds: 1000, share: 1 / 10 };
-const LIMITS = [
-  'maxBufferSize',
-  'maxStorageBufferBindingSize',
-  'maxStorageBuffersPerShaderStage',
-  'maxComputeWorkgroupStorageSize',
-  'maxComputeInvocationsPerWorkgroup',
-] as const;
 
 export class Session {
   private readonly tell: (event: SessionEvent) => void;
@@ -286,7 +280,7 @@ function facts({ adapter, device }: Gpu): AdapterFacts {
   return {
     description: adapter.description,
     software: adapter.software,
-    limits: Object.fromEntries(LIMITS.map((name) => [name, device.limits[name]])),
+    limits: reportedLimits(device),
     features: [...device.features].sort(),
   };
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { withSettings } from '../run/config/configSchema.ts';
-import { detectionWriter, readDetections } from '../run/evaluation/detectionFiles.ts';
+import { detectionWriter, readDetectionFile } from '../run/evaluation/detectionFiles.ts';
 import { drawResults } from '../run/evaluation/drawResults.ts';
 import { evaluate, evaluateDetections, type EvaluationReport, type Metric } from '../run/evaluation/evaluate.ts';
 import { evaluationTable } from '../run/evaluation/evaluationTable.ts';
@@ -80,7 +80,7 @@ async function evaluateModel(options: EvalCommand): Promise<void> {
   const dataset = await openTestData(options);
   if (path === undefined) {
     const started = performance.now();
-    report(options, evaluateDetections(readDetections(from!, dataset), dataset, options.metric, started));
+    report(options, evaluateDetections(readDetectionFile(from!, dataset), dataset, options.metric, started));
     return;
   }
   const write = detections === undefined ? undefined : detectionWriter(detections, dataset);

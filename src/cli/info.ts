@@ -1,6 +1,7 @@
 /** `rcnn info`: the device, its limits and features, and whether every kernel computes on it what it should. */
 import type { Command } from 'commander';
 import type { Gpu } from '../engine/gpu.ts';
+import { reportedLimits } from '../engine/limits.ts';
 import { openGpu } from '../engine/node/open.ts';
 import { type CheckOutcome, kernelChecks, runKernelCheck } from '../bench/kernelChecks.ts';
 import { type AdapterKind, adapterOption, assertOutputs, describeAdapter, withExample, writeJson } from './common.ts';
@@ -9,16 +10,6 @@ interface InfoCommand {
   adapter: AdapterKind;
   json?: string;
 }
-
-/** The limits that decide what fits. */
-const LIMITS = [
-  'maxBufferSize',
-  'maxStorageBufferBindingSize',
-  'maxStorageBuffersPerShaderStage',
-  'maxComputeWorkgroupStorageSize',
-  'maxComputeInvocationsPerWorkgroup',
-  'maxComputeWorkgroupsPerDimension',
-] as const;
 
 export function addInfo(program: Command): void {
   const command = program
@@ -34,7 +25,7 @@ async function info({ adapter, json }: InfoCommand): Promise<void> {
   assertOutputs(json);
   let gpu = await openGpu({ adapter });
   try {
-    const limits = Object.fromEntries(LIMITS.map((name) => [name, Number(gpu.device.limits[name])]));
+    const limits = reportedLimits(gpu.device);
     const features = [...gpu.device.features].sort();
     console.log(describeAdapter(gpu, adapter));
     console.log(`node ${process.version}, ${process.platform}-${process.arch}`);

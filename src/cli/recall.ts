@@ -1,6 +1,6 @@
 /** `rcnn recall`: how many of the objects the proposals cover, against IoU (the paper's Figure 4). */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { readProposals } from '../data/proposalFiles.ts';
+import { readProposalFile } from '../data/proposalFiles.ts';
 import { writePng } from '../draw/canvas.ts';
 import { plotRecall } from '../draw/recall.ts';
 import { loadModel } from '../run/storage/loadModel.ts';
@@ -76,7 +76,7 @@ async function measureRecall(options: RecallCommand): Promise<void> {
   const objects = countedObjects(samples);
   const others: RecallRow[] = [];
   for (const { name, path } of options.proposalsFile) {
-    others.push(...recallRows(name, await readProposals(path, samples), objects, options.proposals));
+    others.push(...recallRows(name, await readProposalFile(path, samples), objects, options.proposals));
   }
   await withGpu(options.adapter, async (gpu) => {
     const most = Math.max(...options.proposals);

@@ -10,18 +10,18 @@
  */
 import { open } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
+import type { Box } from '../kernels/boxes.ts';
 import type { Sample } from './dataset.ts';
 
 const HEADER = 'image,x1,y1,x2,y2,score';
 
-type Corners = [x1: number, y1: number, x2: number, y2: number];
 interface ScoredBox {
-  box: Corners;
+  box: Box;
   score: number;
 }
 
 /** For each sample its boxes, best first. The file may be larger than a string can be: it is read line by line. */
-export async function readProposals(path: string, samples: readonly Sample[]): Promise<Corners[][]> {
+export async function readProposalFile(path: string, samples: readonly Sample[]): Promise<Box[][]> {
   const byImage = new Map(samples.map((sample) => [sample.id, { sample, boxes: [] as ScoredBox[] }]));
   let number = 0;
   const wrong = (what: string): UserError => new UserError(`${path}: line ${number}: ${what}`);
@@ -64,7 +64,7 @@ function parseBox(fields: string[], { width, height }: Sample): ScoredBox | stri
   if (fields.length !== 5) return `has ${fields.length + 1} fields, not the 6 of '${HEADER}'; fix the line`;
   const bad = fields.find((field) => field.trim() === '' || !Number.isFinite(Number(field)));
   if (bad !== undefined) return `'${bad}' is not a number; fix the line`;
-  const [x1, y1, x2, y2, score] = fields.map(Number) as [...Corners, number];
+  const [x1, y1, x2, y2, score] = fields.map(Number) as [...Box, number];
   const box = `box (${x1}, ${y1}, ${x2}, ${y2})`;
   if (x2 < x1 || y2 < y1) return `${box} has its corners swapped; the order is x1, y1, x2, y2`;
   // A box of the scaled image ends a fraction of a pixel beyond the last one.

@@ -5,8 +5,8 @@
 import type { Canvas } from './canvas.ts';
 import { axisStyle, type Curve, lineChart } from './chart.ts';
 
-/** A line of metrics.jsonl; fields that are not drawn may be there too. */
-export interface MetricsLine {
+/** What is drawn of a line of metrics.jsonl. */
+export interface LossPoint {
   step: number;
   lr: number;
   loss: number;
@@ -16,8 +16,8 @@ export interface MetricsLine {
   head_box: number;
 }
 
-/** A line of validation.jsonl. */
-export interface ValidationLine {
+/** What is drawn of a line of validation.jsonl. */
+export interface ValidationPoint {
   step: number;
   mAP: number;
   loss: number;
@@ -35,9 +35,9 @@ const FONT_SIZE = 24;
 
 /** Draws 960x540 logical pixels at twice the density. Lines need not be sorted; a later line of the same step wins. */
 export function plotLosses(
-  lines: readonly MetricsLine[],
+  lines: readonly LossPoint[],
   title = 'Training losses',
-  validation: readonly ValidationLine[] = [],
+  validation: readonly ValidationPoint[] = [],
 ): Canvas {
   const byStep = new Map(lines.map((line) => [line.step, line]));
   const sorted = [...byStep.values()].sort((a, b) => a.step - b.step);

@@ -4,29 +4,23 @@
  * Boxes are 0-based and inclusive, in pixels of the picture; a box is drawn around its pixels, from x1 to x2 + 1.
  * Small pictures are enlarged by a whole factor, so that lines and labels stay small beside the objects.
  */
+import type { Picture } from '../data/dataset.ts';
 import { type Canvas, FONT, type SKRSContext2D, newCanvas } from './canvas.ts';
 import { classColour, scoreColour } from './colours.ts';
 
-/** As `Picture` of the data sets: 4 bytes a pixel. */
-export interface Pixels {
-  width: number;
-  height: number;
-  rgba: Uint8Array;
-}
-
-interface Corners {
+interface DrawnBox {
   x1: number;
   y1: number;
   x2: number;
   y2: number;
 }
 
-export interface DrawnDetection extends Corners {
+export interface DrawnDetection extends DrawnBox {
   classIndex: number;
   score: number;
 }
 
-export interface DrawnTruth extends Corners {
+export interface DrawnTruth extends DrawnBox {
   classIndex: number;
 }
 
@@ -39,7 +33,7 @@ export interface DrawOptions {
 
 /** Boxes in the colours of their classes with 'name 0.98' on each, the surest on top. `classes[0]` is the background. */
 export function drawDetections(
-  picture: Pixels,
+  picture: Picture,
   detections: readonly DrawnDetection[],
   classes: readonly string[],
   { groundTruth = [], scale = defaultScale(picture) }: DrawOptions = {},
@@ -72,7 +66,7 @@ export function drawDetections(
  * ground truth dashed. `rois[i]` is x1, y1, x2, y2 in pixels of the picture.
  */
 export function drawProposals(
-  picture: Pixels,
+  picture: Picture,
   rois: readonly ArrayLike<number>[],
   scores: ArrayLike<number>,
   groundTruth: readonly DrawnTruth[] = [],
@@ -137,11 +131,11 @@ export function contactSheet(
   return sheet;
 }
 
-const defaultScale = ({ width, height }: Pixels): number => Math.max(1, Math.round(480 / Math.min(width, height)));
+const defaultScale = ({ width, height }: Picture): number => Math.max(1, Math.round(480 / Math.min(width, height)));
 
 const lineWidth = (canvas: Canvas): number => Math.max(2, Math.round(Math.min(canvas.width, canvas.height) / 200));
 
-function enlarged(picture: Pixels, scale: number): { canvas: Canvas; context: SKRSContext2D } {
+function enlarged(picture: Picture, scale: number): { canvas: Canvas; context: SKRSContext2D } {
   const original = newCanvas(picture.width, picture.height);
   const pixels = original.getContext('2d').createImageData(picture.width, picture.height);
   pixels.data.set(picture.rgba);
@@ -153,12 +147,12 @@ function enlarged(picture: Pixels, scale: number): { canvas: Canvas; context: SK
   return { canvas, context };
 }
 
-function strokeBox(context: SKRSContext2D, { x1, y1, x2, y2 }: Corners, scale: number): void {
+function strokeBox(context: SKRSContext2D, { x1, y1, x2, y2 }: DrawnBox, scale: number): void {
   context.strokeRect(x1 * scale, y1 * scale, (x2 - x1 + 1) * scale, (y2 - y1 + 1) * scale);
 }
 
 /** White dashes on a dark line: seen on any background. */
-function strokeDashed(context: SKRSContext2D, box: Corners, scale: number, thick: number): void {
+function strokeDashed(context: SKRSContext2D, box: DrawnBox, scale: number, thick: number): void {
   context.lineWidth = thick;
   context.strokeStyle = 'rgb(0 0 0 / 0.6)';
   strokeBox(context, box, scale);
@@ -169,7 +163,7 @@ function strokeDashed(context: SKRSContext2D, box: Corners, scale: number, thick
 }
 
 /** Text on a filled tab above the box, or inside it where the picture ends; kept within the picture. */
-function label(context: SKRSContext2D, box: Corners, scale: number, text: string, colour: string): void {
+function label(context: SKRSContext2D, box: DrawnBox, scale: number, text: string, colour: string): void {
   const { width, height } = context.canvas;
   const size = Math.min(16, Math.max(11, Math.round(Math.min(width, height) / 36)));
   context.font = `bold ${size}px "${FONT}"`;

@@ -13,13 +13,13 @@
  * Boxes are x, y, width, height without any +1. IoU with a crowd = intersection / area of the detection. Equal scores keep
  * the order of the images, in cocoeval that of their ids, and of the detections in an image.
  */
-import type { Detection, GroundTruth } from './voc.ts';
+import type { Detection, GroundTruthBox } from './voc.ts';
 
 /** x, y, width, height. */
 export type CocoBox = readonly [x: number, y: number, width: number, height: number];
 
 /** What a detection is held against; the boxes of the data sets are of this form. Difficult objects are taken for crowds. */
-export interface CocoTruth extends GroundTruth {
+export interface CocoGroundTruthBox extends GroundTruthBox {
   crowd?: boolean;
   /** As annotated; without it the box and the area that follow from the corners. */
   bbox?: CocoBox;
@@ -90,7 +90,7 @@ export const toCocoBox = ({ x1, y1, x2, y2 }: { x1: number; y1: number; x2: numb
 /** `detections[i]` and `groundTruth[i]` belong to image i; `classes[0]` is the background. */
 export function evaluateCoco(
   detections: readonly (readonly Detection[])[],
-  groundTruth: readonly (readonly CocoTruth[])[],
+  groundTruth: readonly (readonly CocoGroundTruthBox[])[],
   classes: readonly string[],
 ): CocoResult {
   const curves = cocoCurves(detections, groundTruth, classes.length);
@@ -126,7 +126,7 @@ const mean = (values: readonly number[]): number =>
 /** The curves of each class but the background, of `classCount` with it. Throws a RangeError on a score that is NaN. */
 export function cocoCurves(
   detections: readonly (readonly Detection[])[],
-  groundTruth: readonly (readonly CocoTruth[])[],
+  groundTruth: readonly (readonly CocoGroundTruthBox[])[],
   classCount: number,
 ): CocoCurves[] {
   if (detections.length !== groundTruth.length) {
@@ -167,7 +167,7 @@ interface ClassImage {
 /** For each class but the background the images that have anything of it, in order. */
 function byClass(
   detections: readonly (readonly Detection[])[],
-  groundTruth: readonly (readonly CocoTruth[])[],
+  groundTruth: readonly (readonly CocoGroundTruthBox[])[],
   classCount: number,
 ): ClassImage[][] {
   const classes: ClassImage[][] = Array.from({ length: classCount - 1 }, () => []);
@@ -184,7 +184,7 @@ function byClass(
   return classes;
 }
 
-function compare(detections: readonly Detection[], groundTruth: readonly CocoTruth[]): ClassImage {
+function compare(detections: readonly Detection[], groundTruth: readonly CocoGroundTruthBox[]): ClassImage {
   const ranked = [...detections].sort((a, b) => b.score - a.score).slice(0, MOST_DETECTIONS);
   const boxes = ranked.map(toCocoBox);
   const truths = groundTruth.map((truth) => {

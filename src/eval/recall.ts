@@ -5,9 +5,7 @@
  * the objects are used up. recall(t) = recorded overlaps >= t / objects; the average recall is the mean over
  * t = 0.5, 0.55, ..., 0.95. An object left without a proposal records -1, where the original stops on an assertion.
  */
-import { iou } from '../kernels/boxes.ts';
-
-type Corners = ArrayLike<number>;
+import { type Box, iou } from '../kernels/boxes.ts';
 
 export interface RecallOptions {
   /** Only the first `limit` proposals of an image, which are in the order of their scores, take part. */
@@ -32,8 +30,8 @@ const RECALL_THRESHOLDS: readonly number[] = Array.from({ length: 10 }, (_, i) =
 
 /** `proposals[i]` and `groundTruth[i]` are boxes (x1, y1, x2, y2) of image i. */
 export function evaluateRecall(
-  proposals: readonly (readonly Corners[])[],
-  groundTruth: readonly (readonly Corners[])[],
+  proposals: readonly (readonly Box[])[],
+  groundTruth: readonly (readonly Box[])[],
   { limit = Infinity, thresholds = RECALL_THRESHOLDS }: RecallOptions = {},
 ): RecallResult {
   const overlaps = groundTruth
@@ -48,9 +46,9 @@ export function evaluateRecall(
 export const recallAt = (overlaps: readonly number[], threshold: number): number =>
   overlaps.filter((overlap) => overlap >= threshold).length / overlaps.length;
 
-function greedyOverlaps(proposals: readonly Corners[], objects: readonly Corners[]): number[] {
+function greedyOverlaps(proposals: readonly Box[], objects: readonly Box[]): number[] {
   const pairs = objects.flatMap((object, g) =>
-    proposals.map((proposal, p) => ({ g, p, overlap: iou(quad(object), quad(proposal), 1) })),
+    proposals.map((proposal, p) => ({ g, p, overlap: iou(object, proposal, 1) })),
   );
   pairs.sort((a, b) => b.overlap - a.overlap);
   const recorded = new Map<number, number>();
@@ -62,5 +60,3 @@ function greedyOverlaps(proposals: readonly Corners[], objects: readonly Corners
   }
   return objects.map((_, g) => recorded.get(g) ?? -1);
 }
-
-const quad = (box: Corners): [number, number, number, number] => [box[0]!, box[1]!, box[2]!, box[3]!];

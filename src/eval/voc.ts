@@ -11,7 +11,7 @@
  *   voc10: area under precision made monotone from the right.
  * Equal scores keep the order of images and of detections within one (the original's sort leaves it open).
  */
-import { iou } from '../kernels/boxes.ts';
+import { type Box, iou } from '../kernels/boxes.ts';
 
 /** One detected object, corners in inclusive 0-based pixels of the original picture. */
 export interface Detection {
@@ -25,7 +25,7 @@ export interface Detection {
 }
 
 /** What a detection is held against; the boxes of the data sets are of this form. */
-export interface GroundTruth {
+export interface GroundTruthBox {
   x1: number;
   y1: number;
   x2: number;
@@ -52,7 +52,7 @@ export interface VocResult {
 /** `detections[i]` and `groundTruth[i]` belong to image i; `classes[0]` is the background. */
 export function evaluateVoc(
   detections: readonly (readonly Detection[])[],
-  groundTruth: readonly (readonly GroundTruth[])[],
+  groundTruth: readonly (readonly GroundTruthBox[])[],
   classes: readonly string[],
   { metric, iouThreshold = 0.5 }: VocOptions,
 ): VocResult {
@@ -88,7 +88,7 @@ export interface ClassMatches {
 /** Matches the detections of one class, given per image. Throws a RangeError on a score that is not a number. */
 export function matchClass(
   detections: readonly (readonly Detection[])[],
-  groundTruth: readonly (readonly GroundTruth[])[],
+  groundTruth: readonly (readonly GroundTruthBox[])[],
   iouThreshold: number,
 ): ClassMatches {
   if (detections.length !== groundTruth.length) {
@@ -148,9 +148,4 @@ export function averagePrecision(recall: readonly number[], precision: readonly 
   return area;
 }
 
-const corners = (box: { x1: number; y1: number; x2: number; y2: number }): [number, number, number, number] => [
-  box.x1,
-  box.y1,
-  box.x2,
-  box.y2,
-];
+const corners = (box: { x1: number; y1: number; x2: number; y2: number }): Box => [box.x1, box.y1, box.x2, box.y2];

@@ -198,7 +198,7 @@ export function recordDetections<H>(
   );
 }
 
-export interface Detection {
+export interface ReferenceDetection {
   box: Box;
   score: number;
   class: number;
@@ -229,10 +229,10 @@ export function detectionsReference(
   probabilities: Float64Array,
   deltas: Float64Array,
   params: DetectionParams,
-): Detection[] {
-  const all: Detection[] = [];
+): ReferenceDetection[] {
+  const all: ReferenceDetection[] = [];
   for (let c = 1; c < params.classes; c++) {
-    const candidates: Detection[] = [];
+    const candidates: ReferenceDetection[] = [];
     for (let r = 0; r < count; r++) {
       const box = decodeDetectionReference(rois, probabilities, deltas, r, c, params);
       if (box) candidates.push({ box, score: probabilities[r * params.classes + c]!, class: c });

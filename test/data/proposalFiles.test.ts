@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Sample } from '../../src/data/dataset.ts';
-import { readProposals } from '../../src/data/proposalFiles.ts';
+import { readProposalFile } from '../../src/data/proposalFiles.ts';
 import { UserError } from '../../src/engine/errors.ts';
 import { temporaryFolder } from './fixtures.ts';
 
@@ -21,7 +21,7 @@ const samples = [sample('a'), sample('b')];
 
 function read(text: string) {
   writeFileSync(path, text);
-  return readProposals(path, samples);
+  return readProposalFile(path, samples);
 }
 
 test('boxes by image, best first, equal ones in the order of the file', async () => {
@@ -62,8 +62,8 @@ test('what is wrong is one line with the file, the line and what to do', async (
     [`${HEADER}\na,1,2,3,4,1\n`, /boxes\.csv: has no box for 1 of 2 images, the first: b; add them/],
   ];
   for (const [text, message] of cases) await fails(read(text), message);
-  await fails(readProposals(join(folder, 'none.csv'), samples), /none\.csv: cannot be read \(ENOENT/);
-  await fails(readProposals(folder, samples), /: cannot be read \(EISDIR/);
+  await fails(readProposalFile(join(folder, 'none.csv'), samples), /none\.csv: cannot be read \(ENOENT/);
+  await fails(readProposalFile(folder, samples), /: cannot be read \(EISDIR/);
 });
 
 async function fails(promise: Promise<unknown>, message: RegExp): Promise<void> {

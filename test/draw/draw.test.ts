@@ -6,7 +6,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Canvas, newCanvas, writePng } from '../../src/draw/canvas.ts';
 import { classColour, scoreColour } from '../../src/draw/colours.ts';
-import { type MetricsLine, movingAverage, plotLosses } from '../../src/draw/losses.ts';
+import { type LossPoint, movingAverage, plotLosses } from '../../src/draw/losses.ts';
 import { contactSheet, drawDetections, drawProposals } from '../../src/draw/pictures.ts';
 import { plotRecall } from '../../src/draw/recall.ts';
 import { UserError } from '../../src/engine/errors.ts';
@@ -141,7 +141,7 @@ test('a sheet holds every canvas in its place', async () => {
   assert.ok(titled.height > 40 + 40 + 24);
 });
 
-const metrics = (n: number): MetricsLine[] =>
+const metrics = (n: number): LossPoint[] =>
   Array.from({ length: n }, (_, i) => {
     const decay = Math.exp(-i / 20);
     return {

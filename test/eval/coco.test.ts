@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type CocoTruth, cocoCurves, evaluateCoco, toCocoBox } from '../../src/eval/coco.ts';
+import { type CocoGroundTruthBox, cocoCurves, evaluateCoco, toCocoBox } from '../../src/eval/coco.ts';
 import type { Detection } from '../../src/eval/voc.ts';
 
 type Row = number[];
@@ -21,7 +21,7 @@ const read = (name: string) => JSON.parse(readFileSync(new URL(`../golden/${name
 /** Inclusive corners. */
 const corners = ([x, y, width, height]: Row) => ({ x1: x!, y1: y!, x2: x! + width! - 1, y2: y! + height! - 1 });
 
-const truthOf = (row: Row, classIndex: number): CocoTruth => ({
+const truthOf = (row: Row, classIndex: number): CocoGroundTruthBox => ({
   ...corners(row.slice(2)),
   classIndex,
   difficult: false,
@@ -87,7 +87,13 @@ for (const { name, images, categories, ...golden } of read('pycocotools.json').c
 }
 
 const classes = ['__background__', 'cat'];
-const truth = (x: number, y: number, width: number, height: number, more: Partial<CocoTruth> = {}): CocoTruth => ({
+const truth = (
+  x: number,
+  y: number,
+  width: number,
+  height: number,
+  more: Partial<CocoGroundTruthBox> = {},
+): CocoGroundTruthBox => ({
   ...corners([x, y, width, height]),
   classIndex: 1,
   difficult: false,
@@ -110,7 +116,7 @@ test('without a box of its own an object has that of its corners, and its area',
 
 test('a difficult object is as a crowd: it counts neither way, however often it is found', () => {
   const found = [[detection(10, 10, 20, 20, 0.9), detection(100, 10, 20, 20, 0.8), detection(102, 10, 20, 20, 0.7)]];
-  const at = (more: Partial<CocoTruth>) =>
+  const at = (more: Partial<CocoGroundTruthBox>) =>
     evaluateCoco(found, [[truth(10, 10, 20, 20), truth(100, 10, 30, 20, more)]], classes);
   for (const more of [{ difficult: true }, { crowd: true }]) {
     const { summary, ap } = at(more);

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { evaluateRecall } from '../../src/eval/recall.ts';
+import type { Box } from '../../src/kernels/boxes.ts';
 
 interface Expected {
   thresholds: number[];
@@ -11,8 +12,8 @@ interface Expected {
   gt_overlaps: number[];
 }
 const golden = JSON.parse(readFileSync(new URL('../golden/recall_eval.json', import.meta.url), 'utf8')) as {
-  candidates: number[][][];
-  gt: number[][][];
+  candidates: Box[][];
+  gt: Box[][];
   all: Expected;
   limit1: Expected;
 };
@@ -34,7 +35,7 @@ test('one proposal an image', () => expectSame(1, golden.limit1));
 test('the objects themselves as proposals are recalled at every threshold, and recall falls with the threshold', () => {
   const box = fc
     .tuple(fc.nat(50), fc.nat(50), fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 30 }))
-    .map(([x, y, w, h]) => [x, y, x + w, y + h]);
+    .map(([x, y, w, h]): Box => [x, y, x + w, y + h]);
   const boxes = fc.array(box, { minLength: 1, maxLength: 6 });
   fc.assert(
     fc.property(boxes, boxes, (gt, other) => {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Detection, type GroundTruth, averagePrecision, evaluateVoc, matchClass } from '../../src/eval/voc.ts';
+import { type Detection, type GroundTruthBox, averagePrecision, evaluateVoc, matchClass } from '../../src/eval/voc.ts';
 
 type Quad = [number, number, number, number];
 const golden = JSON.parse(readFileSync(new URL('../golden/voc_eval.json', import.meta.url), 'utf8')) as {
@@ -20,7 +20,7 @@ const golden = JSON.parse(readFileSync(new URL('../golden/voc_eval.json', import
 };
 
 const corners = ([x1, y1, x2, y2]: Quad) => ({ x1, y1, x2, y2 });
-const truth = (box: Quad, difficult = false, classIndex = 1): GroundTruth => ({
+const truth = (box: Quad, difficult = false, classIndex = 1): GroundTruthBox => ({
   ...corners(box),
   classIndex,
   difficult,

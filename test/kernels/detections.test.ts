@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DETECTIONS, headOutputs } from '../../src/kernels/checks/detections.ts';
 import {
-  type Detection,
+  type ReferenceDetection,
   type DetectionParams,
   detectionsReference,
   detectionsScratch,
@@ -14,7 +14,7 @@ import { runStage } from './stage.ts';
 
 type Outputs = ReturnType<typeof headOutputs>;
 
-async function detect(outputs: Outputs, count: number, params: DetectionParams): Promise<Detection[]> {
+async function detect(outputs: Outputs, count: number, params: DetectionParams): Promise<ReferenceDetection[]> {
   const result = await runStage(
     { ...outputs, roiCount: Uint32Array.of(count) },
     detectionsScratch(params),
@@ -35,7 +35,7 @@ async function detect(outputs: Outputs, count: number, params: DetectionParams):
     .map(([x1, y1, x2, y2, score, label]) => ({ box: [x1!, y1!, x2!, y2!], score: score!, class: label! }));
 }
 
-function reference(outputs: Outputs, count: number, params: DetectionParams): Detection[] {
+function reference(outputs: Outputs, count: number, params: DetectionParams): ReferenceDetection[] {
   const { rois, probabilities, deltas } = outputs;
   return detectionsReference(
     Float64Array.from(rois),
@@ -46,7 +46,7 @@ function reference(outputs: Outputs, count: number, params: DetectionParams): De
   );
 }
 
-function expectSame(ours: Detection[], expected: Detection[]): void {
+function expectSame(ours: ReferenceDetection[], expected: ReferenceDetection[]): void {
   assert.equal(
     ours.map((d) => d.class),
     expected.map((d) => d.class),

@@ -5,7 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Box, type Dataset, openDataset } from '../../src/data/dataset.ts';
 import type { Detection } from '../../src/eval/voc.ts';
-import { detectionWriter, readDetections } from '../../src/run/evaluation/detectionFiles.ts';
+import { detectionWriter, readDetectionFile } from '../../src/run/evaluation/detectionFiles.ts';
 import { evaluateDetections, type Metric } from '../../src/run/evaluation/evaluate.ts';
 import { temporaryFolder, userError, vocXml, writeCoco, writeVoc } from '../data/fixtures.ts';
 
@@ -86,9 +86,9 @@ test('detections as COCO has results, with the ids of the annotation file, and b
     { image_id: 7, category_id: 18, bbox: [2, 3, 18, 12], score: 0.75 },
     { image_id: 42, category_id: 3, bbox: [2.5, 3, 17.5, 12], score: 0.5 },
   ]);
-  assert.equal(readDetections(path, dataset), detections);
+  assert.equal(readDetectionFile(path, dataset), detections);
   detectionWriter(path, dataset)([[], []]);
-  assert.equal(readDetections(path, dataset), [[], []]);
+  assert.equal(readDetectionFile(path, dataset), [[], []]);
 });
 
 test('without ids an image is known by its name and a class by its own', async () => {
@@ -107,7 +107,7 @@ test('without ids an image is known by its name and a class by its own', async (
     { image_id: 'a', category_id: 'cat', bbox: [2, 3, 18, 12], score: 1 },
   ]);
   // The order of the classes found in the data is another: names hold.
-  const found = readDetections(path, await openDataset(`voc:${root}`, { split: 'train' }));
+  const found = readDetectionFile(path, await openDataset(`voc:${root}`, { split: 'train' }));
   assert.equal(found, [[{ ...box, classIndex: 2, score: 1 }]]);
 });
 
@@ -142,7 +142,7 @@ test('files of detections that do not fit', async () => {
   ];
   for (const [content, text] of faults) {
     writeFileSync(path, JSON.stringify(content));
-    const message = await userError((async () => readDetections(path, dataset))());
+    const message = await userError((async () => readDetectionFile(path, dataset))());
     assert.ok(message.startsWith(path) && text.test(message), message);
   }
   const twice = { ...dataset, samples: [dataset.samples[0]!, dataset.samples[0]!] };

@@ -1,7 +1,8 @@
 /** Proposals for the recall of a tiny network: their number and order, the anchors beside them, and the rows of the table. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openDataset, type Box, type Sample } from '../../src/data/dataset.ts';
+import { openDataset, type Box as AnnotatedBox, type Sample } from '../../src/data/dataset.ts';
+import type { Box } from '../../src/kernels/boxes.ts';
 import { UserError } from '../../src/engine/errors.ts';
 import {
   countedObjects,
@@ -9,7 +10,6 @@ import {
   randomAnchors,
   RECALL_CURVE,
   recallRows,
-  type Corners,
 } from '../../src/run/evaluation/recall.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
 import { sharedGpu } from '../harness.ts';
@@ -20,7 +20,7 @@ const trained = (async () => (await trainHere(await tinyRun({ steps: 3 }))).dire
 const samples = (async () => (await openDataset('digits', { split: 'test' })).samples.slice(0, 3))();
 const model = async () => loadModel(await sharedGpu(), await trained);
 
-const inScene = (boxes: Corners[]) => boxes.every(([x1, y1, x2, y2]) => x1 >= 0 && y1 >= 0 && x2 < 160 && y2 < 160);
+const inScene = (boxes: Box[]) => boxes.every(([x1, y1, x2, y2]) => x1 >= 0 && y1 >= 0 && x2 < 160 && y2 < 160);
 
 test('a network gives as many proposals as are asked for, and of fewer the same first ones', async () => {
   const network = await model();
@@ -41,7 +41,7 @@ test('a network gives as many proposals as are asked for, and of fewer the same 
 test('anchors: inside the image, each once, the same for a seed, others for another image or seed', async () => {
   const network = await model();
   const anchors = await randomAnchors(network, await samples, COUNT, 1);
-  const places = (boxes: Corners[]) => boxes.map((box) => box.join());
+  const places = (boxes: Box[]) => boxes.map((box) => box.join());
   for (const boxes of anchors) {
     assert.is(new Set(places(boxes)).size, COUNT);
     assert.ok(inScene(boxes));
@@ -65,8 +65,8 @@ test('anchors: inside the image, each once, the same for a seed, others for anot
 });
 
 test('rows: recall at the IoUs of the table, and on the curve', () => {
-  const objects: Corners[][] = [[[0, 0, 9, 9]], [], [[10, 10, 19, 19]]];
-  const proposals: Corners[][] = [[[0, 0, 9, 9]], [[0, 0, 1, 1]], [[50, 50, 60, 60], [10, 10, 19, 15]]]; // prettier-ignore
+  const objects: Box[][] = [[[0, 0, 9, 9]], [], [[10, 10, 19, 19]]];
+  const proposals: Box[][] = [[[0, 0, 9, 9]], [[0, 0, 1, 1]], [[50, 50, 60, 60], [10, 10, 19, 15]]]; // prettier-ignore
   const [one, two] = recallRows('boxes', proposals, objects, [1, 2]);
   assert.equal([one!.recall50, one!.recall70, one!.averageRecall, one!.meanProposals], [0.5, 0.5, 0.5, 1]);
   assert.equal([two!.recall50, two!.recall70, two!.meanProposals], [1, 0.5, 4 / 3]);
@@ -79,8 +79,8 @@ test('rows: recall at the IoUs of the table, and on the curve', () => {
 });
 
 test('difficult objects and regions of many do not count, and without any object there is no recall', () => {
-  const box: Box = { x1: 1, y1: 2, x2: 3, y2: 4, classIndex: 1, difficult: false };
-  const sample = (...boxes: Box[]): Sample => ({
+  const box: AnnotatedBox = { x1: 1, y1: 2, x2: 3, y2: 4, classIndex: 1, difficult: false };
+  const sample = (...boxes: AnnotatedBox[]): Sample => ({
     id: 'a',
     width: 9,
     height: 9,

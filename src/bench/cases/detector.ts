@@ -50,9 +50,6 @@ function detectorPair(
 
 type Loaded = Scene & { model: FasterRcnn };
 
-const disposeModel = ({ parameters, rpn }: FasterRcnn): void =>
-  [...Object.values(parameters), rpn.anchors].forEach((tensor) => tensor.dispose());
-
 function prepareDetection({ model, picture }: Loaded): PreparedCase {
   const compute = () => {
     const { rows, count } = model.detect(model.prepare(picture));
@@ -63,7 +60,7 @@ function prepareDetection({ model, picture }: Loaded): PreparedCase {
     compute: twiceAtFirst(compute),
     check: sameBits,
     extras: () => stages(model, picture),
-    dispose: () => disposeModel(model),
+    dispose: () => model.dispose(),
   };
 }
 
@@ -91,7 +88,7 @@ function prepareStep({ model, picture, boxes }: Loaded): PreparedCase {
     check: sameBits,
     dispose() {
       optimizer.slots.forEach(({ h }) => h.dispose());
-      disposeModel(model);
+      model.dispose();
     },
   };
 }

@@ -8,7 +8,7 @@ import type { TrainingConfig } from '../../model/config.ts';
 import { BACKBONE_INPUTS, PRESETS } from './presets.ts';
 import { absoluteData, assertSameChoices, checkBackbone, CHECKPOINT_INTERVAL } from './runConfig.ts';
 import { RunDirectory } from '../storage/runDirectory.ts';
-import type { LogLine } from '../training/loop.ts';
+import type { MetricsLine } from '../training/loop.ts';
 
 const FORMAT = 'pretrain 1';
 
@@ -26,7 +26,7 @@ export interface PretrainConfig {
 }
 
 export const PRETRAIN_TERMS = ['classes'] as const;
-export type PretrainLine = LogLine<(typeof PRETRAIN_TERMS)[number]>;
+export type PretrainLine = MetricsLine<(typeof PRETRAIN_TERMS)[number]>;
 export type PretrainDirectory = RunDirectory<PretrainConfig, PretrainLine>;
 
 export const pretrainDirectory = (path: string): PretrainDirectory =>

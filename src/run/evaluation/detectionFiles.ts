@@ -62,7 +62,7 @@ export function detectionWriter(
 }
 
 /** By image, in the order of the data set. Throws a UserError that names the file. */
-export function readDetections(path: string, dataset: Dataset): Detection[][] {
+export function readDetectionFile(path: string, dataset: Dataset): Detection[][] {
   const entries = readJsonFile(path, results, {
     expected: "detections in COCO's format of results",
     tooLarge: 'leave out what scores least',

@@ -9,6 +9,7 @@ import { UserError } from '../../engine/errors.ts';
 import { evaluateRecall, recallAt } from '../../eval/recall.ts';
 import { anchorAt } from '../../kernels/anchorGrid.ts';
 import { isInside } from '../../kernels/anchorLabels.ts';
+import type { Box } from '../../kernels/boxes.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
 import { Random } from '../../kernels/rng.ts';
 import type { ProposalConfig } from '../../model/config.ts';
@@ -17,9 +18,6 @@ import { proposeImage } from './detect.ts';
 
 /** Random numbers of the order of anchors: this stream for the first image, the next for the second. */
 const ORDER_STREAM = 0x0de70000;
-
-/** x1, y1, x2, y2 in pixels of the original image. */
-export type Corners = readonly [number, number, number, number];
 
 /** IoU 0.5 to 1, where the curves are drawn. */
 export const RECALL_CURVE: readonly number[] = Array.from({ length: 51 }, (_, i) => (50 + i) / 100);
@@ -38,10 +36,8 @@ export interface RecallRow {
 }
 
 /** Objects by image, those that count: difficult ones and regions of many do not, as in the evaluation of VOC. */
-export function countedObjects(samples: readonly Sample[]): Corners[][] {
-  const objects = samples.map(({ boxes }) =>
-    countedBoxes(boxes).map(({ x1, y1, x2, y2 }): Corners => [x1, y1, x2, y2]),
-  );
+export function countedObjects(samples: readonly Sample[]): Box[][] {
+  const objects = samples.map(({ boxes }) => countedBoxes(boxes).map(({ x1, y1, x2, y2 }): Box => [x1, y1, x2, y2]));
   if (objects.every(({ length }) => length === 0)) {
     throw new UserError(
       'the data has no object that counts (difficult ones do not); choose a --split with annotations',
@@ -53,8 +49,8 @@ export function countedObjects(samples: readonly Sample[]): Corners[][] {
 /** A row for each number in `counts`; `proposals[i]` are those of image i, best first. */
 export function recallRows(
   method: string,
-  proposals: readonly (readonly Corners[])[],
-  objects: readonly (readonly Corners[])[],
+  proposals: readonly (readonly Box[])[],
+  objects: readonly (readonly Box[])[],
   counts: readonly number[],
 ): RecallRow[] {
   return counts.map((limit) => {
@@ -89,8 +85,8 @@ export async function networkProposals(
   samples: readonly Sample[],
   count: number,
   onImage?: (done: number) => void,
-): Promise<Corners[][]> {
-  const proposals: Corners[][] = [];
+): Promise<Box[][]> {
+  const proposals: Box[][] = [];
   const pictures = Prefetcher.inOrder(samples, (sample) => sample.load());
   while (proposals.length < samples.length) {
     const found = await proposeImage(model, await pictures.next(), enoughProposals(count));
@@ -109,7 +105,7 @@ export async function randomAnchors(
   samples: readonly Sample[],
   count: number,
   seed: number,
-): Promise<Corners[][]> {
+): Promise<Box[][]> {
   const base = Float64Array.from(await model.rpn.anchors.read());
   const { input } = model.config;
   return samples.map((sample, i) => {
@@ -121,7 +117,7 @@ export async function randomAnchors(
       anchorAt(base, j, grid),
     ).filter((anchor) => isInside(anchor, size));
     const drawn = new Random(seed, ORDER_STREAM + i).permutation(inside.length).slice(0, count);
-    return drawn.map((k): Corners => {
+    return drawn.map((k): Box => {
       const [x1, y1, x2, y2] = inside[k]!;
       return [x1 / image.scale, y1 / image.scale, x2 / image.scale, y2 / image.scale];
     });

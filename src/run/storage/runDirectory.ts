@@ -17,7 +17,7 @@ import type { Choices } from '../../engine/plans.ts';
 import type { DetectorConfig, TrainingConfig } from '../../model/config.ts';
 import type { LossTerm } from '../../model/fasterRcnn.ts';
 import { DETECTOR_RUN, parseConfig } from '../config/configSchema.ts';
-import type { LogLine } from '../training/loop.ts';
+import type { MetricsLine } from '../training/loop.ts';
 import { type Schedule, SCHEDULES, stagesOf } from '../config/stages.ts';
 
 export interface ValidationConfig {
@@ -49,8 +49,6 @@ export interface RunConfig {
   kernels?: Choices;
 }
 
-export type MetricsLine = LogLine<LossTerm>;
-
 /** A line of validation.jsonl. Losses are means over the images. */
 export interface ValidationLine extends Record<LossTerm, number> {
   step: number;
@@ -69,7 +67,7 @@ export interface RunKind<Config> {
   check(config: Config): string | null;
 }
 
-export class RunDirectory<Config = RunConfig, Line extends { step: number } = MetricsLine> {
+export class RunDirectory<Config = RunConfig, Line extends { step: number } = MetricsLine<LossTerm>> {
   readonly path: string;
   private readonly kind: RunKind<Config>;
 

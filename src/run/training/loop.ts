@@ -18,7 +18,7 @@ import { learningRate } from './learningRate.ts';
 export const LOG_INTERVAL = 10;
 
 /** A line of metrics.jsonl: means since the line before, seconds of training and of waiting for data so far. */
-export type LogLine<Term extends string> = Record<Term, number> & {
+export type MetricsLine<Term extends string> = Record<Term, number> & {
   step: number;
   lr: number;
   loss: number;
@@ -29,7 +29,7 @@ export type LogLine<Term extends string> = Record<Term, number> & {
 export interface LoopEvents<Term extends string> {
   /** A promise that it returns is waited for before the next step. */
   onStep?(step: number): unknown;
-  onMetrics?(line: LogLine<Term>): void;
+  onMetrics?(line: MetricsLine<Term>): void;
   onCheckpoint?(step: number): void;
 }
 
@@ -56,7 +56,7 @@ export interface LoopStorage<Term extends string> {
   /** Keeps a checkpoint: every `checkpointInterval` steps, at the end and at an abort. */
   save(progress: Progress): Promise<void>;
   checkpointInterval: number;
-  append(line: LogLine<Term>): void;
+  append(line: MetricsLine<Term>): void;
 }
 
 /** Evaluates the weights after some steps, once a checkpoint holds them; not counted as training time. */
@@ -106,7 +106,14 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
     if (means === null) return;
     const { seconds, dataSeconds } = now(step);
     const loss = task.terms.reduce((sum, term) => sum + means[term], 0);
-    const line: LogLine<Term> = { ...means, step, lr, loss, seconds: round(seconds), data_seconds: round(dataSeconds) };
+    const line: MetricsLine<Term> = {
+      ...means,
+      step,
+      lr,
+      loss,
+      seconds: round(seconds),
+      data_seconds: round(dataSeconds),
+    };
     storage?.append(line);
     events.onMetrics?.(line);
   };
