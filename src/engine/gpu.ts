@@ -14,6 +14,7 @@ import { type KernelTime, Profiler } from './profiler.ts';
 import { Recorder } from './recorder.ts';
 import { ScopeStack } from './scope.ts';
 import { fill } from '../kernels/elementwise.ts';
+import { machineOf } from '../kernels/machine.ts';
 import { Tensor, elementCount, type Dtype, type Shape } from './tensor.ts';
 import type { Initializer } from './initializers.ts';
 import { BUFFER_USAGE, MAP_MODE_READ } from './webgpuConstants.ts';
@@ -86,6 +87,9 @@ export class Gpu {
     this.plans = new Plans({
       ...this.adapter,
       maxBindingBytes: Math.min(maxStorageBufferBindingSize, maxBufferSize),
+      workgroupMemory: device.limits.maxComputeWorkgroupStorageSize,
+      workgroupInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
+      machine: machineOf(wordsOf(device.adapterInfo)),
     });
     this.recorder = new Recorder(device, (error) => (this.shaderFailure ??= error));
     this.pool = new BufferPool(device, (buffer) => this.recorder.forget(buffer));
@@ -335,6 +339,10 @@ function toError(error: GPUError): Error {
     ? new UserError(`the device is out of memory (${error.message}); ${SMALLER}`)
     : new Error(error.message);
 }
+
+/** All that an adapter says about itself, which older browsers do not. */
+const wordsOf = (info: Partial<GPUAdapterInfo> = {}): string =>
+  [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(' ');
 
 /** Subgroups of at least so many lanes may differ in size: the rows of a tile fit into each. */
 const ROWS_FIT = 16;

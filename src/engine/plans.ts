@@ -11,6 +11,7 @@ import {
   type ConvPlan,
   convPlans,
   matmulTiles,
+  productSplits,
   turnsProduct,
 } from '../kernels/planner.ts';
 
@@ -37,6 +38,7 @@ export class Plans {
   private choices: Choices = {};
   private readonly chosen = new Map<string, ConvPlan | MatmulTile>();
   private readonly turns = new Map<string, boolean>();
+  private readonly parts = new Map<string, number>();
   /** Shapes met since the last look, by their keys. */
   private fresh = new Map<string, Met>();
 
@@ -66,6 +68,15 @@ export class Plans {
     let turns = this.turns.get(key);
     if (turns === undefined) this.turns.set(key, (turns = turnsProduct(this.device, shape, turned)));
     return turns ? turned : shape;
+  }
+
+  /** Parts into which the sum of a product is split. */
+  splits(shape: MatmulShape): number {
+    if (this.device.software) return 1;
+    const key = matmulKey(shape);
+    let parts = this.parts.get(key);
+    if (parts === undefined) this.parts.set(key, (parts = productSplits(this.device, shape)));
+    return parts;
   }
 
   private meet<T extends ConvPlan | MatmulTile>(key: string, met: Met, candidates: readonly T[]): T {

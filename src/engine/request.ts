@@ -9,12 +9,14 @@ const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'timestamp-qu
 /** The features and limits of a device that serve this library. */
 export function everythingUseful(adapter: GPUAdapter): GPUDeviceDescriptor {
   const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage } = adapter.limits;
+  const { maxComputeWorkgroupStorageSize } = adapter.limits;
   return {
     requiredFeatures: OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature)),
     requiredLimits: {
       maxBufferSize,
       maxStorageBufferBindingSize,
       maxStorageBuffersPerShaderStage: Math.min(maxStorageBuffersPerShaderStage, SGD_BUFFERS),
+      maxComputeWorkgroupStorageSize,
     },
   };
 }

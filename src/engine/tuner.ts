@@ -5,8 +5,9 @@
  * differently from the direct sum, within the tolerances of docs/performance.md: with other choices a run may end with other
  * bits, with the same choices (`plans.export()`) it ends with the same.
  */
-import { runConvFilterGradient, runConvForward, runConvInputGradient, runMatmul } from './convolution.ts';
+import { runConvFilterGradient, runConvForward, runConvInputGradient } from './convolution.ts';
 import type { Gpu } from './gpu.ts';
+import { runMatmul } from './matmul.ts';
 import type { Met, Plans } from './plans.ts';
 import type { Tensor } from './tensor.ts';
 

@@ -7,11 +7,18 @@
  * convolution (a batch of images) and the products of Winograd's convolution (a batch of 16 or 36 points).
  *
  * Variants: `subgroup` and `register` of matmulCore.ts, in groups of one column or, where memory allows it
- * (`allowsVectors`), of four; and `workgroup`, tiles of 64 x 64 in workgroup memory for GPUs that have such memory in
- * hardware: 256 invocations of 4 x 4 results, 16 steps of k a round, so that a value is fetched once for 64 results.
+ * (`allowsVectors`), of four; and `workgroup`, the tiles in workgroup memory of workgroupCore.ts.
  */
-import { type BufferSpec, ceilDiv, kernel, memoize, type Grid, type Kernel } from './kernel.ts';
+import { type BufferSpec, kernel, memoize, type Kernel } from './kernel.ts';
 import { loadsOfA, matmulEnable, matmulGrid, matmulShader, range, tileName, type Tile } from './matmulCore.ts';
+import {
+  type Fetch,
+  matrixCursor,
+  workgroupGrid,
+  workgroupShader,
+  type WorkgroupTile,
+  workgroupTileName,
+} from './workgroupCore.ts';
 
 const UNIFORMS = {
   M: 'u32',
@@ -34,17 +41,7 @@ export type MatmulShape = Record<keyof typeof UNIFORMS, number>;
 /** What becomes of the result: assigned, assigned with a bias for each column or row, or added to c. */
 export type MatmulEpilogue = 'assign' | 'bias' | 'rowBias' | 'accumulate';
 
-export interface WorkgroupTile {
-  readonly variant: 'workgroup';
-}
 export type MatmulTile = Tile | WorkgroupTile;
-
-/** Rows and columns of a tile in workgroup memory. */
-export const SIDE = 64;
-/** Its steps of k a round. */
-const DEPTH = 16;
-/** Vectors of four rows (columns) of one k, and one more: fetched along k, neighbours then write to different banks. */
-const ROW = SIDE / 4 + 1;
 
 /** One product, without slices, from the strides that matter. */
 export const matmulShape = (
@@ -62,29 +59,103 @@ export const allowsRowVectors = ({ M, am, ak, az }: MatmulShape): boolean =>
 /** Whether the columns of a result that is computed four columns at a time are written so. */
 const writesVectors = ({ cn, cm, cz }: MatmulShape): boolean => cn === 1 && cm % 4 === 0 && cz % 4 === 0;
 
-/** The kernel for a shape. Buffers a, b, (bias,) c. `relu` is applied last, to an assigned result. */
-export const matmul = (tile: MatmulTile, shape: MatmulShape, epilogue: MatmulEpilogue, relu = false): Kernel =>
-  matmulKernel(tile, epilogue, relu, writesVectors(shape));
+/** How a workgroup tile fetches a factor of which `vectors` says whether four rows (columns) lie side by side. */
+const fetchOf = (vectors: boolean, side: number, step: number): Fetch =>
+  vectors ? 'vector' : step === 1 && side !== 1 ? 'k' : 'side';
 
-const matmulKernel = memoize((tile: MatmulTile, epilogue: MatmulEpilogue, relu: boolean, together: boolean): Kernel => {
-  const biased = epilogue === 'bias' || epilogue === 'rowBias';
-  const vectors = tile.variant !== 'workgroup' && tile.width === 4;
-  const element = vectors ? ' vec4f' : '';
-  const rowElement = tile.variant !== 'workgroup' && tile.rowWidth === 4 ? ' vec4f' : '';
+/** How the operands of a product are fetched from memory, and whether its results are stored four at a time. */
+export function workgroupAccess(shape: MatmulShape): { fetchA: Fetch; fetchB: Fetch; together: boolean } {
+  const fetchA = fetchOf(allowsRowVectors(shape), shape.am, shape.ak);
+  const fetchB = fetchOf(allowsVectors(shape), shape.bn, shape.bk);
+  return { fetchA, fetchB, together: fetchB !== 'side' && shape.N % 4 === 0 && writesVectors(shape) };
+}
+
+/** The kernel for a shape. Buffers a, b, (bias,) c. `relu` is applied last, to an assigned result. */
+export function matmul(tile: MatmulTile, shape: MatmulShape, epilogue: MatmulEpilogue, relu = false): Kernel {
+  if (tile.variant !== 'workgroup') return tileKernel(tile, epilogue, relu, writesVectors(shape));
+  const { fetchA, fetchB, together } = workgroupAccess(shape);
+  return workgroupKernel(tile, fetchA, fetchB, together, epilogue, relu);
+}
+
+const buffersOf = (
+  epilogue: MatmulEpilogue,
+  a: string,
+  b: string,
+  bias: string,
+  c: string,
+): Record<string, BufferSpec> =>
+  ({
+    a: `read${a}`,
+    b: `read${b}`,
+    ...(epilogue === 'bias' || epilogue === 'rowBias' ? { bias: `read${bias}` } : {}),
+    c: `${epilogue === 'accumulate' ? 'read_write' : 'write'}${c}`,
+  }) as unknown as Record<string, BufferSpec>;
+
+const tileKernel = memoize((tile: Tile, epilogue: MatmulEpilogue, relu: boolean, together: boolean): Kernel => {
+  const element = tile.width === 4 ? ' vec4f' : '';
+  const rowElement = tile.rowWidth === 4 ? ' vec4f' : '';
   return kernel({
     name: `matmul_${epilogue}${relu ? '_relu' : ''}`,
-    ...(tile.variant === 'workgroup' ? {} : { enable: matmulEnable(tile) }),
-    buffers: {
-      a: `read${rowElement}`,
-      b: `read${element}`,
-      ...(biased ? { bias: epilogue === 'bias' ? `read${element}` : 'read' } : {}),
-      c: `${epilogue === 'accumulate' ? 'read_write' : 'write'}${together ? element : ''}`,
-    } as Record<string, BufferSpec>,
+    enable: matmulEnable(tile),
+    buffers: buffersOf(epilogue, rowElement, element, epilogue === 'bias' ? element : '', together ? element : ''),
     uniforms: UNIFORMS,
-    grid: (u) => gridOf(tile, u),
-    wgsl: tile.variant === 'workgroup' ? workgroupShader(epilogue, relu) : tileShader(tile, epilogue, relu, together),
+    grid: ({ M, N, batch }) => matmulGrid(tile, M, N, batch),
+    wgsl: tileShader(tile, epilogue, relu, together),
   });
 });
+
+const workgroupKernel = memoize(
+  (tile: WorkgroupTile, fetchA: Fetch, fetchB: Fetch, together: boolean, epilogue: MatmulEpilogue, relu: boolean) => {
+    const vectorOf = (fetch: Fetch): string => (fetch === 'vector' ? ' vec4f' : '');
+    return kernel({
+      name: `matmul_${epilogue}${relu ? '_relu' : ''}`,
+      buffers: buffersOf(epilogue, vectorOf(fetchA), vectorOf(fetchB), '', together ? ' vec4f' : ''),
+      uniforms: UNIFORMS,
+      grid: ({ M, N, batch }) => workgroupGrid(tile, M, N, batch),
+      wgsl: workgroupShader(tile, {
+        fetchA,
+        fetchB,
+        together,
+        m: 'u.M',
+        n: 'u.N',
+        steps: 'u.K',
+        declarations: [
+          matrixCursor('a', {
+            fetch: fetchA,
+            base: 'slice * u.az',
+            extent: 'u.M',
+            side: 'u.am',
+            step: 'u.ak',
+            steps: 'u.K',
+          }),
+          matrixCursor('b', {
+            fetch: fetchB,
+            base: 'slice * u.bz',
+            extent: 'u.N',
+            side: 'u.bn',
+            step: 'u.bk',
+            steps: 'u.K',
+          }),
+          'fn column(n: u32) -> u32 { return n * u.cn; }',
+          storeFunction(epilogue, relu, together),
+        ].join('\n'),
+      }),
+    });
+  },
+);
+
+/** The `store` of workgroupCore.ts. */
+function storeFunction(epilogue: MatmulEpilogue, relu: boolean, together: boolean): string {
+  const four = 'vec4f(bias[n], bias[n + 1u], bias[n + 2u], bias[n + 3u])';
+  const bias = { assign: '', accumulate: '', bias: ` + ${together ? four : 'bias[n]'}`, rowBias: ' + bias[m]' }[
+    epilogue
+  ];
+  const sum = `value${bias}`;
+  const result = relu && epilogue !== 'accumulate' ? `max(${sum}, ${together ? 'vec4f()' : '0.0'})` : sum;
+  return `fn store(slice: u32, m: u32, n: u32, column: u32, value: ${together ? 'vec4f' : 'f32'}) {
+  c[(slice * u.cz + m * u.cm + column)${together ? ' / 4u' : ''}] ${epilogue === 'accumulate' ? '+=' : '='} ${result};
+}`;
+}
 
 /** Statements that store `value` at row m, column n of slice z; a vector `together` or one after the other. */
 function storeText(epilogue: MatmulEpilogue, relu: boolean, width: 1 | 4, together: boolean): string {
@@ -126,75 +197,8 @@ function tileShader(tile: Tile, epilogue: MatmulEpilogue, relu: boolean, togethe
   });
 }
 
-/**
- * An invocation fetches four neighbours along m (n) of one k, and computes 4 x 4 results of two vectors from workgroup memory
- * at each k. Which k and which four it fetches follows memory, so that neighbouring invocations touch neighbouring addresses:
- * along k where ak (bk) is 1, else along m (n).
- */
-function workgroupShader(epilogue: MatmulEpilogue, relu: boolean): string {
-  const fetch = (name: 'a' | 'b', side: 'm' | 'n', extent: string) => `
-    {
-      let along_k = u.${name}k == 1u;
-      let k = select(lane / 16u, lane % 16u, along_k);
-      let four = select(lane % 16u, lane / 16u, along_k);
-      let ${side} = first_${side} + 4u * four;
-      let at = slice * u.${name}z + ${side} * u.${name}${side} + (round + k) * u.${name}k;
-      var values = vec4f();
-      if (round + k < u.K) {
-        ${range(4)
-          .map(
-            (i) => `if (${side} + ${i}u < ${extent}) { values.${'xyzw'[i]} = ${name}[at + ${i}u * u.${name}${side}]; }`,
-          )
-          .join('\n        ')}
-      }
-      tile_${name}[k * ${ROW}u + four] = values;
-    }`;
-  const step = (k: number): string => `{
-      let a = tile_a[${k * ROW}u + row];
-      let b = tile_b[${k * ROW}u + column];
-      ${range(4)
-        .map((i) => `sum${i} = fma(vec4f(a.${'xyzw'[i]}), b, sum${i});`)
-        .join(' ')}
-    }`;
-  return /* wgsl */ `
-var<workgroup> tile_a: array<vec4f, ${ROW * DEPTH}>;
-var<workgroup> tile_b: array<vec4f, ${ROW * DEPTH}>;
-
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let first_n = group.x * ${SIDE}u;
-  let first_m = group.y * ${SIDE}u;
-  let slice = group.z;
-  let column = lane % 16u;
-  let row = lane / 16u;
-  ${range(4)
-    .map((i) => `var sum${i} = vec4f();`)
-    .join(' ')}
-  for (var round = 0u; round < u.K; round += ${DEPTH}u) {${fetch('a', 'm', 'u.M')}${fetch('b', 'n', 'u.N')}
-    workgroupBarrier();
-    ${range(DEPTH).map(step).join('\n    ')}
-    workgroupBarrier();
-  }
-  var sums = array<vec4f, 4>(sum0, sum1, sum2, sum3);
-  for (var i = 0u; i < 4u; i++) {
-    let m = first_m + row * 4u + i;
-    for (var j = 0u; j < 4u; j++) {
-      let n = first_n + column * 4u + j;
-      if (m >= u.M || n >= u.N) { continue; }
-      let value = sums[i][j];
-      ${storeText(epilogue, relu, 1, true)}
-    }
-  }
-}`;
-}
-
-function gridOf(tile: MatmulTile, { M, N, batch }: MatmulShape): Grid {
-  if (tile.variant !== 'workgroup') return matmulGrid(tile, M, N, batch);
-  return [ceilDiv(N, SIDE), ceilDiv(M, SIDE), batch];
-}
-
 export const matmulTileName = (tile: MatmulTile): string =>
-  tile.variant === 'workgroup' ? 'workgroup 64x64' : tileName(tile);
+  tile.variant === 'workgroup' ? workgroupTileName(tile) : tileName(tile);
 
 export function matmulReference(
   a: ArrayLike<number>,

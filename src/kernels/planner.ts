@@ -4,15 +4,18 @@
  *
  * What decides (docs/performance.md has the measurements):
  *   - Software adapters pay for loads, 25 multiply-adds or more each, and nothing for a broadcast from a register: large
- *     tiles of the subgroup variant, four columns to a load. SwiftShader, of 4 lanes, does not end compiling large ones.
- *   - GPUs with workgroup memory in hardware fetch a value once for a tile of 64 x 64.
+ *     tiles of the subgroup variant, four columns to a load. SwiftShader (4 lanes) never finishes compiling large ones.
+ *   - GPUs take tiles in workgroup memory, in the order that workgroupCost.ts works out for the machine.
  *   - A 3x3 convolution of stride 1 costs 4 times fewer multiplications in Winograd's F(4x4, 3x3), whose transforms pay
  *     from 16 to 32 channels and filters on.
  */
 import type { ConvShape } from './conv2d.ts';
-import { allowsRowVectors, allowsVectors, type MatmulShape, type MatmulTile, SIDE } from './matmul.ts';
+import type { Machine } from './machine.ts';
+import { allowsRowVectors, allowsVectors, type MatmulShape, type MatmulTile, workgroupAccess } from './matmul.ts';
 import { loadsOfA, type Tile } from './matmulCore.ts';
 import { pointsOf, type WinogradSize } from './winograd.ts';
+import { invocationsOf, workgroupBytes, type WorkgroupTile } from './workgroupCore.ts';
+import { type Access, DISPATCH_US, type ProductExtents, tileCost } from './workgroupCost.ts';
 
 /** What the choice depends on besides the shape. */
 export interface Capabilities {
@@ -22,6 +25,11 @@ export interface Capabilities {
   software: boolean;
   /** The largest buffer that a shader can bind. */
   maxBindingBytes: number;
+  /** Bytes of workgroup memory, and invocations, of a workgroup at most. */
+  workgroupMemory: number;
+  workgroupInvocations: number;
+  /** What it is assumed to be; matters on hardware alone. */
+  machine: Machine;
 }
 
 export type ConvDirection = 'forward' | 'input' | 'filter';
@@ -34,16 +42,15 @@ export type ConvPlan =
   | { readonly algorithm: 'winograd'; readonly size: WinogradSize };
 
 /**
- * Workgroups of one subgroup that occupy a device; a filter gradient below it splits its long axis. That a GPU needs so many, and
- * the three numbers for hardware below, are reckoned from its cores and not measured.
+ * Workgroups of one subgroup that occupy a device; a filter gradient below it splits its long axis. The number for GPUs is
+ * estimated from their cores and not measured.
  */
 const enoughWorkgroups = ({ software }: Capabilities): number => (software ? 32 : 512);
-/** Tiles in workgroup memory, of eight subgroups or so each, that occupy a GPU; a product below it splits its sum over k. */
-const ENOUGH_TILES = 128;
-/** Steps of k from which a part of a split product is worth its own workgroups. */
-const PART_STEPS = 256;
-/** Rows of a product up to which the lower tile of a subgroup is tried first: one of 64 rows would idle for the most part. */
-const LOW_ROWS = 32;
+/** Steps of k from which a part of a split product is worth its own workgroups, and parts at most. */
+const PART_STEPS = 128;
+const MOST_PARTS = 64;
+/** Share of the time that remains, from which more parts are worth the memory that they take. */
+const WORTH_SPLITTING = 0.97;
 /** Channels and filters below which the transforms of Winograd's form cost more than they save. */
 const WINOGRAD_CHANNELS: Readonly<Record<ConvDirection, number>> = { forward: 16, input: 16, filter: 32 };
 
@@ -56,7 +63,50 @@ const tile = (
   rowWidth: 1 | 4 = 1,
 ): Tile => ({ variant, rows, rowWidth, columns, width, lanes });
 
-const WORKGROUP_TILE: MatmulTile = { variant: 'workgroup' };
+const workgroupTile = (
+  rows: number,
+  columns: number,
+  rowsEach: 4 | 8,
+  columnsEach: 4 | 8,
+  depth: 8 | 16,
+): WorkgroupTile => ({ variant: 'workgroup', rows, columns, rowsEach, columnsEach, depth });
+
+/**
+ * The tiles in workgroup memory, made once: kernels are looked up by them. Large ones fetch a value for more results, small ones
+ * make more workgroups and waste less of a product's last rows and columns.
+ */
+export const WORKGROUP_TILES: readonly WorkgroupTile[] = [
+  workgroupTile(128, 128, 8, 8, 8),
+  workgroupTile(64, 128, 8, 8, 8),
+  workgroupTile(128, 64, 8, 8, 8),
+  workgroupTile(64, 128, 4, 8, 16),
+  workgroupTile(128, 64, 8, 4, 16),
+  workgroupTile(64, 64, 4, 8, 8),
+  workgroupTile(64, 64, 4, 4, 16),
+  workgroupTile(32, 64, 4, 4, 16),
+  workgroupTile(16, 64, 4, 4, 16),
+];
+
+/** Tiles in workgroup memory among a GPU's candidates: a tuner compiles and times each. */
+const FEW_TILES = 3;
+
+/** Whether a device can run a tile in workgroup memory. */
+export const allowsTile = (device: Capabilities, one: WorkgroupTile, { fetchA, fetchB }: Access): boolean =>
+  workgroupBytes(one, fetchA, fetchB) <= device.workgroupMemory && invocationsOf(one) <= device.workgroupInvocations;
+
+/** The tiles in workgroup memory that a device can run, the cheapest for a product first; none on a software adapter. */
+export function workgroupTiles(
+  device: Capabilities,
+  product: ProductExtents,
+  access: Access,
+): readonly WorkgroupTile[] {
+  if (device.software) return [];
+  return WORKGROUP_TILES.filter((one) => allowsTile(device, one, access))
+    .map((one) => ({ one, time: tileCost(one, product, access, device.machine).microseconds }))
+    .filter(({ time }) => time < Infinity)
+    .sort((a, b) => a.time - b.time)
+    .map(({ one }) => one);
+}
 
 /** Tiles for one subgroup size, made once: kernels are looked up by them. */
 interface TileSet {
@@ -134,21 +184,44 @@ export function matmulTiles(device: Capabilities, shape: MatmulShape): readonly 
   const tiles = tilesOf(device, shape);
   const best = fitting(tiles, shape.M, shape.N, shape.batch);
   const few = typical(tiles);
-  if (device.software) return withFirst<MatmulTile>(best, [...few, WORKGROUP_TILE]);
-  const low = shape.M <= LOW_ROWS && few[0]!.variant === 'subgroup';
-  return low ? [...few, WORKGROUP_TILE] : [WORKGROUP_TILE, ...few];
+  if (device.software) return withFirst<MatmulTile>(best, few);
+  return [...workgroupTiles(device, shape, workgroupAccess(shape)).slice(0, FEW_TILES), ...few];
 }
 
+/** A product's share of k as a slice of a batch of `splits`, whose results lie dense. */
+export const splitShape = (shape: MatmulShape, splits: number): MatmulShape => ({
+  ...shape,
+  K: shape.K / splits,
+  az: (shape.ak * shape.K) / splits,
+  bz: (shape.bk * shape.K) / splits,
+  cz: shape.M * shape.N,
+  batch: splits,
+});
+
 /**
- * Parts into which a GPU splits the sum over k of a product with few results, each a slice of a batch: equal ones, so a divisor of
- * K. The results lie dense in rows.
+ * Parts into which a GPU splits the sum over k of a product with few results, so that every core has some: equal ones, so a
+ * divisor of K. The results lie dense in rows. Sums of parts round otherwise than one sum: the number of parts changes bits, and
+ * is therefore never tuned.
  */
-export function productSplits({ software }: Capabilities, { M, N, K, cm, cn, batch }: MatmulShape): number {
-  if (software || batch !== 1 || cn !== 1 || cm !== N) return 1;
-  const tiles = Math.ceil(M / SIDE) * Math.ceil(N / SIDE);
-  const most = Math.min(Math.floor(ENOUGH_TILES / tiles), Math.floor(K / PART_STEPS));
-  for (let splits = most; splits > 1; splits--) if (K % splits === 0) return splits;
-  return 1;
+export function productSplits(device: Capabilities, shape: MatmulShape): number {
+  const { M, N, K, cm, cn, batch } = shape;
+  if (device.software || batch !== 1 || cn !== 1 || cm !== N) return 1;
+  const { machine } = device;
+  const time = (splits: number): number => {
+    const part = splitShape(shape, splits);
+    const access = workgroupAccess(part);
+    const [best] = workgroupTiles(device, part, access);
+    if (!best) return splits;
+    const sum = DISPATCH_US + (4 * M * N * (splits + 1)) / (machine.memoryBytesPerCycle * 1000 * machine.gigahertz);
+    return tileCost(best, part, access, machine).microseconds + (splits > 1 ? sum : 0);
+  };
+  let [fewest, least] = [1, time(1)];
+  for (let splits = 2; splits <= MOST_PARTS && splits * PART_STEPS <= K; splits++) {
+    if (K % splits !== 0) continue;
+    const parts = time(splits);
+    if (parts < WORTH_SPLITTING * least) [fewest, least] = [splits, parts];
+  }
+  return fewest;
 }
 
 const withFirst = <T>(first: T, all: readonly T[]): T[] => [first, ...all.filter((other) => other !== first)];

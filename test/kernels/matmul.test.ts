@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import { matmulCheck, matmulChecks, transposeCheck } from '../../src/kernels/checks/matmul.ts';
 import { matmul, matmulShape } from '../../src/kernels/matmul.ts';
 import { MAX_WORKGROUPS } from '../../src/kernels/kernel.ts';
+import { allowsTile, WORKGROUP_TILES } from '../../src/kernels/planner.ts';
 import { linear } from '../../src/index.ts';
 import { launch, randomArray, sharedGpu } from '../harness.ts';
 import { runCheck, testChecks } from './runCheck.ts';
@@ -79,10 +80,24 @@ test('a product that turns a factor round first has the bits of one that does no
   }
 });
 
+test('tiles in workgroup memory: products smaller than a tile, and of a single row, column or step', async () => {
+  const { device } = (await sharedGpu()).plans;
+  for (const tile of WORKGROUP_TILES) {
+    if (!allowsTile(device, tile, { fetchA: 'k', fetchB: 'k' })) continue;
+    for (const size of [
+      [1, 1, 1],
+      [1, 67, 9],
+      [67, 1, 16],
+      [3, 5, 40],
+    ] as const)
+      await runCheck(matmulCheck(tile, 'assign', size, { b: true }));
+  }
+});
+
 test('all variants give the same bits: they add in the same order', async () => {
   const subgroup = await subgroupTiles();
   const results = [];
-  for (const tile of [...REGISTER_TILES, ...subgroup, WORKGROUP_TILE, ...(await vectorTiles())]) {
+  for (const tile of [...REGISTER_TILES, ...subgroup, ...WORKGROUP_TILES, ...(await vectorTiles())]) {
     const [rows, columns] = tile.variant === 'workgroup' ? [1, 1] : [tile.rowWidth, tile.width];
     const check = matmulCheck(tile, 'assign', [36 / rows, 68 / columns, 211], { a: true });
     results.push((await launch(await sharedGpu(), check.kernel, check.buffers, check.uniforms))['c']);

@@ -1,7 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { convShape } from '../../src/kernels/checks/matmul.ts';
-import { matmulShape, type MatmulShape } from '../../src/kernels/matmul.ts';
+import { machineOf } from '../../src/kernels/machine.ts';
+import { matmulShape, type MatmulShape, matmulTileName, workgroupAccess } from '../../src/kernels/matmul.ts';
 import {
   convPlans,
   filterSplits,
@@ -9,11 +10,16 @@ import {
   keepsPoints,
   packedFactor,
   productSplits,
+  splitShape,
   sumsWithMask,
   turnsProduct,
   winogradBand,
+  WORKGROUP_TILES,
+  workgroupTiles,
 } from '../../src/kernels/planner.ts';
 import { pointsOf } from '../../src/kernels/winograd.ts';
+import { invocationsOf, workgroupBytes } from '../../src/kernels/workgroupCore.ts';
+import { registersOf, residentOf, tileCost } from '../../src/kernels/workgroupCost.ts';
 import { device, VECTOR_SHAPE } from './tiles.ts';
 
 const LAVAPIPE = device(8);
@@ -59,27 +65,100 @@ test('a 1x1 convolution is a product of matrices; its filter gradient on a softw
   for (const plan of convPlans(GPU, 'filter', shape)) assert.is(plan.algorithm, 'direct'); // the sum is over two images
 });
 
-test('a product of few rows gets the low tile on a GPU', () => {
-  assert.equal(matmulTiles(GPU, { ...VECTOR_SHAPE, M: 32 })[0], {
-    variant: 'subgroup',
-    rows: 16,
-    rowWidth: 1,
-    columns: 1,
-    width: 4,
-    lanes: 32,
-  });
-  assert.is(matmulTiles(GPU, { ...VECTOR_SHAPE, M: 36 })[0]!.variant, 'workgroup');
+/** a [M, K] times b [N, K] transposed, as in a linear layer, and a [K, M] transposed times b [K, N], as in Winograd's form. */
+const alongK = (M: number, N: number, K: number) => matmulShape({ M, N, K, am: K, ak: 1, bk: 1, bn: K, cm: N, cn: 1 });
+const across = (M: number, N: number, K: number, batch = 1) =>
+  matmulShape({ M, N, K, am: 1, ak: M, bk: N, bn: 1, cm: N, cn: 1, az: M * K, bz: K * N, cz: M * N, batch });
+
+const H100 = device(32, false, machineOf('nvidia hopper NVIDIA H100 80GB HBM3'));
+
+test('an adapter is known by its words', () => {
+  const kinds = [
+    'NVIDIA H100 80GB HBM3',
+    'nvidia ampere 0x2204',
+    'amd rdna-3',
+    'intel xe-2lpg',
+    'apple metal-3',
+    'GPU',
+  ];
+  assert.equal(
+    kinds.map((words) => machineOf(words).kind),
+    ['NVIDIA H100', 'NVIDIA, other', 'AMD RDNA', 'Intel Xe', 'Apple', 'other GPU'],
+  );
+});
+
+test('registers, workgroup memory and occupancy of a tile', () => {
+  const [large] = WORKGROUP_TILES;
+  const vectors = { fetchA: 'vector', fetchB: 'vector' } as const;
+  // 64 sums, 8 + 8 values of a step, two times 4 values of the next stage with 2 for their place, 20 others.
+  assert.is(registersOf(large!, vectors), 64 + 16 + 12 + 20);
+  // Two stages of 8 steps of 128 + 128 values; fetched along k, four more a step for each factor.
+  assert.is(workgroupBytes(large!, 'vector', 'vector'), 16384);
+  assert.is(workgroupBytes(large!, 'k', 'k'), 2 * 8 * 4 * (132 + 132));
+  const cost = tileCost(large!, { M: 4096, N: 4096, K: 4096, batch: 1 }, vectors, H100.machine);
+  assert.is(cost.resident, 2); // 65536 registers / (112 * 256)
+  assert.is(cost.occupancy, 512 / 2048);
+  assert.is(cost.workgroups, 1024);
+  // Each of 1024 tiles reads 128 + 128 values for each of 4096 steps; a result is written once.
+  assert.is(cost.cacheBytes, 4 * 1024 * 4096 * 256 + 4 * 4096 ** 2);
+  assert.is(cost.memoryBytes, 4 * 3 * 4096 ** 2);
+  // 256 invocations read 8 + 8 values a step, and write 256 values.
+  assert.is(cost.workgroupTraffic, 1024 * 4096 * 4 * (256 * 16 + 256));
+  // 16 bytes of workgroup memory for 16 multiply-adds, 128 bytes for 128 multiply-adds a cycle: the two are even.
+  assert.is(cost.bound, 'workgroup memory');
+  assert.ok(cost.microseconds > (4096 ** 3 / (132 * 128 * 1750)) * 1 && cost.microseconds < 3000);
+});
+
+test('every tile fits some machine, fills whole blocks of invocations, and leaves no invocation without results', () => {
+  for (const tile of WORKGROUP_TILES) {
+    const access = { fetchA: 'k', fetchB: 'k' } as const;
+    assert.ok(residentOf(tile, access, H100.machine) >= 2);
+    assert.ok(invocationsOf(tile) <= 256 && invocationsOf(tile) % 32 === 0);
+    assert.is((tile.rows / tile.rowsEach) % 4, 0);
+    assert.is((tile.columns / tile.columnsEach) % 8, 0);
+  }
+  assert.ok(WORKGROUP_TILES.some((tile) => workgroupBytes(tile, 'k', 'k') <= 16384));
+});
+
+test('on a GPU large products get large tiles, small ones and those of few rows small ones', () => {
+  const first = (shape: MatmulShape, kind = H100) => matmulTileName(matmulTiles(kind, shape)[0]!);
+  assert.is(first(across(4096, 4096, 4096)), 'workgroup 128x128 8x8 d8');
+  assert.is(first(across(64, 7500, 64, 36)), 'workgroup 64x128 8x8 d8');
+  assert.is(first(across(512, 512, 512)), 'workgroup 32x64 4x4 d16');
+  assert.is(first(splitShape(alongK(16, 4096, 25088), 4)), 'workgroup 16x64 4x4 d16');
+  assert.is(first(splitShape(alongK(300, 4096, 25088), 7)), 'workgroup 64x128 8x8 d8');
+  // Where an invocation has 128 registers, 64 sums and what they need just fit if factors are read four at a time.
+  const apple = device(32, false, machineOf('apple'));
+  assert.is(first(across(4096, 4096, 4096), apple), 'workgroup 128x128 8x8 d8');
+  // A workgroup memory of 16 KiB does not hold the largest tile fetched along k.
+  const least = { ...H100, workgroupMemory: 16384 };
+  assert.is(first(alongK(4096, 4096, 4096), least), 'workgroup 64x128 8x8 d8');
+});
+
+test('a GPU gets few candidates, of which one needs no workgroup memory; a software adapter none in workgroup memory', () => {
+  for (const shape of [across(512, 512, 512), alongK(300, 4096, 4096)]) {
+    const variants = matmulTiles(H100, shape).map(({ variant }) => variant);
+    assert.equal(variants, ['workgroup', 'workgroup', 'workgroup', 'subgroup']);
+    for (const { variant } of matmulTiles(LAVAPIPE, shape)) assert.is(variant, 'subgroup');
+  }
 });
 
 test('a GPU splits the sum of a product with few results into equal parts', () => {
-  const splits = (M: number, N: number, K: number, kind = GPU) =>
-    productSplits(kind, matmulShape({ M, N, K, am: K, ak: 1, bk: N, bn: 1, cm: N, cn: 1 }));
-  assert.is(splits(256, 128, 12544), 16); // 8 tiles
-  assert.is(splits(128, 4096, 25088), 1); // 128 tiles
-  assert.is(splits(18, 1900, 512), 2); // 256 steps at least
+  const splits = (M: number, N: number, K: number, kind = H100) => productSplits(kind, alongK(M, N, K));
+  assert.is(splits(4096, 4096, 4096), 1); // more than enough tiles
   assert.is(splits(64, 64, 1999), 1); // a prime number of steps
+  assert.is(splits(64, 64, 200), 1); // too few steps
+  for (const rows of [1, 16, 64, 128, 300]) {
+    const parts = splits(rows, 4096, 25088);
+    assert.ok(parts > 1 && 25088 % parts === 0, `${rows} rows: ${parts}`);
+    const shape = splitShape(alongK(rows, 4096, 25088), parts);
+    const [tile] = workgroupTiles(H100, shape, workgroupAccess(shape));
+    const { workgroups } = tileCost(tile!, shape, workgroupAccess(shape), H100.machine);
+    // The last round of the cores is not mostly idle.
+    assert.ok(workgroups / (132 * Math.ceil(workgroups / 132)) > 0.85, `${rows} rows: ${workgroups} workgroups`);
+  }
   assert.is(splits(256, 128, 12544, LAVAPIPE), 1);
-  assert.is(productSplits(GPU, { ...VECTOR_SHAPE, K: 4096, cm: 1, cn: 64 }), 1); // results not in rows
+  assert.is(productSplits(H100, { ...alongK(64, 64, 4096), cm: 1, cn: 64 }), 1); // results not in rows
 });
 
 test('products: subgroups where there are any, four columns to a load where memory allows it, workgroup memory on a GPU', () => {

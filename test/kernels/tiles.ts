@@ -1,8 +1,15 @@
 /** The tiles of the matrix-product core that the tests force, whatever the device would get by itself. */
 import type { MatmulShape } from '../../src/kernels/matmul.ts';
-import { matmulShape, type MatmulTile } from '../../src/kernels/matmul.ts';
+import { matmulShape } from '../../src/kernels/matmul.ts';
 import type { Tile } from '../../src/kernels/matmulCore.ts';
-import { type Capabilities, directTiles, matmulTiles, PORTABLE_TILE } from '../../src/kernels/planner.ts';
+import { type Machine, UNKNOWN_MACHINE } from '../../src/kernels/machine.ts';
+import {
+  type Capabilities,
+  directTiles,
+  matmulTiles,
+  PORTABLE_TILE,
+  WORKGROUP_TILES,
+} from '../../src/kernels/planner.ts';
 import { sharedGpu, skip } from '../harness.ts';
 
 /** The register variant runs everywhere. */
@@ -12,13 +19,18 @@ export const REGISTER_TILES: readonly Tile[] = [
   { variant: 'register', rows: 5, rowWidth: 1, columns: 2, width: 1, lanes: 16 },
 ];
 
-/** So does the variant in workgroup memory. */
-export const WORKGROUP_TILE: MatmulTile = { variant: 'workgroup' };
+/** So does this tile in workgroup memory, however its factors are fetched. */
+export const WORKGROUP_TILE = WORKGROUP_TILES.find(
+  ({ rows, columns, rowsEach }) => rows + columns === 128 && rowsEach === 4,
+)!;
 
-export const device = (subgroupSize: number, software = true): Capabilities => ({
+export const device = (subgroupSize: number, software = true, machine: Machine = UNKNOWN_MACHINE): Capabilities => ({
   subgroupSize,
   software,
   maxBindingBytes: 2 ** 27,
+  workgroupMemory: 32768,
+  workgroupInvocations: 256,
+  machine,
 });
 
 /** A product whose columns lie four to a vector. */

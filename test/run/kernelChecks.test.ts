@@ -6,6 +6,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { kernelChecks, runKernelCheck } from '../../src/bench/kernelChecks.ts';
 import { sharedGpu } from '../harness.ts';
+import { device } from '../kernels/tiles.ts';
 
 test('every kernel in src/kernels has a check that `rcnn info` runs', () => {
   const folder = fileURLToPath(new URL('../../src/kernels', import.meta.url));
@@ -15,9 +16,7 @@ test('every kernel in src/kernels has a check that `rcnn info` runs', () => {
     .flatMap((file) => [...readFileSync(join(folder, file), 'utf8').matchAll(/^\s+name: ([^\n]*['`][^\n]*),$/gm)])
     .map(([, name]) => name!);
   assert.ok(specs.length > 40, `${specs.length} kernels found`);
-  const checked = new Set(
-    kernelChecks({ subgroupSize: 0, software: true, maxBindingBytes: 2 ** 27 }).map((build) => build().kernel.name),
-  );
+  const checked = new Set(kernelChecks(device(0)).map((build) => build().kernel.name));
   const unchecked = specs.filter((spec) => {
     // A literal, a template with holes, or a choice of literals: every literal in it must be the name of a checked kernel.
     const literals = [...spec.matchAll(/'([^']+)'|`([^`]+)`/g)].map(([, plain, template]) => (plain ?? template)!);
@@ -32,7 +31,7 @@ test('every kernel in src/kernels has a check that `rcnn info` runs', () => {
 
 test('a kernel that computes something else, or does not compile, is found', async () => {
   const gpu = await sharedGpu();
-  const check = kernelChecks({ subgroupSize: 0, software: true, maxBindingBytes: 2 ** 27 })
+  const check = kernelChecks(device(0))
     .map((build) => build())
     .find(({ kernel }) => kernel.name === 'add_2')!;
   assert.ok((await runKernelCheck(gpu, check)).passed);

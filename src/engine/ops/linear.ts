@@ -3,7 +3,7 @@ import { matmulShape } from '../../kernels/matmul.ts';
 import { axisSum } from '../../kernels/reduce.ts';
 import { reluBackward } from '../../kernels/relu.ts';
 import { operation, record } from '../autograd.ts';
-import { runMatmul } from '../convolution.ts';
+import { runMatmul } from '../matmul.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank, expectShape } from './shapes.ts';
 

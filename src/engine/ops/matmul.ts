@@ -1,7 +1,7 @@
 /** Products of matrices, one or a batch. */
 import { type MatmulShape } from '../../kernels/matmul.ts';
 import { operation, record } from '../autograd.ts';
-import { runMatmul } from '../convolution.ts';
+import { runMatmul } from '../matmul.ts';
 import { elementCount, type Tensor } from '../tensor.ts';
 
 export interface MatmulOptions {

@@ -25,9 +25,10 @@ import {
   matmulTileName,
 } from '../matmul.ts';
 import { type Tile, tileName } from '../matmulCore.ts';
-import { type Capabilities, directTiles, matmulTiles } from '../planner.ts';
+import { allowsTile, type Capabilities, directTiles, matmulTiles, WORKGROUP_TILES } from '../planner.ts';
 import { sumPartials, sumPartialsReference } from '../sumPartials.ts';
 import { transpose, transposeReference } from '../transpose.ts';
+import type { WorkgroupTile } from '../workgroupCore.ts';
 import type { KernelCheck } from './check.ts';
 import { normals } from './inputs.ts';
 
@@ -199,7 +200,7 @@ export function matmulCheck(
     ...(layout.a ? { am: 1, ak: M } : { am: K, ak: 1 }),
     ...(layout.b ? { bk: 1, bn: K } : { bk: N, bn: 1 }),
     ...(layout.c ? { cm: 1, cn: M } : { cm: N, cn: 1 }),
-    ...(batch > 1 && { az: M * K + (rowWidth === 4 ? 4 : 3), bz: K * N + 4, cz: M * N + 8 }),
+    ...(batch > 1 && { az: M * K + (M % 4 === 0 ? 4 : 3), bz: K * N + 4, cz: M * N + 8 }),
     batch,
   });
   if (width === 4 && !allowsVectors(shape)) {
@@ -233,15 +234,32 @@ const directChecks = (tile: Tile): (() => KernelCheck)[] => [
   () => convFilterGradientPartialCheck(tile, SHAPE, 4),
 ];
 
-const productChecks = (tile: MatmulTile): (() => KernelCheck)[] => {
-  const vectors = tile.variant !== 'workgroup' && tile.width === 4;
-  const size = [tile.variant !== 'workgroup' && tile.rowWidth === 4 ? 19 : 21, vectors ? 33 : 131, 67] as const;
+const productChecks = (tile: Tile): (() => KernelCheck)[] => {
+  const vectors = tile.width === 4;
+  const size = [tile.rowWidth === 4 ? 19 : 21, vectors ? 33 : 131, 67] as const;
   return [
     () => matmulCheck(tile, 'bias', size, { b: !vectors, relu: true }),
     () => matmulCheck(tile, 'rowBias', size),
     () => matmulCheck(tile, 'assign', size, { a: true, batch: 3 }),
     () => matmulCheck(tile, 'assign', size, { c: true, batch: 2 }),
     () => matmulCheck(tile, 'accumulate', size, { a: true }),
+  ];
+};
+
+/** Every way to fetch factors and to store results; products of more than one tile each way, of several stages. */
+const workgroupChecks = (device: Capabilities, tile: WorkgroupTile): (() => KernelCheck)[] => {
+  const [rows, columns, K] = [tile.rows + 5, tile.columns + 3, 2 * tile.depth + 5];
+  const [rows4, columns4] = [tile.rows + 4, tile.columns + 8];
+  const largest = { fetchA: 'k', fetchB: 'k' } as const;
+  return [
+    ...(allowsTile(device, tile, largest)
+      ? [
+          () => matmulCheck(tile, 'bias', [rows, columns, K], { b: true, relu: true }),
+          () => matmulCheck(tile, 'assign', [rows, columns4, K], { b: true }),
+        ]
+      : []),
+    () => matmulCheck(tile, 'rowBias', [rows4, columns4, K], { a: true, batch: 2 }),
+    () => matmulCheck(tile, 'accumulate', [rows, columns, K], { a: true, c: true }),
   ];
 };
 
@@ -272,6 +290,9 @@ export function matmulChecks(device: Capabilities): readonly (() => KernelCheck)
     () => sumPartialsCheck([47, 43], 3, 'rowBias'),
     () => transposeCheck(68, 131),
     ...distinct(devices.flatMap((each) => directTiles(each, 1, 1))).flatMap(directChecks),
-    ...distinct(products).flatMap(productChecks),
+    ...distinct(products)
+      .filter((tile) => tile.variant !== 'workgroup')
+      .flatMap(productChecks),
+    ...WORKGROUP_TILES.flatMap((tile) => workgroupChecks(device, tile)),
   ];
 }
