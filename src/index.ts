@@ -17,24 +17,19 @@ export {
   log,
   reciprocal,
   relu,
-  reshape,
   sigmoid,
   softplus,
   sqrt,
   tanh,
   type DropoutOptions,
 } from './engine/ops/pointwise.ts';
+export { reshape } from './engine/ops/reshape.ts';
 export { concat, permute, slice, softmax } from './engine/ops/axes.ts';
 export { mean, sum, type SumOptions } from './engine/ops/sums.ts';
 export { matmul, type MatmulOptions } from './engine/ops/matmul.ts';
 export { batchNorm, type BatchNormOptions, type RunningStatistics } from './engine/ops/batchNorm.ts';
-export {
-  localResponseNorm,
-  averagePool2d,
-  maxPool2d,
-  type LocalResponseNormOptions,
-  type Pool2dOptions,
-} from './engine/ops/pooling.ts';
+export { localResponseNorm, type LocalResponseNormOptions } from './engine/ops/localResponseNorm.ts';
+export { averagePool2d, maxPool2d, type Pool2dOptions } from './engine/ops/pooling.ts';
 export {
   meanSquaredError,
   smoothL1Loss,

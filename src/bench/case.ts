@@ -1,4 +1,4 @@
-/** What the benchmark measures: a case is one row of the table, prepared, checked and timed by runCase.ts. */
+/** What the benchmark measures: a case is one row of the table, prepared, checked and timed by run.ts. */
 import type { Gpu, TypedArray } from '../engine/gpu.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { Comparison } from './compare.ts';

@@ -13,6 +13,7 @@ import { Plans } from './plans.ts';
 import { type KernelTime, Profiler } from './profiler.ts';
 import { Recorder } from './recorder.ts';
 import { ScopeStack } from './scope.ts';
+import { synchronous } from './synchronous.ts';
 import { fill } from '../kernels/elementwise.ts';
 import { machineOf } from '../kernels/machine.ts';
 import { Tensor, elementCount, type Dtype, type Shape } from './tensor.ts';
@@ -48,8 +49,25 @@ export interface GpuStatistics {
   buffersCreated: number;
   bindGroupsCreated: number;
   pipelines: number;
+  /** In which pipelines were made: apart from `compile` also where a kernel was first recorded. */
+  compileMilliseconds: number;
   dispatches: number;
   submits: number;
+}
+
+/** What `Gpu.compile` did. */
+export interface CompileReport {
+  /** Shaders that were compiled; those that had been before are not counted. */
+  shaders: number;
+  milliseconds: number;
+}
+
+/** A function that runs without recording anything (`measure`, `compile`). */
+interface Rehearsal {
+  /** What has to be undone at its end. */
+  readonly undo: (() => void)[];
+  /** What it would have dispatched. */
+  readonly kernels: Set<Kernel>;
 }
 
 export class Gpu {
@@ -72,11 +90,10 @@ export class Gpu {
   private readonly pool: BufferPool;
   private readonly recorder: Recorder;
   private readonly host: Host;
-  /** Inside `measure`, where nothing is recorded: what has to be undone at its end. */
-  measuring: (() => void)[] | null = null;
+  /** Inside `measure` and `compile`, where nothing is recorded. */
+  rehearsal: Rehearsal | null = null;
   private failure: Error | null = null;
-  /** Told before `failure`, which an invalid pipeline causes as soon as it is used. */
-  private shaderFailure: Error | null = null;
+  private readonly lossReported: Promise<void>;
   private closed = false;
 
   private constructor(device: GPUDevice, host: Host) {
@@ -91,14 +108,19 @@ export class Gpu {
       workgroupInvocations: device.limits.maxComputeInvocationsPerWorkgroup,
       machine: machineOf(wordsOf(device.adapterInfo)),
     });
-    this.recorder = new Recorder(device, (error) => (this.shaderFailure ??= error));
+    this.recorder = new Recorder(device, (error) => (this.failure ??= error));
     this.pool = new BufferPool(device, (buffer) => this.recorder.forget(buffer));
     this.scopes = new ScopeStack(this.pool);
     device.addEventListener('uncapturederror', (event) => {
       event.preventDefault(); // the next call throws it: nothing is printed
-      this.failure ??= toError((event as GPUUncapturedErrorEvent).error);
+      const error = toError((event as GPUUncapturedErrorEvent).error);
+      const fail = (): void => void (this.failure ??= error);
+      // It may follow from a shader that does not compile, and then the shader's own error is the one to report.
+      const checked = this.recorder.pipelines.checked();
+      if (checked) void checked.then(fail);
+      else fail();
     });
-    void device.lost.then((info) => {
+    this.lossReported = device.lost.then((info) => {
       if (this.closed || this.failure instanceof UserError) return;
       // It takes the place of an error that led to it: a driver reports the submit that failed before the loss.
       const reason = (info.message || info.reason).replace(/\s*\n\s*/g, ' ').replace(/[.\s]+$/, '');
@@ -132,14 +154,18 @@ export class Gpu {
   ): void {
     this.assertHealthy();
     const grid = kernel.grid(uniforms);
-    if (grid.includes(0) || this.measuring) return;
+    if (grid.includes(0)) return;
+    if (this.rehearsal) {
+      this.rehearsal.kernels.add(kernel as unknown as Kernel);
+      return;
+    }
     this.recorder.record(kernel as unknown as Kernel, buffers, uniforms, grid);
   }
 
   /** Copies `data` into a buffer, after everything recorded so far. */
   write(buffer: DeviceBuffer, data: TypedArray, byteOffset = 0): void {
     this.assertHealthy();
-    if (this.measuring) return;
+    if (this.rehearsal) return;
     if (this.recorder.uses(buffer)) this.flush();
     this.device.queue.writeBuffer(buffer.handle, byteOffset, data.buffer, data.byteOffset, data.byteLength);
   }
@@ -150,17 +176,15 @@ export class Gpu {
     const size = Math.max(4, bytes);
     const usage = BUFFER_USAGE.COPY_DST | BUFFER_USAGE.MAP_READ;
     const staging = this.device.createBuffer({ label: `read ${buffer.label}`, size, usage });
-    this.recorder.copy(buffer, staging, size);
-    this.flush();
+    let copy: ArrayBuffer;
     try {
-      await this.wait(staging.mapAsync(MAP_MODE_READ));
-    } catch (error) {
-      this.assertHealthy();
-      throw error;
+      this.recorder.copy(buffer, staging, size);
+      this.flush();
+      await this.settle(staging.mapAsync(MAP_MODE_READ));
+      copy = staging.getMappedRange().slice(0, bytes);
+    } finally {
+      staging.destroy();
     }
-    const copy = staging.getMappedRange().slice(0, bytes);
-    staging.destroy();
-    this.assertHealthy();
     await this.checks.report();
     return copy;
   }
@@ -198,7 +222,7 @@ export class Gpu {
 
   /** A trained tensor: it requires a gradient and outlives scopes. With `requiresGrad = false` it is frozen. */
   parameter(init: ArrayLike<number> | Initializer, shape: Shape, name: string): Tensor {
-    const parameter = this.measuring
+    const parameter = this.rehearsal
       ? this.empty(shape, 'f32', name) // drawing the values of a large network takes seconds
       : this.tensor(typeof init === 'function' ? init(shape) : init, shape, name);
     parameter.persistent = true;
@@ -206,12 +230,12 @@ export class Gpu {
     return parameter;
   }
 
-  /** Runs `fn` without putting its operations on the tape: for inference. */
+  /** Runs `fn`, which must not be async, without putting its operations on the tape: for inference. */
   withoutGradients<T>(fn: () => T): T {
     const before = this.recordsGradients;
     this.recordsGradients = false;
     try {
-      return fn();
+      return synchronous('withoutGradients', fn());
     } finally {
       this.recordsGradients = before;
     }
@@ -225,9 +249,7 @@ export class Gpu {
     const before = this.plans;
     this.plans = plans;
     try {
-      const result = fn();
-      if (result instanceof Promise) throw new Error('withPlans: the function must not be async');
-      return result;
+      return synchronous('withPlans', fn());
     } finally {
       this.plans = before;
     }
@@ -235,9 +257,23 @@ export class Gpu {
 
   /** Waits until the device has done everything recorded so far. */
   async finish(): Promise<void> {
-    this.flush();
-    await this.wait(this.device.queue.onSubmittedWorkDone());
     this.assertHealthy();
+    this.flush();
+    await this.settle(this.device.queue.onSubmittedWorkDone());
+  }
+
+  /** Awaits what the device promises, then throws what it has reported meanwhile. */
+  private async settle<T>(promise: Promise<T>): Promise<T> {
+    try {
+      return await this.wait(promise);
+    } catch (error) {
+      // A lost device rejects every promise, some of them before it reports the loss.
+      await Promise.race([this.lossReported, new Promise((resolve) => setTimeout(resolve, LOSS_REPORT_MS))]);
+      throw error;
+    } finally {
+      await this.recorder.pipelines.checked();
+      this.assertHealthy();
+    }
   }
 
   /**
@@ -249,48 +285,79 @@ export class Gpu {
   }
 
   /**
-   * A scope for one layer: what `fn` made besides its result is freed unless the result is on the tape, whose backward
-   * pass may need it. So inference and frozen layers hold no more than one layer's tensors.
+   * A scope for one layer: what `fn`, which must not be async, made besides its result is freed unless the result is on the
+   * tape, whose backward pass may need it. So inference and frozen layers hold no more than one layer's tensors.
    */
   transient(fn: () => Tensor): Tensor {
-    return this.scopes.run(fn, (result) => result.requiresGrad);
+    return this.scopes.run(
+      () => synchronous('transient', fn()),
+      (result) => result.requiresGrad,
+    );
   }
 
   /**
    * The most bytes that would be in use at once while `fn` runs, what is in use now included. Nothing is computed and
-   * nothing allocated: `fn` records as usual, but its tensors have no memory, and only reading them fails.
+   * nothing allocated: `fn`, which must not be async, records as usual, but its tensors have no memory, and reading them
+   * fails.
    */
   measure(fn: () => void): number {
-    const { masksDrawn } = this;
-    const end = this.pool.measure();
-    this.measuring = [];
-    try {
-      this.scope(fn);
-    } finally {
-      this.measuring.reverse().forEach((undo) => undo());
-      this.measuring = null;
-      this.masksDrawn = masksDrawn;
-    }
-    return end();
+    return this.rehearse('measure', fn).bytes;
   }
 
   /**
-   * The time each kernel takes in what `fn` records, the most expensive first; at most 2048 dispatches.
+   * Compiles the shaders that `fn` needs and that have not been used yet, side by side and without blocking this thread;
+   * without it each compiles where it is first recorded, and the thread waits. `fn` is run as by `measure`: nothing is
+   * computed. Throws where a shader does not compile.
+   */
+  async compile(fn: () => void): Promise<CompileReport> {
+    this.assertHealthy();
+    const { kernels } = this.rehearse('compile', fn);
+    const start = performance.now();
+    const shaders = await this.settle(this.recorder.pipelines.prepare(kernels));
+    return { shaders, milliseconds: performance.now() - start };
+  }
+
+  private rehearse(caller: string, fn: () => void): { bytes: number; kernels: Set<Kernel> } {
+    if (this.rehearsal) throw new Error(`${caller}: it is called inside gpu.measure or gpu.compile; they do not nest`);
+    const { masksDrawn } = this;
+    const end = this.pool.measure();
+    const undo: (() => void)[] = [];
+    const kernels = new Set<Kernel>();
+    this.rehearsal = { undo, kernels };
+    let bytes = 0;
+    try {
+      this.scope(() => synchronous(caller, fn()));
+    } finally {
+      undo.reverse().forEach((step) => step());
+      this.rehearsal = null;
+      this.masksDrawn = masksDrawn;
+      bytes = end();
+    }
+    return { bytes, kernels };
+  }
+
+  /**
+   * The time each kernel takes in what `fn`, which may be async, records: the most expensive first; at most 2048 dispatches.
    * Throws where the adapter has no timestamp queries (feature `timestamp-query`).
    */
   async profile(fn: () => unknown): Promise<KernelTime[]> {
     if (!this.device.features.has('timestamp-query')) {
       throw new Error('profile: this adapter has no timestamp queries');
     }
+    if (this.recorder.profiler) throw new Error('profile: another profile is being taken; await it first');
     this.flush();
     const profiler = (this.recorder.profiler = new Profiler(this.device));
     try {
-      await fn();
+      try {
+        await fn();
+      } finally {
+        this.flush();
+        this.recorder.profiler = null;
+      }
+      return await this.settle(profiler.end());
     } finally {
-      this.flush();
-      this.recorder.profiler = null;
+      profiler.dispose();
     }
-    return this.wait(profiler.end());
   }
 
   statistics(): GpuStatistics {
@@ -300,7 +367,8 @@ export class Gpu {
       pooledBytes: this.pool.madeBytes - this.pool.liveBytes,
       buffersCreated: this.pool.created,
       bindGroupsCreated: this.recorder.bindGroupsCreated,
-      pipelines: this.recorder.pipelines,
+      pipelines: this.recorder.pipelines.size,
+      compileMilliseconds: this.recorder.pipelines.milliseconds,
       dispatches: this.recorder.dispatches,
       submits: this.recorder.submits,
     };
@@ -323,8 +391,9 @@ export class Gpu {
   /** Throws the first error that the device reported, now and at every later call: shader, validation, memory or loss. */
   assertHealthy(): void {
     if (this.closed) throw new Error('this Gpu is closed');
-    const failure = this.shaderFailure ?? this.failure;
-    if (failure) throw new (failure instanceof UserError ? UserError : Error)(failure.message, { cause: failure });
+    const { failure } = this;
+    if (!failure) return;
+    throw new (failure instanceof UserError ? UserError : Error)(failure.message, { cause: failure });
   }
 
   private wait<T>(promise: Promise<T>): Promise<T> {
@@ -332,7 +401,10 @@ export class Gpu {
   }
 }
 
-/** A device that has no memory left is told as one that never had enough (`BufferPool.acquire`). */
+/** How long a rejected promise waits for the loss of the device that may be behind it. */
+const LOSS_REPORT_MS = 100;
+
+/** A device that has no memory left gets the message of one that never had enough (`BufferPool.acquire`). */
 function toError(error: GPUError): Error {
   const isMemory = error.constructor.name === 'GPUOutOfMemoryError';
   return isMemory

@@ -29,7 +29,7 @@ export class NanChecks {
     problem: string,
   ): void {
     const { gpu } = this;
-    if (gpu.measuring) return;
+    if (gpu.rehearsal) return;
     const flag = gpu.allocate(4, 'flag');
     gpu.write(flag, new Uint32Array(1));
     gpu.run<string, U>(kernel, { ...buffers, flag }, uniforms);

@@ -36,25 +36,39 @@ export class Profiler {
 
   /** The times by kernel, the most expensive first. All passes have been submitted. */
   async end(): Promise<KernelTime[]> {
-    const { device, names } = this;
-    const size = Math.max(16, names.length * 16);
-    const resolved = device.createBuffer({ size, usage: BUFFER_USAGE.QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC });
-    const staging = device.createBuffer({ size, usage: BUFFER_USAGE.COPY_DST | BUFFER_USAGE.MAP_READ });
-    const encoder = device.createCommandEncoder({ label: 'profile' });
-    if (names.length > 0) encoder.resolveQuerySet(this.queries, 0, names.length * 2, resolved, 0);
-    encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
-    device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(MAP_MODE_READ);
-    const times = new BigUint64Array(staging.getMappedRange().slice(0));
     const kernels = new Map<string, KernelTime>();
-    names.forEach((name, i) => {
+    const times = await this.readTimes();
+    this.names.forEach((name, i) => {
       const time = kernels.get(name) ?? { name, dispatches: 0, milliseconds: 0 };
       kernels.set(name, time);
       time.dispatches++;
       // A clock that was reset in between gives nonsense, not a negative time.
       time.milliseconds += Math.max(0, Number(times[2 * i + 1]! - times[2 * i]!) / 1e6);
     });
-    for (const object of [resolved, staging, this.queries]) object.destroy();
     return [...kernels.values()].sort((a, b) => b.milliseconds - a.milliseconds);
+  }
+
+  private async readTimes(): Promise<BigUint64Array> {
+    const { device, names } = this;
+    if (names.length === 0) return new BigUint64Array();
+    const size = names.length * 16;
+    const resolved = device.createBuffer({ size, usage: BUFFER_USAGE.QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC });
+    const staging = device.createBuffer({ size, usage: BUFFER_USAGE.COPY_DST | BUFFER_USAGE.MAP_READ });
+    try {
+      const encoder = device.createCommandEncoder({ label: 'profile' });
+      encoder.resolveQuerySet(this.queries, 0, names.length * 2, resolved, 0);
+      encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
+      device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(MAP_MODE_READ);
+      return new BigUint64Array(staging.getMappedRange().slice(0));
+    } finally {
+      resolved.destroy();
+      staging.destroy();
+    }
+  }
+
+  /** Frees the queries. */
+  dispose(): void {
+    this.queries.destroy();
   }
 }

@@ -22,7 +22,7 @@ export class Recorder {
   submits = 0;
   bindGroupsCreated = 0;
   private readonly device: GPUDevice;
-  private readonly pipelineCache: PipelineCache;
+  readonly pipelines: PipelineCache;
   private readonly bindGroups = new Map<string, GPUBindGroup>();
   private readonly groupsOfBuffer = new Map<number, Set<string>>();
   private readonly arena: GPUBuffer;
@@ -33,19 +33,15 @@ export class Recorder {
   private recorded = 0;
   private batch = 0;
 
-  /** `onShaderError`: told of a kernel that does not compile, some time after it was recorded. */
+  /** `onShaderError`: called for a kernel that does not compile, some time after it was recorded. */
   constructor(device: GPUDevice, onShaderError: (error: Error) => void) {
     this.device = device;
-    this.pipelineCache = new PipelineCache(device, onShaderError);
+    this.pipelines = new PipelineCache(device, onShaderError);
     this.arena = device.createBuffer({
       label: 'uniform arena',
       size: this.arenaData.byteLength,
       usage: BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
     });
-  }
-
-  get pipelines(): number {
-    return this.pipelineCache.size;
   }
 
   /** Records one dispatch of `kernel` with a grid that is nowhere empty. */
@@ -58,7 +54,7 @@ export class Recorder {
     if (!(x <= MAX_WORKGROUPS && y <= MAX_WORKGROUPS && z <= MAX_WORKGROUPS)) {
       throw new Error(`${kernel.name}: a grid of ${x} x ${y} x ${z} workgroups; a dimension holds ${MAX_WORKGROUPS}`);
     }
-    const pipeline = this.pipelineCache.get(kernel);
+    const pipeline = this.pipelines.get(kernel);
     if (this.recorded === MAX_RECORDED) this.flush();
     this.encoder ??= this.device.createCommandEncoder({ label: 'batch' });
     if (this.profiler) {

@@ -1,7 +1,11 @@
 /**
  * The safetensors format in memory: an 8-byte little-endian header length, a JSON header, the tensors' bytes.
- * Reads F64, F32, F16, BF16 and I32 (floats of any width as f32); writes F32 and I32.
+ * Reads F64, F32, F16, BF16 and I32 (floats of any width as f32); writes F32 and I32. What the format's own reader (the crate
+ * safetensors) refuses is refused here.
  */
+import { UserError } from './errors.ts';
+import { strictJson } from './strictJson.ts';
+
 export interface StoredTensor {
   shape: number[];
   data: Float32Array | Int32Array;
@@ -12,7 +16,7 @@ export interface Safetensors {
   metadata: Record<string, string>;
 }
 
-/** What the beginning of a file tells: its tensors' types, shapes and bytes, and where these begin. */
+/** The beginning of a file: its tensors' types, shapes and bytes, and where these begin. */
 export interface SafetensorsHeader {
   entries: Record<string, HeaderEntry>;
   metadata: Record<string, string>;
@@ -75,12 +79,18 @@ const isEntry = (value: unknown): value is HeaderEntry =>
   areCounts(value['data_offsets']) &&
   value['data_offsets'].length === 2;
 
-/** The bytes of a file that its header ends at, told by its first eight. */
-export const headerEnd = (first: DataView): number => 8 + Number(first.getBigUint64(0, true));
+/** The format's limit on the length of a header. */
+const MAX_HEADER_BYTES = 100_000_000;
+
+/** How many bytes of a file to read for its header, given its first eight: only those where that many cannot be right. */
+export function headerEnd(first: DataView): number {
+  const length = Number(first.getBigUint64(0, true));
+  return length > MAX_HEADER_BYTES ? 8 : 8 + length;
+}
 
 /**
- * Reads and checks the header of a file of `fileBytes` bytes, of which `bytes` has at least the header. Throws one line that
- * starts with `source` where the header is not one, or says of the file what is not so.
+ * Reads and checks the header of a file of `fileBytes` bytes, of which `bytes` has at least the header. Throws a UserError, one
+ * line that starts with `source`, where the header is malformed or does not fit the file.
  */
 export function parseSafetensorsHeader(
   bytes: Uint8Array,
@@ -88,29 +98,38 @@ export function parseSafetensorsHeader(
   fileBytes = bytes.byteLength,
 ): SafetensorsHeader {
   const fail = (why: string): never => {
-    throw new Error(`${source}: ${why}; it is cut off or not a safetensors file: restore or recreate it`);
+    throw new UserError(`${source}: ${why}; it is cut off or not a safetensors file: restore or recreate it`);
   };
   if (bytes.byteLength < 8) return fail(`has ${bytes.byteLength} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const foreign = PYTORCH[view.getUint32(0, true)];
-  if (foreign) throw new Error(`${source}: is ${foreign}; convert it to safetensors as docs/weights.md says`);
-  const start = headerEnd(view);
+  if (foreign) throw new UserError(`${source}: is ${foreign}; convert it to safetensors as docs/weights.md says`);
+  const start = 8 + Number(view.getBigUint64(0, true));
   if (start > fileBytes) return fail(`its header claims ${start - 8} bytes of ${fileBytes}`);
+  if (start - 8 > MAX_HEADER_BYTES) return fail(`its header has ${start - 8} bytes, more than ${MAX_HEADER_BYTES}`);
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(8, start));
+  } catch {
+    return fail('its header is not UTF-8');
+  }
+  if (!text.startsWith('{')) return fail('its header does not begin with {');
   let header: unknown;
   try {
-    header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
-  } catch {
-    return fail('its header is not JSON');
+    header = strictJson(text);
+  } catch (error) {
+    return fail(`its header ${(error as Error).message}`);
   }
   if (!isObject(header)) return fail('its header is not an object');
-  const { __metadata__: metadata = {}, ...entries } = header;
+  const { __metadata__, ...entries } = header;
+  const metadata = __metadata__ ?? {};
   if (!isTexts(metadata)) return fail('its metadata are not texts by name');
-  const checked: Record<string, HeaderEntry> = {};
+  const checked: [name: string, entry: HeaderEntry][] = [];
   for (const [name, entry] of Object.entries(entries)) {
     if (!isEntry(entry)) return fail(`tensor ${name} has no shape or no place`);
     const size = BYTES[entry.dtype];
     if (size === undefined) {
-      throw new Error(
+      throw new UserError(
         `${source}: tensor ${name} is ${entry.dtype}; ${Object.keys(BYTES).join(', ')} are read: convert it or leave it out`,
       );
     }
@@ -118,44 +137,41 @@ export function parseSafetensorsHeader(
     const count = entry.shape.reduce((product, n) => product * n, 1);
     if (end - begin !== count * size) fail(`tensor ${name} [${entry.shape}] has ${end - begin} bytes`);
     if (start + end > fileBytes) fail(`tensor ${name} ends beyond the file`);
-    checked[name] = entry;
+    checked.push([name, entry]);
   }
   // The format leaves no byte without a tensor and gives none to two.
   let at = 0;
-  const places = Object.entries(checked).map(([name, { data_offsets }]) => [name, ...data_offsets] as const);
+  const places = checked.map(([name, { data_offsets }]) => [name, ...data_offsets] as const);
   for (const [name, begin, end] of places.sort((a, b) => a[1] - b[1] || a[2] - b[2])) {
     if (begin < at) fail(`tensor ${name} shares bytes with another`);
     if (begin > at) fail(`no tensor has the ${begin - at} bytes before ${name}`);
     at = end;
   }
   if (start + at < fileBytes) fail(`no tensor has its last ${fileBytes - start - at} bytes`);
-  return { entries: checked, metadata, start };
+  return { entries: Object.fromEntries(checked), metadata, start };
 }
 
-/** Throws one line that starts with `source` where the bytes are not a whole safetensors file. */
+/** Throws a UserError, one line that starts with `source`, where the bytes are not a whole safetensors file. */
 export function parseSafetensors(bytes: Uint8Array, source: string): Safetensors {
   const { entries, metadata, start } = parseSafetensorsHeader(bytes, source);
-  const tensors: Record<string, StoredTensor> = {};
-  for (const [name, { dtype, shape, data_offsets }] of Object.entries(entries)) {
+  const tensors = Object.entries(entries).map(([name, { dtype, shape, data_offsets }]): [string, StoredTensor] => {
     const [begin, end] = data_offsets;
-    tensors[name] = { shape, data: widen(dtype, bytes.subarray(start + begin, start + end)) };
-  }
-  return { tensors, metadata };
+    return [name, { shape, data: widen(dtype, bytes.subarray(start + begin, start + end)) }];
+  });
+  return { tensors: Object.fromEntries(tensors), metadata };
 }
 
 export function serializeSafetensors(
   tensors: Record<string, StoredTensor>,
   metadata: Record<string, string> = {},
 ): Uint8Array<ArrayBuffer> {
-  const header: Record<string, unknown> = { __metadata__: metadata };
   let offset = 0;
-  for (const [name, { shape, data }] of Object.entries(tensors)) {
+  const entries = Object.entries(tensors).map(([name, { shape, data }]): [string, HeaderEntry] => {
     const dtype = data instanceof Int32Array ? 'I32' : 'F32';
-    header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] };
-    offset += data.byteLength;
-  }
+    return [name, { dtype, shape, data_offsets: [offset, (offset += data.byteLength)] }];
+  });
   // The header is padded with spaces so that the data is aligned to 8 bytes.
-  let json = JSON.stringify(header);
+  let json = JSON.stringify(Object.fromEntries([['__metadata__', metadata], ...entries]));
   json += ' '.repeat((8 - (new TextEncoder().encode(json).length % 8)) % 8);
   const text = new TextEncoder().encode(json);
   const bytes = new Uint8Array(8 + text.length + offset);

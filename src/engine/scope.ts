@@ -10,15 +10,20 @@ export interface Disposable {
 
 const isDisposable = (value: object): value is Disposable => 'dispose' in value && 'persistent' in value;
 
-/** Told when a scope that is in no other begins and has run; of an `async` one that is all before its first `await`. */
+/** Called when a scope that is inside no other begins, and when its function returns: an `async` one at its first `await`. */
 export interface ScopeObserver {
   begin(): void;
   end(): void;
 }
 
+interface Scope {
+  readonly fn: () => unknown;
+  readonly tensors: Set<Disposable>;
+}
+
 export class ScopeStack {
   private readonly observer: ScopeObserver;
-  private readonly stack: Set<Disposable>[] = [];
+  private readonly stack: Scope[] = [];
   /** Scopes whose function runs right now. */
   private running = 0;
 
@@ -27,7 +32,7 @@ export class ScopeStack {
   }
 
   track(tensor: Disposable): void {
-    this.stack.at(-1)?.add(tensor);
+    this.stack.at(-1)?.tensors.add(tensor);
   }
 
   /** `keep`: whether what was made lives on with the result after all. */
@@ -41,7 +46,7 @@ export class ScopeStack {
   }
 
   private enter<T>(fn: () => T, keep: (result: T) => boolean): T {
-    const scope = new Set<Disposable>();
+    const scope: Scope = { fn, tensors: new Set() };
     this.stack.push(scope);
     let result: T;
     try {
@@ -53,7 +58,9 @@ export class ScopeStack {
     if (result instanceof Promise) {
       const ended = result.then(
         (value) => {
-          this.end(scope, value);
+          const open = this.openInside(scope);
+          this.end(scope, open ? undefined : value);
+          if (open) throw overlapError(scope, open);
           return value;
         },
         (error) => {
@@ -68,23 +75,43 @@ export class ScopeStack {
     return result;
   }
 
-  /** Ends a scope without freeing anything: its tensors belong to the scope around it. */
-  private leave(scope: Set<Disposable>): void {
-    this.stack.splice(this.stack.indexOf(scope), 1);
-    for (const tensor of scope) this.track(tensor);
+  /** An async scope that began within another one, or beside it, and has not ended. */
+  private openInside(scope: Scope): Scope | undefined {
+    return this.stack[this.stack.indexOf(scope) + 1];
   }
 
-  private end(scope: Set<Disposable>, result: unknown): void {
+  /** Ends a scope without freeing anything: its tensors belong to the scope around it. */
+  private leave(scope: Scope): void {
+    this.stack.splice(this.stack.indexOf(scope), 1);
+    for (const tensor of scope.tensors) this.track(tensor);
+  }
+
+  private end(scope: Scope, result: unknown): void {
     this.stack.splice(this.stack.indexOf(scope), 1);
     const kept = new Set<Disposable>();
     collect(result, kept);
-    for (const tensor of scope) {
+    for (const tensor of scope.tensors) {
       if (tensor.persistent) continue;
       if (kept.has(tensor)) this.track(tensor);
       else tensor.dispose();
     }
   }
 }
+
+const SHOWN_SOURCE = 60;
+
+/** How an error shows a function: by its name, or by how its text begins. */
+function nameOf({ fn }: Scope): string {
+  if (fn.name) return fn.name;
+  const source = fn.toString().replace(/\s+/g, ' ');
+  return source.length > SHOWN_SOURCE ? `${source.slice(0, SHOWN_SOURCE)}...` : source;
+}
+
+const overlapError = (ended: Scope, open: Scope): Error =>
+  new Error(
+    `scope: two async scopes overlap, and each may free the tensors of the other: '${nameOf(ended)}' has ended before ` +
+      `'${nameOf(open)}', which began after it; await one before the other begins`,
+  );
 
 function collect(value: unknown, into: Set<Disposable>): void {
   if (typeof value !== 'object' || value === null) return;

@@ -83,7 +83,7 @@ export class Tensor implements Bindable, Disposable {
     if (!this.gradient) {
       this.gradient = this.gpu.empty(this.shape, 'f32', `grad ${this.name}`);
       this.gradient.persistent = this.persistent;
-      this.gpu.measuring?.push(() => (this.gradient = null));
+      this.gpu.rehearsal?.undo.push(() => (this.gradient = null));
     }
     return { sum: this.gradient, add };
   }
@@ -91,7 +91,7 @@ export class Tensor implements Bindable, Disposable {
   /** What is only measured leaves no mark. */
   private markCleared(cleared: boolean): void {
     const before = this.gradientCleared;
-    this.gpu.measuring?.push(() => (this.gradientCleared = before));
+    this.gpu.rehearsal?.undo.push(() => (this.gradientCleared = before));
     this.gradientCleared = cleared;
   }
 

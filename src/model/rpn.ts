@@ -8,7 +8,7 @@ import { operation, record } from '../engine/autograd.ts';
 import type { Bindable } from '../engine/memory.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { softmaxLogLoss, smoothL1Loss } from '../engine/ops/losses.ts';
-import { reshape } from '../engine/ops/pointwise.ts';
+import { reshape } from '../engine/ops/reshape.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { anchorLabelsScratch, recordAnchorLabels } from '../kernels/anchorLabels.ts';

@@ -10,9 +10,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
+import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { parseSafetensors, serializeSafetensors } from '../../src/index.ts';
+import { parseSafetensors, serializeSafetensors, UserError } from '../../src/index.ts';
+import { parseSafetensorsHeader } from '../../src/engine/safetensors.ts';
 import { assertWritable, readSafetensorsHeader, replaceFile } from '../../src/engine/node/files.ts';
 import { loadSafetensors, saveSafetensors } from '../../src/node.ts';
 import { randomArray, sharedGpu, skip } from '../harness.ts';
@@ -113,6 +115,22 @@ test('a file cut off anywhere is refused in one line that names it', async () =>
   rmSync(target);
 });
 
+const ENTRY = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}';
+/** What `JSON.parse` takes and the format's own reader does not. */
+const REFUSED_TEXTS = [
+  `{"x":${ENTRY},"x":${ENTRY}}`,
+  `{"x":${ENTRY},"\\u0078":${ENTRY}}`,
+  '{"x":{"dtype":"F32","shape":[1],"shape":[1],"data_offsets":[0,4]}}',
+  `{"__metadata__":{},"__metadata__":{},"x":${ENTRY}}`,
+  `{"__metadata__":{"a":"1","a":"2"},"x":${ENTRY}}`,
+  '{"x":{"dtype":"F32","shape":[1.0],"data_offsets":[0,4]}}',
+  '{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,0.4e1]}}',
+  '{"x":{"dtype":"F32","shape":[1],"data_offsets":[-0,4]}}',
+  `{"\\ud800":${ENTRY}}`,
+  ` {"x":${ENTRY}}`,
+  `\ufeff{"x":${ENTRY}}`,
+];
+
 test('a header that lies is refused in one line that names the file', async () => {
   const x = (entry: object) => ({ x: { dtype: 'F32', shape: [1], data_offsets: [0, 4], ...entry } });
   const headers: unknown[] = [
@@ -143,6 +161,7 @@ test('a header that lies is refused in one line that names the file', async () =
     { x: { dtype: 'F16', shape: [1], data_offsets: [0, 2] } }, // nor the last two
     { ...x({}), __metadata__: { step: 5 } },
     { ...x({}), __metadata__: 'text' },
+    ...REFUSED_TEXTS,
   ];
   for (const header of headers) {
     const text = await message(() => parseSafetensors(file(header, [0, 0, 0, 0]), 'some.file'));
@@ -160,6 +179,65 @@ test('a header that lies is refused in one line that names the file', async () =
     await message(() => parseSafetensors(wide, 'some.file')),
     'some.file: tensor x is I64; F64, F32, F16, BF16, I32 are read: convert it or leave it out',
   );
+});
+
+test('a header that is not UTF-8 or longer than the format allows is refused', async () => {
+  const latin = file(`{"?":${ENTRY}}`, [0, 0, 0, 0]);
+  latin[8 + 2] = 0xe9;
+  assert.match(await message(() => parseSafetensors(latin, 'some.file')), /^some\.file: its header is not UTF-8; /);
+  const long = new Uint8Array(8);
+  new DataView(long.buffer).setBigUint64(0, 100_000_001n, true);
+  const expected = /^some\.file: its header has 100000001 bytes, more than 100000000; /;
+  assert.match(await message(() => parseSafetensorsHeader(long, 'some.file', 200_000_000)), expected);
+});
+
+test('names that objects have by themselves, and names that look like parts of JSON, are names', () => {
+  const names = ['__proto__', 'constructor', '{"a":1,"a":2}', '\\"', '7', 'größe 😀'];
+  const data = (i: number) => ({ shape: [1], data: Float32Array.of(i) });
+  const given = Object.fromEntries(names.map((name, i) => [name, data(i)]));
+  const metadata = JSON.parse('{"__proto__":"p","constructor":"c"}') as Record<string, string>;
+  const { tensors, metadata: found } = parseSafetensors(serializeSafetensors(given, metadata), 'names');
+  assert.equal(Object.keys(tensors).sort(), [...names].sort());
+  names.forEach((name, i) => assert.equal(Object.getOwnPropertyDescriptor(tensors, name)!.value, data(i)));
+  assert.equal(Object.entries(found), Object.entries(metadata));
+});
+
+test('any change of a byte gives a file that holds together, or one line', () => {
+  const whole = serializeSafetensors(
+    { a: { shape: [2, 3], data: randomArray(6, 1) }, b: { shape: [2], data: Int32Array.of(4, 5) } },
+    { step: '7' },
+  );
+  const change = fc.record({
+    at: fc.nat(whole.length - 1),
+    kind: fc.constantFrom('set', 'drop', 'double'),
+    byte: fc.oneof(fc.nat(255), fc.constantFrom(...'0129{}[],:"-.e\\'.split('').map((c) => c.charCodeAt(0)))),
+  });
+  const property = fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), (changes) => {
+    let bytes: Uint8Array = whole.slice();
+    for (const { at, kind, byte } of changes) {
+      const from = Math.min(at, bytes.length);
+      if (kind === 'set' && from < bytes.length) bytes[from] = byte;
+      const tail = bytes.subarray(from + (kind === 'drop' ? 1 : 0));
+      if (kind !== 'set')
+        bytes = Uint8Array.from([...bytes.subarray(0, from), ...(kind === 'double' ? [byte] : []), ...tail]);
+    }
+    let parsed;
+    try {
+      parsed = parseSafetensors(bytes, 'some.file');
+    } catch (error) {
+      assert.ok(error instanceof UserError, String(error));
+      assert.match(error.message, /^some\.file: [^\n]*$/);
+      return;
+    }
+    const size = Object.values(parsed.tensors).reduce((sum, { data }) => sum + data.byteLength, 0);
+    assert.ok(size <= 2 * whole.length);
+    for (const { shape, data } of Object.values(parsed.tensors))
+      assert.is(
+        data.length,
+        shape.reduce((a, b) => a * b, 1),
+      );
+  });
+  fc.assert(property, { numRuns: 4000 });
 });
 
 test('a file of PyTorch’s is told to be one', async () => {

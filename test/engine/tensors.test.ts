@@ -183,6 +183,117 @@ test('an async scope ends when its promise does', async () => {
   assert.is(gpu.statistics().liveBytes, live);
 });
 
+test('of two async scopes that overlap both are named', async () => {
+  const gpu = await sharedGpu();
+  const live = gpu.statistics().liveBytes;
+  let endFirst = (): void => {};
+  const first = gpu.scope(async function training() {
+    const made = gpu.tensor([1], [1]);
+    await new Promise<void>((resolve) => (endFirst = resolve));
+    return made;
+  });
+  let endSecond = (): void => {};
+  const second = gpu.scope(async () => {
+    gpu.tensor([1], [1]);
+    await new Promise<void>((resolve) => (endSecond = resolve));
+  });
+  endFirst();
+  assert.match(
+    await message(() => first),
+    /^scope: two async scopes overlap, .*: 'training' has ended before 'async ?\(\) ?=> ?\{.*', which began after it; /,
+  );
+  endSecond();
+  await second;
+  assert.is(gpu.statistics().liveBytes, live);
+});
+
+test('what ends before an async function does refuses one', async () => {
+  const gpu = await sharedGpu();
+  const live = gpu.statistics().liveBytes;
+  const late = async (): Promise<Tensor> => {
+    await Promise.resolve();
+    return gpu.empty([1]);
+  };
+  const calls: Record<string, (fn: () => Promise<Tensor>) => unknown> = {
+    withoutGradients: (fn) => gpu.withoutGradients(fn),
+    withPlans: (fn) => gpu.withPlans(gpu.plans, fn),
+    transient: (fn) => gpu.transient(fn as unknown as () => Tensor),
+    measure: (fn) => gpu.measure(fn),
+    compile: (fn) => gpu.compile(fn),
+  };
+  for (const [name, call] of Object.entries(calls)) {
+    const expected = new RegExp(`^${name}: its function is async, but ${name} ends at the first await: `);
+    let made: Promise<Tensor> | undefined;
+    assert.match(await message(() => call(() => (made = late()))), expected);
+    (await made!).dispose();
+  }
+  assert.ok(gpu.recordsGradients && gpu.rehearsal === null);
+  assert.is(gpu.statistics().liveBytes, live);
+});
+
+test('a profile and a read that fail leave nothing behind', async () => {
+  const gpu = await sharedGpu();
+  const open = new Set<unknown>();
+  const { device } = gpu;
+  const watch = (name: 'createBuffer' | 'createQuerySet') => {
+    const make = device[name].bind(device) as (descriptor: never) => GPUBuffer;
+    device[name] = ((descriptor: never) => {
+      const made = make(descriptor);
+      const destroy = made.destroy.bind(made);
+      open.add(made);
+      made.destroy = () => (open.delete(made), destroy());
+      return made;
+    }) as never;
+    return () => Reflect.deleteProperty(device, name);
+  };
+  const x = gpu.tensor([1, 2], [2], 'x');
+  const restore = [watch('createBuffer'), watch('createQuerySet')];
+  try {
+    let reading: Promise<unknown> | undefined;
+    gpu.measure(() => void (reading = gpu.empty([1]).read()).catch(() => {}));
+    assert.match(await message(() => reading), /inside gpu.measure/);
+    if (device.features.has('timestamp-query')) {
+      assert.is(await message(() => gpu.profile(() => Promise.reject(new Error('broken')))), 'broken');
+      const times = await gpu.profile(async () => {
+        assert.match(await message(() => gpu.profile(() => {})), /^profile: another profile is being taken/);
+      });
+      assert.equal(times, []);
+    }
+    assert.is(open.size, 0);
+  } finally {
+    restore.forEach((undo) => undo());
+  }
+  x.dispose();
+});
+
+test('shaders compiled beforehand: nothing is computed, the bits stay, one that is broken is named', async () => {
+  await withGpu(async (gpu) => {
+    const x = gpu.tensor([1, -2, 3], [3]);
+    const work = () => relu(scale(x, 2));
+    const before = gpu.statistics();
+    const report = await gpu.compile(work);
+    assert.is(report.shaders, 2);
+    const after = gpu.statistics();
+    assert.is(after.pipelines - before.pipelines, 2);
+    assert.is(after.dispatches, before.dispatches);
+    assert.is(after.liveBytes, before.liveBytes);
+    assert.ok(after.compileMilliseconds > before.compileMilliseconds);
+    assert.is((await gpu.compile(work)).shaders, 0);
+    assert.equal(await values(work()), [2, 0, 6]);
+    assert.is(gpu.statistics().pipelines, after.pipelines);
+
+    const both = await Promise.all([gpu.compile(() => multiply(x, x)), gpu.compile(() => multiply(x, x))]);
+    assert.ok(both.every(({ shaders }) => shaders <= 1));
+    assert.is(gpu.statistics().pipelines, after.pipelines + 1);
+    assert.equal(await values(multiply(x, x)), [1, 4, 9]);
+
+    const y = gpu.empty([4]);
+    const text = await message(() => gpu.compile(() => gpu.run(BROKEN, { y }, {})));
+    assert.match(text, /^shader broken: /);
+    assert.match(text, /unresolved value 'undefined_name'/);
+  });
+});
+
 test('an error frees everything its scopes had made', async () => {
   const gpu = await sharedGpu();
   const live = gpu.statistics().liveBytes;
@@ -488,22 +599,32 @@ test('a closed device says so', async () => {
   x.dispose();
 });
 
+const BROKEN = kernel({
+  name: 'broken',
+  buffers: { y: 'write' },
+  uniforms: {},
+  grid: () => [1, 1, 1],
+  wgsl: '@compute @workgroup_size(1)\nfn main() { y[0] = undefined_name; }',
+});
+
 test('a shader that does not compile surfaces on the next call, with its numbered source', async () => {
   await withGpu(async (gpu) => {
-    const broken = kernel({
-      name: 'broken',
-      buffers: { y: 'write' },
-      uniforms: {},
-      grid: () => [1, 1, 1],
-      wgsl: '@compute @workgroup_size(1)\nfn main() { y[0] = undefined_name; }',
-    });
     const y = gpu.empty([4]);
-    gpu.run(broken, { y }, {});
+    gpu.run(BROKEN, { y }, {});
     const text = await message(() => y.read());
     assert.match(text, /^shader broken: /);
     assert.match(text, /unresolved value 'undefined_name'/);
     assert.match(text, /\n +4 \| fn main\(\) \{ y\[0\] = undefined_name; \}/);
     assert.match(await message(() => gpu.zeros([1])), /^shader broken: /);
+  });
+  // Dawn may report that the pipeline is invalid before it says why.
+  await withGpu(async (gpu) => {
+    const y = gpu.empty([4]);
+    gpu.run(BROKEN, { y }, {});
+    gpu.flush();
+    for (const wait of [() => gpu.finish(), () => gpu.finish(), () => y.read()]) {
+      assert.match(await message(wait), /^shader broken: /);
+    }
   });
 });
 

@@ -58,38 +58,38 @@ for (const backbone of ['vgg16', 'zf'] as const)
       const limit = shape.length === 1 ? settings.bias : Math.sqrt(6 / fanIn);
       writeWhole(wholes[name]!, draw(stream, fanIn * shape[0]!, limit));
     });
-    await gpu.scope(() =>
-      gpu.withoutGradients(async () => {
+    await gpu.scope(async () => {
+      const outputs = gpu.withoutGradients((): Record<string, Tensor> => {
         const image = gpu.tensor(draw(names.length, 3 * height * width, settings.image), [1, 3, height, width]);
         const rois = gpu.tensor(settings.rois.flat(), [settings.rois.length, 5]);
         const map = model.backbone.features(image);
         const pooled = roiPool(map, rois, { size: config.head.pooled, spatialScale: 1 / model.backbone.stride });
         const head = model.head.forward(map, rois, null);
-        const outputs: Record<string, Tensor> = {
+        return {
           map,
           ...model.rpn.forward(map),
           features: model.backbone.regions(pooled, null),
           scores: head.logits,
           boxes: head.deltas,
         };
-        let at = 0;
-        for (const [what, tensor] of Object.entries(outputs)) {
-          const values = Array.from(await tensor.read());
-          const picks = Array.from({ length: settings.samples }, (_, k) => randomU32(seed, settings.sampleStream, k));
-          const samples = picks.map((pick) => values[pick % values.length]!);
-          const expected = tensors[`${backbone}/${what}`]!.data;
-          const size = Math.hypot(...expected) / Math.sqrt(expected.length);
-          expectClose(samples, expected, { atol: 1e-4 * size, rtol: 0, what: `${backbone} ${what}` });
-          const sums = [values.map(Math.abs), values].map((terms) => terms.reduce((sum, term) => sum + term, 0));
-          const expectedSums = tensors[`${backbone}/sums`]!.data.subarray(at, (at += 2));
-          expectClose(sums, expectedSums, {
-            atol: 1e-5 * expectedSums[0]!,
-            rtol: 0,
-            what: `${backbone} sums of ${what}`,
-          });
-        }
-      }),
-    );
+      });
+      let at = 0;
+      for (const [what, tensor] of Object.entries(outputs)) {
+        const values = Array.from(await tensor.read());
+        const picks = Array.from({ length: settings.samples }, (_, k) => randomU32(seed, settings.sampleStream, k));
+        const samples = picks.map((pick) => values[pick % values.length]!);
+        const expected = tensors[`${backbone}/${what}`]!.data;
+        const size = Math.hypot(...expected) / Math.sqrt(expected.length);
+        expectClose(samples, expected, { atol: 1e-4 * size, rtol: 0, what: `${backbone} ${what}` });
+        const sums = [values.map(Math.abs), values].map((terms) => terms.reduce((sum, term) => sum + term, 0));
+        const expectedSums = tensors[`${backbone}/sums`]!.data.subarray(at, (at += 2));
+        expectClose(sums, expectedSums, {
+          atol: 1e-5 * expectedSums[0]!,
+          rtol: 0,
+          what: `${backbone} sums of ${what}`,
+        });
+      }
+    });
     for (const tensor of [...Object.values(model.parameters), model.rpn.anchors]) tensor.dispose();
     gpu.trim();
   });

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { UserError } from '../../src/engine/errors.ts';
-import { reshape } from '../../src/engine/ops/pointwise.ts';
+import { reshape } from '../../src/engine/ops/reshape.ts';
 import { parseSafetensors, type Safetensors } from '../../src/engine/safetensors.ts';
 import { type BackboneBuilder, connect, ParameterStore } from '../../src/model/backbones/backbone.ts';
 import { BACKBONES } from '../../src/model/backbones/index.ts';

@@ -262,7 +262,7 @@ const MAX_SAFETENSORS_BYTES = 16e9;
 /** The tensors and the metadata of a safetensors file; floats of any width as f32. */
 export async function loadSafetensors(path: string): Promise<Safetensors> {
   const bytes = readRegularFile(path, { maxBytes: MAX_SAFETENSORS_BYTES });
-  return parsing(() => parseSafetensors(bytes, path));
+  return parseSafetensors(bytes, path);
 }
 
 /** What a safetensors file has, checked but without the tensors' values: they may be half a gigabyte. */
@@ -270,7 +270,7 @@ export const readSafetensorsHeader = (path: string): SafetensorsHeader =>
   withRegularFile(path, { maxBytes: MAX_SAFETENSORS_BYTES }, (file, { size }) => {
     const first = readBytes(file, Math.min(8, size));
     const end = first.length < 8 ? size : headerEnd(new DataView(first.buffer));
-    return parsing(() => parseSafetensorsHeader(end > size ? first : readBytes(file, end), path, size));
+    return parseSafetensorsHeader(end > size ? first : readBytes(file, end), path, size);
   });
 
 /** The first bytes of an open file. */
@@ -278,13 +278,4 @@ function readBytes(file: number, count: number): Uint8Array {
   const bytes = new Uint8Array(count);
   readSync(file, bytes, 0, count, 0);
   return bytes;
-}
-
-/** What is wrong with a file's contents is the user's to fix; the message names the file already. */
-function parsing<T>(parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    throw error instanceof UserError ? error : new UserError((error as Error).message);
-  }
 }

@@ -4,7 +4,7 @@ import { operation, record } from '../autograd.ts';
 import { runConvFilterGradient, runConvForward, runConvInputGradient } from '../convolution.ts';
 import type { Tensor } from '../tensor.ts';
 import { add } from './arithmetic.ts';
-import { reshape } from './pointwise.ts';
+import { reshape } from './reshape.ts';
 import { expectRank, expectShape } from './shapes.ts';
 
 export interface ConvTranspose2dOptions {

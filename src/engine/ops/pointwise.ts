@@ -1,9 +1,9 @@
-/** Functions of each element: relu, the table of kernels/unary.ts, dropout; and reshape, which moves nothing. */
+/** Functions of each element: relu, the table of kernels/unary.ts, dropout. */
 import { dropout as dropoutKernel, invertedScale } from '../../kernels/dropout.ts';
 import { reluBackward, reluForward } from '../../kernels/relu.ts';
 import { readsInput, unaryBackward, unaryForward, type UnaryName } from '../../kernels/unary.ts';
 import { operation, record } from '../autograd.ts';
-import { elementCount, type Shape, type Tensor } from '../tensor.ts';
+import type { Tensor } from '../tensor.ts';
 
 const reluOperation = operation<{ y: Tensor }>('relu', ({ dy }, { y }) => {
   const dx = dy.gpu.empty(dy.shape, 'f32', 'dx relu');
@@ -72,16 +72,4 @@ export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   const y = x.gpu.empty(x.shape, 'f32', `dropout ${x.name}`);
   x.gpu.run(dropoutKernel, { x, y }, { n: x.size, ...settings });
   return record(dropoutOperation, [x], y, settings);
-}
-
-const reshapeOperation = operation<{ shape: Shape }>('reshape', ({ dy }, { shape }) => [dy.view(shape)]);
-
-/** The same values in another shape; one extent may be -1. Shares memory with x. */
-export function reshape(x: Tensor, shape: Shape): Tensor {
-  const known = elementCount(shape.filter((n) => n !== -1));
-  const full = shape.map((n) => (n === -1 ? x.size / known : n));
-  if (elementCount(full) !== x.size || full.some((n) => !Number.isInteger(n) || n < 0)) {
-    throw new Error(`reshape: [${x.shape}] has ${x.size} elements, [${shape}] cannot hold them`);
-  }
-  return record(reshapeOperation, [x], x.view(full, `reshape ${x.name}`), { shape: x.shape });
 }

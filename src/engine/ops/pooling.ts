@@ -1,6 +1,5 @@
-/** Max pooling, average pooling and local response normalisation. */
+/** Max pooling and average pooling. */
 import { averagePoolBackward, averagePoolForward } from '../../kernels/averagePool.ts';
-import { lrnBackward, lrnForward, type LrnSettings } from '../../kernels/lrn.ts';
 import { maxPoolBackward, maxPoolForward } from '../../kernels/maxPool.ts';
 import { poolOutputSize, poolUniforms, type PoolWindow } from '../../kernels/pooling.ts';
 import { operation, record } from '../autograd.ts';
@@ -60,33 +59,4 @@ function pooledMap(operation: string, x: Tensor, options: Pool2dOptions) {
   const window: PoolWindow = { kernel, stride, padding, ceilMode };
   const shape = [B, C, poolOutputSize(H, window, operation), poolOutputSize(W, window, operation)];
   return { window, shape, uniforms: poolUniforms({ planes: B * C, h: H, w: W }, window) };
-}
-
-/** Odd `size` of the window; the rest has defaults. */
-export type LocalResponseNormOptions = Pick<LrnSettings, 'size'> & Partial<LrnSettings>;
-
-type LrnSaved = { x: Tensor; y: Tensor; scale: Tensor; mode: LrnSettings['mode']; uniforms: LrnUniforms };
-type LrnUniforms = Record<'images' | 'channels' | 'h' | 'w' | 'size' | 'alpha' | 'beta' | 'k', number>;
-
-const lrnOperation = operation<LrnSaved>('localResponseNorm', ({ dy }, { x, y, scale, mode, uniforms }) => {
-  const dx = dy.gpu.empty(x.shape, 'f32', 'dx localResponseNorm');
-  dy.gpu.run(lrnBackward(mode), { x, y, scale, dy, dx }, uniforms);
-  return [dx];
-});
-
-/**
- * x (k + alpha/n sum x^2)^-beta over `size` neighbouring channels (mode 'across', n = size) or a size x size window of
- * its own channel, zero padded (mode 'within', n = size^2). Defaults, Caffe's and PyTorch's: across, alpha 1e-4, beta 0.75, k 1.
- * @param x [N, C, H, W]
- */
-export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions): Tensor {
-  expectRank('localResponseNorm', 'x', x, 'N,C,H,W');
-  const { size, alpha = 1e-4, beta = 0.75, k = 1, mode = 'across' } = options;
-  if (size % 2 !== 1) throw new Error(`localResponseNorm: size ${size} is even, a window needs a centre`);
-  const [images, channels, h, w] = x.shape as [number, number, number, number];
-  const uniforms: LrnUniforms = { images, channels, h, w, size, alpha, beta, k };
-  const y = x.gpu.empty(x.shape, 'f32', `localResponseNorm ${x.name}`);
-  const scale = x.gpu.empty(x.shape, 'f32', 'localResponseNorm scale');
-  x.gpu.run(lrnForward(mode), { x, y, scale }, uniforms);
-  return record(lrnOperation, [x], y, { x, y, scale, mode, uniforms }, [scale]);
 }

@@ -2,7 +2,8 @@
  * The region layers of the paper's networks: fc6 4096 - fc7 4096, each followed by ReLU and, in training, dropout of one
  * half. A region is flattened channel by channel, as in Caffe.
  */
-import { dropout, reshape } from '../../engine/ops/pointwise.ts';
+import { dropout } from '../../engine/ops/pointwise.ts';
+import { reshape } from '../../engine/ops/reshape.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { type Backbone, connect, type ParameterStore } from './backbone.ts';
 

@@ -5,7 +5,7 @@
  * A stage is one convolution.
  */
 import { linear } from '../../engine/ops/linear.ts';
-import { reshape } from '../../engine/ops/pointwise.ts';
+import { reshape } from '../../engine/ops/reshape.ts';
 import { maxPool2d } from '../../engine/ops/pooling.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { type BackboneBuilder, chain, convolve, ParameterStore } from './backbone.ts';

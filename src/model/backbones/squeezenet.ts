@@ -6,7 +6,7 @@
  * Stages that can be frozen: conv1, fire2, fire3, fire4, ..., fire9.
  */
 import { linear } from '../../engine/ops/linear.ts';
-import { reshape } from '../../engine/ops/pointwise.ts';
+import { reshape } from '../../engine/ops/reshape.ts';
 import { maxPool2d } from '../../engine/ops/pooling.ts';
 import { concat } from '../../engine/ops/axes.ts';
 import type { Tensor } from '../../engine/tensor.ts';

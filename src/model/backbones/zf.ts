@@ -6,7 +6,8 @@
  * A region: 6x6 bins, then fullyConnected.ts.
  * A stage is one convolution; the paper trains all of them.
  */
-import { localResponseNorm, maxPool2d } from '../../engine/ops/pooling.ts';
+import { localResponseNorm } from '../../engine/ops/localResponseNorm.ts';
+import { maxPool2d } from '../../engine/ops/pooling.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { type BackboneBuilder, chain, convolve, ParameterStore } from './backbone.ts';
 import { FC_FEATURES, fullyConnectedRegions } from './fullyConnected.ts';

@@ -1,0 +1,8 @@
+/** The result of a function whose work must be over when it returns: `caller` changes the device's state for as long. */
+export function synchronous<T>(caller: string, result: T): T {
+  if (!(result instanceof Promise)) return result;
+  result.catch(() => {}); // the error below is the one to report
+  throw new Error(
+    `${caller}: its function is async, but ${caller} ends at the first await: record inside it, read and await outside`,
+  );
+}
