@@ -57,7 +57,8 @@ export {
   trainDetector,
 } from './run/training/trainDetector.ts';
 export { caffeSgd } from './run/training/caffeSgd.ts';
-export type { MetricsLine, LoopStorage } from './run/training/loop.ts';
+export type { LoopStorage } from './run/training/loop.ts';
+export type { MetricsLine } from './run/storage/metrics.ts';
 export { evaluate, type Evaluation, type EvaluationReport } from './run/evaluation/evaluate.ts';
 export { PRESETS, type Preset } from './run/config/presets.ts';
 export { withSteps } from './run/config/stages.ts';

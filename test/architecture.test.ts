@@ -69,6 +69,29 @@ test('imports go one way', () => {
   assert.equal(wrong, []);
 });
 
+/** What each room of src/run may import of the others: a run and its files first, training last. */
+const ROOMS_MAY_IMPORT: Record<string, readonly string[]> = {
+  config: ['storage'],
+  storage: ['config'],
+  reports: ['config', 'storage'],
+  evaluation: ['config', 'storage'],
+  training: ['config', 'storage', 'evaluation'],
+};
+
+test('the rooms of run import one way', () => {
+  const wrong: string[] = [];
+  for (const file of files.filter((file) => file.startsWith('run/'))) {
+    const room = file.split('/')[1]!;
+    assert.ok(room in ROOMS_MAY_IMPORT, `src/run/${room} is no known room: give it a place in this test`);
+    for (const { specifier } of importsOf(file).filter(({ specifier }) => specifier.startsWith('.'))) {
+      const [layer, into] = resolve(file, specifier).split('/');
+      if (layer === 'run' && into !== room && !ROOMS_MAY_IMPORT[room]!.includes(into!))
+        wrong.push(`src/${file} imports ${specifier}`);
+    }
+  }
+  assert.equal(wrong, []);
+});
+
 test('kernels and eval import no package and no Node', () => {
   const wrong = files
     .filter((file) => /^(kernels|eval)\//.test(file))

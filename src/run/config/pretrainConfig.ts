@@ -8,7 +8,7 @@ import type { TrainingConfig } from '../../model/config.ts';
 import { BACKBONE_INPUTS, PRESETS } from './presets.ts';
 import { absoluteData, assertSameChoices, checkBackbone, CHECKPOINT_INTERVAL } from './runConfig.ts';
 import { RunDirectory } from '../storage/runDirectory.ts';
-import type { MetricsLine } from '../training/loop.ts';
+import type { MetricsLine } from '../storage/metrics.ts';
 
 const FORMAT = 'pretrain 1';
 

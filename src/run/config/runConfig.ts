@@ -17,7 +17,7 @@ import type { DetectorConfig } from '../../model/config.ts';
 import { withSettings } from './configSchema.ts';
 import { chooseInput } from './initialInput.ts';
 import { BACKBONE_INPUTS, defaultPreset, type Preset, PRESETS } from './presets.ts';
-import { LOG_INTERVAL } from '../training/loop.ts';
+import { LOG_INTERVAL } from '../storage/metrics.ts';
 import type { RunConfig, ValidationConfig } from '../storage/runDirectory.ts';
 import { hasStages, type Schedule, SCHEDULES, withSchedule, withSteps } from './stages.ts';
 

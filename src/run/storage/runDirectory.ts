@@ -17,7 +17,7 @@ import type { Choices } from '../../engine/plans.ts';
 import type { DetectorConfig, TrainingConfig } from '../../model/config.ts';
 import type { LossTerm } from '../../model/fasterRcnn.ts';
 import { DETECTOR_RUN, parseConfig } from '../config/configSchema.ts';
-import type { MetricsLine } from '../training/loop.ts';
+import type { MetricsLine } from './metrics.ts';
 import { type Schedule, SCHEDULES, stagesOf } from '../config/stages.ts';
 
 export interface ValidationConfig {

@@ -12,19 +12,8 @@ import type { Tensor } from '../../engine/tensor.ts';
 import { copyScalars } from '../../kernels/concat.ts';
 import type { TrainingConfig } from '../../model/config.ts';
 import type { Progress } from '../storage/checkpointFormat.ts';
+import { LOG_INTERVAL, type MetricsLine } from '../storage/metrics.ts';
 import { learningRate } from './learningRate.ts';
-
-/** Steps between two lines of metrics.jsonl. */
-export const LOG_INTERVAL = 10;
-
-/** A line of metrics.jsonl: means since the line before, seconds of training and of waiting for data so far. */
-export type MetricsLine<Term extends string> = Record<Term, number> & {
-  step: number;
-  lr: number;
-  loss: number;
-  seconds: number;
-  data_seconds: number;
-};
 
 export interface LoopEvents<Term extends string> {
   /** A promise that it returns is waited for before the next step. */
