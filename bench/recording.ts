@@ -7,7 +7,7 @@
 import { create } from 'webgpu';
 import { Gpu, Sgd } from '../src/index.ts';
 import { FasterRcnn } from '../src/model/fasterRcnn.ts';
-import { openDataset } from '../src/data/dataset.ts';
+import { openDataset } from '../src/data/registry.ts';
 import { findPreset } from '../src/run/config/runConfig.ts';
 
 const { preset } = findPreset(process.argv[2] ?? 'demo', 'digits');

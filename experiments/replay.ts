@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../src/engine/node/files.ts';
 import type { Gpu } from '../src/engine/gpu.ts';
-import { openDataset } from '../src/data/dataset.ts';
+import { openDataset } from '../src/data/registry.ts';
 import { withSettings } from '../src/run/config/configSchema.ts';
 import { evaluate } from '../src/run/evaluation/evaluate.ts';
 import { loadModel } from '../src/run/storage/loadModel.ts';

@@ -66,7 +66,7 @@ export { type Progress, restoreCheckpoint, serializeCheckpoint } from './run/sto
 export { loadRun } from './run/storage/loadRun.ts';
 export { parseRunConfig } from './run/config/configSchema.ts';
 export type { RunConfig } from './run/storage/runDirectory.ts';
-export type { Box, Dataset, Picture, Sample } from './data/dataset.ts';
+export type { AnnotatedBox, Dataset, Picture, Sample } from './data/types.ts';
 export { openDigits } from './data/digits.ts';
 export type { Glyphs } from './data/glyphs.ts';
 export { classColour, scoreColour } from './draw/colours.ts';

@@ -4,4 +4,5 @@ export { openGpu, type OpenOptions } from './engine/node/open.ts';
 export { loadSafetensors, saveSafetensors } from './engine/node/files.ts';
 export { loadModel } from './run/storage/loadModel.ts';
 export { readPicture } from './data/pictures.ts';
-export { openDataset, type OpenOptions as OpenDatasetOptions } from './data/dataset.ts';
+export { openDataset } from './data/registry.ts';
+export type { OpenOptions as OpenDatasetOptions } from './data/types.ts';

@@ -1,7 +1,7 @@
 /** `rcnn check`: reads a whole data set, lists every problem, and says what it holds and how the anchors fit it. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
-import { splitsOf } from '../data/dataset.ts';
+import { splitsOf } from '../data/registry.ts';
 import { writePng } from '../draw/canvas.ts';
 import { UserError } from '../engine/errors.ts';
 import { STRIDES } from '../model/backbones/index.ts';

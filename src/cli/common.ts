@@ -1,6 +1,7 @@
 /** What the commands share: options, the device and the line about it, tables, JSON files. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { type Dataset, openDataset, usualSplit } from '../data/dataset.ts';
+import type { Dataset } from '../data/types.ts';
+import { openDataset, usualSplit } from '../data/registry.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { assertWritable, replaceFile } from '../engine/node/files.ts';

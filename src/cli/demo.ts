@@ -1,6 +1,6 @@
 /** `rcnn demo`: trains on the digit scenes, evaluates, and draws what was learnt. */
 import type { Command } from 'commander';
-import { openDataset } from '../data/dataset.ts';
+import { openDataset } from '../data/registry.ts';
 import { drawResults } from '../run/evaluation/drawResults.ts';
 import { evaluate } from '../run/evaluation/evaluate.ts';
 import { evaluationTable } from '../run/evaluation/evaluationTable.ts';

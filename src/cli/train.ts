@@ -1,7 +1,7 @@
 /** `rcnn train`: trains a detector and keeps it in a run directory. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
-import type { Sample } from '../data/dataset.ts';
+import type { Sample } from '../data/types.ts';
 import { checkPictures } from '../data/pictures.ts';
 import { type Preset, PRESETS } from '../run/config/presets.ts';
 import {

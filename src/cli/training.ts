@@ -1,5 +1,5 @@
 /** A training run of a detector on the terminal: what `rcnn train` and `rcnn demo` show. */
-import type { Dataset } from '../data/dataset.ts';
+import type { Dataset } from '../data/types.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import type { DetectorConfig } from '../model/config.ts';
 import type { FasterRcnn } from '../model/fasterRcnn.ts';

@@ -1,8 +1,10 @@
-/** Boxes that cannot be used: the first of them stops (the default), or all are left out and one note tells of them. */
+/** Which boxes can be used, and what becomes of those that cannot: the first stops, or all are left out and one note tells of them. */
 import { UserError } from '../engine/errors.ts';
+import type { AnnotatedObject } from './annotated.ts';
+import type { AnnotatedBox } from './types.ts';
 
 /** Pixels by which a box may cross its picture's border before it is an error rather than a rounding to be clipped. */
-export const BORDER_TOLERANCE = 2;
+const BORDER_TOLERANCE = 2;
 
 export class BadBoxes {
   readonly #found: string[] = [];
@@ -22,4 +24,30 @@ export class BadBoxes {
     const { length, [0]: first } = this.#found;
     return length === 0 ? [] : [`${length} unusable box${length > 1 ? 'es' : ''} left out, the first: ${first}`];
   }
+}
+
+/**
+ * The corners of an object's pixels, clipped to the picture; or what is wrong with its box. Of a box with `bbox` those of
+ * py-faster-rcnn lib/datasets/coco.py: x1 = max(0, x), x2 = min(W - 1, x1 + max(0, width - 1)), y alike.
+ *
+ * @param inclusive whether a box of one column or row of pixels is a slip of the mouse (VOC's xmin = xmax)
+ */
+export function usableBox(
+  { x1: left, y1: top, x2: right, y2: bottom, bbox }: AnnotatedObject,
+  { width, height }: { width: number; height: number },
+  inclusive: boolean,
+): Pick<AnnotatedBox, 'x1' | 'y1' | 'x2' | 'y2'> | string {
+  if (![left, top, right, bottom].every(Number.isFinite)) return 'is not a number in every place';
+  const least = inclusive ? 1 : 0;
+  const [w, h] = bbox ? [bbox[2], bbox[3]] : [right - left, bottom - top];
+  if (!bbox && (w < least || h < least)) return 'has its corners swapped';
+  if (!(w > least && h > least)) return 'has no area';
+  const beyond = Math.max(-left, -top, right - width, bottom - height);
+  if (beyond > BORDER_TOLERANCE) return `lies ${Number(beyond.toFixed(2))} px outside its ${width}x${height} image`;
+  const [x1, y1] = [Math.max(left, 0), Math.max(top, 0)];
+  const last = (start: number, end: number, extent: number, size: number): number =>
+    Math.min(size - 1, bbox ? start + Math.max(0, extent - 1) : Math.max(start, end - 1));
+  const [x2, y2] = [last(x1, right, w, width), last(y1, bottom, h, height)];
+  if (inclusive ? x2 <= x1 || y2 <= y1 : x2 < x1 || y2 < y1) return `has no area inside its ${width}x${height} image`;
+  return { x1, y1, x2, y2 };
 }

@@ -9,8 +9,7 @@
  */
 import { UserError } from '../engine/errors.ts';
 import { Random } from '../kernels/rng.ts';
-import { BACKGROUND } from './background.ts';
-import type { Box, Dataset, OpenOptions, Picture, Sample } from './dataset.ts';
+import { BACKGROUND } from './classNames.ts';
 import {
   DIGITS,
   type Glyphs,
@@ -32,6 +31,7 @@ import {
   paintStrokes,
   stamp,
 } from './painting.ts';
+import type { AnnotatedBox, Dataset, OpenOptions, Picture, Sample } from './types.ts';
 
 const SCENE = 160;
 const MAX_DIGITS = 8;
@@ -63,7 +63,7 @@ export function openDigits({ split, classes, seed = 0 }: OpenOptions, read: (spl
   }
   const glyphs = read(split as GlyphSplit);
   const samples = Array.from({ length: part.scenes }, (_, index): Sample => {
-    let boxes: Box[] | undefined;
+    let boxes: AnnotatedBox[] | undefined;
     const layout = () => layOut(glyphs, new Random(seed, part.stream + 2 * index));
     return {
       id: `digits-${split}-${String(index).padStart(5, '0')}`,
@@ -80,7 +80,7 @@ export function openDigits({ split, classes, seed = 0 }: OpenOptions, read: (spl
 
 interface PlacedDigit {
   ink: Ink;
-  box: Box;
+  box: AnnotatedBox;
 }
 
 /** Chooses digits, sizes and places. Where no place is free a digit shrinks, and is left out in the end. */

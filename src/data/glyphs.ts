@@ -1,5 +1,5 @@
 /** Handwritten digits (MNIST): the stored glyphs, and their ink at any size. mnistFiles.ts reads them in Node. */
-import type { Box } from './dataset.ts';
+import type { AnnotatedBox } from './types.ts';
 
 /** Side of a stored digit, pixels. */
 export const GLYPH = 28;
@@ -18,7 +18,7 @@ export interface Glyphs {
   count: number;
 }
 
-export type Rectangle = Pick<Box, 'x1' | 'y1' | 'x2' | 'y2'>;
+export type Rectangle = Pick<AnnotatedBox, 'x1' | 'y1' | 'x2' | 'y2'>;
 
 /** Opacity of ink, 0..1, on a rectangle of the scene. */
 export interface Ink {

@@ -1,16 +1,17 @@
 /**
  * A folder of images per class, the layout of ImageNet's and many other data sets for classification:
  *
- *   PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg (or .jpeg, .png, .webp), or
+ *   PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg (or another picture), or
  *   PATH/CLASS/*.jpg, of which every tenth of each class, from the first on in the order of names, is for validation
  *
  * Names that begin with a dot do not count.
  */
 import { existsSync, readdirSync } from 'node:fs';
-import { basename, extname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import type { LabelledOptions, LabelledPicture, LabelledPictures } from './labelled.ts';
-import { checkPicture, checkPictures, PICTURE_EXTENSIONS, readPicture } from './pictures.ts';
+import { isPictureFile, PICTURE_EXTENSIONS } from './pictureFiles.ts';
+import { checkPicture, checkPictures, readPicture } from './pictures.ts';
+import type { LabelledOptions, LabelledPicture, LabelledPictures } from './types.ts';
 
 /** One picture in so many is for validation where the folder does not say. */
 const VALIDATION_SHARE = 10;
@@ -91,7 +92,7 @@ const folders = (folder: string): string[] =>
 
 function listPictures(folder: string): string[] {
   const paths = entries(folder)
-    .filter(({ name }) => PICTURE_EXTENSIONS.includes(extname(name).toLowerCase()))
+    .filter(({ name }) => isPictureFile(name))
     .map(({ name }) => join(folder, name));
   if (paths.length > 0) return paths;
   throw new UserError(`${folder}: holds no image (${PICTURE_EXTENSIONS.join(', ')}); add some or remove the folder`);

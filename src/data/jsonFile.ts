@@ -1,8 +1,10 @@
 /** JSON files that other tools wrote: read, held against a schema, and in one line what is wrong with them. */
 import { constants } from 'node:buffer';
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
+import { readRegularText } from '../engine/node/files.ts';
+import { printable } from './textFile.ts';
 
 export interface JsonFileOptions {
   /** What the file should be, to end a sentence that begins with 'give'. */
@@ -13,21 +15,23 @@ export interface JsonFileOptions {
   shorten?: (text: string) => string;
 }
 
+/** Whole numbers beyond 2^53 become bigints; NaN, Infinity and -Infinity, which Python writes, are numbers. */
 export function readJsonFile<T>(path: string, schema: z.ZodType<T>, options: JsonFileOptions): T {
-  const result = schema.safeParse(parse(readText(path, options.tooLarge), path, options.shorten));
+  const result = schema.safeParse(parse(readWhole(path, options.tooLarge), path, options.shorten));
   if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const where = issue!.path.length > 0 ? `${issue!.path.join('.')}: ` : '';
-  throw new UserError(`${path}: ${where}${issue!.message}; fix it, or give ${options.expected}`);
+  throw new UserError(`${path}: ${firstIssue(result.error)}; fix it, or give ${options.expected}`);
 }
 
-function readText(path: string, tooLarge: string): string {
-  try {
-    if (statSync(path).size <= constants.MAX_STRING_LENGTH) return readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') throw new UserError(`${path}: there is no such file; check the name`);
-    throw new UserError(`${path}: cannot be read (${message}); check that it is a file you can read`);
+/** The first thing that is wrong with a value: where in it, and what. */
+export function firstIssue({ issues: [issue] }: z.ZodError): string {
+  const where = issue!.path.length > 0 ? `${issue!.path.join('.')}: ` : '';
+  return printable(where + issue!.message);
+}
+
+function readWhole(path: string, tooLarge: string): string {
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (size <= constants.MAX_STRING_LENGTH) {
+    return readRegularText(path, { maxBytes: constants.MAX_STRING_LENGTH }).replace(/^\uFEFF/, '');
   }
   const limit = Math.floor(constants.MAX_STRING_LENGTH / 1e6);
   throw new UserError(`${path}: is larger than the ${limit} MB that can be read as one text; ${tooLarge}`);
@@ -35,9 +39,39 @@ function readText(path: string, tooLarge: string): string {
 
 function parse(text: string, path: string, shorten?: (text: string) => string): unknown {
   try {
-    return JSON.parse(shorten ? shorten(text) : text) as unknown;
+    return parseTolerantly(shorten ? shorten(text) : text);
   } catch (error) {
     if (shorten) return parse(text, path); // says where in the file it is wrong
-    throw new UserError(`${path}: is not JSON (${(error as Error).message.replace(/\s+/g, ' ')}); restore or fix it`);
+    throw new UserError(
+      `${path}: is not JSON (${printable((error as Error).message.replace(/\s+/g, ' '))}); restore or fix it`,
+    );
   }
+}
+
+/** A number that a double cannot hold, between what may surround a value. */
+const LONG_INTEGER = /[:[,\s]-?\d{16,}\s*[,\]}\s]/;
+/** Texts, which are passed over, and what is replaced outside them. */
+const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])|\bNaN\b|-?\bInfinity\b/g;
+const LONG = '\u0000integer:';
+const NUMBER = '\u0000number:';
+
+function parseTolerantly(text: string): unknown {
+  if (!LONG_INTEGER.test(text)) {
+    try {
+      return JSON.parse(text) as unknown;
+    } catch (error) {
+      if (!/\b(NaN|Infinity)\b/.test(text)) throw error;
+    }
+  }
+  const marked = text.replace(TOKENS, (token) => {
+    if (token.startsWith('"')) return token;
+    return JSON.stringify((/\d/.test(token) ? LONG : NUMBER) + token);
+  });
+  return JSON.parse(marked, (_, value: unknown) => {
+    if (typeof value !== 'string') return value;
+    if (value.startsWith(NUMBER)) return Number(value.slice(NUMBER.length));
+    if (!value.startsWith(LONG)) return value;
+    const integer = BigInt(value.slice(LONG.length));
+    return Number.isSafeInteger(Number(integer)) ? Number(integer) : integer;
+  }) as unknown;
 }

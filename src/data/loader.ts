@@ -6,7 +6,7 @@
  * a resumed run needs the step alone.
  */
 import { Random } from '../kernels/rng.ts';
-import type { Box, Picture, Sample } from './dataset.ts';
+import type { Picture, Sample } from './types.ts';
 
 /** Keeps the permutations apart from other uses of the run's seed; an epoch's own stream is this plus its number. */
 const ORDER_STREAM = 0x0de50000;
@@ -65,11 +65,3 @@ export const inTrainingOrder =
     const sample = samples[index]!;
     return { step, index, sample, flip, picture: await sample.load() };
   };
-
-/** Those that are trained on and counted: neither difficult nor a region of many objects. */
-export const countedBoxes = (boxes: readonly Box[]): Box[] =>
-  boxes.filter(({ difficult, crowd }) => !difficult && !crowd);
-
-/** The boxes of the mirrored picture: x1' = W - 1 - x2, x2' = W - 1 - x1 (py-faster-rcnn lib/datasets/imdb.py). */
-export const flipBoxes = (boxes: readonly Box[], width: number): Box[] =>
-  boxes.map((box) => ({ ...box, x1: width - 1 - box.x2, x2: width - 1 - box.x1 }));

@@ -6,11 +6,10 @@
  * the test scenes' digits stay unseen.
  */
 import { Random } from '../kernels/rng.ts';
-import type { Picture } from './dataset.ts';
 import { DIGITS, type Glyphs, type GlyphSplit, inkExtent, renderInk, tightBox } from './glyphs.ts';
-import type { LabelledOptions, LabelledPicture, LabelledPictures } from './labelled.ts';
 import { readGlyphs } from './mnistFiles.ts';
 import { brighter, CONTRAST, develop, lumaIn, newCanvas, paintBackground, stamp } from './painting.ts';
+import type { LabelledOptions, LabelledPicture, LabelledPictures, Picture } from './types.ts';
 
 const COVERED = [0.6, 0.9] as const;
 const STRETCH = [0.85, 1.18] as const;

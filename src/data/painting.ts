@@ -3,7 +3,7 @@
  * generator that is given, so a picture is a pure function of it.
  */
 import { mix32, type Random } from '../kernels/rng.ts';
-import type { Picture } from './dataset.ts';
+import type { Picture } from './types.ts';
 import type { Ink, Rectangle } from './glyphs.ts';
 
 /** Luma (0..255) of backgrounds. Digits are brighter by at least CONTRAST, as chalk is on a board. */

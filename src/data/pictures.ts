@@ -4,32 +4,37 @@
  * The orientation written by the camera (EXIF) is applied and an alpha channel is dropped, both as OpenCV's imread does,
  * which the public implementations use.
  */
-import { readFile } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
+import { readRegularFileAsync } from '../engine/node/files.ts';
 import { nativePackage } from '../engine/node/nativePackage.ts';
 import { eachAtOnce } from './atOnce.ts';
-import type { Picture, Sample } from './dataset.ts';
+import type { Picture, Sample } from './types.ts';
 
-export const PICTURE_EXTENSIONS: readonly string[] = ['.jpg', '.jpeg', '.png', '.webp'];
+/** More than a picture has that a detector is trained on. */
+const MAX_PICTURE_BYTES = 1e9;
 
 const loadSharp = () => nativePackage<(typeof import('sharp'))['default']>('sharp', 'reads image files');
 
 /** Decodes one file to 8-bit RGB with alpha 255; throws a UserError that names a file that is missing, cut off or no image. */
 export async function readPicture(path: string): Promise<Picture> {
-  const sharp = loadSharp();
   try {
     // Bytes and not the path, by which libvips would keep what it decoded: a file that changed would come back as it was.
-    const { data, info } = await sharp(await readFile(path), { failOn: 'truncated' })
-      .autoOrient()
-      .toColourspace('srgb')
-      .removeAlpha()
-      .ensureAlpha()
-      .raw({ depth: 'uchar' })
-      .toBuffer({ resolveWithObject: true });
-    return { width: info.width, height: info.height, rgba: new Uint8Array(data.buffer, data.byteOffset, data.length) };
+    return await decode(await readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES }));
   } catch (error) {
     throw unreadable(path, error as Error);
   }
+}
+
+async function decode(bytes: Uint8Array): Promise<Picture> {
+  const { data, info } = await loadSharp()(bytes, { failOn: 'truncated' })
+    .autoOrient()
+    .toColourspace('srgb')
+    .removeAlpha()
+    .ensureAlpha()
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  return { width: info.width, height: info.height, rgba: new Uint8Array(data.buffer, data.byteOffset, data.length) };
 }
 
 /** How a sample has its picture: of the size that `annotations` (a file) has for it, or `load` and `check` throw. */
@@ -59,6 +64,7 @@ export function pictureOf(
 export async function checkPicture(path: string): Promise<{ width: number; height: number }> {
   const sharp = loadSharp();
   try {
+    if (!(await stat(path)).isFile()) await readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES }); // says what it is
     return (await sharp(path).metadata()).autoOrient;
   } catch (error) {
     throw unreadable(path, error as Error);
@@ -80,7 +86,8 @@ export async function checkPictures(
 }
 
 function unreadable(path: string, error: NodeJS.ErrnoException): UserError {
-  if (error.code === 'ENOENT') return new UserError(`${path}: no such file; check the name, or add the image`);
+  if (error instanceof UserError) return error;
+  if (error.code === 'ENOENT') return new UserError(`${path}: there is no such file; check the name, or add the image`);
   const reason = error.message.split('\n')[0]!.trim();
   return new UserError(`${path}: cannot be read as an image (${reason}); replace the file or remove it from the list`);
 }

@@ -1,7 +1,6 @@
 /** What is wrong with a data set: the first problem ends the reading, or all are collected, each image or object by itself. */
 import { UserError } from '../engine/errors.ts';
-
-export type OnProblem = (problem: string) => void;
+import type { OnProblem } from './types.ts';
 
 /** What `read` returns; where it throws a UserError and `onProblem` takes it, undefined. */
 export function attempt<T>(onProblem: OnProblem | undefined, read: () => T): T | undefined {

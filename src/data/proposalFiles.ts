@@ -11,7 +11,7 @@
 import { open } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
 import type { Box } from '../kernels/boxes.ts';
-import type { Sample } from './dataset.ts';
+import type { Sample } from './types.ts';
 
 const HEADER = 'image,x1,y1,x2,y2,score';
 

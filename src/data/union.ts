@@ -1,5 +1,5 @@
 /** Several data sets as one, such as VOC 2007 and 2012. */
-import type { Dataset } from './dataset.ts';
+import type { Dataset } from './types.ts';
 
 /**
  * The samples of all, one data set after the other. `classes`: those of the model, in which the data sets were opened;

@@ -4,7 +4,7 @@
  * Boxes are 0-based and inclusive, in pixels of the picture; a box is drawn around its pixels, from x1 to x2 + 1.
  * Small pictures are enlarged by a whole factor, so that lines and labels stay small beside the objects.
  */
-import type { Picture } from '../data/dataset.ts';
+import type { Picture } from '../data/types.ts';
 import { type Canvas, FONT, type SKRSContext2D, newCanvas } from './canvas.ts';
 import { classColour, scoreColour } from './colours.ts';
 

@@ -3,8 +3,9 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type OpenOptions, openDataset, usualSplit } from '../../src/data/dataset.ts';
-import { type CocoFiles, userError, writeCoco, writeImage } from './fixtures.ts';
+import type { OpenOptions } from '../../src/data/types.ts';
+import { openDataset, usualSplit } from '../../src/data/registry.ts';
+import { type CocoFiles, userError, writeCoco, writeImage, writeVoc } from './fixtures.ts';
 
 const open = async (files: CocoFiles = {}, options: Partial<OpenOptions> = {}) =>
   openDataset((await writeCoco(files)).spec, { split: 'all', ...options });
@@ -20,7 +21,8 @@ function says(message: string, ...texts: string[]): void {
 }
 
 test('x, y, width, height become inclusive corners, and stay for the evaluation with the area', async () => {
-  const { name, classes, samples, flippable, notes } = await open();
+  const { folder, spec } = await writeCoco();
+  const { name, classes, samples, flippable, notes } = await openDataset(spec, { split: 'all' });
   assert.equal([name, classes, flippable, notes], ['instances', ['__background__', 'cat'], true, []]);
   const { load, check, ...sample } = samples[0]!;
   const box = { x1: 2, y1: 3, x2: 19, y2: 14, classIndex: 1, difficult: false, crowd: false };
@@ -29,6 +31,7 @@ test('x, y, width, height become inclusive corners, and stay for the evaluation 
     width: 40,
     height: 30,
     boxes: [{ ...box, bbox: [2, 3, 18, 12], area: 100 }],
+    file: join(folder, 'a.jpg'),
     resultIds: { image: 7, categories: [undefined, 18] },
   });
   assert.equal([(await load()).width, (await load()).height], [40, 30]);
@@ -127,7 +130,7 @@ test('boxes without area or outside: an error, or left out and told', async () =
   const bad: [annotation: object, text: string][] = [
     [object([5, 5, 0, 9]), 'bbox [5, 5, 0, 9] has no area'],
     [object([5, 5, 9, -1]), 'has no area'],
-    [object([5, 5, 9, 9], { area: 0 }), 'has an area of 0'],
+    [object([5, 5, NaN, 9]), 'bbox [5, 5, NaN, 9] is not a number in every place'],
     [object([30, 5, 12.5, 9]), 'lies 2.5 px outside its 40x30 image'],
     [object([-3, 5, 9, 9]), 'lies 3 px outside'],
     [object([39.5, 5, 2, 9]), 'has no area inside its 40x30 image'],
@@ -143,25 +146,28 @@ test('boxes without area or outside: an error, or left out and told', async () =
 
 test('the split: one file is one', async () => {
   const { spec, path } = await writeCoco();
-  assert.equal([usualSplit(spec, 'test'), usualSplit('voc:x', 'test')], ['all', 'test']);
-  says(await userError(openDataset(spec, { split: 'val' })), '--split val', path, 'has no splits');
+  assert.equal([usualSplit(spec, 'test'), usualSplit(`voc:${await writeVoc()}`, 'test')], ['all', 'test']);
+  says(await userError(openDataset(spec, { split: 'val' })), '--split val', path, 'no such part; known here: all');
 });
 
 test('every other fault is one line that names the file', async () => {
   const { folder, path, spec } = await writeCoco();
   const whole = JSON.parse(readFileSync(path, 'utf8'));
   const all = { split: 'all' };
-  for (const wrong of ['coco:', 'coco:x', `coco:${folder}`, `${spec},`, `${spec},${folder}`]) {
+  for (const wrong of [`coco:${folder}`, `${spec},${folder}`, `coco:${folder},${folder}`, `coco:${path},${folder}`]) {
+    says(
+      await userError(openDataset(wrong, all)),
+      `${folder}: holds no annotation file`,
+      'coco:IMAGES,ANNOTATIONS.json',
+    );
+  }
+  says(await userError(openDataset('coco:x', all)), 'x: there is no such file');
+  for (const wrong of ['coco:', `${spec},`]) {
     says(await userError(openDataset(wrong, all)), `--data ${wrong}: not a data set`, 'coco:IMAGES,ANNOTATIONS.json');
   }
   says(await userError(openDataset(`coco:/no/such,${path}`, all)), '/no/such: no such folder');
-  says(
-    await userError(openDataset(`coco:${path},${folder}`, all)),
-    `${path}: no such folder`,
-    'IMAGES,ANNOTATIONS.json',
-  );
   says(await userError(openDataset(`coco:${folder},/no/such.json`, all)), '/no/such.json: there is no such file');
-  says(await userError(openDataset(`coco:${folder},${folder}`, all)), `${folder}: cannot be read`);
+  says(await userError(openDataset(`coco:${folder},${folder}.json`, all)), `${folder}.json: there is no such file`);
 
   const [annotation] = whole.annotations;
   const changed = (change: object) => ({ ...whole, annotations: [{ ...annotation, ...change }] });
@@ -173,17 +179,17 @@ test('every other fault is one line that names the file', async () => {
     [{ annotation: {} }, 'images: '],
     [{ ...whole, categories: [] }, 'categories: '],
     [{ ...whole, images: [] }, '"images" is empty'],
-    [{ ...whole, images: [{ ...whole.images[0], width: 0 }] }, 'images.0.width: '],
+    [{ ...whole, images: [{ ...whole.images[0], width: 'wide' }] }, 'images.0.width: '],
+    [{ ...whole, images: [{ ...whole.images[0], file_name: '' }] }, 'images.0.file_name: '],
     [{ ...whole, images: [whole.images[0], whole.images[0]] }, 'two of "images" have the id 7'],
-    [{ ...whole, categories: [whole.categories[0], { id: 1, name: 'cat' }] }, 'two of "categories" have the name cat'],
     [
       { ...whole, categories: [whole.categories[0], { id: 0, name: '__background__' }] },
       "category 0 is of class '__background__'",
     ],
     [{ ...whole, categories: [whole.categories[0], { id: 18, name: 'dog' }] }, 'two of "categories" have the id 18'],
-    [{ ...whole, annotations: [{ image_id: 7, id: 1, caption: 'a cat' }] }, 'annotations.0.category_id: '],
-    [changed({ bbox: [1, 2, 3] }), 'annotations.0.bbox'],
-    [changed({ bbox: '1 2 3 4' }), 'annotations.0.bbox'],
+    [{ ...whole, annotations: [{ image_id: 7, id: 1, caption: 'a cat' }] }, 'annotation 1: category_id: '],
+    [changed({ bbox: [1, 2, 3] }), 'annotation 1: bbox'],
+    [changed({ bbox: '1 2 3 4' }), 'annotation 1: bbox'],
     [changed({ image_id: 8 }), 'annotation 1 is of image 8, which is not in "images"'],
     [changed({ image_id: 8, id: undefined }), 'annotation number 1 is of image 8'],
     [changed({ category_id: 19 }), 'annotation 1 is of category 19, which is not in "categories"'],
@@ -193,10 +199,10 @@ test('every other fault is one line that names the file', async () => {
     says(await userError(openDataset(spec, all)), `${path}: `, ...texts);
   }
 
-  says(await userError(open({}, { classes: ['dog'] })), "annotation 1 is of category 'cat', which is not one of dog");
+  says(await userError(open({}, { classes: ['dog'] })), "annotation 1 is of class 'cat', which is not one of dog");
   says(await userError(open({ files: ['b.jpg'] })), join('images', 'a.jpg'), 'no such image', 'instances.json');
-  const nested = { images: [image(7, 'none/a.jpg')] };
-  says(await userError(open(nested)), join('images', 'none', 'a.jpg'), 'no such image');
+  const nested = { images: [image(7, 'none/b.jpg')] };
+  says(await userError(open(nested)), join('images', 'none', 'b.jpg'), 'no such image');
 });
 
 test('a picture of another size fails when it is loaded', async () => {

@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Box, type Picture, openDataset } from '../../src/data/dataset.ts';
+import type { AnnotatedBox, Picture } from '../../src/data/types.ts';
+import { openDataset } from '../../src/data/registry.ts';
 import { readGlyphs } from '../../src/data/mnistFiles.ts';
 import { UserError } from '../../src/engine/errors.ts';
 import { iou } from '../../src/kernels/boxes.ts';
@@ -107,14 +108,14 @@ test('an unknown split and foreign classes are one clear line', async () => {
   }
 });
 
-const quad = ({ x1, y1, x2, y2 }: Box): [number, number, number, number] => [x1, y1, x2, y2];
+const quad = ({ x1, y1, x2, y2 }: AnnotatedBox): [number, number, number, number] => [x1, y1, x2, y2];
 
 const lumaAt = ({ width, rgba }: Picture, x: number, y: number): number => {
   const i = 4 * (y * width + x);
   return 0.299 * rgba[i]! + 0.587 * rgba[i + 1]! + 0.114 * rgba[i + 2]!;
 };
 
-function lumaRange(picture: Picture, box: Box): number {
+function lumaRange(picture: Picture, box: AnnotatedBox): number {
   let [low, high] = [255, 0];
   for (let y = box.y1; y <= box.y2; y++) {
     for (let x = box.x1; x <= box.x2; x++) {
@@ -126,7 +127,7 @@ function lumaRange(picture: Picture, box: Box): number {
 }
 
 /** Range of luma along the top, bottom, left and right edge of the box, `out` pixels outside it (0: the edge itself). */
-function contrastOfEdges(picture: Picture, box: Box, out: number): number[] {
+function contrastOfEdges(picture: Picture, box: AnnotatedBox, out: number): number[] {
   const clamp = (value: number) => Math.min(159, Math.max(0, value));
   const row = (y: number) => range(box.x1, box.x2).map((x) => lumaAt(picture, x, clamp(y)));
   const column = (x: number) => range(box.y1, box.y2).map((y) => lumaAt(picture, clamp(x), y));

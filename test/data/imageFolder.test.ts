@@ -3,7 +3,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { crop, openLabelled } from '../../src/data/labelled.ts';
+import { crop } from '../../src/data/crop.ts';
+import { openLabelled } from '../../src/data/labelled.ts';
 import { temporaryFolder, userError, writeClasses } from './fixtures.ts';
 
 const open = (root: string) => openLabelled(`folder:${root}`, { size: 32, seed: 1, check: true });

@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Box, Dataset } from '../../src/data/dataset.ts';
-import { TrainingOrder, flipBoxes, inTrainingOrder } from '../../src/data/loader.ts';
+import type { AnnotatedBox, Dataset } from '../../src/data/types.ts';
+import { TrainingOrder, inTrainingOrder } from '../../src/data/loader.ts';
+import { flipBoxes } from '../../src/data/boxes.ts';
 import { Prefetcher } from '../../src/data/prefetcher.ts';
 import { UserError } from '../../src/engine/errors.ts';
 
@@ -121,7 +122,7 @@ test('mirroring twice is the identity, mirrored boxes stay ordered and inside', 
   const width = 50;
   const box = fc
     .tuple(fc.nat(40), fc.nat(9), fc.nat(20), fc.nat(20))
-    .map(([x1, w, y1, h]): Box => ({ x1, y1, x2: x1 + w, y2: y1 + h, classIndex: 1, difficult: false }));
+    .map(([x1, w, y1, h]): AnnotatedBox => ({ x1, y1, x2: x1 + w, y2: y1 + h, classIndex: 1, difficult: false }));
   fc.assert(
     fc.property(fc.array(box), (boxes) => {
       const mirrored = flipBoxes(boxes, width);

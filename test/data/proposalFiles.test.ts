@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Sample } from '../../src/data/dataset.ts';
+import type { Sample } from '../../src/data/types.ts';
 import { readProposalFile } from '../../src/data/proposalFiles.ts';
 import { UserError } from '../../src/engine/errors.ts';
 import { temporaryFolder } from './fixtures.ts';

@@ -1,7 +1,8 @@
 /** The fit of anchors: against every anchor of the real grid, and the advice where it is poor. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openDataset, type Sample } from '../../src/data/dataset.ts';
+import { openDataset } from '../../src/data/registry.ts';
+import type { Sample } from '../../src/data/types.ts';
 import { anchorOverlapsReference } from '../../src/kernels/anchorLabels.ts';
 import { Random } from '../../src/kernels/rng.ts';
 import { baseAnchors } from '../../src/model/anchors.ts';

@@ -69,7 +69,7 @@ test('what does not exist is named, with what does', async () => {
     [{ backbone: 'alexnet' }, /^--backbone alexnet: unknown; there are small, squeezenet1_1, vgg16, zf$/],
     [{ backbone: 'resnet' }, /^--backbone resnet: unknown;/],
     [{ schedule: 'greedy' }, /^--schedule greedy: unknown; there are joint, joint-warp, alternating, unshared$/],
-    [{ data: 'coco:x' }, /^--data coco:/],
+    [{ data: 'coco:' }, /^--data coco:/],
     [{ split: 'nope' }, /^--data digits: has no split 'nope'/],
     [{ init: 'nope.safetensors' }, /^nope\.safetensors: there is no such file; check the name$/],
     [{ input: 'gray' }, /^--input gray: unknown; there are bgr and rgb$/],

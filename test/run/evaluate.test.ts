@@ -3,21 +3,22 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Box, type Dataset, openDataset } from '../../src/data/dataset.ts';
+import type { AnnotatedBox, Dataset } from '../../src/data/types.ts';
+import { openDataset } from '../../src/data/registry.ts';
 import type { Detection } from '../../src/eval/voc.ts';
 import { detectionWriter, readDetectionFile } from '../../src/run/evaluation/detectionFiles.ts';
 import { evaluateDetections, type Metric } from '../../src/run/evaluation/evaluate.ts';
 import { temporaryFolder, userError, vocXml, writeCoco, writeVoc } from '../data/fixtures.ts';
 
 const box = { x1: 2, y1: 3, x2: 19, y2: 14, classIndex: 1 };
-const datasetOf = (boxes: Box[]): Dataset => ({
+const datasetOf = (boxes: AnnotatedBox[]): Dataset => ({
   name: 'x',
   classes: ['__background__', 'cat', 'dog'],
   samples: [{ id: 'a', width: 40, height: 30, boxes, load: () => assert.unreachable() as never }],
   flippable: true,
   notes: [],
 });
-const report = (boxes: Box[], detections: Detection[], metric: Metric) =>
+const report = (boxes: AnnotatedBox[], detections: Detection[], metric: Metric) =>
   evaluateDetections([detections], datasetOf(boxes), metric, performance.now());
 
 test('the form of a report; COCO adds its twelve numbers', () => {

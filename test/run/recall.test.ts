@@ -1,7 +1,8 @@
 /** Proposals for the recall of a tiny network: their number and order, the anchors beside them, and the rows of the table. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openDataset, type Box as AnnotatedBox, type Sample } from '../../src/data/dataset.ts';
+import { openDataset } from '../../src/data/registry.ts';
+import type { AnnotatedBox as AnnotatedBox, Sample } from '../../src/data/types.ts';
 import type { Box } from '../../src/kernels/boxes.ts';
 import { UserError } from '../../src/engine/errors.ts';
 import {

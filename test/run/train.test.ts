@@ -3,7 +3,7 @@ import { appendFileSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Box, Dataset } from '../../src/data/dataset.ts';
+import type { AnnotatedBox, Dataset } from '../../src/data/types.ts';
 import { type Choices, type Met, Plans } from '../../src/engine/plans.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { type Proposal, proposeImage } from '../../src/run/evaluation/detect.ts';
@@ -180,7 +180,7 @@ test('four scenes are learnt by heart: AP 1 for every class in them', async () =
     rpn: { ...detector.rpn, channels: 32, train: { ...detector.rpn.train, preNms: 300, postNms: 64 } },
     head: { ...detector.head, pooled: 4, batch: 64 },
   };
-  const large = ({ x1, y1, x2, y2 }: Box) => (x2 - x1) * (y2 - y1) > 32 * 32;
+  const large = ({ x1, y1, x2, y2 }: AnnotatedBox) => (x2 - x1) * (y2 - y1) > 32 * 32;
   const easy = dataset.samples.filter(({ boxes }) => boxes.length <= 2 && boxes.every(large));
   const four: Dataset = { ...dataset, samples: easy.slice(0, 4) };
   const { model } = await trainHere({ config, dataset: four });

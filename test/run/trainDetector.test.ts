@@ -1,7 +1,8 @@
 /** What a training step makes of a data set: the image, the boxes and the seed that reach the losses, and its update. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Dataset, openDataset } from '../../src/data/dataset.ts';
+import type { Dataset } from '../../src/data/types.ts';
+import { openDataset } from '../../src/data/registry.ts';
 import { add, FasterRcnn, type Losses, multiply, PRESETS, sum, type Tensor, trainDetector } from '../../src/index.ts';
 import type { InputConfig } from '../../src/model/config.ts';
 import type { ImageLosses } from '../../src/run/training/trainDetector.ts';

@@ -3,7 +3,8 @@
  * network, so the check is of another kind: every number finite, and a second run from the same weights gives the same bits.
  * A detection's extras are its stages (paper, table 5), each waited for.
  */
-import { openDataset, type Picture } from '../../data/dataset.ts';
+import { openDataset } from '../../data/registry.ts';
+import type { Picture } from '../../data/types.ts';
 import type { Gpu, TypedArray } from '../../engine/gpu.ts';
 import { Sgd } from '../../engine/sgd.ts';
 import { FasterRcnn, type LabelledBox } from '../../model/fasterRcnn.ts';

@@ -1,12 +1,13 @@
 /** The configuration of a pre-training: what each backbone takes, and what the user chose. */
 import { resolve } from 'node:path';
-import { type LabelledPictures, openLabelled } from '../../data/labelled.ts';
+import type { LabelledPictures } from '../../data/types.ts';
+import { absoluteLabelled, openLabelled } from '../../data/labelled.ts';
 import { UserError } from '../../engine/errors.ts';
 import { readSafetensorsHeader } from '../../engine/node/files.ts';
 import type { ClassifierConfig } from '../../model/classifier.ts';
 import type { TrainingConfig } from '../../model/config.ts';
 import { BACKBONE_INPUTS, PRESETS } from './presets.ts';
-import { absoluteData, assertSameChoices, checkBackbone, CHECKPOINT_INTERVAL } from './runConfig.ts';
+import { assertSameChoices, checkBackbone, CHECKPOINT_INTERVAL } from './runConfig.ts';
 import { RunDirectory } from '../storage/runDirectory.ts';
 import type { MetricsLine } from '../storage/metrics.ts';
 
@@ -76,7 +77,7 @@ export async function configurePretrain(
   const { size = defaults.size, steps = STEPS, seed = 1 } = choices;
   const { channels, mean, factor } = BACKBONE_INPUTS[backbone]!;
   if (choices.init !== undefined) readSafetensorsHeader(choices.init); // a file that is none is said before anything starts
-  const spec = absoluteData(choices.data ?? 'mnist');
+  const spec = absoluteLabelled(choices.data ?? 'mnist');
   const data = await openLabelled(spec, { size, seed, check: true });
   const config: PretrainConfig = {
     format: FORMAT,
@@ -111,7 +112,7 @@ export async function reopenPretrain(
   const { classifier, training } = config;
   assertSameChoices(
     [
-      ['--data', choices.data && absoluteData(choices.data), config.data],
+      ['--data', choices.data && absoluteLabelled(choices.data), config.data],
       ['--backbone', choices.backbone, classifier.backbone],
       ['--size', choices.size, classifier.input.size],
       ['--init', choices.init && resolve(choices.init), config.init],

@@ -8,8 +8,9 @@
  *   without initial weights no stage is frozen
  */
 import { resolve } from 'node:path';
-import { type Dataset, openDataset, usualSplit } from '../../data/dataset.ts';
-import { countedBoxes } from '../../data/loader.ts';
+import type { Dataset } from '../../data/types.ts';
+import { absoluteSpec, openDataset, usualSplit } from '../../data/registry.ts';
+import { countedBoxes } from '../../data/boxes.ts';
 import { UserError } from '../../engine/errors.ts';
 import { BACKBONES } from '../../model/backbones/index.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
@@ -89,7 +90,7 @@ export const detectorFor = (choices: RunChoices, classes: string[]): DetectorCon
 
 /** Everything but the classes and the single values of `--set`. */
 function settle(choices: RunChoices): RunConfig {
-  const data = absoluteData(choices.data ?? 'digits');
+  const data = absoluteSpec(choices.data ?? 'digits');
   const { name, preset } = findPreset(choices.preset, data);
   const schedule = checkSchedule(choices.schedule ?? 'joint');
   const backbone = checkBackbone(choices.backbone ?? preset.detector.backbone);
@@ -135,7 +136,7 @@ function validationOf(
     if (validateEvery === undefined && validateImages === undefined) return undefined;
     throw new UserError('--validate-every, --validate-images: on which part of the data? Give --validate SPLIT too');
   }
-  const validated = validateData === undefined ? data : absoluteData(validateData);
+  const validated = validateData === undefined ? data : absoluteSpec(validateData);
   return {
     data: validated,
     split: validate ?? usualSplit(validated, 'val'),
@@ -190,7 +191,7 @@ function assertAnchorsFit({ anchors, input }: DetectorConfig, { samples }: Datas
 export function assertSameRun(choices: RunChoices, config: RunConfig, configPath: string): void {
   const { data, init, validateData } = choices;
   const pairs: [option: string, chosen: unknown, saved: unknown][] = [
-    ['--data', data && absoluteData(data), config.data],
+    ['--data', data && absoluteSpec(data), config.data],
     ['--split', choices.split, config.split],
     ['--preset', choices.preset, config.preset],
     ['--schedule', choices.schedule, config.schedule],
@@ -203,7 +204,7 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
     ['--skip-bad-boxes', choices.skipBadBoxes, config.skipBadBoxes],
     ['--checkpoint-every', choices.checkpointEvery, config.checkpointInterval],
     ['--validate', choices.validate, config.validation?.split],
-    ['--validate-data', validateData && absoluteData(validateData), config.validation?.data],
+    ['--validate-data', validateData && absoluteSpec(validateData), config.validation?.data],
     ['--validate-every', choices.validateEvery, config.validation?.interval],
     ['--validate-images', choices.validateImages, config.validation?.images],
   ];
@@ -252,14 +253,6 @@ export async function openValidation(config: RunConfig): Promise<Dataset | undef
     notes.push(`validation takes ${samples.length} of the ${length} images of split '${split}', evenly spaced`);
   }
   return { ...whole, samples, notes };
-}
-
-/** A run is resumed from any folder. */
-export function absoluteData(spec: string): string {
-  const colon = spec.indexOf(':');
-  if (colon < 0) return spec;
-  const paths = spec.slice(colon + 1).split(',');
-  return spec.slice(0, colon + 1) + paths.map((path) => (path === '' ? '' : resolve(path))).join();
 }
 
 function checkSchedule(name: string): Schedule {

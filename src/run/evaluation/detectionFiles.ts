@@ -7,8 +7,9 @@
  * name in the data set and category_id the name of the class.
  */
 import { z } from 'zod';
-import { type CocoId, cocoId } from '../../data/coco.ts';
-import type { Dataset } from '../../data/dataset.ts';
+import type { CocoId } from '../../data/types.ts';
+import { cocoId } from '../../data/formats/coco.ts';
+import type { Dataset } from '../../data/types.ts';
 import { readJsonFile } from '../../data/jsonFile.ts';
 import { UserError } from '../../engine/errors.ts';
 import { replaceFile } from '../../engine/node/files.ts';

@@ -1,6 +1,6 @@
 /** The pictures that show what a training run has learnt. */
 import { join } from 'node:path';
-import type { Dataset } from '../../data/dataset.ts';
+import type { Dataset } from '../../data/types.ts';
 import { type Canvas, writePng } from '../../draw/canvas.ts';
 import { plotLosses } from '../../draw/losses.ts';
 import type { Detection } from '../../eval/voc.ts';

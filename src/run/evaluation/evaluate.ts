@@ -1,5 +1,5 @@
 /** Average precision of a trained network on a data set, or of detections that are there. */
-import type { Dataset } from '../../data/dataset.ts';
+import type { Dataset } from '../../data/types.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { type CocoSummary, evaluateCoco } from '../../eval/coco.ts';
 import { type Detection, evaluateVoc, type VocMetric } from '../../eval/voc.ts';

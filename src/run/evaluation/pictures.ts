@@ -1,5 +1,5 @@
 /** The pictures that a run leaves behind, composed from src/draw. */
-import type { Dataset } from '../../data/dataset.ts';
+import type { Dataset } from '../../data/types.ts';
 import { type Canvas } from '../../draw/canvas.ts';
 import { contactSheet, drawDetections, drawProposals } from '../../draw/pictures.ts';
 import type { Detection } from '../../eval/voc.ts';

@@ -2,8 +2,8 @@
  * Recall of proposals against IoU (paper, section 4.1 and Figure 4): for each method and number of proposals the share of
  * objects that some proposal overlaps enough. The proposals of a trained network, and its anchors without what it learnt.
  */
-import type { Sample } from '../../data/dataset.ts';
-import { countedBoxes } from '../../data/loader.ts';
+import type { Sample } from '../../data/types.ts';
+import { countedBoxes } from '../../data/boxes.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { UserError } from '../../engine/errors.ts';
 import { evaluateRecall, recallAt } from '../../eval/recall.ts';

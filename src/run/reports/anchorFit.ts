@@ -3,8 +3,8 @@
  * lie inside the image as the network takes it (paper, section 3.1.2: only they are trained). What no anchor overlaps well
  * the RPN learns to propose from few and poor examples.
  */
-import type { Sample } from '../../data/dataset.ts';
-import { countedBoxes } from '../../data/loader.ts';
+import type { Sample } from '../../data/types.ts';
+import { countedBoxes } from '../../data/boxes.ts';
 import { boxAt, iou, type Box } from '../../kernels/boxes.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
 import { baseAnchors } from '../../model/anchors.ts';

@@ -3,8 +3,9 @@
  * anchors of a network fit these.
  */
 import { eachAtOnce } from '../../data/atOnce.ts';
-import { type Box, type Dataset, openDataset, type Sample } from '../../data/dataset.ts';
-import { countedBoxes } from '../../data/loader.ts';
+import type { AnnotatedBox, Dataset, Sample } from '../../data/types.ts';
+import { openDataset } from '../../data/registry.ts';
+import { countedBoxes } from '../../data/boxes.ts';
 import { UserError } from '../../engine/errors.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
 import type { DetectorConfig } from '../../model/config.ts';
@@ -61,7 +62,7 @@ export async function openParts(spec: string, splits: readonly string[], classes
 /** Objects that are there twice, and images that are in two parts. */
 function duplicates(parts: readonly DataPart[]): string[] {
   const notes: string[] = [];
-  const key = ({ x1, y1, x2, y2, classIndex }: Box): string => [x1, y1, x2, y2, classIndex].join();
+  const key = ({ x1, y1, x2, y2, classIndex }: AnnotatedBox): string => [x1, y1, x2, y2, classIndex].join();
   for (const { split, dataset } of parts) {
     const twice = dataset.samples.filter(({ boxes }) => new Set(boxes.map(key)).size < boxes.length);
     if (twice.length === 0) continue;

@@ -1,4 +1,4 @@
-import type { Picture } from '../../data/dataset.ts';
+import type { Picture } from '../../data/types.ts';
 
 /** Stands for a picture of this size where a step is measured and nothing is computed (`gpu.measure`). */
 export const blankPicture = ({ width, height }: Pick<Picture, 'width' | 'height'>): Picture => ({

@@ -3,8 +3,9 @@
  * accuracy. Pictures of any shape: a training image is a square of 7/8 of the shorter side at a random place, mirrored or
  * not; for validation it is the one in the middle (224 of 256 pixels, as the paper's networks were trained).
  */
-import { crop, type LabelledPicture, type LabelledPictures } from '../../data/labelled.ts';
-import type { Picture } from '../../data/dataset.ts';
+import { crop } from '../../data/crop.ts';
+import type { LabelledPicture, LabelledPictures } from '../../data/types.ts';
+import type { Picture } from '../../data/types.ts';
 import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import type { Gpu } from '../../engine/gpu.ts';

@@ -8,7 +8,7 @@ import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import { loadSafetensors, saveSafetensors } from '../../engine/node/files.ts';
 import type { Tensor } from '../../engine/tensor.ts';
-import type { Dataset } from '../../data/dataset.ts';
+import type { Dataset } from '../../data/types.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import type { ProposalConfig } from '../../model/config.ts';
 import type { FasterRcnn, PreparedImage } from '../../model/fasterRcnn.ts';

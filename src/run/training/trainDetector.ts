@@ -3,8 +3,9 @@
  *
  * A step is a pure function of the weights, the momentum, the seed and the step's number.
  */
-import type { Dataset, Sample } from '../../data/dataset.ts';
-import { countedBoxes, flipBoxes, inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
+import type { Dataset, Sample } from '../../data/types.ts';
+import { countedBoxes, flipBoxes } from '../../data/boxes.ts';
+import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import type { Sgd } from '../../engine/sgd.ts';
 import { seedOf } from '../../kernels/rng.ts';

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import type { Sgd } from '../../engine/sgd.ts';
-import type { Dataset, Sample } from '../../data/dataset.ts';
+import type { Dataset, Sample } from '../../data/types.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
 import { FasterRcnn, type LossTerm, PROPOSAL_NETWORK } from '../../model/fasterRcnn.ts';
 import { hasDetector, hasStages, partOf, type Stage, stagesOf, stageTraining } from '../config/stages.ts';

@@ -1,5 +1,5 @@
 /** The kernels of a run, timed on its device before it starts (engine/tuner.ts). */
-import type { Sample } from '../../data/dataset.ts';
+import type { Sample } from '../../data/types.ts';
 import { readTuningCache, saveTuningCache } from '../../engine/node/tuningCache.ts';
 import type { Choices } from '../../engine/plans.ts';
 import { tune, type TuneReport } from '../../engine/tuner.ts';

@@ -6,8 +6,8 @@
  * It does not influence the training: its random numbers depend on an image's place among the images and are the same at
  * every step, and dropout is off, so the losses of two steps differ by their weights alone.
  */
-import type { Dataset } from '../../data/dataset.ts';
-import { countedBoxes } from '../../data/loader.ts';
+import type { Dataset } from '../../data/types.ts';
+import { countedBoxes } from '../../data/boxes.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { concat } from '../../engine/ops/axes.ts';
 import type { Detection } from '../../eval/voc.ts';

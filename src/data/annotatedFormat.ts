@@ -1,0 +1,238 @@
+/** Formats of annotation files: what their readers give becomes a data set, by rules that are the same for all. */
+import { join } from 'node:path';
+import { UserError } from '../engine/errors.ts';
+import type { AnnotatedImage, AnnotatedObject, AnnotatedSet, ReadContext } from './annotated.ts';
+import { BadBoxes, usableBox } from './badBoxes.ts';
+import { BACKGROUND, className } from './classNames.ts';
+import { DRAWN_SPLITS, drawSplits, WHOLE } from './drawnSplits.ts';
+import { type DataFormat } from './format.ts';
+import { PictureFinder, PICTURE_EXTENSIONS, stemOf } from './pictureFiles.ts';
+import { checkPicture, pictureOf } from './pictures.ts';
+import { attempt } from './problems.ts';
+import { printable } from './textFile.ts';
+import type { AnnotatedBox, Dataset, OpenOptions, Sample } from './types.ts';
+import { unite } from './union.ts';
+import { eachAtOnce } from './atOnce.ts';
+
+export interface AnnotatedFormat extends Pick<
+  DataFormat,
+  'name' | 'usage' | 'summary' | 'sets' | 'recognises' | 'write'
+> {
+  /** Looks at one data set: `paths` are those of one set. Throws a UserError where it is none. */
+  read(paths: readonly string[], context: ReadContext): AnnotatedSet;
+}
+
+export function annotatedFormat({ read, ...format }: AnnotatedFormat): DataFormat {
+  const quiet: ReadContext = { onProblem: () => {}, note: () => {} };
+  const splits = (sets: readonly string[][]): readonly string[] => {
+    const [first = [], ...others] = sets.map((paths) => partsOf(read(paths, quiet)));
+    return first.filter((split) => others.every((splits) => splits.includes(split)));
+  };
+  return {
+    ...format,
+    splits,
+    usualSplit: (sets, wanted) => bestSplit(splits(sets), wanted),
+    async open(sets, options) {
+      const parts: Dataset[] = [];
+      let { classes } = options;
+      for (const paths of sets) {
+        const notes: string[] = [];
+        const set = read(paths, { onProblem: options.onProblem, note: (text) => notes.push(text) });
+        const part = await openSet(set, { ...options, classes }, notes);
+        if (set.classes) classes = part.classes.slice(1); // the later ones must have those of the first
+        parts.push(part);
+      }
+      return unite(parts, classes);
+    },
+  };
+}
+
+const partsOf = ({ splits }: AnnotatedSet): readonly string[] =>
+  splits.length > 0 ? splits : [...DRAWN_SPLITS, WHOLE];
+
+const SYNONYMS: Readonly<Record<string, RegExp>> = {
+  train: /^train(ing)?(20\d\d)?$/i,
+  val: /^val(id|idation)?(20\d\d)?$/i,
+  test: /^test(ing)?(20\d\d)?$/i,
+};
+
+/** The part that is meant by a usual name: as tools write it, or the whole of what has no parts. */
+function bestSplit(splits: readonly string[], wanted: string): string {
+  if (splits.includes(wanted)) return wanted;
+  const alike = splits.filter((split) => (SYNONYMS[wanted] ?? /^$/).test(split));
+  return alike.length === 1 ? alike[0]! : splits.length === 1 && splits[0] === WHOLE ? WHOLE : wanted;
+}
+
+async function openSet(set: AnnotatedSet, options: OpenOptions, notes: string[]): Promise<Dataset> {
+  const { split, onProblem } = options;
+  const images = imagesOf(set, options, notes);
+  const classes = options.classes ?? classesOf(set, images);
+  if (options.classes === undefined && (classes.length === 0 || (set.splits.length < 2 && !hasObject(images)))) {
+    throw new UserError(`${set.path}: has no annotated object; there is nothing to learn`);
+  }
+  const located = await locate(images, set, options, notes);
+  const bad = new BadBoxes(options.onBadBox);
+  const classIndex = new Map(classes.map((name, i) => [className(name, set.path), i + 1]));
+  const categories = [undefined, ...classes.map((name) => set.categoryIds?.get(className(name, set.path)))];
+  const ids = idsOf(images);
+  const samples = located.flatMap(({ image, file, size, problem }): Sample[] => {
+    const boxes = size
+      ? image.objects.flatMap(
+          (object) => attempt(onProblem, () => toBox(object, image, size, set, classIndex, classes, bad)) ?? [],
+        )
+      : [];
+    if (problem !== undefined) onProblem!(problem);
+    if (file === undefined || size === undefined) return [];
+    const { resultId } = image;
+    return [
+      {
+        id: ids.get(image)!,
+        width: size.width,
+        height: size.height,
+        boxes,
+        file,
+        ...(resultId !== undefined && { resultIds: { image: resultId, categories } }),
+        ...pictureOf(file, size.width, size.height, image.source),
+      },
+    ];
+  });
+  notes.push(...bad.notes().map((note) => (set.splits.length > 1 ? `split '${split}': ${note}` : note)));
+  const unknown = set.categoryIds ? classes.filter((name) => !set.categoryIds!.has(className(name, set.path))) : [];
+  if (unknown.length > 0)
+    notes.push(
+      `${set.path}: has no category ${unknown.join(', ')}: what is detected of it has no place in result files`,
+    );
+  return { name: set.name, classes: [BACKGROUND, ...classes], samples, flippable: true, notes };
+}
+
+interface LocatedImage {
+  image: AnnotatedImage;
+  /** Undefined: `problem` says why. */
+  file?: string;
+  size?: { width: number; height: number };
+  problem?: string;
+}
+
+/** Pictures whose headers are read at once. */
+const SIZES_AT_ONCE = 16;
+
+/** The picture of each image, and its size, which the picture has where the annotations do not. */
+async function locate(
+  images: readonly AnnotatedImage[],
+  set: AnnotatedSet,
+  { split, onProblem, allowOutside = false }: OpenOptions,
+  notes: string[],
+): Promise<LocatedImage[]> {
+  const finder = new PictureFinder(set.pictureFolders, allowOutside);
+  const elsewhere: string[] = [];
+  const located = images.map((image): LocatedImage => {
+    const entry: LocatedImage = { image, size: image.size };
+    const take = onProblem && ((problem: string): void => void (entry.problem = problem));
+    const found = attempt(take, () => findPicture(finder, image, set, split));
+    if (found?.elsewhere) elsewhere.push(`${printable(image.file)} is ${found.path}`);
+    return { ...entry, file: found?.path };
+  });
+  const unsized = located.filter(({ file, size }) => file !== undefined && size === undefined);
+  await eachAtOnce(unsized, SIZES_AT_ONCE, async (entry) => {
+    try {
+      entry.size = await checkPicture(entry.file!);
+    } catch (error) {
+      if (!onProblem || !(error instanceof UserError)) throw error;
+      entry.problem = error.message;
+    }
+  });
+  if (elsewhere.length > 0) {
+    notes.push(
+      `${set.path}: ${elsewhere.length} picture${elsewhere.length > 1 ? 's' : ''} found by the name alone, the first: ${elsewhere[0]}`,
+    );
+  }
+  return located;
+}
+
+const hasObject = (images: readonly AnnotatedImage[]): boolean => images.some(({ objects }) => objects.length > 0);
+
+/** Of the part that is asked for, which is drawn where the data set has none. */
+function imagesOf(set: AnnotatedSet, { split, splitSeed = 0 }: OpenOptions, notes: string[]): AnnotatedImage[] {
+  const known = partsOf(set);
+  if (!known.includes(split)) {
+    throw new UserError(`--split ${split}: ${set.path} has no such part; known here: ${known.join(', ')}`);
+  }
+  if (set.splits.length > 0) return set.images(split);
+  const images = set.images();
+  if (split === WHOLE) return images;
+  const ids = idsOf(images);
+  const { parts, grouped } = drawSplits([...ids.values()], splitSeed);
+  const drawn = images.filter((image) => parts.get(ids.get(image)!) === split);
+  notes.push(
+    `${set.path}: has no parts of its own: ${drawn.length} of its ${images.length} images are '${split}', drawn 60/20/20 with --split-seed ${splitSeed}${grouped ? '; frames of one video and copies of one image stay together' : ''}`,
+  );
+  if (drawn.length === 0) {
+    throw new UserError(`--split ${split}: ${set.path} has too few images (${images.length}) for one; add some`);
+  }
+  return drawn;
+}
+
+/** The format's own list, or what the objects of all parts have, so that all parts number the classes alike. */
+function classesOf(set: AnnotatedSet, images: readonly AnnotatedImage[]): string[] {
+  if (set.classes) return [...set.classes];
+  const names = new Set<string>();
+  for (const { objects, source } of [...images, ...set.images()]) {
+    for (const { className: name, what } of objects) names.add(className(name, `${source}: ${what}`));
+  }
+  return [...names].sort();
+}
+
+/** The name of each image: its own, or its file's without extension as far as no other has the same. */
+function idsOf(images: readonly AnnotatedImage[]): Map<AnnotatedImage, string> {
+  const counts = new Map<string, number>();
+  for (const { file } of images) counts.set(stemOf(file), (counts.get(stemOf(file)) ?? 0) + 1);
+  return new Map(
+    images.map((image) => {
+      const stem = stemOf(image.file);
+      return [image, image.id ?? (counts.get(stem) === 1 ? stem : image.file)];
+    }),
+  );
+}
+
+function findPicture(finder: PictureFinder, image: AnnotatedImage, set: AnnotatedSet, split: string) {
+  const { file, alternatives = [], source } = image;
+  const found = finder.find([file, ...alternatives]);
+  if (found) return found;
+  const folder = set.pictureFolders[0] ?? set.path;
+  const listed = set.splits.length > 1 ? `split '${split}' lists it` : `${source} has it`;
+  throw new UserError(
+    `${join(folder, printable(file))}${stemOf(file) === file ? '.*' : ''}: no such image (${PICTURE_EXTENSIONS.join(', ')}), though ${listed}; add it, or choose the folder that has it`,
+  );
+}
+
+/** The box of an object in pixels of the picture; undefined: it is bad and was left out. */
+function toBox(
+  object: AnnotatedObject,
+  { source }: AnnotatedImage,
+  size: { width: number; height: number },
+  { inclusive = false }: AnnotatedSet,
+  classIndex: ReadonlyMap<string, number>,
+  classes: readonly string[],
+  bad: BadBoxes,
+): AnnotatedBox | undefined {
+  const { what, written, difficult = false, crowd, bbox, area } = object;
+  const name = className(object.className, `${source}: ${what}`);
+  const index = classIndex.get(name);
+  if (index === undefined) {
+    throw new UserError(
+      `${source}: ${what} is of class '${printable(name)}', which is not one of ${classes.join(', ')}; rename or remove it`,
+    );
+  }
+  const box = usableBox(object, size, inclusive);
+  if (typeof box === 'string') {
+    bad.add(`${source}: ${what} (${printable(name)}): ${written} ${box}`);
+    return undefined;
+  }
+  return {
+    ...box,
+    classIndex: index,
+    difficult,
+    ...(crowd !== undefined && { crowd }),
+    ...(bbox && { bbox, area: area ?? bbox[2] * bbox[3] }),
+  };
+}

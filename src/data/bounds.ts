@@ -1,0 +1,53 @@
+/** The smallest upright boxes around outlines, where annotations have these and no box. */
+
+export type Point = readonly [x: number, y: number];
+
+/** x1, y1, x2, y2 of the points. */
+export function boundsOf(points: readonly Point[]): [number, number, number, number] {
+  let [x1, y1, x2, y2] = [Infinity, Infinity, -Infinity, -Infinity];
+  for (const [x, y] of points) {
+    [x1, y1, x2, y2] = [Math.min(x1, x), Math.min(y1, y), Math.max(x2, x), Math.max(y2, y)];
+  }
+  return [x1, y1, x2, y2];
+}
+
+/**
+ * x1, y1, x2, y2 (edges) of a mask in COCO's runs: columns of `height` pixels, of which alternately so many are outside and
+ * inside; as numbers, or packed into a text (cocoapi, maskApi.c rleFrString). Undefined: nothing is inside.
+ */
+export function boundsOfRuns(
+  counts: string | readonly number[],
+  height: number,
+): [number, number, number, number] | undefined {
+  const runs = typeof counts === 'string' ? unpackRuns(counts) : counts;
+  let [x1, y1, x2, y2] = [Infinity, Infinity, -Infinity, -Infinity];
+  let at = 0;
+  runs.forEach((run, i) => {
+    const end = at + run;
+    if (i % 2 === 1 && run > 0) {
+      const [first, last] = [Math.floor(at / height), Math.floor((end - 1) / height)];
+      const within = first === last; // otherwise the run passes the lower border
+      [x1, x2] = [Math.min(x1, first), Math.max(x2, last + 1)];
+      [y1, y2] = within ? [Math.min(y1, at % height), Math.max(y2, ((end - 1) % height) + 1)] : [0, height];
+    }
+    at = end;
+  });
+  return x2 > x1 ? [x1, y1, x2, y2] : undefined;
+}
+
+/** Five bits a character, the lowest first; from the fourth run on differences to the one before the last. */
+function unpackRuns(text: string): number[] {
+  const runs: number[] = [];
+  for (let p = 0; p < text.length;) {
+    let [value, bits, more] = [0, 0, true];
+    while (more && p < text.length) {
+      const code = text.charCodeAt(p++) - 48;
+      value |= (code & 31) << bits;
+      more = (code & 32) !== 0;
+      bits += 5;
+      if (!more && code & 16) value |= -1 << bits;
+    }
+    runs.push(runs.length > 2 ? value + runs.at(-2)! : value);
+  }
+  return runs;
+}

@@ -1,0 +1,18 @@
+/** Squares cut out of pictures. */
+import type { Picture } from './types.ts';
+
+/** A square of a picture, in pixels. */
+export interface Crop {
+  left: number;
+  top: number;
+  side: number;
+}
+
+export function crop({ width, rgba }: Picture, { left, top, side }: Crop): Picture {
+  const part = new Uint8Array(4 * side * side);
+  for (let y = 0; y < side; y++) {
+    const from = 4 * ((top + y) * width + left);
+    part.set(rgba.subarray(from, from + 4 * side), 4 * y * side);
+  }
+  return { width: side, height: side, rgba: part };
+}

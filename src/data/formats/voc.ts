@@ -1,0 +1,289 @@
+/**
+ * Pascal VOC, as its authors and as tools leave it:
+ *
+ *   Annotations/ID.xml   JPEGImages/ID.jpg   ImageSets/Main/SPLIT.txt (one ID a line)
+ *
+ * or XML files and pictures in folders of other names, or beside one another, without lists (labelImg, Label Studio), or with
+ * one list of all images (CVAT's default.txt). IDs may have folders: cam1/0001.
+ *
+ * Pixels count from 1, both corners inclusive. Coordinates are floats and clipped: an xmin of 0, which many tools write, must
+ * not become -1. Children are read by name, as some tools write xmin, xmax, ymin, ymax, and only direct children of an
+ * object, as some objects have parts with boxes of their own. Lists of one class (cat_train.txt, lines "ID 1" or "ID -1") are
+ * not splits: they name the images of a split again.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { UserError } from '../../engine/errors.ts';
+import type { AnnotatedImage, AnnotatedObject, AnnotatedSet, ReadContext } from '../annotated.ts';
+import { annotatedFormat } from '../annotatedFormat.ts';
+import { boundsOf, type Point } from '../bounds.ts';
+import { eachPath } from '../format.ts';
+import { filesBeneath, folderExists, isPictureFile, stemOf } from '../pictureFiles.ts';
+import { attempt } from '../problems.ts';
+import { printable, readLines } from '../textFile.ts';
+import { child, children, readXml, textOf, type Xml } from '../xml.ts';
+
+export const voc = annotatedFormat({
+  name: 'voc',
+  usage: 'voc:PATH',
+  summary: "Pascal VOC: a folder with XML files; several as one: 'voc:PATH,PATH'",
+  sets: eachPath,
+  recognises(path) {
+    if (!folderExists(path)) return null;
+    const folder = annotationFolder(path);
+    return folder === undefined ? null : folder === path ? 0.5 : 0.9;
+  },
+  read: ([root], context) => readVoc(root!, context),
+});
+
+/** Where annotations and pictures are, by the tools' names for the folders; '.' is the data's own. */
+const ANNOTATIONS = ['Annotations', 'annotations', 'Annotation', 'xml', 'labels', '.'];
+const PICTURES = ['JPEGImages', 'images', 'Images', 'JPEGimages', 'image', 'img', 'imgs', 'data', '.'];
+
+const existing = (root: string, names: readonly string[]): string[] =>
+  names.map((name) => join(root, name)).filter(folderExists);
+
+const hasXml = (folder: string, depth?: number): boolean =>
+  filesBeneath(folder, depth).some((file) => /\.xml$/i.test(file));
+
+/** The first that holds an XML file; beneath the data's own folder only beside its pictures. */
+const annotationFolder = (root: string): string | undefined =>
+  existing(root, ANNOTATIONS.slice(0, -1)).find((folder) => hasXml(folder)) ?? (hasXml(root, 0) ? root : undefined);
+
+function readVoc(root: string, context: ReadContext): AnnotatedSet {
+  if (!folderExists(root)) throw new UserError(`${root}: no such folder; give one in VOC layout`);
+  const folder = annotationFolder(root);
+  if (folder === undefined) {
+    throw new UserError(
+      `${root}: holds no annotation file; VOC layout is Annotations/*.xml, JPEGImages/* and ImageSets/Main/*.txt`,
+    );
+  }
+  const annotations = new Annotations(folder, context);
+  const lists = new Lists(root, annotations);
+  // CVAT lists all images as 'default' where the user named no parts.
+  const splits = lists.names.length === 1 && lists.names[0] === 'default' ? [] : lists.names;
+  return {
+    name: basename(root),
+    path: root,
+    splits,
+    pictureFolders: [...new Set([...existing(root, PICTURES), folder])],
+    inclusive: true,
+    images: (split) =>
+      (split !== undefined ? lists.ids(split) : lists.names.length > 0 ? lists.allIds() : annotations.ids).flatMap(
+        (id) => annotations.read(id, split),
+      ),
+  };
+}
+
+/** A line of the list of one class: the image shows it (1), does not (-1), or only in ways that do not count (0). */
+const CLASS_LIST_LINE = /^(.*\S)\s+(-1|0|1)$/;
+
+/** The lists in ImageSets/Main. */
+class Lists {
+  readonly names: readonly string[];
+  private readonly folder: string;
+  private readonly annotations: Annotations;
+
+  constructor(root: string, annotations: Annotations) {
+    this.folder = existing(root, [join('ImageSets', 'Main'), 'ImageSets'])[0] ?? join(root, 'ImageSets', 'Main');
+    this.annotations = annotations;
+    this.names = !folderExists(this.folder)
+      ? []
+      : readdirSync(this.folder)
+          .filter((file) => /\.txt$/i.test(file))
+          .map((file) => file.slice(0, -'.txt'.length))
+          .sort();
+  }
+
+  /** The images of a list, each once. */
+  ids(split: string): string[] {
+    const [path, lines] = [this.path(split), this.lines(split)];
+    if (lines.length === 0) {
+      throw new UserError(`${path}: lists no image; write one image name per line, without extension`);
+    }
+    const whole = this.names.find((other) => split.endsWith(`_${other}`));
+    const ofClass = lines.every((line) => CLASS_LIST_LINE.test(line) && !this.annotations.has(line));
+    if (whole !== undefined && ofClass) {
+      throw new UserError(`${path}: lists one class ('${lines[0]}'); its images are those of --split ${whole}`);
+    }
+    const ids = lines.map((line) => this.idOf(line));
+    const once = [...new Set(ids)];
+    if (once.length < ids.length) {
+      const again = ids.find((id, i) => ids.indexOf(id) < i)!;
+      this.annotations.context.note(
+        `${path}: ${ids.length - once.length} of its ${ids.length} lines name an image again (the first: ${printable(again)}); each is taken once`,
+      );
+    }
+    return once;
+  }
+
+  /** Of all lists, those that have annotations. */
+  allIds(): string[] {
+    const ids = this.names.flatMap((name) => this.lines(name).map((line) => this.idOf(line)));
+    return [...new Set(ids)].filter((id) => this.annotations.has(id));
+  }
+
+  private lines(split: string): string[] {
+    const path = this.path(split);
+    return readLines(existsSync(path) ? path : join(this.folder, `${split}.TXT`));
+  }
+
+  private path(split: string): string {
+    return join(this.folder, `${split}.txt`);
+  }
+
+  /** Lines may have quotes, an extension, backslashes, or a label of the image behind the name. */
+  private idOf(line: string): string {
+    const plain = line.replace(/^["']|["']$/g, '').replaceAll('\\', '/');
+    const forms = [
+      plain,
+      stemOf(plain),
+      plain.replace(CLASS_LIST_LINE, '$1'),
+      stemOf(plain.replace(CLASS_LIST_LINE, '$1')),
+    ];
+    forms.push(...forms.map((form) => basename(form))); // JPEGImages/0001.jpg
+    return forms.find((form) => this.annotations.has(form)) ?? forms[1]!;
+  }
+}
+
+/** The annotation files, each read once. */
+class Annotations {
+  readonly folder: string;
+  readonly context: ReadContext;
+  /** In the order of their names. */
+  readonly ids: readonly string[];
+  private readonly files: ReadonlySet<string>;
+  private readonly known = new Map<string, AnnotatedImage | undefined>();
+
+  constructor(folder: string, context: ReadContext) {
+    this.folder = folder;
+    this.context = context;
+    this.ids = filesBeneath(folder)
+      .filter((file) => /\.xml$/i.test(file))
+      .map((file) => file.slice(0, -'.xml'.length));
+    this.files = new Set(this.ids);
+  }
+
+  has(id: string): boolean {
+    return this.files.has(id);
+  }
+
+  /** Of an image, or none where its file has a problem, which was taken. */
+  read(id: string, split?: string): AnnotatedImage[] {
+    if (!this.known.has(id)) {
+      this.known.set(
+        id,
+        attempt(this.context.onProblem, () => {
+          const path = join(this.folder, `${printable(id)}.xml`);
+          if (this.has(id)) return readAnnotation(join(this.folder, `${id}.xml`), id, this.context);
+          throw new UserError(
+            `${path}: missing, though split '${split}' lists ${printable(id)}; add it or drop the line`,
+          );
+        }),
+      );
+    }
+    const image = this.known.get(id);
+    return image ? [image] : [];
+  }
+}
+
+/** One annotation file; every message names the file and the element. */
+function readAnnotation(path: string, id: string, { onProblem, note }: ReadContext): AnnotatedImage {
+  const annotation = child(readXml(path, ['object']), 'annotation');
+  if (annotation === undefined) throw new UserError(`${path}: has no <annotation>; it is not a VOC annotation file`);
+  const size = child(annotation, 'size');
+  const [width, height] = ['width', 'height'].map((name) => {
+    const text = textOf(size, name)?.trim() ?? '';
+    return text === '' ? 0 : toNumber(text, `${path}: <size>: <${name}>`);
+  }) as [number, number];
+  const filename = textOf(annotation, 'filename')?.trim() ?? '';
+  const objects = children(annotation, 'object');
+  return {
+    id,
+    file: id,
+    alternatives: filename === '' || !(isPictureFile(filename) || filename.includes('.')) ? [] : [filename],
+    // Label Studio and others write 0x0 where they do not know it.
+    ...(width >= 1 && height >= 1 && { size: { width, height } }),
+    source: path,
+    objects: objects.flatMap((object, i) => attempt(onProblem, () => [readObject(object, i + 1, path, note)]) ?? []),
+  };
+}
+
+function readObject(object: Xml, number: number, path: string, note: (text: string) => void): AnnotatedObject {
+  const what = `object ${number}`;
+  const where = `${path}: ${what}`;
+  const name = textOf(object, 'name');
+  if (name === undefined || name.trim() === '' || children(object, 'name').length > 1) {
+    throw new UserError(`${where} must have exactly one <name> with a value; fix the file`);
+  }
+  const [xmin, ymin, xmax, ymax] = cornersOf(object, where, note);
+  return {
+    className: name,
+    ...{ x1: xmin - 1, y1: ymin - 1, x2: xmax, y2: ymax },
+    difficult: /^\s*(1|true|yes)\s*$/i.test(textOf(object, 'difficult') ?? ''),
+    what,
+    written: `box (${xmin}, ${ymin}, ${xmax}, ${ymax})`,
+  };
+}
+
+/** As the file has them; of a polygon or a rotated box the bounds. */
+function cornersOf(object: Xml, where: string, note: (text: string) => void): [number, number, number, number] {
+  const boxes = children(object, 'bndbox');
+  if (boxes.length === 0) {
+    const points = polygonOf(object, where) ?? rotatedBoxOf(object, where);
+    if (points) {
+      note(
+        `${where} has no <bndbox>: the bounds of its ${child(object, 'polygon') ? 'polygon' : 'rotated box'} are taken`,
+      );
+      return boundsOf(points);
+    }
+  }
+  const corner = (name: string): number => {
+    const values = boxes.length === 1 ? children(boxes[0], name).map((value) => textOf(value)?.trim() ?? '') : [];
+    // Some tools write a corner twice; where both agree there is no doubt.
+    const [value = '', ...again] = new Set(values);
+    if (value === '' || again.length > 0) {
+      throw new UserError(`${where}: <bndbox> must have exactly one <${name}> with a value; fix the file`);
+    }
+    return toNumber(value, `${where}: <bndbox>: <${name}>`);
+  };
+  return [corner('xmin'), corner('ymin'), corner('xmax'), corner('ymax')];
+}
+
+/** Corners x1, y1, x2, y2, ... (Labelbox), or <pt> of x and y (LabelMe's XML). */
+function polygonOf(object: Xml, where: string): Point[] | undefined {
+  const polygon = children(object, 'polygon')[0];
+  if (polygon === undefined) return undefined;
+  const points = children(polygon, 'pt').map((point) => [textOf(point, 'x') ?? '', textOf(point, 'y') ?? '']);
+  for (let i = 1; child(polygon, `x${i}`) !== undefined; i++) {
+    points.push([textOf(polygon, `x${i}`) ?? '', textOf(polygon, `y${i}`) ?? '']);
+  }
+  if (points.length === 0) throw new UserError(`${where}: its <polygon> has no points; fix the file`);
+  return points.map(([x, y]) => [toNumber(x!, `${where}: <polygon>`), toNumber(y!, `${where}: <polygon>`)]);
+}
+
+/** roLabelImg's: centre, size, and an angle in radians, clockwise in the picture. */
+function rotatedBoxOf(object: Xml, where: string): Point[] | undefined {
+  const box = children(object, 'robndbox')[0];
+  if (box === undefined) return undefined;
+  const [cx, cy, w, h, angle] = ['cx', 'cy', 'w', 'h', 'angle'].map((name) =>
+    toNumber(textOf(box, name) ?? '', `${where}: <robndbox>: <${name}>`),
+  ) as [number, number, number, number, number];
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  const corners = [
+    [-w / 2, -h / 2],
+    [w / 2, -h / 2],
+    [w / 2, h / 2],
+    [-w / 2, h / 2],
+  ] as const;
+  return corners.map(([x, y]) => [cx + x * cos - y * sin, cy + x * sin + y * cos]);
+}
+
+/** With a decimal point or comma. */
+function toNumber(text: string, where: string): number {
+  const value = /^\s*[-+]?\d+,\d+\s*$/.test(text) ? Number(text.replace(',', '.')) : Number(text);
+  if (text.trim() !== '' && Number.isFinite(value)) return value;
+  const element = /<(\w+)>$/.exec(where)?.[1] ?? 'value';
+  const place = where.replace(/: <\w+>$/, '');
+  throw new UserError(`${place}: <${element}>${printable(text)}</${element}> is not a number; fix the file`);
+}

@@ -1,0 +1,228 @@
+/**
+ * Picture files as annotations name them: with another case, another Unicode form (macOS decomposes accents), another
+ * extension or none, backslashes, a folder too many, or as the address from which a tool had them.
+ */
+import { type Dirent, readdirSync, realpathSync, statSync } from 'node:fs';
+import { isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { UserError } from '../engine/errors.ts';
+import { printable } from './textFile.ts';
+
+export const PICTURE_EXTENSIONS: readonly string[] = [
+  '.jpg',
+  '.jpeg',
+  '.png',
+  '.webp',
+  '.bmp',
+  '.tif',
+  '.tiff',
+  '.gif',
+  '.avif',
+];
+
+export const isPictureFile = (name: string): boolean =>
+  PICTURE_EXTENSIONS.some((extension) => name.toLowerCase().endsWith(extension));
+
+/** A file's name without the extension of a picture, if it has one: 'a.v2.jpg' is 'a.v2', and 'a.v2' stays. */
+export function stemOf(file: string): string {
+  const extension = PICTURE_EXTENSIONS.find((extension) => file.toLowerCase().endsWith(extension));
+  return extension === undefined ? file : file.slice(0, -extension.length);
+}
+
+/** The parts of a path, whatever system or server it was written for. */
+function partsOf(written: string): string[] {
+  let path = written.trim().replace(/^["']|["']$/g, '');
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path)) path = decoded(path.replace(/^[^:]+:\/\//, '').replace(/[?#].*$/s, ''));
+  return path.split(/[/\\]+/).filter((part) => part !== '' && part !== '.');
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** How names are compared. */
+const key = (path: string): string => path.normalize('NFC').toLowerCase();
+
+/** Folders deeper than this, and files beyond so many, are not looked into. */
+const MAX_DEPTH = 8;
+const MAX_FILES = 2_000_000;
+
+/** The files beneath a folder, by their paths in it with '/'. A link to a folder counts as one, but not twice. */
+export function filesBeneath(root: string, depth = MAX_DEPTH): string[] {
+  const files: string[] = [];
+  const seen = new Set<string>();
+  const walk = (folder: string, prefix: string, left: number): void => {
+    let entries: Dirent[];
+    try {
+      const real = realpathSync(folder);
+      if (seen.has(real)) return;
+      seen.add(real);
+      entries = readdirSync(folder, { withFileTypes: true });
+    } catch (error) {
+      if (prefix !== '') return; // a folder that may not be entered
+      throw new UserError(
+        `${folder}: cannot be listed (${(error as NodeJS.ErrnoException).code}); check that it is a folder you can read`,
+      );
+    }
+    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      if (entry.name.startsWith('.') || files.length >= MAX_FILES) continue;
+      const path = `${prefix}${entry.name}`;
+      if (isFolder(entry, join(folder, entry.name))) {
+        if (left > 0) walk(join(folder, entry.name), `${path}/`, left - 1);
+      } else files.push(path);
+    }
+  };
+  walk(root, '', depth);
+  return files;
+}
+
+const isFolder = (entry: Dirent, path: string): boolean =>
+  entry.isDirectory() ||
+  (entry.isSymbolicLink() && (statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false));
+
+/** Whether something is a folder; false where there is nothing, or a link that leads nowhere. */
+export function folderExists(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+/** The files of one folder by several keys, listed once. */
+class Folder {
+  readonly path: string;
+  private readonly files: readonly string[];
+  private readonly exact: ReadonlySet<string>;
+  private readonly byPath = new Map<string, string[]>();
+  private readonly byStem = new Map<string, string[]>();
+  private readonly byName = new Map<string, string[]>();
+  private readonly byNameStem = new Map<string, string[]>();
+
+  constructor(path: string) {
+    this.path = path;
+    this.files = filesBeneath(path).filter(isPictureFile);
+    this.exact = new Set(this.files);
+    const add = (map: Map<string, string[]>, name: string, file: string): void => {
+      const found = map.get(name);
+      if (found) found.push(file);
+      else map.set(name, [file]);
+    };
+    for (const file of this.files) {
+      const name = file.slice(file.lastIndexOf('/') + 1);
+      add(this.byPath, key(file), file);
+      add(this.byStem, key(stemOf(file)), file);
+      add(this.byName, key(name), file);
+      add(this.byNameStem, key(stemOf(name)), file);
+    }
+  }
+
+  /** As written, or but for case and Unicode form, or with another extension or one at all. */
+  find(path: string): string | undefined {
+    if (this.exact.has(path)) return path;
+    return (
+      this.only(this.byPath, key(path), path) ??
+      this.only(this.byStem, key(path), path) ??
+      this.only(this.byStem, key(stemOf(path)), path)
+    );
+  }
+
+  /** Anywhere beneath the folder. */
+  findName(name: string): string | undefined {
+    return (
+      this.only(this.byName, key(name), name) ??
+      this.only(this.byNameStem, key(name), name) ??
+      this.only(this.byNameStem, key(stemOf(name)), name)
+    );
+  }
+
+  private only(map: Map<string, string[]>, wanted: string, written: string): string | undefined {
+    const found = map.get(wanted);
+    if (!found || found.length === 1) return found?.[0];
+    throw new UserError(
+      `${join(this.path, printable(written))}: may be ${found[0]} or ${found[1]}; rename one, or write its path and extension in full`,
+    );
+  }
+}
+
+export interface FoundPicture {
+  path: string;
+  /** The name alone was found, in another folder than the one written. */
+  elsewhere: boolean;
+}
+
+/** Finds the pictures of one data set. */
+export class PictureFinder {
+  readonly #folders: readonly string[];
+  readonly #allowOutside: boolean;
+  readonly #listed = new Map<string, Folder>();
+
+  constructor(folders: readonly string[], allowOutside: boolean) {
+    this.#folders = folders.filter(folderExists);
+    this.#allowOutside = allowOutside;
+  }
+
+  /** The file of a picture, looked for by each of the names in turn; undefined: there is none. */
+  find(names: readonly string[]): FoundPicture | undefined {
+    const written = names.map((name) => ({ name, parts: partsOf(name) })).filter(({ parts }) => parts.length > 0);
+    const inside = written.filter(({ parts }) => !parts.includes('..'));
+    const found =
+      this.#first(inside, (folder, parts) => folder.find(parts.join('/')), false) ??
+      this.#first(
+        written,
+        (folder, parts) => {
+          for (let skipped = 1; skipped < parts.length; skipped++) {
+            const rest = parts.slice(skipped);
+            const path = rest.includes('..') ? undefined : folder.find(rest.join('/'));
+            if (path !== undefined) return path;
+          }
+          return folder.findName(parts.at(-1)!);
+        },
+        true,
+      );
+    return found ?? this.#outside(written.map(({ name }) => name));
+  }
+
+  #first(
+    names: readonly { parts: string[] }[],
+    find: (folder: Folder, parts: string[]) => string | undefined,
+    elsewhere: boolean,
+  ): FoundPicture | undefined {
+    for (const { parts } of names) {
+      for (const folder of this.#folders) {
+        const file = find(this.#list(folder), parts);
+        if (file !== undefined) return { path: join(folder, file), elsewhere };
+      }
+    }
+    return undefined;
+  }
+
+  #list(folder: string): Folder {
+    let listed = this.#listed.get(folder);
+    if (!listed) this.#listed.set(folder, (listed = new Folder(folder)));
+    return listed;
+  }
+
+  /** A path that leads out of the folders, if that is allowed and there is such a file. */
+  #outside(names: readonly string[]): FoundPicture | undefined {
+    for (const name of names) {
+      for (const folder of this.#folders) {
+        const path = isAbsolute(name) ? name : resolve(folder, name);
+        if (!isOutside(folder, path) || !statSync(path, { throwIfNoEntry: false })?.isFile()) continue;
+        if (this.#allowOutside) return { path, elsewhere: false };
+        throw new UserError(
+          `${printable(name)}: leads out of ${folder}; pass --allow-outside if you trust the annotations`,
+        );
+      }
+    }
+    return undefined;
+  }
+}
+
+function isOutside(folder: string, path: string): boolean {
+  const way = relative(folder, path);
+  return way === '..' || way.startsWith(`..${sep}`) || isAbsolute(way);
+}

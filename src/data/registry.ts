@@ -1,0 +1,77 @@
+/** The formats of data, and the texts by which the command line names a data set: 'voc:PATH', 'digits', or a folder. */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { UserError } from '../engine/errors.ts';
+import type { DataFormat } from './format.ts';
+import { coco } from './formats/coco.ts';
+import { digits } from './formats/digits.ts';
+import { voc } from './formats/voc.ts';
+import type { Dataset, OpenOptions } from './types.ts';
+
+/** A new format is a file in formats/ and a line here. */
+export const FORMATS: readonly DataFormat[] = [digits, voc, coco];
+
+/** For help and messages: every way to name a data set. */
+export const DATA_USAGE = `${FORMATS.map(({ usage }) => `'${usage}'`).join(', ')}, or a folder whose format is recognised`;
+
+/** Opens what `spec` names. Annotations are read and checked here; pictures only when a sample is loaded. */
+export async function openDataset(spec: string, options: OpenOptions): Promise<Dataset> {
+  const { format, sets } = parseSpec(spec);
+  return format.open(sets, options);
+}
+
+/** The part of the data that 'train', 'val' or 'test' means where the user names none. */
+export function usualSplit(spec: string, wanted: string): string {
+  const { format, sets } = parseSpec(spec);
+  return format.usualSplit(sets, wanted);
+}
+
+/** The parts that a data set has; of several folders those that all have. */
+export function splitsOf(spec: string): readonly string[] {
+  const { format, sets } = parseSpec(spec);
+  return format.splits(sets);
+}
+
+/** The same data, named in full, with its format: a run is resumed from any folder. */
+export function absoluteSpec(spec: string): string {
+  const { format, paths } = parseSpec(spec);
+  return paths.length === 0 ? format.name : `${format.name}:${paths.map((path) => resolve(path)).join()}`;
+}
+
+interface ParsedSpec {
+  format: DataFormat;
+  paths: string[];
+  sets: string[][];
+}
+
+function parseSpec(spec: string): ParsedSpec {
+  const colon = spec.indexOf(':');
+  const name = colon < 0 ? spec : spec.slice(0, colon);
+  const named = FORMATS.find((format) => format.name === name);
+  if (named) {
+    const paths = colon < 0 ? [] : spec.slice(colon + 1).split(',');
+    const sets = paths.includes('') ? undefined : named.sets(paths);
+    if (sets) return { format: named, paths, sets };
+    throw new UserError(`--data ${spec}: not a data set; give ${DATA_USAGE}`);
+  }
+  const paths = existsSync(spec) ? [spec] : spec.split(',');
+  const missing = paths.find((path) => !existsSync(path));
+  if (missing !== undefined) {
+    const what = missing === spec ? 'not a data set' : `there is no ${missing}`;
+    throw new UserError(`--data ${spec}: ${what}; give ${DATA_USAGE}`);
+  }
+  const [format, ...others] = new Set(paths.map(recognise));
+  if (others.length > 0) throw new UserError(`--data ${spec}: its folders are of several formats; give one of them`);
+  const sets = format!.sets(paths);
+  if (sets) return { format: format!, paths, sets };
+  throw new UserError(`--data ${spec}: not a data set; give ${DATA_USAGE}`);
+}
+
+/** The format that is surest of a folder or file. */
+function recognise(path: string): DataFormat {
+  const sure = FORMATS.map((format) => ({ format, confidence: format.recognises(path) ?? 0 }))
+    .filter(({ confidence }) => confidence > 0)
+    .sort((a, b) => b.confidence - a.confidence);
+  if (sure[0]) return sure[0].format;
+  throw new UserError(`--data ${path}: is of no format that is recognised; give ${DATA_USAGE}`);
+}

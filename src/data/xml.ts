@@ -1,0 +1,49 @@
+/** Annotation files in XML: read in the encoding that they declare, as plain elements. */
+import { XMLParser, XMLValidator } from 'fast-xml-parser';
+import { UserError } from '../engine/errors.ts';
+import { printable, readText } from './textFile.ts';
+
+/** A parsed element: text, or children (and attributes, named '@name') by name; a repeated child is an array. */
+export type Xml = string | Xml[] | { [child: string]: Xml };
+
+/** The root's children by name. Throws a UserError where the file is not well-formed XML. `lists`: elements that are arrays always. */
+export function readXml(path: string, lists: readonly string[]): Xml {
+  const text = readText(path, (beginning) => /^\s*<\?xml[^>]*\sencoding\s*=\s*["']([^"']+)["']/.exec(beginning)?.[1]);
+  const wrong = (what: string): UserError =>
+    new UserError(`${path}: ${printable(what.replace(/\s+/g, ' '))}; fix the file`);
+  try {
+    const valid = XMLValidator.validate(text);
+    if (valid !== true) throw wrong(`line ${valid.err.line}: not well-formed XML (${valid.err.msg})`);
+    return parserOf(lists).parse(text) as Xml;
+  } catch (error) {
+    // Entities beyond limits, or an element called __proto__.
+    throw error instanceof UserError ? error : wrong(`cannot be read as XML (${(error as Error).message})`);
+  }
+}
+
+const parserOf = (lists: readonly string[]): XMLParser =>
+  new XMLParser({
+    ignoreAttributes: false,
+    attributeNamePrefix: '@',
+    parseTagValue: false, // a class may be called '007'
+    parseAttributeValue: false,
+    isArray: (name) => lists.includes(name),
+  });
+
+/** The child of this name; several are an array. */
+export const child = (element: Xml | undefined, name: string): Xml | undefined =>
+  typeof element === 'object' && !Array.isArray(element) && Object.hasOwn(element, name) ? element[name] : undefined;
+
+/** The children of this name. */
+export function children(element: Xml | undefined, name: string): Xml[] {
+  const found = child(element, name);
+  return found === undefined ? [] : Array.isArray(found) ? found : [found];
+}
+
+/** The text of an element, of its first child of a name if one is given; undefined: there is none, or it has children. */
+export function textOf(element: Xml | undefined, name?: string): string | undefined {
+  const found = name === undefined ? element : children(element, name)[0];
+  if (typeof found === 'string') return found;
+  const text = child(found, '#text'); // beside attributes
+  return typeof text === 'string' ? text : undefined;
+}
