@@ -1,4 +1,4 @@
-/** `rcnn eval`: average precision of a trained detector, or of detections that are saved. */
+/** `rcnn eval`: average precision of a trained detector, or of saved detections. */
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UserError } from '../engine/errors.ts';

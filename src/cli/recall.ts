@@ -44,7 +44,7 @@ interface NamedFile {
 
 const NETWORK = 'RPN';
 const ANCHORS = 'sliding anchors';
-/** Draws the anchors: any will do. */
+/** The seed that draws the anchors: any will do. */
 const ANCHOR_SEED = 1;
 
 export function addRecall(program: Command): void {
@@ -68,7 +68,7 @@ export function addRecall(program: Command): void {
   );
 }
 
-/** Files are read before the device is opened, and nothing is written before all is known. */
+/** Reads files before opening the device, and writes nothing before everything is computed. */
 async function measureRecall(options: RecallCommand): Promise<void> {
   assertOutputs(options.out, options.json);
   const dataset = await openTestData(options);

@@ -119,10 +119,10 @@ async function open(choices: RunChoices, directory: RunDirectory) {
   return run;
 }
 
-/** From this on it is shown how many pictures were looked at. */
+/** After this time the progress of the check is shown. */
 const LONG_MS = 2000;
 
-/** Whether each file is a picture of the size that its boxes are for. A resumed run has looked. */
+/** Checks that each file is a picture of the size that its boxes are for. A resumed run was checked when it began. */
 async function lookAtPictures(samples: readonly Sample[]): Promise<void> {
   const started = performance.now();
   let progress: Progress | undefined;

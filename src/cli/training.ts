@@ -16,7 +16,7 @@ export interface TrainingRun {
   dataset: Dataset;
   directory: RunDirectory;
   config: RunConfig;
-  /** Evaluated on while training. */
+  /** Evaluated while training. */
   validation?: Dataset | undefined;
   resume: boolean;
   tune?: boolean | undefined;
@@ -24,7 +24,7 @@ export interface TrainingRun {
   resumeCommand: string;
 }
 
-/** Trains and shows it, from the first line about the run to where it was saved. */
+/** Trains and shows the training, from the first line about the run to the place where it was saved. */
 export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
   const { gpu, dataset, directory, resume, tune, resumeCommand } = run;
   let { config, validation } = run;
@@ -116,7 +116,7 @@ function describeAnchors({ samples }: Dataset, detector: DetectorConfig): string
   return `anchors   IoU >= 0.5 with ${percent(iou50)} of ${count(objects.length)} objects, >= 0.7 with ${percent(iou70)}${advice}`;
 }
 
-/** Which weights a stage, or a session of it, starts with. */
+/** The weights that this session of a stage starts with. */
 function describeWeights({ init, detector }: RunConfig, step: number, from: Stage['from']): string {
   if (step > 0) return `of the checkpoint after step ${step}`;
   if (from) return `of stage ${from.stage}${init ? `, else ${init}` : ', else random'}`;

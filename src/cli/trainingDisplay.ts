@@ -1,18 +1,18 @@
-/** A training on the terminal, whatever is trained: what it starts from, its progress, Ctrl-C, where it was saved. */
+/** Any training on the terminal: what it starts from, its progress, Ctrl-C, where it was saved. */
 import type { InputConfig, TrainingConfig } from '../model/config.ts';
 import type { InitReport, Progress as TrainingProgress, Trainable } from '../run/storage/checkpoint.ts';
 import { namedByTorchvision } from '../run/storage/weightNames.ts';
 import { duration, type Progress, startProgress } from './progress.ts';
 
-/** A second Ctrl-C within this time is the same one: a terminal sends it to every process, and some pass it on. */
+/** A second Ctrl-C within this time counts as the same one: a terminal sends it to every process, and some pass it on. */
 const SAME_SIGNAL_MS = 500;
 
 export interface TrainingDisplay {
-  /** Aborted by Ctrl-C. */
+  /** Ctrl-C aborts it. */
   readonly signal: AbortSignal;
-  /** The last losses, as they stand beside the bar and in the last line. */
+  /** The last losses, as shown beside the bar and in the last line. */
   losses: string;
-  /** Before the first step of a run, or of a stage of one, and after the lines that describe it: how far it has come. */
+  /** Call it before the first step of a run or a stage, after the lines that describe it. `step`: steps already done. */
   start(step: number, training: TrainingConfig): void;
   /** A bar, in place of the one before. */
   startBar: typeof startProgress;
@@ -27,7 +27,7 @@ interface Trained {
   finished: boolean;
 }
 
-/** Runs `train` and says how it ended. After Ctrl-C the checkpoint is written, the exit code set, and how to go on printed. */
+/** Runs `train` and prints how it ended. After Ctrl-C it sets the exit code and prints how to go on from the checkpoint. */
 export async function withTrainingDisplay<Result extends Trained>(
   { path, resumeCommand }: { path: string; resumeCommand: string },
   train: (display: TrainingDisplay) => Promise<Result>,
@@ -85,14 +85,14 @@ export function describeInit(path: string, { channels }: Pick<InputConfig, 'chan
   const { loaded, fresh, misfits, unused } = report;
   const layers = (names: readonly string[]): string =>
     [...new Set(names.map((name) => name.replace(/\.(weight|bias)$/, '')))].join(', ');
-  // Of a SqueezeNet nobody but the user knows who trained it, and in the wrong order it finds nothing.
+  // Only the user knows who trained a SqueezeNet, and with the channels in the wrong order it finds nothing.
   const ask = channels === 'bgr' && namedByTorchvision(loaded.map(({ from }) => from));
   const input = `${channels.toUpperCase()}${ask ? " (torchvision's own weights need --input rgb)" : ''}`;
   const lines = [
     `initial weights from ${path}: ${loaded.length} tensors, for input in ${input}`,
     `  taken: ${layers(loaded.map(({ name }) => name))}`,
   ];
-  // Where a weight does not fit its bias does not either, which goes without saying.
+  // If a weight does not fit, its bias does not either: one line is enough.
   const wrong = new Set(misfits.map(({ name }) => name));
   const causes = misfits.filter(({ name }) => !name.endsWith('.bias') || !wrong.has(name.replace(/bias$/, 'weight')));
   lines.push(...causes.map(({ from, why }) => `  does not fit: ${from} ${why}`));

@@ -1,6 +1,6 @@
 /**
- * Canvases for pictures and plots, through @napi-rs/canvas, with a font of our own: a machine without any still draws
- * its labels. Canvases become files by `writePng`.
+ * Canvases for pictures and plots, through @napi-rs/canvas, with a bundled font: labels are drawn even on a machine without
+ * fonts. `writePng` writes a canvas to a file.
  */
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';

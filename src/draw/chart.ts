@@ -12,7 +12,7 @@ import {
 } from 'chart.js';
 import { type Canvas, FONT, newCanvas } from './canvas.ts';
 
-/** Of titles. */
+/** The font size of titles. */
 const INK = '#1c1c1e';
 
 export type Curve = ChartDataset<'line', { x: number; y: number }[]>;
@@ -21,7 +21,7 @@ export interface ChartSettings {
   width: number;
   height: number;
   title: string;
-  /** Of ticks and labels, pixels. */
+  /** The font size of ticks and labels, pixels. */
   fontSize: number;
   scales: ChartOptions<'line'>['scales'];
 }
@@ -67,7 +67,7 @@ export function lineChart(datasets: Curve[], { width, height, title, fontSize, s
   });
   const plot = newCanvas(width, height);
   plot.getContext('2d').drawImage(canvas, 0, 0);
-  chart.destroy(); // out of Chart.js's list of live charts; it also wipes its canvas
+  chart.destroy(); // removes it from Chart.js's list of live charts, and wipes its canvas
   return plot;
 }
 

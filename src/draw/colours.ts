@@ -1,6 +1,6 @@
 /** Colours of classes and scores. */
 
-/** Strong, well apart from each other on photographs; then hues by the golden angle for more classes. */
+/** Strong colours that are easy to tell apart on photographs; further classes get hues by the golden angle. */
 const FIRST = [
   '#ff4d4d',
   '#2f9bff',

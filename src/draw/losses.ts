@@ -1,6 +1,6 @@
 /**
  * The curves of a training run from the lines of its metrics.jsonl: the loss and its four terms, smoothed, and the
- * learning rate, against steps; of a run that was validated also the mAP and the loss on those images.
+ * learning rate, against steps; for a validated run also the mAP and the loss on the validation images.
  */
 import type { Canvas } from './canvas.ts';
 import { axisStyle, type Curve, lineChart } from './chart.ts';
@@ -94,7 +94,7 @@ export function plotLosses(
     curves.push(validated('validation loss', '#1c1c1e', 'loss'), validated('validation mAP', '#bf5af2', 'mAP'));
   }
 
-  // The top of the first axis: the losses of the first steps may be far above all others, and would flatten them.
+  // The losses of the first steps do not set the top of the axis: they may be far above all others and would flatten them.
   const tops = sorted.map((line) => line.loss).sort((a, b) => a - b);
   const top = 1.25 * (tops[Math.floor(0.97 * (tops.length - 1))] ?? 1);
   const lastStep = sorted.at(-1)?.step ?? 1;

@@ -27,11 +27,11 @@ export interface DrawnTruth extends DrawnBox {
 export interface DrawOptions {
   /** Drawn dashed, with the class where there are no detections to carry it. */
   groundTruth?: readonly DrawnTruth[];
-  /** Enlargement; chosen so that the shorter side is about 480 unless given. */
+  /** Enlargement; by default the shorter side becomes about 480 pixels. */
   scale?: number;
 }
 
-/** Boxes in the colours of their classes with 'name 0.98' on each, the surest on top. `classes[0]` is the background. */
+/** Boxes in the colours of their classes, labelled 'name 0.98', the highest score on top. `classes[0]` is the background. */
 export function drawDetections(
   picture: Picture,
   detections: readonly DrawnDetection[],
@@ -50,7 +50,7 @@ export function drawDetections(
     context.strokeStyle = classColour(detection.classIndex);
     strokeBox(context, detection, scale);
   }
-  // Labels after all boxes: a neighbour's line must not cross a name.
+  // Labels come after all boxes, so that no neighbour's line crosses a name.
   for (const truth of detections.length === 0 ? groundTruth : []) {
     label(context, truth, scale, classes[truth.classIndex]!, classColour(truth.classIndex));
   }
@@ -90,7 +90,7 @@ export function drawProposals(
 }
 
 export interface SheetOptions {
-  /** A line above the whole. */
+  /** A line above the sheet. */
   title?: string;
   /** A line under each canvas. */
   captions?: readonly string[];
@@ -151,7 +151,7 @@ function strokeBox(context: SKRSContext2D, { x1, y1, x2, y2 }: DrawnBox, scale: 
   context.strokeRect(x1 * scale, y1 * scale, (x2 - x1 + 1) * scale, (y2 - y1 + 1) * scale);
 }
 
-/** White dashes on a dark line: seen on any background. */
+/** White dashes on a dark line, visible on any background. */
 function strokeDashed(context: SKRSContext2D, box: DrawnBox, scale: number, thick: number): void {
   context.lineWidth = thick;
   context.strokeStyle = 'rgb(0 0 0 / 0.6)';
@@ -162,7 +162,7 @@ function strokeDashed(context: SKRSContext2D, box: DrawnBox, scale: number, thic
   context.setLineDash([]);
 }
 
-/** Text on a filled tab above the box, or inside it where the picture ends; kept within the picture. */
+/** Text on a filled tab above the box, or inside the box at the picture's edge; kept within the picture. */
 function label(context: SKRSContext2D, box: DrawnBox, scale: number, text: string, colour: string): void {
   const { width, height } = context.canvas;
   const size = Math.min(16, Math.max(11, Math.round(Math.min(width, height) / 36)));

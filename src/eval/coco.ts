@@ -2,26 +2,28 @@
  * Average precision and recall of COCO for boxes, as cocoapi's pycocotools/cocoeval.py computes them.
  *
  * For each class, area range and IoU threshold t = 0.5, 0.55, ..., 0.95, in each image:
- *   detections, surest first, at most 100; objects, those to ignore last: crowds and those whose area is out of the range.
- *   A detection takes the object that it overlaps most, at least t, and is right if that object counts, ignored if not; of
- *   equal overlaps the later object. It takes no object that another has, unless a crowd, and none to ignore if it has one
- *   that counts. One without an object is wrong, or ignored if its own area is out of the range.
- * Over all images, surest first: recall = right / objects that count, precision = right / (right + wrong), made monotone
- * from the right and read at recalls 0, 0.01, ..., 1; 0 beyond the last.
- *   AP: the mean over thresholds, recalls and classes with an object; AR: of the last recall, over thresholds and classes.
+ *   take the detections by descending score, at most 100, and the objects with those to ignore last: crowds, and objects
+ *   whose area is out of the range. A detection matches the object that it overlaps most, if by at least t; among equal
+ *   overlaps, the later object. It is right if that object counts and ignored if not. An object that is not a crowd is matched
+ *   once, and an object to ignore only if none that counts can be matched. A detection without a match is wrong, or ignored
+ *   if its own area is out of the range.
+ * Over all images, by descending score: recall = right / objects that count, precision = right / (right + wrong), made
+ * monotone from the right and read at recalls 0, 0.01, ..., 1; 0 beyond the last.
+ *   AP: the mean over thresholds, recalls and classes with an object; AR: the mean of the last recall over thresholds and
+ *   classes.
  *
  * Boxes are x, y, width, height without any +1. IoU with a crowd = intersection / area of the detection. Equal scores keep
- * the order of the images, in cocoeval that of their ids, and of the detections in an image.
+ * the order of the images (cocoeval orders these by id) and of the detections in an image.
  */
 import type { Detection, GroundTruthBox } from './voc.ts';
 
 /** x, y, width, height. */
 export type CocoBox = readonly [x: number, y: number, width: number, height: number];
 
-/** What a detection is held against; the boxes of the data sets are of this form. Difficult objects are taken for crowds. */
+/** An object that detections are compared with, as data sets have them. Difficult objects are treated as crowds. */
 export interface CocoGroundTruthBox extends GroundTruthBox {
   crowd?: boolean;
-  /** As annotated; without it the box and the area that follow from the corners. */
+  /** As annotated; by default they follow from the corners. */
   bbox?: CocoBox;
   area?: number;
 }
@@ -46,11 +48,11 @@ export interface CocoSummary {
 
 export interface CocoResult {
   summary: CocoSummary;
-  /** AP by class; null where there is no object of it. */
+  /** AP by class; null for a class without objects. */
   ap: Record<string, number | null>;
 }
 
-/** Of one class, at each of the ten thresholds. */
+/** The results of one class at each of the ten thresholds. */
 export interface CocoCurve {
   /** [threshold][recall], at recalls 0, 0.01, ..., 1. */
   precision: number[][];
@@ -58,28 +60,28 @@ export interface CocoCurve {
   recall: number[];
 }
 
-/** Of one class; null where no object counts. */
+/** The curves of one class; null if none of its objects counts. */
 export interface CocoCurves {
   all: CocoCurve | null;
   small: CocoCurve | null;
   medium: CocoCurve | null;
   large: CocoCurve | null;
-  /** Of all objects, with the surest detection in an image, and the ten surest. */
+  /** For all areas, with the best detection of each image, and with the ten best. */
   first1: CocoCurve | null;
   first10: CocoCurve | null;
 }
 
-/** As numpy.linspace has them. */
+/** As numpy.linspace computes them. */
 const linspace = (start: number, stop: number, count: number): number[] =>
   Array.from({ length: count }, (_, i) => (i === count - 1 ? stop : start + i * ((stop - start) / (count - 1))));
 
 const THRESHOLDS = linspace(0.5, 0.95, 10);
 const RECALLS = linspace(0, 1, 101);
 const MOST_DETECTIONS = 100;
-/** Ranges of the area; both ends are within. */
+/** Ranges of the area, both ends included. */
 const AREAS = { all: [0, 1e10], small: [0, 32 ** 2], medium: [32 ** 2, 96 ** 2], large: [96 ** 2, 1e10] } as const;
 
-/** Inclusive corners as a box of COCO's, in its results too (py-faster-rcnn): width = x2 - x1 + 1. */
+/** Inclusive corners as a COCO box, as py-faster-rcnn writes results: width = x2 - x1 + 1. */
 export const toCocoBox = ({ x1, y1, x2, y2 }: { x1: number; y1: number; x2: number; y2: number }): CocoBox => [
   x1,
   y1,
@@ -119,7 +121,7 @@ export function evaluateCoco(
 
 const meanPrecision = (curve: CocoCurve | null): number | null => curve && mean(curve.precision.flat());
 
-/** -1 where there is nothing. */
+/** The mean; -1 if there are no values. */
 const mean = (values: readonly number[]): number =>
   values.length === 0 ? -1 : values.reduce((sum, value) => sum + value, 0) / values.length;
 
@@ -153,11 +155,11 @@ interface Truth {
   area: number;
 }
 
-/** What an image has of one class. */
+/** The detections and objects of one class in an image. */
 interface ClassImage {
   /** Descending. */
   scores: number[];
-  /** Of the detections. */
+  /** The areas of the detections. */
   areas: number[];
   truths: Truth[];
   /** IoU of [detection][truth]. */
@@ -199,7 +201,7 @@ function compare(detections: readonly Detection[], groundTruth: readonly CocoGro
   };
 }
 
-/** IoU, or of a crowd the share of the detection that lies in it. */
+/** IoU, or for a crowd the share of the detection that lies in it. */
 function overlap(detection: CocoBox, truth: CocoBox, crowd: boolean): number {
   const width = Math.min(detection[2] + detection[0], truth[2] + truth[0]) - Math.max(detection[0], truth[0]);
   const height = Math.min(detection[3] + detection[1], truth[3] + truth[1]) - Math.max(detection[1], truth[1]);
@@ -213,7 +215,7 @@ const WRONG = 0;
 const RIGHT = 1;
 const IGNORED = 2;
 
-/** Of an image. */
+/** The matches of an image. */
 interface Matched {
   scores: number[];
   /** [threshold][detection]: WRONG, RIGHT or IGNORED, all in one array. */
@@ -249,7 +251,7 @@ function match({ scores, areas, truths, overlaps }: ClassImage, [low, high]: Ran
   return { scores, outcomes, positives: counted.length };
 }
 
-/** Over all images, of each the `most` surest detections. */
+/** Over all images, with the `most` best detections of each. */
 function curveOf(images: readonly Matched[], most: number): CocoCurve | null {
   const positives = images.reduce((sum, image) => sum + image.positives, 0);
   if (positives === 0) return null;

@@ -8,7 +8,7 @@
 import { type Box, iou } from '../kernels/boxes.ts';
 
 export interface RecallOptions {
-  /** Only the first `limit` proposals of an image, which are in the order of their scores, take part. */
+  /** Only the first `limit` proposals of an image take part; they are in descending order of score. */
   limit?: number;
   thresholds?: readonly number[];
 }
@@ -42,7 +42,7 @@ export function evaluateRecall(
   return { thresholds: [...thresholds], recalls, averageRecall, overlaps };
 }
 
-/** Of the recorded overlaps, the share that reaches a threshold. */
+/** The share of the recorded overlaps that reach a threshold. */
 export const recallAt = (overlaps: readonly number[], threshold: number): number =>
   overlaps.filter((overlap) => overlap >= threshold).length / overlaps.length;
 

@@ -1,8 +1,8 @@
 /**
  * Average precision of Pascal VOC, as py-faster-rcnn lib/datasets/voc_eval.py computes it.
  *
- * Detections of a class over all images, surest first. Each looks at the ground truth of its image and class that it
- * overlaps most (IoU with inclusive pixels):
+ * The detections of a class over all images are taken by descending score. Each is compared with the object of its image and
+ * class that it overlaps most (IoU with inclusive pixels):
  *   IoU > threshold (strictly): a difficult object counts neither way; an object not yet found is a true positive;
  *                               one already found makes a false positive, even if another free object overlaps too;
  *   otherwise:                  a false positive.
@@ -24,7 +24,7 @@ export interface Detection {
   score: number;
 }
 
-/** What a detection is held against; the boxes of the data sets are of this form. */
+/** An object that detections are compared with, as data sets have them. */
 export interface GroundTruthBox {
   x1: number;
   y1: number;
@@ -38,7 +38,7 @@ export type VocMetric = 'voc07' | 'voc10';
 
 export interface VocOptions {
   metric: VocMetric;
-  /** A match needs more than this. */
+  /** A match needs a greater IoU than this. */
   iouThreshold?: number;
 }
 
@@ -76,7 +76,7 @@ export function evaluateVoc(
 }
 
 export interface ClassMatches {
-  /** One entry per detection, surest first: 1 where it is a true (a false) positive; neither at a difficult object. */
+  /** One entry per detection by descending score: 1 for a true (a false) positive; both are 0 at a difficult object. */
   truePositive: number[];
   falsePositive: number[];
   recall: number[];

@@ -1,6 +1,6 @@
 /**
- * An image classifier on a detector's backbone, to pre-train it: the map of an image, pooled as the one region that covers
- * it, through the backbone's region layers to a linear layer `classifier`. All but that layer fits the detector as it is.
+ * An image classifier on a detector's backbone, for pre-training: the map of an image is pooled as one region that covers all
+ * of it, and goes through the backbone's region layers to a linear layer `classifier`. All but that layer fits the detector.
  */
 import type { Gpu } from '../engine/gpu.ts';
 import { linear } from '../engine/ops/linear.ts';
@@ -17,7 +17,7 @@ import { type Pixels, prepareImage } from './prepareImage.ts';
 export interface ClassifierConfig {
   backbone: string;
   classes: string[];
-  /** Images are resized to size x size, whatever their aspect. */
+  /** Images are resized to size x size, whatever their aspect ratio. */
   input: Pick<InputConfig, 'channels' | 'mean' | 'factor'> & { size: number };
   /** Width and height of the pooled map in bins: as in the detector, so that the region layers fit it. */
   pooled: number;
@@ -55,7 +55,7 @@ export class Classifier {
 
   /** Uploads images, resizes them, subtracts the mean. @returns [N, 3, size, size] */
   prepare(images: readonly ClassifierImage[]): Tensor {
-    // Uploads are freed together: one that took another's buffer would have to wait for its use.
+    // Uploads are freed together: an upload into a buffer that the one before freed would have to wait for its use.
     return this.gpu.scope(() =>
       concat(
         images.map((image) => this.prepareOne(image)),

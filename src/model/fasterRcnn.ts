@@ -35,7 +35,7 @@ export interface LabelledBox {
   classIndex: number;
 }
 
-/** The image on the GPU, [1, 3, height, width], and what is known of its size. */
+/** The image on the GPU, [1, 3, height, width], and its geometry. */
 export interface PreparedImage extends ImageGeometry {
   tensor: Tensor;
 }
@@ -50,7 +50,7 @@ export const LOSS_TERMS = ['rpn_cls', 'rpn_box', 'head_cls', 'head_box'] as cons
 export type LossTerm = (typeof LOSS_TERMS)[number];
 export type Losses = Record<LossTerm, Tensor>;
 
-/** Before the names of the convolutional layers that the RPN has to itself, where features are not shared. */
+/** The prefix of the RPN's own convolutional layers, if features are not shared. */
 export const PROPOSAL_NETWORK = 'proposal_network.';
 
 /** Rows of a ground-truth buffer are a multiple of this, so that few sizes occur. */
@@ -62,7 +62,7 @@ export class FasterRcnn {
   /** Which kernels compute this network, whatever others on the device were tuned to. */
   readonly plans: Plans;
   readonly backbone: Backbone;
-  /** The convolutional layers below the RPN: `backbone`, unless features are not shared. */
+  /** The convolutional layers below the RPN: `backbone` itself if features are shared. */
   readonly proposalBackbone: Backbone;
   readonly rpn: RegionProposalNetwork;
   readonly head: DetectionHead;
@@ -115,7 +115,7 @@ export class FasterRcnn {
 
   /**
    * The objects found in an image (`detect`) and the four terms of the joint loss on its ground truth, both from one pass
-   * through the convolutional layers: how good the weights are, with nothing to learn from. Candidates are drawn with `seed`.
+   * through the convolutional layers, without gradients and dropout. `seed` draws the mini-batches.
    */
   validate(image: PreparedImage, truth: GroundTruth, seed: number): { rows: Tensor; count: Tensor; losses: Losses } {
     return this.infer(() => {
@@ -196,7 +196,7 @@ export class FasterRcnn {
     return { rpn_cls: zero, rpn_box: zero, head_cls: zero, head_box: zero };
   }
 
-  /** Their sum: every term has weight 1; lambda is inside the RPN's box term. */
+  /** The sum of the terms: each has weight 1, and lambda is inside the RPN's box term. */
   total(losses: Losses): Tensor {
     return add(losses.rpn_cls, losses.rpn_box, losses.head_cls, losses.head_box);
   }
@@ -212,26 +212,26 @@ export class FasterRcnn {
     });
   }
 
-  /** The first part of a detection: the convolutions of the detector and of the RPN (none of one-stage detection). */
+  /** The first part of a detection: the convolutions of the backbone, and of the RPN unless detection has one stage. */
   convolve(image: PreparedImage): Maps {
     return this.infer(() => this.maps(image));
   }
 
-  /** The second: proposals as at test time, or all anchors in one-stage detection. `seed`: see `propose`. */
+  /** The second part: proposals as at test time, or all anchors in one-stage detection. `seed`: see `propose`. */
   proposeOn({ features, rpn }: Maps, image: PreparedImage, seed = 0): Proposals {
     return this.infer(() =>
       rpn ? this.rpn.proposals(rpn, image, this.config.rpn.test, seed) : this.rpn.slidingWindows(features, image),
     );
   }
 
-  /** The third: the detection head on every region, then the best of what it finds. */
+  /** The third part: the detection head on every proposal, then the best of what it finds. */
   classify({ features }: Maps, proposals: Proposals, image: PreparedImage): { rows: Tensor; count: Tensor } {
     return this.infer(() => this.head.detections(this.head.score(features, proposals.rois), proposals, image));
   }
 
   /**
    * Proposals for an image, as at test time unless `limits` says otherwise. `seed` draws the ranking of an RPN without scores
-   * (`without: 'cls'`), and should then be another for every image.
+   * (`without: 'cls'`), and should then differ from image to image.
    */
   propose(image: PreparedImage, limits = this.config.rpn.test, seed = 0): Proposals {
     return this.infer(() => {

@@ -1,6 +1,6 @@
 /**
  * The Fast R-CNN detection head (Girshick 2015; paper, section 3.2): RoI pooling, the backbone's region layers, then class
- * scores [R, K] and box deltas [R, 4K] of which only those of a region's class are used.
+ * scores [R, K] and box deltas [R, 4K], of which only the region's own class is used.
  */
 import type { Gpu } from '../engine/gpu.ts';
 import type { Bindable } from '../engine/memory.ts';
@@ -19,15 +19,15 @@ import { CONVENTIONS, type DetectorConfig } from './config.ts';
 import type { GroundTruth, ImageGeometry, Proposals, Sampling } from './rpn.ts';
 
 const ROI_STREAM = 0x20a1;
-/** RoIs that pass through the region layers at a time, at test time: more could hold a slow GPU longer than drivers allow. */
+/** RoIs that pass through the region layers at a time when testing: more could occupy a slow GPU longer than drivers allow. */
 const TEST_ROIS = 512;
-/** Rows for detections that tie with the last one that is kept. */
+/** Rows for detections that tie with the last one kept. */
 const TIED_DETECTIONS = 28;
 
 /** A mini-batch of regions: always `batch` rows, absent ones with label -1 and no weight. */
 export interface RoiBatch {
   rois: Tensor;
-  /** i32 [batch]: which of the candidates a row is, the proposals and then the ground truth; -1 an absent one. */
+  /** i32 [batch]: the candidate of each row, counting proposals first and then ground truth; -1 for an absent row. */
   selected: Tensor;
   labels: Tensor;
   targets: Tensor;
@@ -69,7 +69,7 @@ export class DetectionHead {
     };
   }
 
-  /** `forward` at test time, some RoIs at a time: all anchors of an image need no more memory than proposals. */
+  /** `forward` at test time, some RoIs at a time, so that all anchors of an image need no more memory than proposals. */
   score(features: Tensor, rois: Tensor): { logits: Tensor; deltas: Tensor } {
     const { gpu } = this;
     const [rows, columns] = rois.shape as [number, number];
@@ -156,7 +156,7 @@ export class DetectionHead {
     };
   }
 
-  /** Class probabilities and moved boxes to detections: score floor, suppression per class, the best of all classes. */
+  /** Detections from scores and deltas: score threshold, suppression per class, the best of all classes. */
   detections(
     output: { logits: Tensor; deltas: Tensor },
     proposals: Proposals,

@@ -1,17 +1,17 @@
-/** A picture as a network takes it: uploaded, resized, its channels ordered, mean and range changed. */
+/** Prepares a picture for a network: uploads and resizes it, orders its channels, changes mean and range. */
 import type { Gpu } from '../engine/gpu.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { imagePrepare, prepareUniforms } from '../kernels/imagePrepare.ts';
 import type { InputConfig } from './config.ts';
 
-/** A picture: 4 bytes a pixel, row-major; clamped as in a canvas's `ImageData`, or not. */
+/** A picture, row-major, 4 bytes per pixel: as data sets load it, or as a canvas's `ImageData` holds it. */
 export interface Pixels {
   width: number;
   height: number;
   rgba: Uint8Array | Uint8ClampedArray;
 }
 
-/** Where its pixels go: the size of the result, and pixels of the picture per pixel of it. */
+/** Where the pixels go: the size of the result, and pixels of the picture per pixel of the result. */
 export interface Placement {
   height: number;
   width: number;

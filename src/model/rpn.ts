@@ -31,17 +31,17 @@ export interface ImageGeometry {
   original: { height: number; width: number };
 }
 
-/** Ground truth of one image: rows x1, y1, x2, y2, class in input pixels; `count` of them are used. */
+/** Ground truth of one image: rows of x1, y1, x2, y2, class in input pixels, of which the first `count` are used. */
 export interface GroundTruth {
   boxes: Tensor;
   count: number;
 }
 
-/** Draws of one step: off in parity tests, where the first candidates in index order are taken and nothing is dropped. */
+/** The random choices of one step. Parity tests turn them off: the first candidates by index are taken, without dropout. */
 export interface Sampling {
   random: boolean;
   seed: number;
-  /** False: nothing is dropped although candidates are drawn, where a loss is to be known and not to be learnt from. */
+  /** False turns dropout alone off, where a loss is measured and not learnt from. */
   dropout?: boolean;
 }
 
@@ -54,7 +54,7 @@ export interface Proposals {
   /** [postNms, 5]: image index, x1, y1, x2, y2 in input pixels, best first; zero beyond the count. */
   rois: Tensor;
   scores: Tensor;
-  /** i32 [postNms]: the number of the anchor that each was decoded from. */
+  /** i32 [postNms]: the index of the anchor that each was decoded from. */
   anchors: Tensor;
   /** One integer on the GPU. */
   count: Tensor;
@@ -71,7 +71,7 @@ const sampledProposals = operation<DecodeSaved>('sampledProposals', ({ dy }, { b
   return [ddeltas];
 });
 
-/** An overlap that no two boxes exceed. */
+/** An IoU that no two boxes exceed. */
 const NO_SUPPRESSION = 2;
 
 export class RegionProposalNetwork {
@@ -154,8 +154,8 @@ export class RegionProposalNetwork {
   }
 
   /**
-   * The best boxes after suppression, constants for whatever is computed from them; see `connectRois`. `seed`: of the ranking
-   * that replaces the scores where `limits` leave them out.
+   * The best boxes after suppression. No gradient flows through them; see `connectRois`. `seed` draws the ranking that
+   * replaces the scores if `limits` leave them out.
    */
   proposals({ logits, deltas }: RpnOutput, image: ImageGeometry, limits: ProposalConfig, seed: number): Proposals {
     const { rpn } = this.config;
@@ -258,7 +258,7 @@ export class RegionProposalNetwork {
     return { rois, scores, anchors: roiAnchors, count };
   }
 
-  /** Scores in place of the network's. */
+  /** Random scores in place of the network's. */
   private randomScores({ shape, size }: Tensor, seed: number): Tensor {
     const random = new Random(seed, RANKING_STREAM);
     return this.gpu.tensor(

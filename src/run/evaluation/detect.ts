@@ -25,7 +25,7 @@ export interface StagedDetection {
   detections: Detection[];
   /** What the head was given, best first. */
   proposals: Proposal[];
-  /** Of each part, waited for. */
+  /** Of each part, until the device had finished it. */
   milliseconds: Record<(typeof STAGES)[number], number>;
 }
 
@@ -34,7 +34,7 @@ export async function detectImage(model: FasterRcnn, pixels: Pixels, seed = 0): 
   return readDetections(model.gpu.scope(() => model.detect(model.prepare(pixels), seed)));
 }
 
-/** As `detectImage`, part by part: slower, as the device is waited for after each. Shaders compile within the first. */
+/** As `detectImage`, part by part: slower, because it waits for the device after each. The first call compiles shaders. */
 export async function detectInStages(model: FasterRcnn, pixels: Pixels): Promise<StagedDetection> {
   const { gpu } = model;
   const milliseconds = {} as StagedDetection['milliseconds'];
@@ -74,7 +74,7 @@ export async function proposeImage(
 
 /** What the model found, as plain objects; frees its tensors. */
 export async function readDetections({ rows, count }: { rows: Tensor; count: Tensor }): Promise<Detection[]> {
-  // Both are read in one go: the second read finds the work of the first already done.
+  // Both reads are started together: the device has to be waited for only once.
   const [values, [found = 0]] = await Promise.all([rows.read(), count.read()]);
   rows.dispose();
   count.dispose();
@@ -84,7 +84,7 @@ export async function readDetections({ rows, count }: { rows: Tensor; count: Ten
   });
 }
 
-/** Reads and frees them; `scale`: of the network's input to the image. */
+/** Reads and frees them. `scale`: pixels of the network's input per pixel of the image. */
 async function readProposals({ rois, scores, anchors, count }: Proposals, scale: number): Promise<Proposal[]> {
   const [boxes, objectness, [found = 0]] = await Promise.all([rois.read(), scores.read(), count.read()]);
   [rois, scores, anchors, count].forEach((tensor) => tensor.dispose());

@@ -3,8 +3,8 @@
  *
  *   [{"image_id": 42, "category_id": 18, "bbox": [x, y, width, height], "score": 0.9}, ...]
  *
- * width = x2 - x1 + 1, as py-faster-rcnn writes it. Ids are those of the annotation file; elsewhere image_id is the image's
- * name in the data set and category_id the name of the class.
+ * width = x2 - x1 + 1, as py-faster-rcnn writes it. Ids are those of the annotation file; for other data sets image_id is the
+ * name of the image and category_id the name of the class.
  */
 import { z } from 'zod';
 import type { CocoId } from '../../data/types.ts';
@@ -25,13 +25,13 @@ const results = z.array(
   }),
 );
 
-/** What stands for an image of the data set, and for each of its classes; undefined where there is nothing. */
+/** The ids of an image and of each class; undefined for a class that the image's annotation file does not have. */
 interface Ids {
   image: CocoId;
   categories: readonly (CocoId | undefined)[];
 }
 
-/** By image, checked to be one each. */
+/** The ids by image. Throws if two images have the same. */
 function idsOf({ samples, classes }: Dataset): Ids[] {
   const ids = samples.map(({ id, resultIds }): Ids => resultIds ?? { image: id, categories: classes });
   const seen = new Set<CocoId>();
@@ -43,7 +43,7 @@ function idsOf({ samples, classes }: Dataset): Ids[] {
   return ids;
 }
 
-/** What writes the detections to `path`, all or nothing; whether it can be done for the data is checked at once. */
+/** Returns a function that writes detections to `path`, all or nothing. Whether the data has ids for it is checked at once. */
 export function detectionWriter(
   path: string,
   dataset: Dataset,
@@ -53,7 +53,7 @@ export function detectionWriter(
     const lines = ids.flatMap(({ image, categories }, i) =>
       detections[i]!.flatMap((detection) => {
         const category = categories[detection.classIndex];
-        if (category === undefined) return []; // of a class that the annotation file has not
+        if (category === undefined) return []; // the annotation file does not have this class
         const { score } = detection;
         return JSON.stringify({ image_id: image, category_id: category, bbox: toCocoBox(detection), score });
       }),

@@ -1,4 +1,4 @@
-/** Average precision of a trained network on a data set, or of detections that are there. */
+/** Average precision of a trained network on a data set, or of given detections. */
 import type { Dataset } from '../../data/types.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { type CocoSummary, evaluateCoco } from '../../eval/coco.ts';
@@ -11,7 +11,7 @@ export type Metric = VocMetric | 'coco';
 /** What `rcnn eval --json` writes. */
 export interface EvaluationReport {
   metric: Metric;
-  /** Of COCO: AP. NaN where the split has no object. */
+  /** With COCO's metric its AP. NaN if the split has no object. */
   mAP: number;
   /** By class; null where the split has no object of it. */
   ap: Record<string, number | null>;
@@ -61,7 +61,7 @@ export function evaluateDetections(
     const { summary, ap } = evaluateCoco(detections, truths, classes);
     return { ...report(summary.AP < 0 ? NaN : summary.AP, ap), coco: summary };
   }
-  // VOC knows no crowds: they count neither way, as what is difficult.
+  // VOC has no crowds: like difficult objects they count neither way.
   const truths = samples.map(({ boxes }) => boxes.map((box) => (box.crowd ? { ...box, difficult: true } : box)));
   const { mAP, ap } = evaluateVoc(detections, truths, classes, { metric });
   return report(mAP, ap);

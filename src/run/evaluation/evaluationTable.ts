@@ -8,7 +8,7 @@ const METRIC_NAMES: Record<Metric, string> = {
   coco: 'coco, IoU 0.50:0.95',
 };
 
-/** A line a class, then the mean; with COCO's metric its twelve numbers first. */
+/** One line per class, then the mean; with COCO's metric preceded by its twelve numbers. */
 export function evaluationTable({ metric, mAP, ap, images, seconds, coco }: EvaluationReport): string {
   const rows: [string, string][] = Object.entries(ap).map(([name, value]) => [
     name,
@@ -24,7 +24,7 @@ export function evaluationTable({ metric, mAP, ap, images, seconds, coco }: Eval
   ].join('\n');
 }
 
-/** IoU, areas and detections in an image behind each number, as cocoapi's summary has them. */
+/** The IoU, area range and detections per image of each number, as in cocoapi's summary. */
 const COCO_LINES: Record<keyof CocoSummary, readonly [iou: string, area: string, most: number]> = {
   AP: ['0.50:0.95', 'all', 100],
   AP50: ['0.50', 'all', 100],

@@ -6,7 +6,7 @@ import type { Detection } from '../../eval/voc.ts';
 import type { FasterRcnn } from '../../model/fasterRcnn.ts';
 import { proposeImage } from './detect.ts';
 
-/** Detections that score less are not drawn. */
+/** Detections with a lower score are not drawn. */
 const SHOWN_SCORE = 0.5;
 const COLUMNS = 4;
 /** Pictures on a sheet of detections or ground truth, and on one of proposals. */
@@ -38,7 +38,7 @@ export async function detectionsSheet(dataset: Dataset, detections: readonly Det
   });
 }
 
-/** Some images, evenly spaced, with their objects and the classes of these. */
+/** Some images, evenly spaced, with their objects and the objects' classes. */
 export async function truthSheet({ name, classes, samples }: Dataset): Promise<Canvas> {
   const some = samples.filter((_, i) => (i * DETECTIONS) % samples.length < DETECTIONS).slice(0, DETECTIONS);
   const canvases = await Promise.all(

@@ -1,6 +1,6 @@
 /**
- * Recall of proposals against IoU (paper, section 4.1 and Figure 4): for each method and number of proposals the share of
- * objects that some proposal overlaps enough. The proposals of a trained network, and its anchors without what it learnt.
+ * Recall of proposals against IoU (paper, section 4.1 and Figure 4): for each method and number of proposals, the share of
+ * objects that some proposal overlaps enough. Methods: the proposals of a trained network, and its plain anchors.
  */
 import type { Sample } from '../../data/types.ts';
 import { countedBoxes } from '../../data/boxes.ts';
@@ -16,17 +16,17 @@ import type { ProposalConfig } from '../../model/config.ts';
 import type { FasterRcnn } from '../../model/fasterRcnn.ts';
 import { proposeImage } from './detect.ts';
 
-/** Random numbers of the order of anchors: this stream for the first image, the next for the second. */
+/** The stream of random numbers that orders the anchors of the first image; the second image has the next stream. */
 const ORDER_STREAM = 0x0de70000;
 
-/** IoU 0.5 to 1, where the curves are drawn. */
+/** The IoU thresholds of the curves, 0.5 to 1. */
 export const RECALL_CURVE: readonly number[] = Array.from({ length: 51 }, (_, i) => (50 + i) / 100);
 
 export interface RecallRow {
   method: string;
-  /** At most so many of an image take part, the best. */
+  /** The best of each image take part, at most this many. */
   proposals: number;
-  /** So many an image there were, on average. */
+  /** The mean number that took part in an image. */
   meanProposals: number;
   /** At IoU 0.5 and 0.7; the mean over 0.5, 0.55, ..., 0.95; at each IoU of `RECALL_CURVE`. */
   recall50: number;
@@ -35,7 +35,7 @@ export interface RecallRow {
   curve: number[];
 }
 
-/** Objects by image, those that count: difficult ones and regions of many do not, as in the evaluation of VOC. */
+/** The objects of each image that count: all but difficult objects and crowds, as in the evaluation of VOC. */
 export function countedObjects(samples: readonly Sample[]): Box[][] {
   const objects = samples.map(({ boxes }) => countedBoxes(boxes).map(({ x1, y1, x2, y2 }): Box => [x1, y1, x2, y2]));
   if (objects.every(({ length }) => length === 0)) {
@@ -69,9 +69,8 @@ export function recallRows(
 }
 
 /**
- * Settings of the network with which up to `count` proposals of an image remain. As many boxes enter the suppression as in
- * py-faster-rcnn: 6000 at test time, six times as many as are to leave it in training. Of fewer proposals the first are the
- * same.
+ * Settings of the network that leave up to `count` proposals of an image. As in py-faster-rcnn, 6000 boxes enter the
+ * suppression at test time; in training it is six times as many as leave it. A smaller `count` gives the first of these.
  */
 const enoughProposals = (count: number): ProposalConfig => ({
   preNms: Math.max(6000, 6 * count),
@@ -79,7 +78,7 @@ const enoughProposals = (count: number): ProposalConfig => ({
   without: 'nothing',
 });
 
-/** Up to `count` an image, best first by the network's objectness. */
+/** Up to `count` proposals per image, best first by the network's objectness. */
 export async function networkProposals(
   model: FasterRcnn,
   samples: readonly Sample[],
@@ -97,8 +96,8 @@ export async function networkProposals(
 }
 
 /**
- * The anchors of the network that lie inside the image, neither scored nor moved: `count` of them by image, drawn at random
- * without replacement. Of the draw for a larger number the first ones are that for a smaller one.
+ * The anchors of the network that lie inside the image, neither scored nor moved: `count` of them per image, drawn at random
+ * without replacement. A smaller `count` gives the first ones of a larger.
  */
 export async function randomAnchors(
   model: FasterRcnn,
@@ -124,7 +123,7 @@ export async function randomAnchors(
   });
 }
 
-/** Cells of the map of an image; nothing is computed. */
+/** The size of an image's map in cells; nothing is computed. */
 function mapSize({ gpu, backbone }: FasterRcnn, image: { height: number; width: number }) {
   let size = { height: 0, width: 0 };
   gpu.measure(() =>

@@ -1,7 +1,7 @@
 /**
- * How well anchors fit the objects of a data set: for each object the greatest IoU that an anchor has with it, of those that
- * lie inside the image as the network takes it (paper, section 3.1.2: only they are trained). What no anchor overlaps well
- * the RPN learns to propose from few and poor examples.
+ * How well anchors fit the objects of a data set: for each object the greatest IoU with an anchor that lies inside the image
+ * as the network sees it (paper, section 3.1.2: only these are trained). Objects that no anchor overlaps well give the RPN
+ * few and poor examples.
  */
 import type { Sample } from '../../data/types.ts';
 import { countedBoxes } from '../../data/boxes.ts';
@@ -18,7 +18,7 @@ export interface InputObject {
   image: { width: number; height: number };
 }
 
-/** The objects that are trained on, as the network takes them. */
+/** The objects that are trained on, as the network sees them. */
 export const inputObjects = (samples: readonly Sample[], { input }: Pick<DetectorConfig, 'input'>): InputObject[] =>
   samples.flatMap(({ width, height, boxes }) => {
     const { scale, ...image } = resizedSize(height, width, input.shorterSide, input.longerSide);
@@ -29,7 +29,7 @@ export const inputObjects = (samples: readonly Sample[], { input }: Pick<Detecto
     }));
   });
 
-/** Side of the square of an object's area, and its height over width, as anchors have them. */
+/** The side of a square of the object's area, and its height over width: the measures of an anchor. */
 export const sizeOf = ({ box: [x1, y1, x2, y2] }: InputObject): number => Math.sqrt((x2 - x1 + 1) * (y2 - y1 + 1));
 export const ratioOf = ({ box: [x1, y1, x2, y2] }: InputObject): number => (y2 - y1 + 1) / (x2 - x1 + 1);
 
@@ -55,9 +55,9 @@ export function bestOverlaps(objects: readonly InputObject[], config: AnchorSett
 }
 
 /**
- * The shift by whole cells with which an interval, inside 0..size - 1, has most in common with another. What they have in
- * common falls on both sides of the shift that aligns their centres, so the nearest that is allowed is the best; and as it is
- * so on either axis, the two shifts together give the greatest intersection, and IoU, of an anchor's shape.
+ * The shift by whole cells that gives an interval, kept inside 0..size - 1, the largest overlap with another. The overlap
+ * falls on both sides of the shift that aligns the centres, so the nearest allowed shift is the best; as this holds on either
+ * axis, the two shifts together give the greatest intersection, and IoU, for an anchor's shape.
  */
 function bestShift(
   [from, to]: readonly [number, number],
@@ -88,11 +88,11 @@ export interface AnchorAdvice extends AnchorFit {
   anchors: DetectorConfig['anchors'];
 }
 
-/** Below these the fit is poor: such objects have no positive anchor but the one that happens to be nearest. */
+/** Below these shares the fit is poor: many objects have no positive anchor but the one that happens to be nearest. */
 const POOR: Pick<AnchorFit, 'iou50' | 'iou70'> = { iou50: 0.9, iou70: 0.5 };
-/** What other anchors must add to the sum of both shares to be worth a word. */
+/** Other anchors are recommended only if they add at least this much to the sum of both shares. */
 const WORTH = 0.05;
-/** Objects by which anchors are compared, evenly spaced. */
+/** Anchors are compared on at most this many objects, evenly spaced. */
 const COMPARED = 4000;
 /** More would slow the RPN down. */
 const MOST_ANCHORS = 12;
@@ -100,9 +100,9 @@ const MOST_ANCHORS = 12;
 export const isPoor = ({ iou50, iou70 }: AnchorFit): boolean => iou50 < POOR.iou50 || iou70 < POOR.iou70;
 
 /**
- * Anchors that would fit better where the given ones, whose overlaps are given too, fit poorly; null where they do not, or
- * where none of those tried is better. Tried are sizes in equal steps of their logarithm between the 5 % and the 95 %
- * quantile of the objects' own and at quantiles between, with ratios 0.5, 1, 2 or at quantiles of the objects' own.
+ * Anchors that would fit better than the given ones (`overlaps` are theirs); null if those fit well, or if nothing that is
+ * tried fits better. It tries sizes in equal logarithmic steps between the 5 % and the 95 % quantiles of the objects' sizes
+ * and at quantiles between, with ratios 0.5, 1, 2 or at quantiles of the objects' ratios.
  */
 export function betterAnchors(
   objects: readonly InputObject[],
@@ -135,7 +135,7 @@ export function betterAnchors(
   return score(fit) < score(present) + WORTH ? null : { ...fit, anchors: best!.anchors };
 }
 
-/** Rounded, each once. */
+/** Rounded, without duplicates. */
 const distinct = (values: readonly number[], digits: number): number[] => [
   ...new Set(values.map((value) => Math.max(10 ** -digits, Number(value.toFixed(digits))))),
 ];

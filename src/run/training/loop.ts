@@ -1,5 +1,5 @@
 /**
- * The loop around the steps of a training, whatever is trained: learning rate, update, log, checkpoints, the end.
+ * The loop around the steps of any training, of a detector or a classifier: learning rate, update, log, checkpoints, abort.
  *
  * A step is a pure function of the weights, the momentum, the run's seed and the step's number, so a run that was stopped
  * and resumed ends with the bits of one that was not. Losses stay on the GPU in a history of LOG_INTERVAL steps and are read
@@ -16,7 +16,7 @@ import { LOG_INTERVAL, type MetricsLine } from '../storage/metrics.ts';
 import { learningRate } from './learningRate.ts';
 
 export interface LoopEvents<Term extends string> {
-  /** A promise that it returns is waited for before the next step. */
+  /** If it returns a promise, the next step waits for it. */
   onStep?(step: number): unknown;
   onMetrics?(line: MetricsLine<Term>): void;
   onCheckpoint?(step: number): void;
@@ -42,7 +42,7 @@ export interface LoopTask<Term extends string> {
 
 /** Where a training is kept. */
 export interface LoopStorage<Term extends string> {
-  /** Keeps a checkpoint: every `checkpointInterval` steps, at the end and at an abort. */
+  /** Saves a checkpoint: every `checkpointInterval` steps, at the end and at an abort. */
   save(progress: Progress): Promise<void>;
   checkpointInterval: number;
   append(line: MetricsLine<Term>): void;
@@ -68,7 +68,7 @@ export interface LoopOptions<Term extends string> {
   signal?: AbortSignal | undefined;
 }
 
-/** Trains to the end of `training.steps`, or until `signal` is aborted: resolves with what is done by then. */
+/** Trains to the end of `training.steps`, or until `signal` is aborted, and resolves with the progress made. */
 export async function runLoop<Term extends string>(options: LoopOptions<Term>): Promise<Progress> {
   const history = new LossHistory(options.gpu, options.task);
   try {
@@ -88,7 +88,7 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
     dataSeconds: before.dataSeconds + task.waitedMs() / 1000,
   });
 
-  /** Writes the line of metrics of the steps since the last one. */
+  /** Writes a line of metrics for the steps since the last line. */
   const log = async (step: number): Promise<void> => {
     const lr = optimizer.learningRate;
     const means = await history.means(step, hasCheckpoint);
@@ -126,7 +126,7 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
   const submitted = new InFlight();
   const logged = new InFlight();
   let step = before.step;
-  // A run that was stopped while its weights were evaluated.
+  // The run was stopped while its weights were evaluated.
   if (isDue(step)) await validate(step);
   while (step < training.steps && !signal?.aborted) {
     optimizer.learningRate = learningRate(step, training);
@@ -134,8 +134,8 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
     await task.passes(step, (losses, of) => history.keep(losses, of));
     optimizer.step(task.divisor);
     step++;
-    // At most one step waits on the device while the next is recorded. A software adapter computes on the cores that would
-    // record: there the two would only be in each other's way.
+    // At most one step waits on the device while the next is recorded. A software adapter computes on the same cores that
+    // record, so there the two would only get in each other's way.
     const previous = submitted.replace(gpu.finish());
     await (gpu.adapter.software ? submitted.end : previous);
     const last = step === training.steps;
@@ -158,7 +158,7 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
   return now(step);
 }
 
-/** One promise that is awaited later, by whoever needs its end; until then a rejection waits with it. */
+/** One promise that is awaited later, by whoever needs its end; until then a rejection is held back. */
 class InFlight {
   end: Promise<void> = Promise.resolve();
 
@@ -198,8 +198,8 @@ class LossHistory<Term extends string> {
   }
 
   /**
-   * Means of the terms over the rows, each of which must be finite, and begins anew; null where nothing was kept. The read is
-   * queued before any later step overwrites a row.
+   * The means of the terms over the rows, all of which must be finite; then begins anew. Null if nothing was kept. The read
+   * is queued before any later step overwrites a row.
    */
   async means(step: number, hasCheckpoint: boolean): Promise<Record<Term, number> | null> {
     const { terms, rows, advice } = this.task;

@@ -1,7 +1,7 @@
 /**
- * Training of a backbone as an image classifier, before it becomes a detector's (the paper does so with ImageNet), and its
- * accuracy. Pictures of any shape: a training image is a square of 7/8 of the shorter side at a random place, mirrored or
- * not; for validation it is the one in the middle (224 of 256 pixels, as the paper's networks were trained).
+ * Training of a backbone as an image classifier before it becomes part of a detector (the paper does so on ImageNet), and
+ * its accuracy. Pictures may have any shape: a training image is a square of 7/8 of the shorter side at a random place,
+ * mirrored or not; validation takes the square in the middle (224 of 256 pixels, as the paper's networks were trained).
  */
 import { crop } from '../../data/crop.ts';
 import type { LabelledPicture, LabelledPictures } from '../../data/types.ts';
@@ -21,7 +21,7 @@ import { type LoopEvents, runLoop } from './loop.ts';
 import { PRETRAIN_TERMS, type PretrainConfig, type PretrainDirectory } from '../config/pretrainConfig.ts';
 
 const CROP = 7 / 8;
-/** What values in 0..255 minus a mean are divided by to be about one. */
+/** Divides values of 0..255 minus a mean, which are then about one. */
 const NORMAL_DIVISOR = 64;
 /** Keeps the random squares apart from other uses of the run's seed; an image's own stream is this plus its number. */
 const CROP_STREAM = 0x60000000;
@@ -31,7 +31,7 @@ export interface PretrainOptions extends LoopEvents<(typeof PRETRAIN_TERMS)[numb
   data: LabelledPictures;
   directory: PretrainDirectory;
   config: PretrainConfig;
-  /** Goes on from the directory's checkpoint, or from the start where there is none yet; else the directory is made. */
+  /** Goes on from the directory's checkpoint, or from the start where there is none yet; otherwise the directory is made. */
   resume: boolean;
   signal?: AbortSignal;
   onInit?(report: InitReport): void;
@@ -44,7 +44,7 @@ export interface PretrainOptions extends LoopEvents<(typeof PRETRAIN_TERMS)[numb
 export interface PretrainResult {
   model: Classifier;
   progress: Progress;
-  /** All steps are done; false after an abort. */
+  /** Whether all steps are done; false after an abort. */
   finished: boolean;
 }
 
@@ -108,9 +108,9 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
 
 /**
  * Draws and trains the first layer as though the network's input were divided by 64, as that of `small` is. He's rule and the
- * usual rates are for values of about one; those of Caffe's networks, 0..255 minus a mean, would make every layer's
- * gradients as much larger and the first losses too. With w = w' / s the same steps take the rate over s² and the decay s²
- * times: returned are these multipliers.
+ * usual rates assume values of about one; the inputs of Caffe's networks (0..255 minus a mean) would make the first losses,
+ * and every layer's gradients, larger by the same factor. With w = w' / s the same steps result from 1/s² times the rate and
+ * s² times the decay: these multipliers are returned.
  */
 async function normaliseFirstLayer({ backbone, config }: Classifier) {
   const weight = Object.values(backbone.parameters)[0]!;
@@ -140,14 +140,14 @@ function measureStep(model: Classifier, batch: number): number {
   return model.gpu.measure(() => void batchPasses(model, images, labels, 0));
 }
 
-/** The square of a picture that is trained on in this draw. */
+/** The square of a picture that this draw trains on. */
 function trainingPart({ step, picture }: LoadedSample<LabelledPicture>, data: LabelledPictures, seed: number): Picture {
   if (!data.augment) return picture;
   const random = new Random(seed, CROP_STREAM + step);
   return square(picture, random.next(), random.next());
 }
 
-/** The square of CROP of the shorter side whose place is given by two fractions of the room that it has. */
+/** The square with CROP times the shorter side; its place is given as two fractions of the room that it has. */
 function square(picture: Picture, across: number, down: number): Picture {
   const side = Math.max(1, Math.round(CROP * Math.min(picture.width, picture.height)));
   const left = Math.floor(across * (picture.width - side + 1));
@@ -162,7 +162,7 @@ export interface Accuracy {
   top5: number | null;
 }
 
-/** Shares of the validation part whose class is the first, and among the first five. */
+/** The shares of the validation images whose class is ranked first, and among the first five. */
 export async function validate(
   model: Classifier,
   data: LabelledPictures,

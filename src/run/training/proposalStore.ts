@@ -1,8 +1,8 @@
 /**
- * The proposals of the images that a stage of training will see, kept on disk so that a run that was stopped resumes at its
- * stage. A safetensors file:
+ * The proposals for the images that a stage of training will see, kept on disk so that a stopped run resumes at its stage. A
+ * safetensors file:
  *   boxes [total, 4]   x1, y1, x2, y2 in pixels of the original image, image after image, best first
- *   counts [images]    how many each image of the data set has
+ *   counts [images]    how many of them belong to each image of the data set
  */
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
@@ -15,7 +15,7 @@ import type { FasterRcnn, PreparedImage } from '../../model/fasterRcnn.ts';
 import { proposeImage } from '../evaluation/detect.ts';
 
 export class ProposalStore {
-  /** Rows of the RoIs that `upload` makes. */
+  /** The number of rows that `upload` makes. */
   readonly capacity: number;
   private readonly boxes: Float32Array;
   private readonly counts: readonly number[];
@@ -32,7 +32,7 @@ export class ProposalStore {
     this.capacity = Math.max(1, ...counts);
   }
 
-  /** The proposals of a trained RPN for the images of these numbers; null once the signal is aborted. */
+  /** The proposals of a trained RPN for the images with these numbers; null once the signal is aborted. */
   static async collect(
     model: FasterRcnn,
     { samples }: Dataset,
@@ -68,7 +68,7 @@ export class ProposalStore {
     });
   }
 
-  /** Throws where the file does not hold the proposals of so many images. */
+  /** Throws if the file does not hold the proposals of this many images. */
   static async load(path: string, images: number): Promise<ProposalStore> {
     const { boxes, counts } = (await loadSafetensors(path)).tensors;
     const store = boxes && counts && new ProposalStore(Float32Array.from(boxes.data), [...counts.data]);

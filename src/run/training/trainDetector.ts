@@ -1,5 +1,5 @@
 /**
- * The steps of a detector's training on a data set, without files: those of `rcnn train`, for a page or a program of its own.
+ * The steps of a detector's training on a data set, without files: those of `rcnn train`, for a page or a program of your own.
  *
  * A step is a pure function of the weights, the momentum, the seed and the step's number.
  */
@@ -32,7 +32,7 @@ export type ImageLosses = (
 /** Which losses are minimised, and by which parameters. */
 export interface DetectorTask {
   losses: ImageLosses;
-  /** Whether a parameter is trained; all are unless given. */
+  /** Whether a parameter is trained; without it all are. */
   trains?(name: string): boolean;
 }
 
@@ -45,20 +45,20 @@ export interface DetectorTraining extends LoopEvents<LossTerm> {
   model: FasterRcnn;
   dataset: Dataset;
   training: TrainingConfig;
-  /** Joint training of everything unless given. */
+  /** By default joint training of everything. */
   task?: DetectorTask;
-  /** Give one (`caffeSgd`) to go on from a checkpoint or to save one: it updates what it was made for. A new one unless given. */
+  /** Give one (`caffeSgd`) to go on from a checkpoint or to save one; it updates the parameters it was made for. */
   optimizer?: Sgd;
-  /** What was done before; nothing unless given. */
+  /** What was done before; by default nothing. */
   progress?: Progress;
-  /** Where metrics and checkpoints go; nowhere unless given. */
+  /** Where metrics and checkpoints go; by default nowhere. */
   storage?: LoopStorage<LossTerm>;
   validation?: LoopValidation | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Trains to the end of `training.steps`, or until `signal` is aborted: resolves with what is done by then. Every tenth step
+ * Trains to the end of `training.steps`, or until `signal` is aborted, and resolves with the progress made. Every tenth step
  * `onMetrics` gets the mean losses since its last call; `onStep` may hold the training up, and use the model, until the
  * promise that it returns is resolved.
  */

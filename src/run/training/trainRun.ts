@@ -54,8 +54,8 @@ export interface RunTraining extends RunEvents {
   directory: RunDirectory;
   config: RunConfig;
   /**
-   * Images on which the weights are evaluated as `config.validation` says, in the stages that have a whole detector; where
-   * none has, once at the end.
+   * Images on which the weights are evaluated as `config.validation` says, in the stages that have a whole detector; once at
+   * the end if no stage has.
    */
   validation?: Dataset | undefined;
   /** Goes on from the directory's checkpoint, or from the start where there is none yet; otherwise the directory is made. */
@@ -69,17 +69,17 @@ export interface RunTraining extends RunEvents {
 export interface TrainedRun {
   model: FasterRcnn;
   progress: Progress;
-  /** All steps are done; false after an abort. */
+  /** Whether all steps are done; false after an abort. */
   finished: boolean;
 }
 
-/** A stage of a run: a whole run, where its schedule has no other. */
+/** A stage of a run; the whole run if its schedule has a single stage. */
 interface StageRun {
   stage: Stage;
   directory: RunDirectory;
   config: RunConfig;
   resume: boolean;
-  /** Evaluates the weights while they are trained. */
+  /** Whether the weights are evaluated while they are trained. */
   validated: boolean;
 }
 
@@ -100,7 +100,7 @@ async function trainStages(run: RunTraining): Promise<TrainedRun> {
   for (const [i, stage] of stages.entries()) {
     const home = directory.stage(stage.name);
     const resume = home.hasConfig;
-    // A stage that was begun goes on with the kernels that it was tuned to.
+    // A stage that was begun continues with the kernels that it was tuned to.
     const kernels = resume ? home.readConfig().kernels : undefined;
     const stageConfig = { ...configOf(stage, config), ...(kernels && { kernels }) };
     const reader = stages.find(({ proposals }) => proposals === stage.name);
@@ -156,7 +156,7 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
     onCheckpoint: (step) => run.onCheckpoint?.(step),
   });
   optimizer.dispose();
-  // An abort may have come in the last evaluation, which is then made up for.
+  // The last evaluation may have been aborted; it is then made up for when the run is resumed.
   const finished = end.step >= training.steps && !validation?.isDue(end.step);
   return { model, progress: end, finished };
 }
@@ -182,7 +182,7 @@ async function taskOf({ losses, trains, proposals }: Stage, { gpu, dataset, dire
   return { losses: stageLosses, trains: (name: string) => trains.includes(partOf(name)) };
 }
 
-/** Gives the model the weights of the stage's beginning, or of its checkpoint; the optimiser is of what is trained. */
+/** Gives the model its initial weights or those of its checkpoint, and makes the optimiser of what is trained. */
 async function begin(
   run: RunTraining,
   { stage: { from }, directory, config, resume }: StageRun,
@@ -235,7 +235,7 @@ async function isDone(home: RunDirectory, { training }: RunConfig, keeps: boolea
   return (await checkpointProgress(home.checkpointPath)).step >= training.steps;
 }
 
-/** The network of the last stage; where features are not shared, with the RPN of the first and what lies below it. */
+/** The network of the last stage; if features are not shared, with the RPN of the first stage and the layers below it. */
 async function assemble(
   gpu: Gpu,
   root: RunDirectory,
@@ -262,7 +262,7 @@ const sum = (a: Progress, b: Progress): Progress => ({
   dataSeconds: a.dataSeconds + b.dataSeconds,
 });
 
-/** The sample whose picture is the largest input of the network. */
+/** The sample whose picture becomes the largest input of the network. */
 function largestSample({ samples }: Dataset, { detector: { input } }: RunConfig): Sample {
   const area = (sample: Sample): number => {
     const { width, height } = resizedSize(sample.height, sample.width, input.shorterSide, input.longerSide);

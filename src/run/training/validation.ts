@@ -19,7 +19,7 @@ import type { RunDirectory, ValidationLine } from '../storage/runDirectory.ts';
 
 export interface ValidationEvents {
   onValidationImage?(done: number, total: number): void;
-  /** `best`: no earlier step had as great an mAP. */
+  /** `best`: no earlier step reached this mAP. */
   onValidation?(line: ValidationLine, best: boolean): void;
 }
 
@@ -29,11 +29,11 @@ export interface ValidationOptions {
   dataset: Dataset;
   /** Where the lines and the best weights go. */
   directory: RunDirectory;
-  /** Steps between two evaluations, and after which the last one is. */
+  /** Steps between two evaluations, and the step of the last one. */
   interval: number;
   steps: number;
   events: ValidationEvents;
-  /** Once aborted, an evaluation ends after its image and leaves nothing: it is made up for when the run is resumed. */
+  /** Once aborted, an evaluation ends after its image and leaves no line: a resumed run makes up for it. */
   signal?: AbortSignal | undefined;
 }
 
