@@ -65,7 +65,12 @@ async function replayOne(gpu: Gpu, variant: Variant, seed: number, settings: Set
   let progress = startProgress(config.training.steps, 'step');
   try {
     const trained = await trainRun({
-      ...{ gpu, dataset, directory, config: resume ? directory.readConfig() : config, resume, signal },
+      gpu,
+      dataset,
+      directory,
+      config: resume ? directory.readConfig() : config,
+      resume,
+      signal,
       onStage(_stage, index, count, { training }) {
         progress.stop();
         if (count > 1) console.log(`stage ${index + 1} of ${count}`);

@@ -85,12 +85,16 @@ async function pretrain({ adapter, out, resume = false, ...choices }: PretrainCo
 }
 
 async function onTerminal(run: PretrainOptions): Promise<PretrainResult> {
-  const { config, directory } = run;
+  const { gpu, data, directory, config, resume } = run;
   const resumeCommand = `rcnn pretrain --resume --out ${directory.path}`;
   let memory = 0;
   return withTrainingDisplay({ path: directory.path, resumeCommand }, (display) =>
     runPretrain({
-      ...run,
+      gpu,
+      data,
+      directory,
+      config,
+      resume,
       signal: display.signal,
       onInit: (report) => console.log(describeInit(config.init!, config.classifier.input, report)),
       onMemory: (bytes) => (memory = bytes),
