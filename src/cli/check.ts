@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { splitsOf } from '../data/registry.ts';
 import { writePng } from '../draw/canvas.ts';
 import { UserError } from '../engine/errors.ts';
-import { STRIDES } from '../model/backbones/index.ts';
+import { backboneNamed } from '../model/backbones/index.ts';
 import type { DetectorConfig } from '../model/config.ts';
 import { type AnchorFit, isPoor } from '../run/reports/anchorFit.ts';
 import { withSettings } from '../run/config/configSchema.ts';
@@ -19,7 +19,7 @@ import {
 import { truthSheet } from '../run/evaluation/pictures.ts';
 import { findPreset, detectorFor, type RunChoices } from '../run/config/runConfig.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
-import { assertOutputs, printPictures, setOption, withExample, writeJson } from './common.ts';
+import { assertOutputs, backboneOption, printPictures, setOption, withExample, writeJson } from './common.ts';
 import { betterAnchorsText, count, percent, table } from './text.ts';
 import { startProgress } from './progress.ts';
 
@@ -39,7 +39,7 @@ export function addCheck(program: Command): void {
     .option('--data <spec>', "'digits', 'voc:PATH' or 'coco:IMAGES,ANNOTATIONS.json'; default: the run's, or digits")
     .option('--split <name,...>', 'the parts to read; default: trainval or train and val, and test')
     .option('--preset <name>', "whose network's input and anchors are meant; default: as 'rcnn train' has it")
-    .option('--backbone <name>', "small, squeezenet1_1, vgg16 or zf, instead of the preset's")
+    .addOption(backboneOption("instead of the preset's"))
     .addOption(setOption('the preset, e.g. detector.anchors.sizes=[64,128]'))
     .option('--model <dir>', 'a run directory, whose network and classes are meant instead')
     .option('--pictures <dir>', 'also draw images of each part with their objects')
@@ -129,7 +129,7 @@ function reportText(report: DataReport, { backbone }: DetectorConfig): string {
       ...classes.map((one) => [one.name, count(one.images), count(one.objects), ...fitCells(one)]),
       ['all', '', count(anchors.objects), ...fitCells(anchors)],
     ]),
-    `IoU: of the best anchor inside the image; sizes ${anchors.sizes.join(', ')}, height/width ${anchors.ratios.join(', ')}, stride ${STRIDES[backbone]}`,
+    `IoU: of the best anchor inside the image; sizes ${anchors.sizes.join(', ')}, height/width ${anchors.ratios.join(', ')}, stride ${backboneNamed(backbone).stride}`,
     ...(betterAnchors ? [betterAnchorsText(betterAnchors)] : []),
     ...(isPoor(anchors) && !betterAnchors
       ? ['few objects are met well, and no other anchors that were tried do much better']

@@ -6,6 +6,7 @@ import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { assertWritable, replaceFile } from '../engine/node/files.ts';
 import { openGpu } from '../engine/node/open.ts';
+import { BACKBONES } from '../model/backbones/index.ts';
 import type { Metric } from '../run/evaluation/evaluate.ts';
 import { readTrainedConfig, type WeightsName } from '../run/storage/loadModel.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
@@ -35,6 +36,13 @@ export const weightsOption = (): Option =>
   new Option('--weights <name>', "the last checkpoint's, or the best of 'rcnn train --validate'")
     .choices(['last', 'best'])
     .default('last');
+
+export const backboneOption = (otherwise: string): Option =>
+  new Option('--backbone <name>', `${[...BACKBONES.keys()].join(', ')}; ${otherwise}`);
+
+/** A line for each backbone. */
+export const backbonesHelp = (): string =>
+  ['Backbones:', ...[...BACKBONES.values()].map(({ name, title }) => `  ${name.padEnd(20)} ${title}`)].join('\n');
 
 /** Adds the options of `TestDataOptions`. */
 export const withTestData = (command: Command): Command =>

@@ -1,6 +1,8 @@
 /** `rcnn pretrain`: trains a backbone as an image classifier, to be the initial weights of a detector. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
+import type { BackboneDescriptor } from '../model/backbones/backbone.ts';
+import { BACKBONES } from '../model/backbones/index.ts';
 import {
   pretrain as runPretrain,
   type PretrainOptions,
@@ -9,6 +11,7 @@ import {
 } from '../run/training/pretrain.ts';
 import {
   configurePretrain,
+  PRETRAIN_BACKBONE,
   type PretrainChoices,
   pretrainDirectory,
   reopenPretrain,
@@ -16,6 +19,7 @@ import {
 import {
   type AdapterKind,
   adapterOption,
+  backboneOption,
   positiveInteger,
   positiveNumber,
   seed,
@@ -32,6 +36,10 @@ interface PretrainCommand extends PretrainChoices {
   adapter: AdapterKind;
 }
 
+/** A value of each backbone's pre-training, as `small 48, ...`. */
+const eachBackbone = (value: (backbone: BackboneDescriptor) => number): string =>
+  [...BACKBONES.values()].map((backbone) => `${backbone.name} ${value(backbone)}`).join(', ');
+
 export function addPretrain(program: Command): void {
   const command = program
     .command('pretrain')
@@ -40,11 +48,19 @@ export function addPretrain(program: Command): void {
       '--data <spec>',
       "'mnist' (drawn in colour) or 'folder:PATH' (a folder of images per class); default: mnist",
     )
-    .option('--backbone <name>', 'small, squeezenet1_1, vgg16 or zf; default: small')
+    .addOption(backboneOption(`default: ${PRETRAIN_BACKBONE}`))
     .option('--out <dir>', 'the run directory; default: runs/pretrain-BACKBONE')
-    .option('--size <n>', "side of the network's input in pixels; default: 48 for small, else 224", positiveInteger)
+    .option(
+      '--size <n>',
+      `side of the network's input in pixels; default: ${eachBackbone(({ pretraining }) => pretraining.size)}`,
+      positiveInteger,
+    )
     .option('--steps <n>', 'training steps; default: 2000', positiveInteger)
-    .option('--batch <n>', 'images of a step', positiveInteger)
+    .option(
+      '--batch <n>',
+      `images of a step; default: ${eachBackbone(({ pretraining }) => pretraining.batch)}`,
+      positiveInteger,
+    )
     .option('--learning-rate <x>', 'at the start, after the warm-up', positiveNumber)
     .option('--seed <n>', 'of the weights, the order of images, crops and drawn digits', seed)
     .option('--init <file>', 'initial weights, safetensors; tensors that fit by name and shape are taken')
@@ -61,7 +77,7 @@ export function addPretrain(program: Command): void {
 }
 
 async function pretrain({ adapter, out, resume = false, ...choices }: PretrainCommand): Promise<void> {
-  const directory = pretrainDirectory(out ?? join('runs', `pretrain-${choices.backbone ?? 'small'}`));
+  const directory = pretrainDirectory(out ?? join('runs', `pretrain-${choices.backbone ?? PRETRAIN_BACKBONE}`));
   if (!resume) directory.assertFree();
   const { config, data } = await (resume ? reopenPretrain(choices, directory) : configurePretrain(choices));
   await withGpu(adapter, async (gpu) => {

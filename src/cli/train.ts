@@ -17,6 +17,8 @@ import { RunDirectory } from '../run/storage/runDirectory.ts';
 import {
   type AdapterKind,
   adapterOption,
+  backboneOption,
+  backbonesHelp,
   positiveInteger,
   positiveNumber,
   seed,
@@ -45,7 +47,7 @@ export function addTrain(program: Command): void {
     .option('--split <name>', 'the part to train on; default: train, or the preset’s own, and of coco: all')
     .option('--out <dir>', 'the run directory; default: runs/PRESET')
     .option('--preset <name>', 'a named configuration, see below; default: digits, or photos for voc: and coco:')
-    .option('--backbone <name>', "small, squeezenet1_1, vgg16 or zf, instead of the preset's")
+    .addOption(backboneOption("instead of the preset's"))
     .option('--schedule <name>', `how RPN and detector share features: ${SCHEDULES.join(', ')}; default: joint`)
     .option('--init <file>', 'initial weights, safetensors: ours, torchvision’s or Caffe’s; what fits is taken')
     .option(
@@ -78,6 +80,8 @@ export function addTrain(program: Command): void {
       `\nPresets:\n${Object.entries(PRESETS)
         .map(([name, preset]) => `  ${name.padEnd(20)} ${preset.summary}; ${stepsOf(preset)}`)
         .join('\n')}
+
+${backbonesHelp()}
 
 With --schedule alternating or unshared the RPN and the detector are trained in stages, with the steps, milestones and
 imagesPerStep in training.stages.rpn and training.stages.detector; what is not set there follows from joint training.

@@ -1,6 +1,7 @@
 /** A training run of a detector on the terminal: what `rcnn train` and `rcnn demo` show. */
 import type { Dataset } from '../data/types.ts';
 import type { Gpu } from '../engine/gpu.ts';
+import { backboneNamed } from '../model/backbones/index.ts';
 import type { DetectorConfig } from '../model/config.ts';
 import type { FasterRcnn } from '../model/fasterRcnn.ts';
 import { bestOverlaps, betterAnchors, fitOf, inputObjects } from '../run/reports/anchorFit.ts';
@@ -121,8 +122,8 @@ function describeWeights({ init, detector }: RunConfig, step: number, from: Stag
   if (step > 0) return `of the checkpoint after step ${step}`;
   if (from) return `of stage ${from.stage}${init ? `, else ${init}` : ', else random'}`;
   if (init) return init;
-  // Only the small backbone is meant to learn from nothing; of few pictures the others learn little.
-  return detector.backbone === 'small' ? 'random' : `random: pass --init FILE for a pre-trained ${detector.backbone}`;
+  const { name, learnsFromRandom } = backboneNamed(detector.backbone);
+  return learnsFromRandom ? 'random' : `random: pass --init FILE for a pre-trained ${name}`;
 }
 
 function describeRun(

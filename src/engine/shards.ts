@@ -14,6 +14,9 @@ export interface WholeParameter {
 
 export const shardName = (whole: string, from: number, to: number): string => `${whole}[${from}:${to}]`;
 
+/** The name of the parameter that a tensor is, or is a shard of. */
+export const wholeName = (name: string): string => name.replace(/\[\d+:\d+\]$/, '');
+
 /** Rows of each shard of a matrix [rows, columns], no more than `maxBytes` each: one shard where it fits. */
 export function shardRows(rows: number, columns: number, maxBytes: number): number {
   const shards = Math.ceil((4 * rows * columns) / maxBytes);
@@ -25,7 +28,7 @@ export function shardRows(rows: number, columns: number, maxBytes: number): numb
 export function wholeParameters(tensors: Readonly<Record<string, Tensor>>): Record<string, WholeParameter> {
   const wholes: Record<string, WholeParameter> = {};
   for (const [name, tensor] of Object.entries(tensors)) {
-    const whole = name.replace(/\[\d+:\d+\]$/, '');
+    const whole = wholeName(name);
     const before = wholes[whole];
     const parts = [...(before?.parts ?? []), tensor];
     const rows = whole === name ? tensor.shape[0]! : parts.reduce((sum, part) => sum + part.shape[0]!, 0);

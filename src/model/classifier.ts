@@ -9,8 +9,8 @@ import { concat } from '../engine/ops/axes.ts';
 import { roiPool } from '../engine/ops/regions.ts';
 import { Plans } from '../engine/plans.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { type Backbone, type Layer, ParameterStore } from './backbones/backbone.ts';
-import { BACKBONES } from './backbones/index.ts';
+import { type Backbone, backboneParameters, type Layer, ParameterStore } from './backbones/backbone.ts';
+import { backboneNamed } from './backbones/index.ts';
 import type { InputConfig } from './config.ts';
 import { type Pixels, prepareImage } from './prepareImage.ts';
 
@@ -40,17 +40,15 @@ export class Classifier {
   private readonly layer: Layer;
 
   constructor(gpu: Gpu, config: ClassifierConfig, seed: number) {
-    const build = BACKBONES[config.backbone];
-    if (!build) throw new Error(`backbone ${config.backbone}: unknown; there are ${Object.keys(BACKBONES).join(', ')}`);
     this.gpu = gpu;
     this.config = config;
     this.plans = new Plans(gpu.plans.device);
-    this.backbone = build(gpu, { pooled: config.pooled, seed, frozenStages: 0 });
+    this.backbone = backboneNamed(config.backbone).build(gpu, { pooled: config.pooled, seed, frozenStages: 0 });
     const store = new ParameterStore(gpu, seed);
     this.layer = store.layer('classifier', [config.classes.length, this.backbone.regionFeatures], {
       gaussian: { std: 0.01, fanIn: 4096 },
     });
-    this.parameters = { ...this.backbone.parameters, ...store.parameters };
+    this.parameters = { ...backboneParameters(this.backbone), ...store.parameters };
   }
 
   /** Uploads images, resizes them, subtracts the mean. @returns [N, 3, size, size] */

@@ -10,10 +10,11 @@
 import type { Gpu } from '../engine/gpu.ts';
 import { add } from '../engine/ops/arithmetic.ts';
 import { Plans } from '../engine/plans.ts';
+import { wholeName } from '../engine/shards.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
-import { BACKBONES } from './backbones/index.ts';
-import type { Backbone } from './backbones/backbone.ts';
+import { backboneNamed } from './backbones/index.ts';
+import { type Backbone, backboneParameters } from './backbones/backbone.ts';
 import type { DetectorConfig } from './config.ts';
 import { DetectionHead, type RoiBatch } from './head.ts';
 import { type Pixels, prepareImage } from './prepareImage.ts';
@@ -50,6 +51,9 @@ export const LOSS_TERMS = ['rpn_cls', 'rpn_box', 'head_cls', 'head_box'] as cons
 export type LossTerm = (typeof LOSS_TERMS)[number];
 export type Losses = Record<LossTerm, Tensor>;
 
+/** What a parameter belongs to: convolutional layers, region layers (fc6, fc7), the RPN's own layers, the head's own. */
+export type Part = 'features' | 'regions' | 'rpn' | 'head';
+
 /** The prefix of the RPN's own convolutional layers, if features are not shared. */
 export const PROPOSAL_NETWORK = 'proposal_network.';
 
@@ -68,10 +72,10 @@ export class FasterRcnn {
   readonly head: DetectionHead;
   /** Every parameter by its name. */
   readonly parameters: Readonly<Record<string, Tensor>>;
+  private readonly parts = new Map<string, Part>();
 
-  /** `build` makes a backbone of your own; without it `config.backbone` names one of ours. */
-  constructor(gpu: Gpu, config: DetectorConfig, seed: number, build = BACKBONES[config.backbone]) {
-    if (!build) throw new Error(`backbone ${config.backbone}: unknown; there are ${Object.keys(BACKBONES).join(', ')}`);
+  /** `build` makes another backbone than `config.backbone` names. */
+  constructor(gpu: Gpu, config: DetectorConfig, seed: number, build = backboneNamed(config.backbone).build) {
     this.gpu = gpu;
     this.config = config;
     this.plans = new Plans(gpu.plans.device);
@@ -81,12 +85,28 @@ export class FasterRcnn {
     this.proposalBackbone = unshared ? build(gpu, options) : this.backbone;
     this.rpn = new RegionProposalNetwork(gpu, config, this.proposalBackbone, seed);
     this.head = new DetectionHead(gpu, config, this.backbone, seed);
+    const { featureParameters, regionParameters } = this.backbone;
     this.parameters = {
-      ...this.backbone.parameters,
-      ...(unshared && prefixed(this.proposalBackbone.parameters)),
+      ...featureParameters,
+      ...regionParameters,
+      ...(unshared && prefixed(backboneParameters(this.proposalBackbone))),
       ...this.rpn.parameters,
       ...this.head.parameters,
     };
+    const parts = {
+      features: featureParameters,
+      regions: regionParameters,
+      rpn: this.rpn.parameters,
+      head: this.head.parameters,
+    };
+    for (const [part, parameters] of Object.entries(parts)) {
+      for (const name of Object.keys(parameters)) this.parts.set(wholeName(name), part as Part);
+    }
+  }
+
+  /** What a parameter belongs to; undefined where it is none, or one of an RPN's own convolutional layers. */
+  partOf(name: string): Part | undefined {
+    return this.parts.get(wholeName(name));
   }
 
   /** Uploads an image, resizes it, subtracts the mean. `flip` mirrors it left to right. */

@@ -11,7 +11,8 @@ export const pooledBackbone =
     stride: 4,
     channels: 3,
     regionFeatures: 3 * pooled * pooled,
-    parameters: {},
+    featureParameters: {},
+    regionParameters: {},
     features: (image) => maxPool2d(image, { kernel: 4 }),
     regions: (region, training) => regions(reshape(region, [region.shape[0]!, -1]), training),
   });

@@ -24,17 +24,18 @@ const data = (name: string) => tensors[name]!.data;
 
 /** Three 3x3 convolutions of stride 2; a region has one fully connected layer. */
 function tinyBackbone(gpu: Gpu, { seed, pooled }: { seed: number; pooled: number }): Backbone {
-  const store = new ParameterStore(gpu, seed);
+  const [convolutions, regions] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
   const convs = (settings.backbone as [number, number][]).map(([inputs, outputs], i) =>
-    store.layer(`conv${i + 1}`, [outputs, inputs, 3, 3]),
+    convolutions.layer(`conv${i + 1}`, [outputs, inputs, 3, 3]),
   );
   const channels = settings.backbone.at(-1)[1];
-  const fc6 = store.layer('fc6', [settings.head.features, channels * pooled * pooled]);
+  const fc6 = regions.layer('fc6', [settings.head.features, channels * pooled * pooled]);
   return {
     stride: settings.stride,
     channels,
     regionFeatures: settings.head.features,
-    parameters: store.parameters,
+    featureParameters: convolutions.parameters,
+    regionParameters: regions.parameters,
     features: (image) => convs.reduce((x, conv) => relu(convolve(x, conv, { stride: 2, padding: 1 })), image),
     regions: (region) => relu(linear(reshape(region, [region.shape[0]!, -1]), fc6.weight, fc6.bias)),
   };

@@ -6,7 +6,7 @@ import { UserError } from '../../src/engine/errors.ts';
 import { reshape } from '../../src/engine/ops/reshape.ts';
 import { parseSafetensors, type Safetensors } from '../../src/engine/safetensors.ts';
 import { type BackboneBuilder, connect, ParameterStore } from '../../src/model/backbones/backbone.ts';
-import { BACKBONES } from '../../src/model/backbones/index.ts';
+import { small } from '../../src/model/backbones/small.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { restoreCheckpoint, serializeCheckpoint } from '../../src/run/storage/checkpointFormat.ts';
 import { parseRunConfig } from '../../src/run/config/configSchema.ts';
@@ -93,14 +93,13 @@ test('a parameter in shards is whole in the checkpoint, whatever device reads it
   const { detector } = parseRunConfig((await run).config);
   /** The small backbone with a fully connected layer that may be split, as VGG-16 has. */
   const splitting: BackboneBuilder = (gpu, options) => {
-    const { parameters, ...backbone } = BACKBONES['small']!(gpu, options);
+    const { regionParameters: replaced, ...backbone } = small.build(gpu, options);
     const store = new ParameterStore(gpu, options.seed);
-    const fc6 = store.fullyConnected('fc6', parameters['fc6.weight']!.shape as [number, number]);
-    const features = Object.entries(parameters).filter(([name]) => name.startsWith('conv'));
-    ['fc6.weight', 'fc6.bias'].forEach((name) => parameters[name]!.dispose());
+    const fc6 = store.fullyConnected('fc6', replaced['fc6.weight']!.shape as [number, number]);
+    Object.values(replaced).forEach((parameter) => parameter.dispose());
     return {
       ...backbone,
-      parameters: { ...Object.fromEntries(features), ...store.parameters },
+      regionParameters: store.parameters,
       regions: (region) => connect(reshape(region, [region.shape[0]!, -1]), fc6),
     };
   };

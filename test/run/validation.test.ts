@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { loadSafetensors } from '../../src/engine/node/files.ts';
-import { BACKBONES } from '../../src/model/backbones/index.ts';
+import { small } from '../../src/model/backbones/small.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { evaluate } from '../../src/run/evaluation/evaluate.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
@@ -112,7 +112,7 @@ test('losses and detections are those of the network without dropout', async () 
   const { config, dataset } = await tinyRun();
   const dropped: boolean[] = [];
   const model = new FasterRcnn(gpu, config.detector, 3, (...args) => {
-    const backbone = BACKBONES['small']!(...args);
+    const backbone = small.build(...args);
     return {
       ...backbone,
       regions(pooled, training) {

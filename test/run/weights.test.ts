@@ -8,6 +8,7 @@ import type { Gpu } from '../../src/engine/gpu.ts';
 import { loadSafetensors, saveSafetensors } from '../../src/engine/node/files.ts';
 import type { StoredTensor } from '../../src/engine/safetensors.ts';
 import type { Shape } from '../../src/engine/tensor.ts';
+import { backboneNamed } from '../../src/model/backbones/index.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { loadInitialWeights } from '../../src/run/storage/checkpoint.ts';
 import { PRESETS } from '../../src/run/config/presets.ts';
@@ -29,7 +30,8 @@ function network(preset: string): Network {
   };
   const { detector } = PRESETS[preset]!;
   const { parameters } = new FasterRcnn(device as unknown as Gpu, { ...detector, classes: CLASSES }, 1);
-  return { parameters, classes: CLASSES, targetStds: detector.head.targetStds };
+  const { publishedNames = {} } = backboneNamed(detector.backbone);
+  return { parameters, publishedNames, classes: CLASSES, targetStds: detector.head.targetStds };
 }
 
 const vgg = network('paper-vgg16-voc07');

@@ -1,6 +1,7 @@
 /**
  * What Faster R-CNN asks of a network: shared convolutional layers, and the layers that turn a pooled region into a
- * feature vector (fc6 and fc7 of the paper's networks).
+ * feature vector (fc6 and fc7 of the paper's networks). A backbone is a descriptor in a file of its own and a line in
+ * index.ts; everything that depends on which backbone it is reads the descriptor.
  */
 import type { Gpu } from '../../engine/gpu.ts';
 import { gaussian, heNormal, zeros } from '../../engine/initializers.ts';
@@ -9,6 +10,7 @@ import { linear } from '../../engine/ops/linear.ts';
 import { concat } from '../../engine/ops/axes.ts';
 import { shardName, shardRows } from '../../engine/shards.ts';
 import type { Tensor } from '../../engine/tensor.ts';
+import type { InputForm } from '../inputForms.ts';
 
 export interface Backbone {
   /** Pixels of the image per cell of the map. */
@@ -17,8 +19,10 @@ export interface Backbone {
   readonly channels: number;
   /** Length of a region's feature vector. */
   readonly regionFeatures: number;
-  /** Every parameter by its name, in a fixed order. Those of frozen stages have `requiresGrad` false. */
-  readonly parameters: Readonly<Record<string, Tensor>>;
+  /** Parameters of the convolutional layers by name, the first layer's first. Those of frozen stages have `requiresGrad` false. */
+  readonly featureParameters: Readonly<Record<string, Tensor>>;
+  /** Parameters of the region layers (fc6, fc7) by name: alternating training goes on with them where it fixes the features. */
+  readonly regionParameters: Readonly<Record<string, Tensor>>;
   /** image [1, 3, H, W] -> map [1, C, H / stride, W / stride] */
   features(image: Tensor): Tensor;
   /** pooled [R, C, P, P] -> [R, regionFeatures]. `training`: dropout applies, with masks drawn from this seed. */
@@ -33,6 +37,40 @@ export interface BackboneOptions {
 }
 
 export type BackboneBuilder = (gpu: Gpu, options: BackboneOptions) => Backbone;
+
+/** All that is known of a backbone without a device. */
+export interface BackboneDescriptor {
+  /** Its name in `--backbone` and in config.json. */
+  readonly name: string;
+  /** One line for `--help`. */
+  readonly title: string;
+  readonly build: BackboneBuilder;
+  /** Pixels of the image per cell of the map. */
+  readonly stride: number;
+  /** How a picture is prepared, unless the initial weights ask for something else. */
+  readonly input: InputForm;
+  /** Leading stages that stay as they are when training starts from pre-trained weights, as published. */
+  readonly frozenStages: number;
+  /** Width and height of a pooled region in bins, for which the region layers are made. */
+  readonly pooled: number;
+  /** Whether it is meant to learn from random weights; without pre-trained ones the others learn little. */
+  readonly learnsFromRandom: boolean;
+  /** What `rcnn pretrain` takes unless told otherwise: side of the input in pixels, images of a step, learning rate. */
+  readonly pretraining: { readonly size: number; readonly batch: number; readonly learningRate: number };
+  /** Layers by the names that published files give them, where those differ from the parameters' own. */
+  readonly publishedNames?: Readonly<Record<string, string>>;
+  /**
+   * Whether a file with torchvision's names was trained by torchvision, and so takes its input. Not where weights of other
+   * authors are published under the same names.
+   */
+  readonly torchvisionNamesTellInput?: boolean;
+}
+
+/** Every parameter of a backbone by its name, features first. */
+export const backboneParameters = ({ featureParameters, regionParameters }: Backbone): Record<string, Tensor> => ({
+  ...featureParameters,
+  ...regionParameters,
+});
 
 /** Makes named parameters with seeds of their own, so that adding a layer does not change the others' values. */
 export class ParameterStore {

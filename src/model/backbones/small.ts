@@ -8,25 +8,27 @@ import { linear } from '../../engine/ops/linear.ts';
 import { reshape } from '../../engine/ops/reshape.ts';
 import { maxPool2d } from '../../engine/ops/pooling.ts';
 import type { Tensor } from '../../engine/tensor.ts';
-import { type BackboneBuilder, chain, convolve, ParameterStore } from './backbone.ts';
+import { type BackboneBuilder, type BackboneDescriptor, chain, convolve, ParameterStore } from './backbone.ts';
 
+const STRIDE = 4;
 const CHANNELS = 64;
 const FEATURES = 128;
 
-export const small: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
-  const store = new ParameterStore(gpu, seed);
+const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
+  const [convolutions, regions] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
   const conv = (stage: number, outputs: number, inputs: number, side: number) =>
-    store.layer(`conv${stage}`, [outputs, inputs, side, side], { frozen: stage <= frozenStages });
+    convolutions.layer(`conv${stage}`, [outputs, inputs, side, side], { frozen: stage <= frozenStages });
   const conv1 = conv(1, 16, 3, 5);
   const conv2 = conv(2, 48, 16, 3);
   const conv3 = conv(3, CHANNELS, 48, 3);
   const conv4 = conv(4, CHANNELS, CHANNELS, 3);
-  const fc6 = store.layer('fc6', [FEATURES, CHANNELS * pooled * pooled]);
+  const fc6 = regions.layer('fc6', [FEATURES, CHANNELS * pooled * pooled]);
   return {
-    stride: 4,
+    stride: STRIDE,
     channels: CHANNELS,
     regionFeatures: FEATURES,
-    parameters: store.parameters,
+    featureParameters: convolutions.parameters,
+    regionParameters: regions.parameters,
     features: (image) =>
       chain(image, [
         (x) => convolve(x, conv1, { stride: 2, padding: 2, relu: true }),
@@ -35,4 +37,16 @@ export const small: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
       ]),
     regions: (region) => linear(reshape(region, [region.shape[0]!, -1]), fc6.weight, fc6.bias, { relu: true }),
   };
+};
+
+export const small: BackboneDescriptor = {
+  name: 'small',
+  title: 'four convolutions, stride 4, for small images; learns from random weights',
+  build,
+  stride: STRIDE,
+  input: { channels: 'rgb', mean: [110, 110, 110], factor: [1 / 64, 1 / 64, 1 / 64] },
+  frozenStages: 0,
+  pooled: 6,
+  learnsFromRandom: true,
+  pretraining: { size: 48, batch: 32, learningRate: 0.01 },
 };

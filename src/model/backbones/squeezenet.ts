@@ -10,7 +10,7 @@ import { reshape } from '../../engine/ops/reshape.ts';
 import { maxPool2d } from '../../engine/ops/pooling.ts';
 import { concat } from '../../engine/ops/axes.ts';
 import type { Tensor } from '../../engine/tensor.ts';
-import { type BackboneBuilder, chain, convolve, ParameterStore } from './backbone.ts';
+import { type BackboneBuilder, type BackboneDescriptor, chain, convolve, ParameterStore } from './backbone.ts';
 
 /**
  * Trained without padding, SqueezeNet sees in cell i of its map what lies around pixel 16 i + 15, while anchors and RoI
@@ -18,6 +18,7 @@ import { type BackboneBuilder, chain, convolve, ParameterStore } from './backbon
  * colour around the image, as the first convolution's padding, puts it at 16 i + 7.
  */
 const MARGIN = 8;
+const STRIDE = 16;
 const CHANNELS = 256;
 const FEATURES = 256;
 /** torchvision's index of each fire module, its squeeze width, the width of each expand half; null is a pool. */
@@ -35,18 +36,18 @@ const FIRES: readonly (readonly [index: number, squeeze: number, expand: number]
   [12, 64, 256],
 ];
 
-export const squeezenet: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
-  const store = new ParameterStore(gpu, seed);
-  const conv1 = store.layer('features.0', [64, 3, 3, 3], { frozen: frozenStages >= 1 });
+const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
+  const [convolutions, regions] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
+  const conv1 = convolutions.layer('features.0', [64, 3, 3, 3], { frozen: frozenStages >= 1 });
   let stage = 1;
   let inputs = 64;
   const body = FIRES.map((fire) => {
     if (!fire) return (x: Tensor) => maxPool2d(x, { kernel: 3, stride: 2, ceilMode: true });
     const [index, narrow, wide] = fire;
     const frozen = ++stage <= frozenStages;
-    const squeeze = store.layer(`features.${index}.squeeze`, [narrow, inputs, 1, 1], { frozen });
-    const expand1 = store.layer(`features.${index}.expand1x1`, [wide, narrow, 1, 1], { frozen });
-    const expand3 = store.layer(`features.${index}.expand3x3`, [wide, narrow, 3, 3], { frozen });
+    const squeeze = convolutions.layer(`features.${index}.squeeze`, [narrow, inputs, 1, 1], { frozen });
+    const expand1 = convolutions.layer(`features.${index}.expand1x1`, [wide, narrow, 1, 1], { frozen });
+    const expand3 = convolutions.layer(`features.${index}.expand3x3`, [wide, narrow, 3, 3], { frozen });
     inputs = 2 * wide;
     return (x: Tensor) => {
       const squeezed = convolve(x, squeeze, { relu: true });
@@ -55,14 +56,15 @@ export const squeezenet: BackboneBuilder = (gpu, { pooled, seed, frozenStages })
     };
   });
   // fire9's values are several units large: He's rule would keep them so, this brings the map to about one.
-  const neck = store.layer('neck', [CHANNELS, inputs, 1, 1], { gaussian: { std: 0.01, fanIn: 512 } });
-  const fc6 = store.layer('fc6', [FEATURES, CHANNELS * pooled * pooled]);
-  const fc7 = store.layer('fc7', [FEATURES, FEATURES]);
+  const neck = convolutions.layer('neck', [CHANNELS, inputs, 1, 1], { gaussian: { std: 0.01, fanIn: 512 } });
+  const fc6 = regions.layer('fc6', [FEATURES, CHANNELS * pooled * pooled]);
+  const fc7 = regions.layer('fc7', [FEATURES, FEATURES]);
   return {
-    stride: 16,
+    stride: STRIDE,
     channels: CHANNELS,
     regionFeatures: FEATURES,
-    parameters: store.parameters,
+    featureParameters: convolutions.parameters,
+    regionParameters: regions.parameters,
     features: (image) =>
       chain(image, [
         (x) => convolve(x, conv1, { stride: 2, padding: MARGIN, relu: true }),
@@ -74,4 +76,18 @@ export const squeezenet: BackboneBuilder = (gpu, { pooled, seed, frozenStages })
       return linear(x, fc7.weight, fc7.bias, { relu: true });
     },
   };
+};
+
+export const squeezenet: BackboneDescriptor = {
+  name: 'squeezenet1_1',
+  title: 'SqueezeNet 1.1, stride 16, for photographs without a GPU',
+  build,
+  stride: STRIDE,
+  // As its authors trained it (github.com/forresti/SqueezeNet): B, G, R in 0..255 minus the mean of ImageNet. Their weights
+  // and torchvision's have the same names.
+  input: { channels: 'bgr', mean: [104, 117, 123], factor: [1, 1, 1] },
+  frozenStages: 3,
+  pooled: 7,
+  learnsFromRandom: false,
+  pretraining: { size: 224, batch: 16, learningRate: 0.001 },
 };

@@ -10,7 +10,8 @@
 import { maxPool2d } from '../../engine/ops/pooling.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { type Bands, inBands } from './bands.ts';
-import { type BackboneBuilder, chain, convolve, ParameterStore } from './backbone.ts';
+import { CAFFE_INPUT } from '../inputForms.ts';
+import { type BackboneBuilder, type BackboneDescriptor, chain, convolve, ParameterStore } from './backbone.ts';
 import { FC_FEATURES, fullyConnectedRegions } from './fullyConnected.ts';
 
 const BLOCKS = [
@@ -22,13 +23,15 @@ const BLOCKS = [
 ];
 const FIRST_BLOCK: Bands = { channels: 64, stride: 2, reach: 2 };
 
-export const vgg16: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
-  const store = new ParameterStore(gpu, seed);
+const STRIDE = 16;
+
+const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
+  const [convolutions, fullyConnected] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
   let inputs = 3;
   let index = 0; // torchvision's: a convolution and its ReLU count one each, a pool one
   const [first, ...others] = BLOCKS.map((block, stage) => {
     const layers = block.map((outputs) => {
-      const layer = store.layer(`features.${index}`, [outputs, inputs, 3, 3], { frozen: stage < frozenStages });
+      const layer = convolutions.layer(`features.${index}`, [outputs, inputs, 3, 3], { frozen: stage < frozenStages });
       inputs = outputs;
       index += 2;
       return (x: Tensor) => convolve(x, layer, { padding: 1, relu: true });
@@ -37,13 +40,46 @@ export const vgg16: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
     const last = stage === BLOCKS.length - 1;
     return last ? layers : [...layers, (x: Tensor) => maxPool2d(x, { kernel: 2, ceilMode: true })];
   });
-  const regions = fullyConnectedRegions(store, ['classifier.0', 'classifier.3'], inputs * pooled * pooled);
+  const regions = fullyConnectedRegions(fullyConnected, ['classifier.0', 'classifier.3'], inputs * pooled * pooled);
   return {
-    stride: 16,
+    stride: STRIDE,
     channels: inputs,
     regionFeatures: FC_FEATURES,
-    parameters: store.parameters,
+    featureParameters: convolutions.parameters,
+    regionParameters: fullyConnected.parameters,
     features: (image) => chain(image, [(x) => inBands(x, first!, FIRST_BLOCK), ...others.flat()]),
     regions,
   };
+};
+
+export const vgg16: BackboneDescriptor = {
+  name: 'vgg16',
+  title: "VGG-16, stride 16, the paper's deep network",
+  build,
+  stride: STRIDE,
+  input: CAFFE_INPUT,
+  frozenStages: 2,
+  pooled: 7,
+  learnsFromRandom: false,
+  // 224 is the side at which the paper's networks were trained; without normalisation and in small batches they need a low rate.
+  pretraining: { size: 224, batch: 8, learningRate: 0.001 },
+  // Caffe's names; torchvision's are the parameters' own, except that its detectors call the region layers fc6 and fc7.
+  publishedNames: {
+    conv1_1: 'features.0',
+    conv1_2: 'features.2',
+    conv2_1: 'features.5',
+    conv2_2: 'features.7',
+    conv3_1: 'features.10',
+    conv3_2: 'features.12',
+    conv3_3: 'features.14',
+    conv4_1: 'features.17',
+    conv4_2: 'features.19',
+    conv4_3: 'features.21',
+    conv5_1: 'features.24',
+    conv5_2: 'features.26',
+    conv5_3: 'features.28',
+    fc6: 'classifier.0',
+    fc7: 'classifier.3',
+  },
+  torchvisionNamesTellInput: true,
 };

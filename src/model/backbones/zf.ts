@@ -9,27 +9,30 @@
 import { localResponseNorm } from '../../engine/ops/localResponseNorm.ts';
 import { maxPool2d } from '../../engine/ops/pooling.ts';
 import type { Tensor } from '../../engine/tensor.ts';
-import { type BackboneBuilder, chain, convolve, ParameterStore } from './backbone.ts';
+import { CAFFE_INPUT } from '../inputForms.ts';
+import { type BackboneBuilder, type BackboneDescriptor, chain, convolve, ParameterStore } from './backbone.ts';
 import { FC_FEATURES, fullyConnectedRegions } from './fullyConnected.ts';
 
+const STRIDE = 16;
 const CHANNELS = 256;
 
 const normalise = (x: Tensor): Tensor => localResponseNorm(x, { size: 3, alpha: 5e-5, beta: 0.75, mode: 'within' });
 const pool = (x: Tensor): Tensor => maxPool2d(x, { kernel: 3, stride: 2, padding: 1, ceilMode: true });
 
-export const zf: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
-  const store = new ParameterStore(gpu, seed);
+const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
+  const [convolutions, fullyConnected] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
   const conv = (stage: number, outputs: number, inputs: number, side: number) =>
-    store.layer(`conv${stage}`, [outputs, inputs, side, side], { frozen: stage <= frozenStages });
+    convolutions.layer(`conv${stage}`, [outputs, inputs, side, side], { frozen: stage <= frozenStages });
   const conv1 = conv(1, 96, 3, 7);
   const conv2 = conv(2, 256, 96, 5);
   const rest = [conv(3, 384, 256, 3), conv(4, 384, 384, 3), conv(5, CHANNELS, 384, 3)];
-  const regions = fullyConnectedRegions(store, ['fc6', 'fc7'], CHANNELS * pooled * pooled);
+  const regions = fullyConnectedRegions(fullyConnected, ['fc6', 'fc7'], CHANNELS * pooled * pooled);
   return {
-    stride: 16,
+    stride: STRIDE,
     channels: CHANNELS,
     regionFeatures: FC_FEATURES,
-    parameters: store.parameters,
+    featureParameters: convolutions.parameters,
+    regionParameters: fullyConnected.parameters,
     features: (image) =>
       chain(image, [
         (x) => convolve(x, conv1, { stride: 2, padding: 3, relu: true }),
@@ -42,4 +45,16 @@ export const zf: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
       ]),
     regions,
   };
+};
+
+export const zf: BackboneDescriptor = {
+  name: 'zf',
+  title: "ZF, stride 16, the paper's fast network",
+  build,
+  stride: STRIDE,
+  input: CAFFE_INPUT,
+  frozenStages: 0,
+  pooled: 6,
+  learnsFromRandom: false,
+  pretraining: { size: 224, batch: 16, learningRate: 0.001 }, // as vgg16.ts
 };

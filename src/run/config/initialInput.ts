@@ -4,36 +4,39 @@
  */
 import { UserError } from '../../engine/errors.ts';
 import { readSafetensorsHeader } from '../../engine/node/files.ts';
+import { backboneNamed } from '../../model/backbones/index.ts';
+import { INPUT_FORMS, type InputForm } from '../../model/inputForms.ts';
 import { INPUT } from '../storage/checkpointFormat.ts';
-import { BACKBONE_INPUTS, type ChannelConfig, INPUT_FORMS } from './presets.ts';
 import { namedByTorchvision } from '../storage/weightNames.ts';
 
 /**
  * What `form` (bgr or rgb) says for this backbone, else what the file of initial weights does: a checkpoint by its metadata,
- * a VGG-16 with torchvision's names by these. Undefined: as the preset has it.
+ * weights with torchvision's names by these, where the backbone is published under them by torchvision alone. Undefined: as
+ * the preset has it.
  */
-export function chooseInput(backbone: string, form?: string, init?: string): ChannelConfig | undefined {
+export function chooseInput(backbone: string, form?: string, init?: string): InputForm | undefined {
   const header = init === undefined ? undefined : readSafetensorsHeader(init); // in any case: a bad file is told at once
   if (form !== undefined) return formFor(backbone, form);
   if (init === undefined || header === undefined) return undefined;
   const { entries, metadata } = header;
   if (metadata[INPUT] !== undefined) return parseInput(init, metadata[INPUT]);
   const isCheckpoint = metadata['step'] !== undefined;
-  const likeTorchvision = backbone === 'vgg16' && !isCheckpoint && namedByTorchvision(Object.keys(entries));
+  const { torchvisionNamesTellInput = false } = backboneNamed(backbone);
+  const likeTorchvision = torchvisionNamesTellInput && !isCheckpoint && namedByTorchvision(Object.keys(entries));
   return likeTorchvision ? INPUT_FORMS.rgb : undefined;
 }
 
-function formFor(backbone: string, form: string): ChannelConfig {
+function formFor(backbone: string, form: string): InputForm {
   if (form !== 'bgr' && form !== 'rgb') throw new UserError(`--input ${form}: unknown; there are bgr and rgb`);
-  const { channels, mean, factor } = BACKBONE_INPUTS[backbone]!;
-  return form === 'bgr' && channels === form ? { channels, mean, factor } : INPUT_FORMS[form];
+  const { input } = backboneNamed(backbone);
+  return form === 'bgr' && input.channels === form ? input : INPUT_FORMS[form];
 }
 
-function parseInput(path: string, text: string): ChannelConfig {
+function parseInput(path: string, text: string): InputForm {
   const isTriple = (value: unknown): boolean =>
     Array.isArray(value) && value.length === 3 && value.every((n) => Number.isFinite(n));
   try {
-    const { channels, mean, factor } = JSON.parse(text) as ChannelConfig;
+    const { channels, mean, factor } = JSON.parse(text) as InputForm;
     if (['bgr', 'rgb'].includes(channels) && isTriple(mean) && isTriple(factor)) return { channels, mean, factor };
   } catch {
     // said below

@@ -1,9 +1,13 @@
 /** Named configurations: everything `rcnn train` needs but the data. A command-line option changes single values. */
+import type { BackboneDescriptor } from '../../model/backbones/backbone.ts';
+import { small } from '../../model/backbones/small.ts';
+import { squeezenet } from '../../model/backbones/squeezenet.ts';
+import { vgg16 } from '../../model/backbones/vgg16.ts';
+import { zf } from '../../model/backbones/zf.ts';
 import {
   type DetectorConfig,
   HEAD_DEFAULTS,
   type HeadConfig,
-  type InputConfig,
   RPN_DEFAULTS,
   TEST_DEFAULTS,
   type TrainingConfig,
@@ -23,23 +27,12 @@ export interface Preset {
   skipBadBoxes?: boolean;
 }
 
-export type ChannelConfig = Pick<InputConfig, 'channels' | 'mean' | 'factor'>;
-
-const SMALL_INPUT: ChannelConfig = {
-  channels: 'rgb',
-  mean: [110, 110, 110],
-  factor: [1 / 64, 1 / 64, 1 / 64],
-};
-
-/** As its authors trained it (github.com/forresti/SqueezeNet): B, G, R in 0..255 minus the mean of ImageNet. */
-const SQUEEZENET_INPUT: ChannelConfig = { channels: 'bgr', mean: [104, 117, 123], factor: [1, 1, 1] };
-
 const digitsDetector: Preset['detector'] = {
   convention: 'py-faster-rcnn',
   stages: 2,
   features: 'shared',
-  backbone: 'small',
-  input: { ...SMALL_INPUT, shorterSide: 160, longerSide: 320 },
+  backbone: small.name,
+  input: { ...small.input, shorterSide: 160, longerSide: 320 },
   anchors: { sizes: [20, 36, 64], ratios: [0.5, 1, 2] },
   rpn: {
     ...RPN_DEFAULTS,
@@ -50,9 +43,9 @@ const digitsDetector: Preset['detector'] = {
     test: { preNms: 1000, postNms: 100, without: 'nothing' },
   },
   // Few objects a scene: half of the regions may be foreground, so that telling the digits apart weighs more.
-  head: { ...HEAD_DEFAULTS, pooled: 6, batch: 64, foregroundFraction: 0.5 },
+  head: { ...HEAD_DEFAULTS, pooled: small.pooled, batch: 64, foregroundFraction: 0.5 },
   test: TEST_DEFAULTS,
-  frozenStages: 0,
+  frozenStages: small.frozenStages,
 };
 
 const digitsTraining: TrainingConfig = {
@@ -74,8 +67,8 @@ const photosDetector: Preset['detector'] = {
   convention: 'py-faster-rcnn',
   stages: 2,
   features: 'shared',
-  backbone: 'squeezenet1_1',
-  input: { ...SQUEEZENET_INPUT, shorterSide: 480, longerSide: 800 },
+  backbone: squeezenet.name,
+  input: { ...squeezenet.input, shorterSide: 480, longerSide: 800 },
   anchors: { sizes: [32, 64, 128, 256], ratios: [0.5, 1, 2] },
   rpn: {
     ...RPN_DEFAULTS,
@@ -84,9 +77,9 @@ const photosDetector: Preset['detector'] = {
     train: { preNms: 3000, postNms: 600, without: 'nothing' },
     test: { preNms: 3000, postNms: 300, without: 'nothing' },
   },
-  head: HEAD_DEFAULTS,
+  head: { ...HEAD_DEFAULTS, pooled: squeezenet.pooled },
   test: TEST_DEFAULTS,
-  frozenStages: 3,
+  frozenStages: squeezenet.frozenStages,
 };
 
 const photosTraining: TrainingConfig = {
@@ -95,16 +88,6 @@ const photosTraining: TrainingConfig = {
   learningRate: 0.002,
   milestones: [1000],
   flip: true,
-};
-
-/** Caffe's VGG-16 and ZF (paper, py-faster-rcnn): B, G, R in 0..255 minus the mean of ImageNet. */
-const CAFFE_INPUT: ChannelConfig = { channels: 'bgr', mean: [102.9801, 115.9465, 122.7717], factor: [1, 1, 1] };
-
-/** torchvision's networks: R, G, B in 0..1, normalised by the mean and the deviation of ImageNet. */
-const TORCHVISION_INPUT: ChannelConfig = {
-  channels: 'rgb',
-  mean: [255 * 0.485, 255 * 0.456, 255 * 0.406],
-  factor: [1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)],
 };
 
 /** The mini-batches of Fast R-CNN, by which the detector's stages learn: 64 RoIs from each image. */
@@ -116,18 +99,18 @@ const FAST_RCNN_HEAD: Partial<HeadConfig> = { batch: 64 };
  * (alternating optimisation): 60k and 20k updates of one image for an RPN, 30k and 10k of two images for a detector.
  */
 const paper = (
-  backbone: 'vgg16' | 'zf',
-  frozenStages: number,
+  { name, input, pooled, frozenStages }: BackboneDescriptor,
+  rpnChannels: number,
 ): Required<Pick<Preset, 'detector' | 'training' | 'staged' | 'split'>> => ({
   detector: {
     convention: 'py-faster-rcnn',
     stages: 2,
     features: 'shared',
-    backbone,
-    input: { ...CAFFE_INPUT, shorterSide: 600, longerSide: 1000 },
+    backbone: name,
+    input: { ...input, shorterSide: 600, longerSide: 1000 },
     anchors: { sizes: [128, 256, 512], ratios: [0.5, 1, 2] },
-    rpn: { ...RPN_DEFAULTS, channels: backbone === 'zf' ? 256 : 512 },
-    head: { ...HEAD_DEFAULTS, pooled: backbone === 'zf' ? 6 : 7 },
+    rpn: { ...RPN_DEFAULTS, channels: rpnChannels },
+    head: { ...HEAD_DEFAULTS, pooled },
     test: TEST_DEFAULTS,
     frozenStages,
   },
@@ -157,7 +140,7 @@ const paper = (
   split: 'trainval',
 });
 
-const PAPER_VGG16 = paper('vgg16', 2);
+const PAPER_VGG16 = paper(vgg16, 512);
 
 export const PRESETS: Readonly<Record<string, Preset>> = {
   demo: {
@@ -199,7 +182,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
     training: { ...photosTraining, steps: 2000, milestones: [1600] },
   },
-  'paper-zf-voc07': { summary: "the paper's ZF on VOC 2007, shorter side 600", ...paper('zf', 0) },
+  'paper-zf-voc07': { summary: "the paper's ZF on VOC 2007, shorter side 600", ...paper(zf, 256) },
   'paper-vgg16-voc07': { summary: "the paper's VGG-16 on VOC 2007, shorter side 600", ...PAPER_VGG16 },
   'paper-vgg16-voc0712': {
     summary: 'as paper-vgg16-voc07 on VOC 2007 and 2012: --data voc:VOC2007,VOC2012',
@@ -236,23 +219,6 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     // A few of its boxes are lines.
     skipBadBoxes: true,
   },
-};
-
-/**
- * What a network takes: the order and range of its input's channels, the stages worth freezing once pre-trained, and the
- * width of a pooled region in bins where its fully connected layers fix it.
- */
-export const BACKBONE_INPUTS: Readonly<Record<string, ChannelConfig & { frozenStages: number; pooled?: number }>> = {
-  small: { ...SMALL_INPUT, frozenStages: 0 },
-  squeezenet1_1: { ...SQUEEZENET_INPUT, frozenStages: 3 },
-  vgg16: { ...CAFFE_INPUT, frozenStages: 2, pooled: 7 },
-  zf: { ...CAFFE_INPUT, frozenStages: 0, pooled: 6 },
-};
-
-/** What --input names: the ways in which published networks take a picture. */
-export const INPUT_FORMS: Readonly<Record<InputConfig['channels'], ChannelConfig>> = {
-  bgr: CAFFE_INPUT,
-  rgb: TORCHVISION_INPUT,
 };
 
 /** What --preset is unless given. */

@@ -4,10 +4,11 @@ import type { LabelledPictures } from '../../data/types.ts';
 import { absoluteLabelled, openLabelled } from '../../data/labelled.ts';
 import { UserError } from '../../engine/errors.ts';
 import { readSafetensorsHeader } from '../../engine/node/files.ts';
+import { backboneNamed } from '../../model/backbones/index.ts';
+import { small } from '../../model/backbones/small.ts';
 import type { ClassifierConfig } from '../../model/classifier.ts';
 import type { TrainingConfig } from '../../model/config.ts';
-import { BACKBONE_INPUTS, PRESETS } from './presets.ts';
-import { assertSameChoices, checkBackbone, CHECKPOINT_INTERVAL } from './runConfig.ts';
+import { assertSameChoices, CHECKPOINT_INTERVAL } from './runConfig.ts';
 import { RunDirectory } from '../storage/runDirectory.ts';
 import type { MetricsLine } from '../storage/metrics.ts';
 
@@ -53,16 +54,8 @@ export interface PretrainChoices {
   checkpointEvery?: number;
 }
 
-/**
- * By backbone: side of the input, the detector's bins of a pooled region, images of a step and rate. 224 is the side at which
- * the paper's networks were trained; the deep ones are without normalisation and their batches small, hence the low rate.
- */
-const DEFAULTS: Readonly<Record<string, { size: number; pooled: number; batch: number; learningRate: number }>> = {
-  small: { size: 48, pooled: PRESETS['digits']!.detector.head.pooled, batch: 32, learningRate: 0.01 },
-  squeezenet1_1: { size: 224, pooled: PRESETS['photos']!.detector.head.pooled, batch: 16, learningRate: 0.001 },
-  vgg16: { size: 224, pooled: BACKBONE_INPUTS['vgg16']!.pooled!, batch: 8, learningRate: 0.001 },
-  zf: { size: 224, pooled: BACKBONE_INPUTS['zf']!.pooled!, batch: 16, learningRate: 0.001 },
-};
+/** The backbone unless --backbone names another: it learns from few images. */
+export const PRETRAIN_BACKBONE = small.name;
 
 const STEPS = 2000;
 /** Share of the steps after which the rate is divided by ten. */
@@ -72,10 +65,9 @@ const MILESTONE = 0.8;
 export async function configurePretrain(
   choices: PretrainChoices,
 ): Promise<{ config: PretrainConfig; data: LabelledPictures }> {
-  const backbone = checkBackbone(choices.backbone ?? 'small');
-  const defaults = DEFAULTS[backbone]!;
-  const { size = defaults.size, steps = STEPS, seed = 1 } = choices;
-  const { channels, mean, factor } = BACKBONE_INPUTS[backbone]!;
+  const name = choices.backbone ?? PRETRAIN_BACKBONE;
+  const { pooled, input, pretraining } = backboneNamed(name, `--backbone ${name}`);
+  const { size = pretraining.size, steps = STEPS, seed = 1 } = choices;
   if (choices.init !== undefined) readSafetensorsHeader(choices.init); // a file that is none is said before anything starts
   const spec = absoluteLabelled(choices.data ?? 'mnist');
   const data = await openLabelled(spec, { size, seed, check: true });
@@ -84,10 +76,10 @@ export async function configurePretrain(
     data: spec,
     init: choices.init === undefined ? null : resolve(choices.init),
     checkpointInterval: choices.checkpointEvery ?? CHECKPOINT_INTERVAL,
-    classifier: { backbone, classes: data.classes, input: { size, channels, mean, factor }, pooled: defaults.pooled },
+    classifier: { backbone: name, classes: data.classes, input: { size, ...input }, pooled },
     training: {
       steps,
-      learningRate: choices.learningRate ?? defaults.learningRate,
+      learningRate: choices.learningRate ?? pretraining.learningRate,
       milestones: [Math.round(MILESTONE * steps)],
       gamma: 0.1,
       warmup: Math.min(100, Math.round(steps / 10)),
@@ -96,7 +88,7 @@ export async function configurePretrain(
       biasRate: 2,
       biasDecay: 0,
       flip: data.augment,
-      imagesPerStep: choices.batch ?? defaults.batch,
+      imagesPerStep: choices.batch ?? pretraining.batch,
       seed,
     },
   };

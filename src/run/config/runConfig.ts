@@ -12,12 +12,12 @@ import type { Dataset } from '../../data/types.ts';
 import { absoluteSpec, openDataset, usualSplit } from '../../data/registry.ts';
 import { countedBoxes } from '../../data/boxes.ts';
 import { UserError } from '../../engine/errors.ts';
-import { BACKBONES } from '../../model/backbones/index.ts';
+import { backboneNamed } from '../../model/backbones/index.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
 import type { DetectorConfig } from '../../model/config.ts';
 import { withSettings } from './configSchema.ts';
 import { chooseInput } from './initialInput.ts';
-import { BACKBONE_INPUTS, defaultPreset, type Preset, PRESETS } from './presets.ts';
+import { defaultPreset, type Preset, PRESETS } from './presets.ts';
 import { LOG_INTERVAL } from '../storage/metrics.ts';
 import type { RunConfig, ValidationConfig } from '../storage/runDirectory.ts';
 import { hasStages, type Schedule, SCHEDULES, withSchedule, withSteps } from './stages.ts';
@@ -262,13 +262,12 @@ function checkSchedule(name: string): Schedule {
 }
 
 export function checkBackbone(backbone: string): string {
-  if (BACKBONES[backbone]) return backbone;
-  throw new UserError(`--backbone ${backbone}: unknown; there are ${Object.keys(BACKBONES).join(', ')}`);
+  return backboneNamed(backbone, `--backbone ${backbone}`).name;
 }
 
 function withBackbone(detector: Preset['detector'], backbone: string): Omit<DetectorConfig, 'classes'> {
   if (backbone === detector.backbone) return detector;
-  const { frozenStages, pooled = detector.head.pooled, ...channels } = BACKBONE_INPUTS[backbone]!;
+  const { frozenStages, pooled, input } = backboneNamed(backbone);
   const head = { ...detector.head, pooled };
-  return { ...detector, backbone, frozenStages, head, input: { ...detector.input, ...channels } };
+  return { ...detector, backbone, frozenStages, head, input: { ...detector.input, ...input } };
 }

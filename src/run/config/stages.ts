@@ -9,18 +9,10 @@
  *   unshared     stages 1 and 2 alone: two networks
  */
 import type { DetectorConfig, StageTrainingConfig, TrainingConfig } from '../../model/config.ts';
+import type { Part } from '../../model/fasterRcnn.ts';
 
 export const SCHEDULES = ['joint', 'joint-warp', 'alternating', 'unshared'] as const;
 export type Schedule = (typeof SCHEDULES)[number];
-
-/** What parameters belong to, by their names. */
-export type Part = 'features' | 'regions' | 'rpn' | 'head';
-
-export function partOf(name: string): Part {
-  if (name.startsWith('rpn.')) return 'rpn';
-  if (name.startsWith('head.')) return 'head';
-  return /^fc\d/.test(name) ? 'regions' : 'features';
-}
 
 export interface Stage {
   /** Of its folder in the run directory; empty for a run of one stage, which lies in the run directory itself. */

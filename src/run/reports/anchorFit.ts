@@ -8,7 +8,7 @@ import { countedBoxes } from '../../data/boxes.ts';
 import { boxAt, iou, type Box } from '../../kernels/boxes.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
 import { baseAnchors } from '../../model/anchors.ts';
-import { STRIDES } from '../../model/backbones/index.ts';
+import { backboneNamed } from '../../model/backbones/index.ts';
 import { CONVENTIONS, type DetectorConfig } from '../../model/config.ts';
 
 /** An object and its image in pixels of the network's input. */
@@ -37,7 +37,7 @@ type AnchorSettings = Pick<DetectorConfig, 'anchors' | 'backbone' | 'convention'
 
 /** For each object the greatest IoU of an anchor inside its image; 0 where none overlaps it. */
 export function bestOverlaps(objects: readonly InputObject[], config: AnchorSettings): number[] {
-  const stride = STRIDES[config.backbone]!;
+  const { stride } = backboneNamed(config.backbone);
   const { plusOne } = CONVENTIONS[config.convention];
   const { sizes, ratios } = config.anchors;
   const base = baseAnchors({ baseSize: stride, scales: sizes.map((size) => size / stride), ratios });

@@ -3,6 +3,7 @@ import { UserError } from '../../engine/errors.ts';
 import { loadSafetensors, replaceFile } from '../../engine/node/files.ts';
 import type { Sgd } from '../../engine/sgd.ts';
 import { wholeParameters, writeWhole } from '../../engine/shards.ts';
+import { BACKBONES } from '../../model/backbones/index.ts';
 import {
   fitting,
   MOMENTUM,
@@ -56,10 +57,11 @@ export async function loadParts(path: string, model: Trainable, keep: (name: str
   const { tensors } = await loadSafetensors(path);
   const parameters = wholeParameters(model.parameters);
   for (const [name, stored] of Object.entries(tensors)) {
-    const target = name.startsWith(MOMENTUM) ? null : keep(name);
+    if (name.startsWith(MOMENTUM)) continue;
+    if (!Object.hasOwn(parameters, name)) throw wrongNetwork(path, `has ${name}, which this network does not have`);
+    const target = keep(name);
     if (target === null) continue;
-    const whole = parameters[target];
-    if (!whole) throw wrongNetwork(path, `has ${name}, which this network does not have`);
+    const whole = parameters[target]!;
     fitting(path, name, whole, stored);
     writeWhole(whole, stored.data);
   }
@@ -83,7 +85,12 @@ export async function loadInitialWeights(path: string, model: Trainable): Promis
   const { backbone, classes, head } = model.config;
   const { taken, misfits, unused } = fitWeights(
     { ...file, tensors },
-    { parameters, classes, targetStds: head?.targetStds ?? [1, 1, 1, 1] },
+    {
+      parameters,
+      publishedNames: BACKBONES.get(backbone)?.publishedNames ?? {},
+      classes,
+      targetStds: head?.targetStds ?? [1, 1, 1, 1],
+    },
   );
   if (taken.size === 0) {
     const first = misfits[0] ? ` (${misfits[0].from} ${misfits[0].why})` : '';

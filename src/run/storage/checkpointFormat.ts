@@ -11,7 +11,7 @@ import type { Sgd } from '../../engine/sgd.ts';
 import { type Safetensors, serializeSafetensors, type StoredTensor } from '../../engine/safetensors.ts';
 import { readWhole, type WholeParameter, wholeParameters, writeWhole } from '../../engine/shards.ts';
 import type { Tensor } from '../../engine/tensor.ts';
-import type { ChannelConfig } from '../config/presets.ts';
+import type { InputForm } from '../../model/inputForms.ts';
 import { CLASSES } from './weightNames.ts';
 
 export const MOMENTUM = 'momentum/';
@@ -25,7 +25,7 @@ export interface Trainable {
   readonly config: {
     readonly backbone: string;
     readonly classes: readonly string[];
-    readonly input: ChannelConfig;
+    readonly input: InputForm;
     /** Of a detector. */
     readonly head?: { readonly targetStds: readonly number[] };
   };

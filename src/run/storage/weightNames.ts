@@ -13,6 +13,8 @@ import type { Shape } from '../../engine/tensor.ts';
 
 export interface Network {
   parameters: Readonly<Record<string, { shape: Shape }>>;
+  /** Layers by the names that files of its backbone give them, where those are not the parameters' own. */
+  publishedNames: Readonly<Record<string, string>>;
   classes: readonly string[];
   /** What its head divides the regression targets by. */
   targetStds: readonly number[];
@@ -26,22 +28,6 @@ export interface WeightFit {
   /** Tensors that have none. */
   unused: string[];
 }
-
-const VGG16_CONVOLUTIONS = {
-  conv1_1: 'features.0',
-  conv1_2: 'features.2',
-  conv2_1: 'features.5',
-  conv2_2: 'features.7',
-  conv3_1: 'features.10',
-  conv3_2: 'features.12',
-  conv3_3: 'features.14',
-  conv4_1: 'features.17',
-  conv4_2: 'features.19',
-  conv4_3: 'features.21',
-  conv5_1: 'features.24',
-  conv5_2: 'features.26',
-  conv5_3: 'features.28',
-};
 
 /** As in py-faster-rcnn's models/pascal_voc; ZF's alternating training names the RPN's convolution otherwise. */
 const CAFFE_DETECTOR = {
@@ -67,29 +53,26 @@ const TORCHVISION_DETECTOR = {
   'roi_heads.box_predictor.bbox_pred': 'head.bbox_pred',
 };
 
-const LAYERS = new Map(Object.entries({ ...VGG16_CONVOLUTIONS, ...CAFFE_DETECTOR, ...TORCHVISION_DETECTOR }));
-/** The region layers of a VGG-16, which torchvision counts. */
-const REGION_LAYERS = new Map([
-  ['fc6', 'classifier.0'],
-  ['fc7', 'classifier.3'],
-]);
+const DETECTOR_LAYERS = new Map(Object.entries({ ...CAFFE_DETECTOR, ...TORCHVISION_DETECTOR }));
 
 const TORCHVISION = /^(features|classifier|backbone|rpn\.head|roi_heads)\./;
-/** torchvision's networks take pictures otherwise than Caffe's; see presets.ts. */
+/** torchvision's networks take pictures otherwise than Caffe's; see model/inputForms.ts. */
 export const namedByTorchvision = (names: readonly string[]): boolean => names.some((name) => TORCHVISION.test(name));
 
 /** Under this a checkpoint's metadata hold the names of its classes, as JSON. */
 export const CLASSES = 'classes';
 
 export function fitWeights({ tensors, metadata }: Safetensors, network: Network): WeightFit {
-  const { parameters, classes, targetStds } = network;
+  const { classes, targetStds } = network;
+  const parameters = new Map(Object.entries(network.parameters));
+  const layers = new Map(Object.entries(network.publishedNames));
   const otherClasses = CLASSES in metadata && metadata[CLASSES] !== JSON.stringify(classes);
   const fit: WeightFit = { taken: new Map(), misfits: [], unused: [] };
   const place = (from: string): void => {
-    const name = parameterOf(from, parameters);
+    const name = parameterOf(from, parameters, layers);
     if (name === undefined) return void fit.unused.push(from);
     const misfit = (why: string): void => void fit.misfits.push({ from, name, why });
-    const { shape } = parameters[name]!;
+    const { shape } = parameters.get(name)!;
     const found = tensors[from]!;
     const stored = convert(from, withRank(found, shape.length), targetStds);
     const before = fit.taken.get(name);
@@ -99,7 +82,7 @@ export function fitWeights({ tensors, metadata }: Safetensors, network: Network)
       misfit(`is [${found.shape.join(', ')}], ${name === from ? '' : `${name} `}in this network [${shape.join(', ')}]`);
     else if (!(stored.data instanceof Float32Array)) misfit('holds integers');
     else if (otherClasses && name.startsWith('head.')) misfit('is of other classes');
-    else if (weight !== name && weight in parameters && !fit.taken.has(weight)) misfit('comes without its weight');
+    else if (weight !== name && parameters.has(weight) && !fit.taken.has(weight)) misfit('comes without its weight');
     else fit.taken.set(name, { from, data: stored.data });
   };
   // Biases last: whether one is taken depends on its layer's weight.
@@ -117,14 +100,18 @@ function partOf(name: string): { layer: string; part: 'weight' | 'bias' } | unde
 }
 
 /** The parameter that a tensor's name stands for, if there is one. */
-function parameterOf(from: string, parameters: Network['parameters']): string | undefined {
-  if (Object.hasOwn(parameters, from)) return from;
+function parameterOf(
+  from: string,
+  parameters: ReadonlyMap<string, unknown>,
+  layers: ReadonlyMap<string, string>,
+): string | undefined {
+  if (parameters.has(from)) return from;
   const named = partOf(from);
   if (!named) return undefined;
-  const layer = LAYERS.get(named.layer) ?? withoutPrefix(named.layer);
-  return [layer, REGION_LAYERS.get(layer) ?? layer]
+  const layer = DETECTOR_LAYERS.get(named.layer) ?? withoutPrefix(named.layer);
+  return [layer, layers.get(layer) ?? layer]
     .map((candidate) => `${candidate}.${named.part}`)
-    .find((name) => Object.hasOwn(parameters, name));
+    .find((name) => parameters.has(name));
 }
 
 /** A detector's `backbone.body.0` or `backbone.features.0` is the classifier's `features.0`. */

@@ -113,7 +113,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
  * s² times the decay: these multipliers are returned.
  */
 async function normaliseFirstLayer({ backbone, config }: Classifier) {
-  const weight = Object.values(backbone.parameters)[0]!;
+  const weight = Object.values(backbone.featureParameters)[0]!;
   const scale = NORMAL_DIVISOR * config.input.factor[0];
   weight.write((await weight.read()).map((value) => value / scale) as Float32Array);
   return { [weight.name]: { rateMultiplier: 1 / scale ** 2, decayMultiplier: scale ** 2 } };

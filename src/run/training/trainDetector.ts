@@ -10,7 +10,14 @@ import { Prefetcher } from '../../data/prefetcher.ts';
 import type { Sgd } from '../../engine/sgd.ts';
 import { seedOf } from '../../kernels/rng.ts';
 import type { TrainingConfig } from '../../model/config.ts';
-import { type FasterRcnn, LOSS_TERMS, type Losses, type LossTerm, type PreparedImage } from '../../model/fasterRcnn.ts';
+import {
+  type FasterRcnn,
+  LOSS_TERMS,
+  type Losses,
+  type LossTerm,
+  type Part,
+  type PreparedImage,
+} from '../../model/fasterRcnn.ts';
 import type { GroundTruth, Sampling } from '../../model/rpn.ts';
 import { NO_PROGRESS, type Progress } from '../storage/checkpointFormat.ts';
 import { blankPicture } from './blankPicture.ts';
@@ -32,8 +39,8 @@ export type ImageLosses = (
 /** Which losses are minimised, and by which parameters. */
 export interface DetectorTask {
   losses: ImageLosses;
-  /** Whether a parameter is trained; without it all are. */
-  trains?(name: string): boolean;
+  /** The parts whose parameters are trained; without it all are. */
+  trains?: readonly Part[];
 }
 
 /** Joint training of everything. */
@@ -104,7 +111,9 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
 /** Freezes what the task does not train, and makes the optimiser of the rest. */
 export function detectorSgd(model: FasterRcnn, training: TrainingConfig, { trains }: DetectorTask = JOINT_TASK): Sgd {
   if (trains) {
-    for (const [name, parameter] of Object.entries(model.parameters)) parameter.requiresGrad &&= trains(name);
+    for (const [name, parameter] of Object.entries(model.parameters)) {
+      parameter.requiresGrad &&= trains.includes(model.partOf(name)!);
+    }
   }
   return caffeSgd(model.parameters, training);
 }

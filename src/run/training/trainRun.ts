@@ -9,7 +9,7 @@ import type { Sgd } from '../../engine/sgd.ts';
 import type { Dataset, Sample } from '../../data/types.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
 import { FasterRcnn, type LossTerm, PROPOSAL_NETWORK } from '../../model/fasterRcnn.ts';
-import { hasDetector, hasStages, partOf, type Stage, stagesOf, stageTraining } from '../config/stages.ts';
+import { hasDetector, hasStages, type Stage, stagesOf, stageTraining } from '../config/stages.ts';
 import {
   checkpointProgress,
   type InitReport,
@@ -179,7 +179,7 @@ async function taskOf({ losses, trains, proposals }: Stage, { gpu, dataset, dire
     stored
       ? model.detectorLosses(image, truth, stored.upload(gpu, index, flip, image), sampling)
       : model.rpnLosses(image, truth, sampling);
-  return { losses: stageLosses, trains: (name: string) => trains.includes(partOf(name)) };
+  return { losses: stageLosses, trains };
 }
 
 /** Gives the model its initial weights or those of its checkpoint, and makes the optimiser of what is trained. */
@@ -197,7 +197,7 @@ async function begin(
   const optimizer = detectorSgd(model, config.training, task);
   if (from && !started) {
     const path = run.directory.stage(from.stage).checkpointPath;
-    await loadParts(path, model, (name) => (from.parts.includes(partOf(name)) ? name : null));
+    await loadParts(path, model, (name) => (from.parts.includes(model.partOf(name)!) ? name : null));
   }
   const progress = started ? await loadCheckpoint(directory.checkpointPath, model, optimizer) : NO_PROGRESS;
   if (resume) directory.truncateMetrics(progress.step);
@@ -245,10 +245,12 @@ async function assemble(
   const stages = stagesOf(schedule);
   const checkpoint = (stage: Stage): string => root.stage(stage.name).checkpointPath;
   const unshared = detector.features === 'unshared';
-  await loadParts(checkpoint(stages.at(-1)!), model, (name) => (unshared && partOf(name) === 'rpn' ? null : name));
+  await loadParts(checkpoint(stages.at(-1)!), model, (name) =>
+    unshared && model.partOf(name) === 'rpn' ? null : name,
+  );
   if (unshared) {
     await loadParts(checkpoint(stages[0]!), model, (name) => {
-      const part = partOf(name);
+      const part = model.partOf(name);
       if (part === 'rpn') return name;
       return part === 'features' || part === 'regions' ? PROPOSAL_NETWORK + name : null;
     });
