@@ -8,6 +8,7 @@ import { detectorChecks } from '../kernels/checks/detector.ts';
 import { matmulChecks } from '../kernels/checks/matmul.ts';
 import { nnChecks } from '../kernels/checks/nn.ts';
 import { winogradChecks } from '../kernels/checks/winograd.ts';
+import { specialValueChecks } from '../kernels/checks/specialValues.ts';
 import type { Kernel } from '../kernels/kernel.ts';
 import type { Capabilities } from '../kernels/planner.ts';
 
@@ -29,6 +30,7 @@ export const kernelChecks = (device: Capabilities): readonly (() => KernelCheck)
   ...winogradChecks,
   ...nnChecks,
   ...detectorChecks,
+  ...specialValueChecks,
 ];
 
 /** Runs one kernel on fresh buffers and returns the contents of those it may write. */
@@ -71,7 +73,8 @@ export async function runKernelCheck(gpu: Gpu, check: KernelCheck): Promise<Chec
     if (actual.length !== expected.length) throw new Error(`${check.name}: ${buffer} is expected with another length`);
     for (let i = 0; i < expected.length; i++) {
       const difference = Math.abs(actual[i]! - expected[i]!);
-      if (difference <= atol + rtol * Math.abs(expected[i]!) || Object.is(actual[i], expected[i])) {
+      const close = Number.isFinite(expected[i]) && difference <= atol + rtol * Math.abs(expected[i]!);
+      if (close || Object.is(actual[i], expected[i])) {
         outcome.largestError = Math.max(outcome.largestError, difference || 0);
         continue;
       }

@@ -10,7 +10,7 @@
  */
 import type { ChannelView } from './channelView.ts';
 import { elementwise, elementwise4 } from './elementwise.ts';
-import { kernel, linear, memoize } from './kernel.ts';
+import { kernel, memoize } from './kernel.ts';
 import { GROUP_SUM_WGSL } from './reduce.ts';
 
 const uniforms = { outer: 'u32', channels: 'u32', inner: 'u32' } as const;
@@ -24,20 +24,12 @@ const VECTORS: Form = {
 };
 const formOf = (vectors: boolean): Form => (vectors ? VECTORS : SCALARS);
 
-/** Statements for every value `i` of `channel`. */
+/** Statements for every value `i` of channel `item`, shared by the invocations of its workgroup. */
 const eachOfChannel = ({ inner }: Form, body: string): string => /* wgsl */ `
   for (var o = 0u; o < u.outer; o++) {
-    let first = (o * u.channels + channel) * ${inner};
+    let first = (o * u.channels + item) * ${inner};
     for (var i = first + lane; i < first + ${inner}; i += 64u) { ${body} }
   }`;
-
-/** Opens \`main\` of a workgroup a channel. */
-const CHANNEL_MAIN = /* wgsl */ `
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let channel = linear_index(group, groups, 0u, 1u);
-  if (channel >= u.channels) { return; }
-`;
 
 /** Mean and variance of every channel. */
 export const batchNormStatistics = memoize((vectors: boolean) => {
@@ -46,10 +38,10 @@ export const batchNormStatistics = memoize((vectors: boolean) => {
     name: 'batch_norm_statistics',
     buffers: { x: `read ${form.map}`, mean: 'write', variance: 'write' },
     uniforms,
-    grid: ({ channels }) => linear(channels, 1),
-    wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
-var<workgroup> centre: f32;
-${CHANNEL_MAIN}
+    eachWorkgroup: 'channels',
+    functions: /* wgsl */ `${GROUP_SUM_WGSL}
+var<workgroup> centre: f32;`,
+    body: /* wgsl */ `
   let count = f32(u.outer * u.inner);
   var own = ${form.zero};${eachOfChannel(form, 'own += x[i];')}
   let total = group_sum(lane, ${form.total('own')});
@@ -58,11 +50,9 @@ ${CHANNEL_MAIN}
   own = ${form.zero};${eachOfChannel(form, 'let d = x[i] - centre; own += d * d;')}
   let squares = group_sum(lane, ${form.total('own')});
   if (lane == 0u) {
-    mean[channel] = centre;
-    variance[channel] = squares / count;
-  }
-}
-`,
+    mean[item] = centre;
+    variance[item] = squares / count;
+  }`,
   });
 });
 
@@ -110,19 +100,18 @@ export const batchNormSums = memoize((vectors: boolean) => {
       dbias: 'write',
     },
     uniforms: { ...uniforms, epsilon: 'f32' },
-    grid: ({ channels }) => linear(channels, 1),
-    wgsl: /* wgsl */ `${GROUP_SUM_WGSL}${CHANNEL_MAIN}
-  let centre = mean[channel];
+    eachWorkgroup: 'channels',
+    functions: GROUP_SUM_WGSL,
+    body: /* wgsl */ `
+  let centre = mean[item];
   var own = ${form.zero};
   var products = ${form.zero};${eachOfChannel(form, 'own += dy[i]; products += dy[i] * (x[i] - centre);')}
   let total = group_sum(lane, ${form.total('own')});
   let product_total = group_sum(lane, ${form.total('products')});
   if (lane == 0u) {
-    dbias[channel] = total;
-    dweight[channel] = product_total * inverseSqrt(variance[channel] + u.epsilon);
-  }
-}
-`,
+    dbias[item] = total;
+    dweight[item] = product_total * inverseSqrt(variance[item] + u.epsilon);
+  }`,
   });
 });
 

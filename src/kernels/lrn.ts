@@ -9,7 +9,8 @@
  * Windows are clipped (zero padding) and the divisor is size^2 or size also at the border. size is odd, so that i lies in
  * the window of j exactly if j lies in that of i: the backward pass gathers over the same window. Caffe's 'within' has k = 1.
  */
-import { kernel, linear, memoize } from './kernel.ts';
+import { IEEE_WGSL } from './ieee.ts';
+import { kernel, memoize } from './kernel.ts';
 
 export type LrnMode = 'within' | 'across';
 
@@ -23,8 +24,7 @@ const uniforms = {
   beta: 'f32',
   k: 'f32',
 } as const;
-const grid = ({ images, channels, h, w }: Record<keyof typeof uniforms, number>) =>
-  linear(images * channels * h * w, 64);
+const each = ['images', 'channels', 'h', 'w'] as const;
 
 /** `window_sum(i)`: the sum of `term(j)` over the window around element i; `weight()`: alpha over the divisor. */
 const WINDOW: Record<LrnMode, string> = {
@@ -60,26 +60,19 @@ fn weight() -> f32 { return u.alpha / f32(u.size); }
 `,
 };
 
-const main = (body: string) => /* wgsl */ `
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 64u);
-  if (i >= u.images * u.channels * u.h * u.w) { return; }
-  ${body}
-}
-`;
-
 export const lrnForward = memoize((mode: LrnMode) =>
   kernel({
     name: `lrn_forward_${mode}`,
     buffers: { x: 'read', y: 'write', scale: 'write' },
     uniforms,
-    grid,
-    wgsl: /* wgsl */ `
+    each,
+    functions: /* wgsl */ `${IEEE_WGSL}
 fn term(j: u32) -> f32 { return x[j] * x[j]; }
-${WINDOW[mode]}${main(/* wgsl */ `let s = u.k + weight() * window_sum(i);
+${WINDOW[mode]}`,
+    body: /* wgsl */ `
+  let s = u.k + weight() * window_sum(i);
   scale[i] = s;
-  y[i] = x[i] * pow(s, -u.beta);`)}`,
+  y[i] = x[i] * nan_pow(s, -u.beta);`,
   }),
 );
 
@@ -88,10 +81,12 @@ export const lrnBackward = memoize((mode: LrnMode) =>
     name: `lrn_backward_${mode}`,
     buffers: { x: 'read', y: 'read', scale: 'read', dy: 'read', dx: 'write' },
     uniforms,
-    grid,
-    wgsl: /* wgsl */ `
+    each,
+    functions: /* wgsl */ `${IEEE_WGSL}
 fn term(j: u32) -> f32 { return dy[j] * y[j] / scale[j]; }
-${WINDOW[mode]}${main(/* wgsl */ `dx[i] = dy[i] * pow(scale[i], -u.beta) - 2.0 * u.beta * weight() * x[i] * window_sum(i);`)}`,
+${WINDOW[mode]}`,
+    body: /* wgsl */ `
+  dx[i] = dy[i] * nan_pow(scale[i], -u.beta) - 2.0 * u.beta * weight() * x[i] * window_sum(i);`,
   }),
 );
 

@@ -10,6 +10,7 @@
  */
 import { elementwise4 } from './elementwise.ts';
 import { type BufferSpec, ceilDiv, kernel, type Kernel, linear, memoize } from './kernel.ts';
+import { RELU_WGSL } from './relu.ts';
 
 /** Elements that one workgroup of a first stage reduces, here and in the losses. */
 export const REDUCE_CHUNK = 2048;
@@ -47,18 +48,15 @@ export const sumPartial = kernel({
   buffers: { x: 'read', partials: 'write' },
   uniforms: { n: 'u32' },
   grid: ({ n }) => linear(n, REDUCE_CHUNK),
-  wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  functions: GROUP_SUM_WGSL,
+  body: /* wgsl */ `
   let chunk = linear_index(group, groups, 0u, 1u);
   let start = chunk * ${REDUCE_CHUNK}u;
   if (start >= u.n && chunk > 0u) { return; }
   var own = 0.0;
   for (var i = start + lane; i < min(start + ${REDUCE_CHUNK}u, u.n); i += 64u) { own += x[i]; }
   let total = group_sum(lane, own);
-  if (lane == 0u) { partials[chunk] = total; }
-}
-`,
+  if (lane == 0u) { partials[chunk] = total; }`,
 });
 
 /** The second stage: one workgroup, `n` the number of partials. */
@@ -67,21 +65,18 @@ export const sumFinal = kernel({
   buffers: { partials: 'read', y: 'write' },
   uniforms: { n: 'u32' },
   grid: () => [1, 1, 1],
-  wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) lane: u32) {
+  functions: GROUP_SUM_WGSL,
+  body: /* wgsl */ `
   var own = 0.0;
   for (var i = lane; i < u.n; i += 64u) { own += partials[i]; }
   let total = group_sum(lane, own);
-  if (lane == 0u) { y[0] = total; }
-}
-`,
+  if (lane == 0u) { y[0] = total; }`,
 });
 
 /**
  * The gradient of a convolution's bias. `vectors`: inner is a multiple of four, maps are read four cells at a time. `add`: it
  * is added to what `db` holds, as parameters accumulate over the images of a step; otherwise assigned. `rectified`: the
- * backward pass of a ReLU with result y comes first, dx = dy where y > 0, and dx is what is added up.
+ * backward pass of a ReLU with result y comes first (relu.ts): dx, which is dy where y > 0, is what is added up.
  */
 export const channelSum = memoize((vectors: boolean, add: boolean, rectified: boolean = false): Kernel => {
   const [map, zero] = vectors ? (['vec4f', 'vec4f()'] as const) : (['f32', '0.0'] as const);
@@ -92,26 +87,21 @@ export const channelSum = memoize((vectors: boolean, add: boolean, rectified: bo
       db: add ? 'read_write' : 'write',
     } as Record<string, BufferSpec>,
     uniforms: { outer: 'u32', channels: 'u32', inner: 'u32' },
-    grid: ({ channels }) => linear(channels, 1),
-    wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let channel = linear_index(group, groups, 0u, 1u);
-  if (channel >= u.channels) { return; }
+    eachWorkgroup: 'channels',
+    functions: GROUP_SUM_WGSL + (rectified ? RELU_WGSL : ''),
+    body: /* wgsl */ `
   let inner = ${vectors ? 'u.inner / 4u' : 'u.inner'};
   var own = ${zero};
   for (var o = 0u; o < u.outer; o++) {
-    let first = (o * u.channels + channel) * inner;
+    let first = (o * u.channels + item) * inner;
     for (var i = first + lane; i < first + inner; i += 64u) {
-      let value = ${rectified ? `select(${zero}, dy[i], y[i] > ${zero})` : 'dy[i]'};
+      let value = ${rectified ? `select(${zero}, dy[i], ${vectors ? 'passes4' : 'passes'}(y[i]))` : 'dy[i]'};
       ${rectified ? 'dx[i] = value;' : ''}
       own += value;
     }
   }
   let total = group_sum(lane, ${vectors ? 'own.x + own.y + own.z + own.w' : 'own'});
-  if (lane == 0u) { db[channel] ${add ? '+=' : '='} total; }
-}
-`,
+  if (lane == 0u) { db[item] ${add ? '+=' : '='} total; }`,
   });
 });
 
@@ -121,18 +111,12 @@ export const axisSum = memoize((add: boolean) =>
     name: `axis_sum${add ? '_add' : ''}`,
     buffers: { x: 'read', y: add ? 'read_write' : 'write' },
     uniforms: { outer: 'u32', channels: 'u32', inner: 'u32' },
-    grid: ({ outer, inner }) => linear(outer * inner, 64),
-    wgsl: /* wgsl */ `
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let place = linear_index(group, groups, lane, 64u);
-  if (place >= u.outer * u.inner) { return; }
-  let first = place / u.inner * u.channels * u.inner + place % u.inner;
+    each: ['outer', 'inner'],
+    body: /* wgsl */ `
+  let first = i / u.inner * u.channels * u.inner + i % u.inner;
   var total = 0.0;
   for (var c = 0u; c < u.channels; c++) { total += x[first + c * u.inner]; }
-  y[place] ${add ? '+=' : '='} total;
-}
-`,
+  y[i] ${add ? '+=' : '='} total;`,
   }),
 );
 

@@ -5,7 +5,7 @@
  *   h <- momentum h + lr g                 w <- w - h
  *
  * The learning rate goes into the momentum buffer h, so a change of rate acts on new gradients only; PyTorch's rule
- * (w <- w - lr h) differs where the rate changes. gradScale divides by the images accumulated or clips the norm.
+ * (w <- w - lr h) differs where the rate changes. gradScale divides by the number of images whose gradients were accumulated.
  */
 import { elementwiseSets } from './elementwise.ts';
 import { memoize, type Kernel } from './kernel.ts';
@@ -16,7 +16,7 @@ const update = (k: number) => /* wgsl */ `let weight = w${k}[i];
     h${k}[i] = step;
     w${k}[i] = weight - step;`;
 
-/** Buffers that `sgdSteps` binds at most: of eight parameters. */
+/** Buffers that `sgdSteps` binds at most: those of eight parameters. */
 export const SGD_BUFFERS = 24;
 
 /** Parameters that one dispatch of `sgdSteps` updates, three buffers each, on a device that binds so many; 8 is WebGPU's default. */

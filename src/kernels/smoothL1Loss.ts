@@ -6,10 +6,12 @@
  *   dpred = dloss outside inside f'(d)    f'(d) = sigma^2 d  or  sign(d)
  *
  * Inside weights select the coordinates that count (those of positives), outside weights normalise. Either may be left
- * out and is then 1. sigma^2 = 1/beta of PyTorch. Targets get no gradient; the plural since WGSL reserves `target`.
+ * out and is then 1. sigma^2 is PyTorch's 1/beta. A coordinate that is NaN makes the loss and its own gradient NaN, also
+ * under a weight of 0. Targets get no gradient; the plural since WGSL reserves `target`.
  * The partials are added by `sumFinal` of reduce.ts.
  */
 import { elementwise4 } from './elementwise.ts';
+import { IEEE_WGSL } from './ieee.ts';
 import { kernel, linear, memoize, type BufferSpec, type Kernel } from './kernel.ts';
 import { REDUCE_CHUNK, GROUP_SUM_WGSL } from './reduce.ts';
 
@@ -30,9 +32,8 @@ export const smoothL1Partial = memoize((inside: boolean, outside: boolean): Kern
     buffers: { ...inputs(inside, outside), partials: 'write' },
     uniforms: { n: 'u32', sigma: 'f32' },
     grid: ({ n }) => linear(n!, REDUCE_CHUNK),
-    wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+    functions: GROUP_SUM_WGSL,
+    body: /* wgsl */ `
   let chunk = linear_index(group, groups, 0u, 1u);
   let start = chunk * ${REDUCE_CHUNK}u;
   if (start >= u.n && chunk > 0u) { return; }
@@ -43,9 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     own += ${outsideAt(outside)} * select(d - 0.5 / square, 0.5 * square * d * d, d < 1.0 / square);
   }
   let total = group_sum(lane, own);
-  if (lane == 0u) { partials[chunk] = total; }
-}
-`,
+  if (lane == 0u) { partials[chunk] = total; }`,
   }),
 );
 
@@ -58,10 +57,11 @@ export const smoothL1Backward = memoize((inside: boolean, outside: boolean): Ker
       dpred: 'write vec4f',
     },
     uniforms: { sigma: 'f32' },
+    functions: IEEE_WGSL,
     body: /* wgsl */ `let weight = ${inside ? 'insideWeights[i]' : 'vec4f(1.0)'};
     let square = u.sigma * u.sigma;
     let d = weight * (pred[i] - targets[i]);
-    let slope = select(sign(d), square * d, abs(d) < vec4f(1.0 / square));
+    let slope = select(sign(d), square * d, (abs(d) < vec4f(1.0 / square)) | is_nan4(d));
     dpred[i] = dloss[0] * ${outsideAt(outside)} * weight * slope;`,
   }),
 );

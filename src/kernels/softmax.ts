@@ -6,47 +6,39 @@
  * One invocation per (outer, inner) position; neighbouring invocations read neighbouring words where inner > 1.
  */
 import { eachPosition, type ChannelView } from './channelView.ts';
-import { kernel, linear } from './kernel.ts';
+import { IEEE_WGSL } from './ieee.ts';
+import { kernel } from './kernel.ts';
 
 const uniforms = { outer: 'u32', channels: 'u32', inner: 'u32' } as const;
-const grid = ({ outer, inner }: Record<keyof typeof uniforms, number>) => linear(outer * inner, 64);
 
-/** Opens `main`: `first` is the index of a position's first channel, channels lie `u.inner` apart. */
-const PROLOGUE = /* wgsl */ `
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let position = linear_index(group, groups, lane, 64u);
-  if (position >= u.outer * u.inner) { return; }
-  let first = position / u.inner * u.channels * u.inner + position % u.inner;
-  let end = first + u.channels * u.inner;
-`;
+/** Opens a body for position `i`: `first` is the index of its first channel, `end` lies after the last, channels `u.inner` apart. */
+export const CHANNELS_OF_POSITION = /* wgsl */ `
+  let first = i / u.inner * u.channels * u.inner + i % u.inner;
+  let end = first + u.channels * u.inner;`;
 
 export const softmaxForward = kernel({
   name: 'softmax_forward',
   buffers: { x: 'read', y: 'write' },
   uniforms,
-  grid,
-  wgsl: /* wgsl */ `${PROLOGUE}
+  each: ['outer', 'inner'],
+  functions: IEEE_WGSL,
+  body: /* wgsl */ `${CHANNELS_OF_POSITION}
   var largest = x[first];
-  for (var i = first; i < end; i += u.inner) { largest = max(largest, x[i]); }
+  for (var c = first; c < end; c += u.inner) { largest = max(largest, x[c]); }
   var total = 0.0;
-  for (var i = first; i < end; i += u.inner) { total += exp(x[i] - largest); }
-  for (var i = first; i < end; i += u.inner) { y[i] = exp(x[i] - largest) / total; }
-}
-`,
+  for (var c = first; c < end; c += u.inner) { total += nan_exp(x[c] - largest); }
+  for (var c = first; c < end; c += u.inner) { y[c] = nan_exp(x[c] - largest) / total; }`,
 });
 
 export const softmaxBackward = kernel({
   name: 'softmax_backward',
   buffers: { y: 'read', dy: 'read', dx: 'write' },
   uniforms,
-  grid,
-  wgsl: /* wgsl */ `${PROLOGUE}
+  each: ['outer', 'inner'],
+  body: /* wgsl */ `${CHANNELS_OF_POSITION}
   var dot = 0.0;
-  for (var i = first; i < end; i += u.inner) { dot += y[i] * dy[i]; }
-  for (var i = first; i < end; i += u.inner) { dx[i] = y[i] * (dy[i] - dot); }
-}
-`,
+  for (var c = first; c < end; c += u.inner) { dot += y[c] * dy[c]; }
+  for (var c = first; c < end; c += u.inner) { dx[c] = y[c] * (dy[c] - dot); }`,
 });
 
 export function softmaxReference(x: Float64Array, view: ChannelView): Float64Array {

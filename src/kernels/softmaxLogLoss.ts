@@ -6,14 +6,16 @@
  *   dx_c  = dloss (p_c - [c = label]) / max(1, count), 0 at ignored positions
  *
  * The region proposal network uses outer 1, channels 2, inner A*H*W; the detection head outer R, channels K, inner 1.
- * As in Caffe (softmax_loss_layer.cpp) the probability is clamped at FLT_MIN before the logarithm, the gradient is not;
- * here by -log p = min(logsumexp(x) - x[label], -log FLT_MIN), which cannot overflow.
- * A label that is no channel counts as ignored, whatever `ignoreLabel` says: a shader has no way to throw.
+ * The loss over no position is 0, where PyTorch's mean over none is NaN: an image without a sampled RoI is not an error.
+ * -log p = logsumexp(x) - x[label] is not bounded, so that a training that diverges shows it. `clip` bounds the term of each
+ * position at -log FLT_MIN = 87.3, as Caffe does (softmax_loss_layer.cpp); the gradient is never bounded, NaN stays NaN.
+ * A label that is not a channel counts as ignored, whatever `ignoreLabel` says: a shader has no way to throw.
  */
 import { eachPosition, type ChannelView } from './channelView.ts';
+import { IEEE_WGSL } from './ieee.ts';
 import { kernel, linear } from './kernel.ts';
 import { partialCount, REDUCE_CHUNK, GROUP_SUM_WGSL } from './reduce.ts';
-import { softmaxReference } from './softmax.ts';
+import { CHANNELS_OF_POSITION, softmaxReference } from './softmax.ts';
 
 /** -log(FLT_MIN), FLT_MIN = 2^-126. */
 const LARGEST_LOSS = 126 * Math.LN2;
@@ -30,21 +32,21 @@ fn counted(label: i32) -> bool {
 export const softmaxLogLossPartial = kernel({
   name: 'softmax_log_loss_partial',
   buffers: { x: 'read', labels: 'read i32', losses: 'write', counts: 'write i32' },
-  uniforms,
+  uniforms: { ...uniforms, clip: 'u32' },
   grid: ({ outer, inner }) => linear(outer * inner, REDUCE_CHUNK),
-  wgsl: /* wgsl */ `${GROUP_SUM_WGSL}${COUNTED}
-fn position_loss(position: u32, label: u32) -> f32 {
-  let first = position / u.inner * u.channels * u.inner + position % u.inner;
-  let end = first + u.channels * u.inner;
+  functions: /* wgsl */ `${IEEE_WGSL}${GROUP_SUM_WGSL}${COUNTED}
+fn position_loss(i: u32, label: u32) -> f32 {${CHANNELS_OF_POSITION}
   var largest = x[first];
-  for (var i = first; i < end; i += u.inner) { largest = max(largest, x[i]); }
+  for (var c = first; c < end; c += u.inner) { largest = max(largest, x[c]); }
   var total = 0.0;
-  for (var i = first; i < end; i += u.inner) { total += exp(x[i] - largest); }
-  return min(log(total) + (largest - x[first + label * u.inner]), ${LARGEST_LOSS});
-}
-
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  for (var c = first; c < end; c += u.inner) { total += nan_exp(x[c] - largest); }
+  let loss = nan_log(total) + (largest - x[first + label * u.inner]);
+  // Bits of positive numbers are ordered as the numbers are; those of NaN come after infinity.
+  let bits = bitcast<u32>(loss);
+  let clipped = u.clip != 0u && bits > bitcast<u32>(${LARGEST_LOSS}f) && bits <= INFINITY_BITS;
+  return select(loss, ${LARGEST_LOSS}f, clipped);
+}`,
+  body: /* wgsl */ `
   let chunk = linear_index(group, groups, 0u, 1u);
   let start = chunk * ${REDUCE_CHUNK}u;
   let n = u.outer * u.inner;
@@ -63,9 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   if (lane == 0u) {
     losses[chunk] = loss_total;
     counts[chunk] = i32(count_total);
-  }
-}
-`,
+  }`,
 });
 
 /** Second stage: the mean loss, and the count for the backward pass. One workgroup, `n` the number of partials. */
@@ -74,11 +74,9 @@ export const softmaxLogLossFinal = kernel({
   buffers: { losses: 'read', counts: 'read i32', loss: 'write', count: 'write i32' },
   uniforms: { n: 'u32' },
   grid: () => [1, 1, 1],
-  wgsl: /* wgsl */ `${GROUP_SUM_WGSL}
-var<workgroup> count_total: atomic<i32>; // integers: the order of the additions does not matter
-
-@compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) lane: u32) {
+  functions: /* wgsl */ `${GROUP_SUM_WGSL}
+var<workgroup> count_total: atomic<i32>; // integers: the order of the additions does not matter`,
+  body: /* wgsl */ `
   var own = 0.0;
   for (var i = lane; i < u.n; i += 64u) {
     own += losses[i];
@@ -89,39 +87,30 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     let positions = atomicLoad(&count_total);
     loss[0] = total / f32(max(1, positions));
     count[0] = positions;
-  }
-}
-`,
+  }`,
 });
 
 export const softmaxLogLossBackward = kernel({
   name: 'softmax_log_loss_backward',
   buffers: { x: 'read', labels: 'read i32', count: 'read i32', dloss: 'read', dx: 'write' },
   uniforms,
-  grid: ({ outer, inner }) => linear(outer * inner, 64),
-  wgsl: /* wgsl */ `${COUNTED}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let position = linear_index(group, groups, lane, 64u);
-  if (position >= u.outer * u.inner) { return; }
-  let first = position / u.inner * u.channels * u.inner + position % u.inner;
-  let end = first + u.channels * u.inner;
-  let label = labels[position];
+  each: ['outer', 'inner'],
+  functions: IEEE_WGSL + COUNTED,
+  body: /* wgsl */ `${CHANNELS_OF_POSITION}
+  let label = labels[i];
   if (!counted(label)) {
-    for (var i = first; i < end; i += u.inner) { dx[i] = 0.0; }
+    for (var c = first; c < end; c += u.inner) { dx[c] = 0.0; }
     return;
   }
   var largest = x[first];
-  for (var i = first; i < end; i += u.inner) { largest = max(largest, x[i]); }
+  for (var c = first; c < end; c += u.inner) { largest = max(largest, x[c]); }
   var total = 0.0;
-  for (var i = first; i < end; i += u.inner) { total += exp(x[i] - largest); }
+  for (var c = first; c < end; c += u.inner) { total += nan_exp(x[c] - largest); }
   let weight = dloss[0] / f32(max(1, count[0]));
   let target_index = first + u32(label) * u.inner;
-  for (var i = first; i < end; i += u.inner) {
-    dx[i] = weight * (exp(x[i] - largest) / total - select(0.0, 1.0, i == target_index));
-  }
-}
-`,
+  for (var c = first; c < end; c += u.inner) {
+    dx[c] = weight * (nan_exp(x[c] - largest) / total - select(0.0, 1.0, c == target_index));
+  }`,
 });
 
 export interface LogLossView extends ChannelView {
@@ -136,6 +125,7 @@ export function softmaxLogLossReference(
   x: Float64Array,
   labels: Int32Array,
   view: LogLossView,
+  clip = false,
 ): { loss: number; count: number; losses: Float64Array } {
   const losses = new Float64Array(labels.length);
   let count = 0;
@@ -144,7 +134,8 @@ export function softmaxLogLossReference(
     if (!isCounted(label, view)) return;
     const largest = Math.max(...at.map((i) => x[i]!));
     const total = at.reduce((sum, i) => sum + Math.exp(x[i]! - largest), 0);
-    losses[position] = Math.min(Math.log(total) + largest - x[at[label]!]!, LARGEST_LOSS);
+    const loss = Math.log(total) + largest - x[at[label]!]!;
+    losses[position] = clip ? Math.min(loss, LARGEST_LOSS) : loss;
     count++;
   });
   return { loss: losses.reduce((sum, value) => sum + value, 0) / Math.max(1, count), count, losses };

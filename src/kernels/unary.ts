@@ -2,9 +2,11 @@
  * Functions of one number, elementwise, in one table: y = f(x), dx = dy f'(x), the derivative written in x and y.
  *
  * WGSL lets exp overflow to whatever it likes: sigmoid and softplus go through exp(-|x|), tanh is 1 to the last bit from
- * 9.1 on. ReLU has kernels of its own (relu.ts), which layers fuse. Four elements a turn (elementwise.ts).
+ * 9.1 on. NaN gives NaN, which functions made of polynomials and bounds may lose, so it passes by its bits (ieee.ts); that
+ * includes the gradient. ReLU has kernels of its own (relu.ts), which layers fuse. Four elements a turn (elementwise.ts).
  */
 import { elementwise4 } from './elementwise.ts';
+import { IEEE_WGSL } from './ieee.ts';
 import { memoize } from './kernel.ts';
 
 interface UnaryFunction {
@@ -19,6 +21,20 @@ interface UnaryFunction {
 const EXP_ABS = 'exp(-abs(x))';
 const one = 'vec4f(1.0)';
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+
+/**
+ * The logarithm as IEEE 754 has it: -infinity of zeros, NaN of negative numbers. The bits of a subnormal number count units of
+ * 2^-149, whatever the device makes of the number itself.
+ */
+const LOG_WGSL = /* wgsl */ `
+fn ieee_log(x: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(x);
+  let subnormal = bits < vec4u(0x00800000u);
+  let y = log(select(x, vec4f(bits), subnormal)) - select(vec4f(), vec4f(${149 * Math.LN2}), subnormal);
+  let zero = select(bitcast<vec4u>(y), vec4u(0xff800000u), (bits & vec4u(0x7fffffffu)) == vec4u());
+  return bitcast<vec4f>(select(zero, vec4u(0x7fc00000u), bits > vec4u(0x80000000u)));
+}
+`;
 
 export const UNARY = {
   sigmoid: {
@@ -41,7 +57,7 @@ export const UNARY = {
     slopeReference: sigmoid,
   },
   exp: { y: 'exp(x)', slope: 'y', reference: Math.exp, slopeReference: Math.exp },
-  log: { y: 'log(x)', slope: '1.0 / x', reference: Math.log, slopeReference: (x) => 1 / x },
+  log: { y: 'ieee_log(x)', slope: '1.0 / x', reference: Math.log, slopeReference: (x) => 1 / x },
   sqrt: { y: 'sqrt(x)', slope: '0.5 / y', reference: Math.sqrt, slopeReference: (x) => 0.5 / Math.sqrt(x) },
   /** The derivative at 0 is 0. */
   abs: { y: 'abs(x)', slope: 'sign(x)', reference: Math.abs, slopeReference: Math.sign },
@@ -57,8 +73,9 @@ export const unaryForward = memoize((name: UnaryName) =>
   elementwise4({
     name,
     buffers: { x: 'read vec4f', y: 'write vec4f' },
-    functions: `fn f(x: vec4f) -> vec4f { return ${UNARY[name].y}; }`,
-    body: 'y[i] = f(x[i]);',
+    functions: /* wgsl */ `${IEEE_WGSL}${LOG_WGSL}
+fn f(x: vec4f) -> vec4f { return ${UNARY[name].y}; }`,
+    body: 'y[i] = select(f(x[i]), x[i], is_nan4(x[i]));',
   }),
 );
 
@@ -67,8 +84,9 @@ export const unaryBackward = memoize((name: UnaryName) =>
   elementwise4({
     name: `${name}_backward`,
     buffers: { value: 'read vec4f', dy: 'read vec4f', dx: 'write vec4f' },
-    functions: `fn slope(${readsInput(name) ? 'x' : 'y'}: vec4f) -> vec4f { return ${UNARY[name].slope}; }`,
-    body: 'dx[i] = dy[i] * slope(value[i]);',
+    functions: /* wgsl */ `${IEEE_WGSL}
+fn slope(${readsInput(name) ? 'x' : 'y'}: vec4f) -> vec4f { return ${UNARY[name].slope}; }`,
+    body: 'dx[i] = dy[i] * select(slope(value[i]), value[i], is_nan4(value[i]));',
   }),
 );
 

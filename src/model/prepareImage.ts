@@ -21,6 +21,15 @@ export interface Placement {
   flip: boolean;
 }
 
+/** One word a pixel. Bytes that do not start at a whole word of their buffer are copied. */
+function pixelWords({ width, height, rgba }: Pixels): Int32Array {
+  const bytes = 4 * width * height;
+  if (!(rgba.length >= bytes && bytes > 0))
+    throw new Error(`prepareImage: rgba has ${rgba.length} bytes, expected 4 x ${width} x ${height} of a picture`);
+  const whole = rgba.byteOffset % 4 === 0 ? rgba : rgba.slice(0, bytes);
+  return new Int32Array(whole.buffer, whole.byteOffset, width * height);
+}
+
 /** [1, 3, height, width] */
 export function prepareImage(
   gpu: Gpu,
@@ -28,7 +37,7 @@ export function prepareImage(
   { height, width, perY, perX, flip }: Placement,
   { channels, mean, factor }: Pick<InputConfig, 'channels' | 'mean' | 'factor'>,
 ): Tensor {
-  const words = new Int32Array(pixels.rgba.buffer, pixels.rgba.byteOffset, pixels.width * pixels.height);
+  const words = pixelWords(pixels);
   const image = gpu.tensor(words, [pixels.height, pixels.width], 'image');
   const y = gpu.empty([1, 3, height, width], 'f32', 'prepared image');
   const uniforms = prepareUniforms({

@@ -31,11 +31,11 @@ testChecks([1, 63, 65, 1009].map((n) => softmaxLogLossFinalCheck(n)));
 testChecks([softmaxLogLossFinalCheck(3, 1)]); // nothing counted: the divisor is 1
 
 /** Loss, count and gradient by the three kernels, as the engine runs them. */
-async function onGpu(x: Float32Array, labels: Int32Array, view: LogLossView, dloss: number) {
+async function onGpu(x: Float32Array, labels: Int32Array, view: LogLossView, dloss: number, clip = 0) {
   const gpu = await sharedGpu();
   const n = partialCount(labels.length);
   const first = { x, labels, losses: new Float32Array(n), counts: new Int32Array(n) };
-  const { losses, counts } = await launch(gpu, softmaxLogLossPartial, first, { ...view });
+  const { losses, counts } = await launch(gpu, softmaxLogLossPartial, first, { ...view, clip });
   const second = { losses, counts, loss: new Float32Array(1), count: new Int32Array(1) };
   const { loss, count } = await launch(gpu, softmaxLogLossFinal, second, { n });
   const third = { x, labels, count, dloss: Float32Array.of(dloss), dx: new Float32Array(x.length) };
@@ -59,11 +59,14 @@ test("Caffe's loss and gradient with an ignored label", async () => {
   expectClose(dx, golden.grad.flat(), { atol: 1e-6, rtol: 1e-5, what: 'gradient' });
 });
 
-test('a probability below FLT_MIN is clamped, its gradient is not', async () => {
+test('the loss is not bounded, or with `clip` at a probability of FLT_MIN; the gradient never is', async () => {
   const x = Float32Array.of(0, 300, -1e30, 1e30);
   const view = { outer: 2, channels: 2, inner: 1, ignoreLabel: -1 };
   const { loss, dx } = await onGpu(x, Int32Array.of(0, 0), view, 1);
-  expectClose([loss], [126 * Math.LN2], { atol: 0, rtol: 1e-6, what: 'loss' });
+  expectClose([loss], [1e30], { atol: 0, rtol: 1e-6, what: 'loss' });
+  const clipped = await onGpu(x, Int32Array.of(0, 0), view, 1, 1);
+  expectClose([clipped.loss], [126 * Math.LN2], { atol: 0, rtol: 1e-6, what: 'clipped loss' });
+  assert.equal(clipped.dx, dx);
   expectClose(dx, [-0.5, 0.5, -0.5, 0.5], { atol: 1e-7, rtol: 0, what: 'gradient' });
 });
 

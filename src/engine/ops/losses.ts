@@ -27,15 +27,17 @@ export interface SoftmaxLogLossOptions {
   ignoreLabel?: number;
   /** The class axis; default 1. */
   axis?: number;
+  /** Bounds the loss of each row at -log FLT_MIN = 87.3, as Caffe does; default false. The gradient is never bounded. */
+  clip?: boolean;
 }
 
 /**
- * Mean of -log softmax(logits)[label] over the rows whose label is not `ignoreLabel`; 0 where none counts. Any other label that
- * is no class is ignored too: a shader cannot throw. With `gpu.nanCheck` the next read does.
+ * Mean of -log softmax(logits)[label] over the rows whose label is not `ignoreLabel`; 0 where none counts (PyTorch: NaN). Any
+ * other label that is not a class is ignored too: a shader cannot throw. With `gpu.nanCheck` the next read does.
  * @param logits [R, K] or, with more axes, classes along `axis`   @param labels i32, the shape of logits without that axis
  */
 export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxLogLossOptions = {}): Tensor {
-  const { ignoreLabel = -1 } = options;
+  const { ignoreLabel = -1, clip = false } = options;
   const axis = resolveAxis('softmaxLogLoss', options.axis ?? 1, logits.shape.length);
   expectDtype('softmaxLogLoss', 'labels', labels, 'i32');
   expectShape(
@@ -57,7 +59,7 @@ export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxL
   const counts = gpu.empty([parts], 'i32', 'softmaxLogLoss counts');
   const loss = gpu.empty([1], 'f32', 'softmaxLogLoss');
   const count = gpu.empty([1], 'i32', 'softmaxLogLoss count');
-  gpu.run(softmaxLogLossPartial, { x: logits, labels, losses, counts }, { ...view });
+  gpu.run(softmaxLogLossPartial, { x: logits, labels, losses, counts }, { ...view, clip: Number(clip) });
   gpu.run(softmaxLogLossFinal, { losses, counts, loss, count }, { n: parts });
   losses.dispose();
   counts.dispose();

@@ -138,7 +138,7 @@ export function softmaxBackwardCheck(view: ChannelView): KernelCheck {
   };
 }
 
-/** Labels from -2 to one past the last channel: -1 is the ignored label, the two outermost are no channel. */
+/** Labels from -2 to one past the last channel: -1 is the ignored label, the two outermost are not channels. */
 function logLossInputs(view: ChannelView, spread: number) {
   const x = normals(view.outer * view.channels * view.inner, 1, spread);
   return { x, labels: integers(view.outer * view.inner, 2, -2, view.channels + 1), view: { ...view, ignoreLabel: -1 } };
@@ -151,7 +151,7 @@ export function softmaxLogLossPartialCheck(view: ChannelView, spread = 3): Kerne
     name: `softmax_log_loss_partial ${viewName(view)}`,
     kernel: softmaxLogLossPartial,
     buffers: { x, labels, losses: new Float32Array(n), counts: new Int32Array(n) },
-    uniforms: lossView,
+    uniforms: { ...lossView, clip: 0 },
     expected: {
       losses: partialsReference(softmaxLogLossReference(doubles(x), labels, lossView).losses),
       counts: countsReference(labels, lossView),

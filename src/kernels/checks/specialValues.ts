@@ -1,0 +1,415 @@
+/**
+ * A table of special values: what every operation gives for NaN, infinity, zero and numbers near the largest. Expected values
+ * are worked out by hand from IEEE 754 and are those of PyTorch, not of a reference. The sign of a zero is not compared.
+ */
+import { averagePoolBackward, averagePoolForward } from '../averagePool.ts';
+import {
+  batchNormBackward,
+  batchNormBackwardFixed,
+  batchNormForward,
+  batchNormStatistics,
+  batchNormSums,
+  batchNormTrack,
+} from '../batchNorm.ts';
+import { broadcast, expand } from '../broadcast.ts';
+import { copyFromSlice, copyIntoSlice, copyScalars } from '../concat.ts';
+import { dropout } from '../dropout.ts';
+import { accumulate, add, multiply, scale, subtract } from '../elementwise.ts';
+import type { Kernel } from '../kernel.ts';
+import { lrnForward } from '../lrn.ts';
+import { maxPoolBackward, maxPoolForward } from '../maxPool.ts';
+import { nmsKeys } from '../nms.ts';
+import { permute, permuteUniforms } from '../permute.ts';
+import { LAST_KEY } from '../radixSort.ts';
+import { axisSum, broadcastScalar, channelSum, sumFinal, sumPartial } from '../reduce.ts';
+import { reluBackward, reluForward } from '../relu.ts';
+import { roiPoolForward } from '../roiPool.ts';
+import { roiWarpForward } from '../roiWarp.ts';
+import { sgdSteps } from '../sgd.ts';
+import { smoothL1Backward, smoothL1Partial } from '../smoothL1Loss.ts';
+import { softmaxBackward, softmaxForward } from '../softmax.ts';
+import { softmaxLogLossBackward, softmaxLogLossFinal, softmaxLogLossPartial } from '../softmaxLogLoss.ts';
+import { transpose } from '../transpose.ts';
+import { unaryBackward, unaryForward, type UnaryName } from '../unary.ts';
+import type { KernelCheck } from './check.ts';
+
+const I = Infinity;
+const BIG = Math.fround(1e30);
+
+const f32 = (...values: number[]): Float32Array => Float32Array.from(values);
+const i32 = (...values: number[]): Int32Array => Int32Array.from(values);
+const u32 = (...values: number[]): Uint32Array => Uint32Array.from(values);
+
+/** One row of the table. Plain numbers are f32; an output starts as sevens. */
+function row(
+  name: string,
+  kernel: Kernel,
+  inputs: Record<string, readonly number[] | Int32Array | Uint32Array>,
+  uniforms: Record<string, number>,
+  outputs: Record<string, readonly number[] | Int32Array | Uint32Array>,
+): KernelCheck {
+  const buffers: KernelCheck['buffers'] = {};
+  const expected: KernelCheck['expected'] = {};
+  for (const [buffer, values] of Object.entries(outputs)) {
+    buffers[buffer] = Array.isArray(values)
+      ? new Float32Array(values.length).fill(7)
+      : (values as Int32Array | Uint32Array).slice().fill(7);
+    expected[buffer] = Array.isArray(values) ? Float64Array.from(values) : (values as Int32Array | Uint32Array);
+  }
+  for (const [buffer, values] of Object.entries(inputs))
+    buffers[buffer] = Array.isArray(values) ? Float32Array.from(values) : (values as Int32Array | Uint32Array);
+  return { name: `special values: ${name}`, kernel, buffers, uniforms, expected, atol: 1e-6, rtol: 1e-6 };
+}
+
+/** The functions of one number, at these. */
+const X = [NaN, -NaN, I, -I, 0, -0, BIG, -BIG];
+const SUBNORMAL = Math.fround(1e-40);
+const FUNCTIONS: Record<UnaryName, readonly number[]> = {
+  sigmoid: [NaN, NaN, 1, 0, 0.5, 0.5, 1, 0],
+  tanh: [NaN, NaN, 1, -1, 0, 0, 1, -1],
+  softplus: [NaN, NaN, I, 0, Math.LN2, Math.LN2, BIG, 0],
+  exp: [NaN, NaN, I, 0, 1, 1, I, 0],
+  log: [NaN, NaN, I, NaN, -I, -I, 69.07755279, NaN],
+  sqrt: [NaN, NaN, I, NaN, 0, 0, 1e15, NaN],
+  abs: [NaN, NaN, I, I, 0, 0, BIG, BIG],
+  reciprocal: [NaN, NaN, 0, 0, I, -I, 0, 0],
+};
+
+/** Their derivatives, at results y or inputs x, whichever the kernel reads. */
+const DERIVATIVES: Record<UnaryName, { value: readonly number[]; dx: readonly number[] }> = {
+  sigmoid: { value: [NaN, 1, 0, 0.5], dx: [NaN, 0, 0, 0.25] },
+  tanh: { value: [NaN, 1, -1, 0], dx: [NaN, 0, 0, 1] },
+  softplus: { value: [NaN, I, -I, 0], dx: [NaN, 1, 0, 0.5] },
+  exp: { value: [NaN, I, 0, 1], dx: [NaN, I, 0, 1] },
+  log: { value: [NaN, I, -I, 0], dx: [NaN, 0, 0, I] },
+  sqrt: { value: [NaN, I, 0, 1], dx: [NaN, 0, I, 0.5] },
+  abs: { value: [NaN, I, -I, 0], dx: [NaN, 1, -1, 0] },
+  reciprocal: { value: [NaN, I, -I, 0], dx: [NaN, -I, -I, 0] },
+};
+
+const ROWS = { outer: 5, channels: 2, inner: 1 };
+const ONE_ROW = { outer: 1, channels: 2, inner: 1, ignoreLabel: -1 };
+const POOL = { kernel: 2, stride: 2, padding: 0, ceilMode: false };
+/** Four windows of 2 x 2 side by side: NaN, infinities, the largest numbers. */
+const POOLED = { planes: 1, h: 2, w: 8, outH: 1, outW: 4 };
+const POOL_X = [NaN, 1, I, 1, -I, -I, -BIG, BIG, 2, -NaN, 3, I, -I, -I, 0, 1];
+const CHANNEL = { outer: 1, channels: 3, inner: 2 };
+const REGION = { images: 1, channels: 1, height: 2, width: 4, roiCount: 1, scale: 1 };
+
+const logLoss = (name: string, x: readonly number[], label: number, loss: number, clip = 0): (() => KernelCheck) => {
+  const labels = i32(label);
+  return () =>
+    row(
+      `log loss of ${name}`,
+      softmaxLogLossPartial,
+      { x, labels },
+      { ...ONE_ROW, clip },
+      { losses: [loss], counts: i32(1) },
+    );
+};
+
+export const specialValueChecks: readonly (() => KernelCheck)[] = [
+  ...(Object.keys(FUNCTIONS) as UnaryName[]).flatMap((name) => [
+    () => row(name, unaryForward(name), { x: X }, { n: 8 }, { y: FUNCTIONS[name] }),
+    () => {
+      const { value, dx } = DERIVATIVES[name];
+      return row(`${name} backward`, unaryBackward(name), { value, dy: [1, 1, 1, 1] }, { n: 4 }, { dx });
+    },
+  ]),
+  () =>
+    row(
+      'log of a subnormal number',
+      unaryForward('log'),
+      { x: [SUBNORMAL, 0, 0, 0] },
+      { n: 1 },
+      { y: [Math.log(SUBNORMAL), -I, -I, -I] },
+    ),
+  () => row('relu', reluForward, { x: X }, { n: 8 }, { y: [NaN, NaN, I, 0, 0, 0, BIG, 0] }),
+  () => {
+    const y = [NaN, -NaN, I, 0, -0, 2, 2, 0];
+    const dy = [1, 2, 3, 4, 5, NaN, -I, NaN];
+    return row('relu backward', reluBackward, { y, dy }, { n: 8 }, { dx: [1, 2, 3, 0, 0, NaN, -I, 0] });
+  },
+  () => row('add', add(2), { x0: [NaN, I, I, 1], x1: [1, -I, I, I] }, { n: 4 }, { y: [NaN, NaN, I, I] }),
+  () => row('subtract', subtract, { a: [NaN, I, I, 1], b: [1, I, -I, I] }, { n: 4 }, { y: [NaN, NaN, I, -I] }),
+  () => row('multiply', multiply, { a: [NaN, I, I, BIG], b: [0, 0, -1, BIG] }, { n: 4 }, { y: [NaN, NaN, -I, I] }),
+  () => row('scale', scale, { x: [NaN, I, -I, 1] }, { n: 4, factor: 0 }, { y: [NaN, NaN, NaN, 0] }),
+  () => {
+    const check = row('accumulate', accumulate, { x: [NaN, I, -I, BIG] }, { n: 4 }, { y: [NaN, I, -I, BIG] });
+    return { ...check, buffers: { ...check.buffers, y: f32(1, 1, 1, 1) } };
+  },
+  () =>
+    row(
+      'broadcast',
+      broadcast('multiply', 'channels'),
+      { a: [NaN, 1, I, 1, 0, 1], b: [1, 0, I] },
+      { n: 6, ...CHANNEL },
+      { y: [NaN, 1, NaN, 0, NaN, I] },
+    ),
+  () => row('expand', expand('channels'), { b: [NaN, I, -I] }, { n: 6, ...CHANNEL }, { y: [NaN, NaN, I, I, -I, -I] }),
+  () => row('broadcast scalar', broadcastScalar, { dy: [NaN] }, { n: 4 }, { dx: [NaN, NaN, NaN, NaN] }),
+  () => {
+    const kept = { p: 0, scale: 1, seed: 1, stream: 1 };
+    return row('dropout, kept', dropout, { x: [NaN, I, 1] }, { n: 3, ...kept }, { y: [NaN, I, 1] });
+  },
+  () => {
+    const dropped = { p: 1, scale: 1, seed: 1, stream: 1 };
+    return row('dropout, dropped', dropout, { x: [NaN, I, 1] }, { n: 3, ...dropped }, { y: [NaN, NaN, 0] });
+  },
+  () => row('sum with NaN', sumPartial, { x: [1, NaN, 2] }, { n: 3 }, { partials: [NaN] }),
+  () => row('sum of infinities', sumPartial, { x: [I, 1, -I] }, { n: 3 }, { partials: [NaN] }),
+  () => row('sum of partial sums', sumFinal, { partials: [BIG, I, 2] }, { n: 3 }, { y: [I] }),
+  () => row('channel sum', channelSum(false, false), { dy: [NaN, 1, I, 1, I, -I] }, CHANNEL, { db: [NaN, I, NaN] }),
+  () =>
+    row(
+      'relu backward and channel sum',
+      channelSum(false, false, true),
+      { y: [NaN, 0, 1, 1, 0, 0], dy: [2, 1, NaN, 1, NaN, I] },
+      CHANNEL,
+      { dx: [2, 0, NaN, 1, 0, 0], db: [2, NaN, 0] },
+    ),
+  () => row('axis sum', axisSum(false), { x: [NaN, 1, I, 1, I, -I] }, CHANNEL, { y: [NaN, -I] }),
+  () =>
+    row('softmax', softmaxForward, { x: [NaN, 1, I, 1, -I, 1, -I, -I, BIG, -BIG] }, ROWS, {
+      y: [NaN, NaN, NaN, NaN, 0, 1, NaN, NaN, 1, 0],
+    }),
+  () =>
+    row(
+      'softmax backward',
+      softmaxBackward,
+      { y: [NaN, 0.5, 0.5, 0.5], dy: [1, 1, I, 1] },
+      { ...ROWS, outer: 2 },
+      {
+        dx: [NaN, NaN, NaN, -I],
+      },
+    ),
+  logLoss('NaN, another logit', [NaN, 1], 1, NaN),
+  logLoss('NaN, its own logit', [NaN, 1], 0, NaN),
+  logLoss('NaN, clipped', [NaN, 1], 1, NaN, 1),
+  logLoss('logits of 1e30', [BIG, 0], 1, BIG),
+  logLoss('logits of 1e30, clipped', [BIG, 0], 1, 126 * Math.LN2, 1),
+  logLoss('a class that is impossible', [-I, 1], 0, I),
+  logLoss('a class that is impossible, clipped', [-I, 1], 0, 126 * Math.LN2, 1),
+  logLoss('a class that is certain', [-I, 1], 1, 0),
+  logLoss('an infinite logit', [I, 1], 0, NaN),
+  () =>
+    row(
+      'mean log loss',
+      softmaxLogLossFinal,
+      { losses: [1, NaN], counts: i32(1, 1) },
+      { n: 2 },
+      {
+        loss: [NaN],
+        count: i32(2),
+      },
+    ),
+  () =>
+    row(
+      'mean log loss over no label',
+      softmaxLogLossFinal,
+      { losses: [0], counts: i32(0) },
+      { n: 1 },
+      {
+        loss: [0],
+        count: i32(0),
+      },
+    ),
+  () =>
+    row(
+      'log loss backward',
+      softmaxLogLossBackward,
+      { x: [NaN, 1, -I, 1, BIG, -BIG, I, 1], labels: i32(1, 0, 1, -1), count: i32(3), dloss: [3] },
+      { ...ONE_ROW, outer: 4 },
+      { dx: [NaN, NaN, -1, 1, 1, -1, 0, 0] },
+    ),
+  ...(
+    [
+      [NaN, NaN],
+      [I, I],
+      [-I, I],
+      [BIG, BIG],
+    ] as const
+  ).map(
+    ([pred, loss]) =>
+      () =>
+        row(
+          `smooth L1 of ${pred}`,
+          smoothL1Partial(false, false),
+          { pred: [pred], targets: [0] },
+          { n: 1, sigma: 1 },
+          {
+            partials: [loss],
+          },
+        ),
+  ),
+  () =>
+    row(
+      'smooth L1 of NaN without weight',
+      smoothL1Partial(true, true),
+      { pred: [NaN], targets: [0], insideWeights: [0], outsideWeights: [0] },
+      { n: 1, sigma: 1 },
+      { partials: [NaN] },
+    ),
+  () =>
+    row(
+      'smooth L1 backward',
+      smoothL1Backward(false, false),
+      { pred: [NaN, I, -I, BIG], targets: [0, 0, 0, 0], dloss: [2] },
+      { n: 4, sigma: 1 },
+      { dpred: [NaN, 2, -2, 2] },
+    ),
+  () =>
+    row('max pooling', maxPoolForward(POOL), { x: POOL_X }, POOLED, { y: [NaN, I, -I, BIG], argmax: i32(9, 2, 4, 7) }),
+  () =>
+    row('max pooling backward', maxPoolBackward(POOL), { dy: [NaN, I, 3, 4], argmax: i32(9, 2, 4, 7) }, POOLED, {
+      dx: [0, 0, I, 0, 3, 0, 0, 4, 0, NaN, 0, 0, 0, 0, 0, 0],
+    }),
+  () => row('average pooling', averagePoolForward(POOL), { x: POOL_X }, POOLED, { y: [NaN, I, -I, 0.25] }),
+  () =>
+    row('average pooling backward', averagePoolBackward(POOL), { dy: [NaN, I, -I, 4] }, POOLED, {
+      dx: [NaN, NaN, I, I, -I, -I, 1, 1, NaN, NaN, I, I, -I, -I, 1, 1],
+    }),
+  () =>
+    row(
+      'local response normalisation',
+      lrnForward('across'),
+      { x: [NaN, 1, 1, 1, 1, I] },
+      { images: 3, channels: 2, h: 1, w: 1, size: 3, alpha: 1, beta: 0.75, k: 1 },
+      {
+        y: [NaN, NaN, (5 / 3) ** -0.75, (5 / 3) ** -0.75, 0, NaN],
+        scale: [NaN, NaN, 5 / 3, 5 / 3, I, I],
+      },
+    ),
+  () =>
+    row('batch statistics', batchNormStatistics(false), { x: [NaN, 1, I, 1, 2, 4] }, CHANNEL, {
+      mean: [NaN, I, 3],
+      variance: [NaN, NaN, 1],
+    }),
+  () =>
+    row(
+      'batch normalisation',
+      batchNormForward(false),
+      {
+        x: [NaN, 1, I, 1, 2, 4],
+        mean: [0, 0, NaN],
+        variance: [1, 1, 1],
+        weight: [1, 1, 1],
+        bias: [0, 0, 0],
+      },
+      { n: 6, ...CHANNEL, epsilon: 0 },
+      { y: [NaN, 1, I, 1, NaN, NaN] },
+    ),
+  () =>
+    row(
+      'batch normalisation, gradients of weight and bias',
+      batchNormSums(false),
+      { x: [1, 1, 1, 1, I, 1], dy: [NaN, 1, I, 1, 1, 1], mean: [0, 0, 0], variance: [1, 1, 1] },
+      { ...CHANNEL, epsilon: 0 },
+      { dweight: [NaN, I, I], dbias: [NaN, I, 2] },
+    ),
+  () =>
+    row(
+      'batch normalisation backward',
+      batchNormBackward(false),
+      {
+        x: [1, 1, 1, 1, 1, 1],
+        dy: [NaN, 1, 1, 1, I, 1],
+        mean: [0, 0, 0],
+        variance: [1, NaN, 1],
+        weight: [1, 1, 1],
+        dweight: [0, 0, 0],
+        dbias: [0, 0, 0],
+      },
+      { n: 6, ...CHANNEL, count: 2, epsilon: 0 },
+      { dx: [NaN, 1, NaN, NaN, I, 1] },
+    ),
+  () =>
+    row(
+      'batch normalisation backward, constants',
+      batchNormBackwardFixed(false),
+      { dy: [NaN, 1, 1, 1, I, 1], variance: [1, NaN, I], weight: [1, 1, 1] },
+      { n: 6, ...CHANNEL, epsilon: 0 },
+      { dx: [NaN, 1, NaN, NaN, NaN, 0] },
+    ),
+  () => {
+    const check = row(
+      'running statistics',
+      batchNormTrack,
+      { mean: [NaN, I], variance: [1, NaN] },
+      { n: 2, momentum: 0.1, count: 4 },
+      { runningMean: [NaN, I], runningVariance: [1.0333333, NaN] },
+    );
+    return { ...check, buffers: { ...check.buffers, runningMean: f32(0, 0), runningVariance: f32(1, 1) } };
+  },
+  () =>
+    row(
+      'RoI pooling',
+      roiPoolForward,
+      { x: [NaN, 1, 1, I, 2, -NaN, -I, 1], rois: [0, 0, 0, 3, 1] },
+      { ...REGION, pooledH: 1, pooledW: 2 },
+      { y: [NaN, I], argmax: i32(5, 3) },
+    ),
+  () =>
+    row(
+      'RoI pooling of -infinity',
+      roiPoolForward,
+      { x: [-I, -I, -I, -I, -I, -I, -I, -I], rois: [0, 1, 0, 3, 1] },
+      { ...REGION, pooledH: 1, pooledW: 1 },
+      { y: [-I], argmax: i32(1) },
+    ),
+  () =>
+    row(
+      'RoI warping',
+      roiWarpForward,
+      { x: [NaN, 1, 1, 1, 1, 1, 1, 1], rois: [0, 0, 0, 3.5, 1] },
+      { ...REGION, pooledH: 1, pooledW: 7 },
+      { y: [NaN, NaN, 1, 1, 1, 1, 1] },
+    ),
+  () => {
+    const check = row(
+      'SGD step',
+      sgdSteps(1),
+      { grad0: [NaN, I, 1, 1] },
+      { n0: 4, lr0: 1, weightDecay0: 0, momentum: 0.5, gradScale: 1 },
+      { w0: [NaN, -I, NaN, 0], h0: [NaN, I, NaN, 1] },
+    );
+    return { ...check, buffers: { ...check.buffers, w0: f32(1, 1, NaN, 1), h0: f32(0, 0, NaN, 0) } };
+  },
+  () =>
+    row(
+      'copy into a slice',
+      copyIntoSlice('run'),
+      { part: u32(0x7fc00001, 0xff800000, 1) },
+      { n: 3, run: 3, pitch: 3, start: 0 },
+      {
+        whole: u32(0x7fc00001, 0xff800000, 1),
+      },
+    ),
+  () =>
+    row(
+      'copy from a slice',
+      copyFromSlice('run'),
+      { whole: u32(0x7fc00001, 0xff800000, 1) },
+      { n: 3, run: 3, pitch: 3, start: 0 },
+      {
+        part: u32(0x7fc00001, 0xff800000, 1),
+      },
+    ),
+  () => row('copy numbers', copyScalars(1), { x0: u32(0x7fc00001) }, { start: 0 }, { whole: u32(0x7fc00001) }),
+  () =>
+    row('permute', permute(2), { x: u32(0x7fc00001, 0xff800000, 1, 2) }, permuteUniforms([2, 2], [1, 0]), {
+      y: u32(0x7fc00001, 1, 0xff800000, 2),
+    }),
+  () => row('transpose', transpose, { b: [NaN, I, -I, 0] }, { rows: 4, columns: 1 }, { c: [NaN, I, -I, 0] }),
+  () =>
+    row(
+      'order of scores',
+      nmsKeys,
+      { scores: [NaN, I, -I, 0, -0, 1] },
+      { n: 6 },
+      {
+        keys: u32(LAST_KEY, LAST_KEY, LAST_KEY, 0x7fffffff, 0x7fffffff, 0x7fffffff - 0x3f800000),
+        order: u32(0, 1, 2, 3, 4, 5),
+      },
+    ),
+];
