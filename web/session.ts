@@ -8,7 +8,6 @@ import {
   caffeSgd,
   type CheckOutcome,
   type Dataset,
-  detectImage,
   detectInStages,
   evaluate,
   type EvaluationReport,
@@ -80,8 +79,6 @@ export class Session {
   private paused: Promise<void> | undefined;
   private resumed: (() => void) | undefined;
   private stop = new AbortController();
-  /** Sizes of pictures whose shaders are compiled. */
-  private readonly met = new WeakMap<FasterRcnn, Set<string>>();
 
   constructor(tell: (event: SessionEvent) => void) {
     this.tell = tell;
@@ -221,10 +218,6 @@ export class Session {
   async detect(weights: WeightsName, pixels: Pixels): Promise<StagedDetection> {
     return this.turns.during(async () => {
       const model = this.models[weights]!;
-      const size = `${pixels.width}x${pixels.height}`;
-      const met = this.met.get(model) ?? new Set();
-      if (!met.has(size)) await detectImage(model, pixels); // compiles, which is not to be timed
-      this.met.set(model, met.add(size));
       return detectInStages(model, pixels);
     });
   }

@@ -114,6 +114,7 @@ async function onTerminal(run: PretrainOptions): Promise<PretrainResult> {
       signal: display.signal,
       onInit: (report) => console.log(describeInit(config.init!, config.classifier.input, report)),
       onMemory: (bytes) => (memory = bytes),
+      onCompiled: display.compiled,
       onStart: ({ step }, model) => {
         console.log(describeRun(run, countParameters(model), memory));
         display.start(step, config.training);

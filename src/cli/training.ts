@@ -53,6 +53,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
       },
       onInit: (report) => console.log(describeInit(config.init!, config.detector.input, report)),
       onMemory: (bytes) => (memory = bytes),
+      onCompiled: display.compiled,
       onTuned: ({ timed, changed, left }) => {
         if (timed === 0) return;
         const more = left > 0 ? `, ${left} left as planned for lack of time` : '';

@@ -1,4 +1,5 @@
 /** Any training on the terminal: what it starts from, its progress, Ctrl-C, where it was saved. */
+import type { CompileReport } from '../engine/gpu.ts';
 import type { InputConfig, TrainingConfig } from '../model/config.ts';
 import type { InitReport, Progress as TrainingProgress, Trainable } from '../run/storage/checkpoint.ts';
 import { namedByTorchvision } from '../run/storage/weightNames.ts';
@@ -20,6 +21,7 @@ export interface TrainingDisplay {
   /** A line above the bar. */
   print(line: string): void;
   stopBar(): void;
+  compiled(report: CompileReport): void;
 }
 
 interface Trained {
@@ -51,13 +53,15 @@ export async function withTrainingDisplay<Result extends Trained>(
     start(step, training) {
       if (step > 0) console.log(`continuing after step ${step}`);
       if (step >= training.steps) return;
-      console.log('compiling shaders: the first step takes longer');
+      console.log('compiling shaders before the first step');
       startBar(training.steps, 'step', step, training.imagesPerStep);
     },
     startBar,
     update: (...args) => bar?.update(...args),
     print: (line) => (bar ? bar.print(line) : console.log(line)),
     stopBar,
+    compiled: ({ shaders, milliseconds }) =>
+      display.print(`${shaders} shader${shaders === 1 ? '' : 's'} compiled in ${(milliseconds / 1000).toFixed(1)} s`),
   };
   try {
     const result = await train(display);

@@ -1,5 +1,6 @@
 /** Detections of a trained network, one image at a time, as plain objects. */
 import type { Tensor } from '../../engine/tensor.ts';
+import { WarmUp } from '../../engine/warmUp.ts';
 import type { Detection } from '../../eval/voc.ts';
 import type { ProposalConfig } from '../../model/config.ts';
 import type { FasterRcnn } from '../../model/fasterRcnn.ts';
@@ -29,14 +30,25 @@ export interface StagedDetection {
   milliseconds: Record<(typeof STAGES)[number], number>;
 }
 
+const warmUps = new WeakMap<FasterRcnn, WarmUp>();
+
+/** Compiles the shaders of a detection without blocking the thread: a page stays responsive. */
+function compileFor(model: FasterRcnn, pixels: Pixels): Promise<void> {
+  const warmUp = warmUps.get(model) ?? new WarmUp(model.gpu);
+  warmUps.set(model, warmUp);
+  return warmUp.before(`${pixels.width}x${pixels.height}`, () => void model.detect(model.prepare(pixels)));
+}
+
 /** The detections in an image, best first, in pixels of that image. `seed`: see `FasterRcnn.propose`. */
 export async function detectImage(model: FasterRcnn, pixels: Pixels, seed = 0): Promise<Detection[]> {
+  await compileFor(model, pixels);
   return readDetections(model.gpu.scope(() => model.detect(model.prepare(pixels), seed)));
 }
 
-/** As `detectImage`, part by part: slower, because it waits for the device after each. The first call compiles shaders. */
+/** As `detectImage`, part by part: slower, because it waits for the device after each. The times are without compilation. */
 export async function detectInStages(model: FasterRcnn, pixels: Pixels): Promise<StagedDetection> {
   const { gpu } = model;
+  await compileFor(model, pixels);
   const milliseconds = {} as StagedDetection['milliseconds'];
   const timed = async <T>(stage: keyof typeof milliseconds, compute: () => T): Promise<T> => {
     const start = performance.now();

@@ -6,7 +6,7 @@
  * once for all of them, while later steps run; every row is checked, so a loss that is not finite is traced to its step.
  */
 import { UserError } from '../../engine/errors.ts';
-import type { Gpu } from '../../engine/gpu.ts';
+import type { CompileReport, Gpu } from '../../engine/gpu.ts';
 import type { Sgd } from '../../engine/sgd.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { copyScalars } from '../../kernels/concat.ts';
@@ -20,6 +20,8 @@ export interface LoopEvents<Term extends string> {
   onStep?(step: number): unknown;
   onMetrics?(line: MetricsLine<Term>): void;
   onCheckpoint?(step: number): void;
+  /** Shaders were compiled: before the first step, and before the first images of another size that need other ones. */
+  onCompiled?(report: CompileReport): void;
 }
 
 /** What is trained: the passes of a step, and the terms of its loss. */
@@ -81,10 +83,12 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
 async function loop<Term extends string>(options: LoopOptions<Term>, history: LossHistory<Term>): Promise<Progress> {
   const { gpu, optimizer, training, progress: before, task, storage, validation, events = {}, signal } = options;
   let hasCheckpoint = before.step > 0;
-  let started = performance.now();
+  /** Milliseconds, of which compilation takes none. */
+  const clock = (): number => performance.now() - gpu.statistics().compileMilliseconds;
+  let started = clock();
   const now = (step: number): Progress => ({
     step,
-    seconds: before.seconds + (performance.now() - started) / 1000,
+    seconds: before.seconds + (clock() - started) / 1000,
     dataSeconds: before.dataSeconds + task.waitedMs() / 1000,
   });
 
@@ -116,9 +120,9 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
   };
 
   const validate = async (step: number): Promise<void> => {
-    const from = performance.now();
+    const from = clock();
     await validation!.run(now(step));
-    started += performance.now() - from;
+    started += clock() - from;
   };
   const isDue = (step: number): boolean => validation?.isDue(step) === true;
 

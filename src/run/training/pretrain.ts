@@ -9,6 +9,7 @@ import type { Picture } from '../../data/types.ts';
 import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import type { Gpu } from '../../engine/gpu.ts';
+import { WarmUp } from '../../engine/warmUp.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { rankOfLabel } from '../../eval/accuracy.ts';
 import { Random, seedOf } from '../../kernels/rng.ts';
@@ -73,6 +74,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     end: training.steps * batch,
     ahead: batch,
   });
+  const warmUp = new WarmUp(gpu);
   const end = await runLoop({
     gpu,
     optimizer,
@@ -92,8 +94,17 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
           images.push({ pixels: trainingPart(loaded, data, training.seed), flip: loaded.flip });
           labels.push(loaded.sample.label);
         }
+        const seed = seedOf(training.seed, step);
+        await warmUp.before(
+          'a batch',
+          () => {
+            batchPasses(model, images, labels, seed);
+            optimizer.step();
+          },
+          options.onCompiled,
+        );
         gpu.scope(() => {
-          const loss = batchPasses(model, images, labels, seedOf(training.seed, step));
+          const loss = batchPasses(model, images, labels, seed);
           keep({ classes: loss }, `a batch of ${batch} images`);
         });
       },

@@ -8,6 +8,7 @@ import { countedBoxes, flipBoxes } from '../../data/boxes.ts';
 import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import type { Sgd } from '../../engine/sgd.ts';
+import { WarmUp } from '../../engine/warmUp.ts';
 import { seedOf } from '../../kernels/rng.ts';
 import type { TrainingConfig } from '../../model/config.ts';
 import {
@@ -27,7 +28,7 @@ import { type LoopEvents, type LoopStorage, type LoopValidation, runLoop } from 
 /** Pictures decoded ahead of the step. */
 const PREFETCH = 8;
 
-/** The loss terms of one image. */
+/** Records the loss terms of one image. Before the first step it is also rehearsed (`Gpu.compile`): it must not read. */
 export type ImageLosses = (
   model: FasterRcnn,
   image: PreparedImage,
@@ -78,6 +79,16 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
     end: training.steps * images,
     ahead: PREFETCH,
   });
+  const warmUp = new WarmUp(model.gpu);
+  const compileFor = (loaded: LoadedSample, sampling: Sampling): Promise<void> => {
+    const { width, height } = loaded.picture;
+    const step = (): void => {
+      imagePasses(model, task, loaded, sampling);
+      if (images > 1) imagePasses(model, task, loaded, sampling); // which adds to gradients, by other kernels
+      optimizer.step(images);
+    };
+    return warmUp.before(`${width}x${height}`, step, (report) => options.onCompiled?.(report));
+  };
   try {
     return await runLoop({
       gpu: model.gpu,
@@ -94,6 +105,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
           for (let i = 0; i < images; i++) {
             const loaded = await prefetcher.next();
             const sampling = { random: true, seed: seedOf(training.seed, loaded.step) };
+            await compileFor(loaded, sampling);
             model.gpu.scope(() => keep(imagePasses(model, task, loaded, sampling), `image ${loaded.sample.id}`));
           }
         },

@@ -1,0 +1,31 @@
+/**
+ * Compiles shaders before the work that needs them. Which these are depends on the shapes, so each new size of the inputs is
+ * rehearsed, until one needs nothing new: after that a shader that is still missing compiles when it is first recorded.
+ */
+import type { CompileReport, Gpu } from './gpu.ts';
+
+export class WarmUp {
+  private readonly gpu: Gpu;
+  private readonly bySize = new Map<string, Promise<void>>();
+  private complete = false;
+
+  /** For one kind of work, such as the detections of one model. */
+  constructor(gpu: Gpu) {
+    this.gpu = gpu;
+  }
+
+  /** Await it before work on inputs of a size is recorded; `record` does that work and is only rehearsed (`Gpu.compile`). */
+  before(size: string, record: () => void, onCompiled?: (report: CompileReport) => void): Promise<void> {
+    const known = this.bySize.get(size);
+    if (known) return known;
+    const ready = this.complete ? Promise.resolve() : this.compile(record, onCompiled);
+    this.bySize.set(size, ready);
+    return ready;
+  }
+
+  private async compile(record: () => void, onCompiled?: (report: CompileReport) => void): Promise<void> {
+    const report = await this.gpu.compile(record);
+    if (report.shaders === 0) this.complete = true;
+    else onCompiled?.(report);
+  }
+}
