@@ -9,6 +9,7 @@ import { evaluate } from '../src/run/evaluation/evaluate.ts';
 import { loadModel } from '../src/run/storage/loadModel.ts';
 import { configureRun } from '../src/run/config/runConfig.ts';
 import { RunDirectory } from '../src/run/storage/runDirectory.ts';
+import { asOnlyWriter } from '../src/run/storage/runLock.ts';
 import { trainRun } from '../src/run/training/trainRun.ts';
 import { startProgress } from '../src/cli/progress.ts';
 import { EXPERIMENTS, type Variant, VARIANTS } from './plan.ts';
@@ -49,7 +50,7 @@ export async function replay(gpu: Gpu, settings: Settings, signal: AbortSignal):
     const before = readResult(settings, variant.id, seed);
     if (before && tests.every((name) => name in before.mAP)) continue;
     console.log(`${run + 1} of ${total}: ${variant.id}, seed ${seed}`);
-    await replayOne(gpu, variant, seed, settings, signal);
+    await asOnlyWriter(home(settings, variant.id, seed), () => replayOne(gpu, variant, seed, settings, signal));
     gpu.trim();
   }
 }

@@ -6,6 +6,7 @@ import { evaluate } from '../run/evaluation/evaluate.ts';
 import { evaluationTable } from '../run/evaluation/evaluationTable.ts';
 import { assertSameRun, configureRun, openRunData } from '../run/config/runConfig.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
+import { asOnlyWriter } from '../run/storage/runLock.ts';
 import {
   type AdapterKind,
   adapterOption,
@@ -41,8 +42,15 @@ export function addDemo(program: Command): void {
   withExample(command, 'rcnn demo');
 }
 
-async function demo({ out, adapter, testImages, resume = false, ...given }: DemoCommand): Promise<void> {
+async function demo({ out, ...command }: DemoCommand): Promise<void> {
   const directory = new RunDirectory(out);
+  await asOnlyWriter(out, () => demoIn(directory, command));
+}
+
+async function demoIn(
+  directory: RunDirectory,
+  { adapter, testImages, resume = false, ...given }: Omit<DemoCommand, 'out'>,
+): Promise<void> {
   const { config, dataset } = resume ? await reopen(given, directory) : await start(given, directory);
   const test = await openDataset('digits', { split: 'test' });
   test.samples = test.samples.slice(0, testImages);

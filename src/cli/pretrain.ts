@@ -13,9 +13,11 @@ import {
   configurePretrain,
   PRETRAIN_BACKBONE,
   type PretrainChoices,
+  type PretrainDirectory,
   pretrainDirectory,
   reopenPretrain,
 } from '../run/config/pretrainConfig.ts';
+import { asOnlyWriter } from '../run/storage/runLock.ts';
 import {
   type AdapterKind,
   adapterOption,
@@ -76,8 +78,15 @@ export function addPretrain(program: Command): void {
   );
 }
 
-async function pretrain({ adapter, out, resume = false, ...choices }: PretrainCommand): Promise<void> {
-  const directory = pretrainDirectory(out ?? join('runs', `pretrain-${choices.backbone ?? PRETRAIN_BACKBONE}`));
+async function pretrain({ out, ...command }: PretrainCommand): Promise<void> {
+  const directory = pretrainDirectory(out ?? join('runs', `pretrain-${command.backbone ?? PRETRAIN_BACKBONE}`));
+  await asOnlyWriter(directory.path, () => pretrainIn(directory, command));
+}
+
+async function pretrainIn(
+  directory: PretrainDirectory,
+  { adapter, resume = false, ...choices }: Omit<PretrainCommand, 'out'>,
+): Promise<void> {
   if (!resume) directory.assertFree();
   const { config, data } = await (resume ? reopenPretrain(choices, directory) : configurePretrain(choices));
   await withGpu(adapter, async (gpu) => {

@@ -14,6 +14,7 @@ import {
 } from '../run/config/runConfig.ts';
 import { SCHEDULES, stagesOf, stageTraining } from '../run/config/stages.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
+import { asOnlyWriter } from '../run/storage/runLock.ts';
 import {
   type AdapterKind,
   adapterOption,
@@ -109,11 +110,13 @@ function stepsOf({ training, staged }: Preset): string {
 async function train({ adapter, out, resume = false, tune, ...choices }: TrainCommand): Promise<void> {
   const preset = findPreset(choices.preset, choices.data ?? 'digits').name;
   const directory = new RunDirectory(out ?? join('runs', preset));
-  const run = resume ? await reopen(choices, directory) : await open(choices, directory);
   const resumeCommand = `rcnn train --resume --out ${directory.path}`;
-  await withGpu(adapter, (gpu) =>
-    trainOnTerminal({ ...run, gpu, directory, resume, resumeCommand, tune: tune ?? !gpu.adapter.software }),
-  );
+  await asOnlyWriter(directory.path, async () => {
+    const run = resume ? await reopen(choices, directory) : await open(choices, directory);
+    await withGpu(adapter, (gpu) =>
+      trainOnTerminal({ ...run, gpu, directory, resume, resumeCommand, tune: tune ?? !gpu.adapter.software }),
+    );
+  });
 }
 
 async function open(choices: RunChoices, directory: RunDirectory) {

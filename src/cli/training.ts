@@ -90,7 +90,10 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
       },
     }),
   );
-  const [best] = directory.readValidation().sort((a, b) => b.mAP - a.mAP);
+  const [best] = directory
+    .readValidation()
+    .filter(({ mAP }) => !Number.isNaN(mAP))
+    .sort((a, b) => b.mAP - a.mAP);
   if (best && result.finished) {
     console.log(
       `best weights: mAP ${best.mAP.toFixed(4)} at step ${best.step}; rcnn eval, detect and recall take them with --weights best`,

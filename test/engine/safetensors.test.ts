@@ -17,6 +17,7 @@ import { parseSafetensors, serializeSafetensors, UserError } from '../../src/ind
 import { parseSafetensorsHeader } from '../../src/engine/safetensors.ts';
 import { assertWritable, readSafetensorsHeader, replaceFile } from '../../src/engine/node/files.ts';
 import { loadSafetensors, saveSafetensors } from '../../src/node.ts';
+import { withFault } from '../faults.ts';
 import { randomArray, sharedGpu, skip } from '../harness.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'safetensors-'));
@@ -278,18 +279,26 @@ test('a missing file is named', async () => {
 const tensors = { x: { shape: [1], data: Float32Array.of(1) } };
 
 test('a write that fails leaves the old file and no other', async () => {
-  if (!existsSync('/dev/full')) return skip('this system has no /dev/full');
   const target = path.join(folder, 'model.safetensors');
   await saveSafetensors(target, tensors);
   const before = readFileSync(target);
-  symlinkSync('/dev/full', `${target}.${process.pid}.tmp`);
-  const text = await message(() => saveSafetensors(target, { x: { shape: [2], data: Float32Array.of(5, 6) } }));
-  assert.is(text, `${target}: could not be written, the disk is full; free some space and run the command again`);
-  assert.equal(readFileSync(target), before);
-  assert.equal(
-    readdirSync(folder).filter((name) => name.startsWith('model')),
-    ['model.safetensors'],
-  );
+  const full = 'the disk is full; free some space and run the command again';
+  const broken = "EIO: a fault of the test's; choose another place";
+  for (const [call, code, why] of [
+    ['writeSync', 'ENOSPC', full],
+    ['fsyncSync', 'EDQUOT', full],
+    ['fsyncSync', 'EIO', broken],
+    ['renameSync', 'EIO', broken],
+  ] as const) {
+    const larger = { x: { shape: [2], data: Float32Array.of(5, 6) } };
+    const text = await withFault(call, code, () => message(() => saveSafetensors(target, larger)));
+    assert.is(text, `${target}: could not be written, ${why}`);
+    assert.equal(readFileSync(target), before);
+    assert.equal(
+      readdirSync(folder).filter((name) => name.startsWith('model')),
+      ['model.safetensors'],
+    );
+  }
 });
 
 test('a device is written to, and stays what it is', () => {

@@ -5,8 +5,10 @@ import {
   closeSync,
   constants,
   existsSync,
+  fchmodSync,
   fstatSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readSync,
@@ -30,6 +32,7 @@ import {
   type StoredTensor,
 } from '../safetensors.ts';
 import { Tensor } from '../tensor.ts';
+import { openTemporary } from './temporaries.ts';
 
 export interface ReadLimits {
   /** A file of more bytes is refused. */
@@ -193,31 +196,128 @@ export function unwritable(path: string, { code = '', message }: Error & { code?
 }
 
 /**
- * Replaces `path` with `bytes`, all or nothing: a temporary file beside it is written, flushed and renamed, so that a
- * full disk or a kill leaves the previous file as it was. Makes the folder. A pipe or a device (/dev/stdout) is written to
- * as it is. `again`: what the user does after a full disk.
+ * Replaces `path` with `bytes`, all or nothing: a temporary file beside it is written, flushed and renamed, so that a full
+ * disk, a kill or a power cut leaves the previous file as it was; after the return the new one is on the disk, name and all.
+ * The mode stays that of the previous file; a link is replaced, not followed. Makes the folder. A pipe or a device
+ * (/dev/stdout) is written to as it is. `again`: what the user does after a full disk.
  */
 export function replaceFile(path: string, bytes: Uint8Array | string, again = 'run the command again'): void {
-  const temporary = `${path}.${process.pid}.tmp`;
   const data = typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes;
+  let temporary: string | undefined;
   try {
     if (isStream(path)) return writeFileSync(path, data);
-    mkdirSync(dirname(path), { recursive: true });
-    const file = openSync(temporary, 'w');
+    makeFolder(dirname(path));
+    const opened = openTemporary(path);
+    temporary = opened.temporary;
     try {
-      for (let at = 0; at < data.byteLength;) at += writeSync(file, data, at);
+      const before = statSync(path, { throwIfNoEntry: false });
+      if (before) fchmodSync(opened.file, before.mode & 0o7777);
+      writeAll(opened.file, data);
+      fsyncSync(opened.file);
+    } finally {
+      closeSync(opened.file);
+    }
+    renameSync(temporary, path);
+    syncFolder(dirname(path));
+  } catch (error) {
+    try {
+      if (temporary !== undefined) rmSync(temporary, { force: true });
+    } catch {
+      // the first error is the one to report
+    }
+    throw unwritable(path, error as NodeJS.ErrnoException, again);
+  }
+}
+
+function writeAll(file: number, data: Uint8Array): void {
+  for (let at = 0; at < data.byteLength;) at += writeSync(file, data, at, Math.min(2 ** 30, data.byteLength - at));
+}
+
+/** Makes a file that holds `text` from the first moment on; false where there is one of its name. */
+export function exclusiveFile(path: string, text: string): boolean {
+  const data = new TextEncoder().encode(text);
+  const { file, temporary } = openTemporary(path);
+  try {
+    writeAll(file, data);
+    linkSync(temporary, path);
+    return true;
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return false;
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(code)) throw error;
+    return exclusiveWithoutLinks(path, data);
+  } finally {
+    closeSync(file);
+    rmSync(temporary, { force: true });
+  }
+}
+
+/** As `exclusiveFile`, on file systems that have no hard links: for a moment the file is empty. */
+function exclusiveWithoutLinks(path: string, data: Uint8Array): boolean {
+  try {
+    writeFileSync(path, data, { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/**
+ * Adds a line to a file of them, which is made where there is none. Refused in one line where it is no regular file. The
+ * line is on the disk once `syncFile` has run.
+ */
+export function appendLine(path: string, line: string, again: string): void {
+  try {
+    const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | (constants.O_NONBLOCK ?? 0);
+    const file = openSync(path, flags);
+    try {
+      if (!fstatSync(file).isFile()) throw new Error('it is not a regular file');
+      writeAll(file, new TextEncoder().encode(`${line}\n`));
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    throw unwritable(path, error as NodeJS.ErrnoException, again);
+  }
+}
+
+/** Waits until a file that was appended to is on the disk; nothing where there is none. */
+export function syncFile(path: string, again: string): void {
+  if (!existsSync(path)) return;
+  try {
+    const file = openSync(path, constants.O_WRONLY | (constants.O_NONBLOCK ?? 0));
+    try {
       fsyncSync(file);
     } finally {
       closeSync(file);
     }
-    renameSync(temporary, path);
+    syncFolder(dirname(path));
   } catch (error) {
-    try {
-      rmSync(temporary, { force: true });
-    } catch {
-      // the first error is the one to tell
-    }
     throw unwritable(path, error as NodeJS.ErrnoException, again);
+  }
+}
+
+/** Makes a folder and those above it; returns the first that was not there, or undefined. */
+export function makeFolder(path: string): string | undefined {
+  const folder = resolve(path);
+  const first = mkdirSync(folder, { recursive: true });
+  if (first === undefined) return undefined;
+  for (let made = folder; made.length >= first.length; made = dirname(made)) syncFolder(dirname(made));
+  return first;
+}
+
+/** Waits until the names in a folder are on the disk, where the system can do that. */
+function syncFolder(path: string): void {
+  if (process.platform === 'win32') return; // has no such call
+  const folder = openSync(path, constants.O_RDONLY);
+  try {
+    fsyncSync(folder);
+  } catch (error) {
+    // Some network file systems know no such thing.
+    if (!['EINVAL', 'ENOTSUP', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  } finally {
+    closeSync(folder);
   }
 }
 

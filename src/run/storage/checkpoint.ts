@@ -30,13 +30,16 @@ export async function saveCheckpoint(
 
 /** Where a training in a run directory writes what it has done, as `runLoop` takes it. */
 export const keptIn = <Line>(
-  directory: { checkpointPath: string; appendMetrics(line: Line): void },
+  directory: { checkpointPath: string; appendMetrics(line: Line): void; syncMetrics(): void },
   { checkpointInterval }: { checkpointInterval: number },
   model: Trainable,
   optimizer: Sgd,
 ) => ({
   checkpointInterval,
-  save: (progress: Progress) => saveCheckpoint(directory.checkpointPath, model, optimizer, progress),
+  save: (progress: Progress) => {
+    directory.syncMetrics();
+    return saveCheckpoint(directory.checkpointPath, model, optimizer, progress);
+  },
   append: (line: Line) => directory.appendMetrics(line),
 });
 

@@ -1,6 +1,7 @@
 /**
  * A run directory:
  *   config.json             the whole configuration, `RunConfig`
+ *   run.lock                while something writes here: which process of which host does (runLock.ts)
  *   metrics.jsonl           a line every LOG_INTERVAL steps: step, lr, the mean of the loss and its terms since the line
  *                           before, seconds of training so far, seconds of them spent waiting for data
  *   checkpoint.safetensors  weights, momentum, step; replaced atomically
@@ -9,15 +10,16 @@
  *   1-rpn/ 2-detector/ ...  the stages of a schedule that has several, each a run directory of its own, with
  *   proposals.safetensors   where its RPN's proposals are what the next stage is trained on
  */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
-import { replaceFile, unwritable } from '../../engine/node/files.ts';
+import { makeFolder, readRegularText, replaceFile, syncFile, unwritable } from '../../engine/node/files.ts';
 import type { Choices } from '../../engine/plans.ts';
 import type { DetectorConfig, TrainingConfig } from '../../model/config.ts';
 import type { LossTerm } from '../../model/fasterRcnn.ts';
 import { DETECTOR_RUN, parseConfig } from '../config/configSchema.ts';
 import type { MetricsLine } from './metrics.ts';
+import { addLine, METRICS_LINE, readLines, truncateLines, VALIDATION_LINE } from './lines.ts';
 import { type Schedule, SCHEDULES, stagesOf } from '../config/stages.ts';
 
 export interface ValidationConfig {
@@ -66,6 +68,9 @@ export interface RunKind<Config> {
   /** What is wrong with a configuration that was read, or null. */
   check(config: Config): string | null;
 }
+
+/** With the kernels that were chosen for a thousand shapes it has some 200 kB. */
+const MAX_CONFIG_BYTES = 16e6;
 
 export class RunDirectory<Config = RunConfig, Line extends { step: number } = MetricsLine<LossTerm>> {
   readonly path: string;
@@ -130,9 +135,9 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
   create(config: Config): void {
     this.assertFree();
     try {
-      mkdirSync(this.path, { recursive: true });
+      makeFolder(this.path);
     } catch (error) {
-      throw new UserError(`${this.path}: cannot be created (${(error as Error).message}); choose another --out`);
+      throw unwritable(this.path, error as NodeJS.ErrnoException, 'run the command again');
     }
     this.clear();
     replaceFile(this.configPath, JSON.stringify(config, null, 2) + '\n');
@@ -150,64 +155,43 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
   }
 
   readConfig(): Config {
-    let text: string;
-    try {
-      text = readFileSync(this.configPath, 'utf8');
-    } catch {
+    if (!this.hasConfig) {
       throw new UserError(
         `${this.configPath}: there is no such file; ${this.path} is not a run of '${this.kind.command}'`,
       );
     }
-    return parseConfig(text, this.configPath, this.kind);
+    return parseConfig(readRegularText(this.configPath, { maxBytes: MAX_CONFIG_BYTES }), this.configPath, this.kind);
   }
 
   readMetrics(): Line[] {
-    return readLines<Line>(this.metricsPath);
+    return readLines<Line>(this.metricsPath, METRICS_LINE);
   }
 
   appendMetrics(line: Line): void {
-    appendLine(this.metricsPath, line);
+    addLine(this.metricsPath, line);
+  }
+
+  /** Waits until the lines so far are on the disk: those up to a checkpoint are there when it is. */
+  syncMetrics(): void {
+    syncFile(this.metricsPath, 'continue with --resume');
   }
 
   /** Forgets the lines after `step`: the run goes on from its checkpoint. */
   truncateMetrics(step: number): void {
-    truncateLines(this.metricsPath, step);
+    truncateLines(this.metricsPath, METRICS_LINE, step);
   }
 
   readValidation(): ValidationLine[] {
-    return readLines<ValidationLine>(this.validationPath);
+    const lines = readLines<ValidationLine & { mAP: number | null }>(this.validationPath, VALIDATION_LINE);
+    return lines.map((line) => ({ ...line, mAP: line.mAP ?? NaN }));
   }
 
   appendValidation(line: ValidationLine): void {
-    appendLine(this.validationPath, line);
+    addLine(this.validationPath, line);
+    syncFile(this.validationPath, 'continue with --resume');
   }
 
   truncateValidation(step: number): void {
-    if (existsSync(this.validationPath)) truncateLines(this.validationPath, step);
+    if (existsSync(this.validationPath)) truncateLines(this.validationPath, VALIDATION_LINE, step);
   }
-}
-
-function readLines<Line>(path: string): Line[] {
-  if (!existsSync(path)) return [];
-  const lines = readFileSync(path, 'utf8').split('\n');
-  return lines.flatMap((line) => {
-    try {
-      return [JSON.parse(line) as Line];
-    } catch {
-      return []; // the last line of a run that was killed while it wrote
-    }
-  });
-}
-
-function appendLine(path: string, line: object): void {
-  try {
-    appendFileSync(path, JSON.stringify(line) + '\n');
-  } catch (error) {
-    throw unwritable(path, error as NodeJS.ErrnoException, 'continue with --resume');
-  }
-}
-
-function truncateLines(path: string, step: number): void {
-  const kept = readLines<{ step: number }>(path).filter((line) => line.step <= step);
-  replaceFile(path, kept.map((line) => JSON.stringify(line) + '\n').join(''), 'continue with --resume');
 }

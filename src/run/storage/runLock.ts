@@ -1,0 +1,121 @@
+/**
+ * One writer a run directory: run.lock says which process of which host writes there. It is made exclusively, and taken
+ * over where its process no longer runs: after a kill nothing has to be tidied up by hand. Whether a process of another host
+ * runs cannot be known here, so its lock is believed.
+ */
+import { existsSync, linkSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import * as z from 'zod';
+import { UserError } from '../../engine/errors.ts';
+import { exclusiveFile, makeFolder, readRegularText, unwritable } from '../../engine/node/files.ts';
+import { isRunning, type ProcessIdentity, thisProcess } from '../../engine/node/processes.ts';
+import { removeDeadTemporaries } from '../../engine/node/temporaries.ts';
+
+const HOLDER = z.object({
+  host: z.string(),
+  pid: z.int().positive(),
+  started: z.string().nullable(),
+  since: z.string(),
+});
+type Holder = ProcessIdentity & { since: string };
+
+export const lockPath = (directory: string): string => join(directory, 'run.lock');
+
+/**
+ * Runs `write` as the only writer of a run directory, which is made where there is none; refused in one line where there
+ * is another. Temporary files that dead processes left in it, or in the folders of its stages, are removed first. A folder
+ * that is empty in the end goes again.
+ */
+export async function asOnlyWriter<T>(directory: string, write: () => Promise<T>): Promise<T> {
+  const release = lock(directory);
+  process.once('exit', release); // a second Ctrl-C ends the process without coming back here
+  try {
+    for (const folder of [directory, ...foldersIn(directory)]) removeDeadTemporaries(folder);
+    return await write();
+  } finally {
+    process.off('exit', release);
+    release();
+  }
+}
+
+const foldersIn = (directory: string): string[] =>
+  readdirSync(directory, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => join(directory, name));
+
+/** Takes the lock; returns what gives it back. */
+function lock(directory: string): () => void {
+  const path = lockPath(directory);
+  const mine = JSON.stringify({ ...thisProcess(), since: new Date().toISOString() } satisfies Holder) + '\n';
+  let firstMade: string | undefined;
+  try {
+    firstMade = makeFolder(directory);
+    while (!exclusiveFile(path, mine)) takeAway(path, directory);
+  } catch (error) {
+    throw error instanceof UserError
+      ? error
+      : unwritable(path, error as NodeJS.ErrnoException, 'run the command again');
+  }
+  return () => {
+    if (textOf(path) === mine) rmSync(path, { force: true });
+    if (firstMade !== undefined) removeEmpty(directory, firstMade);
+  };
+}
+
+/** Removes the lock of a dead process; throws where its process lives. */
+function takeAway(path: string, directory: string): void {
+  const text = textOf(path);
+  if (text === null) return; // just given back
+  const holder = holderOf(text);
+  if (holder && isRunning(holder)) throw new UserError(`${directory}: ${describe(holder, path)}`);
+  // Of several that find the same dead lock one takes it away. Where another was faster and made its own meanwhile, that
+  // is put back.
+  const aside = `${path}.${process.pid}`;
+  try {
+    renameSync(path, aside);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  if (textOf(aside) !== text) linkSync(aside, path);
+  rmSync(aside);
+}
+
+function describe({ host, pid, since }: Holder, path: string): string {
+  const writer = `process ${pid} on ${host} writes this run since ${since}`;
+  if (host !== thisProcess().host)
+    return `${writer}; wait for its end or, if that host no longer runs it, delete ${path}`;
+  return pid === process.pid
+    ? `this process writes the run already`
+    : `${writer}; stop that one first, or choose another --out`;
+}
+
+/** Null where the text names no process: it is made whole or not at all, so nobody holds it. */
+function holderOf(text: string): Holder | null {
+  try {
+    return HOLDER.parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
+}
+
+/** Null where there is no lock. */
+function textOf(path: string): string | null {
+  try {
+    return readRegularText(path, { maxBytes: 4096 });
+  } catch (error) {
+    if (existsSync(path)) throw error;
+    return null;
+  }
+}
+
+/** Removes a folder and those above it, down from `first`, for as long as they are empty. */
+function removeEmpty(folder: string, first: string): void {
+  for (let path = resolve(folder); path.length >= first.length; path = dirname(path)) {
+    try {
+      rmdirSync(path);
+    } catch {
+      return;
+    }
+  }
+}
