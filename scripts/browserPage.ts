@@ -75,7 +75,7 @@ export const tests: Readonly<Record<string, () => Promise<string>>> = {
   'detection, with the weights from a checkpoint': async () => {
     const file = await serializeCheckpoint(trained, undefined, { step: STEPS, seconds: 0, dataSeconds: 0 });
     const model = new FasterRcnn(gpu, CONFIG, SEED + 1);
-    restoreCheckpoint(parseSafetensors(file, 'weights'), 'weights', model);
+    await restoreCheckpoint(parseSafetensors(file, 'weights'), 'weights', model);
 
     const detections = await detectImage(model, paintScene());
     const seen = JSON.stringify(detections);

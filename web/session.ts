@@ -205,7 +205,7 @@ export class Session {
   /** Loads a run, trained here or in Node, from its two files. Throws one line about the one that is wrong. */
   async load(config: string, checkpoint: Uint8Array): Promise<LoadedRun> {
     return this.turns.during(async () => {
-      const model = loadRun(this.gpu, parseRunConfig(config), checkpoint);
+      const model = await loadRun(this.gpu, parseRunConfig(config), checkpoint);
       this.models.loaded?.dispose();
       this.models.loaded = model;
       const { classes, backbone } = model.config;

@@ -44,7 +44,6 @@ test('help of the command and of each of its commands, with an example', async (
 });
 
 test('an option, a command or a value that does not exist', async () => {
-  const folder = temporaryFolder();
   const cases: [args: string[], text: RegExp][] = [
     [
       ['train', '--sead', '1'],
@@ -81,9 +80,14 @@ test('an option, a command or a value that does not exist', async () => {
     [['train', '--resume', '--out', 'none'], /config\.json: there is no such file; none is not a run of 'rcnn train'/],
     [['eval', '--model', 'none', '--data', 'digits'], /^rcnn eval: none.config\.json: there is no such file/],
   ];
-  const results = await Promise.all(cases.map(([args]) => rcnn(folder, ...args)));
+  // Two processes at once in one run directory would only be told of each other.
+  const folders = cases.map(temporaryFolder);
+  const results = await Promise.all(cases.map(([args], i) => rcnn(folders[i]!, ...args)));
   results.forEach((result, i) => isUserError(result, cases[i]![1]));
-  assert.equal(readdirSync(folder), []);
+  assert.equal(
+    folders.flatMap((folder) => readdirSync(folder)),
+    [],
+  );
 });
 
 test('a result that could not be written is told before anything is computed', async () => {
@@ -133,7 +137,9 @@ test('data that cannot be used, before anything is trained', async () => {
     [otherSize, /b\.jpg: is 41x30 but \S+b\.xml says 40x30/],
     [join(folder, 'nowhere'), /nowhere: no such folder; give one in VOC layout/],
   ];
-  const results = await Promise.all(cases.map(([root]) => rcnn(folder, 'train', '--data', `voc:${root}`)));
+  const results = await Promise.all(
+    cases.map(([root], i) => rcnn(folder, 'train', '--data', `voc:${root}`, '--out', `run-${i}`)),
+  );
   results.forEach((result, i) => isUserError(result, cases[i]![1]));
   assert.equal(readdirSync(folder), []);
 });
@@ -271,7 +277,7 @@ test('initial weights that cannot be used: one line, and no run is left behind',
     return file;
   });
   const results = await Promise.all(
-    cases.map(([, , , options = []], i) => rcnn(folder, 'train', '--init', files[i]!, '--out', 'run', ...options)),
+    cases.map(([, , , options = []], i) => rcnn(folder, 'train', '--init', files[i]!, '--out', `run-${i}`, ...options)),
   );
   results.forEach((result, i) =>
     isUserError(result, new RegExp(`^rcnn train: (\\S*/)?${files[i]}: ${cases[i]![2]}`, 'm')),
@@ -334,10 +340,8 @@ test('train, eval and detect on a data set in VOC layout', async () => {
     assert.type(line[name], 'number', name);
   }
 
-  const [again, contradicted] = await Promise.all([
-    rcnn(folder, 'train', ...data, '--out', 'run', '--skip-bad-boxes'),
-    rcnn(folder, 'train', '--resume', '--out', 'run', '--steps', '4'),
-  ]);
+  const again = await rcnn(folder, 'train', ...data, '--out', 'run', '--skip-bad-boxes');
+  const contradicted = await rcnn(folder, 'train', '--resume', '--out', 'run', '--steps', '4');
   isUserError(again, /^rcnn train: run: already holds a run; continue it with --resume, or choose another --out$/m);
   isUserError(
     contradicted,

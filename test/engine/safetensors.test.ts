@@ -262,7 +262,9 @@ test('the header alone is read as with the tensors, and refused alike', async ()
   const target = path.join(folder, 'header.safetensors');
   await saveSafetensors(target, { x: { shape: [2], data: Float32Array.of(1, 2) } }, { k: 'v' });
   const { entries, metadata } = readSafetensorsHeader(target);
-  assert.equal([entries['x']!.shape, metadata], [[2], { k: 'v' }]);
+  assert.equal([entries['x']!.shape, metadata['k']], [[2], 'v']);
+  assert.match(metadata['webgpu-rcnn sha256']!, /^[0-9a-f]{64}$/);
+  assert.equal((await loadSafetensors(target)).metadata, { k: 'v' });
   const whole = readFileSync(target);
   for (let length = 0; length < whole.length; length++) {
     writeFileSync(target, whole.subarray(0, length));

@@ -4,7 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { UserError } from '../../src/engine/errors.ts';
 import { reshape } from '../../src/engine/ops/reshape.ts';
-import { parseSafetensors, type Safetensors } from '../../src/engine/safetensors.ts';
+import { parseSafetensors, type Safetensors, serializeSafetensors } from '../../src/engine/safetensors.ts';
 import { type BackboneBuilder, connect, ParameterStore } from '../../src/model/backbones/backbone.ts';
 import { small } from '../../src/model/backbones/small.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
@@ -58,7 +58,7 @@ test('training without files, saved and gone on with, ends with the weights of r
 
   const model = new FasterRcnn(gpu, detector, training.seed + 1);
   const resumed = caffeSgd(model.parameters, training);
-  const progress = restoreCheckpoint(saved, 'saved', model, resumed);
+  const progress = await restoreCheckpoint(saved, 'saved', model, resumed);
   assert.is(progress.step, 4);
   const lines: number[] = [];
   const options = {
@@ -82,7 +82,7 @@ test('training without files, saved and gone on with, ends with the weights of r
 
 test('a run from the contents of its two files', async () => {
   const { config, checkpoint } = await run;
-  const model = loadRun(await sharedGpu(), parseRunConfig(config), checkpoint);
+  const model = await loadRun(await sharedGpu(), parseRunConfig(config), checkpoint);
   const stored = parseSafetensors(checkpoint, 'test').tensors;
   for (const [name, { data }] of Object.entries(await weights(model))) assert.equal(data, stored[name]!.data, name);
   model.dispose();
@@ -122,7 +122,7 @@ test('a parameter in shards is whole in the checkpoint, whatever device reads it
   ] as const) {
     const bytes = await serializeCheckpoint(from, undefined, { step: 6, seconds: 0, dataSeconds: 0 });
     Object.values(to.parameters).forEach((parameter) => parameter.write(new Float32Array(parameter.size)));
-    restoreCheckpoint(parseSafetensors(bytes, 'test'), 'test', to);
+    await restoreCheckpoint(parseSafetensors(bytes, 'test'), 'test', to);
     assert.equal(await weights(to), await weights(from));
     assert.equal(await detectImage(to, picture), detections);
   }
@@ -137,7 +137,7 @@ test('a detection in stages finds the same, from the proposals at test time, and
   for (const features of ['shared', 'unshared'] as const) {
     const model =
       features === 'shared'
-        ? loadRun(gpu, parsed, checkpoint)
+        ? await loadRun(gpu, parsed, checkpoint)
         : new FasterRcnn(gpu, { ...parsed.detector, features }, 3);
     const before = gpu.statistics().liveBytes;
     const staged = await detectInStages(model, picture);
@@ -149,6 +149,52 @@ test('a detection in stages finds the same, from the proposals at test time, and
     assert.ok(Object.values(staged.milliseconds).every((time) => time > 0));
     model.dispose();
   }
+});
+
+test('a checkpoint that changed since it was saved, or is not finite, is refused; one without a checksum is not', async () => {
+  const gpu = await sharedGpu();
+  const { config, checkpoint } = await run;
+  const parsed = parseRunConfig(config);
+  const before = gpu.statistics().liveBytes;
+  const headerBytes = Number(new DataView(checkpoint.buffer, checkpoint.byteOffset).getBigUint64(0, true));
+  const refused = async (bytes: Uint8Array): Promise<string> => {
+    try {
+      (await loadRun(gpu, parsed, bytes)).dispose();
+    } catch (error) {
+      assert.instance(error, UserError);
+      return (error as Error).message;
+    }
+    return '';
+  };
+  const changed =
+    'checkpoint.safetensors: its contents have changed since they were saved (the SHA-256 differs); restore the file or train again';
+  // The lowest bit of values here and there, weights and momentum: numbers that nobody would notice.
+  for (const share of [0, 0.3, 0.6, 1]) {
+    const bytes = Uint8Array.from(checkpoint);
+    bytes[8 + headerBytes + 4 * Math.round((share * (checkpoint.length - 8 - headerBytes - 4)) / 4)]! ^= 1;
+    assert.is(await refused(bytes), changed);
+  }
+  // The step, in the header.
+  const text = Buffer.from(checkpoint);
+  const digit = text.indexOf('"step":"') + 8;
+  text[digit]! ^= 1;
+  assert.is(await refused(text), changed);
+
+  const { tensors, metadata } = parseSafetensors(checkpoint, 'test');
+  const older = Object.fromEntries(Object.entries(metadata).filter(([key]) => key !== 'webgpu-rcnn sha256'));
+  assert.is(Object.keys(older).length, Object.keys(metadata).length - 1);
+  assert.is(await refused(serializeSafetensors(tensors, older)), '');
+  const [name, first] = Object.entries(tensors)[0]!;
+  for (const value of [NaN, Infinity, -Infinity]) {
+    const data = Float32Array.from(first.data);
+    data[data.length - 1] = value;
+    const bytes = serializeSafetensors({ ...tensors, [name]: { shape: first.shape, data } }, older);
+    assert.is(
+      await refused(bytes),
+      `checkpoint.safetensors: ${name} is not finite; restore the file, or train again at a lower rate`,
+    );
+  }
+  assert.is(gpu.statistics().liveBytes, before);
 });
 
 test('files that are no run, or of two, are one line, and no memory stays behind', async () => {
@@ -168,7 +214,7 @@ test('files that are no run, or of two, are one line, and no memory stays behind
   ];
   for (const [load, message] of wrong) {
     try {
-      load();
+      await load();
       assert.unreachable();
     } catch (error) {
       assert.instance(error, UserError);

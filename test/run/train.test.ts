@@ -114,7 +114,7 @@ test('a run that is loaded with kernels of its own changes no bit of a training 
   const found: Proposal[][] = [];
   const beside = await trainHere(run, {
     onStep: async (step) => {
-      if (step === 1) loaded = loadRun(gpu, config, checkpoint);
+      if (step === 1) loaded = await loadRun(gpu, config, checkpoint);
       found.push(await proposeImage(loaded!, picture));
     },
   });

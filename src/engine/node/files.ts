@@ -22,6 +22,7 @@ import {
 import { open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { UserError } from '../errors.ts';
+import { verified, withChecksum } from '../integrity.ts';
 import {
   headerEnd,
   parseSafetensors,
@@ -343,7 +344,7 @@ export function assertWritable(path: string): void {
   }
 }
 
-/** Reads tensors (values are waited for) and writes them as one safetensors file, atomically. */
+/** Reads tensors (values are waited for) and writes them as one safetensors file, atomically and with a checksum. */
 export async function saveSafetensors(
   path: string,
   tensors: Readonly<Record<string, Tensor | StoredTensor>>,
@@ -353,16 +354,19 @@ export async function saveSafetensors(
   for (const [name, tensor] of Object.entries(tensors)) {
     stored[name] = tensor instanceof Tensor ? { shape: [...tensor.shape], data: await tensor.read() } : tensor;
   }
-  replaceFile(path, serializeSafetensors(stored, metadata));
+  replaceFile(path, serializeSafetensors(stored, await withChecksum({ tensors: stored, metadata })));
 }
 
 /** A VGG-16 with its momentum has 1.1 GB. */
 const MAX_SAFETENSORS_BYTES = 16e9;
 
-/** The tensors and the metadata of a safetensors file; floats of any width as f32. */
+/**
+ * The tensors and the metadata of a safetensors file; floats of any width as f32. One that this package wrote is held against
+ * the checksum in it.
+ */
 export async function loadSafetensors(path: string): Promise<Safetensors> {
   const bytes = readRegularFile(path, { maxBytes: MAX_SAFETENSORS_BYTES });
-  return parseSafetensors(bytes, path);
+  return verified(parseSafetensors(bytes, path), path);
 }
 
 /** What a safetensors file has, checked but without the tensors' values: they may be half a gigabyte. */

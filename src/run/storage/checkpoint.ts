@@ -1,6 +1,7 @@
 /** Checkpoints (checkpointFormat.ts) and initial weights as files. */
 import { UserError } from '../../engine/errors.ts';
-import { loadSafetensors, replaceFile } from '../../engine/node/files.ts';
+import { allFinite } from '../../engine/integrity.ts';
+import { loadSafetensors, readSafetensorsHeader, replaceFile } from '../../engine/node/files.ts';
 import type { Sgd } from '../../engine/sgd.ts';
 import { wholeParameters, writeWhole } from '../../engine/shards.ts';
 import { BACKBONES } from '../../model/backbones/index.ts';
@@ -44,8 +45,7 @@ export const keptIn = <Line>(
 });
 
 /** How far the run of a checkpoint has come. */
-export const checkpointProgress = async (path: string): Promise<Progress> =>
-  readProgress(path, (await loadSafetensors(path)).metadata);
+export const checkpointProgress = (path: string): Progress => readProgress(path, readSafetensorsHeader(path).metadata);
 
 /** Fills the model and, where given, the optimiser's momentum. The file must fit the network exactly. */
 export async function loadCheckpoint(path: string, model: Trainable, optimizer?: Sgd): Promise<Progress> {
@@ -108,7 +108,7 @@ export async function loadInitialWeights(path: string, model: Trainable): Promis
     throw new UserError(`${path}: ${why}, which is not trained and would stay random; choose another file`);
   }
   for (const [name, { from, data }] of taken) {
-    if (!data.every(Number.isFinite)) throw new UserError(`${path}: ${from} is not finite; choose another file`);
+    if (!allFinite(data)) throw new UserError(`${path}: ${from} is not finite; choose another file`);
     writeWhole(parameters[name]!, data);
   }
   const loaded = names.flatMap((name) => (taken.has(name) ? { name, from: taken.get(name)!.from } : []));

@@ -4,9 +4,11 @@
  * Safetensors: every parameter under its name, its momentum under `momentum/<name>`, and as metadata the step, the classes
  * and how a picture becomes the network's input: what another run needs that starts from it. The random numbers and the
  * order of the data are pure functions of the run's seed and the step, so nothing else is needed to go on with the same
- * bits. A parameter in shards is one tensor here: a checkpoint does not depend on the device that wrote it.
+ * bits. A parameter in shards is one tensor here: a checkpoint does not depend on the device that wrote it. The metadata
+ * also have a checksum (engine/integrity.ts), which every reader verifies.
  */
 import { UserError } from '../../engine/errors.ts';
+import { allFinite, verified, withChecksum } from '../../engine/integrity.ts';
 import type { Sgd } from '../../engine/sgd.ts';
 import { type Safetensors, serializeSafetensors, type StoredTensor } from '../../engine/safetensors.ts';
 import { readWhole, type WholeParameter, wholeParameters, writeWhole } from '../../engine/shards.ts';
@@ -53,20 +55,21 @@ export async function serializeCheckpoint(
   const tensors: Record<string, StoredTensor> = {};
   for (const [name, whole] of Object.entries(everything(model, optimizer))) {
     const data = await readWhole(whole);
-    if (!data.every(Number.isFinite)) {
+    if (!allFinite(data)) {
       throw new UserError(`step ${step}: ${name} is not finite; lower the learning rate`);
     }
     tensors[name] = { shape: [...whole.shape], data };
   }
   const { channels, mean, factor } = model.config.input;
-  return serializeSafetensors(tensors, {
+  const metadata = {
     format: 'webgpu-rcnn checkpoint 1',
     step: `${step}`,
     seconds: `${seconds}`,
     data_seconds: `${dataSeconds}`,
     [CLASSES]: JSON.stringify(model.config.classes),
     [INPUT]: JSON.stringify({ channels, mean, factor }),
-  });
+  };
+  return serializeSafetensors(tensors, await withChecksum({ tensors, metadata }));
 }
 
 /** What a checkpoint holds: parameters by name, and where an optimiser is given their momentum. */
@@ -84,13 +87,17 @@ export function readProgress(
   return { step: Number(step), seconds: Number(seconds ?? 0), dataSeconds: Number(dataSeconds ?? 0) };
 }
 
-/** Fills the model and, where given, the optimiser's momentum. The checkpoint must fit the network exactly. */
-export function restoreCheckpoint(
-  { tensors, metadata }: Safetensors,
+/**
+ * Fills the model and, where given, the optimiser's momentum. The checkpoint must fit the network exactly, be what was saved
+ * and hold finite values alone; else nothing is filled.
+ */
+export async function restoreCheckpoint(
+  checkpoint: Safetensors,
   source: string,
   model: Trainable,
   optimizer?: Sgd,
-): Progress {
+): Promise<Progress> {
+  const { tensors, metadata } = await verified(checkpoint, source);
   const progress = readProgress(source, metadata);
   const targets = everything(model, optimizer);
   for (const [name, whole] of Object.entries(targets)) fitting(source, name, whole, tensors[name]);
@@ -105,7 +112,7 @@ export function restoreCheckpoint(
 export const wrongNetwork = (source: string, why: string): UserError =>
   new UserError(`${source}: ${why}; it belongs to another network: restore the run's own files, or train again`);
 
-/** Throws where a stored tensor cannot be the parameter. */
+/** Throws where a stored tensor cannot be the parameter, or holds NaN or infinity. */
 export function fitting(
   source: string,
   name: string,
@@ -117,4 +124,7 @@ export function fitting(
     throw wrongNetwork(source, `${name} is [${stored.shape}], this network has [${whole.shape}]`);
   }
   if (!(stored.data instanceof Float32Array)) throw wrongNetwork(source, `${name} holds integers`);
+  if (!allFinite(stored.data)) {
+    throw new UserError(`${source}: ${name} is not finite; restore the file, or train again at a lower rate`);
+  }
 }

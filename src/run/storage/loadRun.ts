@@ -10,14 +10,15 @@ import type { RunConfig } from './runDirectory.ts';
  * The network of a run with its weights: `config` is what its config.json holds (`parseRunConfig` reads and checks it),
  * `checkpoint` the bytes of its checkpoint.safetensors. A parameter larger than a binding of this device is split.
  * The network is computed by the kernels that the run was tuned to; others on the device keep theirs.
- * Throws a UserError, one line that begins with `source`, where the bytes are no checkpoint or one of another network.
+ * Throws a UserError, one line that begins with `source`, where the bytes are not a checkpoint, have
+ * changed since they were saved, or belong to another network.
  */
-export function loadRun(
+export async function loadRun(
   gpu: Gpu,
   config: RunConfig,
   checkpoint: Uint8Array,
   source = 'checkpoint.safetensors',
-): FasterRcnn {
+): Promise<FasterRcnn> {
   let file: Safetensors;
   try {
     file = parseSafetensors(checkpoint, source);
@@ -28,16 +29,16 @@ export function loadRun(
 }
 
 /** As `loadRun`, with the file already read. */
-export function restoreRun(
+export async function restoreRun(
   gpu: Gpu,
   { detector, training, kernels }: RunConfig,
   checkpoint: Safetensors,
   source: string,
-): FasterRcnn {
+): Promise<FasterRcnn> {
   const model = new FasterRcnn(gpu, detector, training.seed);
   model.plans.use(kernels ?? {});
   try {
-    restoreCheckpoint(checkpoint, source, model);
+    await restoreCheckpoint(checkpoint, source, model);
   } catch (error) {
     model.dispose();
     throw error;

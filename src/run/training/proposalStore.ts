@@ -29,7 +29,7 @@ export class ProposalStore {
     let total = 0;
     this.starts = counts.map((count) => (total += count) - count);
     this.total = total;
-    this.capacity = Math.max(1, ...counts);
+    this.capacity = counts.reduce((most, count) => Math.max(most, count), 1);
   }
 
   /** The proposals of a trained RPN for the images with these numbers; null once the signal is aborted. */

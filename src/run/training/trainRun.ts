@@ -106,7 +106,7 @@ async function trainStages(run: RunTraining): Promise<TrainedRun> {
     const reader = stages.find(({ proposals }) => proposals === stage.name);
     const validated = run.validation !== undefined && hasDetector(stage);
     const evaluated = !validated || directory.readValidation().at(-1)?.step === stageConfig.training.steps;
-    if (!evaluated || !(await isDone(home, stageConfig, reader !== undefined))) {
+    if (!evaluated || !isDone(home, stageConfig, reader !== undefined)) {
       run.onStage?.(stage, i, stages.length, stageConfig);
       const result = await trainStage(run, { stage, directory: home, config: stageConfig, resume, validated });
       if (!result.finished) return result;
@@ -115,7 +115,7 @@ async function trainStages(run: RunTraining): Promise<TrainedRun> {
       }
       result.model.dispose();
     }
-    total = sum(total, await checkpointProgress(home.checkpointPath));
+    total = sum(total, checkpointProgress(home.checkpointPath));
   }
   const model = await assemble(gpu, directory, config);
   await saveCheckpoint(directory.checkpointPath, model, undefined, total);
@@ -230,9 +230,9 @@ async function keepProposals(
   return proposals !== null;
 }
 
-async function isDone(home: RunDirectory, { training }: RunConfig, keeps: boolean): Promise<boolean> {
+function isDone(home: RunDirectory, { training }: RunConfig, keeps: boolean): boolean {
   if (!home.hasCheckpoint || (keeps && !existsSync(home.proposalsPath))) return false;
-  return (await checkpointProgress(home.checkpointPath)).step >= training.steps;
+  return checkpointProgress(home.checkpointPath).step >= training.steps;
 }
 
 /** The network of the last stage; if features are not shared, with the RPN of the first stage and the layers below it. */
