@@ -19,6 +19,8 @@ export interface CheckOutcome {
   largestError: number;
   /** The first elements beyond the tolerance, a line each; or the error that kept the kernel from running. */
   problems: string[];
+  /** Milliseconds to compile its shader; 0 where an earlier check has. */
+  compileMs: number;
 }
 
 /** Lines of `problems`, at most. */
@@ -60,9 +62,11 @@ export async function launch<B extends string, U extends string>(
 
 /** A kernel that cannot run, as its shader does not compile here, counts as failed. */
 export async function runKernelCheck(gpu: Gpu, check: KernelCheck): Promise<CheckOutcome> {
-  const outcome: CheckOutcome = { name: check.name, passed: true, largestError: 0, problems: [] };
+  const outcome: CheckOutcome = { name: check.name, passed: true, largestError: 0, problems: [], compileMs: 0 };
   let results: Record<string, TypedArray>;
   try {
+    const { milliseconds } = await gpu.compile(() => gpu.run(check.kernel, {} as never, check.uniforms));
+    outcome.compileMs = milliseconds;
     results = await launch(gpu, check.kernel, check.buffers, check.uniforms);
   } catch (error) {
     return { ...outcome, passed: false, largestError: NaN, problems: [(error as Error).message] };

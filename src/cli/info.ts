@@ -41,7 +41,8 @@ async function info({ adapter, json }: InfoCommand): Promise<void> {
     }
     const failed = outcomes.filter(({ passed }) => !passed).length;
     const passed = outcomes.length - failed;
-    console.log(`${passed} kernels passed, ${failed} failed`);
+    const seconds = outcomes.reduce((sum, { compileMs }) => sum + compileMs, 0) / 1000;
+    console.log(`${passed} kernels passed, ${failed} failed; compiled in ${seconds.toFixed(1)} s`);
     if (json !== undefined) {
       writeJson(json, {
         adapter: description,

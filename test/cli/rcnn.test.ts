@@ -550,7 +550,7 @@ test('info checks every kernel on the device', async () => {
   const stdout = succeeds(await rcnn(folder, 'info', '--json', 'info.json'));
   assert.match(stdout, /^ok +relu_forward .*, largest error /m);
   assert.match(stdout, /^ok +roi_pool_backward /m);
-  assert.match(stdout, /^\d+ kernels passed, 0 failed$/m);
+  assert.match(stdout, /^\d+ kernels passed, 0 failed; compiled in \d+\.\d s$/m);
   const info = JSON.parse(readFileSync(join(folder, 'info.json'), 'utf8'));
   assert.is(info.failed, 0);
   assert.ok(info.passed > 60 && info.kernels.length === info.passed);

@@ -1,7 +1,8 @@
 /** The detection head at test time: many regions in parts, nothing dropped. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { detectImage, dropout, FasterRcnn } from '../../src/index.ts';
+import { detectImage, dropout, FasterRcnn, relu, scale, type Tensor } from '../../src/index.ts';
+import { chain } from '../../src/model/backbones/backbone.ts';
 import { pixelBoxes } from '../../src/kernels/checks/inputs.ts';
 import { expectClose, randomArray, sharedGpu } from '../harness.ts';
 import { pooledBackbone, POOLED_DETECTOR, ramp } from './pooledBackbone.ts';
@@ -26,6 +27,18 @@ test('more regions than pass through the layers at a time score as they do all a
     });
   }
   model.dispose();
+});
+
+test('a layer that returns its input hands it on', async () => {
+  const gpu = await sharedGpu();
+  const same = (x: Tensor): Tensor => x;
+  await gpu.scope(async () => {
+    const x = gpu.tensor([1, -2], [2]);
+    const y = chain(x, [same, relu, same, same, (x) => scale(x, 3)]);
+    assert.equal([...(await y.read())], [3, 0]);
+    assert.equal([...(await chain(x, [relu, same]).read())], [1, 0]);
+    assert.not.ok(x.freed);
+  });
 });
 
 // 64 windows, and 576, which pass through the layers in parts.

@@ -147,7 +147,7 @@ export function chain(x: Tensor, layers: readonly ((x: Tensor) => Tensor)[]): Te
   let current = x;
   for (const layer of layers) {
     const next = x.gpu.transient(() => layer(current));
-    if (current !== x && !next.requiresGrad) current.dispose();
+    if (current !== x && current !== next && !next.requiresGrad) current.dispose();
     current = next;
   }
   return current;
