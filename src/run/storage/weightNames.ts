@@ -86,17 +86,18 @@ export function fitWeights({ tensors, metadata }: Safetensors, network: Network)
     else fit.taken.set(name, { from, data: stored.data });
   };
   // Biases last: whether one is taken depends on its layer's weight.
-  const isBias = (name: string): boolean => partOf(name)?.part === 'bias';
+  const isBias = (name: string): boolean => splitName(name)?.kind === 'bias';
   const names = Object.keys(tensors);
   for (const name of names.filter((name) => !isBias(name))) place(name);
   for (const name of names.filter(isBias)) place(name);
   return fit;
 }
 
-function partOf(name: string): { layer: string; part: 'weight' | 'bias' } | undefined {
+/** The layer that a tensor's name names, and which of its two tensors it is. */
+function splitName(name: string): { layer: string; kind: 'weight' | 'bias' } | undefined {
   const [, layer, end] = /^(.+?)(\.weight|\.bias|_w|_b|\/0|\/1)$/.exec(name) ?? [];
   if (layer === undefined) return undefined;
-  return { layer, part: ['.weight', '_w', '/0'].includes(end!) ? 'weight' : 'bias' };
+  return { layer, kind: ['.weight', '_w', '/0'].includes(end!) ? 'weight' : 'bias' };
 }
 
 /** The parameter that a tensor's name stands for, if there is one. */
@@ -106,11 +107,11 @@ function parameterOf(
   layers: ReadonlyMap<string, string>,
 ): string | undefined {
   if (parameters.has(from)) return from;
-  const named = partOf(from);
+  const named = splitName(from);
   if (!named) return undefined;
   const layer = DETECTOR_LAYERS.get(named.layer) ?? withoutPrefix(named.layer);
   return [layer, layers.get(layer) ?? layer]
-    .map((candidate) => `${candidate}.${named.part}`)
+    .map((candidate) => `${candidate}.${named.kind}`)
     .find((name) => parameters.has(name));
 }
 
