@@ -7,12 +7,13 @@
  *
  * Where no browser with WebGPU starts, it prints `skipped: ` and why, and that is no failure.
  */
-import { build, context } from 'esbuild';
+import { build } from 'esbuild';
 import * as path from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { buildWeb } from './buildWeb.ts';
 import { launchChromium, temporaryFolder } from './chromium.ts';
 import { pageTests } from './pageTests.ts';
+import { fileServer, listen } from './serve.ts';
 import { root } from './shell.ts';
 
 /** For everything together; on two idle cores it takes less than a minute. */
@@ -73,8 +74,8 @@ async function testLibrary(browser: Browser): Promise<void> {
 /** The built page, in a folder below the host's: its paths must be relative. */
 async function testPage(browser: Browser): Promise<void> {
   await buildWeb(path.join(temporaryFolder, 'site', 'page'));
-  const site = await context({});
-  const { port } = await site.serve({ servedir: path.join(temporaryFolder, 'site'), host: 'localhost' });
+  const site = fileServer(path.join(temporaryFolder, 'site'));
+  const port = await listen(site, 0, true);
   const address = `http://localhost:${port}/page/`;
   try {
     const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
@@ -99,7 +100,7 @@ async function testPage(browser: Browser): Promise<void> {
     await page.close();
     if (executablePath === undefined) await test('page, without WebGPU', () => withoutWebGpu(address));
   } finally {
-    await site.dispose();
+    site.close();
   }
 }
 

@@ -10,6 +10,7 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { buildWeb, packDigits, webOptions } from './buildWeb.ts';
+import { fileServer, listen } from './serve.ts';
 import { fail } from './shell.ts';
 
 const port = (text: string): number => {
@@ -46,8 +47,9 @@ async function serve(): Promise<void> {
   process.once('SIGTERM', () => process.exit());
   packDigits(folder);
   const page = await context(webOptions(folder));
-  const served = await page
-    .serve({ servedir: folder, host: 'localhost', ...(wanted !== undefined && { port: wanted }) })
-    .catch((error: Error) => fail(`--port ${wanted ?? 8000}: ${error.message}; choose another`));
-  console.log(`http://localhost:${served.port}/   (Ctrl-C ends it)`);
+  const server = fileServer(folder, () => page.rebuild());
+  const served = await listen(server, wanted ?? 8000, wanted !== undefined).catch((error: Error) =>
+    fail(`--port ${wanted ?? 8000}: ${error.message}; choose another`),
+  );
+  console.log(`http://localhost:${served}/   (Ctrl-C ends it)`);
 }

@@ -9,15 +9,8 @@ import { type BenchReport, readBenchReport } from '../bench/report.ts';
 import { runBench, selectCases } from '../bench/run.ts';
 import { BenchTable, milliseconds } from '../bench/table.ts';
 import { UserError } from '../engine/errors.ts';
-import {
-  type AdapterKind,
-  adapterOption,
-  assertOutputs,
-  positiveNumber,
-  withExample,
-  withGpu,
-  writeJson,
-} from './common.ts';
+import { type AdapterKind, adapterOption, positiveNumber, withExample, withGpu, writeJson } from './common.ts';
+import { assertOutputs } from './outputs.ts';
 import { table } from './text.ts';
 
 interface BenchCommand {
@@ -65,7 +58,7 @@ async function bench(command: BenchCommand): Promise<void> {
     const short = quick ? ' of the short run (--quick)' : '';
     throw new UserError(`--filter ${filter}: no row${short} has this in its name; rcnn bench --list prints them`);
   }
-  assertOutputs(json);
+  assertOutputs([json]);
   if (list) return cases.forEach((item: BenchCase) => console.log(caseName(item)));
   await withGpu(adapter, async (gpu) => {
     const clock = hasTimestamps(gpu) ? 'timestamp queries' : 'the wall clock';

@@ -19,7 +19,8 @@ import {
 import { truthSheet } from '../run/evaluation/pictures.ts';
 import { findPreset, detectorFor, type RunChoices } from '../run/config/runConfig.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
-import { assertOutputs, backboneOption, printPictures, setOption, withExample, writeJson } from './common.ts';
+import { backboneOption, printPictures, setOption, withExample, writeJson } from './common.ts';
+import { assertOutputs } from './outputs.ts';
 import { betterAnchorsText, count, percent, table } from './text.ts';
 import { startProgress } from './progress.ts';
 
@@ -53,7 +54,7 @@ export function addCheck(program: Command): void {
 }
 
 async function check(options: CheckCommand): Promise<void> {
-  assertOutputs(options.json, options.pictures && join(options.pictures, 'train.png'));
+  assertOutputs([options.json, options.pictures && join(options.pictures, 'train.png')], options);
   const run = options.model === undefined ? undefined : new RunDirectory(options.model).readConfig();
   if (run && (options.preset !== undefined || options.backbone !== undefined)) {
     throw new UserError('--model: has its own preset and backbone; leave --preset and --backbone out');

@@ -4,7 +4,7 @@ import type { Dataset } from '../data/types.ts';
 import { openDataset, usualSplit } from '../data/registry.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
-import { assertWritable, replaceFile } from '../engine/node/files.ts';
+import { replaceFile } from '../engine/node/files.ts';
 import { openGpu } from '../engine/node/open.ts';
 import { BACKBONES } from '../model/backbones/index.ts';
 import type { Metric } from '../run/evaluation/evaluate.ts';
@@ -125,10 +125,6 @@ export function metric(text: string): Metric {
 export function printPictures(pictures: Readonly<Record<string, string>>): void {
   for (const [name, path] of Object.entries(pictures)) console.log(`${name.padEnd(10)}  ${path}`);
 }
-
-/** Throws, before any work, where one of these files could not be written after it. */
-export const assertOutputs = (...paths: (string | undefined)[]): void =>
-  paths.forEach((path) => path !== undefined && assertWritable(path));
 
 export const writeJson = (path: string, value: unknown): void =>
   replaceFile(path, JSON.stringify(value, null, 2) + '\n');

@@ -9,16 +9,8 @@ import { UserError } from '../engine/errors.ts';
 import { detectImage } from '../run/evaluation/detect.ts';
 import { withSettings } from '../run/config/configSchema.ts';
 import { loadModel, type WeightsName } from '../run/storage/loadModel.ts';
-import {
-  type AdapterKind,
-  adapterOption,
-  assertOutputs,
-  score,
-  weightsOption,
-  withExample,
-  withGpu,
-  writeJson,
-} from './common.ts';
+import { type AdapterKind, adapterOption, score, weightsOption, withExample, withGpu, writeJson } from './common.ts';
+import { assertOutputs } from './outputs.ts';
 
 interface DetectCommand {
   model: string;
@@ -49,7 +41,7 @@ export function addDetect(program: Command): void {
 async function detect(images: string[], options: DetectCommand): Promise<void> {
   const paths = images.flatMap(imageFiles);
   const drawn = outputPaths(paths, options.out);
-  assertOutputs(...drawn, options.json);
+  assertOutputs([...drawn, options.json], { files: paths, model: options.model });
   await withGpu(options.adapter, async (gpu) => {
     const model = await loadModel(
       gpu,

@@ -12,7 +12,6 @@ import { RunDirectory } from '../run/storage/runDirectory.ts';
 import {
   type AdapterKind,
   adapterOption,
-  assertOutputs,
   metric,
   openTestData,
   printPictures,
@@ -23,6 +22,7 @@ import {
   withTestData,
   writeJson,
 } from './common.ts';
+import { assertOutputs } from './outputs.ts';
 import { startProgress } from './progress.ts';
 
 interface EvalCommand extends TestDataOptions {
@@ -76,7 +76,11 @@ async function evaluateModel(options: EvalCommand): Promise<void> {
     throw new UserError('--model is missing: give a run directory, or saved detections with --from');
   }
   const { json, detections, pictures } = options;
-  assertOutputs(json, detections, pictures && join(pictures, 'detections.png'));
+  assertOutputs([json, detections, pictures && join(pictures, 'detections.png')], {
+    files: [from],
+    model: path,
+    data: options.data,
+  });
   const dataset = await openTestData(options);
   if (path === undefined) {
     const started = performance.now();

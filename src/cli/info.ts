@@ -4,7 +4,8 @@ import type { Gpu } from '../engine/gpu.ts';
 import { reportedLimits } from '../engine/limits.ts';
 import { openGpu } from '../engine/node/open.ts';
 import { type CheckOutcome, kernelChecks, runKernelCheck } from '../bench/kernelChecks.ts';
-import { type AdapterKind, adapterOption, assertOutputs, describeAdapter, withExample, writeJson } from './common.ts';
+import { type AdapterKind, adapterOption, describeAdapter, withExample, writeJson } from './common.ts';
+import { assertOutputs } from './outputs.ts';
 
 interface InfoCommand {
   adapter: AdapterKind;
@@ -22,7 +23,7 @@ export function addInfo(program: Command): void {
 }
 
 async function info({ adapter, json }: InfoCommand): Promise<void> {
-  assertOutputs(json);
+  assertOutputs([json]);
   let gpu = await openGpu({ adapter });
   try {
     const limits = reportedLimits(gpu.device);

@@ -2,6 +2,7 @@
  * Progress: a bar on a terminal; elsewhere (a log, a pipe) a plain line now and then, never a control character.
  */
 import { SingleBar } from 'cli-progress';
+import { isTerminal } from './output.ts';
 
 /** Milliseconds between two plain lines, at least. */
 const PLAIN_INTERVAL_MS = 5000;
@@ -11,7 +12,7 @@ const WINDOW = 64;
 const TEXT_COLUMNS = 76;
 
 /** Columns of the terminal; a log has room. */
-export const columns = (): number => (process.stdout.isTTY ? (process.stdout.columns ?? 80) : Infinity);
+export const columns = (): number => (isTerminal() ? (process.stdout.columns ?? 80) : Infinity);
 
 export interface Progress {
   /** `done` of the total, and what else there is to say. */
@@ -31,7 +32,7 @@ export function startProgress(total: number, unit: string, first = 0, perItem = 
     const images = perSecond * perItem;
     return `${duration((total - done) / perSecond)} left  ${images.toFixed(images < 10 ? 1 : 0)} images/s`;
   };
-  if (!process.stdout.isTTY) {
+  if (!isTerminal()) {
     let printed = performance.now();
     let last = first;
     return {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * The command `rcnn`. Exit codes: 0 success, 1 an error that the user can fix (one line on stderr), 2 a defect of this
- * program (with its stack), 130 ended by Ctrl-C.
+ * program (with its stack), 130 stopped by a signal after saving. A reader that closes the pipe ends nothing.
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
@@ -14,6 +14,7 @@ import { addEval } from './eval.ts';
 import { addInfo } from './info.ts';
 import { addPretrain } from './pretrain.ts';
 import { addRecall } from './recall.ts';
+import { preparePrinting } from './output.ts';
 import { addTrain } from './train.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -33,8 +34,7 @@ const program = new Command('rcnn')
 for (const add of [addDemo, addInfo, addCheck, addPretrain, addTrain, addEval, addRecall, addDetect, addBench])
   add(program);
 
-// `rcnn ... | head` closes the pipe: the end, not an error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 2));
+preparePrinting();
 
 try {
   await program.parseAsync();

@@ -15,7 +15,6 @@ import {
 import {
   type AdapterKind,
   adapterOption,
-  assertOutputs,
   openTestData,
   positiveInteger,
   type TestDataOptions,
@@ -25,6 +24,7 @@ import {
   withTestData,
   writeJson,
 } from './common.ts';
+import { assertOutputs } from './outputs.ts';
 import { startProgress } from './progress.ts';
 
 interface RecallCommand extends TestDataOptions {
@@ -70,7 +70,11 @@ export function addRecall(program: Command): void {
 
 /** Reads files before opening the device, and writes nothing before everything is computed. */
 async function measureRecall(options: RecallCommand): Promise<void> {
-  assertOutputs(options.out, options.json);
+  assertOutputs([options.out, options.json], {
+    files: options.proposalsFile.map(({ path }) => path),
+    model: options.model,
+    data: options.data,
+  });
   const dataset = await openTestData(options);
   const { samples } = dataset;
   const objects = countedObjects(samples);

@@ -5,6 +5,8 @@ import type { InitReport, Progress as TrainingProgress, Trainable } from '../run
 import { namedByTorchvision } from '../run/storage/weightNames.ts';
 import { duration, type Progress, startProgress } from './progress.ts';
 
+/** Ctrl-C, `kill`, a closed terminal and Ctrl-\ (which `rcnn` does not let dump core): each saves. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 /** A second Ctrl-C within this time counts as the same one: a terminal sends it to every process, and some pass it on. */
 const SAME_SIGNAL_MS = 500;
 
@@ -118,13 +120,11 @@ function onInterrupt(onFirst: () => void): { signal: AbortSignal; dispose(): voi
       process.exit(130);
     }
   };
-  process.on('SIGINT', handle);
-  process.on('SIGTERM', handle);
+  for (const signal of SIGNALS) process.on(signal, handle);
   return {
     signal: controller.signal,
     dispose() {
-      process.off('SIGINT', handle);
-      process.off('SIGTERM', handle);
+      for (const signal of SIGNALS) process.off(signal, handle);
     },
   };
 }

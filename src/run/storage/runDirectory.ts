@@ -124,6 +124,14 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
     return existsSync(this.checkpointPath);
   }
 
+  /** Every file that a run may have here and in its stages, the checkpoints first; none where there is no folder. */
+  get files(): string[] {
+    if (!existsSync(this.path)) return [];
+    const { checkpointPath, metricsPath, configPath, proposalsPath, validationPath, bestPath } = this;
+    const own = [checkpointPath, metricsPath, configPath, proposalsPath, validationPath, bestPath];
+    return [...own, ...[...this.stages.values()].flatMap((stage) => stage.files)];
+  }
+
   /** Throws where a new run would destroy the checkpoint of another. */
   assertFree(): void {
     if (this.hasCheckpoint || [...this.stages.values()].some(({ hasCheckpoint }) => hasCheckpoint)) {
@@ -145,13 +153,7 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
 
   /** Removes the files of a run, and nothing else that lies in the directory. */
   clear(): void {
-    const { checkpointPath, metricsPath, configPath, proposalsPath, validationPath, bestPath } = this;
-    for (const path of [checkpointPath, metricsPath, configPath, proposalsPath, validationPath, bestPath]) {
-      rmSync(path, { force: true });
-    }
-    for (const stage of this.stages.values()) {
-      if (existsSync(stage.path)) stage.clear();
-    }
+    for (const path of this.files) rmSync(path, { force: true });
   }
 
   readConfig(): Config {
