@@ -6,7 +6,8 @@
  */
 import { runConvFilterGradient, runConvForward, runConvInputGradient } from '../src/engine/convolution.ts';
 import { convShape } from '../src/kernels/checks/matmul.ts';
-import { convPlans, type ConvDirection } from '../src/kernels/planner.ts';
+import type { ConvPass } from '../src/kernels/conv2dWorkgroup.ts';
+import { convPlans } from '../src/kernels/planner.ts';
 import { Random } from '../src/kernels/rng.ts';
 import { openGpu } from '../src/node.ts';
 
@@ -32,7 +33,7 @@ for (const [C, K, H, W] of [
   const taps = Array.from({ length: 9 }, (_, i) => [Math.floor(i / 3) - 1, (i % 3) - 1] as const);
 
   /** Index of a random result, and its value in float64. */
-  const exact: Record<ConvDirection, () => [number, number]> = {
+  const exact: Record<ConvPass, () => [number, number]> = {
     forward() {
       const [k, i, j] = [whole(K), whole(H), whole(W)];
       let sum = 0;

@@ -5,12 +5,13 @@
 import type { Gpu, TypedArray } from '../engine/gpu.ts';
 import type { KernelCheck } from '../kernels/checks/check.ts';
 import { detectorChecks } from '../kernels/checks/detector.ts';
+import { convWorkgroupChecks } from '../kernels/checks/conv2dWorkgroup.ts';
 import { matmulChecks } from '../kernels/checks/matmul.ts';
 import { nnChecks } from '../kernels/checks/nn.ts';
 import { winogradChecks } from '../kernels/checks/winograd.ts';
 import { specialValueChecks } from '../kernels/checks/specialValues.ts';
 import type { Kernel } from '../kernels/kernel.ts';
-import type { Capabilities } from '../kernels/planner.ts';
+import type { Capabilities } from '../kernels/machine.ts';
 
 export interface CheckOutcome {
   name: string;
@@ -29,6 +30,7 @@ const LISTED = 10;
 /** Every check for a device with these capabilities; building one computes its reference. */
 export const kernelChecks = (device: Capabilities): readonly (() => KernelCheck)[] => [
   ...matmulChecks(device),
+  ...convWorkgroupChecks(device),
   ...winogradChecks,
   ...nnChecks,
   ...detectorChecks,

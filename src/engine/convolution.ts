@@ -1,5 +1,16 @@
 /** Launches convolutions as the device's plans say; tensors in, tensors out, no tape. */
 import { convFilterGradient, convForward, convInputGradient, type ConvShape } from '../kernels/conv2d.ts';
+import {
+  convAccess,
+  convFilterGradientWorkgroup,
+  convForwardWorkgroup,
+  convInputGradientWorkgroup,
+  convUniforms,
+  packFilters,
+  packsFilters,
+  packTurnedFilters,
+  storesFilterVectors,
+} from '../kernels/conv2dWorkgroup.ts';
 import { matmulShape } from '../kernels/matmul.ts';
 import { filterSplits, keepsPoints, winogradBand } from '../kernels/planner.ts';
 import { sumPartials } from '../kernels/sumPartials.ts';
@@ -15,6 +26,7 @@ import {
   type WinogradSize,
   type WinogradStore,
 } from '../kernels/winograd.ts';
+import { filterParts } from '../kernels/workgroupPlans.ts';
 import type { Gpu } from './gpu.ts';
 import { runMatmul } from './matmul.ts';
 import type { Bindable } from './memory.ts';
@@ -44,6 +56,12 @@ export function runConvForward(
     const strides = { am: C, ak: 1, az: 0, bk: H * W, bn: 1, bz: C * H * W, cm: H * W, cn: 1, cz: K * H * W };
     const product = { M: K, N: H * W, K: C, ...strides, batch: B };
     runMatmul(gpu, { a: w, b: x, bias, c: y }, product, bias ? 'rowBias' : 'assign', relu);
+  } else if (plan.tile.variant === 'workgroup') {
+    const { tile } = plan;
+    const kernel = convForwardWorkgroup(tile, convAccess('forward', shape).fetchA, bias !== null, relu);
+    withPacked(gpu, 'forward', w, shape, (filters) =>
+      gpu.run(kernel, { x, w: filters, ...(bias && { bias }), y }, convUniforms('forward', tile, shape)),
+    );
   } else {
     gpu.run(convForward(plan.tile, bias !== null, relu), bias ? { x, w, bias, y } : { x, w, y }, shape);
   }
@@ -65,9 +83,31 @@ export function runConvInputGradient(
   } else if (plan.algorithm === 'pointwise') {
     const strides = { am: 1, ak: C, az: 0, bk: H * W, bn: 1, bz: K * H * W, cm: H * W, cn: 1, cz: C * H * W };
     runMatmul(gpu, { a: w, b: dy, c: dx }, { M: C, N: H * W, K, ...strides, batch: B }, add ? 'accumulate' : 'assign');
+  } else if (plan.tile.variant === 'workgroup') {
+    const { tile } = plan;
+    const kernel = convInputGradientWorkgroup(tile, convAccess('input', shape).fetchA, add);
+    withPacked(gpu, 'input', w, shape, (filters) =>
+      gpu.run(kernel, { dy, w: filters, dx }, convUniforms('input', tile, shape)),
+    );
   } else {
     gpu.run(convInputGradient(plan.tile, add), { dy, w, dx }, shape);
   }
+}
+
+/** Calls `fn` with the filters as the tiles in workgroup memory read them. */
+function withPacked(
+  gpu: Gpu,
+  pass: 'forward' | 'input',
+  w: Tensor,
+  shape: ConvShape,
+  fn: (filters: Tensor) => void,
+): void {
+  if (!packsFilters(pass, shape)) return fn(w);
+  const packed = gpu.empty([w.size], 'f32', 'packed filters');
+  const { K, C, R, S } = shape;
+  gpu.run(pass === 'forward' ? packFilters : packTurnedFilters, { w, packed }, { K, C, taps: R * S });
+  fn(packed);
+  packed.dispose();
 }
 
 /** dw = the gradient of the filters; with `add`, added to what dw holds. `points`: what `runConvForward` returned. */
@@ -93,15 +133,34 @@ export function runConvFilterGradient(
     );
     return;
   }
-  const whole = convFilterGradient(plan.tile, add);
-  const [columns, rows] = whole.grid({ ...shape, splits: 1 });
-  const splits = filterSplits(gpu.plans.device, columns * rows, shape.B * shape.OH);
-  if (splits === 1) {
-    gpu.run(whole, { x, dy, dw }, { ...shape, splits });
+  const { tile } = plan;
+  if (tile.variant === 'workgroup') {
+    const together = storesFilterVectors(shape);
+    const { splits } = filterParts(gpu.plans.device, tile, shape);
+    const uniforms = convUniforms('filter', tile, shape, splits);
+    filterGradientInParts(gpu, dw, splits, add, (out, adds) =>
+      gpu.run(convFilterGradientWorkgroup(tile, together, adds), { x, dy, dw: out }, uniforms),
+    );
     return;
   }
+  const [columns, rows] = convFilterGradient(tile, add).grid({ ...shape, splits: 1 });
+  const splits = filterSplits(gpu.plans.device, columns * rows, shape.B * shape.OH);
+  filterGradientInParts(gpu, dw, splits, add, (out, adds) =>
+    gpu.run(convFilterGradient(tile, adds), { x, dy, dw: out }, { ...shape, splits }),
+  );
+}
+
+/** Runs a filter gradient whole, or its parts and their sum. `launch` gets where it writes, and whether it adds to that. */
+function filterGradientInParts(
+  gpu: Gpu,
+  dw: Tensor,
+  splits: number,
+  add: boolean,
+  launch: (out: Tensor, adds: boolean) => void,
+): void {
+  if (splits === 1) return launch(dw, add);
   const partial = gpu.empty([splits, dw.size], 'f32', 'partial dw conv2d');
-  gpu.run(convFilterGradient(plan.tile, false), { x, dy, dw: partial }, { ...shape, splits });
+  launch(partial, false);
   const sum = sumPartials(add ? 'accumulate' : 'assign');
   gpu.run(sum, { partial, y: dw }, { n: dw.size, parts: splits, columns: dw.size });
   partial.dispose();

@@ -1,8 +1,9 @@
 /** Launches matrix products as the device's plans say; tensors in, tensors out, no tape. */
 import { matmul, type MatmulEpilogue, type MatmulShape } from '../kernels/matmul.ts';
-import { packedFactor, splitShape } from '../kernels/planner.ts';
+import { packedFactor } from '../kernels/planner.ts';
 import { sumPartials } from '../kernels/sumPartials.ts';
 import { transpose } from '../kernels/transpose.ts';
+import { splitShape } from '../kernels/workgroupPlans.ts';
 import type { Gpu } from './gpu.ts';
 import type { Bindable } from './memory.ts';
 

@@ -4,16 +4,11 @@
  * are text, so they can be kept in a file; a choice that is no longer a candidate is passed over.
  */
 import type { ConvShape } from '../kernels/conv2d.ts';
+import type { ConvPass } from '../kernels/conv2dWorkgroup.ts';
+import type { Capabilities } from '../kernels/machine.ts';
 import type { MatmulShape, MatmulTile } from '../kernels/matmul.ts';
-import {
-  type Capabilities,
-  type ConvDirection,
-  type ConvPlan,
-  convPlans,
-  matmulTiles,
-  productSplits,
-  turnsProduct,
-} from '../kernels/planner.ts';
+import { type ConvPlan, convPlans, matmulTiles, turnsProduct } from '../kernels/planner.ts';
+import { productSplits } from '../kernels/workgroupPlans.ts';
 
 /** Keys of shapes to the JSON of a plan or a tile. */
 export type Choices = Readonly<Record<string, string>>;
@@ -22,13 +17,13 @@ export type Choices = Readonly<Record<string, string>>;
 export type Met =
   | {
       readonly kind: 'conv';
-      readonly direction: ConvDirection;
+      readonly direction: ConvPass;
       readonly shape: ConvShape;
       readonly candidates: readonly ConvPlan[];
     }
   | { readonly kind: 'matmul'; readonly shape: MatmulShape; readonly candidates: readonly MatmulTile[] };
 
-const convKey = (direction: ConvDirection, { B, C, H, W, K, R, S, stride, pad }: ConvShape): string =>
+const convKey = (direction: ConvPass, { B, C, H, W, K, R, S, stride, pad }: ConvShape): string =>
   `conv ${direction} ${B}x${C}x${H}x${W} ${K}x${R}x${S} s${stride} p${pad}`;
 const matmulKey = ({ M, N, K, am, ak, bk, bn, cm, cn, batch }: MatmulShape): string =>
   `matmul ${batch}x${M}x${N}x${K} ${am},${ak} ${bk},${bn} ${cm},${cn}`;
@@ -46,7 +41,7 @@ export class Plans {
     this.device = device;
   }
 
-  conv(direction: ConvDirection, shape: ConvShape): ConvPlan {
+  conv(direction: ConvPass, shape: ConvShape): ConvPlan {
     const key = convKey(direction, shape);
     const known = this.chosen.get(key);
     if (known) return known as ConvPlan;

@@ -35,6 +35,15 @@ const ROUNDS = 3;
 const LEAST_MS = 4;
 /** Runs in one submit at most. */
 const MOST_RUNS = 64;
+/** A candidate that took so many times as long as the fastest in the first round takes no part in the others. */
+const HOPELESS = 1.5;
+
+/** Multiply-adds of a shape, as direct sums. */
+export function workOf(met: Met): number {
+  if (met.kind === 'matmul') return met.shape.batch * met.shape.M * met.shape.N * met.shape.K;
+  const { B, C, K, R, S, OH, OW } = met.shape;
+  return B * OH * OW * K * C * R * S;
+}
 
 /** Tunes every shape met since the last call. Nothing else may use the device meanwhile. */
 export async function tune(
@@ -43,7 +52,8 @@ export async function tune(
 ): Promise<TuneReport> {
   const end = performance.now() + seconds * 1000;
   const report: TuneReport = { timed: 0, changed: 0, left: 0 };
-  const queue = plans.takeUntuned();
+  // Where time ends before the shapes do, those that matter most have been timed.
+  const queue = plans.takeUntuned().sort((a, b) => workOf(b) - workOf(a));
   for (let met = queue.shift(); met; met = queue.shift()) {
     if (performance.now() > end) {
       report.left++;
@@ -83,7 +93,9 @@ async function timesOf(gpu: Gpu, plans: Plans, met: Met): Promise<number[]> {
   while (runs < MOST_RUNS && (await timeOf(met.candidates[0]!, runs)) < LEAST_MS) runs *= 2;
   const times = met.candidates.map(() => Infinity);
   for (let round = 0; round < ROUNDS; round++) {
+    const limit = HOPELESS * Math.min(...times);
     for (const [i, candidate] of met.candidates.entries()) {
+      if (round > 0 && times[i]! > limit) continue;
       times[i] = Math.min(times[i]!, (await timeOf(candidate, runs)) / runs);
     }
   }

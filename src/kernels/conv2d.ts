@@ -67,7 +67,7 @@ export const convForward = memoize((tile: Tile, bias: boolean, relu: boolean = f
       }
     }
   }`,
-      a: (row) => `w[${row.replace('row', 'wa')}]`,
+      a: (i) => `w[wa${i}]`,
       b: (j) => `select(0.0, x[at${j}], in${j})`,
       store: `y[(n / outputs * u.K + m) * outputs + n % outputs] = ${relu ? `max(${sum}, 0.0)` : sum};`,
     }),
@@ -114,7 +114,7 @@ export const convInputGradient = memoize((tile: Tile, add: boolean): Kernel =>
       }
     }
   }`,
-      a: (row) => `w[${row.replace('row', 'wa')}]`,
+      a: (i) => `w[wa${i}]`,
       b: (j) => `select(0.0, dy[at${j}], in${j})`,
       store: `dx[(n / plane * u.C + m) * plane + n % plane] ${add ? '+=' : '='} value;`,
     }),
@@ -156,7 +156,7 @@ export const convFilterGradient = memoize((tile: Tile, add: boolean): Kernel =>
       ${eachRow(tile, (i) => `da${i}++;`)}
     }
   }`,
-      a: (row) => `dy[${row.replace('row', 'da')}]`,
+      a: (i) => `dy[da${i}]`,
       b: (j) => `select(0.0, x[start${j} + u32(ix${j})], on${j} && u32(ix${j}) < u.W)`,
       store: add ? 'dw[m * filters + n] += value;' : 'dw[(slice * u.K + m) * filters + n] = value;',
     }),

@@ -184,3 +184,18 @@ export const machineOf = (words: string): Machine =>
 
 /** One of each kind, for tables and tests. */
 export const KNOWN_MACHINES: readonly Machine[] = [...MACHINES.map(({ machine }) => machine), UNKNOWN_MACHINE];
+
+/** What the choice of a kernel depends on besides the shape. */
+export interface Capabilities {
+  /** Lanes of a subgroup: of all where they are fewer than 16, at least of each from 16 on; 0 without subgroups to rely on. */
+  subgroupSize: number;
+  /** It computes on the CPU. */
+  software: boolean;
+  /** The largest buffer that a shader can bind. */
+  maxBindingBytes: number;
+  /** Bytes of workgroup memory, and invocations, of a workgroup at most. */
+  workgroupMemory: number;
+  workgroupInvocations: number;
+  /** What it is assumed to be; matters on hardware alone. */
+  machine: Machine;
+}

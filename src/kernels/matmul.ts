@@ -77,19 +77,22 @@ export function matmul(tile: MatmulTile, shape: MatmulShape, epilogue: MatmulEpi
   return workgroupKernel(tile, fetchA, fetchB, together, epilogue, relu);
 }
 
+/** What follows the access of a buffer: of vectors, or of numbers. */
+type Element = ' vec4f' | '';
+
 const buffersOf = (
   epilogue: MatmulEpilogue,
-  a: string,
-  b: string,
-  bias: string,
-  c: string,
+  a: Element,
+  b: Element,
+  bias: Element,
+  c: Element,
 ): Record<string, BufferSpec> =>
   ({
     a: `read${a}`,
     b: `read${b}`,
     ...(epilogue === 'bias' || epilogue === 'rowBias' ? { bias: `read${bias}` } : {}),
     c: `${epilogue === 'accumulate' ? 'read_write' : 'write'}${c}`,
-  }) as unknown as Record<string, BufferSpec>;
+  }) as Record<string, BufferSpec>;
 
 const tileKernel = memoize((tile: Tile, epilogue: MatmulEpilogue, relu: boolean, together: boolean): Kernel => {
   const element = tile.width === 4 ? ' vec4f' : '';
@@ -106,7 +109,7 @@ const tileKernel = memoize((tile: Tile, epilogue: MatmulEpilogue, relu: boolean,
 
 const workgroupKernel = memoize(
   (tile: WorkgroupTile, fetchA: Fetch, fetchB: Fetch, together: boolean, epilogue: MatmulEpilogue, relu: boolean) => {
-    const vectorOf = (fetch: Fetch): string => (fetch === 'vector' ? ' vec4f' : '');
+    const vectorOf = (fetch: Fetch): Element => (fetch === 'vector' ? ' vec4f' : '');
     return kernel({
       name: `matmul_${epilogue}${relu ? '_relu' : ''}`,
       buffers: buffersOf(epilogue, vectorOf(fetchA), vectorOf(fetchB), '', together ? ' vec4f' : ''),
@@ -191,7 +194,7 @@ function tileShader(tile: Tile, epilogue: MatmulEpilogue, relu: boolean, togethe
       ${loads.map((i) => `at${i} += row_step;`).join(' ')}
       ${groups.map((j) => `bt${j} += step;`).join(' ')}
   }`,
-    a: (row) => `a[${row.replace('row', 'at')}]`,
+    a: (i) => `a[at${i}]`,
     b: (j) => `b[bt${j}]`,
     store: storeText(epilogue, relu, tile.width, together),
   });

@@ -43,8 +43,8 @@ export interface MatmulText {
   column?: (j: number) => string;
   /** The loop nest over k around the given innermost body. */
   loop: (body: string) => string;
-  /** A(m, k), `rowWidth` values, for the row index expression m. */
-  a: (m: string) => string;
+  /** A(m, k), `rowWidth` values, for the i-th row m that a lane loads, `row${i}`. */
+  a: (i: number) => string;
   /** B(k, n) for group j, `width` values. */
   b: (j: number) => string;
   /** Statements that store `value`, `width` values, at row `m`, first column `n` (all variables); bounds have been checked. */
@@ -64,28 +64,40 @@ export function matmulShader(tile: Tile, text: MatmulText): string {
   const { rows, rowWidth, columns, width, lanes } = tile;
   const subgroup = tile.variant === 'subgroup';
   const type = width === 4 ? 'vec4f' : 'f32';
-  const perColumn = (line: (j: number) => string): string => range(columns).map(line).join('\n  ');
   const loads = range(loadsOfA(tile));
-  const first = (j: number | string): string =>
-    `(tile_n * ${lanes * columns}u + ${typeof j === 'number' ? `${j * lanes}u` : `${j} * ${lanes}u`} + lane) * ${width}u`;
-  const rowOf = (i: number): string =>
-    subgroup
-      ? `min(tile_m * ${rows}u + (${i * lanes}u + holder) * ${rowWidth}u, ${text.m} - ${rowWidth}u)`
-      : `min(tile_m * ${rows}u + ${i}u, ${text.m} - 1u)`;
-  const value = (i: number): string => {
+  const groups = range(columns);
+
+  /** The first column of group j, a number or an expression. */
+  const firstColumn = (j: number | string): string => {
+    const offset = typeof j === 'number' ? `${j * lanes}u` : `${j} * ${lanes}u`;
+    return `(tile_n * ${lanes * columns}u + ${offset} + lane) * ${width}u`;
+  };
+  /** The row, or first of four rows, of a lane's i-th load of A; one beyond the last becomes the last. */
+  const rowOfLoad = (i: number): string => {
+    const row = subgroup ? `(${i * lanes}u + holder) * ${rowWidth}u` : `${i}u`;
+    return `min(tile_m * ${rows}u + ${row}, ${text.m} - ${rowWidth}u)`;
+  };
+  /** The value of A for row i of the tile, from the lane that loaded it. */
+  const valueOfRow = (i: number): string => {
     if (!subgroup) return `a${i}`;
     const holder = Math.floor(i / rowWidth);
     const part = rowWidth === 4 ? `.${'xyzw'[i % 4]}` : '';
     return `subgroupBroadcast(a${Math.floor(holder / lanes)}${part}, ${holder % lanes}u)`;
   };
-  const body = [
-    ...loads.map((i) => `let a${i} = ${text.a(`row${i}`)};`),
-    ...range(columns).map((j) => `let b${j} = ${text.b(j)};`),
-    ...range(rows).flatMap((i) => [
-      `let v${i} = ${type}(${value(i)});`,
-      ...range(columns).map((j) => `c${i}_${j} = fma(v${i}, b${j}, c${i}_${j});`),
-    ]),
-  ].join('\n      ');
+
+  const loadA = loads.map((i) => `let a${i} = ${text.a(i)};`);
+  const loadB = groups.map((j) => `let b${j} = ${text.b(j)};`);
+  const addRow = (i: number): string[] => [
+    `let v${i} = ${type}(${valueOfRow(i)});`,
+    ...groups.map((j) => `c${i}_${j} = fma(v${i}, b${j}, c${i}_${j});`),
+  ];
+  const step = [...loadA, ...loadB, ...range(rows).flatMap(addRow)].join('\n      ');
+
+  const lines = (statements: readonly string[]): string => statements.join('\n  ');
+  const columnIndices = lines(groups.map((j) => `let n${j} = ${firstColumn(j)};`));
+  const rowIndices = lines(loads.map((i) => `let row${i} = ${rowOfLoad(i)};`));
+  const sums = lines(range(rows).flatMap((i) => groups.map((j) => `var c${i}_${j} = ${type}();`)));
+  const allSums = range(rows).flatMap((i) => groups.map((j) => `c${i}_${j}`));
   return /* wgsl */ `${text.declarations ?? ''}
 @compute @workgroup_size(${lanes})
 fn main(
@@ -96,20 +108,16 @@ fn main(
   let tile_n = group.x;
   let tile_m = group.y;
   let slice = group.z;
-  ${perColumn((j) => `let n${j} = ${first(j)};`)}
-  ${loads.map((i) => `let row${i} = ${rowOf(i)};`).join('\n  ')}
+  ${columnIndices}
+  ${rowIndices}
   ${text.setup ?? ''}
-  ${text.column ? perColumn(text.column) : ''}
-  ${range(rows)
-    .map((i) => perColumn((j) => `var c${i}_${j} = ${type}();`))
-    .join('\n  ')}
-  ${text.loop(body)}
+  ${text.column ? lines(groups.map(text.column)) : ''}
+  ${sums}
+  ${text.loop(step)}
   // One store in a loop, not one for every sum: on software adapters a scatter is long code and dominates compilation.
-  var results = array<${type}, ${rows * columns}>(${range(rows)
-    .flatMap((i) => range(columns).map((j) => `c${i}_${j}`))
-    .join(', ')});
+  var results = array<${type}, ${rows * columns}>(${allSums.join(', ')});
   for (var j = 0u; j < ${columns}u; j++) {
-    let n = ${first('j')};
+    let n = ${firstColumn('j')};
     if (n >= ${text.n}) { break; }
     for (var i = 0u; i < ${rows}u; i++) {
       let m = tile_m * ${rows}u + i;

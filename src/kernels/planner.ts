@@ -10,33 +10,17 @@
  *     from 16 to 32 channels and filters on.
  */
 import type { ConvShape } from './conv2d.ts';
-import type { Machine } from './machine.ts';
+import type { ConvPass } from './conv2dWorkgroup.ts';
+import type { Capabilities } from './machine.ts';
 import { allowsRowVectors, allowsVectors, type MatmulShape, type MatmulTile, workgroupAccess } from './matmul.ts';
 import { loadsOfA, type Tile } from './matmulCore.ts';
 import { pointsOf, type WinogradSize } from './winograd.ts';
-import { invocationsOf, workgroupBytes, type WorkgroupTile } from './workgroupCore.ts';
-import { type Access, DISPATCH_US, type ProductExtents, tileCost } from './workgroupCost.ts';
-
-/** What the choice depends on besides the shape. */
-export interface Capabilities {
-  /** Lanes of a subgroup: of all where they are fewer than 16, at least of each from 16 on; 0 without subgroups to rely on. */
-  subgroupSize: number;
-  /** It computes on the CPU. */
-  software: boolean;
-  /** The largest buffer that a shader can bind. */
-  maxBindingBytes: number;
-  /** Bytes of workgroup memory, and invocations, of a workgroup at most. */
-  workgroupMemory: number;
-  workgroupInvocations: number;
-  /** What it is assumed to be; matters on hardware alone. */
-  machine: Machine;
-}
-
-export type ConvDirection = 'forward' | 'input' | 'filter';
+import type { WorkgroupTile } from './workgroupCore.ts';
+import { convTiles, directTime, winogradTime, workgroupTiles } from './workgroupPlans.ts';
 
 export type ConvPlan =
   /** An implicit im2col: any filter, stride and padding. */
-  | { readonly algorithm: 'direct'; readonly tile: Tile }
+  | { readonly algorithm: 'direct'; readonly tile: Tile | WorkgroupTile }
   /** A 1x1 convolution of stride 1 without padding: a product of matrices as they lie in memory. */
   | { readonly algorithm: 'pointwise' }
   | { readonly algorithm: 'winograd'; readonly size: WinogradSize };
@@ -46,13 +30,8 @@ export type ConvPlan =
  * estimated from their cores and not measured.
  */
 const enoughWorkgroups = ({ software }: Capabilities): number => (software ? 32 : 512);
-/** Steps of k from which a part of a split product is worth its own workgroups, and parts at most. */
-const PART_STEPS = 128;
-const MOST_PARTS = 64;
-/** Share of the time that remains, from which more parts are worth the memory that they take. */
-const WORTH_SPLITTING = 0.97;
-/** Channels and filters below which the transforms of Winograd's form cost more than they save. */
-const WINOGRAD_CHANNELS: Readonly<Record<ConvDirection, number>> = { forward: 16, input: 16, filter: 32 };
+/** Channels and filters below which the transforms of Winograd's form cost a software adapter more than they save. */
+const WINOGRAD_CHANNELS: Readonly<Record<ConvPass, number>> = { forward: 16, input: 16, filter: 32 };
 
 const tile = (
   variant: Tile['variant'],
@@ -62,51 +41,6 @@ const tile = (
   lanes: number,
   rowWidth: 1 | 4 = 1,
 ): Tile => ({ variant, rows, rowWidth, columns, width, lanes });
-
-const workgroupTile = (
-  rows: number,
-  columns: number,
-  rowsEach: 4 | 8,
-  columnsEach: 4 | 8,
-  depth: 8 | 16,
-): WorkgroupTile => ({ variant: 'workgroup', rows, columns, rowsEach, columnsEach, depth });
-
-/**
- * The tiles in workgroup memory, made once: kernels are looked up by them. Large ones fetch a value for more results, small ones
- * make more workgroups and waste less of a product's last rows and columns.
- */
-export const WORKGROUP_TILES: readonly WorkgroupTile[] = [
-  workgroupTile(128, 128, 8, 8, 8),
-  workgroupTile(64, 128, 8, 8, 8),
-  workgroupTile(128, 64, 8, 8, 8),
-  workgroupTile(64, 128, 4, 8, 16),
-  workgroupTile(128, 64, 8, 4, 16),
-  workgroupTile(64, 64, 4, 8, 8),
-  workgroupTile(64, 64, 4, 4, 16),
-  workgroupTile(32, 64, 4, 4, 16),
-  workgroupTile(16, 64, 4, 4, 16),
-];
-
-/** Tiles in workgroup memory among a GPU's candidates: a tuner compiles and times each. */
-const FEW_TILES = 3;
-
-/** Whether a device can run a tile in workgroup memory. */
-export const allowsTile = (device: Capabilities, one: WorkgroupTile, { fetchA, fetchB }: Access): boolean =>
-  workgroupBytes(one, fetchA, fetchB) <= device.workgroupMemory && invocationsOf(one) <= device.workgroupInvocations;
-
-/** The tiles in workgroup memory that a device can run, the cheapest for a product first; none on a software adapter. */
-export function workgroupTiles(
-  device: Capabilities,
-  product: ProductExtents,
-  access: Access,
-): readonly WorkgroupTile[] {
-  if (device.software) return [];
-  return WORKGROUP_TILES.filter((one) => allowsTile(device, one, access))
-    .map((one) => ({ one, time: tileCost(one, product, access, device.machine).microseconds }))
-    .filter(({ time }) => time < Infinity)
-    .sort((a, b) => a.time - b.time)
-    .map(({ one }) => one);
-}
 
 /** Tiles for one subgroup size, made once: kernels are looked up by them. */
 interface TileSet {
@@ -142,6 +76,11 @@ function makeTileSet(lanes: number): TileSet {
     scalars: [4, 8, 12, ...ROWS].map((rows) => tile('subgroup', rows, rows > 20 ? 6 : 8, 1, 8)),
   };
 }
+
+/** Tiles in workgroup memory among a GPU's candidates: a tuner compiles and times each. */
+const FEW_TILES = 3;
+/** The same for a convolution, whose candidates are other algorithms too. */
+const FEW_CONV_TILES = 2;
 
 /** Multiply-adds of eight lanes that take as long as a load by them of one value each, and of four; measured on lavapipe. */
 const LOAD_COST = { 1: 25, 4: 62 } as const;
@@ -188,42 +127,6 @@ export function matmulTiles(device: Capabilities, shape: MatmulShape): readonly 
   return [...workgroupTiles(device, shape, workgroupAccess(shape)).slice(0, FEW_TILES), ...few];
 }
 
-/** A product's share of k as a slice of a batch of `splits`, whose results lie dense. */
-export const splitShape = (shape: MatmulShape, splits: number): MatmulShape => ({
-  ...shape,
-  K: shape.K / splits,
-  az: (shape.ak * shape.K) / splits,
-  bz: (shape.bk * shape.K) / splits,
-  cz: shape.M * shape.N,
-  batch: splits,
-});
-
-/**
- * Parts into which a GPU splits the sum over k of a product with few results, so that every core has some: equal ones, so a
- * divisor of K. The results lie dense in rows. Sums of parts round otherwise than one sum: the number of parts changes bits, and
- * is therefore never tuned.
- */
-export function productSplits(device: Capabilities, shape: MatmulShape): number {
-  const { M, N, K, cm, cn, batch } = shape;
-  if (device.software || batch !== 1 || cn !== 1 || cm !== N) return 1;
-  const { machine } = device;
-  const time = (splits: number): number => {
-    const part = splitShape(shape, splits);
-    const access = workgroupAccess(part);
-    const [best] = workgroupTiles(device, part, access);
-    if (!best) return splits;
-    const sum = DISPATCH_US + (4 * M * N * (splits + 1)) / (machine.memoryBytesPerCycle * 1000 * machine.gigahertz);
-    return tileCost(best, part, access, machine).microseconds + (splits > 1 ? sum : 0);
-  };
-  let [fewest, least] = [1, time(1)];
-  for (let splits = 2; splits <= MOST_PARTS && splits * PART_STEPS <= K; splits++) {
-    if (K % splits !== 0) continue;
-    const parts = time(splits);
-    if (parts < WORTH_SPLITTING * least) [fewest, least] = [splits, parts];
-  }
-  return fewest;
-}
-
 const withFirst = <T>(first: T, all: readonly T[]): T[] => [first, ...all.filter((other) => other !== first)];
 
 /**
@@ -239,14 +142,18 @@ export function turnsProduct(device: Capabilities, shape: MatmulShape, turned: M
 }
 
 /** Candidates for a convolution; the tiles of the products in them are the business of `matmulTiles`. */
-export function convPlans(device: Capabilities, direction: ConvDirection, shape: ConvShape): readonly ConvPlan[] {
+export function convPlans(device: Capabilities, direction: ConvPass, shape: ConvShape): readonly ConvPlan[] {
   const { B, C, K, H, W, R, S, OH, OW, stride, pad } = shape;
-  const results: Readonly<Record<ConvDirection, readonly [m: number, n: number, splits?: number]>> = {
+  const results: Readonly<Record<ConvPass, readonly [m: number, n: number, splits?: number]>> = {
     forward: [K, B * OH * OW],
     input: [C, B * H * W],
     filter: [K, C * R * S, enoughWorkgroups(device)],
   };
-  const direct: ConvPlan[] = directTiles(device, ...results[direction]).map((tile) => ({ algorithm: 'direct', tile }));
+  const tiles = [
+    ...convTiles(device, direction, shape).slice(0, FEW_CONV_TILES),
+    ...directTiles(device, ...results[direction]),
+  ];
+  const direct: ConvPlan[] = tiles.map((tile) => ({ algorithm: 'direct', tile }));
   if (R === 1 && S === 1 && stride === 1 && pad === 0) {
     // Of one image, a filter gradient is a product along the pixels; a software adapter is better off with the direct sum.
     const product = direction !== 'filter' || (B === 1 && !device.software);
@@ -257,7 +164,11 @@ export function convPlans(device: Capabilities, direction: ConvDirection, shape:
   const winograd: ConvPlan[] = ([4, 2] as const)
     .filter((size) => 4 * pointsOf(size) * K * C <= device.maxBindingBytes)
     .map((size) => ({ algorithm: 'winograd', size }));
-  const wide = Math.min(C, K) >= WINOGRAD_CHANNELS[direction];
+  const [fastest] = tiles;
+  const wide =
+    fastest?.variant === 'workgroup'
+      ? winogradTime(device, direction, shape, 4) < directTime(device, direction, shape, fastest)
+      : Math.min(C, K) >= WINOGRAD_CHANNELS[direction];
   return wide ? [...winograd, ...direct] : [...direct, ...winograd];
 }
 

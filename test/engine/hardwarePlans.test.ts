@@ -6,7 +6,8 @@ import { conv2d } from '../../src/engine/ops/conv2d.ts';
 import { linear } from '../../src/engine/ops/linear.ts';
 import { sum } from '../../src/engine/ops/sums.ts';
 import { Plans } from '../../src/engine/plans.ts';
-import { convPlans, productSplits } from '../../src/kernels/planner.ts';
+import { convPlans } from '../../src/kernels/planner.ts';
+import { productSplits } from '../../src/kernels/workgroupPlans.ts';
 import { convShape } from '../../src/kernels/checks/matmul.ts';
 import { matmulShape } from '../../src/kernels/matmul.ts';
 import { multiply } from '../../src/engine/ops/arithmetic.ts';
@@ -50,13 +51,15 @@ for (const [name, x, w, stride, pad] of [
   ['7x7 of stride 2', [1, 3, 61, 47], [24, 7, 7], 2, 3],
   ['1x1, its filter gradient a split product', [1, 20, 64, 48], [36, 1, 1], 1, 0],
   ['1x1 of two images', [2, 20, 9, 8], [36, 1, 1], 1, 0],
-  ['3x3', [1, 32, 21, 30], [40, 3, 3], 1, 1],
+  ['3x3', [1, 64, 33, 40], [72, 3, 3], 1, 1],
+  ['3x3 of few channels, in workgroup memory', [2, 32, 21, 30], [40, 3, 3], 1, 1],
 ] as const)
   test(`convolution ${name}`, async () => {
     const shape = convShape(x, w, stride, pad);
     const { plans } = await sharedGpu();
-    const plan = convPlans({ ...plans.device, software: false }, 'filter', shape)[0]!.algorithm;
-    assert.is(plan, name === '3x3' ? 'winograd' : name.startsWith('1x1,') ? 'pointwise' : 'direct');
+    const [plan] = convPlans({ ...plans.device, software: false }, 'filter', shape);
+    assert.is(plan!.algorithm, name === '3x3' ? 'winograd' : name.startsWith('1x1,') ? 'pointwise' : 'direct');
+    if (plan!.algorithm === 'direct') assert.is(plan!.tile.variant, 'workgroup');
     await bothPlans(name, async (gpu) => {
       const { B, C, H, W, K, R, S, OH, OW } = shape;
       const input = gpu.tensor(randomArray(B * C * H * W, 1), [B, C, H, W]);

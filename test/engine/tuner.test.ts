@@ -127,6 +127,24 @@ test('without time every shape keeps the planner’s choice', async () => {
   assert.equal(gpu.plans.export(), {});
 });
 
+test('with little time the shapes of most work are timed first', async () => {
+  const gpu = await sharedGpu();
+  gpu.plans.use({});
+  const small = convShape([1, 4, 5, 6], [8, 3, 3], 2, 1);
+  const large = convShape([1, 16, 24, 32], [32, 3, 3], 2, 1);
+  for (const shape of [small, large]) gpu.plans.conv('forward', shape);
+  const order: string[] = [];
+  const set = gpu.plans.set.bind(gpu.plans);
+  gpu.plans.set = (met, candidate) => {
+    order.push(`${met.kind === 'conv' ? met.shape.C : 0}`);
+    set(met, candidate);
+  };
+  await tune(gpu, { seconds: 60 });
+  gpu.plans.set = set;
+  assert.equal([...new Set(order)], ['16', '4']);
+  gpu.plans.use({});
+});
+
 test('the cache keeps the choices of each adapter apart; a damaged one, or a choice that is no candidate, is passed over', async () => {
   const gpu = await sharedGpu();
   const path = join(temporaryFolder(), 'tuning.json');

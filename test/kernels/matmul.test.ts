@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { matmulCheck, matmulChecks, transposeCheck } from '../../src/kernels/checks/matmul.ts';
 import { matmul, matmulShape } from '../../src/kernels/matmul.ts';
 import { MAX_WORKGROUPS } from '../../src/kernels/kernel.ts';
-import { allowsTile, WORKGROUP_TILES } from '../../src/kernels/planner.ts';
+import { allowsTile, WORKGROUP_TILES } from '../../src/kernels/workgroupPlans.ts';
 import { linear } from '../../src/index.ts';
 import { launch, randomArray, sharedGpu } from '../harness.ts';
 import { runCheck, testChecks } from './runCheck.ts';

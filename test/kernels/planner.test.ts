@@ -1,6 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { convShape } from '../../src/kernels/checks/matmul.ts';
+import type { ConvShape } from '../../src/kernels/conv2d.ts';
+import type { ConvPass } from '../../src/kernels/conv2dWorkgroup.ts';
 import { machineOf } from '../../src/kernels/machine.ts';
 import { matmulShape, type MatmulShape, matmulTileName, workgroupAccess } from '../../src/kernels/matmul.ts';
 import {
@@ -9,14 +11,17 @@ import {
   matmulTiles,
   keepsPoints,
   packedFactor,
-  productSplits,
-  splitShape,
   sumsWithMask,
   turnsProduct,
   winogradBand,
+} from '../../src/kernels/planner.ts';
+import {
+  filterParts,
+  productSplits,
+  splitShape,
   WORKGROUP_TILES,
   workgroupTiles,
-} from '../../src/kernels/planner.ts';
+} from '../../src/kernels/workgroupPlans.ts';
 import { pointsOf } from '../../src/kernels/winograd.ts';
 import { invocationsOf, workgroupBytes } from '../../src/kernels/workgroupCore.ts';
 import { registersOf, residentOf, tileCost } from '../../src/kernels/workgroupCost.ts';
@@ -141,6 +146,34 @@ test('a GPU gets few candidates, of which one needs no workgroup memory; a softw
     assert.equal(variants, ['workgroup', 'workgroup', 'workgroup', 'subgroup']);
     for (const { variant } of matmulTiles(LAVAPIPE, shape)) assert.is(variant, 'subgroup');
   }
+});
+
+test('on a GPU Winograd’s form is taken where its products and transforms take less time than the direct sum', () => {
+  const first = (pass: ConvPass, shape: ConvShape) => {
+    const [plan] = convPlans(H100, pass, shape);
+    return plan!.algorithm === 'direct' ? matmulTileName(plan!.tile) : plan!.algorithm;
+  };
+  const layer = (C: number, K: number, H: number, W: number) => convShape([1, C, H, W], [K, 3, 3], 1, 1);
+  assert.is(first('forward', layer(3, 64, 600, 800)), 'workgroup 64x128 8x8 d8');
+  for (const pass of ['forward', 'input', 'filter'] as const) {
+    assert.is(first(pass, layer(256, 256, 150, 200)), 'winograd');
+    assert.is(first(pass, layer(512, 512, 37, 50)), 'winograd');
+    assert.ok(first(pass, convShape([1, 64, 75, 100], [128, 3, 3], 2, 1)).startsWith('workgroup'));
+    // few candidates, the last of which needs no workgroup memory
+    const plans = convPlans(H100, pass, layer(64, 64, 150, 200));
+    assert.ok(plans.length <= 6, `${plans.length}`);
+    assert.ok(plans.some((plan) => plan.algorithm === 'direct' && plan.tile.variant === 'subgroup'));
+  }
+});
+
+test('a filter gradient with few results is split into parts until every core has work', () => {
+  const [tile] = WORKGROUP_TILES;
+  const narrow = convShape([1, 64, 300, 400], [64, 3, 3], 1, 1);
+  const { splits } = filterParts(H100, tile!, narrow);
+  const workgroups = splits * 5; // five tiles of 128 columns
+  assert.ok(workgroups / (132 * Math.ceil(workgroups / 132)) > 0.85, `${splits}`);
+  assert.is(filterParts(H100, tile!, convShape([1, 512, 37, 50], [4096, 3, 3], 1, 1)).splits, 1);
+  assert.ok(filterParts(H100, tile!, convShape([1, 512, 2, 50], [64, 3, 3], 1, 1)).splits <= 2); // two lines
 });
 
 test('a GPU splits the sum of a product with few results into equal parts', () => {

@@ -2,14 +2,9 @@
 import type { MatmulShape } from '../../src/kernels/matmul.ts';
 import { matmulShape } from '../../src/kernels/matmul.ts';
 import type { Tile } from '../../src/kernels/matmulCore.ts';
-import { type Machine, UNKNOWN_MACHINE } from '../../src/kernels/machine.ts';
-import {
-  type Capabilities,
-  directTiles,
-  matmulTiles,
-  PORTABLE_TILE,
-  WORKGROUP_TILES,
-} from '../../src/kernels/planner.ts';
+import { type Capabilities, type Machine, UNKNOWN_MACHINE } from '../../src/kernels/machine.ts';
+import { directTiles, matmulTiles, PORTABLE_TILE } from '../../src/kernels/planner.ts';
+import { WORKGROUP_TILES } from '../../src/kernels/workgroupPlans.ts';
 import { sharedGpu, skip } from '../harness.ts';
 
 /** The register variant runs everywhere. */

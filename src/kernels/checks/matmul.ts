@@ -25,15 +25,17 @@ import {
   matmulTileName,
 } from '../matmul.ts';
 import { type Tile, tileName } from '../matmulCore.ts';
-import { allowsTile, type Capabilities, directTiles, matmulTiles, WORKGROUP_TILES } from '../planner.ts';
+import type { Capabilities } from '../machine.ts';
+import { directTiles, matmulTiles } from '../planner.ts';
 import { sumPartials, sumPartialsReference } from '../sumPartials.ts';
 import { transpose, transposeReference } from '../transpose.ts';
 import type { WorkgroupTile } from '../workgroupCore.ts';
+import { allowsTile, WORKGROUP_TILES } from '../workgroupPlans.ts';
 import type { KernelCheck } from './check.ts';
 import { normals } from './inputs.ts';
 
 const EPS = 2 ** -23;
-const summed = (terms: number) => ({ atol: 4 * EPS * (1 + terms), rtol: 0 });
+export const summed = (terms: number) => ({ atol: 4 * EPS * (1 + terms), rtol: 0 });
 
 /** [batch, channels, height, width], [filters, rows, columns], stride, padding. */
 export function convShape(
@@ -57,12 +59,12 @@ export function convShape(
   };
 }
 
-const convName = ({ B, C, H, W, K, R, S, stride, pad }: ConvShape) =>
+export const convName = ({ B, C, H, W, K, R, S, stride, pad }: ConvShape) =>
   `${B}x${C}x${H}x${W} ${K}x${R}x${S} s${stride} p${pad}`;
 
-const xSize = ({ B, C, H, W }: ConvShape) => B * C * H * W;
-const wSize = ({ K, C, R, S }: ConvShape) => K * C * R * S;
-const ySize = ({ B, K, OH, OW }: ConvShape) => B * K * OH * OW;
+export const xSize = ({ B, C, H, W }: ConvShape) => B * C * H * W;
+export const wSize = ({ K, C, R, S }: ConvShape) => K * C * R * S;
+export const ySize = ({ B, K, OH, OW }: ConvShape) => B * K * OH * OW;
 
 export function convForwardCheck(tile: Tile, shape: ConvShape, withBias: boolean, relu = false): KernelCheck {
   const x = normals(xSize(shape), 1);
