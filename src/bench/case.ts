@@ -1,5 +1,6 @@
 /** What the benchmark measures: a case is one row of the table, prepared, checked and timed by run.ts. */
 import type { Gpu, TypedArray } from '../engine/gpu.ts';
+import type { Plans } from '../engine/plans.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { Comparison } from './compare.ts';
 
@@ -30,6 +31,8 @@ export interface BenchCase {
 export interface PreparedCase {
   /** Records the work once and returns its results; timed many times. */
   compute(): Tensor[];
+  /** Which kernels compute it, where these are not the device's own plans. */
+  plans?: Plans;
   /** Holds the results of the first `compute` against float64. */
   check(results: TypedArray[]): Comparison;
   /** What else to measure once the times are taken: milliseconds by name. */

@@ -37,6 +37,24 @@ const system = z.object({
     .describe('what nvidia-smi said before the first row, a GPU each; null where it is not installed'),
 });
 
+const profile = z.object({
+  record_ms: amount.describe('recording and submitting a run in JavaScript and in the WebGPU implementation'),
+  wall_ms: amount.describe('from the first recorded dispatch until the device is done'),
+  dispatches: z.int().nonnegative(),
+  busy_ms: amount.describe('the sum of all dispatches, each in a pass of its own'),
+  gaps_ms: amount.describe('between the end of a dispatch and the beginning of the next, each in a pass of its own'),
+  kernels: z.array(
+    z.object({
+      name: z.string(),
+      dispatches: z.int().positive(),
+      milliseconds: amount,
+      flops: amount.describe('of products and convolutions; 0 for other kernels'),
+      bytes: amount.describe('of the buffers that it binds, once a dispatch'),
+      bound_ms: amount.describe('the least time that the peaks allow for these'),
+    }),
+  ),
+});
+
 const row = z.object({
   group: z.string(),
   op: z.string(),
@@ -59,6 +77,7 @@ const row = z.object({
   share_of_bound: measured.optional().describe("bound_ms / best_ms; Winograd's form can exceed 1"),
   tuned_ms: measured.optional().describe('best time after the tuner has chosen the kernels (--tune)'),
   tuning_ms: measured.optional().describe('what the tuner took for this row'),
+  profile: profile.nullable().optional().describe('where the time goes (--profile); null without timestamp queries'),
   extras: z.record(z.string(), amount).optional().describe('other times in milliseconds, by name'),
 });
 
@@ -76,6 +95,7 @@ export const benchReportSchema = z.object({
 
 export type BenchSystem = z.infer<typeof system>;
 export type BenchRow = z.infer<typeof row>;
+export type BenchProfile = z.infer<typeof profile>;
 export type BenchReport = z.infer<typeof benchReportSchema>;
 
 /** The schema as JSON Schema: docs/bench.schema.json. */

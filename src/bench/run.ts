@@ -6,11 +6,15 @@ import { type Comparison, verdict } from './compare.ts';
 import { hasTimestamps, measure, type MeasureOptions } from './measure.ts';
 import { measurePeaks, type Peaks } from './probes.ts';
 import type { BenchReport, BenchRow } from './report.ts';
+import { profileWork } from './profile.ts';
+import { roofline } from './roofline.ts';
 import { describeSystem } from './system.ts';
 
 export interface BenchOptions extends MeasureOptions {
   /** Also times a row with the kernels that the tuner chooses for it. */
   tune?: boolean;
+  /** Also measures where a row's time goes, where the adapter has timestamp queries. */
+  profile?: boolean;
 }
 
 export interface BenchEvents {
@@ -57,16 +61,6 @@ export async function runBench(
   return { ...report, complete: true };
 }
 
-/** The roofline: the least time that the peaks allow for so many operations and bytes, and which of them it is. */
-export function roofline(
-  { flops, bytes }: Pick<BenchCase, 'flops' | 'bytes'>,
-  peaks: Peaks,
-): { bound: 'compute' | 'memory'; milliseconds: number } | null {
-  if (bytes === undefined) return null;
-  const [compute, memory] = [(flops ?? 0) / peaks.gflops / 1e6, bytes / peaks.gbps / 1e6];
-  return compute > memory ? { bound: 'compute', milliseconds: compute } : { bound: 'memory', milliseconds: memory };
-}
-
 export async function runCase(gpu: Gpu, item: BenchCase, peaks: Peaks, options: BenchOptions): Promise<BenchRow> {
   const { group, op, shape } = item;
   const row = { group, op, shape };
@@ -104,6 +98,7 @@ export async function runCase(gpu: Gpu, item: BenchCase, peaks: Peaks, options: 
           bound_ms: least?.milliseconds ?? null,
           share_of_bound: least && least.milliseconds / bestMs,
           ...(options.tune && (await timeTuned(gpu, prepared, item.clock, options))),
+          ...(options.profile && { profile: await profileWork(gpu, prepared.compute, peaks) }),
           ...(prepared.extras && { extras: await prepared.extras() }),
         };
       } finally {
@@ -121,12 +116,12 @@ export async function runCase(gpu: Gpu, item: BenchCase, peaks: Peaks, options: 
 /** Lets the tuner choose the kernels of all shapes that the row has met, then times it again. */
 async function timeTuned(
   gpu: Gpu,
-  { compute }: PreparedCase,
+  { compute, plans = gpu.plans }: PreparedCase,
   clock: BenchCase['clock'],
   options: MeasureOptions,
 ): Promise<Pick<BenchRow, 'tuned_ms' | 'tuning_ms'>> {
   const start = performance.now();
-  const { timed } = await tune(gpu);
+  const { timed } = await tune(gpu, { plans });
   const tuningMs = performance.now() - start;
   if (timed === 0) return {}; // no kernel of the row has a choice, or an earlier row made it
   gpu.scope(() => void compute()); // compiles what the tuner has not

@@ -1,6 +1,7 @@
 /** The table of a benchmark, line by line as the rows come. */
 import type { BenchCase } from './case.ts';
-import type { BenchRow } from './report.ts';
+import { farthest } from './profile.ts';
+import type { BenchProfile, BenchRow } from './report.ts';
 
 const COLUMNS = ['first ms', 'median ms', 'best ms', 'rate', 'of peak', 'of bound'] as const;
 const WIDTHS = [10, 10, 10, 15, 8, 9] as const;
@@ -35,6 +36,7 @@ export class BenchTable {
       const gain = (row.best_ms! / row.tuned_ms).toFixed(2);
       lines.push(`      tuned: best ${time} ms, ${gain} times as fast; tuning took ${took} ms`);
     }
+    if (row.profile) lines.push(...profileLines(row.profile));
     const extras = Object.entries(row.extras ?? {});
     if (extras.length > 0) {
       lines.push(`      ${extras.map(([name, time]) => `${name} ${milliseconds(time)} ms`).join(', ')}`);
@@ -59,6 +61,22 @@ export class BenchTable {
 export function milliseconds(time: number | null): string {
   if (time === null) return '';
   return time.toFixed(time >= 100 ? 0 : time >= 10 ? 1 : time >= 1 ? 2 : 3);
+}
+
+/** Kernels shown of a profile, and of those the farthest from their roofline. */
+const SHOWN = 10;
+
+function profileLines({ record_ms, wall_ms, busy_ms, gaps_ms, dispatches, kernels }: BenchProfile): string[] {
+  const line = ({ name, dispatches, milliseconds: time, bound_ms }: (typeof kernels)[number]): string => {
+    const cells = [milliseconds(time).padStart(8), `${dispatches} x`.padStart(6), share(bound_ms / time).padStart(6)];
+    return `        ${cells.join('')} of bound  ${name}`;
+  };
+  return [
+    `      profile: ${dispatches} dispatches, recorded in ${milliseconds(record_ms)} ms, done after ${milliseconds(wall_ms)} ms; busy ${milliseconds(busy_ms)} ms, gaps ${milliseconds(gaps_ms)} ms`,
+    ...kernels.slice(0, SHOWN).map(line),
+    '      farthest from their roofline, by the time above it:',
+    ...farthest(kernels, SHOWN).map(line),
+  ];
 }
 
 const share = (value: number | null | undefined): string =>

@@ -18,6 +18,7 @@ interface BenchCommand {
   quick?: boolean;
   list?: boolean;
   tune?: boolean;
+  profile?: boolean;
   json?: string;
   compare?: string[];
   tolerance: number;
@@ -35,6 +36,7 @@ export function addBench(program: Command): void {
     .option('--filter <text>', 'only rows whose name holds this; see --list', '')
     .option('--quick', 'fewer shapes and repetitions')
     .option('--tune', 'also let the tuner choose the kernels of each row, and time it again')
+    .option('--profile', 'also show where the time of each row goes: recording, kernels, gaps between them')
     .option('--list', 'print the names of the rows and measure nothing')
     .option('--json <file>', 'also write system, adapter, peaks and all rows, again after each row')
     .option('--compare <files...>', 'compare two reports row by row; exit code 1 where the second is slower or wrong')
@@ -52,7 +54,7 @@ export function addBench(program: Command): void {
 
 async function bench(command: BenchCommand): Promise<void> {
   if (command.compare) return compare(command.compare, command);
-  const { filter, quick = false, list = false, tune = false, json, adapter } = command;
+  const { filter, quick = false, list = false, tune = false, profile = false, json, adapter } = command;
   const cases = selectCases(benchCases(Math.min(MEMORY_BYTES, freemem() / 2)), filter, quick);
   if (cases.length === 0) {
     const short = quick ? ' of the short run (--quick)' : '';
@@ -67,7 +69,7 @@ async function bench(command: BenchCommand): Promise<void> {
     const report = await runBench(
       gpu,
       cases,
-      { ...(quick ? { repetitions: 3, budgetMs: 500 } : { repetitions: 7, budgetMs: 2000 }), tune },
+      { ...(quick ? { repetitions: 3, budgetMs: 500 } : { repetitions: 7, budgetMs: 2000 }), tune, profile },
       {
         onPeaks: ({ gflops, gbps }) =>
           console.log(`peaks of this adapter: ${gflops.toFixed(1)} GFLOP/s multiply-add, ${gbps.toFixed(1)} GB/s copy`),

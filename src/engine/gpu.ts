@@ -10,7 +10,7 @@ import { UserError } from './errors.ts';
 import { type Bindable, BufferPool, DeviceBuffer, SMALLER } from './memory.ts';
 import { NanChecks } from './nanChecks.ts';
 import { Plans } from './plans.ts';
-import { type KernelTime, Profiler } from './profiler.ts';
+import { byKernel, type DispatchTime, type KernelTime, Profiler } from './profiler.ts';
 import { Recorder } from './recorder.ts';
 import { ScopeStack } from './scope.ts';
 import { synchronous } from './synchronous.ts';
@@ -341,6 +341,11 @@ export class Gpu {
    * Throws where the adapter has no timestamp queries (feature `timestamp-query`).
    */
   async profile(fn: () => unknown): Promise<KernelTime[]> {
+    return byKernel(await this.profileDispatches(fn));
+  }
+
+  /** As `profile`, every dispatch by itself, in their order. */
+  async profileDispatches(fn: () => unknown): Promise<DispatchTime[]> {
     if (!this.device.features.has('timestamp-query')) {
       throw new Error('profile: this adapter has no timestamp queries');
     }

@@ -15,10 +15,23 @@ export interface KernelTime {
   milliseconds: number;
 }
 
+/** One dispatch: its kernel's name and uniforms, the bytes of all buffers that it binds, and when it ran. */
+export interface Dispatched {
+  readonly name: string;
+  readonly uniforms: Readonly<Record<string, number>>;
+  readonly boundBytes: number;
+}
+
+export interface DispatchTime extends Dispatched {
+  /** Milliseconds on the device's clock, of which only differences mean anything. */
+  readonly begin: number;
+  readonly end: number;
+}
+
 export class Profiler {
   private readonly device: GPUDevice;
   private readonly queries: GPUQuerySet;
-  private readonly names: string[] = [];
+  private readonly dispatched: Dispatched[] = [];
 
   /** The device has the feature `timestamp-query`. */
   constructor(device: GPUDevice) {
@@ -27,36 +40,34 @@ export class Profiler {
   }
 
   /** Where the next dispatch's pass writes its two times. */
-  next(name: string): GPUComputePassTimestampWrites {
-    const at = 2 * this.names.length;
+  next(dispatched: Dispatched): GPUComputePassTimestampWrites {
+    const at = 2 * this.dispatched.length;
     if (at >= CAPACITY) throw new Error(`profile: more than ${CAPACITY / 2} dispatches; profile less work at a time`);
-    this.names.push(name);
+    this.dispatched.push(dispatched);
     return { querySet: this.queries, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 };
   }
 
-  /** The times by kernel, the most expensive first. All passes have been submitted. */
-  async end(): Promise<KernelTime[]> {
-    const kernels = new Map<string, KernelTime>();
+  /** The time of each dispatch, in their order. All passes have been submitted. */
+  async end(): Promise<DispatchTime[]> {
     const times = await this.readTimes();
-    this.names.forEach((name, i) => {
-      const time = kernels.get(name) ?? { name, dispatches: 0, milliseconds: 0 };
-      kernels.set(name, time);
-      time.dispatches++;
-      // A clock that was reset in between gives nonsense, not a negative time.
-      time.milliseconds += Math.max(0, Number(times[2 * i + 1]! - times[2 * i]!) / 1e6);
-    });
-    return [...kernels.values()].sort((a, b) => b.milliseconds - a.milliseconds);
+    const since = (i: number): number => Number(times[i]! - times[0]!) / 1e6;
+    // A clock that was reset in between gives nonsense, not a negative time.
+    return this.dispatched.map((one, i) => ({
+      ...one,
+      begin: since(2 * i),
+      end: Math.max(since(2 * i), since(2 * i + 1)),
+    }));
   }
 
   private async readTimes(): Promise<BigUint64Array> {
-    const { device, names } = this;
-    if (names.length === 0) return new BigUint64Array();
-    const size = names.length * 16;
+    const { device, dispatched } = this;
+    if (dispatched.length === 0) return new BigUint64Array();
+    const size = dispatched.length * 16;
     const resolved = device.createBuffer({ size, usage: BUFFER_USAGE.QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC });
     const staging = device.createBuffer({ size, usage: BUFFER_USAGE.COPY_DST | BUFFER_USAGE.MAP_READ });
     try {
       const encoder = device.createCommandEncoder({ label: 'profile' });
-      encoder.resolveQuerySet(this.queries, 0, names.length * 2, resolved, 0);
+      encoder.resolveQuerySet(this.queries, 0, dispatched.length * 2, resolved, 0);
       encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
       device.queue.submit([encoder.finish()]);
       await staging.mapAsync(MAP_MODE_READ);
@@ -71,4 +82,16 @@ export class Profiler {
   dispose(): void {
     this.queries.destroy();
   }
+}
+
+/** The times by kernel, the most expensive first. */
+export function byKernel(dispatches: readonly DispatchTime[]): KernelTime[] {
+  const kernels = new Map<string, KernelTime>();
+  for (const { name, begin, end } of dispatches) {
+    const time = kernels.get(name) ?? { name, dispatches: 0, milliseconds: 0 };
+    kernels.set(name, time);
+    time.dispatches++;
+    time.milliseconds += end - begin;
+  }
+  return [...kernels.values()].sort((a, b) => b.milliseconds - a.milliseconds);
 }

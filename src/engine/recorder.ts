@@ -59,7 +59,10 @@ export class Recorder {
     this.encoder ??= this.device.createCommandEncoder({ label: 'batch' });
     if (this.profiler) {
       this.endPass();
-      this.pass = this.encoder.beginComputePass({ label: 'batch', timestampWrites: this.profiler.next(kernel.name) });
+      const bound = new Set(Object.values(buffers).map(({ storage }) => storage));
+      const boundBytes = [...bound].reduce((sum, { lease }) => sum + lease.bytes, 0);
+      const timestampWrites = this.profiler.next({ name: kernel.name, uniforms: { ...uniforms }, boundBytes });
+      this.pass = this.encoder.beginComputePass({ label: 'batch', timestampWrites });
     }
     this.pass ??= this.encoder.beginComputePass({ label: 'batch' });
     const group = this.bindGroup(pipeline, buffers, kernel.name);

@@ -9,7 +9,9 @@ import { parameterPieces, sgdCase } from '../../src/bench/cases/sgd.ts';
 import { compareElements, sampleIndices, TOLERANCE } from '../../src/bench/compare.ts';
 import { uniform } from '../../src/bench/inputs.ts';
 import { copyProbe, measurePeaks, multiplyAddProbe } from '../../src/bench/probes.ts';
-import { rate, roofline, runBench, runCase, selectCases } from '../../src/bench/run.ts';
+import { rate, runBench, runCase, selectCases } from '../../src/bench/run.ts';
+import { farthest, summarize } from '../../src/bench/profile.ts';
+import { roofline } from '../../src/bench/roofline.ts';
 import { convBytes, convFlops, VGG16_LAYERS, ZF_LAYERS } from '../../src/bench/shapes.ts';
 import { median } from '../../src/bench/statistics.ts';
 import { BenchTable, milliseconds } from '../../src/bench/table.ts';
@@ -38,6 +40,30 @@ test('the roofline: bytes, intensity and which peak limits a row', () => {
   assert.equal(roofline({ flops: 5e8, bytes: 1e8 }, peaks), { bound: 'memory', milliseconds: 10 });
   assert.equal(roofline({ bytes: 1e8 }, peaks), { bound: 'memory', milliseconds: 10 });
   assert.is(roofline({ flops: 5e8 }, peaks), null);
+});
+
+test('a profile: kernels, gaps, and how far each is from its roofline', () => {
+  const dispatch = (name: string, begin: number, end: number, boundBytes: number, uniforms = {}) => ({
+    name,
+    begin,
+    end,
+    boundBytes,
+    uniforms,
+  });
+  const { dispatches, busy_ms, gaps_ms, kernels } = summarize(
+    [
+      dispatch('matmul_assign', 0, 4, 1e6, { batch: 2, M: 100, N: 100, K: 1000 }),
+      dispatch('relu', 5, 6, 5e6),
+      dispatch('matmul_assign', 6.5, 8.5, 2e7, { batch: 1, M: 10, N: 10, K: 10 }),
+    ],
+    { gflops: 100, gbps: 10 },
+  );
+  assert.equal([dispatches, busy_ms, gaps_ms], [3, 7, 1.5]);
+  assert.equal(kernels, [
+    { name: 'matmul_assign', dispatches: 2, milliseconds: 6, flops: 4e7 + 2000, bytes: 2.1e7, bound_ms: 0.4 + 2 },
+    { name: 'relu', dispatches: 1, milliseconds: 1, flops: 0, bytes: 5e6, bound_ms: 0.5 },
+  ]);
+  assert.is(farthest(kernels, 1)[0]!.name, 'matmul_assign');
 });
 
 test('samples of elements', () => {

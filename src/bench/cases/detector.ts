@@ -59,6 +59,7 @@ function prepareDetection({ model, picture }: Loaded): PreparedCase {
   return {
     // Twice at the first call: the second result is held against the first.
     compute: twiceAtFirst(compute),
+    plans: model.plans,
     check: sameBits,
     extras: () => stages(model, picture),
     dispose: () => model.dispose(),
@@ -86,6 +87,7 @@ function prepareStep({ model, picture, boxes }: Loaded): PreparedCase {
       const before = model.gpu.withoutGradients(losses);
       return [...Object.values(before), ...step()];
     },
+    plans: model.plans,
     check: sameBits,
     dispose() {
       optimizer.slots.forEach(({ h }) => h.dispose());
