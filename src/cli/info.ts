@@ -1,5 +1,6 @@
 /** `rcnn info`: the device, its limits and features, and whether every kernel computes on it what it should. */
 import type { Command } from 'commander';
+import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { reportedLimits } from '../engine/limits.ts';
 import { openGpu } from '../engine/node/open.ts';
@@ -9,20 +10,25 @@ import { assertOutputs } from './outputs.ts';
 
 interface InfoCommand {
   adapter: AdapterKind;
+  filter: string;
   json?: string;
 }
+
+/** Checks between two writes of the file: a run that is cut off leaves what it has found. */
+const WRITTEN_AFTER = 10;
 
 export function addInfo(program: Command): void {
   const command = program
     .command('info')
     .description('Show the device, and check every kernel on it against its float64 reference.')
-    .option('--json <file>', 'also write all of it')
+    .option('--filter <text>', 'only checks whose name holds this', '')
+    .option('--json <file>', 'also write all of it, anew every few kernels')
     .addOption(adapterOption())
     .action(info);
   withExample(command, 'rcnn info', 'rcnn info --adapter software --json info.json');
 }
 
-async function info({ adapter, json }: InfoCommand): Promise<void> {
+async function info({ adapter, filter, json }: InfoCommand): Promise<void> {
   assertOutputs([json]);
   let gpu = await openGpu({ adapter });
   try {
@@ -34,28 +40,26 @@ async function info({ adapter, json }: InfoCommand): Promise<void> {
     console.log(`  features                           ${features.join(', ') || 'none'}`);
     const { description, software, subgroupSize } = gpu.adapter;
     const outcomes: CheckOutcome[] = [];
+    const count = (passed: boolean): number => outcomes.filter((outcome) => outcome.passed === passed).length;
+    const write = (): void => {
+      const [passed, failed] = [count(true), count(false)];
+      const device = { adapter: description, software, subgroupSize, limits, features };
+      if (json !== undefined) writeJson(json, { ...device, passed, failed, kernels: outcomes });
+    };
     for (const build of kernelChecks(gpu.plans.device)) {
-      const outcome = await runKernelCheck(gpu, build());
+      const check = build();
+      if (!check.name.includes(filter)) continue;
+      const outcome = await runKernelCheck(gpu, check);
       outcomes.push(outcome);
       console.log(describe(outcome));
+      if (outcomes.length % WRITTEN_AFTER === 0) write();
       gpu = await healthy(gpu, adapter);
     }
-    const failed = outcomes.filter(({ passed }) => !passed).length;
-    const passed = outcomes.length - failed;
+    if (outcomes.length === 0) throw new UserError(`--filter ${filter}: no check has this in its name; leave it out`);
+    const failed = count(false);
     const seconds = outcomes.reduce((sum, { compileMs }) => sum + compileMs, 0) / 1000;
-    console.log(`${passed} kernels passed, ${failed} failed; compiled in ${seconds.toFixed(1)} s`);
-    if (json !== undefined) {
-      writeJson(json, {
-        adapter: description,
-        software,
-        subgroupSize,
-        limits,
-        features,
-        passed,
-        failed,
-        kernels: outcomes,
-      });
-    }
+    console.log(`${count(true)} kernels passed, ${failed} failed; compiled in ${seconds.toFixed(1)} s`);
+    write();
     if (failed > 0) process.exitCode = 1;
   } finally {
     gpu.close();
