@@ -2,7 +2,7 @@
  * Tries the pack of `npm run gpu:pack` in bare roots: bash, a few of coreutils, python3 and a Vulkan driver (lavapipe), and
  * the same without a driver, where the packed SwiftShader runs. Linux, as root, as chroot needs that.
  *
- *   npm run test:gpu-pack -- [FOLDER]
+ *   npm run test:pack -- [FOLDER]
  *
  * FOLDER: a pack that is there already; else one is made.
  */

@@ -6,8 +6,8 @@ import { UserError } from '../errors.ts';
 
 /** A folder that belongs to this user alone, for caches and sockets that must not be another user's. */
 export function privateTemporaryFolder(): string {
-  const { uid, username } = os.userInfo();
-  const folder = path.join(os.tmpdir(), `webgpu-rcnn-${uid >= 0 ? uid : username}`);
+  const uid = process.getuid?.() ?? -1; // a container's user may have no name, which os.userInfo() would ask for
+  const folder = path.join(os.tmpdir(), `webgpu-rcnn-${uid >= 0 ? uid : os.userInfo().username}`);
   fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
   if (uid >= 0 && fs.lstatSync(folder).uid !== uid) throw new UserError(`${folder} belongs to another user: remove it`);
   return folder;
@@ -15,7 +15,7 @@ export function privateTemporaryFolder(): string {
 
 /** The first of the user's cache folders that can be written. */
 export function cacheFolder(): string {
-  const bases = [process.env['XDG_CACHE_HOME'], path.join(os.homedir(), '.cache')];
+  const bases = [process.env['XDG_CACHE_HOME'], path.join(homeFolder(), '.cache')];
   for (const base of bases) {
     if (!base || !path.isAbsolute(base)) continue;
     const folder = path.join(base, 'webgpu-rcnn');
@@ -28,4 +28,13 @@ export function cacheFolder(): string {
     }
   }
   return privateTemporaryFolder();
+}
+
+/** Empty where a container's user has neither HOME nor a name. */
+function homeFolder(): string {
+  try {
+    return os.homedir();
+  } catch {
+    return '';
+  }
 }
