@@ -12,6 +12,7 @@
  */
 import { type BufferSpec, kernel, memoize, type Kernel } from './kernel.ts';
 import { loadsOfA, matmulEnable, matmulGrid, matmulShader, range, type Tile } from './matmulCore.ts';
+import { RELU_WGSL } from './relu.ts';
 
 /** `u` fields every convolution kernel shares. */
 const SHAPE = {
@@ -42,16 +43,18 @@ export const convForward = memoize((tile: Tile, bias: boolean, relu: boolean = f
     buffers: { x: 'read', w: 'read', ...(bias ? { bias: 'read' } : {}), y: 'write' } as Record<string, BufferSpec>,
     uniforms: SHAPE,
     grid: (u) => matmulGrid(tile, u.K, u.B * u.OH * u.OW),
-    wgsl: matmulShader(tile, {
-      m: 'u.K',
-      n: '(u.B * u.OH * u.OW)',
-      setup: 'let plane = u.H * u.W; let taps = u.R * u.S; let outputs = u.OH * u.OW;',
-      column: (j) => `let image${j} = n${j} / outputs;
+    wgsl:
+      (relu ? RELU_WGSL : '') +
+      matmulShader(tile, {
+        m: 'u.K',
+        n: '(u.B * u.OH * u.OW)',
+        setup: 'let plane = u.H * u.W; let taps = u.R * u.S; let outputs = u.OH * u.OW;',
+        column: (j) => `let image${j} = n${j} / outputs;
   let pixel${j} = n${j} % outputs;
   let top${j} = i32(pixel${j} / u.OW * u.stride) - i32(u.pad);
   let left${j} = i32(pixel${j} % u.OW * u.stride) - i32(u.pad);
   let base${j} = image${j} * u.C * plane;`,
-      loop: (body) => `for (var r = 0u; r < u.R; r++) {
+        loop: (body) => `for (var r = 0u; r < u.R; r++) {
     for (var s = 0u; s < u.S; s++) {
       ${each(
         tile,
@@ -67,10 +70,10 @@ export const convForward = memoize((tile: Tile, bias: boolean, relu: boolean = f
       }
     }
   }`,
-      a: (i) => `w[wa${i}]`,
-      b: (j) => `select(0.0, x[at${j}], in${j})`,
-      store: `y[(n / outputs * u.K + m) * outputs + n % outputs] = ${relu ? `max(${sum}, 0.0)` : sum};`,
-    }),
+        a: (i) => `w[wa${i}]`,
+        b: (j) => `select(0.0, x[at${j}], in${j})`,
+        store: `y[(n / outputs * u.K + m) * outputs + n % outputs] = ${relu ? `relu(${sum})` : sum};`,
+      }),
   });
 });
 

@@ -19,6 +19,7 @@ import {
   type WorkgroupTile,
   workgroupTileName,
 } from './workgroupCore.ts';
+import { RELU_WGSL } from './relu.ts';
 
 const UNIFORMS = {
   M: 'u32',
@@ -103,7 +104,7 @@ const tileKernel = memoize((tile: Tile, epilogue: MatmulEpilogue, relu: boolean,
     buffers: buffersOf(epilogue, rowElement, element, epilogue === 'bias' ? element : '', together ? element : ''),
     uniforms: UNIFORMS,
     grid: ({ M, N, batch }) => matmulGrid(tile, M, N, batch),
-    wgsl: tileShader(tile, epilogue, relu, together),
+    wgsl: (relu ? RELU_WGSL : '') + tileShader(tile, epilogue, relu, together),
   });
 });
 
@@ -154,8 +155,8 @@ function storeFunction(epilogue: MatmulEpilogue, relu: boolean, together: boolea
     epilogue
   ];
   const sum = `value${bias}`;
-  const result = relu && epilogue !== 'accumulate' ? `max(${sum}, ${together ? 'vec4f()' : '0.0'})` : sum;
-  return `fn store(slice: u32, m: u32, n: u32, column: u32, value: ${together ? 'vec4f' : 'f32'}) {
+  const result = relu && epilogue !== 'accumulate' ? `${together ? 'relu4' : 'relu'}(${sum})` : sum;
+  return `${relu ? RELU_WGSL : ''}fn store(slice: u32, m: u32, n: u32, column: u32, value: ${together ? 'vec4f' : 'f32'}) {
   c[(slice * u.cz + m * u.cm + column)${together ? ' / 4u' : ''}] ${epilogue === 'accumulate' ? '+=' : '='} ${result};
 }`;
 }
@@ -166,7 +167,7 @@ function storeText(epilogue: MatmulEpilogue, relu: boolean, width: 1 | 4, togeth
   const bias = { assign: '', accumulate: '', bias: ` + bias[n${by}]`, rowBias: ' + bias[m]' }[epilogue];
   const sum = `value${bias}`;
   const rectified = relu && epilogue !== 'accumulate';
-  const result = rectified ? `max(${sum}, ${width === 4 ? 'vec4f()' : '0.0'})` : sum;
+  const result = rectified ? `${width === 4 ? 'relu4' : 'relu'}(${sum})` : sum;
   const assign = epilogue === 'accumulate' ? '+=' : '=';
   const at = 'slice * u.cz + m * u.cm + n * u.cn';
   if (width === 1 || together) return `c[(${at})${by}] ${assign} ${result};`;

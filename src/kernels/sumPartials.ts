@@ -7,13 +7,14 @@
  */
 import { type BufferSpec, kernel, linear, memoize, type Kernel } from './kernel.ts';
 import type { MatmulEpilogue } from './matmul.ts';
+import { RELU_WGSL } from './relu.ts';
 
 /** Buffers partial [parts, n], (bias [columns], or with `rowBias` [n / columns],) y [n]. `relu` is applied last. */
 export const sumPartials = memoize((epilogue: MatmulEpilogue, relu: boolean = false): Kernel => {
   const bias = { assign: '', accumulate: '', bias: ' + bias[i % u.columns]', rowBias: ' + bias[i / u.columns]' }[
     epilogue
   ];
-  const result = relu ? `max(sum${bias}, 0.0)` : `sum${bias}`;
+  const result = relu ? `relu(sum${bias})` : `sum${bias}`;
   return kernel({
     name: 'sum_partials',
     buffers: {
@@ -23,7 +24,7 @@ export const sumPartials = memoize((epilogue: MatmulEpilogue, relu: boolean = fa
     } as Record<string, BufferSpec>,
     uniforms: { n: 'u32', parts: 'u32', columns: 'u32' },
     grid: ({ n }) => linear(n, 64),
-    wgsl: /* wgsl */ `
+    wgsl: /* wgsl */ `${relu ? RELU_WGSL : ''}
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = linear_index(group, groups, lane, 64u);

@@ -15,6 +15,7 @@
  */
 import { DIVIDE_WGSL } from './divide.ts';
 import { type BufferSpec, ceilDiv, kernel, linear, memoize, type Kernel } from './kernel.ts';
+import { RELU_WGSL } from './relu.ts';
 
 type Matrix = readonly (readonly number[])[];
 
@@ -230,15 +231,15 @@ export const winogradScatter = memoize(
   (m: WinogradSize, bias: boolean, store: WinogradStore, aligned: boolean): Kernel => {
     const matrix = TRANSFORMS[m].output;
     const points = matrix[0]!.length;
-    const result = (value: string, zero: string): string => {
+    const result = (value: string, rectify: 'relu' | 'relu4'): string => {
       const sum = `${value}${bias ? ' + shift' : ''}`;
-      return store === 'relu' ? `max(${sum}, ${zero})` : sum;
+      return store === 'relu' ? `${rectify}(${sum})` : sum;
     };
     const assign = store === 'add' ? '+=' : '=';
     const single = (r: number, s: number): string =>
-      `if (top + ${r}u < u.h && left + ${s}u < u.w) { y[plane + (top + ${r}u) * u.w + left + ${s}u] ${assign} ${result(`y${r}_${s}`, '0.0')}; }`;
+      `if (top + ${r}u < u.h && left + ${s}u < u.w) { y[plane + (top + ${r}u) * u.w + left + ${s}u] ${assign} ${result(`y${r}_${s}`, 'relu')}; }`;
     const four = (r: number): string =>
-      `if (top + ${r}u < u.h) { y[(plane + (top + ${r}u) * u.w + left) / 4u] ${assign} ${result(`vec4f(${[0, 1, 2, 3].map((s) => `y${r}_${s}`).join(', ')})`, 'vec4f()')}; }`;
+      `if (top + ${r}u < u.h) { y[(plane + (top + ${r}u) * u.w + left) / 4u] ${assign} ${result(`vec4f(${[0, 1, 2, 3].map((s) => `y${r}_${s}`).join(', ')})`, 'relu4')}; }`;
     return kernel({
       name: `winograd${m}_scatter${bias ? '_bias' : ''}${STORE_SUFFIX[store]}${aligned ? '_aligned' : ''}`,
       buffers: {
@@ -248,7 +249,7 @@ export const winogradScatter = memoize(
       } as Record<string, BufferSpec>,
       uniforms: TILES,
       grid: ({ channels, count }) => linear(channels * count, WORKGROUP),
-      wgsl: /* wgsl */ `${TILE_WGSL}
+      wgsl: /* wgsl */ `${TILE_WGSL}${store === 'relu' ? RELU_WGSL : ''}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = linear_index(group, groups, lane, ${WORKGROUP}u);

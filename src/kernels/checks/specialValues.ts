@@ -28,6 +28,9 @@ import { roiWarpForward } from '../roiWarp.ts';
 import { sgdSteps } from '../sgd.ts';
 import { smoothL1Backward, smoothL1Partial } from '../smoothL1Loss.ts';
 import { softmaxBackward, softmaxForward } from '../softmax.ts';
+import { sumPartials } from '../sumPartials.ts';
+import { winogradScatter } from '../winograd.ts';
+import { tileUniforms } from './winograd.ts';
 import { softmaxLogLossBackward, softmaxLogLossFinal, softmaxLogLossPartial } from '../softmaxLogLoss.ts';
 import { transpose } from '../transpose.ts';
 import { unaryBackward, unaryForward, type UnaryName } from '../unary.ts';
@@ -167,6 +170,22 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       { y: [NaN, 0, 1, 1, 0, 0], dy: [2, 1, NaN, 1, NaN, I] },
       CHANNEL,
       { dx: [2, 0, NaN, 1, 0, 0], db: [2, NaN, 0] },
+    ),
+  () =>
+    row(
+      'sum of parts and relu',
+      sumPartials('assign', true),
+      { partial: [NaN, I, -I, -1, 1, -I, 1, 3] },
+      { n: 4, parts: 2, columns: 4 },
+      { y: [NaN, NaN, 0, 2] },
+    ),
+  () =>
+    row(
+      'winograd result and relu',
+      winogradScatter(2, true, 'relu', false),
+      { v: [NaN, ...Array<number>(15).fill(0)], bias: [1] },
+      tileUniforms(2, [1, 1, 1, 1], 0, [0, 1]),
+      { y: [NaN] },
     ),
   () => row('axis sum', axisSum(false), { x: [NaN, 1, I, 1, I, -I] }, CHANNEL, { y: [NaN, -I] }),
   () =>
