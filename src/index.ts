@@ -65,14 +65,14 @@ export { withSteps } from './run/config/stages.ts';
 export { type Progress, restoreCheckpoint, serializeCheckpoint } from './run/storage/checkpointFormat.ts';
 export { loadRun } from './run/storage/loadRun.ts';
 export { parseRunConfig } from './run/config/configSchema.ts';
-export type { RunConfig } from './run/storage/runDirectory.ts';
+export type { RunConfig } from './run/config/configSchema.ts';
 export type { AnnotatedBox, Dataset, Picture, Sample } from './data/types.ts';
 export { openDigits } from './data/digits.ts';
 export type { Glyphs } from './data/glyphs.ts';
 export { classColour, scoreColour } from './draw/colours.ts';
 export { type CheckOutcome, kernelChecks, runKernelCheck } from './bench/kernelChecks.ts';
+export { CONVENTIONS } from './model/conventions.ts';
 export {
-  CONVENTIONS,
   HEAD_DEFAULTS,
   RPN_DEFAULTS,
   TEST_DEFAULTS,

@@ -11,17 +11,8 @@ import { Plans } from '../engine/plans.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { type Backbone, backboneParameters, type Layer, ParameterStore } from './backbones/backbone.ts';
 import { backboneNamed } from './backbones/index.ts';
-import type { InputConfig } from './config.ts';
+import type { ClassifierConfig } from './config.ts';
 import { type Pixels, prepareImage } from './prepareImage.ts';
-
-export interface ClassifierConfig {
-  backbone: string;
-  classes: string[];
-  /** Images are resized to size x size, whatever their aspect ratio. */
-  input: Pick<InputConfig, 'channels' | 'mean' | 'factor'> & { size: number };
-  /** Width and height of the pooled map in bins: as in the detector, so that the region layers fit it. */
-  pooled: number;
-}
 
 /** An image of a batch; `flip` mirrors it left to right. */
 export interface ClassifierImage {

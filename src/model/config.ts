@@ -1,174 +1,206 @@
 /**
- * Every knob of the detector and of its training, in one place. A run saves its configuration beside its checkpoint;
- * `rcnn eval` and `rcnn detect` read it back.
+ * Every setting of the detector and of its training: the schema is the only source of their types, ranges, usual values and
+ * explanations (docs/settings.md is written from it). A run saves its configuration beside its checkpoint; `rcnn eval` and
+ * `rcnn detect` read it back.
  */
+import * as z from 'zod';
+import { BACKBONES } from './backbones/index.ts';
+import { CONVENTIONS } from './conventions.ts';
 
-/**
- * The rules on coordinates, which the public implementations settle differently; one per run, never mixed.
- *   py-faster-rcnn  inclusive corners (width = x2 - x1 + 1), decoded x2, y2 one pixel larger than an exact inverse gives
- *   matlab          inclusive corners, exact inverse (the paper's own code)
- *   torchvision     continuous coordinates (width = x2 - x1)
- */
-export const CONVENTIONS = {
-  'py-faster-rcnn': { plusOne: 1, decodeShrink: 0 },
-  matlab: { plusOne: 1, decodeShrink: 1 },
-  torchvision: { plusOne: 0, decodeShrink: 0 },
-} as const;
-export type ConventionName = keyof typeof CONVENTIONS;
-
-export interface InputConfig {
-  /** The shorter side is resized to this, unless the longer one would exceed `longerSide`. Pixels. */
-  shorterSide: number;
-  longerSide: number;
-  /** Order of the channels, and (value - mean) * factor for each, values 0..255. */
-  channels: 'bgr' | 'rgb';
-  mean: [number, number, number];
-  factor: [number, number, number];
+/** A setting: what it may be, what it means, and its value unless a preset chooses another. */
+export function setting<S extends z.ZodType>(schema: S, help: string, usual?: z.infer<S>): S {
+  return schema.meta({ description: help, ...(usual !== undefined && { usual }) }) as S;
 }
 
-export interface ProposalConfig {
-  /** Boxes that enter the suppression, in order of score, and that leave it. */
-  preNms: number;
-  postNms: number;
-  /**
-   * What the proposals are made without (paper, table 2). 'nms': nothing is suppressed; 'cls': boxes are drawn at random
-   * instead of by score, and nothing is suppressed; 'reg': the anchors as they are.
-   */
-  without: 'nothing' | 'nms' | 'cls' | 'reg';
+/** The usual values of settings that all have one. */
+function usualOf<S extends z.ZodObject>(schema: S): z.infer<S> {
+  const entries = Object.entries(schema.shape).map(([name, field]) => {
+    const value = field instanceof z.ZodObject ? usualOf(field) : (field as z.ZodType).meta()?.['usual'];
+    if (value === undefined) throw new Error(`setting ${name}: has no usual value`);
+    return [name, value];
+  });
+  return Object.fromEntries(entries) as z.infer<S>;
 }
 
-export interface RpnConfig {
-  /** Channels of the 3x3 convolution. */
-  channels: number;
-  /** Anchors of a mini-batch, and the largest share of positives in it. */
-  batch: number;
-  positiveFraction: number;
-  positiveOverlap: number;
-  negativeOverlap: number;
-  /**
-   * Normalisation of the box loss (equation 1). 'examples': sum / anchors in the mini-batch (py-faster-rcnn);
-   * 'locations': sum / N_reg, the number of anchor locations (paper, MATLAB).
-   */
-  normalisation: 'examples' | 'locations';
-  /** Weight of the box loss: 1 with 'examples', 10 in the paper. */
-  lambda: number;
-  /** Smooth L1: 3 in py-faster-rcnn, 1 in the paper. */
-  sigma: number;
-  nmsThreshold: number;
-  /** Smallest side of a proposal, in pixels of the original image. */
-  minSize: number;
-  train: ProposalConfig;
-  test: ProposalConfig;
-}
+export const count = z.int().positive();
+export const step = z.int().nonnegative();
+const positive = z.number().positive();
+const notNegative = z.number().nonnegative();
+const share = z.number().min(0).max(1);
+const triple = z.tuple([z.number(), z.number(), z.number()]);
 
-export interface HeadConfig {
-  /** Width and height of a pooled region, in bins. */
-  pooled: number;
-  /**
-   * 'max': RoI max pooling, which gives the RoIs no gradient. 'warp': RoI warping to twice as many bins, then max pooling;
-   * the detector's losses train the RPN's boxes as well ("non-approximate joint training", section 3.2).
-   */
-  pooling: 'max' | 'warp';
-  /**
-   * With 'warp', the most that a RoI's gradient may weigh in a delta: so many times the largest that the RPN's own box loss
-   * can have there. Without a bound the detector's first gradients, large and of little meaning, undo what the RPN learns.
-   */
-  warpLimit: number;
-  /** RoIs of a mini-batch, and the largest share of foreground in it. */
-  batch: number;
-  foregroundFraction: number;
-  foregroundOverlap: number;
-  /** Background: overlap in [backgroundLow, backgroundHigh). */
-  backgroundLow: number;
-  backgroundHigh: number;
-  /** Standard deviations by which the regression targets are divided. */
-  targetStds: [number, number, number, number];
-  sigma: number;
-}
-
-export interface TestConfig {
-  scoreThreshold: number;
-  nmsThreshold: number;
-  maxDetections: number;
-}
-
-export interface DetectorConfig {
-  convention: ConventionName;
-  /** 2: proposals, then their classes. 1: the classes of all anchors, without proposals (paper, table 10). */
-  stages: 1 | 2;
-  backbone: string;
-  /** Whether the RPN and the detection head use one set of convolutional layers, or the RPN has its own. */
-  features: 'shared' | 'unshared';
-  /** '__background__' first. */
-  classes: string[];
-  input: InputConfig;
-  /** Sides of the square anchors in pixels of the network's input (the paper: 128, 256, 512), and height over width. */
-  anchors: { sizes: number[]; ratios: number[] };
-  rpn: RpnConfig;
-  head: HeadConfig;
-  test: TestConfig;
-  /** Leading stages of the backbone that are not trained; what a stage is, the backbone says. */
-  frozenStages: number;
-}
-
-/** What the stages that train one part settle for themselves; what they leave out follows from joint training. */
-export interface StageTrainingConfig {
-  steps?: number;
-  milestones?: number[];
-  imagesPerStep?: number;
-}
-
-export interface TrainingConfig {
-  steps: number;
-  learningRate: number;
-  /** The rate is multiplied by `gamma` at each of these steps. */
-  milestones: number[];
-  gamma: number;
-  /** Steps over which the rate rises from a tenth linearly. */
-  warmup: number;
-  momentum: number;
-  weightDecay: number;
-  /** Factors for biases: Caffe's lr_mult and decay_mult. */
-  biasRate: number;
-  biasDecay: number;
-  /** Mirrored images take part, where the data set allows it. */
-  flip: boolean;
-  /** Images whose gradients are summed before an update (Caffe's iter_size). */
-  imagesPerStep: number;
-  /**
-   * Where the RPN and the detector are trained in stages (paper, section 3.2): each stage of the RPN, each of the detector.
-   * The values above are then those of joint training.
-   */
-  stages?: { rpn?: StageTrainingConfig; detector?: StageTrainingConfig };
-  seed: number;
-}
-
-export const RPN_DEFAULTS: RpnConfig = {
-  channels: 512,
-  batch: 256,
-  positiveFraction: 0.5,
-  positiveOverlap: 0.7,
-  negativeOverlap: 0.3,
-  normalisation: 'examples',
-  lambda: 1,
-  sigma: 3,
-  nmsThreshold: 0.7,
-  minSize: 16,
-  train: { preNms: 12000, postNms: 2000, without: 'nothing' },
-  test: { preNms: 6000, postNms: 300, without: 'nothing' },
+const inputSettings = {
+  channels: setting(z.enum(['bgr', 'rgb']), 'order of the channels in which the network takes a picture'),
+  mean: setting(triple, 'subtracted from each channel, in that order; values are 0 to 255'),
+  factor: setting(triple, 'each channel is then multiplied by this'),
 };
 
-export const HEAD_DEFAULTS: HeadConfig = {
-  pooled: 7,
-  pooling: 'max',
-  warpLimit: 1,
-  batch: 128,
-  foregroundFraction: 0.25,
-  foregroundOverlap: 0.5,
-  backgroundLow: 0,
-  backgroundHigh: 0.5,
-  targetStds: [0.1, 0.1, 0.2, 0.2],
-  sigma: 1,
-};
+const input = z.strictObject({
+  shorterSide: setting(
+    count,
+    'pixels to which the shorter side is resized, unless the longer one would exceed `longerSide`',
+  ),
+  longerSide: setting(count, 'most pixels of the longer side'),
+  ...inputSettings,
+});
 
-export const TEST_DEFAULTS: TestConfig = { scoreThreshold: 0.05, nmsThreshold: 0.3, maxDetections: 100 };
+const proposals = (preNms: number, postNms: number) =>
+  z.strictObject({
+    preNms: setting(count, 'boxes that enter the suppression, in order of score', preNms),
+    postNms: setting(count, 'boxes that leave it', postNms),
+    without: setting(
+      z.enum(['nothing', 'nms', 'cls', 'reg']),
+      'what proposals are made without (table 2 of the paper): `nms`, nothing is suppressed; `cls`, boxes are drawn at random and nothing is suppressed; `reg`, the anchors as they are',
+      'nothing',
+    ),
+  });
+
+const rpn = z.strictObject({
+  channels: setting(count, 'channels of the 3x3 convolution', 512),
+  batch: setting(count, 'anchors of a mini-batch', 256),
+  positiveFraction: setting(share, 'largest share of positives among them', 0.5),
+  positiveOverlap: setting(share, 'IoU with an object from which an anchor is positive', 0.7),
+  negativeOverlap: setting(share, 'IoU below which it is negative', 0.3),
+  normalisation: setting(
+    z.enum(['examples', 'locations']),
+    'the box loss (equation 1) is divided by the anchors in the mini-batch (`examples`, py-faster-rcnn) or by the number of anchor locations (`locations`, the paper)',
+    'examples',
+  ),
+  lambda: setting(notNegative, 'weight of the box loss: 1 with `examples`, 10 in the paper', 1),
+  sigma: setting(positive, 'smooth L1 of the box loss: 3 in py-faster-rcnn, 1 in the paper', 3),
+  nmsThreshold: setting(share, 'IoU above which the proposal of lower score is suppressed', 0.7),
+  minSize: setting(notNegative, 'smallest side of a proposal, in pixels of the original image', 16),
+  train: setting(proposals(12000, 2000), 'proposals while training'),
+  test: setting(proposals(6000, 300), 'proposals in a detection'),
+});
+
+const head = z.strictObject({
+  pooled: setting(count, 'width and height of a pooled region in bins', 7),
+  pooling: setting(
+    z.enum(['max', 'warp']),
+    '`max`: RoI max pooling, which gives the RoIs no gradient; `warp`: RoI warping to twice as many bins, then max pooling, through which the losses of the head train the boxes of the RPN (section 3.2)',
+    'max',
+  ),
+  warpLimit: setting(
+    positive,
+    "with `warp`, the most that a RoI's gradient may weigh in a delta: so many times the largest that the RPN's own box loss can have there",
+    1,
+  ),
+  batch: setting(count, 'RoIs of a mini-batch, for each image', 128),
+  foregroundFraction: setting(share, 'largest share of foreground among them', 0.25),
+  foregroundOverlap: setting(share, 'IoU with an object from which a RoI is foreground', 0.5),
+  backgroundLow: setting(share, 'IoU from which a RoI may be background', 0),
+  backgroundHigh: setting(share, 'IoU below which it may', 0.5),
+  targetStds: setting(
+    z.tuple([positive, positive, positive, positive]),
+    'standard deviations by which the regression targets are divided',
+    [0.1, 0.1, 0.2, 0.2],
+  ),
+  sigma: setting(positive, 'smooth L1 of the box loss', 1),
+});
+
+const test = z.strictObject({
+  scoreThreshold: setting(share, 'a detection scores more than this', 0.05),
+  nmsThreshold: setting(share, 'IoU above which the detection of lower score is suppressed, class by class', 0.3),
+  maxDetections: setting(count, 'detections of an image, over all classes', 100),
+});
+
+export const detectorSchema = z.strictObject({
+  convention: setting(
+    z.enum(Object.keys(CONVENTIONS) as (keyof typeof CONVENTIONS)[]),
+    'arithmetic of boxes, by the implementation it follows',
+    'py-faster-rcnn',
+  ),
+  stages: setting(
+    z.union([z.literal(1), z.literal(2)]),
+    '2: proposals, then their classes; 1: the classes of all anchors, without proposals (table 10 of the paper)',
+    2,
+  ),
+  backbone: setting(
+    z.string().refine((name) => BACKBONES.has(name), {
+      error: ({ input }) => `must be one of ${[...BACKBONES.keys()].join(', ')}, not ${JSON.stringify(input)}`,
+    }),
+    'name of the network of shared convolutional layers',
+  ),
+  features: setting(
+    z.enum(['shared', 'unshared']),
+    'whether the RPN and the detection head use one set of convolutional layers, or the RPN has its own',
+    'shared',
+  ),
+  classes: setting(z.array(z.string()).min(2), '`__background__`, then the names of the classes'),
+  input: setting(input, "the network's input"),
+  anchors: setting(
+    z.strictObject({
+      sizes: setting(
+        z.array(positive).min(1),
+        "sides of the square anchors in pixels of the network's input (the paper: 128, 256, 512)",
+      ),
+      ratios: setting(z.array(positive).min(1), 'height over width'),
+    }),
+    'anchors of each place',
+  ),
+  rpn: setting(rpn, 'the Region Proposal Network'),
+  head: setting(head, 'the detection head'),
+  test: setting(test, 'what counts as a detection'),
+  frozenStages: setting(step, 'leading stages of the backbone that are not trained; the backbone says what a stage is'),
+});
+
+const stage = z.strictObject({
+  steps: setting(count.optional(), 'updates of each stage'),
+  milestones: setting(z.array(step).optional(), 'steps of a stage at which the rate falls'),
+  imagesPerStep: setting(count.optional(), 'images of an update'),
+});
+
+export const trainingSchema = z.strictObject({
+  steps: setting(count, 'updates of joint training'),
+  learningRate: setting(positive, 'learning rate after the warm-up'),
+  milestones: setting(z.array(step), 'steps at which the rate is multiplied by `gamma`'),
+  gamma: setting(positive, 'factor of the rate at each milestone', 0.1),
+  warmup: setting(step, 'steps over which the rate rises linearly from a tenth'),
+  momentum: setting(z.number().min(0).lt(1), 'momentum of SGD', 0.9),
+  weightDecay: setting(notNegative, 'decay of the weights', 0.0005),
+  biasRate: setting(notNegative, "factor of the rate for biases (Caffe's lr_mult)", 2),
+  biasDecay: setting(notNegative, "factor of the decay for biases (Caffe's decay_mult)"),
+  flip: setting(z.boolean(), 'whether mirrored images take part, where the data set allows it'),
+  imagesPerStep: setting(count, "images whose gradients are summed before an update (Caffe's iter_size)"),
+  stages: setting(
+    z
+      .strictObject({
+        rpn: setting(stage.optional(), 'each stage of the RPN'),
+        detector: setting(stage.optional(), 'each stage of the detector'),
+      })
+      .optional(),
+    'where the RPN and the detector are trained in stages (section 3.2 of the paper); what is left out follows from joint training',
+  ),
+  seed: setting(step, 'of the weights, the order of the images and the sampling'),
+});
+
+/** A classifier on a backbone, to pre-train it (classifier.ts). */
+export const classifierSchema = z.strictObject({
+  backbone: detectorSchema.shape.backbone,
+  classes: setting(z.array(z.string()).min(1), 'names of the classes'),
+  input: z.strictObject({
+    size: setting(count, 'images are resized to size x size pixels, whatever their aspect'),
+    ...inputSettings,
+  }),
+  pooled: setting(
+    count,
+    'width and height of the pooled map in bins: as in the detector, so that the region layers fit it',
+  ),
+});
+
+export type ClassifierConfig = z.infer<typeof classifierSchema>;
+export type InputConfig = z.infer<typeof input>;
+export type ProposalConfig = z.infer<typeof rpn.shape.train>;
+export type RpnConfig = z.infer<typeof rpn>;
+export type HeadConfig = z.infer<typeof head>;
+export type DetectorConfig = z.infer<typeof detectorSchema>;
+export type StageTrainingConfig = z.infer<typeof stage>;
+export type TrainingConfig = z.infer<typeof trainingSchema>;
+
+/** The usual values, from which presets start. */
+export const RPN_DEFAULTS: RpnConfig = usualOf(rpn);
+export const HEAD_DEFAULTS: HeadConfig = usualOf(head);
+export const TEST_DEFAULTS: DetectorConfig['test'] = usualOf(test);
+const { gamma, momentum, weightDecay, biasRate } = trainingSchema.shape;
+export const OPTIMISER_DEFAULTS = usualOf(z.strictObject({ gamma, momentum, weightDecay, biasRate }));

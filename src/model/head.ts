@@ -15,7 +15,8 @@ import { copyFromSlice, sliceLayout } from '../kernels/concat.ts';
 import { type DetectionParams, detectionsScratch, recordDetections } from '../kernels/detections.ts';
 import { recordRoiTargets, roiTargetsScratch } from '../kernels/roiTargets.ts';
 import { type Backbone, ParameterStore } from './backbones/backbone.ts';
-import { CONVENTIONS, type DetectorConfig } from './config.ts';
+import type { DetectorConfig } from './config.ts';
+import { CONVENTIONS } from './conventions.ts';
 import type { GroundTruth, ImageGeometry, Proposals, Sampling } from './rpn.ts';
 
 const ROI_STREAM = 0x20a1;

@@ -17,7 +17,8 @@ import { decodeProposalsBackward } from '../kernels/proposalsBackward.ts';
 import { Random } from '../kernels/rng.ts';
 import { baseAnchors } from './anchors.ts';
 import { type Backbone, convolve, ParameterStore } from './backbones/backbone.ts';
-import { CONVENTIONS, type DetectorConfig, type ProposalConfig } from './config.ts';
+import type { DetectorConfig, ProposalConfig } from './config.ts';
+import { CONVENTIONS } from './conventions.ts';
 
 /** Streams of random numbers: one for each purpose. */
 const ANCHOR_STREAM = 0xa11c;

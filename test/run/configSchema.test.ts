@@ -1,8 +1,10 @@
 /** `--set` and the check of config.json. */
+import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { settingsDocument, settingsPath } from '../../scripts/settings.ts';
 import { UserError } from '../../src/engine/errors.ts';
-import { problemOf, withSettings } from '../../src/run/config/configSchema.ts';
+import { parseRunConfig, problemOf, withSettings } from '../../src/run/config/configSchema.ts';
 import { PRESETS } from '../../src/run/config/presets.ts';
 import { configureRun, type RunChoices } from '../../src/run/config/runConfig.ts';
 
@@ -44,12 +46,17 @@ test('a wrong setting is told in one line', () => {
     ],
     ['rpn.lambda=10', /there is no rpn.lambda; there are detector/],
     ['detector.rpn', /give PATH=VALUE/],
-    ['detector.rpn.lambda=ten', /detector.rpn.lambda: .*expected number/],
+    ['detector.rpn.lambda=ten', /detector.rpn.lambda: must be a number, not "ten"$/],
     ['detector.anchors.sizes=[]', /detector.anchors.sizes: /],
     ['detector.head.batch=0.5', /detector.head.batch: /],
     ['detector.rpn.train.without=everything', /detector.rpn.train.without: /],
     ['detector.backbone=zf', /is what --backbone is for/],
     ['detector.features=unshared', /is what --schedule unshared is for/],
+    ['constructor=1', /there is no constructor; there are detector/],
+    ['__proto__.polluted=1', /there is no __proto__.polluted; there are detector/],
+    ['detector.constructor=1', /there is no detector.constructor; there are convention,/],
+    ['detector.__proto__.rpn=1', /there is no detector.__proto__.rpn; there are detector/],
+    ['detector.head.__proto__=1', /there is no detector.head.__proto__; there are pooled,/],
     ['detector.toString=1', /there is no detector.toString/],
     ['detector.rpn=1', /detector.rpn: /],
     ['detector={}', /there is no detector; there are detector...., training..../],
@@ -58,11 +65,11 @@ test('a wrong setting is told in one line', () => {
       /there is no training.stages.detector.step; there are steps, milestones, images/,
     ],
     ['training.stages.head.steps=9', /there is no training.stages.head.steps; there are /],
-    ['training.stages.rpn.steps=-1', /training.stages.rpn.steps: .*expected number to be >0/],
+    ['training.stages.rpn.steps=-1', /training.stages.rpn.steps: must be above 0, not -1$/],
     ['training.stages.rpn.imagesPerStep=0', /training.stages.rpn.imagesPerStep: /],
     ['training.stages.rpn.milestones=[-5]', /training.stages.rpn.milestones.0: /],
-    ['training.stages.rpn.milestones=5', /training.stages.rpn.milestones: .*expected array/],
-    ['training.stages={"rpn":{"stride":1}}', /training.stages.rpn: Unrecognized key: "stride"/],
+    ['training.stages.rpn.milestones=5', /training.stages.rpn.milestones: must be a list, not 5$/],
+    ['training.stages={"rpn":{"stride":1}}', /training.stages.rpn: there is no setting stride$/],
     [
       'training.stages.rpn.milestones=[10,2000]',
       /^--set: training.stages.rpn.milestones: 2000 is beyond the stage's 1715 steps$/,
@@ -119,6 +126,73 @@ test('a config.json is checked as a whole, and one from before there were settin
     problemOf({ detector, training: { ...training, stages } }),
     "training.stages.detector.milestones: 11 is beyond the stage's 10 steps",
   );
+});
+
+test('a config.json that holds something else is one line, which names the value and what it must be', async () => {
+  const { config } = await configureRun({ preset: 'demo', validate: 'test' });
+  const good = JSON.parse(JSON.stringify(config));
+  assert.equal(parseRunConfig(JSON.stringify(good)), config);
+  const cases: [change: (run: any) => void, message: RegExp][] = [
+    [(run) => (run.schedule = 'alternatin'), /schedule: must be joint or .* or unshared, not "alternatin"/],
+    [(run) => (run.checkpointInterval = 0), /checkpointInterval: must be above 0, not 0/],
+    [(run) => (run.checkpointInterval = 1.5), /checkpointInterval: must be a whole number, not 1.5/],
+    [(run) => delete run.data, /data: is missing/],
+    [(run) => (run.split = 3), /split: must be a text, not 3/],
+    [(run) => (run.preset = null), /preset: must be a text, not null/],
+    [(run) => (run.skipBadBoxes = 'no'), /skipBadBoxes: must be true or false, not "no"/],
+    [(run) => delete run.init, /init: is missing/],
+    [(run) => (run.validation.interval = 0), /validation.interval: must be above 0, not 0/],
+    [(run) => (run.kernels = { conv: 1 }), /kernels.conv: must be a text, not 1/],
+    [(run) => (run.detector = []), /detector: must be an object, not \[\]/],
+    [(run) => (run.detector.backbone = 'smal'), /detector.backbone: must be one of small, .*, not "smal"/],
+    [(run) => (run.detector.stages = 3), /detector.stages: /],
+    [(run) => (run.detector.rpn.nmsThreshold = 2), /detector.rpn.nmsThreshold: must be at most 1, not 2/],
+    [(run) => (run.detector.input.mean = [1, 2]), /detector.input.mean/],
+    [(run) => (run.constructor = 1), /there is no setting constructor/],
+    [(run) => (run.detector.head.constructor = 1), /detector.head: there is no setting constructor/],
+    [(run) => (run.shedule = 'joint'), /there is no setting shedule/],
+    [(run) => (run.format = 2), /format 2/],
+  ];
+  const fails = (text: string, message: RegExp) => {
+    try {
+      parseRunConfig(text);
+      assert.unreachable(text);
+    } catch (error) {
+      assert.instance(error, UserError, `${message}: ${(error as Error).message}`);
+      assert.match((error as Error).message, message);
+      assert.match(
+        (error as Error).message,
+        /^config\.json: is not a configuration .*; train again or restore the file$/,
+      );
+    }
+  };
+  for (const [change, message] of cases) {
+    const run = structuredClone(good);
+    change(run);
+    fails(JSON.stringify(run), message);
+  }
+  const text = JSON.stringify(good);
+  fails(text.replace('{', '{"__proto__":1,'), /there is no setting __proto__/);
+  fails(text.replace('"head":{', '"head":{"__proto__":1,'), /detector.head: there is no setting __proto__/);
+});
+
+test('a preset or a backbone named like a property of every object is unknown', async () => {
+  for (const name of ['constructor', '__proto__', 'toString']) {
+    for (const option of ['preset', 'backbone']) {
+      try {
+        await configureRun({ [option]: name });
+        assert.unreachable(name);
+      } catch (error) {
+        assert.instance(error, UserError);
+        assert.match((error as Error).message, `--${option} ${name}: unknown; there are `);
+      }
+    }
+  }
+});
+
+test('docs/settings.md is what the schema says, and explains every setting', () => {
+  assert.is(readFileSync(settingsPath, 'utf8'), settingsDocument(), 'stale: npm run settings');
+  assert.not.match(settingsDocument(), /undefined/);
 });
 
 test('anchors larger than every image are refused', async () => {

@@ -10,7 +10,8 @@ import { type ProposalParams, proposalsReference, proposalsScratch, recordPropos
 import type { RegionShape } from '../../kernels/regions.ts';
 import { roiPoolBackwardReference, roiPoolReference } from '../../kernels/roiPool.ts';
 import { baseAnchors } from '../../model/anchors.ts';
-import { CONVENTIONS, RPN_DEFAULTS } from '../../model/config.ts';
+import { RPN_DEFAULTS } from '../../model/config.ts';
+import { CONVENTIONS } from '../../model/conventions.ts';
 import type { BenchCase, PreparedCase } from '../case.ts';
 import { compareElements, type Comparison, merge, verdict } from '../compare.ts';
 import { uniform } from '../inputs.ts';

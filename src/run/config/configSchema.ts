@@ -1,128 +1,138 @@
-/** What a configuration may hold: checked where one is read from a file, or changed by `--set`. */
+/**
+ * What the configuration of a run may hold, checked where one is read from a file or changed by `--set`. The parts that
+ * belong to the network and its training are in model/config.ts.
+ */
 import * as z from 'zod';
 import { UserError } from '../../engine/errors.ts';
-import { CONVENTIONS, type DetectorConfig, type TrainingConfig } from '../../model/config.ts';
-import type { RunConfig, RunKind } from '../storage/runDirectory.ts';
-import { stageTraining } from './stages.ts';
+import { count, detectorSchema, setting, trainingSchema } from '../../model/config.ts';
+import { SCHEDULES, stageTraining } from './stages.ts';
 
-const count = z.int().positive();
-const positive = z.number().positive();
-const notNegative = z.number().nonnegative();
-const share = z.number().min(0).max(1);
-const triple = z.tuple([z.number(), z.number(), z.number()]);
-
-const proposals = z.strictObject({
-  preNms: count,
-  postNms: count,
-  without: z.enum(['nothing', 'nms', 'cls', 'reg']),
-});
-
-const detector = z.strictObject({
-  convention: z.enum(Object.keys(CONVENTIONS) as (keyof typeof CONVENTIONS)[]),
-  stages: z.union([z.literal(1), z.literal(2)]),
-  backbone: z.string(),
-  features: z.enum(['shared', 'unshared']),
-  classes: z.array(z.string()).min(2),
-  input: z.strictObject({
-    shorterSide: count,
-    longerSide: count,
-    channels: z.enum(['bgr', 'rgb']),
-    mean: triple,
-    factor: triple,
-  }),
-  anchors: z.strictObject({ sizes: z.array(positive).min(1), ratios: z.array(positive).min(1) }),
-  rpn: z.strictObject({
-    channels: count,
-    batch: count,
-    positiveFraction: share,
-    positiveOverlap: share,
-    negativeOverlap: share,
-    normalisation: z.enum(['examples', 'locations']),
-    lambda: notNegative,
-    sigma: positive,
-    nmsThreshold: share,
-    minSize: notNegative,
-    train: proposals,
-    test: proposals,
-  }),
-  head: z.strictObject({
-    pooled: count,
-    pooling: z.enum(['max', 'warp']),
-    warpLimit: positive,
-    batch: count,
-    foregroundFraction: share,
-    foregroundOverlap: share,
-    backgroundLow: share,
-    backgroundHigh: share,
-    targetStds: z.tuple([positive, positive, positive, positive]),
-    sigma: positive,
-  }),
-  test: z.strictObject({ scoreThreshold: share, nmsThreshold: share, maxDetections: count }),
-  frozenStages: z.int().nonnegative(),
-}) satisfies z.ZodType<DetectorConfig>;
-
-const milestones = z.array(z.int().nonnegative());
-const stage = z.strictObject({
-  steps: count.optional(),
-  milestones: milestones.optional(),
-  imagesPerStep: count.optional(),
-});
-
-const training = z.strictObject({
-  steps: count,
-  learningRate: positive,
-  milestones,
-  gamma: positive,
-  warmup: z.int().nonnegative(),
-  momentum: z.number().min(0).lt(1),
-  weightDecay: notNegative,
-  biasRate: notNegative,
-  biasDecay: notNegative,
-  flip: z.boolean(),
-  imagesPerStep: count,
-  stages: z.strictObject({ rpn: stage.optional(), detector: stage.optional() }).optional(),
-  seed: z.int().nonnegative(),
-}) satisfies z.ZodType<TrainingConfig>;
-
+/** The parts that `--set` can change. */
 const knobs = z.object({
-  detector,
-  training: training.superRefine((config, context) => {
-    for (const losses of ['rpn', 'detector'] as const) {
-      const { steps, milestones } = stageTraining({ losses }, config);
-      const late = milestones.find((milestone) => milestone > steps);
-      if (late === undefined) continue;
-      const message = `${late} is beyond the stage's ${steps} steps`;
-      context.addIssue({ code: 'custom', path: ['stages', losses, 'milestones'], message });
-    }
-  }),
+  detector: setting(detectorSchema, 'the network'),
+  training: setting(
+    trainingSchema.superRefine((config, context) => {
+      for (const losses of ['rpn', 'detector'] as const) {
+        const { steps, milestones } = stageTraining({ losses }, config);
+        const late = milestones.find((milestone) => milestone > steps);
+        if (late === undefined) continue;
+        const message = `${late} is beyond the stage's ${steps} steps`;
+        context.addIssue({ code: 'custom', path: ['stages', losses, 'milestones'], message });
+      }
+    }),
+    'its training',
+  ),
 });
 
-/** The parts of a configuration that `--set` can change. */
-export type Knobs = { detector: DetectorConfig; training: TrainingConfig };
+const data = z.string().min(1);
+/** What every kind of run has. */
+export const commonSettings = {
+  data: setting(data, 'what was given as `--data`, with absolute paths'),
+  init: setting(z.string().nullable(), 'file of initial weights, or null'),
+  checkpointInterval: setting(count, 'steps between two checkpoints'),
+};
 
-/** What is wrong with a configuration in one line (the value's path, then what it must be), or null. */
-export function problemOf(config: Knobs): string | null {
-  return problemWith(config, knobs, []);
+const validation = z.strictObject({
+  data: setting(data, 'data to evaluate on, as `data`'),
+  split: setting(z.string(), 'the part of it'),
+  images: setting(count, 'images of it at most, evenly spaced'),
+  interval: setting(count, 'steps between two evaluations; there is another after the last step'),
+});
+
+export const runSchema = z.strictObject({
+  format: setting(z.literal(1), 'version of this file'),
+  data: commonSettings.data,
+  split: setting(z.string(), 'the part of it to train on'),
+  preset: setting(z.string().min(1), 'named configuration that the others started from'),
+  schedule: setting(z.enum(SCHEDULES), 'how the RPN and the detector share features'),
+  init: commonSettings.init,
+  skipBadBoxes: setting(z.boolean(), 'whether boxes outside their image or without area are left out'),
+  checkpointInterval: commonSettings.checkpointInterval,
+  validation: setting(
+    validation.optional(),
+    'how the weights are evaluated while they are trained; without it they are not',
+  ),
+  ...knobs.shape,
+  kernels: setting(
+    z.record(z.string(), z.string()).optional(),
+    'kernels that the tuner chose, if it ran: a resumed run takes the same, and so ends with the same bits',
+  ),
+});
+
+export type ValidationConfig = z.infer<typeof validation>;
+export type RunConfig = z.infer<typeof runSchema>;
+export type Knobs = z.infer<typeof knobs>;
+
+/** What is wrong with the network or its training in one line (the value's path, then what it must be), or null. */
+export const problemOf = (config: Knobs): string | null => problemWith(config, knobs, []);
+
+/** What is wrong with a value in one line that begins with its path, or null. */
+export function problemWith(value: unknown, schema: z.ZodType, path: readonly string[] = []): string | null {
+  const issue = schema.safeParse(value, { error: explain }).error?.issues[0];
+  if (!issue) return null;
+  const at = [...path, ...issue.path].join('.');
+  return at === '' ? issue.message : `${at}: ${issue.message}`;
 }
 
-function problemWith(value: unknown, schema: z.ZodType, path: readonly string[]): string | null {
-  const issue = schema.safeParse(value).error?.issues[0];
-  return issue ? `${[...path, ...issue.path].join('.')}: ${issue.message}` : null;
+const KINDS: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'an object',
+  record: 'an object',
+  tuple: 'a list',
+};
+
+/** An issue in plain words; undefined leaves it to the library's. */
+function explain(issue: z.core.$ZodRawIssue): string | undefined {
+  const { input } = issue;
+  if (input === undefined) return 'is missing';
+  const text = JSON.stringify(input) ?? String(input);
+  const given = text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  if (issue.code === 'invalid_type') return `must be ${KINDS[issue.expected] ?? issue.expected}, not ${given}`;
+  if (issue.code === 'invalid_value') return `must be ${issue.values.join(' or ')}, not ${given}`;
+  if (issue.code === 'unrecognized_keys') return `there is no setting ${issue.keys.join(', ')}`;
+  if (issue.code === 'too_small' && issue.origin !== 'array' && issue.origin !== 'string')
+    return `must be ${issue.inclusive ? 'at least' : 'above'} ${issue.minimum}, not ${given}`;
+  if (issue.code === 'too_big' && issue.origin !== 'array' && issue.origin !== 'string')
+    return `must be ${issue.inclusive ? 'at most' : 'below'} ${issue.maximum}, not ${given}`;
+  if (issue.code === 'too_small' || issue.code === 'too_big') return `has the wrong length: ${given}`;
+  return undefined;
 }
 
 /** The configuration of a run from the text of its config.json; `source` begins the one line that says why it is none. */
 export const parseRunConfig = (text: string, source = 'config.json'): RunConfig =>
   parseConfig(text, source, DETECTOR_RUN);
 
+/** Whose runs a directory holds. */
+export interface RunKind<Config> {
+  command: string;
+  /** `format` of its config.json. */
+  format: string | number;
+  schema: z.ZodType<Config>;
+}
+
 /** As `parseRunConfig`, for any kind of run. */
-export function parseConfig<Config>(text: string, source: string, { command, check }: RunKind<Config>): Config {
+export function parseConfig<Config>(
+  text: string,
+  source: string,
+  { command, format, schema }: RunKind<Config>,
+): Config {
   const config = parsedJson(text);
-  const isObject = typeof config === 'object' && config !== null && !Array.isArray(config);
-  const problem = config === undefined ? 'not JSON' : isObject ? check(config as Config) : 'not an object';
+  const problem = config === undefined ? 'not JSON' : (wrongFormat(config, format) ?? problemWith(config, schema));
   if (problem === null) return config as Config;
   throw new UserError(
     `${source}: is not a configuration of this version of '${command}' (${problem}); train again or restore the file`,
   );
+}
+
+/** Another format is said first: its settings may be others. */
+function wrongFormat(config: unknown, format: string | number): string | null {
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) return 'not an object';
+  const { format: found } = config as { format?: unknown };
+  return found === format ? null : `format ${JSON.stringify(found) ?? 'is missing'}`;
 }
 
 /** Undefined where the text is no JSON. */
@@ -134,10 +144,7 @@ function parsedJson(text: string): unknown {
   }
 }
 
-export const DETECTOR_RUN: RunKind<RunConfig> = {
-  command: 'rcnn train',
-  check: (config) => (config.format === 1 ? problemOf(config) : `format ${config.format}`),
-};
+export const DETECTOR_RUN: RunKind<RunConfig> = { command: 'rcnn train', format: 1, schema: runSchema };
 
 type Fields = Readonly<Record<string, z.ZodType>>;
 
@@ -151,12 +158,12 @@ const fieldOf = (fields: Fields | undefined, name: string): z.ZodType | undefine
   fields && Object.hasOwn(fields, name) ? fields[name] : undefined;
 
 /** Has an option of its own, which does more than to change the value. */
-const OWN_OPTION: Readonly<Record<string, string>> = {
-  'detector.backbone': '--backbone',
-  'detector.features': '--schedule unshared',
-  'detector.head.pooling': '--schedule joint-warp',
-  'detector.classes': '--data',
-};
+const OWN_OPTION: ReadonlyMap<string, string> = new Map([
+  ['detector.backbone', '--backbone'],
+  ['detector.features', '--schedule unshared'],
+  ['detector.head.pooling', '--schedule joint-warp'],
+  ['detector.classes', '--data'],
+]);
 
 /**
  * The configuration with values changed: `setting` is a path as in config.json and a value as in JSON, such as
@@ -169,7 +176,8 @@ export function withSettings<C extends Knobs>(config: C, settings: readonly stri
     const path = setting.slice(0, equals);
     const wrong = (why: string): UserError => new UserError(`--set ${setting}: ${why}`);
     if (equals < 1) throw wrong('give PATH=VALUE, the path as in config.json, such as detector.rpn.lambda=10');
-    if (OWN_OPTION[path]) throw wrong(`is what ${OWN_OPTION[path]} is for`);
+    const option = OWN_OPTION.get(path);
+    if (option) throw wrong(`is what ${option} is for`);
     const keys = path.split('.');
     const last = keys.pop()!;
     // `detector` and `training` as a whole are no values to change.

@@ -1,41 +1,35 @@
 /** The configuration of a pre-training: what each backbone takes, and what the user chose. */
 import { resolve } from 'node:path';
+import * as z from 'zod';
 import type { LabelledPictures } from '../../data/types.ts';
 import { absoluteLabelled, openLabelled } from '../../data/labelled.ts';
 import { UserError } from '../../engine/errors.ts';
 import { readSafetensorsHeader } from '../../engine/node/files.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import { small } from '../../model/backbones/small.ts';
-import type { ClassifierConfig } from '../../model/classifier.ts';
-import type { TrainingConfig } from '../../model/config.ts';
+import { classifierSchema, OPTIMISER_DEFAULTS, trainingSchema } from '../../model/config.ts';
+import { commonSettings } from './configSchema.ts';
 import { assertSameChoices, CHECKPOINT_INTERVAL } from './runConfig.ts';
 import { RunDirectory } from '../storage/runDirectory.ts';
 import type { MetricsLine } from '../storage/metrics.ts';
 
 const FORMAT = 'pretrain 1';
 
-export interface PretrainConfig {
-  format: typeof FORMAT;
-  /** What was given as --data, with an absolute path. */
-  data: string;
-  /** The file of initial weights, if any. */
-  init: string | null;
-  /** Steps between two checkpoints. */
-  checkpointInterval: number;
-  classifier: ClassifierConfig;
+const pretrainSchema = z.strictObject({
+  format: z.literal(FORMAT),
+  ...commonSettings,
+  classifier: classifierSchema,
   /** `imagesPerStep` is the batch: one pass for all its images. */
-  training: TrainingConfig;
-}
+  training: trainingSchema,
+});
+export type PretrainConfig = z.infer<typeof pretrainSchema>;
 
 export const PRETRAIN_TERMS = ['classes'] as const;
 export type PretrainLine = MetricsLine<(typeof PRETRAIN_TERMS)[number]>;
 export type PretrainDirectory = RunDirectory<PretrainConfig, PretrainLine>;
 
 export const pretrainDirectory = (path: string): PretrainDirectory =>
-  new RunDirectory(path, {
-    command: 'rcnn pretrain',
-    check: ({ format }) => (format === FORMAT ? null : `format ${format}`),
-  });
+  new RunDirectory(path, { command: 'rcnn pretrain', format: FORMAT, schema: pretrainSchema });
 
 /** What `rcnn pretrain` was told. */
 export interface PretrainChoices {
@@ -81,11 +75,8 @@ export async function configurePretrain(
       steps,
       learningRate: choices.learningRate ?? pretraining.learningRate,
       milestones: [Math.round(MILESTONE * steps)],
-      gamma: 0.1,
       warmup: Math.min(100, Math.round(steps / 10)),
-      momentum: 0.9,
-      weightDecay: 0.0005,
-      biasRate: 2,
+      ...OPTIMISER_DEFAULTS,
       biasDecay: 0,
       flip: data.augment,
       imagesPerStep: choices.batch ?? pretraining.batch,

@@ -19,7 +19,7 @@ import { withSettings } from './configSchema.ts';
 import { chooseInput } from './initialInput.ts';
 import { defaultPreset, type Preset, PRESETS } from './presets.ts';
 import { LOG_INTERVAL } from '../storage/metrics.ts';
-import type { RunConfig, ValidationConfig } from '../storage/runDirectory.ts';
+import type { RunConfig, ValidationConfig } from './configSchema.ts';
 import { hasStages, type Schedule, SCHEDULES, withSchedule, withSteps } from './stages.ts';
 
 /** What `rcnn train` was told; everything else comes from the preset. */
@@ -61,7 +61,7 @@ const VALIDATIONS = 10;
 /** The preset of a name, or the usual one for the data. */
 export function findPreset(name: string | undefined, data: string): { name: string; preset: Preset } {
   const chosen = name ?? defaultPreset(data);
-  const preset = PRESETS[chosen];
+  const preset = Object.hasOwn(PRESETS, chosen) ? PRESETS[chosen] : undefined;
   if (!preset) throw new UserError(`--preset ${chosen}: unknown; there are ${Object.keys(PRESETS).join(', ')}`);
   return { name: chosen, preset };
 }

@@ -9,7 +9,8 @@ import { boxAt, iou, type Box } from '../../kernels/boxes.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
 import { baseAnchors } from '../../model/anchors.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
-import { CONVENTIONS, type DetectorConfig } from '../../model/config.ts';
+import type { DetectorConfig } from '../../model/config.ts';
+import { CONVENTIONS } from '../../model/conventions.ts';
 
 /** An object and its image in pixels of the network's input. */
 export interface InputObject {

@@ -5,7 +5,8 @@ import type { Gpu } from '../../engine/gpu.ts';
 import { loadSafetensors } from '../../engine/node/files.ts';
 import type { FasterRcnn } from '../../model/fasterRcnn.ts';
 import { restoreRun } from './loadRun.ts';
-import { type RunConfig, RunDirectory } from './runDirectory.ts';
+import type { RunConfig } from '../config/configSchema.ts';
+import { RunDirectory } from './runDirectory.ts';
 
 /** Which weights of a run: those of its last checkpoint, or the best of those that were validated. */
 export type WeightsName = 'last' | 'best';

@@ -4,7 +4,7 @@ import type { Gpu } from '../../engine/gpu.ts';
 import { parseSafetensors, type Safetensors } from '../../engine/safetensors.ts';
 import { FasterRcnn } from '../../model/fasterRcnn.ts';
 import { restoreCheckpoint } from './checkpointFormat.ts';
-import type { RunConfig } from './runDirectory.ts';
+import type { RunConfig } from '../config/configSchema.ts';
 
 /**
  * The network of a run with its weights: `config` is what its config.json holds (`parseRunConfig` reads and checks it),

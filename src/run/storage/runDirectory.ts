@@ -14,42 +14,11 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
 import { makeFolder, readRegularText, replaceFile, syncFile, unwritable } from '../../engine/node/files.ts';
-import type { Choices } from '../../engine/plans.ts';
-import type { DetectorConfig, TrainingConfig } from '../../model/config.ts';
 import type { LossTerm } from '../../model/fasterRcnn.ts';
-import { DETECTOR_RUN, parseConfig } from '../config/configSchema.ts';
+import { DETECTOR_RUN, parseConfig, type RunConfig, type RunKind } from '../config/configSchema.ts';
 import type { MetricsLine } from './metrics.ts';
 import { addLine, METRICS_LINE, readLines, truncateLines, VALIDATION_LINE } from './lines.ts';
-import { type Schedule, SCHEDULES, stagesOf } from '../config/stages.ts';
-
-export interface ValidationConfig {
-  /** The data to evaluate on, as --data, the part of it, and the most images of that, evenly spaced. */
-  data: string;
-  split: string;
-  images: number;
-  /** Steps between two evaluations; there is another after the last step. */
-  interval: number;
-}
-
-export interface RunConfig {
-  format: 1;
-  /** What was given as --data, with an absolute path, and the part of it to train on. */
-  data: string;
-  split: string;
-  preset: string;
-  schedule: Schedule;
-  /** The file of initial weights, if any. */
-  init: string | null;
-  skipBadBoxes: boolean;
-  /** Steps between two checkpoints. */
-  checkpointInterval: number;
-  /** How the weights are watched while they are trained; not at all without it. */
-  validation?: ValidationConfig;
-  detector: DetectorConfig;
-  training: TrainingConfig;
-  /** The kernels that the tuner chose, if it ran: a resumed run takes the same, and so ends with the same bits. */
-  kernels?: Choices;
-}
+import { SCHEDULES, stagesOf } from '../config/stages.ts';
 
 /** A line of validation.jsonl. Losses are means over the images. */
 export interface ValidationLine extends Record<LossTerm, number> {
@@ -60,13 +29,6 @@ export interface ValidationLine extends Record<LossTerm, number> {
   loss: number;
   images: number;
   seconds: number;
-}
-
-/** Whose runs a directory holds. */
-export interface RunKind<Config> {
-  command: string;
-  /** What is wrong with a configuration that was read, or null. */
-  check(config: Config): string | null;
 }
 
 /** With the kernels that were chosen for a thousand shapes it has some 200 kB. */

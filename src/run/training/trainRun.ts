@@ -21,7 +21,8 @@ import {
   saveCheckpoint,
 } from '../storage/checkpoint.ts';
 import { NO_PROGRESS } from '../storage/checkpointFormat.ts';
-import type { RunConfig, RunDirectory } from '../storage/runDirectory.ts';
+import type { RunConfig } from '../config/configSchema.ts';
+import type { RunDirectory } from '../storage/runDirectory.ts';
 import type { LoopEvents } from './loop.ts';
 import { ProposalStore } from './proposalStore.ts';
 import {

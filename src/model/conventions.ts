@@ -1,0 +1,11 @@
+/**
+ * The rules on coordinates, which the public implementations settle differently; a run has one of them.
+ *   py-faster-rcnn  inclusive corners (width = x2 - x1 + 1), decoded x2, y2 one pixel larger than an exact inverse gives
+ *   matlab          inclusive corners, exact inverse (the paper's own code)
+ *   torchvision     continuous coordinates (width = x2 - x1)
+ */
+export const CONVENTIONS = {
+  'py-faster-rcnn': { plusOne: 1, decodeShrink: 0 },
+  matlab: { plusOne: 1, decodeShrink: 1 },
+  torchvision: { plusOne: 0, decodeShrink: 0 },
+} as const;
