@@ -64,13 +64,25 @@ export { PRESETS, type Preset } from './run/config/presets.ts';
 export { withSteps } from './run/config/stages.ts';
 export { type Progress, restoreCheckpoint, serializeCheckpoint } from './run/storage/checkpointFormat.ts';
 export { loadRun } from './run/storage/loadRun.ts';
-export { parseRunConfig } from './run/config/configSchema.ts';
-export type { RunConfig } from './run/config/configSchema.ts';
+export { parseRunConfig, type RunConfig } from './run/config/configSchema.ts';
 export type { AnnotatedBox, Dataset, Picture, Sample } from './data/types.ts';
 export { openDigits } from './data/digits.ts';
 export type { Glyphs } from './data/glyphs.ts';
 export { classColour, scoreColour } from './draw/colours.ts';
 export { type CheckOutcome, kernelChecks, runKernelCheck } from './bench/kernelChecks.ts';
+export {
+  type Backbone,
+  type BackboneBuilder,
+  type BackboneDescriptor,
+  type BackboneOptions,
+  chain,
+  connect,
+  convolve,
+  type Layer,
+  ParameterStore,
+} from './model/backbones/backbone.ts';
+export { BACKBONES, registerBackbone } from './model/backbones/index.ts';
+export { INPUT_FORMS, type InputForm } from './model/inputForms.ts';
 export { CONVENTIONS } from './model/conventions.ts';
 export {
   HEAD_DEFAULTS,

@@ -47,6 +47,12 @@ test('an operation of its own has the gradient it claims, and learns', async () 
   below(number(text, /loss ([\d.]+)/), 0.01);
 });
 
+test('a detector on a backbone of its own learns', async () => {
+  const text = await example('ownBackbone', '60');
+  const [first, last] = [number(text, /loss ([\d.]+) at first/), number(text, /at first, ([\d.]+) at last/)];
+  below(last, 0.8 * first);
+});
+
 test('docs/engine.md lists every example', () => {
   for (const file of fs.readdirSync(path.join(root, 'examples'))) {
     const helper = !fs.readFileSync(path.join(root, 'examples', file), 'utf8').includes('npx tsx examples/');

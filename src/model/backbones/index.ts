@@ -18,7 +18,8 @@ export const BACKBONES: ReadonlyMap<string, BackboneDescriptor> = registered;
  */
 export function registerBackbone(backbone: BackboneDescriptor): void {
   const { name } = backbone;
-  if ((registered.get(name) ?? backbone) !== backbone) throw new Error(`registerBackbone: there is already a ${name}`);
+  if ((registered.get(name) ?? backbone) !== backbone)
+    throw new Error(`registerBackbone: there is already a backbone ${name}`);
   registered.set(name, backbone);
 }
 
