@@ -12,6 +12,7 @@
  */
 import type { ConvShape } from './conv2d.ts';
 import { type BufferSpec, ceilDiv, kernel, memoize, type Kernel } from './kernel.ts';
+import { RELU_WGSL } from './relu.ts';
 import { type Fetch, matrixCursor, workgroupGrid, workgroupShader, type WorkgroupTile } from './workgroupCore.ts';
 
 const UNIFORMS = {
@@ -181,8 +182,8 @@ fn column(n: u32) -> u32 {
   let outputs = u.OH * u.OW;
   return n / outputs * u.K * outputs + n % outputs;
 }
-fn store(slice: u32, m: u32, n: u32, column: u32, value: f32) {
-  y[column + m * u.OH * u.OW] = ${relu ? `max(${sum}, 0.0)` : sum};
+${relu ? RELU_WGSL : ''}fn store(slice: u32, m: u32, n: u32, column: u32, value: f32) {
+  y[column + m * u.OH * u.OW] = ${relu ? `relu(${sum})` : sum};
 }`,
       }),
     });

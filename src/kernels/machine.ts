@@ -93,7 +93,7 @@ const MACHINES: readonly { readonly words: RegExp; readonly machine: Machine }[]
     },
   },
   {
-    words: /cdna|gcn|\bMI[123]\d\d/i,
+    words: /cdna|\bMI[123]\d\d/i,
     machine: {
       kind: 'AMD CDNA',
       lanes: 64,

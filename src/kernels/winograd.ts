@@ -165,17 +165,42 @@ export const winogradGather = memoize(
     const side = matrix[0]!.length;
     const points = matrix.length;
     const tilesFirst = layout === 'channels-tiles';
-    const inside = (r: number, s: number): string => `on${r} && in${s}`;
-    const single = (r: number, s: number): string =>
-      `let d${r}_${s} = select(0.0, x[select(0u, line${r} + ${s}u, ${inside(r, s)})], ${inside(r, s)});`;
-    const first = what === 'input' ? 1 : 0;
-    const four = (r: number): string =>
-      `let q${r} = select(vec4f(), rows[select(0u, (line${r} + ${first}u) / 4u, on${r})], on${r});
-  ${[0, 1, 2, 3].map((s) => `let d${r}_${s + first} = q${r}.${'xyzw'[s]};`).join(' ')}`;
-    const load = (r: number): string =>
-      aligned
-        ? [four(r), ...(what === 'input' ? [single(r, 0), single(r, 5)] : [])].join('\n  ')
-        : grid2(1, side, (_, s) => single(r, s)).join('\n  ');
+    const all = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+    // One invocation transforms one patch, d, of which row r lies on the map (on) or not, and column s in it (in) or not.
+    const channelAndTile = tilesFirst
+      ? [
+          `let index = linear_index(group, groups, lane, ${WORKGROUP}u);`,
+          'let c = divide(index, u.count);',
+          'let i = index - c * u.count;',
+        ]
+      : [
+          `let c = group.x * ${ACROSS}u + lane % ${ACROSS}u;`,
+          `let i = group.y * ${WORKGROUP / ACROSS}u + lane / ${ACROSS}u;`,
+        ];
+    const rowOnMap = (r: number): string =>
+      `let on${r} = t < u.total && top + ${r}u < u.h; let line${r} = plane + (top + ${r}u) * u.w + left;`;
+    const columnInMap = (s: number): string => `let in${s} = left + ${s}u < u.w;`;
+    const loadOne = (r: number, s: number): string => {
+      const inside = `on${r} && in${s}`;
+      return `let d${r}_${s} = select(0.0, x[select(0u, line${r} + ${s}u, ${inside})], ${inside});`;
+    };
+    const loadFour = (r: number): string[] => {
+      // The patch of an input begins one column before the four.
+      const first = what === 'input' ? 1 : 0;
+      return [
+        `let q${r} = select(vec4f(), rows[select(0u, (line${r} + ${first}u) / 4u, on${r})], on${r});`,
+        all(4)
+          .map((s) => `let d${r}_${s + first} = q${r}.${'xyzw'[s]};`)
+          .join(' '),
+      ];
+    };
+    const loadRow = (r: number): string[] => {
+      if (!aligned) return all(side).map((s) => loadOne(r, s));
+      return what === 'input' ? [...loadFour(r), loadOne(r, 0), loadOne(r, 5)] : loadFour(r);
+    };
+    const storePoint = (i: number, j: number): string => `v[target_at] = v${i}_${j}; target_at += area;`;
+    const lines = (statements: readonly string[]): string => statements.join('\n  ');
     return kernel({
       name: `winograd${m}_gather_${what}_${layout.replace('-', '_')}${aligned ? '_aligned' : ''}`,
       buffers: {
@@ -191,14 +216,7 @@ export const winogradGather = memoize(
       wgsl: /* wgsl */ `${TILE_WGSL}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  ${
-    tilesFirst
-      ? `let index = linear_index(group, groups, lane, ${WORKGROUP}u);
-  let c = divide(index, u.count);
-  let i = index - c * u.count;`
-      : `let c = group.x * ${ACROSS}u + lane % ${ACROSS}u;
-  let i = group.y * ${WORKGROUP / ACROSS}u + lane / ${ACROSS}u;`
-  }
+  ${lines(channelAndTile)}
   if (c >= u.channels || i >= u.count) { return; }
   let t = u.first + i;
   let at = place(t);
@@ -206,13 +224,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let top = at.y * ${m}u - u.pad;
   let left = at.x * ${m}u - u.pad;
   let plane = (at.z * u.channels + c) * u.h * u.w;
-  ${grid2(side, 1, (r) => `let on${r} = t < u.total && top + ${r}u < u.h; let line${r} = plane + (top + ${r}u) * u.w + left;`).join('\n  ')}
-  ${grid2(side, 1, (s) => `let in${s} = left + ${s}u < u.w;`).join('\n  ')}
-  ${grid2(side, 1, load).join('\n  ')}
+  ${lines(all(side).map(rowOnMap))}
+  ${lines(all(side).map(columnInMap))}
+  ${lines(all(side).flatMap(loadRow))}
   ${sandwich(matrix, 'd', 'v')}
   let area = u.channels * u.count;
   var target_at = ${tilesFirst ? 'index' : 'i * u.channels + c'};
-  ${grid2(points, points, (i, j) => `v[target_at] = v${i}_${j}; target_at += area;`).join('\n  ')}
+  ${lines(grid2(points, points, storePoint))}
 }`,
     });
   },
@@ -236,10 +254,15 @@ export const winogradScatter = memoize(
       return store === 'relu' ? `${rectify}(${sum})` : sum;
     };
     const assign = store === 'add' ? '+=' : '=';
-    const single = (r: number, s: number): string =>
-      `if (top + ${r}u < u.h && left + ${s}u < u.w) { y[plane + (top + ${r}u) * u.w + left + ${s}u] ${assign} ${result(`y${r}_${s}`, 'relu')}; }`;
-    const four = (r: number): string =>
-      `if (top + ${r}u < u.h) { y[(plane + (top + ${r}u) * u.w + left) / 4u] ${assign} ${result(`vec4f(${[0, 1, 2, 3].map((s) => `y${r}_${s}`).join(', ')})`, 'relu4')}; }`;
+    const line = (r: number): string => `plane + (top + ${r}u) * u.w + left`;
+    const storeOne = (r: number, s: number): string => {
+      const value = result(`y${r}_${s}`, 'relu');
+      return `if (top + ${r}u < u.h && left + ${s}u < u.w) { y[${line(r)} + ${s}u] ${assign} ${value}; }`;
+    };
+    const storeFour = (r: number): string => {
+      const value = result(`vec4f(y${r}_0, y${r}_1, y${r}_2, y${r}_3)`, 'relu4');
+      return `if (top + ${r}u < u.h) { y[(${line(r)}) / 4u] ${assign} ${value}; }`;
+    };
     return kernel({
       name: `winograd${m}_scatter${bias ? '_bias' : ''}${STORE_SUFFIX[store]}${aligned ? '_aligned' : ''}`,
       buffers: {
@@ -265,7 +288,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let left = at.x * ${m}u;
   let plane = (at.z * u.channels + c) * u.h * u.w;
   ${bias ? 'let shift = bias[c];' : ''}
-  ${(aligned ? grid2(m, 1, four) : grid2(m, m, single)).join('\n  ')}
+  ${(aligned ? grid2(m, 1, storeFour) : grid2(m, m, storeOne)).join('\n  ')}
 }`,
     });
   },

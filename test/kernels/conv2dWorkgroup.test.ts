@@ -66,4 +66,11 @@ test('tiles in workgroup memory give the bits of those in registers: they add in
   }
 });
 
+test('ReLU in the same kernel keeps NaN', async () => {
+  const { kernel, buffers, uniforms } = workgroupForwardCheck(WORKGROUP_TILE, SHAPES[8]!, true, true);
+  buffers['x']![0] = NaN;
+  const { y } = await launch(await sharedGpu(), kernel, buffers, uniforms);
+  assert.ok(Number.isNaN(y![0]!));
+});
+
 test.run();
