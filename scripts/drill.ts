@@ -19,9 +19,10 @@ const options = new Command('npm run drill --')
   .option('--kills <n>', 'kills at random moments', Number, 100)
   .option('--steps <n>', 'steps of the run that is watched for leaks', Number, 10_000)
   .option('--pictures <n>', 'pictures of the detection that is watched for leaks', Number, 2000)
+  .option('--calls <text>', 'of the calls only those for paths that contain this; default: all in the run directory')
   .option('--only <part,...>', 'calls, kills, disk, steps, pictures; default: all')
   .parse()
-  .opts<{ kills: number; steps: number; pictures: number; only?: string }>();
+  .opts<{ kills: number; steps: number; pictures: number; calls?: string; only?: string }>();
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rcnn-drill-'));
@@ -94,24 +95,27 @@ const row = (...cells: (string | number)[]): void => console.log(`| ${cells.join
 
 /** A kill before every call that changes the file system. */
 async function drillCalls(): Promise<void> {
-  for (const [name, args] of Object.entries(RUNS).slice(0, 1)) {
-    const whole = path.join(folder, 'counted');
-    const log = path.join(folder, 'calls');
-    const reference = await start([...args, '--out', whole], { KILL_MATCHING: whole, KILL_COUNT: log }).ended;
-    if (reference.code !== 0) throw new Error(reference.output);
-    const expected = await outcome(whole);
-    const calls = fs.readFileSync(log, 'utf8').trim().split('\n');
-    for (const [i, call] of calls.entries()) {
-      const run = path.join(folder, 'killed');
-      const { code, output } = await start([...args, '--out', run], { KILL_MATCHING: run, KILL_AT: `${i + 1}` }).ended;
-      if (code !== 'SIGKILL') throw new Error(`call ${i + 1} (${call}) was not reached: ${code}\n${output}`);
-      await finish(args, run);
-      if ((await outcome(run)) !== expected) throw new Error(`killed at call ${i + 1}, ${call}: other bits`);
-      fs.rmSync(run, { recursive: true });
-      console.error(`call ${i + 1} of ${calls.length}: ${call}`);
-    }
-    row(`killed at each open, write, fsync and rename: ${name}`, calls.length, 'same bits each time');
+  const [name, args] = Object.entries(RUNS)[0]!;
+  const whole = path.join(folder, 'counted');
+  const log = path.join(folder, 'calls');
+  const reference = await start([...args, '--out', whole], { KILL_MATCHING: options.calls ?? whole, KILL_COUNT: log })
+    .ended;
+  if (reference.code !== 0) throw new Error(reference.output);
+  const expected = await outcome(whole);
+  const calls = fs.readFileSync(log, 'utf8').trim().split('\n');
+  for (const [i, call] of calls.entries()) {
+    const run = path.join(folder, 'killed');
+    const { code, output } = await start([...args, '--out', run], {
+      KILL_MATCHING: options.calls ?? run,
+      KILL_AT: `${i + 1}`,
+    }).ended;
+    if (code !== 'SIGKILL') throw new Error(`call ${i + 1} (${call}) was not reached: ${code}\n${output}`);
+    await finish(args, run);
+    if ((await outcome(run)) !== expected) throw new Error(`killed at call ${i + 1}, ${call}: other bits`);
+    fs.rmSync(run, { recursive: true });
+    console.error(`call ${i + 1} of ${calls.length}: ${call}`);
   }
+  row(`killed at each open, write, fsync and rename: ${name}`, calls.length, 'same bits each time');
 }
 
 /** Kills at moments that are spread over a run's whole time. */
@@ -140,12 +144,12 @@ async function drillKills(): Promise<void> {
   }
 }
 
-/** A file system too small for a second checkpoint. */
+/** A file system without room for the first checkpoint, until there is. */
 async function drillDisk(): Promise<void> {
   const disk = path.join(folder, 'disk');
   fs.mkdirSync(disk);
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk], { stdio: 'ignore' });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', disk], { stdio: 'ignore' });
   } catch {
     return row('a full disk', 0, 'skipped: needs the right to mount');
   }
@@ -155,14 +159,15 @@ async function drillDisk(): Promise<void> {
     await finish(args!, whole);
     const run = path.join(disk, 'run');
     const filler = path.join(disk, 'filler');
-    fs.writeFileSync(filler, Buffer.alloc(3.6e6));
+    fs.writeFileSync(filler, Buffer.alloc(16.2e6));
     const { code, output } = await start([...args!, '--out', run]).ended;
     const last = output.trim().split('\n').at(-1)!;
     if (code !== 1 || !/: could not be written, the disk is full; free some space and /.test(last))
       throw new Error(output);
     fs.rmSync(filler);
-    fs.rmSync(run, { recursive: true, force: true });
-    row('a full disk', 1, 'one line, exit code 1');
+    await finish(args!, run);
+    if ((await outcome(run)) !== (await outcome(whole))) throw new Error('a full disk: other bits');
+    row('a full disk, then room again', 1, 'one line and exit code 1, then the same bits');
   } finally {
     execFileSync('umount', [disk]);
   }

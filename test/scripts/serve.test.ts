@@ -45,7 +45,10 @@ test('files with their headers; 400 for a malformed address, 404 for what is not
       assert.is(headers['x-content-type-options'], 'nosniff', path);
     }
     assert.is((await get('/', 'POST')).status, 405);
-    assert.match(String(page.headers['content-security-policy']), /default-src 'self';.*frame-ancestors 'none'/);
+    assert.match(
+      String(page.headers['content-security-policy']),
+      /default-src 'self'; script-src .*frame-ancestors 'none'/,
+    );
     assert.is(page.headers['x-frame-options'], 'DENY');
     assert.is(page.headers['content-type'], 'text/html; charset=utf-8');
   } finally {
