@@ -1,6 +1,7 @@
 /** `rcnn check`: reads a whole data set, lists every problem, and says what it holds and how the anchors fit it. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
+import { WHOLE } from '../data/drawnSplits.ts';
 import { splitsOf } from '../data/registry.ts';
 import { writePng } from '../draw/canvas.ts';
 import { UserError } from '../engine/errors.ts';
@@ -15,16 +16,20 @@ import {
   type PictureSize,
   QUANTILES,
   reportOn,
+  sameContent,
 } from '../run/reports/dataReport.ts';
 import { truthSheet } from '../run/evaluation/pictures.ts';
 import { findPreset, detectorFor, type RunChoices } from '../run/config/runConfig.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
-import { backboneOption, printPictures, setOption, withExample, writeJson } from './common.ts';
+import { backboneOption, printPictures, setOption, withDataOptions, withExample, writeJson } from './common.ts';
 import { assertOutputs } from './outputs.ts';
 import { betterAnchorsText, count, percent, table } from './text.ts';
 import { startProgress } from './progress.ts';
 
-interface CheckCommand extends Pick<RunChoices, 'data' | 'split' | 'preset' | 'backbone' | 'set'> {
+interface CheckCommand extends Pick<
+  RunChoices,
+  'data' | 'split' | 'splitSeed' | 'allowOutside' | 'preset' | 'backbone' | 'set'
+> {
   model?: string;
   pictures?: string;
   json?: string;
@@ -34,10 +39,12 @@ interface CheckCommand extends Pick<RunChoices, 'data' | 'split' | 'preset' | 'b
 const LISTED_SIZES = 3;
 
 export function addCheck(program: Command): void {
-  const command = program
-    .command('check')
+  const command = withDataOptions(program.command('check'))
     .description('Read a whole data set: list every problem, count its objects, measure how the anchors fit them.')
-    .option('--data <spec>', "'digits', 'voc:PATH' or 'coco:IMAGES,ANNOTATIONS.json'; default: the run's, or digits")
+    .option(
+      '--data <spec>',
+      "a folder, 'digits', 'voc:PATH' or 'coco:IMAGES,ANNOTATIONS.json'; default: the run's, or digits",
+    )
     .option('--split <name,...>', 'the parts to read; default: trainval or train and val, and test')
     .option('--preset <name>', "whose network's input and anchors are meant; default: as 'rcnn train' has it")
     .addOption(backboneOption("instead of the preset's"))
@@ -62,8 +69,12 @@ async function check(options: CheckCommand): Promise<void> {
   const data = options.data ?? run?.data ?? 'digits';
   const { preset } = findPreset(options.preset, data);
   const splits = options.split?.split(',') ?? usualSplits(splitsOf(data)) ?? [preset.split ?? 'train'];
-  const opened = await openParts(data, splits, run?.detector.classes.slice(1));
-  const { parts, notes } = opened;
+  const opened = await openParts(data, splits, {
+    classes: run?.detector.classes.slice(1),
+    splitSeed: options.splitSeed ?? run?.splitSeed,
+    allowOutside: options.allowOutside ?? run?.allowOutside,
+  });
+  const { parts } = opened;
   if (parts.length === 0) {
     if (opened.problems.length === 1) throw new UserError(opened.problems[0]!);
     return printProblems(opened.problems);
@@ -78,6 +89,7 @@ async function check(options: CheckCommand): Promise<void> {
     progress.stop();
     const problems = [...opened.problems, ...decoded.problems];
     const report = reportOn(parts, detector);
+    const notes = [...opened.notes, ...decoded.notes, ...sameContent(parts)];
     for (const note of notes) console.log(`note: ${note}`);
     console.log(reportText(report, detector));
     if (options.pictures !== undefined) {
@@ -104,8 +116,9 @@ function printProblems(problems: readonly string[]): void {
   process.exitCode = 1;
 }
 
-/** Parts that share no image where they are named as usual, else all; undefined where none is known. */
+/** The whole of data without parts; parts that share no image where they are named as usual, else all; undefined: none is known. */
 function usualSplits(splits: readonly string[]): string[] | undefined {
+  if (splits.includes(WHOLE)) return [WHOLE];
   const training = splits.includes('trainval') ? ['trainval'] : ['train', 'val'];
   const usual = [...training, 'test'].filter((split) => splits.includes(split));
   if (usual.length > 0) return usual;

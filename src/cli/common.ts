@@ -16,6 +16,8 @@ export interface TestDataOptions {
   data: string;
   split?: string;
   skipBadBoxes?: boolean;
+  splitSeed?: number;
+  allowOutside?: boolean;
 }
 
 export type AdapterKind = 'auto' | 'hardware' | 'software';
@@ -32,6 +34,12 @@ export const setOption = (what: string): Option =>
     `change one value of ${what}; the path as in config.json; may be given again`,
   ).argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
 
+/** `--split-seed` and `--allow-outside`, of every command that opens data. */
+export const withDataOptions = (command: Command): Command =>
+  command
+    .option('--split-seed <n>', 'of the parts of data that has none of its own (60/20/20); default: 0', seed)
+    .option('--allow-outside', 'annotations may name pictures outside the folder of the data');
+
 export const weightsOption = (): Option =>
   new Option('--weights <name>', "the last checkpoint's, or the best of 'rcnn train --validate'")
     .choices(['last', 'best'])
@@ -46,11 +54,11 @@ export const backbonesHelp = (): string =>
 
 /** Adds the options of `TestDataOptions`. */
 export const withTestData = (command: Command): Command =>
-  command
+  withDataOptions(command)
     .addOption(weightsOption())
     .requiredOption(
       '--data <spec>',
-      "'digits', 'voc:PATH' or 'coco:IMAGES,ANNOTATIONS.json'; its classes must be the model's",
+      `a folder, 'digits', 'voc:PATH' or 'coco:IMAGES,ANNOTATIONS.json'; its classes must be the model's`,
     )
     .option('--split <name>', 'the part to evaluate on; default: test, and of coco: all of the file')
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping');
@@ -70,6 +78,8 @@ export async function openTestData(options: TestDataOptions & { model?: string }
     split: testSplit(options),
     classes: config?.detector.classes.slice(1),
     onBadBox: options.skipBadBoxes || config?.skipBadBoxes ? 'skip' : 'error',
+    splitSeed: options.splitSeed ?? config?.splitSeed, // what the run was trained on is no test
+    allowOutside: options.allowOutside ?? config?.allowOutside,
   });
   for (const note of dataset.notes) console.log(`note: ${note}`);
   return dataset;

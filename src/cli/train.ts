@@ -24,6 +24,7 @@ import {
   positiveNumber,
   seed,
   setOption,
+  withDataOptions,
   withExample,
   withGpu,
 } from './common.ts';
@@ -38,16 +39,15 @@ interface TrainCommand extends RunChoices {
 }
 
 export function addTrain(program: Command): void {
-  const command = program
-    .command('train')
+  const command = withDataOptions(program.command('train'))
     .description('Train a detector. The run directory keeps its configuration, losses and checkpoint.')
     .option(
       '--data <spec>',
-      "'digits' (generated scenes), 'voc:PATH' (a folder in VOC layout; 'voc:PATH,PATH': several as one) or 'coco:IMAGES,ANNOTATIONS.json' (a folder and an annotation file of COCO, or pairs of them); default: digits",
+      "a folder whose format is recognised, 'digits' (generated scenes), 'voc:PATH' (a folder in VOC layout; 'voc:PATH,PATH': several as one) or 'coco:IMAGES,ANNOTATIONS.json' (a folder and an annotation file of COCO, or pairs of them); default: digits",
     )
     .option('--split <name>', 'the part to train on; default: train, or the preset’s own, and of coco: all')
     .option('--out <dir>', 'the run directory; default: runs/PRESET')
-    .option('--preset <name>', 'a named configuration, see below; default: digits, or photos for voc: and coco:')
+    .option('--preset <name>', 'a named configuration, see below; default: digits, or photos for other data')
     .addOption(backboneOption("instead of the preset's"))
     .option('--schedule <name>', `how RPN and detector share features: ${SCHEDULES.join(', ')}; default: joint`)
     .option('--init <file>', 'initial weights, safetensors: ours, torchvision’s or Caffe’s; what fits is taken')
@@ -135,13 +135,15 @@ async function lookAtPictures(samples: readonly Sample[]): Promise<void> {
   let progress: Progress | undefined;
   let done = 0;
   try {
-    await checkPictures(samples, () => {
+    const notes = await checkPictures(samples, () => {
       done++;
       if (performance.now() - started < LONG_MS) return;
       if (!progress) console.log('checking the size of every image');
       progress ??= startProgress(samples.length, 'image', done);
       progress.update(done);
     });
+    progress?.stop();
+    for (const note of notes) console.log(`note: ${note}`);
   } finally {
     progress?.stop();
   }

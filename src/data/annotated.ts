@@ -28,6 +28,8 @@ export interface AnnotatedObject {
 export interface AnnotatedImage {
   /** The picture's path as written: with or without folders and extension, from whatever system; pictureFiles.ts finds it. */
   file: string;
+  /** Where its picture is looked for first; then in the folders of the data set. */
+  folder?: string;
   /** Other names to look for where there is no such file. */
   alternatives?: readonly string[];
   /** The name of the image in the data set; default: its file's name without extension, as far as that is unique. */
@@ -68,4 +70,8 @@ export interface ReadContext {
   onProblem: OnProblem | undefined;
   /** A line that the user should read once. */
   note(text: string): void;
+  /** Counts what becomes one such line: 'WHAT (3, the first: EXAMPLE)'. */
+  tally(what: string, example: string): void;
+  /** A line about what is valid but seldom meant, for `rcnn check`. */
+  doubt(text: string): void;
 }

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import type { AnnotatedImage, AnnotatedObject, AnnotatedSet, ReadContext } from './annotated.ts';
 import { BadBoxes, usableBox } from './badBoxes.ts';
-import { BACKGROUND, className } from './classNames.ts';
+import { alikeNames, BACKGROUND, className } from './classNames.ts';
 import { DRAWN_SPLITS, drawSplits, WHOLE } from './drawnSplits.ts';
 import { type DataFormat } from './format.ts';
-import { PictureFinder, PICTURE_EXTENSIONS, stemOf } from './pictureFiles.ts';
+import { PictureFinder, PICTURE_EXTENSIONS, stemOf, tidyPath } from './pictureFiles.ts';
 import { checkPicture, pictureOf } from './pictures.ts';
 import { attempt } from './problems.ts';
 import { printable } from './textFile.ts';
@@ -23,7 +23,7 @@ export interface AnnotatedFormat extends Pick<
 }
 
 export function annotatedFormat({ read, ...format }: AnnotatedFormat): DataFormat {
-  const quiet: ReadContext = { onProblem: () => {}, note: () => {} };
+  const quiet: ReadContext = { onProblem: () => {}, note: () => {}, tally: () => {}, doubt: () => {} };
   const splits = (sets: readonly string[][]): readonly string[] => {
     const [first = [], ...others] = sets.map((paths) => partsOf(read(paths, quiet)));
     return first.filter((split) => others.every((splits) => splits.includes(split)));
@@ -36,8 +36,8 @@ export function annotatedFormat({ read, ...format }: AnnotatedFormat): DataForma
       const parts: Dataset[] = [];
       let { classes } = options;
       for (const paths of sets) {
-        const notes: string[] = [];
-        const set = read(paths, { onProblem: options.onProblem, note: (text) => notes.push(text) });
+        const notes = new Notes();
+        const set = read(paths, { onProblem: options.onProblem, ...notes.context });
         const part = await openSet(set, { ...options, classes }, notes);
         if (set.classes) classes = part.classes.slice(1); // the later ones must have those of the first
         parts.push(part);
@@ -45,6 +45,31 @@ export function annotatedFormat({ read, ...format }: AnnotatedFormat): DataForma
       return unite(parts, classes);
     },
   };
+}
+
+/** What is said of one data set. */
+class Notes {
+  private readonly doubtful = new Set<string>();
+  private readonly lines: string[] = [];
+  private readonly tallies = new Map<string, { count: number; example: string }>();
+
+  readonly context: Omit<ReadContext, 'onProblem'> = {
+    note: (text) => void this.lines.push(text),
+    doubt: (text) => void this.doubtful.add(text),
+    tally: (what, example) => {
+      const { count = 0, example: first = example } = this.tallies.get(what) ?? {};
+      this.tallies.set(what, { count: count + 1, example: first });
+    },
+  };
+
+  get doubts(): string[] {
+    return [...this.doubtful];
+  }
+
+  get all(): string[] {
+    const counted = [...this.tallies].map(([what, { count, example }]) => `${what} (${count}, the first: ${example})`);
+    return [...this.lines, ...counted];
+  }
 }
 
 const partsOf = ({ splits }: AnnotatedSet): readonly string[] =>
@@ -63,14 +88,23 @@ function bestSplit(splits: readonly string[], wanted: string): string {
   return alike.length === 1 ? alike[0]! : splits.length === 1 && splits[0] === WHOLE ? WHOLE : wanted;
 }
 
-async function openSet(set: AnnotatedSet, options: OpenOptions, notes: string[]): Promise<Dataset> {
+async function openSet(set: AnnotatedSet, options: OpenOptions, notes: Notes): Promise<Dataset> {
   const { split, onProblem } = options;
-  const images = imagesOf(set, options, notes);
+  const { note } = notes.context;
+  const images = imagesOf(set, options, note);
   const classes = options.classes ?? classesOf(set, images);
-  if (options.classes === undefined && (classes.length === 0 || (set.splits.length < 2 && !hasObject(images)))) {
-    throw new UserError(`${set.path}: has no annotated object; there is nothing to learn`);
+  if (options.classes === undefined && !hasObject(images) && !hasObject(set.images())) {
+    const [why] = notes.all;
+    throw new UserError(
+      `${set.path}: has no annotated object${why === undefined ? '' : ` (${why})`}; there is nothing to learn`,
+    );
   }
-  const located = await locate(images, set, options, notes);
+  for (const [one, other] of alikeNames(classes)) {
+    note(
+      `${set.path}: classes '${one}' and '${other}' differ only in how they are written; rename one if they are the same`,
+    );
+  }
+  const located = await locate(images, set, options, notes.context);
   const bad = new BadBoxes(options.onBadBox);
   const classIndex = new Map(classes.map((name, i) => [className(name, set.path), i + 1]));
   const categories = [undefined, ...classes.map((name) => set.categoryIds?.get(className(name, set.path)))];
@@ -92,17 +126,22 @@ async function openSet(set: AnnotatedSet, options: OpenOptions, notes: string[])
         boxes,
         file,
         ...(resultId !== undefined && { resultIds: { image: resultId, categories } }),
-        ...pictureOf(file, size.width, size.height, image.source),
+        ...pictureOf(file, size, image.source, image.size !== undefined),
       },
     ];
   });
-  notes.push(...bad.notes().map((note) => (set.splits.length > 1 ? `split '${split}': ${note}` : note)));
+  for (const line of bad.notes()) note(set.splits.length > 1 ? `split '${split}': ${line}` : line);
   const unknown = set.categoryIds ? classes.filter((name) => !set.categoryIds!.has(className(name, set.path))) : [];
   if (unknown.length > 0)
-    notes.push(
-      `${set.path}: has no category ${unknown.join(', ')}: what is detected of it has no place in result files`,
-    );
-  return { name: set.name, classes: [BACKGROUND, ...classes], samples, flippable: true, notes };
+    note(`${set.path}: has no category ${unknown.join(', ')}: what is detected of it has no place in result files`);
+  return {
+    name: set.name,
+    classes: [BACKGROUND, ...classes],
+    samples,
+    flippable: true,
+    notes: notes.all,
+    doubts: notes.doubts,
+  };
 }
 
 interface LocatedImage {
@@ -121,15 +160,19 @@ async function locate(
   images: readonly AnnotatedImage[],
   set: AnnotatedSet,
   { split, onProblem, allowOutside = false }: OpenOptions,
-  notes: string[],
+  { tally }: Pick<ReadContext, 'tally'>,
 ): Promise<LocatedImage[]> {
   const finder = new PictureFinder(set.pictureFolders, allowOutside);
-  const elsewhere: string[] = [];
   const located = images.map((image): LocatedImage => {
     const entry: LocatedImage = { image, size: image.size };
     const take = onProblem && ((problem: string): void => void (entry.problem = problem));
     const found = attempt(take, () => findPicture(finder, image, set, split));
-    if (found?.elsewhere) elsewhere.push(`${printable(image.file)} is ${found.path}`);
+    if (found?.elsewhere) {
+      tally(
+        `${set.path}: images found in another folder than the one written`,
+        `${printable(image.file)} is ${found.path}`,
+      );
+    }
     return { ...entry, file: found?.path };
   });
   const unsized = located.filter(({ file, size }) => file !== undefined && size === undefined);
@@ -141,18 +184,17 @@ async function locate(
       entry.problem = error.message;
     }
   });
-  if (elsewhere.length > 0) {
-    notes.push(
-      `${set.path}: ${elsewhere.length} picture${elsewhere.length > 1 ? 's' : ''} found by the name alone, the first: ${elsewhere[0]}`,
-    );
-  }
   return located;
 }
 
 const hasObject = (images: readonly AnnotatedImage[]): boolean => images.some(({ objects }) => objects.length > 0);
 
 /** Of the part that is asked for, which is drawn where the data set has none. */
-function imagesOf(set: AnnotatedSet, { split, splitSeed = 0 }: OpenOptions, notes: string[]): AnnotatedImage[] {
+function imagesOf(
+  set: AnnotatedSet,
+  { split, splitSeed = 0 }: OpenOptions,
+  note: (text: string) => void,
+): AnnotatedImage[] {
   const known = partsOf(set);
   if (!known.includes(split)) {
     throw new UserError(`--split ${split}: ${set.path} has no such part; known here: ${known.join(', ')}`);
@@ -163,7 +205,7 @@ function imagesOf(set: AnnotatedSet, { split, splitSeed = 0 }: OpenOptions, note
   const ids = idsOf(images);
   const { parts, grouped } = drawSplits([...ids.values()], splitSeed);
   const drawn = images.filter((image) => parts.get(ids.get(image)!) === split);
-  notes.push(
+  note(
     `${set.path}: has no parts of its own: ${drawn.length} of its ${images.length} images are '${split}', drawn 60/20/20 with --split-seed ${splitSeed}${grouped ? '; frames of one video and copies of one image stay together' : ''}`,
   );
   if (drawn.length === 0) {
@@ -184,21 +226,22 @@ function classesOf(set: AnnotatedSet, images: readonly AnnotatedImage[]): string
 
 /** The name of each image: its own, or its file's without extension as far as no other has the same. */
 function idsOf(images: readonly AnnotatedImage[]): Map<AnnotatedImage, string> {
+  const files = images.map(({ file }) => tidyPath(file));
   const counts = new Map<string, number>();
-  for (const { file } of images) counts.set(stemOf(file), (counts.get(stemOf(file)) ?? 0) + 1);
+  for (const file of files) counts.set(stemOf(file), (counts.get(stemOf(file)) ?? 0) + 1);
   return new Map(
-    images.map((image) => {
-      const stem = stemOf(image.file);
-      return [image, image.id ?? (counts.get(stem) === 1 ? stem : image.file)];
+    images.map((image, i) => {
+      const stem = stemOf(files[i]!);
+      return [image, image.id ?? (counts.get(stem) === 1 ? stem : files[i]!)];
     }),
   );
 }
 
 function findPicture(finder: PictureFinder, image: AnnotatedImage, set: AnnotatedSet, split: string) {
-  const { file, alternatives = [], source } = image;
-  const found = finder.find([file, ...alternatives]);
+  const { file, folder: own, alternatives = [], source } = image;
+  const found = finder.find([file, ...alternatives], own);
   if (found) return found;
-  const folder = set.pictureFolders[0] ?? set.path;
+  const folder = own ?? set.pictureFolders[0] ?? set.path;
   const listed = set.splits.length > 1 ? `split '${split}' lists it` : `${source} has it`;
   throw new UserError(
     `${join(folder, printable(file))}${stemOf(file) === file ? '.*' : ''}: no such image (${PICTURE_EXTENSIONS.join(', ')}), though ${listed}; add it, or choose the folder that has it`,

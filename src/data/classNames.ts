@@ -16,3 +16,16 @@ export function className(name: string, where: string): string {
     `${where} is of class '${BACKGROUND}', which is reserved for the background; rename or remove it`,
   );
 }
+
+/** Pairs of names that differ only in case, or in spaces, hyphens and underscores. */
+export function alikeNames(names: readonly string[]): [string, string][] {
+  const seen = new Map<string, string>();
+  const pairs: [string, string][] = [];
+  for (const name of names) {
+    const key = name.toLowerCase().replace(/[\s_-]+/g, '');
+    const before = seen.get(key);
+    if (before === undefined) seen.set(key, name);
+    else if (before !== name) pairs.push([before, name]);
+  }
+  return pairs;
+}

@@ -28,9 +28,16 @@ export function firstIssue({ issues: [issue] }: z.ZodError): string {
   return printable(where + issue!.message);
 }
 
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).size;
+  } catch {
+    return 0; // reading says what is wrong
+  }
+}
+
 function readWhole(path: string, tooLarge: string): string {
-  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-  if (size <= constants.MAX_STRING_LENGTH) {
+  if (sizeOf(path) <= constants.MAX_STRING_LENGTH) {
     return readRegularText(path, { maxBytes: constants.MAX_STRING_LENGTH }).replace(/^\uFEFF/, '');
   }
   const limit = Math.floor(constants.MAX_STRING_LENGTH / 1e6);

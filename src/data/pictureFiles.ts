@@ -35,6 +35,13 @@ function partsOf(written: string): string[] {
   return path.split(/[/\\]+/).filter((part) => part !== '' && part !== '.');
 }
 
+/** A path as names of images have it: of an address, or beyond the folder, the last part alone. */
+export function tidyPath(written: string): string {
+  const parts = partsOf(written);
+  const foreign = /^[a-z][a-z0-9+.-]+:\/\//i.test(written.trim()) || parts.includes('..') || isAbsolute(written);
+  return (foreign ? parts.slice(-1) : parts).join('/');
+}
+
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -80,13 +87,20 @@ export function filesBeneath(root: string, depth = MAX_DEPTH): string[] {
 }
 
 const isFolder = (entry: Dirent, path: string): boolean =>
-  entry.isDirectory() ||
-  (entry.isSymbolicLink() && (statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false));
+  entry.isDirectory() || (entry.isSymbolicLink() && folderExists(path));
 
 /** Whether something is a folder; false where there is nothing, or a link that leads nowhere. */
 export function folderExists(path: string): boolean {
   try {
     return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+function fileExists(path: string): boolean {
+  try {
+    return statSync(path).isFile();
   } catch {
     return false;
   }
@@ -165,13 +179,15 @@ export class PictureFinder {
     this.#allowOutside = allowOutside;
   }
 
-  /** The file of a picture, looked for by each of the names in turn; undefined: there is none. */
-  find(names: readonly string[]): FoundPicture | undefined {
+  /** The file of a picture, looked for by each of the names in turn, first in `own`; undefined: there is none. */
+  find(names: readonly string[], own?: string): FoundPicture | undefined {
+    const folders = own !== undefined && folderExists(own) ? [own, ...this.#folders] : this.#folders;
     const written = names.map((name) => ({ name, parts: partsOf(name) })).filter(({ parts }) => parts.length > 0);
     const inside = written.filter(({ parts }) => !parts.includes('..'));
     const found =
-      this.#first(inside, (folder, parts) => folder.find(parts.join('/')), false) ??
+      this.#first(folders, inside, (folder, parts) => folder.find(parts.join('/')), false) ??
       this.#first(
+        folders,
         written,
         (folder, parts) => {
           for (let skipped = 1; skipped < parts.length; skipped++) {
@@ -187,12 +203,13 @@ export class PictureFinder {
   }
 
   #first(
+    folders: readonly string[],
     names: readonly { parts: string[] }[],
     find: (folder: Folder, parts: string[]) => string | undefined,
     elsewhere: boolean,
   ): FoundPicture | undefined {
     for (const { parts } of names) {
-      for (const folder of this.#folders) {
+      for (const folder of folders) {
         const file = find(this.#list(folder), parts);
         if (file !== undefined) return { path: join(folder, file), elsewhere };
       }
@@ -211,7 +228,7 @@ export class PictureFinder {
     for (const name of names) {
       for (const folder of this.#folders) {
         const path = isAbsolute(name) ? name : resolve(folder, name);
-        if (!isOutside(folder, path) || !statSync(path, { throwIfNoEntry: false })?.isFile()) continue;
+        if (!isOutside(folder, path) || !fileExists(path)) continue;
         if (this.#allowOutside) return { path, elsewhere: false };
         throw new UserError(
           `${printable(name)}: leads out of ${folder}; pass --allow-outside if you trust the annotations`,

@@ -4,15 +4,16 @@
  * The orientation written by the camera (EXIF) is applied and an alpha channel is dropped, both as OpenCV's imread does,
  * which the public implementations use.
  */
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
 import { readRegularFileAsync } from '../engine/node/files.ts';
 import { nativePackage } from '../engine/node/nativePackage.ts';
 import { eachAtOnce } from './atOnce.ts';
+import { BMP_HEADER, bmpSize, decodeBmp } from './bmp.ts';
 import type { Picture, Sample } from './types.ts';
 
 /** More than a picture has that a detector is trained on. */
-const MAX_PICTURE_BYTES = 1e9;
+export const MAX_PICTURE_BYTES = 1e9;
 
 const loadSharp = () => nativePackage<(typeof import('sharp'))['default']>('sharp', 'reads image files');
 
@@ -26,7 +27,8 @@ export async function readPicture(path: string): Promise<Picture> {
   }
 }
 
-async function decode(bytes: Uint8Array): Promise<Picture> {
+async function decode(bytes: Buffer): Promise<Picture> {
+  if (bmpSize(bytes)) return decodeBmp(bytes);
   const { data, info } = await loadSharp()(bytes, { failOn: 'truncated' })
     .autoOrient()
     .toColourspace('srgb')
@@ -37,52 +39,102 @@ async function decode(bytes: Uint8Array): Promise<Picture> {
   return { width: info.width, height: info.height, rgba: new Uint8Array(data.buffer, data.byteOffset, data.length) };
 }
 
-/** How a sample has its picture: of the size that `annotations` (a file) has for it, or `load` and `check` throw. */
+/**
+ * How a sample has its picture: of the size that `annotations` (a file) has for it, or `load` and `check` throw.
+ *
+ * @param sized whether the annotations say the size; without it `width` and `height` are the picture's own
+ */
 export function pictureOf(
   path: string,
-  width: number,
-  height: number,
+  { width, height }: { width: number; height: number },
   annotations: string,
+  sized: boolean,
 ): Required<Pick<Sample, 'load' | 'check'>> {
-  const assertSize = (found: { width: number; height: number }): void => {
+  const assertSize = (found: { width: number; height: number }, orientation: number): void => {
     if (found.width === width && found.height === height) return;
+    const turned = orientation >= 5 && found.width === height && found.height === width;
     throw new UserError(
-      `${path}: is ${found.width}x${found.height} but ${annotations} says ${width}x${height}, so its boxes cannot be trusted; correct one of them`,
+      turned
+        ? `${path}: is shown as ${found.width}x${found.height}, turned by its EXIF orientation, but ${annotations} says ${width}x${height}: its boxes are of the pixels as they are stored; annotate the image as it is shown, or take the orientation out of the file`
+        : `${path}: is ${found.width}x${found.height} but ${annotations} says ${width}x${height}, so its boxes cannot be trusted; correct one of them`,
     );
   };
   return {
     async load() {
       const picture = await readPicture(path);
-      assertSize(picture);
+      const same = picture.width === width && picture.height === height;
+      if (!same) assertSize(picture, (await checkPicture(path)).orientation);
       return picture;
     },
-    check: async () => assertSize(await checkPicture(path)),
+    async check() {
+      const found = await checkPicture(path);
+      assertSize(found, found.orientation);
+      // A turned picture of the size that the annotations say was annotated as it is shown, unless both sizes are the same.
+      const open = found.orientation >= 5 ? !sized || width === height : found.orientation >= 2;
+      return open ? 'turned' : undefined;
+    },
   };
 }
 
+export interface PictureHeader {
+  /** As the picture is shown. */
+  width: number;
+  height: number;
+  /** EXIF's: 1 as it is stored, 2 to 4 mirrored or upside down, 5 to 8 turned. */
+  orientation: number;
+}
+
 /** Reads the beginning of a file, and the size from it; throws as `readPicture` does where that is no image's. */
-export async function checkPicture(path: string): Promise<{ width: number; height: number }> {
-  const sharp = loadSharp();
+export async function checkPicture(path: string): Promise<PictureHeader> {
   try {
-    if (!(await stat(path)).isFile()) await readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES }); // says what it is
-    return (await sharp(path).metadata()).autoOrient;
+    const bitmap = bmpSize(await firstBytes(path, BMP_HEADER));
+    if (bitmap) return { ...bitmap, orientation: 1 };
+    const { autoOrient, orientation = 1 } = await loadSharp()(path).metadata();
+    return { ...autoOrient, orientation };
   } catch (error) {
     throw unreadable(path, error as Error);
+  }
+}
+
+/** Of a regular file: anything else is refused. */
+async function firstBytes(path: string, count: number): Promise<Buffer> {
+  if (!(await stat(path)).isFile()) return readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES }); // says what it is
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(count), 0, count, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
   }
 }
 
 /** Files looked at at once. */
 const AT_ONCE = 16;
 
-/** Looks at the beginning of many files: a long run should not end at a file that is no image. The first error ends it. */
+/** What the user should know of pictures that `check` calls 'turned'; nothing where there is none. */
+export function turnedNotes(ids: readonly string[]): string[] {
+  if (ids.length === 0) return [];
+  const [count, are] = ids.length === 1 ? ['1 image', 'is'] : [`${ids.length} images`, 'are'];
+  return [
+    `${count} (the first: ${ids[0]}) ${are} turned or mirrored by EXIF, and no size tells whether the boxes are of the image as it is shown or as it is stored: look at them (rcnn check --pictures)`,
+  ];
+}
+
+/**
+ * Looks at the beginning of many files: a long run should not end at a file that is no image. The first error ends it.
+ *
+ * @returns lines that the user should read
+ */
 export async function checkPictures(
-  samples: readonly { check?(): Promise<unknown> }[],
+  samples: readonly { id?: string; check?(): Promise<unknown> }[],
   onImage?: () => void,
-): Promise<void> {
+): Promise<string[]> {
+  const turned: string[] = [];
   await eachAtOnce(samples, AT_ONCE, async (sample) => {
-    await sample.check?.();
+    if ((await sample.check?.()) === 'turned') turned.push(sample.id ?? '');
     onImage?.();
   });
+  return turnedNotes(turned.sort());
 }
 
 function unreadable(path: string, error: NodeJS.ErrnoException): UserError {

@@ -46,8 +46,11 @@ export interface Sample {
   resultIds?: { image: CocoId; categories: readonly (CocoId | undefined)[] };
   /** Decodes (or draws) the picture; throws a UserError that names the file. */
   load(): Promise<Picture>;
-  /** Reads no more than the file's beginning: throws where that is no picture's, or has another size. Drawn ones have none. */
-  check?(): Promise<void>;
+  /**
+   * Reads no more than the file's beginning: throws where that is no picture's, or has another size. 'turned': its EXIF
+   * orientation leaves open which pixels the boxes are of. Drawn pictures have no `check`.
+   */
+  check?(): Promise<'turned' | undefined>;
 }
 
 export interface Dataset {
@@ -59,6 +62,8 @@ export interface Dataset {
   flippable: boolean;
   /** Lines that the user should read once, such as boxes that were left out. */
   notes: string[];
+  /** What is valid but seldom meant, for `rcnn check`. */
+  doubts?: string[];
 }
 
 /** Takes each problem with an image or an object, which is then left out. */

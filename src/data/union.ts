@@ -20,6 +20,7 @@ export function unite(parts: readonly Dataset[], classes?: readonly string[]): D
     classes: all,
     samples: parts.flatMap(({ samples }) => samples),
     flippable: parts.every(({ flippable }) => flippable),
+    doubts: parts.flatMap(({ doubts = [] }) => doubts),
     notes: parts.flatMap(({ name, notes }) => notes.map((note) => `${name}: ${note}`)),
   };
 }

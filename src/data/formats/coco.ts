@@ -83,7 +83,11 @@ const image = z.object({
 
 const annotationFile = z.object({
   images: z.array(z.unknown()),
-  categories: z.array(z.object({ id: cocoId, name: z.string().min(1), supercategory: z.unknown().optional() })).min(1),
+  categories: z
+    .array(z.object({ id: cocoId, name: z.string().min(1), supercategory: z.unknown().optional() }), {
+      error: 'is missing: it names the classes, [{"id": 1, "name": "cat"}, ...]',
+    })
+    .min(1),
   /** Missing in the files of COCO's test sets. */
   annotations: z.array(z.unknown()).optional(),
 });
@@ -103,7 +107,9 @@ const readFile = (path: string, outlines: boolean) =>
   readJsonFile(path, annotationFile, {
     expected: 'an annotation file of COCO with boxes (instances_*.json)',
     tooLarge: 'divide it, coco:IMAGES,A.json,IMAGES,B.json, or take its "segmentation" out',
-    ...(!outlines && { shorten: (text: string) => text.replace(POLYGONS, '"segmentation":0') }),
+    ...(!outlines && {
+      shorten: (text: string) => text.replace(POLYGONS, (all) => (/\d/.test(all) ? '"segmentation":0' : all)),
+    }),
   });
 
 const hasBox = (annotation: unknown): boolean => {
@@ -124,24 +130,30 @@ function readOne(path: string, context: ReadContext): AnnotatedSet {
     throw new UserError(`${path}: holds no annotation file of COCO; give coco:IMAGES,ANNOTATIONS.json`);
   }
   const first = files.find(({ split }) => /^train/i.test(split)) ?? files[0]!;
-  const pictureFolders = files.flatMap(({ file, split }) => [
-    ...(readdirSync(dirname(file)).some(isPictureFile) ? [dirname(file)] : []),
-    join(path, 'images', split),
-    join(path, split),
-  ]);
   const where = {
     path,
     splits: files.length > 1 ? files.map(({ split }) => split) : [],
-    pictureFolders: [...new Set([...pictureFolders, join(path, 'images'), path])].filter(folderExists),
+    pictureFolders: [join(path, 'images'), path].filter(folderExists),
   };
-  return fileSet(where, context, (split) => (files.find((one) => one.split === split) ?? first).file);
+  const fileOf = (split?: string) => files.find((one) => one.split === split) ?? first;
+  const folderOf = (split?: string): string | undefined => {
+    const one = fileOf(split);
+    const beside = readdirSync(dirname(one.file)).some(isPictureFile) ? [dirname(one.file)] : [];
+    return [...beside, join(path, 'images', one.split), join(path, one.split)].find(folderExists);
+  };
+  return fileSet(where, context, (split) => fileOf(split).file, folderOf);
 }
+
+/** Each part of a folder has the pictures of its own, which may have the names of another's. */
+const withFolder = (images: AnnotatedImage[], folder: string | undefined): AnnotatedImage[] =>
+  folder === undefined ? images : images.map((image) => ({ ...image, folder }));
 
 /** `fileOf` a part: its annotation file, which is not read before something of it is asked for. */
 function fileSet(
   where: Pick<AnnotatedSet, 'path' | 'splits' | 'pictureFolders'>,
   context: ReadContext,
   fileOf: (split?: string) => string,
+  folderOf: (split?: string) => string | undefined = () => undefined,
 ): AnnotatedSet {
   const opened = new Map<string, CocoFile>();
   const open = (split?: string): CocoFile => {
@@ -158,7 +170,7 @@ function fileSet(
     get categoryIds() {
       return open().categoryIds;
     },
-    images: (split) => open(split).images(),
+    images: (split) => withFolder(open(split).images(), folderOf(split)),
   };
 }
 
@@ -236,7 +248,7 @@ class CocoFile {
   }
 
   private readImages(images: readonly unknown[], annotations: readonly unknown[]): AnnotatedImage[] {
-    const { onProblem, note } = this.context;
+    const { onProblem, tally, doubt } = this.context;
     const byId = new Map<string, AnnotatedImage>();
     const files = new Set<string>();
     images.forEach((one, i) =>
@@ -259,8 +271,8 @@ class CocoFile {
         });
       }),
     );
-    const without: string[] = [];
-    const outlined: string[] = [];
+    let corners = 0;
+    const seen = new Set<string>();
     annotations.forEach((one, i) =>
       attempt(onProblem, () => {
         const parsed = annotation.safeParse(one);
@@ -282,15 +294,22 @@ class CocoFile {
         }
         const object = toObject(parsed.data, name, what);
         if (object) of.objects.push(object);
-        else without.push(what);
-        if (object && !hasBox(one)) outlined.push(what);
+        else tally(`${this.path}: annotations without a box or an outline are left out`, what);
+        if (object && !hasBox(one)) {
+          tally(`${this.path}: of annotations without a box the bounds of their outline are taken`, what);
+        }
+        if (id !== undefined && id !== null) {
+          if (seen.has(key(id))) doubt(`${this.path}: two annotations have the id ${printable(key(id))}`);
+          seen.add(key(id));
+        }
+        if (object && looksLikeCorners(parsed.data, of.size)) corners++;
       }),
     );
-    const list = (names: string[]): string => `${names.length}, the first: ${names[0]}`;
-    if (without.length > 0)
-      note(`${this.path}: annotations without a box or an outline are left out (${list(without)})`);
-    if (outlined.length > 0)
-      note(`${this.path}: of annotations without a box the bounds of their outline are taken (${list(outlined)})`);
+    if (corners > 0) {
+      doubt(
+        `${this.path}: ${corners} of ${annotations.length} boxes look like x1, y1, x2, y2, where COCO has x, y, width, height; look at them (rcnn check --pictures)`,
+      );
+    }
     return [...byId.values()].sort((a, b) => byIds(a.resultId!, b.resultId!));
   }
 }
@@ -324,6 +343,21 @@ function toObject(
     what,
     written: `bbox [${[x, y, w, h].join(', ')}]`,
   };
+}
+
+/**
+ * Whether a bbox makes sense as corners and not as a size: it leaves the picture as a size and lies in it as corners, or it
+ * has, without an outline of its own, another area than the file says.
+ */
+function looksLikeCorners({ bbox, area, segmentation }: Annotation, size: AnnotatedImage['size']): boolean {
+  if (!bbox || bbox.length === 0) return false;
+  const [x, y, w, h] = bbox;
+  if (!(w > x && h > y)) return false;
+  const leaves = size && (x + w > size.width + 2 || y + h > size.height + 2) && w <= size.width && h <= size.height;
+  const outlined =
+    segmentation !== undefined && segmentation !== null && !(Array.isArray(segmentation) && segmentation.length === 0);
+  const differs = area != null && area > 1 && Math.abs(area - w * h) > 0.02 * w * h;
+  return Boolean(leaves) || (!outlined && differs);
 }
 
 /** Of polygons [[x, y, x, y, ...], ...] or runs {size: [height, width], counts}. */

@@ -62,17 +62,31 @@ function readVoc(root: string, context: ReadContext): AnnotatedSet {
   const lists = new Lists(root, annotations);
   // CVAT lists all images as 'default' where the user named no parts.
   const splits = lists.names.length === 1 && lists.names[0] === 'default' ? [] : lists.names;
+  let doubted = false;
   return {
     name: basename(root),
     path: root,
     splits,
     pictureFolders: [...new Set([...existing(root, PICTURES), folder])],
     inclusive: true,
-    images: (split) =>
-      (split !== undefined ? lists.ids(split) : lists.names.length > 0 ? lists.allIds() : annotations.ids).flatMap(
-        (id) => annotations.read(id, split),
-      ),
+    images: (split) => {
+      const ids = split !== undefined ? lists.ids(split) : lists.names.length > 0 ? lists.allIds() : annotations.ids;
+      const images = ids.flatMap((id) => annotations.read(id, split));
+      if (!doubted) doubtOrigin(root, images, context);
+      doubted = true;
+      return images;
+    },
   };
+}
+
+/** Once for a data set: files in which a coordinate is 0 were written by a tool that counts from there. */
+function doubtOrigin(root: string, images: readonly AnnotatedImage[], { doubt }: ReadContext): void {
+  const objects = images.flatMap(({ objects }) => objects);
+  const zero = objects.filter(({ x1, y1 }) => x1 === -1 || y1 === -1);
+  if (zero.length === 0) return;
+  doubt(
+    `${root}: ${zero.length} of ${objects.length} objects begin at pixel 0 where VOC counts from 1: the tool seems to count from 0, and then all boxes lie one pixel too far left and up`,
+  );
 }
 
 /** A line of the list of one class: the image shows it (1), does not (-1), or only in ways that do not count (0). */
@@ -134,15 +148,12 @@ class Lists {
 
   /** Lines may have quotes, an extension, backslashes, or a label of the image behind the name. */
   private idOf(line: string): string {
-    const plain = line.replace(/^["']|["']$/g, '').replaceAll('\\', '/');
-    const forms = [
-      plain,
-      stemOf(plain),
-      plain.replace(CLASS_LIST_LINE, '$1'),
-      stemOf(plain.replace(CLASS_LIST_LINE, '$1')),
-    ];
+    const plain = [line, line.replace(CLASS_LIST_LINE, '$1')].map((text) =>
+      text.replace(/^["']|["']$/g, '').replaceAll('\\', '/'),
+    );
+    const forms = plain.flatMap((text) => [text, stemOf(text)]);
     forms.push(...forms.map((form) => basename(form))); // JPEGImages/0001.jpg
-    return forms.find((form) => this.annotations.has(form)) ?? forms[1]!;
+    return forms.find((form) => this.annotations.has(form)) ?? forms[3]!;
   }
 }
 
@@ -188,7 +199,7 @@ class Annotations {
 }
 
 /** One annotation file; every message names the file and the element. */
-function readAnnotation(path: string, id: string, { onProblem, note }: ReadContext): AnnotatedImage {
+function readAnnotation(path: string, id: string, { onProblem, tally }: ReadContext): AnnotatedImage {
   const annotation = child(readXml(path, ['object']), 'annotation');
   if (annotation === undefined) throw new UserError(`${path}: has no <annotation>; it is not a VOC annotation file`);
   const size = child(annotation, 'size');
@@ -205,18 +216,18 @@ function readAnnotation(path: string, id: string, { onProblem, note }: ReadConte
     // Label Studio and others write 0x0 where they do not know it.
     ...(width >= 1 && height >= 1 && { size: { width, height } }),
     source: path,
-    objects: objects.flatMap((object, i) => attempt(onProblem, () => [readObject(object, i + 1, path, note)]) ?? []),
+    objects: objects.flatMap((object, i) => attempt(onProblem, () => [readObject(object, i + 1, path, tally)]) ?? []),
   };
 }
 
-function readObject(object: Xml, number: number, path: string, note: (text: string) => void): AnnotatedObject {
+function readObject(object: Xml, number: number, path: string, tally: ReadContext['tally']): AnnotatedObject {
   const what = `object ${number}`;
   const where = `${path}: ${what}`;
   const name = textOf(object, 'name');
   if (name === undefined || name.trim() === '' || children(object, 'name').length > 1) {
     throw new UserError(`${where} must have exactly one <name> with a value; fix the file`);
   }
-  const [xmin, ymin, xmax, ymax] = cornersOf(object, where, note);
+  const [xmin, ymin, xmax, ymax] = cornersOf(object, where, tally);
   return {
     className: name,
     ...{ x1: xmin - 1, y1: ymin - 1, x2: xmax, y2: ymax },
@@ -227,13 +238,14 @@ function readObject(object: Xml, number: number, path: string, note: (text: stri
 }
 
 /** As the file has them; of a polygon or a rotated box the bounds. */
-function cornersOf(object: Xml, where: string, note: (text: string) => void): [number, number, number, number] {
+function cornersOf(object: Xml, where: string, tally: ReadContext['tally']): [number, number, number, number] {
   const boxes = children(object, 'bndbox');
   if (boxes.length === 0) {
     const points = polygonOf(object, where) ?? rotatedBoxOf(object, where);
     if (points) {
-      note(
-        `${where} has no <bndbox>: the bounds of its ${child(object, 'polygon') ? 'polygon' : 'rotated box'} are taken`,
+      tally(
+        `objects without <bndbox>: the bounds of their ${child(object, 'polygon') ? 'polygon' : 'rotated box'} are taken`,
+        where,
       );
       return boundsOf(points);
     }

@@ -43,6 +43,11 @@ export const runSchema = z.strictObject({
   format: setting(z.literal(1), 'version of this file'),
   data: commonSettings.data,
   split: setting(z.string(), 'the part of it to train on'),
+  splitSeed: setting(
+    z.int().min(0).max(0xffffffff).optional(),
+    'of the parts of data that has none of its own, drawn 60/20/20',
+  ),
+  allowOutside: setting(z.boolean().optional(), 'whether annotations may name images outside the folder of the data'),
   preset: setting(z.string().min(1), 'named configuration that the others started from'),
   schedule: setting(z.enum(SCHEDULES), 'how the RPN and the detector share features'),
   init: commonSettings.init,

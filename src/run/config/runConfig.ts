@@ -8,7 +8,7 @@
  *   without initial weights no stage is frozen
  */
 import { resolve } from 'node:path';
-import type { Dataset } from '../../data/types.ts';
+import type { Dataset, OpenOptions } from '../../data/types.ts';
 import { absoluteSpec, openDataset, usualSplit } from '../../data/registry.ts';
 import { countedBoxes } from '../../data/boxes.ts';
 import { UserError } from '../../engine/errors.ts';
@@ -38,6 +38,9 @@ export interface RunChoices {
   seed?: number;
   learningRate?: number;
   skipBadBoxes?: boolean;
+  /** Of the parts of data that has none of its own. */
+  splitSeed?: number;
+  allowOutside?: boolean;
   /** Changes of single values: `withSettings`. */
   set?: string[];
   /** Steps between two checkpoints. */
@@ -77,8 +80,7 @@ export interface ConfiguredRun {
 /** Opens and checks the data, then settles every value. Throws a UserError for what cannot be. */
 export async function configureRun(choices: RunChoices): Promise<ConfiguredRun> {
   const settled = settle(choices);
-  const { data, split, skipBadBoxes } = settled;
-  const dataset = await openDataset(data, { split, onBadBox: skipBadBoxes ? 'skip' : 'error' });
+  const dataset = await openDataset(settled.data, openOptions(settled));
   const config = complete(settled, dataset.classes, choices);
   assertAnchorsFit(config.detector, dataset);
   return { config, dataset, validation: await openValidation(config) };
@@ -101,6 +103,8 @@ function settle(choices: RunChoices): RunConfig {
     format: 1,
     data,
     split: choices.split ?? usualSplit(data, preset.split ?? 'train'),
+    ...(choices.splitSeed && { splitSeed: choices.splitSeed }),
+    ...(choices.allowOutside && { allowOutside: true }),
     preset: name,
     schedule,
     init: choices.init === undefined ? null : resolve(choices.init),
@@ -201,6 +205,8 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
     ['--steps', choices.steps, config.training.steps],
     ['--seed', choices.seed, config.training.seed],
     ['--learning-rate', choices.learningRate, config.training.learningRate],
+    ['--split-seed', choices.splitSeed, config.splitSeed ?? 0],
+    ['--allow-outside', choices.allowOutside, config.allowOutside ?? false],
     ['--skip-bad-boxes', choices.skipBadBoxes, config.skipBadBoxes],
     ['--checkpoint-every', choices.checkpointEvery, config.checkpointInterval],
     ['--validate', choices.validate, config.validation?.split],
@@ -230,11 +236,12 @@ export function assertSameChoices(
 
 /** The data of a run, with the classes in its order. */
 export const openRunData = (config: RunConfig): Promise<Dataset> =>
-  openDataset(config.data, {
-    split: config.split,
-    classes: config.detector.classes.slice(1),
-    onBadBox: config.skipBadBoxes ? 'skip' : 'error',
-  });
+  openDataset(config.data, { ...openOptions(config), classes: config.detector.classes.slice(1) });
+
+/** How a run opens its data, but for the classes. */
+function openOptions({ split, skipBadBoxes, splitSeed, allowOutside }: RunConfig): OpenOptions {
+  return { split, onBadBox: skipBadBoxes ? 'skip' : 'error', splitSeed, allowOutside };
+}
 
 /** The images on which a run is validated: all of the part that its configuration names, or some, evenly spaced. */
 export async function openValidation(config: RunConfig): Promise<Dataset | undefined> {

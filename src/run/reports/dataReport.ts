@@ -2,11 +2,15 @@
  * What a data set holds, before anything is trained on it: every problem with its files, its images and objects, and how the
  * anchors of a network fit these.
  */
+import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { eachAtOnce } from '../../data/atOnce.ts';
-import type { AnnotatedBox, Dataset, Sample } from '../../data/types.ts';
+import type { AnnotatedBox, Dataset, Sample, OpenOptions } from '../../data/types.ts';
 import { openDataset } from '../../data/registry.ts';
 import { countedBoxes } from '../../data/boxes.ts';
+import { MAX_PICTURE_BYTES, turnedNotes } from '../../data/pictures.ts';
 import { UserError } from '../../engine/errors.ts';
+import { readRegularFile } from '../../engine/node/files.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
 import type { DetectorConfig } from '../../model/config.ts';
 import {
@@ -41,22 +45,26 @@ export interface CheckedData {
 /**
  * Opens parts of a data set and goes on past their problems; a part that cannot be opened at all is one of these.
  *
- * @param classes without the background; found in the data unless given
+ * @param options `classes`: without the background; found in the data unless given
  */
-export async function openParts(spec: string, splits: readonly string[], classes?: string[]): Promise<CheckedData> {
+export async function openParts(
+  spec: string,
+  splits: readonly string[],
+  options: Pick<OpenOptions, 'classes' | 'splitSeed' | 'allowOutside'> = {},
+): Promise<CheckedData> {
   const problems = new Set<string>();
   const parts: DataPart[] = [];
   for (const split of splits) {
     try {
       const onProblem = (problem: string): void => void problems.add(problem);
-      parts.push({ split, dataset: await openDataset(spec, { split, onProblem, ...(classes && { classes }) }) });
+      parts.push({ split, dataset: await openDataset(spec, { split, onProblem, ...options }) });
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       problems.add(error.message);
     }
   }
-  const notes = parts.flatMap(({ dataset }) => dataset.notes);
-  return { parts, problems: [...problems], notes: [...notes, ...duplicates(parts)] };
+  const notes = parts.flatMap(({ dataset: { notes, doubts = [] } }) => [...notes, ...doubts]);
+  return { parts, problems: [...problems], notes: [...new Set([...notes, ...duplicates(parts)])] };
 }
 
 /** Objects that are there twice, and images that are in two parts. */
@@ -67,6 +75,13 @@ function duplicates(parts: readonly DataPart[]): string[] {
     const twice = dataset.samples.filter(({ boxes }) => new Set(boxes.map(key)).size < boxes.length);
     if (twice.length === 0) continue;
     notes.push(`split '${split}': ${images(twice.length)} with an object twice, the first: ${twice[0]!.id}`);
+  }
+  const place = ({ x1, y1, x2, y2 }: AnnotatedBox): string => [x1, y1, x2, y2].join();
+  for (const { split, dataset } of parts) {
+    const distinct = (boxes: readonly AnnotatedBox[], of: (box: AnnotatedBox) => string) => new Set(boxes.map(of)).size;
+    const several = dataset.samples.filter(({ boxes }) => distinct(boxes, place) < distinct(boxes, key));
+    if (several.length === 0) continue;
+    notes.push(`split '${split}': ${images(several.length)} with one box of two classes, the first: ${several[0]!.id}`);
   }
   parts.forEach(({ split, dataset }, i) => {
     const ids = new Set(dataset.samples.map(({ id }) => id));
@@ -81,17 +96,49 @@ function duplicates(parts: readonly DataPart[]): string[] {
 
 const images = (count: number): string => `${count} image${count === 1 ? '' : 's'}`;
 
-/** Decodes every picture. Returns the problems, and the samples that have one. */
+/** Images of one content that are in two parts, so that the network is tested on what it has learnt. */
+export function sameContent(parts: readonly DataPart[]): string[] {
+  const bySize = new Map<number, { split: string; file: string }[]>();
+  for (const { split, dataset } of parts) {
+    for (const { file } of dataset.samples) {
+      const size = file === undefined ? undefined : statSync(file, { throwIfNoEntry: false })?.size;
+      if (size !== undefined) bySize.set(size, [...(bySize.get(size) ?? []), { split, file: file! }]);
+    }
+  }
+  const byContent = new Map<string, { split: string; file: string }[]>();
+  for (const files of bySize.values()) {
+    if (new Set(files.map(({ split }) => split)).size < 2) continue;
+    for (const one of files) {
+      const hash = createHash('sha256')
+        .update(readRegularFile(one.file, { maxBytes: MAX_PICTURE_BYTES }))
+        .digest('hex');
+      byContent.set(hash, [...(byContent.get(hash) ?? []), one]);
+    }
+  }
+  const same = [...byContent.values()].flatMap(([first, ...others]) => {
+    const other = others.find(({ split, file }) => split !== first!.split && file !== first!.file);
+    return other ? [[first!, other] as const] : [];
+  });
+  if (same.length === 0) return [];
+  const [[one, other]] = same as [(typeof same)[number]];
+  return [
+    `${images(same.length)} in two parts under two names, the first: ${one.file} ('${one.split}') is ${other.file} ('${other.split}')`,
+  ];
+}
+
+/** Decodes every picture. Returns the problems, the samples that have one, and lines that the user should read. */
 export async function decodeAll(
   samples: readonly Sample[],
   onImage?: (done: number) => void,
-): Promise<{ problems: string[]; unreadable: Set<Sample> }> {
+): Promise<{ problems: string[]; unreadable: Set<Sample>; notes: string[] }> {
   const problems: string[] = [];
   const unreadable = new Set<Sample>();
+  const turned: string[] = [];
   let done = 0;
   await eachAtOnce(samples, AT_ONCE, async (sample) => {
     try {
       await sample.load();
+      if ((await sample.check?.()) === 'turned') turned.push(sample.id);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       problems.push(error.message);
@@ -99,7 +146,7 @@ export async function decodeAll(
     }
     onImage?.(++done);
   });
-  return { problems, unreadable };
+  return { problems, unreadable, notes: turnedNotes(turned.sort()) };
 }
 
 export interface PictureSize {

@@ -1,0 +1,34 @@
+/** Windows bitmaps, which libvips does not read: through bmp-ts. */
+import { decode } from 'bmp-ts';
+import type { Picture } from './types.ts';
+
+/** Pixels of a picture, at most, as in libvips: a header may say anything. */
+const MAX_PIXELS = 0x3fff * 0x3fff;
+
+/** Bytes of the headers that hold the size. */
+export const BMP_HEADER = 26;
+
+/** The size that a bitmap's header has; undefined: the file is no bitmap. */
+export function bmpSize(bytes: Buffer): { width: number; height: number } | undefined {
+  if (bytes.length < BMP_HEADER || bytes.toString('latin1', 0, 2) !== 'BM') return undefined;
+  const old = bytes.readUInt32LE(14) === 12; // OS/2's header
+  const width = old ? bytes.readUInt16LE(18) : bytes.readInt32LE(18);
+  // A negative height: the rows are stored from the top.
+  const height = old ? bytes.readUInt16LE(20) : Math.abs(bytes.readInt32LE(22));
+  return width > 0 && height > 0 && width * height <= MAX_PIXELS ? { width, height } : undefined;
+}
+
+/** Throws an Error where the file is cut off or damaged. */
+export function decodeBmp(bytes: Buffer): Picture {
+  let bitmap: { width: number; height: number; data: Uint8Array };
+  try {
+    bitmap = decode(bytes, { toRGBA: true });
+  } catch (error) {
+    throw new Error(error instanceof RangeError ? 'the file is cut off' : (error as Error).message);
+  }
+  const { width, height, data } = bitmap;
+  const rgba = new Uint8Array(data);
+  if (rgba.length !== 4 * width * height) throw new Error('its pixels do not have the size that its header says');
+  for (let i = 3; i < rgba.length; i += 4) rgba[i] = 255;
+  return { width, height, rgba };
+}
