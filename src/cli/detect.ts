@@ -2,14 +2,24 @@
 import type { Command } from 'commander';
 import { readdirSync, statSync } from 'node:fs';
 import { join, parse, resolve } from 'node:path';
-import { readPicture } from '../data/pictures.ts';
+import { framesOf, isVideoFile, STDIN } from '../data/frames.ts';
+import { isPictureFile, PICTURE_EXTENSIONS } from '../data/pictureFiles.ts';
 import { writePng } from '../draw/canvas.ts';
 import { drawDetections } from '../draw/pictures.ts';
 import { UserError } from '../engine/errors.ts';
 import { detectImage } from '../run/evaluation/detect.ts';
 import { withSettings } from '../run/config/configSchema.ts';
 import { loadModel, type WeightsName } from '../run/storage/loadModel.ts';
-import { type AdapterKind, adapterOption, score, weightsOption, withExample, withGpu, writeJson } from './common.ts';
+import {
+  type AdapterKind,
+  adapterOption,
+  positiveInteger,
+  score,
+  weightsOption,
+  withExample,
+  withGpu,
+  writeJson,
+} from './common.ts';
 import { assertOutputs } from './outputs.ts';
 
 interface DetectCommand {
@@ -18,52 +28,78 @@ interface DetectCommand {
   out: string;
   threshold: number;
   json?: string;
+  every: number;
   adapter: AdapterKind;
 }
-
-const IMAGE_FILE = /\.(jpe?g|png|webp)$/i;
 
 export function addDetect(program: Command): void {
   const command = program
     .command('detect')
-    .description('Find objects in images; draws each image with its detections.')
-    .argument('<image...>', 'image files (JPEG, PNG, WebP), or folders of them')
+    .description(
+      'Find objects in images; draws each image with its detections. What cannot be read is reported and passed over.',
+    )
+    .argument('<image...>', 'image files, folders of them, videos (with ffmpeg), or - for standard input')
     .requiredOption('--model <dir>', 'a run directory')
     .addOption(weightsOption())
     .option('--out <dir>', 'where the drawn images go, as PNG under their own names', 'detections')
     .option('--threshold <score>', 'least score of a detection, 0 to 1', score, 0.5)
     .option('--json <file>', 'also write, for each image, the list of x1, y1, x2, y2 (pixels from 0), class and score')
+    .option('--every <n>', 'of a video: every n-th frame', positiveInteger, 1)
     .addOption(adapterOption())
     .action(detect);
   withExample(command, 'rcnn detect --model runs/mine photo.jpg holiday/ --threshold 0.7 --json found.json');
 }
 
+interface FoundIn {
+  image: string;
+  /** Of a video, from 1. */
+  frame?: number;
+  detections?: object[];
+  /** Why there are no detections. */
+  error?: string;
+}
+
 async function detect(images: string[], options: DetectCommand): Promise<void> {
-  const paths = images.flatMap(imageFiles);
-  const drawn = outputPaths(paths, options.out);
-  assertOutputs([...drawn, options.json], { files: paths, model: options.model });
+  const { out, threshold, json, every } = options;
+  const inputs = images.flatMap(inputFiles);
+  const names = outputNames(inputs, out);
+  assertOutputs([...names.map((name) => `${name}.png`), json], { files: inputs, model: options.model });
   await withGpu(options.adapter, async (gpu) => {
     const model = await loadModel(
       gpu,
       options.model,
-      (config) => withSettings(config, [`detector.test.scoreThreshold=${options.threshold}`]),
+      (config) => withSettings(config, [`detector.test.scoreThreshold=${threshold}`]),
       options.weights,
     );
     const { classes } = model.config;
-    const found: { image: string; detections: object[] }[] = [];
-    for (const [i, path] of paths.entries()) {
-      const picture = await readPicture(path);
-      const detections = await detectImage(model, picture, i);
-      await writePng(drawn[i]!, drawDetections(picture, detections, classes));
-      console.log(
-        `${path}: ${countByClass(detections, classes) || `nothing above ${options.threshold}`} -> ${drawn[i]}`,
-      );
-      found.push({
-        image: path,
-        detections: detections.map(({ classIndex, score, ...box }) => ({ ...box, class: classes[classIndex], score })),
-      });
+    const found: FoundIn[] = [];
+    for (const [i, input] of inputs.entries()) {
+      try {
+        for await (const { picture, number } of framesOf(input, every)) {
+          const detections = await detectImage(model, picture, i);
+          const frame = number === undefined ? '' : `-${String(number).padStart(6, '0')}`;
+          const output = `${names[i]}${frame}.png`;
+          await writePng(output, drawDetections(picture, detections, classes));
+          const what = countByClass(detections, classes) || `nothing above ${threshold}`;
+          console.log(`${input}${number === undefined ? '' : ` frame ${number}`}: ${what} -> ${output}`);
+          found.push({
+            image: input,
+            ...(number !== undefined && { frame: number }),
+            detections: detections.map(({ classIndex, score, ...box }) => ({
+              ...box,
+              class: classes[classIndex],
+              score,
+            })),
+          });
+        }
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        console.error(`rcnn detect: ${error.message}`);
+        found.push({ image: input, error: error.message });
+        process.exitCode = 1;
+      }
     }
-    if (options.json !== undefined) writeJson(options.json, found);
+    if (json !== undefined) writeJson(json, found);
   });
 }
 
@@ -75,28 +111,33 @@ function countByClass(detections: readonly { classIndex: number }[], classes: re
   return [...counts].map(([name, count]) => `${count} ${name}`).join(', ');
 }
 
-/** A file as it is; of a folder, the image files in it. */
-function imageFiles(path: string): string[] {
+/** A file as it is; of a folder, the pictures and videos in it. */
+function inputFiles(path: string): string[] {
+  if (path === STDIN) return [path];
   const stats = statSync(path, { throwIfNoEntry: false });
   if (!stats) throw new UserError(`${path}: there is no such file or folder; check the name`);
   if (!stats.isDirectory()) return [path];
   const files = readdirSync(path)
-    .filter((file) => IMAGE_FILE.test(file))
+    .filter((file) => isPictureFile(file) || isVideoFile(file))
     .sort();
   if (files.length === 0)
-    throw new UserError(`${path}: holds no image (.jpg, .jpeg, .png, .webp); name another folder`);
+    throw new UserError(`${path}: holds no image (${PICTURE_EXTENSIONS.join(', ')}); name another folder`);
   return files.map((file) => join(path, file));
 }
 
-/** NAME.png in the folder; NAME-2.png and so on where that is taken by another, or is one of the images themselves. */
-function outputPaths(paths: readonly string[], folder: string): string[] {
-  const taken = new Set(paths.map((path) => resolve(path)));
-  return paths.map((path) => {
-    const { name } = parse(path);
+/**
+ * NAME in the folder; NAME-2 and so on where NAME.png is taken by another, or is one of the images themselves. Case does not
+ * tell two apart: it does not on every disk.
+ */
+function outputNames(inputs: readonly string[], folder: string): string[] {
+  const key = (path: string): string => resolve(path).toLowerCase();
+  const taken = new Set(inputs.map(key));
+  return inputs.map((input) => {
+    const name = input === STDIN ? 'stdin' : parse(input).name;
     for (let n = 1; ; n++) {
-      const output = join(folder, `${name}${n === 1 ? '' : `-${n}`}.png`);
-      if (taken.has(resolve(output))) continue;
-      taken.add(resolve(output));
+      const output = join(folder, `${name}${n === 1 ? '' : `-${n}`}`);
+      if (taken.has(key(`${output}.png`))) continue;
+      taken.add(key(`${output}.png`));
       return output;
     }
   });

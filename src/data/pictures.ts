@@ -27,6 +27,15 @@ export async function readPicture(path: string): Promise<Picture> {
   }
 }
 
+/** As `readPicture`, of the contents of a file; `name` stands for it in messages. */
+export async function decodePicture(bytes: Buffer, name: string): Promise<Picture> {
+  try {
+    return await decode(bytes);
+  } catch (error) {
+    throw unreadable(name, error as Error);
+  }
+}
+
 async function decode(bytes: Buffer): Promise<Picture> {
   if (bmpSize(bytes)) return decodeBmp(bytes);
   const { data, info } = await loadSharp()(bytes, { failOn: 'truncated' })

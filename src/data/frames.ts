@@ -1,0 +1,156 @@
+/** Pictures to detect in, wherever they come from: image files, frames of videos (through ffmpeg), standard input. */
+import { spawn } from 'node:child_process';
+import { extname } from 'node:path';
+import type { Readable } from 'node:stream';
+import { UserError } from '../engine/errors.ts';
+import { decodePicture, MAX_PICTURE_BYTES, readPicture } from './pictures.ts';
+import type { Picture } from './types.ts';
+
+export const STDIN = '-';
+
+export const VIDEO_EXTENSIONS: readonly string[] = [
+  '.mp4',
+  '.m4v',
+  '.mov',
+  '.avi',
+  '.mkv',
+  '.webm',
+  '.mpg',
+  '.mpeg',
+  '.wmv',
+];
+
+export const isVideoFile = (path: string): boolean => VIDEO_EXTENSIONS.includes(extname(path).toLowerCase());
+
+export interface Frame {
+  picture: Picture;
+  /** Of a video, from 1; undefined: the input is a picture. */
+  number?: number;
+}
+
+/**
+ * The picture of an input, or each `every`-th frame of a video. Standard input ('-') is taken for a video where it is not a
+ * picture. Throws a UserError that names the input.
+ */
+export async function* framesOf(path: string, every: number): AsyncGenerator<Frame> {
+  if (path !== STDIN) {
+    if (isVideoFile(path)) yield* videoFrames(path, path, undefined, every);
+    else yield { picture: await readPicture(path) };
+    return;
+  }
+  const bytes = await readAll(process.stdin);
+  let picture: Picture;
+  try {
+    picture = await decodePicture(bytes, 'standard input');
+  } catch (error) {
+    if (!(error instanceof UserError) || bytes.length === 0) throw error;
+    return yield* videoFrames('standard input', 'pipe:0', bytes, every);
+  }
+  yield { picture };
+}
+
+async function readAll(stream: Readable): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    length += chunk.length;
+    if (length > MAX_PICTURE_BYTES)
+      throw new UserError(`standard input: has more than ${MAX_PICTURE_BYTES / 1e6} MB; give a file`);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** ffmpeg decodes while the frames are taken: it waits as soon as a pipe is full. */
+async function* videoFrames(
+  name: string,
+  input: string,
+  bytes: Buffer | undefined,
+  every: number,
+): AsyncGenerator<Frame> {
+  const choose = every > 1 ? ['-vf', `select=not(mod(n\\,${every}))`, '-vsync', '0'] : [];
+  const args = [
+    '-v',
+    'error',
+    '-i',
+    input,
+    '-an',
+    ...choose,
+    '-f',
+    'image2pipe',
+    '-c:v',
+    'ppm',
+    '-pix_fmt',
+    'rgb24',
+    '-',
+  ];
+  const ffmpeg = spawn('ffmpeg', args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const ended = new Promise<number | UserError>((resolve) => {
+    ffmpeg.on('error', ({ message }) =>
+      resolve(new UserError(`${name}: a video needs ffmpeg, which could not be started (${message}); install it`)),
+    );
+    ffmpeg.on('close', (code) => resolve(code ?? 1));
+  });
+  let said = '';
+  ffmpeg.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(0, 2000)));
+  ffmpeg.stdin.on('error', () => {}); // it ended before it had read everything, and says why itself
+  ffmpeg.stdin.end(bytes);
+  let frames = 0;
+  try {
+    for await (const picture of ppmPictures(ffmpeg.stdout)) yield { picture, number: 1 + every * frames++ };
+    const end = await ended;
+    if (end instanceof UserError) throw end;
+    if (end !== 0 || frames === 0) {
+      const reason = said.trim().split('\n').at(-1) || 'it has no frame';
+      throw new UserError(`${name}: cannot be read as a picture or a video (${reason}); check the file`);
+    }
+  } finally {
+    ffmpeg.kill();
+  }
+}
+
+/** 'P6', a width, a height and '255', each followed by white space. */
+const LEAST_HEADER = 11;
+const LONGEST_HEADER = 32;
+
+/** Pictures in the format 'P6 WIDTH HEIGHT 255' and RGB, one after the other. */
+async function* ppmPictures(stream: Readable): AsyncGenerator<Picture> {
+  let waiting: Buffer[] = [];
+  let length = 0;
+  let needed = LEAST_HEADER;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    waiting.push(chunk);
+    length += chunk.length;
+    while (length >= needed) {
+      const bytes = waiting.length === 1 ? waiting[0]! : Buffer.concat(waiting);
+      const header = /^P6\s+(\d+)\s+(\d+)\s+255\s/.exec(bytes.toString('latin1', 0, LONGEST_HEADER));
+      if (!header && bytes.length < LONGEST_HEADER) {
+        waiting = [bytes];
+        needed = bytes.length + 1;
+        continue;
+      }
+      if (!header) throw new UserError('ffmpeg: gave something other than pictures; update it');
+      const [width, height] = [Number(header[1]), Number(header[2])];
+      const end = header[0].length + 3 * width * height;
+      if (bytes.length >= end) {
+        yield { width, height, rgba: toRgba(bytes.subarray(header[0].length, end)) };
+        waiting = [bytes.subarray(end)];
+        length = bytes.length - end;
+        needed = LEAST_HEADER;
+      } else {
+        waiting = [bytes];
+        needed = end;
+      }
+    }
+  }
+}
+
+function toRgba(rgb: Uint8Array): Uint8Array {
+  const rgba = new Uint8Array((rgb.length / 3) * 4).fill(255);
+  for (let i = 0, j = 0; i < rgb.length; i += 3, j += 4) {
+    rgba[j] = rgb[i]!;
+    rgba[j + 1] = rgb[i + 1]!;
+    rgba[j + 2] = rgb[i + 2]!;
+  }
+  return rgba;
+}

@@ -1,0 +1,71 @@
+/** Frames of videos through ffmpeg: here a program of its name that writes what ffmpeg would. */
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { framesOf } from '../../src/data/frames.ts';
+import { temporaryFolder, userError, writeImage } from './fixtures.ts';
+
+/** Runs `fn` with a program `ffmpeg` of this text alone in the path; none if it is undefined. */
+async function withFfmpeg(script: string | undefined, fn: (folder: string) => Promise<void>): Promise<void> {
+  const folder = temporaryFolder();
+  const bin = join(folder, 'bin');
+  mkdirSync(bin);
+  if (script !== undefined) {
+    writeFileSync(join(bin, 'ffmpeg'), `#!${process.execPath}\n${script}`);
+    chmodSync(join(bin, 'ffmpeg'), 0o755);
+  }
+  const before = process.env['PATH'];
+  process.env['PATH'] = script === undefined ? bin : [bin, before].join(delimiter);
+  try {
+    await fn(folder);
+  } finally {
+    process.env['PATH'] = before;
+  }
+}
+
+async function collect(path: string, every = 1) {
+  const frames = [];
+  for await (const { picture, number } of framesOf(path, every)) {
+    frames.push({ number, size: [picture.width, picture.height], first: [...picture.rgba.subarray(0, 4)] });
+  }
+  return frames;
+}
+
+test('a picture is one frame, a video as many as ffmpeg gives, in pieces of any size', async () => {
+  // Three frames of 3x2, written byte by byte around the headers.
+  const script = `
+    const frame = (value) => Buffer.concat([Buffer.from('P6\\n3 2\\n255\\n'), Buffer.alloc(18, value)]);
+    const all = Buffer.concat([frame(10), frame(80), frame(200)]);
+    process.stdout.write(all.subarray(0, 5));
+    setTimeout(() => { process.stdout.write(all.subarray(5, 40)); setTimeout(() => process.stdout.write(all.subarray(40)), 20); }, 20);`;
+  await withFfmpeg(script, async (folder) => {
+    await writeImage(join(folder, 'a.png'), 40, 30);
+    assert.equal(await collect(join(folder, 'a.png')), [
+      { number: undefined, size: [40, 30], first: [255, 0, 0, 255] },
+    ]);
+    const frames = await collect(join(folder, 'a.mp4'), 5);
+    assert.equal(
+      frames.map(({ number, size, first }) => [number, ...size, ...first]),
+      [
+        [1, 3, 2, 10, 10, 10, 255],
+        [6, 3, 2, 80, 80, 80, 255],
+        [11, 3, 2, 200, 200, 200, 255],
+      ],
+    );
+  });
+});
+
+test('no ffmpeg, or one that cannot read the file, is one line', async () => {
+  await withFfmpeg(undefined, async () => {
+    assert.match(await userError(collect('a.mp4')), /^a\.mp4: a video needs ffmpeg, .*; install it$/);
+  });
+  await withFfmpeg(`console.error('moov atom not found'); process.exitCode = 1;`, async () => {
+    assert.match(
+      await userError(collect('a.mp4')),
+      /^a\.mp4: cannot be read as a picture or a video \(moov atom not found\)/,
+    );
+  });
+});
+
+test.run();
