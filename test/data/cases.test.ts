@@ -140,6 +140,9 @@ async function prepare(name: string): Promise<string> {
     for (const file of files) await writeImage(join(root, 'images', file), 160, 120);
     return root;
   }
+  if (name === 'special-names') {
+    renameSync(join(root, 'Annotations', 'a.xml'), join(root, 'Annotations', 'a #1 50% (x).v2.rf.01.xml'));
+  }
   const folder = join(root, name === 'labelstudio-voc' ? 'images' : 'JPEGImages');
   const ids = readdirSync(join(root, 'Annotations'), { recursive: true, encoding: 'utf8' }).filter((file) =>
     file.endsWith('.xml'),
