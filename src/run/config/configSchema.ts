@@ -137,7 +137,10 @@ export function parseConfig<Config>(
 function wrongFormat(config: unknown, format: string | number): string | null {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) return 'not an object';
   const { format: found } = config as { format?: unknown };
-  return found === format ? null : `format ${JSON.stringify(found) ?? 'is missing'}`;
+  if (found === format) return null;
+  return found === undefined
+    ? 'format: is missing'
+    : `format ${typeof found === 'object' ? JSON.stringify(found) : found}`;
 }
 
 /** Undefined where the text is no JSON. */
