@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { join } from 'node:path';
 import { WHOLE } from '../data/drawnSplits.ts';
-import { splitsOf } from '../data/registry.ts';
+import { DATA_USAGE, splitsOf } from '../data/registry.ts';
 import { writePng } from '../draw/canvas.ts';
 import { UserError } from '../engine/errors.ts';
 import { backboneNamed } from '../model/backbones/index.ts';
@@ -41,10 +41,7 @@ const LISTED_SIZES = 3;
 export function addCheck(program: Command): void {
   const command = withDataOptions(program.command('check'))
     .description('Read a whole data set: list every problem, count its objects, measure how the anchors fit them.')
-    .option(
-      '--data <spec>',
-      "a folder, 'digits', 'voc:PATH' or 'coco:IMAGES,ANNOTATIONS.json'; default: the run's, or digits",
-    )
+    .option('--data <spec>', `${DATA_USAGE}; default: the run's, or digits`)
     .option('--split <name,...>', 'the parts to read; default: trainval or train and val, and test')
     .option('--preset <name>', "whose network's input and anchors are meant; default: as 'rcnn train' has it")
     .addOption(backboneOption("instead of the preset's"))

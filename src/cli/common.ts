@@ -1,7 +1,7 @@
 /** What the commands share: options, the device and the line about it, tables, JSON files. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Dataset } from '../data/types.ts';
-import { openDataset, usualSplit } from '../data/registry.ts';
+import { DATA_USAGE, openDataset, usualSplit } from '../data/registry.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { replaceFile } from '../engine/node/files.ts';
@@ -56,10 +56,7 @@ export const backbonesHelp = (): string =>
 export const withTestData = (command: Command): Command =>
   withDataOptions(command)
     .addOption(weightsOption())
-    .requiredOption(
-      '--data <spec>',
-      `a folder, 'digits', 'voc:PATH' or 'coco:IMAGES,ANNOTATIONS.json'; its classes must be the model's`,
-    )
+    .requiredOption('--data <spec>', `${DATA_USAGE}; its classes must be the model's`)
     .option('--split <name>', 'the part to evaluate on; default: test, and of coco: all of the file')
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping');
 

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { join } from 'node:path';
 import type { Sample } from '../data/types.ts';
 import { checkPictures } from '../data/pictures.ts';
+import { DATA_USAGE } from '../data/registry.ts';
 import { type Preset, PRESETS } from '../run/config/presets.ts';
 import {
   assertSameRun,
@@ -41,13 +42,10 @@ interface TrainCommand extends RunChoices {
 export function addTrain(program: Command): void {
   const command = withDataOptions(program.command('train'))
     .description('Train a detector. The run directory keeps its configuration, losses and checkpoint.')
-    .option(
-      '--data <spec>',
-      "a folder whose format is recognised, 'digits' (generated scenes), 'voc:PATH' (a folder in VOC layout; 'voc:PATH,PATH': several as one) or 'coco:IMAGES,ANNOTATIONS.json' (a folder and an annotation file of COCO, or pairs of them); default: digits",
-    )
+    .option('--data <spec>', `${DATA_USAGE}; several paths, 'voc:PATH,PATH', are taken as one; default: digits`)
     .option('--split <name>', 'the part to train on; default: train, or the preset’s own, and of coco: all')
     .option('--out <dir>', 'the run directory; default: runs/PRESET')
-    .option('--preset <name>', 'a named configuration, see below; default: digits, or photos for other data')
+    .option('--preset <name>', 'a named configuration, see below; default: digits, or photos for any other data')
     .addOption(backboneOption("instead of the preset's"))
     .option('--schedule <name>', `how RPN and detector share features: ${SCHEDULES.join(', ')}; default: joint`)
     .option('--init <file>', 'initial weights, safetensors: ours, torchvision’s or Caffe’s; what fits is taken')

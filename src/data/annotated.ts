@@ -37,6 +37,8 @@ export interface AnnotatedImage {
   /** Of the picture as it is shown; undefined: read from its header. */
   size?: { width: number; height: number };
   objects: AnnotatedObject[];
+  /** The corners of its objects are fractions of the picture's width and height instead. */
+  fractions?: boolean;
   /** The annotation file, for messages. */
   source: string;
   /** Its id in a COCO file. */

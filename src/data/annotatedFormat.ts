@@ -251,7 +251,7 @@ function findPicture(finder: PictureFinder, image: AnnotatedImage, set: Annotate
 /** The box of an object in pixels of the picture; undefined: it is bad and was left out. */
 function toBox(
   object: AnnotatedObject,
-  { source }: AnnotatedImage,
+  { source, fractions = false }: AnnotatedImage,
   size: { width: number; height: number },
   { inclusive = false }: AnnotatedSet,
   classIndex: ReadonlyMap<string, number>,
@@ -266,7 +266,7 @@ function toBox(
       `${source}: ${what} is of class '${printable(name)}', which is not one of ${classes.join(', ')}; rename or remove it`,
     );
   }
-  const box = usableBox(object, size, inclusive);
+  const box = usableBox(fractions ? scaled(object, size) : object, size, inclusive);
   if (typeof box === 'string') {
     bad.add(`${source}: ${what} (${printable(name)}): ${written} ${box}`);
     return undefined;
@@ -279,3 +279,9 @@ function toBox(
     ...(bbox && { bbox, area: area ?? bbox[2] * bbox[3] }),
   };
 }
+
+/** Corners in pixels, of an object that has them as fractions of the picture. */
+const scaled = (object: AnnotatedObject, { width, height }: { width: number; height: number }): AnnotatedObject => ({
+  ...object,
+  ...{ x1: object.x1 * width, y1: object.y1 * height, x2: object.x2 * width, y2: object.y2 * height },
+});

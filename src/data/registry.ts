@@ -6,10 +6,11 @@ import type { DataFormat } from './format.ts';
 import { coco } from './formats/coco.ts';
 import { digits } from './formats/digits.ts';
 import { voc } from './formats/voc.ts';
+import { yolo } from './formats/yolo.ts';
 import type { Dataset, OpenOptions } from './types.ts';
 
 /** A new format is a file in formats/ and a line here. */
-export const FORMATS: readonly DataFormat[] = [digits, voc, coco];
+export const FORMATS: readonly DataFormat[] = [digits, voc, coco, yolo];
 
 /** For help and messages: every way to name a data set. */
 export const DATA_USAGE = `${FORMATS.map(({ usage }) => `'${usage}'`).join(', ')}, or a folder whose format is recognised`;

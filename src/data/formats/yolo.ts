@@ -1,0 +1,392 @@
+/**
+ * YOLO's text files, one for each picture, a line for each object, and a data.yaml with the classes and parts:
+ *
+ *   images/train/a.jpg   labels/train/a.txt   (Ultralytics)
+ *   train/images/a.jpg   train/labels/a.txt   (Roboflow)
+ *   a.jpg                a.txt                (Darknet, labelImg, CVAT: names in classes.txt or obj.names)
+ *
+ * A line is `class cx cy width height`: the number of the class, counted from 0, then the centre and the size as fractions of
+ * the picture's width and height. Edges are continuous, so a box of the whole picture is 0.5 0.5 1 1 and its corners are
+ * 0, 0, W, H (ultralytics/utils/ops.py, xywhn2xyxy). A longer line is an outline, `class x1 y1 x2 y2 ...`, or a rotated box of
+ * four corners; of both the bounds are taken, as Ultralytics does where it trains on boxes (segments2boxes). A picture without
+ * a text file, or with an empty one, shows no object.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { UserError } from '../../engine/errors.ts';
+import type { AnnotatedImage, AnnotatedObject, AnnotatedSet, ReadContext } from '../annotated.ts';
+import { annotatedFormat } from '../annotatedFormat.ts';
+import { boundsOf, type Point } from '../bounds.ts';
+import { tidyName } from '../classNames.ts';
+import { eachPath } from '../format.ts';
+import { firstIssue } from '../jsonFile.ts';
+import { filesBeneath, folderExists, isPictureFile, stemOf } from '../pictureFiles.ts';
+import { attempt } from '../problems.ts';
+import { beginningOf, printable, readLines, readText } from '../textFile.ts';
+
+export const yolo = annotatedFormat({
+  name: 'yolo',
+  usage: 'yolo:PATH',
+  summary: "YOLO: a folder with text files of fractions, or its data.yaml; several as one: 'yolo:PATH,PATH'",
+  sets: eachPath,
+  recognises(path) {
+    if (!folderExists(path)) return /\.ya?ml$/i.test(path) && existsSync(path) ? 0.8 : null;
+    if (yamlIn(path) !== undefined) return 0.85;
+    const texts = filesBeneath(path, 4).filter(isLabelFile).slice(0, LOOKED_AT);
+    return texts.some((file) => LABEL_LINE.test(beginningOf(join(path, file), 4096))) ? 0.7 : null;
+  },
+  read: ([path], context) => readYolo(path!, context),
+});
+
+/** Text files that are read to recognise a folder. */
+const LOOKED_AT = 20;
+const LABEL_LINE = /^\s*\d+(\.0+)?([ \t]+-?\d*\.?\d+(e[-+]?\d+)?){4,}[ \t]*(\r|\n|$)/i;
+
+/** Files of names, lists and notes that lie beside the text files of pictures. */
+const OTHER_TEXTS = /^(classes|labels|obj|predefined_classes|train|val|valid|test|readme.*|notes|requirements)\.txt$/i;
+const isLabelFile = (file: string): boolean => /\.txt$/i.test(file) && !OTHER_TEXTS.test(basename(file));
+
+/** The keys of data.yaml, and the folders and lists that tools name so where there is none. */
+const SPLITS: Readonly<Record<string, readonly string[]>> = {
+  train: ['train', 'training'],
+  val: ['val', 'valid', 'validation'],
+  test: ['test', 'testing'],
+};
+
+const place = z.union([z.string(), z.array(z.string())]).nullish();
+const dataYaml = z.object({
+  path: z.string().nullish(),
+  train: place,
+  val: place,
+  test: place,
+  nc: z.number().nullish(),
+  names: z
+    .union([
+      z.array(z.unknown()),
+      z.record(z.string().regex(/^\d+$/, 'must be the number of a class'), z.unknown()),
+      z.string(),
+    ])
+    .nullish(),
+  /** Of poses: so many points follow the box of an object. */
+  kpt_shape: z.array(z.number()).nullish(),
+});
+type DataYaml = z.infer<typeof dataYaml>;
+
+/** The yaml file of a folder, if it has one with classes or parts. */
+function yamlIn(folder: string): string | undefined {
+  let files: string[];
+  try {
+    files = readdirSync(folder).filter((file) => /\.ya?ml$/i.test(file));
+  } catch {
+    return undefined;
+  }
+  const order = (file: string): number => (/^data\.ya?ml$/i.test(file) ? 0 : 1);
+  return files
+    .sort((a, b) => order(a) - order(b) || (a < b ? -1 : 1))
+    .map((file) => join(folder, file))
+    .find((file) => /^(names|nc|train)\s*:/m.test(beginningOf(file)));
+}
+
+function readYaml(path: string): DataYaml {
+  const text = readText(path);
+  let content: unknown;
+  try {
+    content = parse(text, { maxAliasCount: 100, logLevel: 'error' });
+  } catch (error) {
+    throw new UserError(`${path}: is not YAML (${printable((error as Error).message.split('\n')[0]!)}); fix the file`);
+  }
+  const result = dataYaml.safeParse(content);
+  if (result.success) return result.data;
+  throw new UserError(
+    `${path}: ${firstIssue(result.error)}; it has names, train and val, as a data.yaml of Ultralytics`,
+  );
+}
+
+function readYolo(path: string, context: ReadContext): AnnotatedSet {
+  if (!existsSync(path)) throw new UserError(`${path}: there is no such folder or file; give yolo:PATH`);
+  const isFolder = folderExists(path);
+  const root = isFolder ? path : dirname(path);
+  const yamlPath = isFolder ? yamlIn(path) : path;
+  const yaml = yamlPath === undefined ? undefined : readYaml(yamlPath);
+  const found = new Map<string, readonly string[]>();
+  for (const [split, names] of Object.entries(SPLITS)) {
+    const named = yaml?.[split as 'train'];
+    const places =
+      named === undefined || named === null
+        ? usualPlaces(root, names)
+        : [named].flat().flatMap((one) => namedPlace(root, yaml!.path ?? '.', one) ?? []);
+    if (places.length > 0) found.set(split, places);
+    else if (named?.length)
+      context.note(`${yamlPath}: has '${split}: ${printable(String(named))}', which is not there`);
+  }
+  const outside = [...found.values()].flat().filter((one) => isOutside(root, one));
+  if (outside.length > 0) context.note(`${yamlPath}: its images are in ${outside[0]}`);
+  const names = classNames(root, yaml, yamlPath, context);
+  const pictures = new Map([...found].map(([split, places]) => [split, new Lazy(() => picturesOf(root, places))]));
+  const whole = new Lazy(() => picturesOf(root, [root]));
+  const labels = new Labels(root, names, yaml?.kpt_shape != null, context);
+  return {
+    name: basename(resolve(root)),
+    path,
+    splits: [...found.keys()],
+    ...(names && { classes: [...new Set(names)] }),
+    pictureFolders: [root, ...new Set(outside.map(folderOf))],
+    images(split) {
+      const parts = split === undefined ? [...pictures.values()] : [pictures.get(split)!];
+      const files = (parts.length > 0 ? parts : [whole]).flatMap(({ value }) => value);
+      if (files.length === 0) throw new UserError(`${path}: has no image${split ? ` of '${split}'` : ''}; add some`);
+      return labels.read(files);
+    },
+  };
+}
+
+/** A value that is found when it is first asked for. */
+class Lazy<T> {
+  #found: { value: T } | undefined;
+  readonly #find: () => T;
+
+  constructor(find: () => T) {
+    this.#find = find;
+  }
+
+  get value(): T {
+    return (this.#found ??= { value: this.#find() }).value;
+  }
+}
+
+const isOutside = (root: string, path: string): boolean => {
+  const way = relative(root, path);
+  return /^\.\.([/\\]|$)/.test(way) || isAbsolute(way);
+};
+const folderOf = (path: string): string => (folderExists(path) ? path : dirname(path));
+const isList = (path: string): boolean => /\.txt$/i.test(path);
+
+/**
+ * Where a part is that data.yaml names: beneath `path`, which is often that of another machine, or beneath the yaml's folder.
+ * Roboflow writes ../train/images and means train/images (as in ultralytics/data/utils.py, check_det_dataset).
+ */
+function namedPlace(root: string, path: string, written: string): string | undefined {
+  const place = written.replaceAll('\\', '/');
+  const forms = [place, place.replace(/^(\.\.\/)+/, ''), place.replace(/^\/+/, '')];
+  const candidates = [root, resolve(root, path)].flatMap((base) => forms.map((form) => resolve(base, form)));
+  const inside = candidates.filter((one) => !isOutside(resolve(root), one));
+  return [...inside, ...candidates].find(existsSync);
+}
+
+/** Where parts are whose names no data.yaml has. */
+function usualPlaces(root: string, names: readonly string[]): string[] {
+  const places = names.flatMap((name) => [join(root, 'images', name), join(root, name, 'images'), join(root, name)]);
+  const folder = places.find((one) => folderExists(one) && filesBeneath(one).some(isPictureFile));
+  const list = names.map((name) => join(root, `${name}.txt`)).find(existsSync);
+  return folder !== undefined ? [folder] : list !== undefined ? [list] : [];
+}
+
+/** The classes in their order, from data.yaml or a file of names; undefined: none has them. */
+function classNames(
+  root: string,
+  yaml: DataYaml | undefined,
+  yamlPath: string | undefined,
+  { note }: ReadContext,
+): string[] | undefined {
+  const named = yaml?.names;
+  let names: string[] | undefined;
+  if (Array.isArray(named)) names = named.map(String);
+  else if (typeof named === 'string') names = readLines(resolve(root, named));
+  else if (named) {
+    const last = Math.max(-1, ...Object.keys(named).map(Number));
+    if (last >= MAX_CLASSES)
+      throw new UserError(`${yamlPath}: names.${last}: there are at most ${MAX_CLASSES} classes`);
+    names = Array.from({ length: last + 1 }, (_, i) => String(named[i] ?? i));
+  } else {
+    const folders = [root, join(root, 'labels'), join(root, 'train'), join(root, 'data')];
+    const file = folders
+      .flatMap((folder) => NAME_FILES.map((name) => join(folder, name)))
+      .find((one) => existsSync(one) && !folderExists(one));
+    if (file !== undefined) names = readLines(file);
+  }
+  if (names?.length === 0)
+    throw new UserError(`${yamlPath ?? root}: names no class; write their names, one for each number`);
+  if (names === undefined) {
+    note(`${root}: has no names of classes (data.yaml or classes.txt): their numbers are taken for names`);
+  }
+  const tidy = names?.map(tidyName);
+  const twice = tidy?.find((name, i) => tidy.indexOf(name) < i);
+  if (twice !== undefined) note(`${yamlPath ?? root}: has the class ${printable(twice)} twice: both are taken as one`);
+  return tidy;
+}
+
+const NAME_FILES = ['classes.txt', 'obj.names', '_darknet.labels', 'labels.txt'];
+/** More than any data set has; a class of a larger number is a slip. */
+const MAX_CLASSES = 100_000;
+
+interface YoloPicture {
+  /** From the data's folder. */
+  file: string;
+  id: string;
+  /** Where its text file may be, the likeliest first. */
+  labels: string[];
+  /** Named by a list, and not by the folder it is in. */
+  listed: boolean;
+}
+
+/** The pictures in folders, or of lists of them. */
+function picturesOf(root: string, places: readonly string[]): YoloPicture[] {
+  const pictures = places.flatMap((where): YoloPicture[] => {
+    const files = isList(where)
+      ? readLines(where).map((line) => listedPath(root, where, line))
+      : filesBeneath(where)
+          .filter(isPictureFile)
+          .map((file) => join(where, file));
+    return files.map((path) => ({
+      file: relative(isOutside(root, path) && !isOutside(folderOf(where), path) ? folderOf(where) : root, path),
+      id: relative(isList(where) ? root : where, path).replace(/^images\//, ''),
+      labels: labelPaths(path),
+      listed: isList(where),
+    }));
+  });
+  const once = [...new Map(pictures.map((picture) => [picture.file, picture])).values()];
+  const stems = new Map<string, number>();
+  for (const { id } of once) stems.set(stemOf(id), (stems.get(stemOf(id)) ?? 0) + 1);
+  return once.map((picture) => ({
+    ...picture,
+    id: stems.get(stemOf(picture.id)) === 1 ? stemOf(picture.id) : picture.id,
+  }));
+}
+
+/** A line of a list: from the list's folder, from the data's, or from one above it (CVAT's data/obj_train_data/a.jpg). */
+function listedPath(root: string, list: string, line: string): string {
+  const path = line.replaceAll('\\', '/');
+  const parts = path.split('/');
+  const candidates = [resolve(dirname(list), path), resolve(root, path)];
+  for (let skipped = 1; skipped < parts.length; skipped++) candidates.push(resolve(root, ...parts.slice(skipped)));
+  return candidates.find((one) => !isOutside(resolve(root), one) && existsSync(one)) ?? candidates[0]!;
+}
+
+/** As ultralytics/data/utils.py img2label_paths: the last folder 'images' becomes 'labels'; or beside the picture. */
+function labelPaths(path: string): string[] {
+  const stem = stemOf(path);
+  const swapped = stem.replace(/^(.*[/\\])?images([/\\])/s, '$1labels$2');
+  return [...new Set([swapped, stem])].map((one) => `${one}.txt`);
+}
+
+class Labels {
+  private readonly root: string;
+  private readonly classes: readonly string[] | undefined;
+  private readonly poses: boolean;
+  private readonly context: ReadContext;
+  private readonly known = new Map<string, AnnotatedImage | undefined>();
+
+  constructor(root: string, classes: readonly string[] | undefined, poses: boolean, context: ReadContext) {
+    this.root = root;
+    this.classes = classes;
+    this.poses = poses;
+    this.context = context;
+  }
+
+  read(pictures: readonly YoloPicture[]): AnnotatedImage[] {
+    const outlined: string[] = [];
+    const scored: string[] = [];
+    const images = pictures.flatMap((picture) => {
+      if (!this.known.has(picture.file)) {
+        this.known.set(
+          picture.file,
+          attempt(this.context.onProblem, () => this.readOne(picture, outlined, scored)),
+        );
+      }
+      return this.known.get(picture.file) ?? [];
+    });
+    if (outlined.length > 0) {
+      this.context.note(
+        `${this.root}: of outlines and rotated boxes the bounds are taken (${outlined.length}, the first: ${outlined[0]})`,
+      );
+    }
+    if (scored.length > 0) {
+      this.context.note(
+        `${this.root}: a sixth value of a line is taken for a score and passed over (${scored.length}, the first: ${scored[0]})`,
+      );
+    }
+    this.noteTextsAlone(pictures);
+    return images;
+  }
+
+  /** Text files without a picture, in folders that are not shared with other parts. */
+  private noteTextsAlone(pictures: readonly YoloPicture[]): void {
+    const used = new Set([...this.known.values()].map((image) => image?.source));
+    const folders = new Set(pictures.filter(({ listed }) => !listed).map(({ labels }) => dirname(labels[0]!)));
+    const alone = [...folders].filter(folderExists).flatMap((folder) =>
+      filesBeneath(folder, 0)
+        .filter(isLabelFile)
+        .map((file) => join(folder, file))
+        .filter((path) => !used.has(path)),
+    );
+    if (alone.length > 0) {
+      this.context.note(
+        `${this.root}: text files without an image are passed over (${alone.length}, the first: ${alone[0]})`,
+      );
+    }
+  }
+
+  private readOne({ file, id, labels }: YoloPicture, outlined: string[], scored: string[]): AnnotatedImage {
+    const path = labels.find(existsSync);
+    const lines = path === undefined ? [] : readText(path).split(/\r\n|\r|\n/);
+    const objects = lines.flatMap((line, i): AnnotatedObject[] => {
+      if (line.trim() === '') return [];
+      const where = `${path}: line ${i + 1}`;
+      return (
+        attempt(this.context.onProblem, () => {
+          const values = valuesOf(line, where);
+          const isOutline = !this.poses && values.length > 6;
+          if (isOutline) outlined.push(where);
+          if (values.length === 6) scored.push(where);
+          return [this.object(values, isOutline, `line ${i + 1}`, where)];
+        }) ?? []
+      );
+    });
+    return { file, id, objects, fractions: true, source: path ?? labels[0]! };
+  }
+
+  private object(values: readonly number[], isOutline: boolean, what: string, where: string): AnnotatedObject {
+    const [index, ...coordinates] = values as [number, ...number[]];
+    const known = this.classes?.length ?? MAX_CLASSES;
+    if (!Number.isInteger(index) || index < 0 || index >= known) {
+      throw new UserError(`${where}: class ${index} is not one of 0 to ${known - 1}; add its name, or fix the line`);
+    }
+    const strange = coordinates.slice(0, isOutline ? undefined : 4).find((value) => Math.abs(value) > LARGEST);
+    if (strange !== undefined) {
+      throw new UserError(
+        `${where}: ${strange} is no fraction of the picture, 0 to 1; divide pixels by its width and height`,
+      );
+    }
+    const [cx, cy, w, h] = coordinates as [number, number, number, number];
+    const [x1, y1, x2, y2] = isOutline
+      ? boundsOf(pointsOf(coordinates))
+      : [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2];
+    return {
+      className: this.classes?.[index] ?? String(index),
+      ...{ x1, y1, x2, y2 },
+      what,
+      written: isOutline ? 'outline' : `box ${coordinates.slice(0, 4).join(' ')}`,
+    };
+  }
+}
+
+/** A box that crosses the border by less may be meant; what is further away was written in pixels. */
+const LARGEST = 1.5;
+
+/** The numbers of a line: a class and a box, with a score or not, or a class and three points or more. */
+function valuesOf(line: string, where: string): number[] {
+  const words = line.trim().split(/[\s,]+/);
+  const values = words.map(Number);
+  const wrong = values.findIndex((value) => !Number.isFinite(value));
+  if (wrong >= 0)
+    throw new UserError(`${where}: '${printable(words[wrong]!)}' is not a number; fix or remove the line`);
+  if (values.length >= 5) return values;
+  throw new UserError(
+    `${where}: has ${values.length} value${values.length === 1 ? '' : 's'}, not class, centre x and y, width and height; fix or remove it`,
+  );
+}
+
+const pointsOf = (values: readonly number[]): Point[] =>
+  Array.from({ length: Math.floor(values.length / 2) }, (_, i) => [values[2 * i]!, values[2 * i + 1]!]);
