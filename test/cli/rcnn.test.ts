@@ -199,7 +199,7 @@ test('check lists every problem, counts what is usable and says how the anchors 
   const advice =
     /^--set 'detector\.anchors\.sizes=\[[\d,]+\]' --set 'detector\.anchors\.ratios=\[\S+\]' would reach 100\.0 % and/m;
   assert.match(succeeds(far), advice);
-  isUserError(wrong, /^rcnn check: .*dev\.txt: no such split; known here: test, train$/m);
+  isUserError(wrong, /^rcnn check: --split dev: .* has no such part; known here: test, train$/m);
 });
 
 /** A safetensors file of zeros; `edit` changes its bytes. */

@@ -155,6 +155,7 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
     onStep: (step) => run.onStep?.(step),
     onMetrics: (line) => run.onMetrics?.(line),
     onCheckpoint: (step) => run.onCheckpoint?.(step),
+    onCompiled: (report) => run.onCompiled?.(report),
   });
   optimizer.dispose();
   // The last evaluation may have been aborted; it is then made up for when the run is resumed.
