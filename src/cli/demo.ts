@@ -17,6 +17,7 @@ import {
   withGpu,
 } from './common.ts';
 import { startProgress } from './progress.ts';
+import { withPlannedKernels } from '../run/config/plannedFor.ts';
 import { trainOnTerminal } from './training.ts';
 
 interface DemoCommand {
@@ -56,7 +57,8 @@ async function demoIn(
   test.samples = test.samples.slice(0, testImages);
   await withGpu(adapter, async (gpu) => {
     const resumeCommand = `rcnn demo --resume --out ${directory.path}`;
-    const trained = await trainOnTerminal({ gpu, dataset, directory, config, resume, resumeCommand });
+    const planned = resume || !gpu.adapter.software ? config : withPlannedKernels(config, gpu);
+    const trained = await trainOnTerminal({ gpu, dataset, directory, config: planned, resume, resumeCommand });
     if (!trained.finished) return;
     console.log(`evaluating on ${test.samples.length} test scenes, drawn with digits that training never saw`);
     const progress = startProgress(test.samples.length, 'image');

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { join } from 'node:path';
 import type { Sample } from '../data/types.ts';
+import { UserError } from '../engine/errors.ts';
 import { checkPictures } from '../data/pictures.ts';
 import { DATA_USAGE } from '../data/registry.ts';
 import { type Preset, PRESETS } from '../run/config/presets.ts';
@@ -13,6 +14,7 @@ import {
   openValidation,
   type RunChoices,
 } from '../run/config/runConfig.ts';
+import { withPlannedKernels } from '../run/config/plannedFor.ts';
 import { SCHEDULES, stagesOf, stageTraining } from '../run/config/stages.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 import { asOnlyWriter } from '../run/storage/runLock.ts';
@@ -72,6 +74,11 @@ export function addTrain(program: Command): void {
     .option('--validate-images <n>', 'images of an evaluation at most, evenly spaced; default: 100', positiveInteger)
     .option('--tune', 'time the kernels on this device before training; the default on a GPU')
     .option('--no-tune', "take the planner's kernels as they are; the default on a software adapter")
+    .option(
+      '--deterministic',
+      'plan the kernels for recorded limits that every WebGPU device has; the default on a software adapter without --tune',
+    )
+    .option('--no-deterministic', 'plan them for what this device allows')
     .option('--resume', 'go on with the run in --out, from its checkpoint and with its configuration')
     .addOption(adapterOption())
     .addHelpText(
@@ -108,12 +115,29 @@ function stepsOf({ training, staged }: Preset): string {
 async function train({ adapter, out, resume = false, tune, ...choices }: TrainCommand): Promise<void> {
   const preset = findPreset(choices.preset, choices.data ?? 'digits').name;
   const directory = new RunDirectory(out ?? join('runs', preset));
+  if (tune && choices.deterministic)
+    throw new UserError(
+      '--tune: clocks would choose the kernels, which --deterministic rules out; leave one of the two out',
+    );
   const resumeCommand = `rcnn train --resume --out ${directory.path}`;
   await asOnlyWriter(directory.path, async () => {
     const run = resume ? await reopen(choices, directory) : await open(choices, directory);
-    await withGpu(adapter, (gpu) =>
-      trainOnTerminal({ ...run, gpu, directory, resume, resumeCommand, tune: tune ?? !gpu.adapter.software }),
-    );
+    if (tune && run.config.plannedFor) {
+      throw new UserError(`--tune: the run to resume is deterministic (${directory.configPath}); leave the option out`);
+    }
+    await withGpu(adapter, (gpu) => {
+      const deterministic = choices.deterministic ?? (gpu.adapter.software && !tune);
+      const config = resume || !deterministic ? run.config : withPlannedKernels(run.config, gpu);
+      return trainOnTerminal({
+        ...run,
+        config,
+        gpu,
+        directory,
+        resume,
+        resumeCommand,
+        tune: tune ?? !gpu.adapter.software,
+      });
+    });
   });
 }
 

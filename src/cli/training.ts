@@ -53,6 +53,10 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
         if (stages > 1) console.log(`\nstage ${index + 1} of ${stages}: ${stage.title}`);
       },
       onInit: (report) => console.log(describeInit(config.init!, config.detector.input, report)),
+      onOtherDevice: () =>
+        console.log(
+          'note: this device is of another kind than the run was planned for; the weights will differ in their last bits',
+        ),
       onMemory: (bytes) => (memory = bytes),
       onCompiled: display.compiled,
       onTuned: ({ timed, changed, left }) => {

@@ -29,7 +29,7 @@ const matmulKey = ({ M, N, K, am, ak, bk, bn, cm, cn, batch }: MatmulShape): str
   `matmul ${batch}x${M}x${N}x${K} ${am},${ak} ${bk},${bn} ${cm},${cn}`;
 
 export class Plans {
-  readonly device: Capabilities;
+  private planned: Capabilities;
   private choices: Choices = {};
   private readonly chosen = new Map<string, ConvPlan | MatmulTile>();
   private readonly turns = new Map<string, boolean>();
@@ -38,7 +38,20 @@ export class Plans {
   private fresh = new Map<string, Met>();
 
   constructor(device: Capabilities) {
-    this.device = device;
+    this.planned = device;
+  }
+
+  /** What the kernels are chosen for: a device as it is, or as `planFor` has it. */
+  get device(): Capabilities {
+    return this.planned;
+  }
+
+  /** Forgets what was chosen so far and plans for a device like this one, which the real one serves (`serves`). */
+  planFor(device: Capabilities): void {
+    this.planned = device;
+    this.turns.clear();
+    this.parts.clear();
+    this.use({});
   }
 
   conv(direction: ConvPass, shape: ConvShape): ConvPlan {

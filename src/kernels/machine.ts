@@ -199,3 +199,21 @@ export interface Capabilities {
   /** What it is assumed to be; matters on hardware alone. */
   machine: Machine;
 }
+
+/** A device as one with WebGPU's default limits, which each has at least: what it plans is the same whatever was asked of it. */
+export const withDefaultLimits = ({ subgroupSize, software, machine }: Capabilities): Capabilities => ({
+  subgroupSize,
+  software,
+  maxBindingBytes: 128 * KIB * KIB,
+  workgroupMemory: 16 * KIB,
+  workgroupInvocations: 256,
+  machine,
+});
+
+/** Whether a device can run every kernel that is planned for `planned`. */
+export const serves = (device: Capabilities, planned: Capabilities): boolean =>
+  device.software === planned.software &&
+  (planned.subgroupSize === 0 || device.subgroupSize === planned.subgroupSize) &&
+  (['maxBindingBytes', 'workgroupMemory', 'workgroupInvocations'] as const).every(
+    (name) => device[name] >= planned[name],
+  );

@@ -347,6 +347,19 @@ test('train, eval and detect on a data set in VOC layout', async () => {
     contradicted,
     /^rcnn train: --steps: the run to resume has 3 \(run.config\.json\), not 4; leave the option out/,
   );
+  // On a software adapter a run is deterministic by itself.
+  const { plannedFor } = JSON.parse(readFileSync(join(run, 'config.json'), 'utf8'));
+  if (/on the CPU/.test(trained)) {
+    assert.is(plannedFor.maxBindingBytes, 2 ** 27);
+    isUserError(
+      await rcnn(folder, 'train', '--resume', '--out', 'run', '--tune'),
+      /^rcnn train: --tune: the run to resume is deterministic \(run.config\.json\); leave the option out/,
+    );
+    isUserError(
+      await rcnn(folder, 'train', '--resume', '--out', 'run', '--no-deterministic'),
+      /^rcnn train: --deterministic: the run to resume has true \(run.config\.json\), not false/,
+    );
+  }
 
   const evaluated = succeeds(await rcnn(folder, 'eval', '--model', 'run', ...data, '--json', 'report.json'));
   assert.match(evaluated, /^average precision \(voc10, area, IoU 0\.5\) on 1 images/m);

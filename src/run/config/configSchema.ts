@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { UserError } from '../../engine/errors.ts';
 import { count, detectorSchema, setting, trainingSchema } from '../../model/config.ts';
+import { plannedForSchema } from './plannedFor.ts';
 import { SCHEDULES, stageTraining } from './stages.ts';
 
 /** The parts that `--set` can change. */
@@ -58,6 +59,10 @@ export const runSchema = z.strictObject({
     'how the weights are evaluated while they are trained; without it they are not',
   ),
   ...knobs.shape,
+  plannedFor: setting(
+    plannedForSchema.optional(),
+    'with `--deterministic`, the device that the kernels are planned for: this one with the limits of every WebGPU device',
+  ),
   kernels: setting(
     z.record(z.string(), z.string()).optional(),
     'kernels that the tuner chose, if it ran: a resumed run takes the same, and so ends with the same bits',

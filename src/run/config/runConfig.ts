@@ -36,6 +36,8 @@ export interface RunChoices {
   input?: string;
   steps?: number;
   seed?: number;
+  /** Whether the kernels are planned for recorded capabilities; what they are is up to the device (`withPlannedKernels`). */
+  deterministic?: boolean;
   learningRate?: number;
   skipBadBoxes?: boolean;
   /** Of the parts of data that has none of its own. */
@@ -204,6 +206,7 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
     ['--input', choices.input, config.detector.input.channels],
     ['--steps', choices.steps, config.training.steps],
     ['--seed', choices.seed, config.training.seed],
+    ['--deterministic', choices.deterministic, config.plannedFor !== undefined],
     ['--learning-rate', choices.learningRate, config.training.learningRate],
     ['--split-seed', choices.splitSeed, config.splitSeed ?? 0],
     ['--allow-outside', choices.allowOutside, config.allowOutside ?? false],

@@ -5,11 +5,12 @@ import { parseSafetensors, type Safetensors } from '../../engine/safetensors.ts'
 import { FasterRcnn } from '../../model/fasterRcnn.ts';
 import { restoreCheckpoint } from './checkpointFormat.ts';
 import type { RunConfig } from '../config/configSchema.ts';
+import { usePlansOf } from '../config/plannedFor.ts';
 
 /**
  * The network of a run with its weights: `config` is what its config.json holds (`parseRunConfig` reads and checks it),
  * `checkpoint` the bytes of its checkpoint.safetensors. A parameter larger than a binding of this device is split.
- * The network is computed by the kernels that the run was tuned to; others on the device keep theirs.
+ * The network is computed by the kernels that the run was tuned to or planned for; others on the device keep theirs.
  * Throws a UserError, one line that begins with `source`, where the bytes are not a checkpoint, have
  * changed since they were saved, or belong to another network.
  */
@@ -31,12 +32,12 @@ export async function loadRun(
 /** As `loadRun`, with the file already read. */
 export async function restoreRun(
   gpu: Gpu,
-  { detector, training, kernels }: RunConfig,
+  config: RunConfig,
   checkpoint: Safetensors,
   source: string,
 ): Promise<FasterRcnn> {
-  const model = new FasterRcnn(gpu, detector, training.seed);
-  model.plans.use(kernels ?? {});
+  const model = new FasterRcnn(gpu, config.detector, config.training.seed);
+  usePlansOf(config, model.plans);
   try {
     await restoreCheckpoint(checkpoint, source, model);
   } catch (error) {

@@ -22,6 +22,7 @@ import {
 } from '../storage/checkpoint.ts';
 import { NO_PROGRESS } from '../storage/checkpointFormat.ts';
 import type { RunConfig } from '../config/configSchema.ts';
+import { usePlansOf } from '../config/plannedFor.ts';
 import type { RunDirectory } from '../storage/runDirectory.ts';
 import type { LoopEvents } from './loop.ts';
 import { ProposalStore } from './proposalStore.ts';
@@ -43,6 +44,8 @@ export interface RunEvents extends LoopEvents<LossTerm>, ValidationEvents, Tunin
   onInit?(report: InitReport): void;
   /** The most bytes of GPU memory that a step on the largest picture needs, weights included. */
   onMemory?(bytes: number): void;
+  /** The run is planned for a device whose kernels this one cannot run (`--deterministic`): it plans for itself. */
+  onOtherDevice?(): void;
   /** Before the first step of a stage in this session, which compiles the shaders. */
   onStart?(progress: Progress, model: FasterRcnn): void;
   /** The proposals of an RPN that are kept for the next stage. */
@@ -61,7 +64,7 @@ export interface RunTraining extends RunEvents {
   validation?: Dataset | undefined;
   /** Goes on from the directory's checkpoint, or from the start where there is none yet; otherwise the directory is made. */
   resume: boolean;
-  /** Times the kernels for the shapes of this run before it starts, and takes the fastest. */
+  /** Times the kernels for the shapes of this run before it starts, and takes the fastest; not where it is deterministic. */
   tune?: boolean | undefined;
   /** Once aborted, the training finishes its step, saves a checkpoint and returns. */
   signal?: AbortSignal | undefined;
@@ -133,11 +136,12 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
   const { training } = config;
   const task = await taskOf(stage, run);
   const model = new FasterRcnn(gpu, config.detector, training.seed);
-  model.plans.use(config.kernels ?? {});
+  if (!usePlansOf(config, model.plans)) run.onOtherDevice?.();
   const { optimizer, progress } = await begin(run, stageRun, model, task);
   run.onMemory?.(measureStep(model, task, largestSample(dataset, config)));
   if (!resume) {
-    const kernels = run.tune ? await tuneModel(model, task, dataset.samples, run) : config.kernels;
+    const kernels =
+      run.tune && !config.plannedFor ? await tuneModel(model, task, dataset.samples, run) : config.kernels;
     directory.create({ ...config, ...(kernels && { kernels }) });
   }
   const validation = validated ? validationOf(run, model, training.steps, progress) : undefined;
@@ -238,12 +242,10 @@ function isDone(home: RunDirectory, { training }: RunConfig, keeps: boolean): bo
 }
 
 /** The network of the last stage; if features are not shared, with the RPN of the first stage and the layers below it. */
-async function assemble(
-  gpu: Gpu,
-  root: RunDirectory,
-  { schedule, detector, training }: RunConfig,
-): Promise<FasterRcnn> {
+async function assemble(gpu: Gpu, root: RunDirectory, config: RunConfig): Promise<FasterRcnn> {
+  const { schedule, detector, training } = config;
   const model = new FasterRcnn(gpu, detector, training.seed);
+  usePlansOf(config, model.plans);
   const stages = stagesOf(schedule);
   const checkpoint = (stage: Stage): string => root.stage(stage.name).checkpointPath;
   const unshared = detector.features === 'unshared';
