@@ -4,7 +4,7 @@
  *
  *   npx tsx examples/ownOperation.ts
  */
-import { elementwise4, linear, openGpu, operation, record, Sgd, sum, type Tensor } from '../src/node.ts';
+import { elementwise4, linear, openGpu, operation, onTape, Sgd, sum, type Tensor } from '../src/node.ts';
 import { gaussian, meanSquaredError, zeros } from '../src/node.ts';
 
 // A kernel is data: buffers in the order of their bindings, uniforms, WGSL. `elementwise4` runs the body for four elements at
@@ -31,7 +31,7 @@ const swishOperation = operation<{ x: Tensor }>('swish', ({ dy }, { x }) => {
 export function swish(x: Tensor): Tensor {
   const y = x.gpu.empty(x.shape, 'f32', 'swish');
   x.gpu.run(forward, { x, y }, { n: x.size });
-  return record(swishOperation, [x], y, { x });
+  return onTape(swishOperation, [x], y, { x });
 }
 
 const gpu = await openGpu();

@@ -37,7 +37,7 @@ export {
   type SmoothL1Options,
   type SoftmaxLogLossOptions,
 } from './engine/ops/losses.ts';
-export { nms, roiPool, roiWarp, type NmsOptions, type RoiPoolOptions } from './engine/ops/regions.ts';
+export { nms, roiPool, roiWarp, type NmsOptions, type RoiPoolOptions } from './engine/ops/rois.ts';
 export {
   FasterRcnn,
   type LabelledBox,
@@ -69,6 +69,7 @@ export type { AnnotatedBox, Dataset, Picture, Sample } from './data/types.ts';
 export { openDigits } from './data/digits.ts';
 export type { Glyphs } from './data/glyphs.ts';
 export { classColour, scoreColour } from './draw/colours.ts';
+export { median } from './bench/statistics.ts';
 export { type CheckOutcome, kernelChecks, runKernelCheck } from './bench/kernelChecks.ts';
 export {
   type Backbone,
@@ -93,7 +94,7 @@ export {
 } from './model/config.ts';
 export {
   operation,
-  record,
+  onTape,
   type BackwardOptions,
   type GradientRequest,
   type GradientRule,

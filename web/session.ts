@@ -15,6 +15,7 @@ import {
   type Gpu,
   kernelChecks,
   loadRun,
+  median,
   type MetricsLine,
   type LossTerm,
   openDigits,
@@ -277,5 +278,3 @@ function facts({ adapter, device }: Gpu): AdapterFacts {
     features: [...device.features].sort(),
   };
 }
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;

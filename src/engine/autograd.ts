@@ -62,7 +62,7 @@ export interface BackwardOptions {
 export const operation = <S>(name: string, gradient: GradientRule<S>): Operation<S> => ({ name, gradient });
 
 /** Ends every operation: puts it on the tape where a gradient will be asked for, and checks its output in NaN check mode. */
-export function record<S>(
+export function onTape<S>(
   operation: Operation<S>,
   inputs: readonly Tensor[],
   output: Tensor,
@@ -74,7 +74,7 @@ export function record<S>(
   if (integers) {
     throw new Error(`${operation.name}: ${integers.name} [${integers.shape}] is ${integers.dtype}, expected f32`);
   }
-  if (gpu.recordsGradients && inputs.some((input) => input.requiresGrad)) {
+  if (gpu.gradientsEnabled && inputs.some((input) => input.requiresGrad)) {
     output.requiresGrad = true;
     output.node = { operation: operation as Operation<unknown>, inputs, saved, plans: gpu.plans, scratch };
   } else {

@@ -84,7 +84,7 @@ export class Gpu {
   /** Dropout masks without a seed of their own; see ops/pointwise.ts. */
   masksDrawn = 0;
   /** Off inside `withoutGradients`. */
-  recordsGradients = true;
+  gradientsEnabled = true;
   /** Live tensors by scope; see `scope`. */
   readonly scopes: ScopeStack;
   private readonly pool: BufferPool;
@@ -232,12 +232,12 @@ export class Gpu {
 
   /** Runs `fn`, which must not be async, without putting its operations on the tape: for inference. */
   withoutGradients<T>(fn: () => T): T {
-    const before = this.recordsGradients;
-    this.recordsGradients = false;
+    const before = this.gradientsEnabled;
+    this.gradientsEnabled = false;
     try {
       return synchronous('withoutGradients', fn());
     } finally {
-      this.recordsGradients = before;
+      this.gradientsEnabled = before;
     }
   }
 

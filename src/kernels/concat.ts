@@ -55,11 +55,8 @@ export const copyScalars = memoize((count: number): Kernel => {
     buffers: { ...Object.fromEntries(scalars.map((x) => [x, 'read u32' as const])), whole: 'read_write u32' },
     uniforms: { start: 'u32' },
     grid: () => [1, 1, 1],
-    wgsl: /* wgsl */ `
-@compute @workgroup_size(1)
-fn main() {
-  ${scalars.map((x, k) => `whole[u.start + ${k}u] = ${x}[0];`).join('\n  ')}
-}`,
+    lanes: 1,
+    body: scalars.map((x, k) => `whole[u.start + ${k}u] = ${x}[0];`).join('\n  '),
   });
 });
 

@@ -11,8 +11,9 @@
  * partial sums a second kernel adds in order: deterministic, without atomics.
  */
 import { type BufferSpec, kernel, memoize, type Kernel } from './kernel.ts';
-import { loadsOfA, matmulEnable, matmulGrid, matmulShader, range, type Tile } from './matmulCore.ts';
+import { loadsOfA, matmulEnable, matmulGrid, matmulShader, type Tile } from './matmulCore.ts';
 import { RELU_WGSL } from './relu.ts';
+import { range } from './text.ts';
 
 /** `u` fields every convolution kernel shares. */
 const SHAPE = {

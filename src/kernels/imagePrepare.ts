@@ -38,17 +38,15 @@ export const imagePrepare = kernel({
     factor2: 'f32',
   },
   grid: ({ outH, outW }) => linear(outH * outW, RUN),
-  wgsl: /* wgsl */ `${DIVIDE_WGSL}
+  functions: /* wgsl */ `${DIVIDE_WGSL}
 fn pixel(y: i32, x: i32) -> vec3f {
   let row = u32(clamp(y, 0, i32(u.h) - 1));
   var column = u32(clamp(x, 0, i32(u.w) - 1));
   if (u.flip != 0u) { column = u.w - 1u - column; }
   let word = image[row * u.w + column];
   return vec3f(vec3u(word, word >> 8u, word >> 16u) & vec3u(0xffu));
-}
-
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+}`,
+  body: /* wgsl */ `
   let plane = u.outH * u.outW;
   let start = linear_index(group, groups, 0u, ${RUN}u);
   for (var i = start + lane; i < min(start + ${RUN}u, plane); i += 64u) {
@@ -66,9 +64,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     y[i] = (color.x - u.mean0) * u.factor0;
     y[plane + i] = (color.y - u.mean1) * u.factor1;
     y[2u * plane + i] = (color.z - u.mean2) * u.factor2;
-  }
-}
-`,
+  }`,
 });
 
 /**

@@ -10,7 +10,7 @@
  * (`allowsVectors`), of four; and `workgroup`, the tiles in workgroup memory of workgroupCore.ts.
  */
 import { type BufferSpec, kernel, memoize, type Kernel } from './kernel.ts';
-import { loadsOfA, matmulEnable, matmulGrid, matmulShader, range, tileName, type Tile } from './matmulCore.ts';
+import { loadsOfA, matmulEnable, matmulGrid, matmulShader, tileName, type Tile } from './matmulCore.ts';
 import {
   type Fetch,
   matrixCursor,
@@ -20,6 +20,7 @@ import {
   workgroupTileName,
 } from './workgroupCore.ts';
 import { RELU_WGSL } from './relu.ts';
+import { range } from './text.ts';
 
 const UNIFORMS = {
   M: 'u32',

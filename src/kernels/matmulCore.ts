@@ -21,6 +21,7 @@
  */
 import type { Grid } from './kernel.ts';
 import { ceilDiv, MAX_WORKGROUPS } from './kernel.ts';
+import { range } from './text.ts';
 
 export interface Tile {
   readonly variant: 'subgroup' | 'register';
@@ -53,8 +54,6 @@ export interface MatmulText {
   m: string;
   n: string;
 }
-
-export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** Loads of A by every lane at every step. */
 export const loadsOfA = ({ variant, rows, rowWidth, lanes }: Tile): number =>

@@ -17,7 +17,7 @@
 import { DIVIDE_WGSL } from './divide.ts';
 import { IEEE_WGSL } from './ieee.ts';
 import { blocksOf, kernel } from './kernel.ts';
-import { CHANNEL_BLOCK, everyChannel, REGION_SHAPE, type RegionShape } from './regions.ts';
+import { CHANNEL_BLOCK, everyChannel, ROI_SHAPE, type RoiShape } from './rois.ts';
 
 /** Bins along an axis, at most: `bin_size` divides numbers below 2^31. */
 export const MAX_BINS = 255;
@@ -58,7 +58,7 @@ fn roi_at(r: u32) -> Roi {
 export const roiPoolForward = kernel({
   name: 'roi_pool_forward',
   buffers: { x: 'read', rois: 'read', y: 'write', argmax: 'write i32' },
-  uniforms: REGION_SHAPE,
+  uniforms: ROI_SHAPE,
   each: ['roiCount', blocksOf('channels', CHANNEL_BLOCK), 'pooledH', 'pooledW'],
   functions: IEEE_WGSL + ROI_WGSL,
   body: /* wgsl */ `
@@ -110,7 +110,7 @@ ${everyChannel(
 export const roiPoolBackward = kernel({
   name: 'roi_pool_backward',
   buffers: { dy: 'read', argmax: 'read i32', rois: 'read', dx: 'write' },
-  uniforms: { images: 'u32', bands: 'u32', ...REGION_SHAPE },
+  uniforms: { images: 'u32', bands: 'u32', ...ROI_SHAPE },
   each: ['images', 'channels', 'bands'],
   lanes: 32,
   body: /* wgsl */ `
@@ -160,7 +160,7 @@ export function binRange(
 export function roiPoolReference(
   x: Float64Array,
   rois: Float64Array,
-  shape: RegionShape,
+  shape: RoiShape,
 ): { y: Float64Array; argmax: Int32Array } {
   const { channels, height, width, roiCount, pooledH, pooledW, scale } = shape;
   const y = new Float64Array(roiCount * channels * pooledH * pooledW);
@@ -191,7 +191,7 @@ export function roiPoolBackwardReference(
   dy: Float64Array,
   argmax: Int32Array,
   rois: Float64Array,
-  shape: RegionShape,
+  shape: RoiShape,
 ): Float64Array {
   const { images, channels, height, width, roiCount, pooledH, pooledW } = shape;
   const dx = new Float64Array(images * channels * height * width);

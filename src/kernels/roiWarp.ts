@@ -18,7 +18,7 @@
  * image index has no gradient (column 0 of drois is 0).
  */
 import { blocksOf, kernel } from './kernel.ts';
-import { CHANNEL_BLOCK, everyChannel, REGION_SHAPE, type RegionShape } from './regions.ts';
+import { CHANNEL_BLOCK, everyChannel, ROI_SHAPE, type RoiShape } from './rois.ts';
 
 const SAMPLE_WGSL = /* wgsl */ `
 // Where a sample lies along one axis of length n: two cells, the weight of the second, whether it is on the map, and the
@@ -44,7 +44,7 @@ fn sample_point(from_px: f32, to_px: f32, p: u32, bins: u32) -> f32 {
 export const roiWarpForward = kernel({
   name: 'roi_warp_forward',
   buffers: { x: 'read', rois: 'read', y: 'write' },
-  uniforms: REGION_SHAPE,
+  uniforms: ROI_SHAPE,
   each: ['roiCount', 'channels', 'pooledH', 'pooledW'],
   functions: SAMPLE_WGSL,
   body: /* wgsl */ `
@@ -66,7 +66,7 @@ export const roiWarpForward = kernel({
 export const roiWarpBackwardInput = kernel({
   name: 'roi_warp_backward_input',
   buffers: { dy: 'read', rois: 'read', dx: 'write' },
-  uniforms: { images: 'u32', ...REGION_SHAPE },
+  uniforms: { images: 'u32', ...ROI_SHAPE },
   each: ['images', blocksOf('channels', CHANNEL_BLOCK), 'height', 'width'],
   functions: /* wgsl */ `${SAMPLE_WGSL}
 // The weight of cell 'at' in a sample.
@@ -114,7 +114,7 @@ ${everyChannel((k) => `  if (${k}u < count) { dx[base + ${k}u * cells] = sum${k}
 export const roiWarpBackwardRois = kernel({
   name: 'roi_warp_backward_rois',
   buffers: { dy: 'read', x: 'read', rois: 'read', drois: 'write' },
-  uniforms: REGION_SHAPE,
+  uniforms: ROI_SHAPE,
   eachWorkgroup: 'roiCount',
   lanes: 256,
   functions: /* wgsl */ `${SAMPLE_WGSL}
@@ -170,7 +170,7 @@ function sampleAt(from: number, to: number, p: number, bins: number, scale: numb
 /** Calls `visit` for every output: its index, the plane of x it reads, and its samples along h and w (both on the map). */
 function eachSample(
   rois: Float64Array,
-  { channels, height, width, roiCount, pooledH, pooledW, scale }: RegionShape,
+  { channels, height, width, roiCount, pooledH, pooledW, scale }: RoiShape,
   visit: (i: number, plane: number, h: ReturnType<typeof sampleAt>, w: ReturnType<typeof sampleAt>, r: number) => void,
 ): void {
   for (let r = 0; r < roiCount; r++)
@@ -185,7 +185,7 @@ function eachSample(
 }
 
 /** x [N,C,H,W], rois [R,5] -> y [R,C,PH,PW]. */
-export function roiWarpReference(x: Float64Array, rois: Float64Array, shape: RegionShape): Float64Array {
+export function roiWarpReference(x: Float64Array, rois: Float64Array, shape: RoiShape): Float64Array {
   const { channels, width, roiCount, pooledH, pooledW } = shape;
   const y = new Float64Array(roiCount * channels * pooledH * pooledW);
   eachSample(rois, shape, (i, plane, h, w) => {
@@ -201,7 +201,7 @@ export function roiWarpBackwardReference(
   dy: Float64Array,
   x: Float64Array,
   rois: Float64Array,
-  shape: RegionShape,
+  shape: RoiShape,
 ): { dx: Float64Array; drois: Float64Array } {
   const { width } = shape;
   const dx = new Float64Array(x.length);

@@ -30,7 +30,8 @@ export const selectRandom = kernel({
     stream: 'u32',
   },
   grid: () => [1, 1, 1],
-  wgsl: /* wgsl */ `
+  lanes: 256,
+  functions: /* wgsl */ `
 ${RNG_WGSL}
 var<workgroup> histogram: array<atomic<u32>, 256>;
 var<workgroup> prefix: u32;      // the leading digits of the limit-th smallest key
@@ -41,10 +42,8 @@ var<workgroup> settled: u32;     // the digits that follow do not matter
 fn key(i: u32) -> u32 {
   if (u.random == 0u) { return i; }
   return random_u32(u.seed, u.stream, i);
-}
-
-@compute @workgroup_size(256)
-fn main(@builtin(local_invocation_index) lane: u32) {
+}`,
+  body: /* wgsl */ `
   var limit = u.limit;
   if (u.subtract >= 0) { limit -= min(limit, counts[u.subtract]); }
   if (lane == 0u) {
@@ -90,8 +89,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
       if (flags[i] == u.value && (limit == 0u || key(i) > largest)) { flags[i] = u.otherwise; }
     }
   }
-  if (lane == 0u) { counts[u.slot] = min(total, limit); }
-}`,
+  if (lane == 0u) { counts[u.slot] = min(total, limit); }`,
 });
 
 /** Returns the new flags and the count. */

@@ -5,7 +5,7 @@
  *
  * Parts are added in order: deterministic, without atomics.
  */
-import { type BufferSpec, kernel, linear, memoize, type Kernel } from './kernel.ts';
+import { type BufferSpec, kernel, memoize, type Kernel } from './kernel.ts';
 import type { MatmulEpilogue } from './matmul.ts';
 import { RELU_WGSL } from './relu.ts';
 
@@ -23,16 +23,12 @@ export const sumPartials = memoize((epilogue: MatmulEpilogue, relu: boolean = fa
       y: epilogue === 'accumulate' ? 'read_write' : 'write',
     } as Record<string, BufferSpec>,
     uniforms: { n: 'u32', parts: 'u32', columns: 'u32' },
-    grid: ({ n }) => linear(n, 64),
-    wgsl: /* wgsl */ `${relu ? RELU_WGSL : ''}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 64u);
-  if (i >= u.n) { return; }
+    each: 'n',
+    functions: relu ? RELU_WGSL : '',
+    body: /* wgsl */ `
   var sum = 0.0;
   for (var part = 0u; part < u.parts; part++) { sum += partial[part * u.n + i]; }
-  y[i] ${epilogue === 'accumulate' ? '+=' : '='} ${result};
-}`,
+  y[i] ${epilogue === 'accumulate' ? '+=' : '='} ${result};`,
   });
 });
 

@@ -9,16 +9,13 @@ export const transpose = kernel({
   buffers: { b: 'read', c: 'write vec4f' },
   uniforms: { rows: 'u32', columns: 'u32' },
   grid: ({ rows, columns }) => [ceilDiv(columns, 8), ceilDiv(rows, 32), 1],
-  wgsl: /* wgsl */ `
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  body: /* wgsl */ `
   // Eight columns by eight groups of four rows: neighbours read, and write, neighbouring addresses.
   let column = group.x * 8u + lane % 8u;
   let row = (group.y * 8u + lane / 8u) * 4u;
   if (column >= u.columns || row >= u.rows) { return; }
   let at = row * u.columns + column;
-  c[(column * u.rows + row) / 4u] = vec4f(b[at], b[at + u.columns], b[at + 2u * u.columns], b[at + 3u * u.columns]);
-}`,
+  c[(column * u.rows + row) / 4u] = vec4f(b[at], b[at + u.columns], b[at + 2u * u.columns], b[at + 3u * u.columns]);`,
 });
 
 export function transposeReference(b: Float64Array, rows: number, columns: number): Float64Array {

@@ -16,6 +16,7 @@
 import { DIVIDE_WGSL } from './divide.ts';
 import { type BufferSpec, ceilDiv, kernel, linear, memoize, type Kernel } from './kernel.ts';
 import { RELU_WGSL } from './relu.ts';
+import { range } from './text.ts';
 
 type Matrix = readonly (readonly number[])[];
 
@@ -165,7 +166,6 @@ export const winogradGather = memoize(
     const side = matrix[0]!.length;
     const points = matrix.length;
     const tilesFirst = layout === 'channels-tiles';
-    const all = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
     // One invocation transforms one patch, d, of which row r lies on the map (on) or not, and column s in it (in) or not.
     const channelAndTile = tilesFirst
@@ -190,13 +190,13 @@ export const winogradGather = memoize(
       const first = what === 'input' ? 1 : 0;
       return [
         `let q${r} = select(vec4f(), rows[select(0u, (line${r} + ${first}u) / 4u, on${r})], on${r});`,
-        all(4)
+        range(4)
           .map((s) => `let d${r}_${s + first} = q${r}.${'xyzw'[s]};`)
           .join(' '),
       ];
     };
     const loadRow = (r: number): string[] => {
-      if (!aligned) return all(side).map((s) => loadOne(r, s));
+      if (!aligned) return range(side).map((s) => loadOne(r, s));
       return what === 'input' ? [...loadFour(r), loadOne(r, 0), loadOne(r, 5)] : loadFour(r);
     };
     const storePoint = (i: number, j: number): string => `v[target_at] = v${i}_${j}; target_at += area;`;
@@ -224,9 +224,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let top = at.y * ${m}u - u.pad;
   let left = at.x * ${m}u - u.pad;
   let plane = (at.z * u.channels + c) * u.h * u.w;
-  ${lines(all(side).map(rowOnMap))}
-  ${lines(all(side).map(columnInMap))}
-  ${lines(all(side).flatMap(loadRow))}
+  ${lines(range(side).map(rowOnMap))}
+  ${lines(range(side).map(columnInMap))}
+  ${lines(range(side).flatMap(loadRow))}
   ${sandwich(matrix, 'd', 'v')}
   let area = u.channels * u.count;
   var target_at = ${tilesFirst ? 'index' : 'i * u.channels + c'};

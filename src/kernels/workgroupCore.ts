@@ -17,6 +17,7 @@
  */
 import type { Grid } from './kernel.ts';
 import { ceilDiv, MAX_WORKGROUPS } from './kernel.ts';
+import { range } from './text.ts';
 
 export interface WorkgroupTile {
   readonly variant: 'workgroup';
@@ -83,8 +84,7 @@ export const fetchesOf = (tile: WorkgroupTile, extent: number): number =>
  */
 const UNROLLED_RESULTS = 128;
 
-const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const lines = (n: number, line: (i: number) => string): string => count(n).map(line).join('\n  ');
+const lines = (n: number, line: (i: number) => string): string => range(n).map(line).join('\n  ');
 const XYZW = ['x', 'y', 'z', 'w'] as const;
 
 /** One operand's part of the shader: its workgroup memory, and the statements that fill it. */
@@ -122,7 +122,7 @@ fn four_${name}(vector: u32) -> vec4u { return ${
     }; }`,
     begin: [
       ...(partial ? [`let has_${name} = lane + ${(slots - 1) * invocations}u < ${vectors * tile.depth}u;`] : []),
-      ...count(slots).map(place),
+      ...range(slots).map(place),
     ].join('\n  '),
     advance: lines(slots, (i) =>
       guard(i, `at_${name}${i} = next_${name}(at_${name}${i}); next_${name}${i} = fetch_${name}(at_${name}${i});`),
@@ -138,9 +138,9 @@ export function workgroupShader(tile: WorkgroupTile, text: WorkgroupText): strin
   const a = operand(tile, 'a', rows, fetchA, fetchA === 'vector');
   const b = operand(tile, 'b', columns, fetchB, fetchB === 'vector' || together);
   const [across, down] = [columns / columnsEach, rows / rowsEach];
-  const rowVectors = count(rowsEach / 4);
-  const columnVectors = count(columnsEach / 4);
-  const results = count(rowsEach).flatMap((i) => columnVectors.map((j) => ({ i, j })));
+  const rowVectors = range(rowsEach / 4);
+  const columnVectors = range(columnsEach / 4);
+  const results = range(rowsEach).flatMap((i) => columnVectors.map((j) => ({ i, j })));
   const sum = (i: number, j: number): string => `sum${i}_${j}`;
   const unrolled = Math.min(depth, UNROLLED_RESULTS / (rowsEach * columnsEach));
   const step = (k: number): string => `{
@@ -148,7 +148,7 @@ export function workgroupShader(tile: WorkgroupTile, text: WorkgroupText): strin
         ${columnVectors.map((v) => `let b${v} = stage_b[read_b + ${k * b.row + v * across}u];`).join(' ')}
         ${results.map(({ i, j }) => `${sum(i, j)} = fma(vec4f(a${i >> 2}.${XYZW[i % 4]}), b${j}, ${sum(i, j)});`).join('\n        ')}
       }`;
-  const stores = count(rowsEach).map((i) => {
+  const stores = range(rowsEach).map((i) => {
     const values = columnVectors.flatMap((j) =>
       together
         ? [`if (n${j}.x < ${text.n}) { store(slice, m, n${j}.x, c${j}.x, ${sum(i, j)}); }`]
@@ -190,7 +190,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     var read_a = stage % 2u * ${a.stage}u + row;
     var read_b = stage % 2u * ${b.stage}u + column_of_lane;
     for (var k = 0u; k < DEPTH; k += ${unrolled}u) {
-      ${count(unrolled).map(step).join('\n      ')}
+      ${range(unrolled).map(step).join('\n      ')}
       read_a += ${unrolled * a.row}u;
       read_b += ${unrolled * b.row}u;
     }

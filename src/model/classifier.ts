@@ -6,7 +6,7 @@ import type { Gpu } from '../engine/gpu.ts';
 import { linear } from '../engine/ops/linear.ts';
 import { softmaxLogLoss } from '../engine/ops/losses.ts';
 import { concat } from '../engine/ops/axes.ts';
-import { roiPool } from '../engine/ops/regions.ts';
+import { roiPool } from '../engine/ops/rois.ts';
 import { Plans } from '../engine/plans.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { type Backbone, backboneParameters, type Layer, ParameterStore } from './backbones/backbone.ts';

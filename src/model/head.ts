@@ -7,7 +7,7 @@ import type { Bindable } from '../engine/memory.ts';
 import { linear } from '../engine/ops/linear.ts';
 import { smoothL1Loss, softmaxLogLoss } from '../engine/ops/losses.ts';
 import { maxPool2d } from '../engine/ops/pooling.ts';
-import { roiPool, roiWarp } from '../engine/ops/regions.ts';
+import { roiPool, roiWarp } from '../engine/ops/rois.ts';
 import { concat, softmax } from '../engine/ops/axes.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';

@@ -4,7 +4,7 @@
  *
  *   logits [1, 2A, H, W]: A background channels, then A object channels     deltas [1, 4A, H, W]: channel a*4 + k
  */
-import { operation, record } from '../engine/autograd.ts';
+import { operation, onTape } from '../engine/autograd.ts';
 import type { Bindable } from '../engine/memory.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { softmaxLogLoss, smoothL1Loss } from '../engine/ops/losses.ts';
@@ -201,7 +201,7 @@ export class RegionProposalNetwork {
     const { rpn, head } = this.config;
     const geometry = this.geometry(deltas, image);
     const counted = rpn.normalisation === 'examples' ? rpn.batch : geometry.height * geometry.width;
-    return record(sampledProposals, [deltas], rois.view(rois.shape), {
+    return onTape(sampledProposals, [deltas], rois.view(rois.shape), {
       buffers: { anchors: this.anchors, deltas, roiAnchors: proposals.anchors, selected },
       uniforms: {
         ...geometry,

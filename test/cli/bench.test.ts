@@ -40,7 +40,7 @@ test('the list of rows needs no device', async () => {
   assert.is(code, 0);
   assert.equal(
     stdout.trim().split('\n'),
-    ['forward 512x38x50, 300', 'backward 512x38x50, 128'].map((text) => `Regions: roiPool ${text} RoIs, 7x7`),
+    ['forward 512x38x50, 300', 'backward 512x38x50, 128'].map((text) => `RoIs: roiPool ${text} RoIs, 7x7`),
   );
 });
 

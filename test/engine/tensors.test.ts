@@ -227,7 +227,7 @@ test('what ends before an async function does refuses one', async () => {
     assert.match(await message(() => call(() => (made = late()))), expected);
     (await made!).dispose();
   }
-  assert.ok(gpu.recordsGradients && gpu.rehearsal === null);
+  assert.ok(gpu.gradientsEnabled && gpu.rehearsal === null);
   assert.is(gpu.statistics().liveBytes, live);
 });
 

@@ -10,7 +10,7 @@ import {
   roiPoolForward,
   roiPoolReference,
 } from '../../src/kernels/roiPool.ts';
-import type { RegionShape } from '../../src/kernels/regions.ts';
+import type { RoiShape } from '../../src/kernels/rois.ts';
 import { maxPoolReference } from '../../src/kernels/maxPool.ts';
 import { expectClose, launch, randomArray, sharedGpu } from '../harness.ts';
 import { expectGradient, weighted } from './centralDifferences.ts';
@@ -20,7 +20,7 @@ const golden = JSON.parse(readFileSync(new URL('../golden/roi_pool.json', import
 async function pool(
   x: Float32Array,
   rois: Float32Array,
-  shape: RegionShape,
+  shape: RoiShape,
 ): Promise<{ y: Float32Array; argmax: Int32Array }> {
   const size = shape.roiCount * shape.channels * shape.pooledH * shape.pooledW;
   const result = await launch(
@@ -36,7 +36,7 @@ async function backward(
   dy: Float32Array,
   argmax: Int32Array,
   rois: Float32Array,
-  shape: RegionShape,
+  shape: RoiShape,
 ): Promise<Float32Array> {
   const dx = new Float32Array(shape.images * shape.channels * shape.height * shape.width).fill(NaN);
   const gpu = await sharedGpu();
@@ -52,7 +52,7 @@ async function backward(
 
 const map = Float32Array.from({ length: 160 }, (_, i) => ((i * 37 + 11) % 101) - 50);
 const goldenRois = Float32Array.from(golden.rois.flat());
-const goldenShape = (bins: number): RegionShape => ({
+const goldenShape = (bins: number): RoiShape => ({
   images: 2,
   channels: 1,
   height: 8,

@@ -4,7 +4,7 @@ import { MATMUL_SIZES, SQUEEZENET_LAYERS, VGG16_LAYERS, ZF_LAYERS } from '../sha
 import { convCases } from './convolution.ts';
 import { detectorCases } from './detector.ts';
 import { matmulCase } from './matmul.ts';
-import { regionCases } from './regions.ts';
+import { roiCases } from './rois.ts';
 import { sgdCase } from './sgd.ts';
 
 /** Bytes of a parameter while it is trained: itself, its momentum, its gradient. */
@@ -15,7 +15,7 @@ export const benchCases = (memory: number): readonly BenchCase[] =>
   [
     ...convCases('VGG-16 convolutions', VGG16_LAYERS, [5, 8]),
     ...MATMUL_SIZES.map((n) => matmulCase(n)),
-    ...regionCases,
+    ...roiCases,
     sgdCase('VGG-16 without fc', 20e6, true),
     sgdCase('VGG-16', memory / TRAINED_BYTES, false),
     ...detectorCases,

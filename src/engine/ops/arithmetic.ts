@@ -6,7 +6,7 @@ import {
   scale as scaleKernel,
   subtract as subtractKernel,
 } from '../../kernels/elementwise.ts';
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import { broadcastOf, runSum } from '../repetition.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectShape, sameShape } from './shapes.ts';
@@ -28,7 +28,7 @@ export function add(a: Tensor, b: Tensor, ...more: readonly Tensor[]): Tensor {
   const y = a.gpu.empty(a.shape, 'f32', 'add');
   const buffers = Object.fromEntries(terms.map((term, i) => [`x${i}`, term]));
   a.gpu.run(addKernel(terms.length), { ...buffers, y }, { n: a.size });
-  return record(addOperation, terms, y, null);
+  return onTape(addOperation, terms, y, null);
 }
 
 const subtractOperation = operation<null>('subtract', ({ dy, needs }) => [
@@ -41,7 +41,7 @@ export function subtract(a: Tensor, b: Tensor): Tensor {
   if (!sameShape(a.shape, b.shape)) return repeating('subtract', a, b);
   const y = a.gpu.empty(a.shape, 'f32', 'subtract');
   a.gpu.run(subtractKernel, { a, b, y }, { n: a.size });
-  return record(subtractOperation, [a, b], y, null);
+  return onTape(subtractOperation, [a, b], y, null);
 }
 
 const multiplyOperation = operation<readonly [a: Tensor, b: Tensor]>('multiply', ({ dy, needs }, [a, b]) =>
@@ -53,7 +53,7 @@ export function multiply(a: Tensor, b: Tensor): Tensor {
   if (!sameShape(a.shape, b.shape)) {
     return isSmaller(a, b) ? repeating('multiply', b, a, 'a') : repeating('multiply', a, b);
   }
-  return record(multiplyOperation, [a, b], product(a, b, 'multiply'), [a, b]);
+  return onTape(multiplyOperation, [a, b], product(a, b, 'multiply'), [a, b]);
 }
 
 function product(a: Tensor, b: Tensor, name: string): Tensor {
@@ -99,7 +99,7 @@ function repeating(operator: BroadcastOperator, a: Tensor, b: Tensor, argument =
     const expected = `[${a.shape}], or that with 1 in place of neighbouring extents`;
     throw new Error(`${operator}: ${argument} has shape [${b.shape}], expected ${expected}`);
   }
-  return record(REPEATING[operator], [a, b], combined(operator, a, b, operator), { operator, a, b });
+  return onTape(REPEATING[operator], [a, b], combined(operator, a, b, operator), { operator, a, b });
 }
 
 function combined(operator: BroadcastOperator, a: Tensor, b: Tensor, name: string): Tensor {
@@ -114,7 +114,7 @@ const scaleOperation = operation<{ factor: number }>('scale', ({ dy }, { factor 
 
 /** factor * x, any shape; the weight of a loss term, for one. */
 export function scale(x: Tensor, factor: number): Tensor {
-  return record(scaleOperation, [x], scaled(x, factor, `scale ${x.name}`), { factor });
+  return onTape(scaleOperation, [x], scaled(x, factor, `scale ${x.name}`), { factor });
 }
 
 function scaled(x: Tensor, factor: number, name: string): Tensor {

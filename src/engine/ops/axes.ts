@@ -3,7 +3,7 @@ import { copyFromSlice, copyIntoSlice, sliceLayout } from '../../kernels/concat.
 import { permute as permuteKernel, permuteUniforms } from '../../kernels/permute.ts';
 import type { ChannelView } from '../../kernels/channelView.ts';
 import { softmaxBackward, softmaxForward } from '../../kernels/softmax.ts';
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { axisView, resolveAxis } from './shapes.ts';
 
@@ -18,7 +18,7 @@ export function softmax(x: Tensor, axis: number): Tensor {
   const view = axisView(x.shape, resolveAxis('softmax', axis, x.shape.length));
   const y = x.gpu.empty(x.shape, 'f32', `softmax ${x.name}`);
   x.gpu.run(softmaxForward, { x, y }, { ...view });
-  return record(softmaxOperation, [x], y, { y, view });
+  return onTape(softmaxOperation, [x], y, { y, view });
 }
 
 interface Slice {
@@ -56,7 +56,7 @@ export function concat(xs: readonly Tensor[], axis: number): Tensor {
     offset += x.shape[at]!;
     return { shape: x.shape, layout };
   });
-  return record(concatOperation, xs, y, slices);
+  return onTape(concatOperation, xs, y, slices);
 }
 
 const sliceOperation = operation<Slice>('slice', ({ dy }, { shape, layout: { form, uniforms } }) => {
@@ -76,7 +76,7 @@ export function slice(x: Tensor, axis: number, from: number, to: number): Tensor
   const shape = x.shape.map((n, i) => (i === at ? to - from : n));
   const y = x.gpu.empty(shape, x.dtype, `slice ${x.name}`);
   x.gpu.run(copyFromSlice(layout.form), { whole: x, part: y }, layout.uniforms);
-  return record(sliceOperation, [x], y, { shape: x.shape, layout });
+  return onTape(sliceOperation, [x], y, { shape: x.shape, layout });
 }
 
 const permuteOperation = operation<{ order: readonly number[] }>('permute', ({ dy }, { order }) => [
@@ -93,7 +93,7 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
   if (axes.length !== x.shape.length || new Set(axes).size !== axes.length) {
     throw new Error(`permute: order [${order}] does not name each axis of [${x.shape}] once`);
   }
-  return record(permuteOperation, [x], permuted(x, axes, `permute ${x.name}`), { order: axes });
+  return onTape(permuteOperation, [x], permuted(x, axes, `permute ${x.name}`), { order: axes });
 }
 
 function permuted(x: Tensor, order: readonly number[], name: string): Tensor {

@@ -7,7 +7,7 @@ import {
   batchNormSums,
   batchNormTrack,
 } from '../../kernels/batchNorm.ts';
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import type { Tensor } from '../tensor.ts';
 import { axisView, expectShape } from './shapes.ts';
 
@@ -97,5 +97,5 @@ export function batchNorm(
   const y = gpu.empty(x.shape, 'f32', `batchNorm ${weight.name}`);
   gpu.run(batchNormForward(vectors), { x, mean, variance, weight, bias, y }, { n: x.size, channels, inner, epsilon });
   const saved = { x, mean, variance, weight, training, epsilon };
-  return record(batchNormOperation, [x, weight, bias], y, saved, training ? [mean, variance] : []);
+  return onTape(batchNormOperation, [x, weight, bias], y, saved, training ? [mean, variance] : []);
 }

@@ -3,7 +3,7 @@ import { convOutputSize, type ConvShape } from '../../kernels/conv2d.ts';
 import { sumsWithMask } from '../../kernels/planner.ts';
 import { channelSum } from '../../kernels/reduce.ts';
 import { reluBackward } from '../../kernels/relu.ts';
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import { runConvFilterGradient, runConvForward, runConvInputGradient } from '../convolution.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank, expectShape } from './shapes.ts';
@@ -71,8 +71,8 @@ export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
   const shape: ConvShape = { B, C, H, W, K, R, S, OH, OW, stride, pad };
   const { gpu } = x;
   const y = gpu.empty([B, K, OH, OW], 'f32', `conv2d ${weight.name}`);
-  const trained = weight.requiresGrad && gpu.recordsGradients;
+  const trained = weight.requiresGrad && gpu.gradientsEnabled;
   const points = runConvForward(gpu, { x, w: weight, bias, y }, shape, relu, trained);
   const saved = { x, weight, shape, rectified: relu ? y : null, points };
-  return record(conv2dOperation, bias ? [x, weight, bias] : [x, weight], y, saved, points ? [points] : []);
+  return onTape(conv2dOperation, bias ? [x, weight, bias] : [x, weight], y, saved, points ? [points] : []);
 }

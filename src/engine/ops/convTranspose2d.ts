@@ -1,6 +1,6 @@
 /** Transposed convolution: the input gradient of a convolution as an operation of its own, which enlarges maps. */
 import type { ConvShape } from '../../kernels/conv2d.ts';
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import { runConvFilterGradient, runConvForward, runConvInputGradient } from '../convolution.ts';
 import type { Tensor } from '../tensor.ts';
 import { add } from './arithmetic.ts';
@@ -59,6 +59,6 @@ export function convTranspose2d(
   const shape: ConvShape = { B, C: K, H, W, K: C, R, S, OH, OW, stride, pad: padding };
   const y = x.gpu.empty([B, K, H, W], 'f32', `convTranspose2d ${weight.name}`);
   runConvInputGradient(x.gpu, { dy: x, w: weight, dx: y }, shape, false);
-  const map = record(convTranspose2dOperation, [x, weight], y, { x, weight, shape });
+  const map = onTape(convTranspose2dOperation, [x, weight], y, { x, weight, shape });
   return bias ? add(map, reshape(bias, [K, 1, 1])) : map;
 }

@@ -2,7 +2,7 @@
 import { matmulShape } from '../../kernels/matmul.ts';
 import { axisSum } from '../../kernels/reduce.ts';
 import { reluBackward } from '../../kernels/relu.ts';
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import { runMatmul } from '../matmul.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank, expectShape } from './shapes.ts';
@@ -63,5 +63,5 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
   const product = matmulShape({ M: rows, N: outputs, K: inputs, ...strides });
   runMatmul(gpu, { a: x, b: weight, bias, c: y }, product, bias ? 'bias' : 'assign', relu);
   const saved = { x, weight, rectified: relu ? y : null };
-  return record(linearOperation, bias ? [x, weight, bias] : [x, weight], y, saved);
+  return onTape(linearOperation, bias ? [x, weight, bias] : [x, weight], y, saved);
 }

@@ -1,6 +1,6 @@
 /** Local response normalisation (Krizhevsky et al. 2012). */
 import { lrnBackward, lrnForward, type LrnSettings } from '../../kernels/lrn.ts';
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank } from './shapes.ts';
 
@@ -30,5 +30,5 @@ export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions):
   const y = x.gpu.empty(x.shape, 'f32', `localResponseNorm ${x.name}`);
   const scale = x.gpu.empty(x.shape, 'f32', 'localResponseNorm scale');
   x.gpu.run(lrnForward(mode), { x, y, scale }, uniforms);
-  return record(lrnOperation, [x], y, { x, y, scale, mode, uniforms }, [scale]);
+  return onTape(lrnOperation, [x], y, { x, y, scale, mode, uniforms }, [scale]);
 }

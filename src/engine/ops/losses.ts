@@ -8,7 +8,7 @@ import {
   type LogLossView,
 } from '../../kernels/softmaxLogLoss.ts';
 import { flagLabels } from '../../kernels/finite.ts';
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import type { Tensor } from '../tensor.ts';
 import { multiply, subtract } from './arithmetic.ts';
 import { expectDtype, expectShape, resolveAxis, axisView } from './shapes.ts';
@@ -63,7 +63,7 @@ export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxL
   gpu.run(softmaxLogLossFinal, { losses, counts, loss, count }, { n: parts });
   losses.dispose();
   counts.dispose();
-  return record(softmaxLogLossOperation, [logits], loss, { logits, labels, count, view }, [count]);
+  return onTape(softmaxLogLossOperation, [logits], loss, { logits, labels, count, view }, [count]);
 }
 
 export interface SmoothL1Options {
@@ -102,7 +102,7 @@ export function smoothL1Loss(pred: Tensor, target: Tensor, options: SmoothL1Opti
   gpu.run(smoothL1Partial(inside, outside), { ...buffers, partials }, { n: pred.size, sigma });
   gpu.run(sumFinal, { partials, y: loss }, { n: parts });
   partials.dispose();
-  return record(smoothL1Operation, [pred], loss, { buffers, inside, outside, sigma });
+  return onTape(smoothL1Operation, [pred], loss, { buffers, inside, outside, sigma });
 }
 
 /** Mean of (pred - target)^2 over all elements, of one shape. */

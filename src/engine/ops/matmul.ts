@@ -1,6 +1,6 @@
 /** Products of matrices, one or a batch. */
 import { type MatmulShape } from '../../kernels/matmul.ts';
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import { runMatmul } from '../matmul.ts';
 import { elementCount, type Tensor } from '../tensor.ts';
 
@@ -62,5 +62,5 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const shape: MatmulShape = { ...slices, N, K, ...strides };
   const y = a.gpu.empty([...leading, M, N], 'f32', `matmul ${b.name}`);
   runMatmul(a.gpu, { a, b, c: y }, shape, 'assign');
-  return record(matmulOperation, [a, b], y, { a, b, shape });
+  return onTape(matmulOperation, [a, b], y, { a, b, shape });
 }

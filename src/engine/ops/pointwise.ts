@@ -2,7 +2,7 @@
 import { dropout as dropoutKernel, invertedScale } from '../../kernels/dropout.ts';
 import { reluBackward, reluForward } from '../../kernels/relu.ts';
 import { readsInput, unaryBackward, unaryForward, type UnaryName } from '../../kernels/unary.ts';
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import type { Tensor } from '../tensor.ts';
 
 const reluOperation = operation<{ y: Tensor }>('relu', ({ dy }, { y }) => {
@@ -15,7 +15,7 @@ const reluOperation = operation<{ y: Tensor }>('relu', ({ dy }, { y }) => {
 export function relu(x: Tensor): Tensor {
   const y = x.gpu.empty(x.shape, 'f32', `relu ${x.name}`);
   x.gpu.run(reluForward, { x, y }, { n: x.size });
-  return record(reluOperation, [x], y, { y });
+  return onTape(reluOperation, [x], y, { y });
 }
 
 function unary(name: UnaryName): (x: Tensor) => Tensor {
@@ -27,7 +27,7 @@ function unary(name: UnaryName): (x: Tensor) => Tensor {
   return (x) => {
     const y = x.gpu.empty(x.shape, 'f32', `${name} ${x.name}`);
     x.gpu.run(unaryForward(name), { x, y }, { n: x.size });
-    return record(own, [x], y, { value: readsInput(name) ? x : y });
+    return onTape(own, [x], y, { value: readsInput(name) ? x : y });
   };
 }
 
@@ -71,5 +71,5 @@ export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   const settings: Dropped = { p, scale: invertedScale(p), seed, stream };
   const y = x.gpu.empty(x.shape, 'f32', `dropout ${x.name}`);
   x.gpu.run(dropoutKernel, { x, y }, { n: x.size, ...settings });
-  return record(dropoutOperation, [x], y, settings);
+  return onTape(dropoutOperation, [x], y, settings);
 }

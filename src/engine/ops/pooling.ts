@@ -2,7 +2,7 @@
 import { averagePoolBackward, averagePoolForward } from '../../kernels/averagePool.ts';
 import { maxPoolBackward, maxPoolForward } from '../../kernels/maxPool.ts';
 import { poolOutputSize, poolUniforms, type PoolWindow } from '../../kernels/pooling.ts';
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { expectRank } from './shapes.ts';
 
@@ -32,7 +32,7 @@ export function maxPool2d(x: Tensor, options: Pool2dOptions): Tensor {
   const y = gpu.empty(shape, 'f32', `maxPool2d ${x.name}`);
   const argmax = gpu.empty(shape, 'i32', `argmax ${x.name}`);
   gpu.run(maxPoolForward(window), { x, y, argmax }, uniforms);
-  return record(maxPoolOperation, [x], y, { argmax, x: x.shape, window, uniforms }, [argmax]);
+  return onTape(maxPoolOperation, [x], y, { argmax, x: x.shape, window, uniforms }, [argmax]);
 }
 
 type AveragePoolSaved = Omit<MaxPoolSaved, 'argmax'>;
@@ -48,7 +48,7 @@ export function averagePool2d(x: Tensor, options: Pool2dOptions): Tensor {
   const { window, shape, uniforms } = pooledMap('averagePool2d', x, options);
   const y = x.gpu.empty(shape, 'f32', `averagePool2d ${x.name}`);
   x.gpu.run(averagePoolForward(window), { x, y }, uniforms);
-  return record(averagePoolOperation, [x], y, { x: x.shape, window, uniforms });
+  return onTape(averagePoolOperation, [x], y, { x: x.shape, window, uniforms });
 }
 
 function pooledMap(operation: string, x: Tensor, options: Pool2dOptions) {

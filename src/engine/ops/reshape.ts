@@ -1,5 +1,5 @@
 /** The same values in another shape. */
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import { elementCount, type Shape, type Tensor } from '../tensor.ts';
 
 const reshapeOperation = operation<{ shape: Shape }>('reshape', ({ dy }, { shape }) => [dy.view(shape)]);
@@ -11,5 +11,5 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   if (elementCount(full) !== x.size || full.some((n) => !Number.isInteger(n) || n < 0)) {
     throw new Error(`reshape: [${x.shape}] has ${x.size} elements, [${shape}] cannot hold them`);
   }
-  return record(reshapeOperation, [x], x.view(full, `reshape ${x.name}`), { shape: x.shape });
+  return onTape(reshapeOperation, [x], x.view(full, `reshape ${x.name}`), { shape: x.shape });
 }

@@ -1,6 +1,6 @@
 /** Sums and means over all elements or over chosen axes. */
 import { broadcastScalar } from '../../kernels/reduce.ts';
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import { type Repeated, repetitionOf, runExpand, runSum } from '../repetition.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { scale } from './arithmetic.ts';
@@ -53,5 +53,5 @@ function summed(
     : x.shape.filter((_, axis) => !chosen.has(axis));
   const y = x.gpu.empty(rest.length > 0 ? rest : [1], 'f32', `sum ${x.name}`);
   runSum(x, y, repeated);
-  return record(sumOperation, [x], y, { shape: x.shape, repeated });
+  return onTape(sumOperation, [x], y, { shape: x.shape, repeated });
 }

@@ -1,10 +1,10 @@
 /** Checks of every kernel for boxes, anchors, proposals, sampling, RoIs and detections. */
-import type { RegionShape } from '../regions.ts';
+import type { RoiShape } from '../rois.ts';
 import { anchorLabelsCheck, anchorOverlapsCheck, anchorTargetsCheck, gtBestCheck, iouCheck } from './boxes.ts';
 import type { KernelCheck } from './check.ts';
 import { decodeDetectionsCheck, rankDetectionsCheck, writeDetectionsCheck } from './detections.ts';
 import { decodeProposalsBackwardCheck, decodeProposalsCheck, gatherRoisCheck } from './proposals.ts';
-import { roiPoolBackwardCheck, roiPoolForwardCheck, roiWarpBackwardChecks, roiWarpForwardCheck } from './regions.ts';
+import { roiPoolBackwardCheck, roiPoolForwardCheck, roiWarpBackwardChecks, roiWarpForwardCheck } from './rois.ts';
 import { roiCandidatesCheck, roiCompactCheck, roiExpandCheck, roiSampleCheck } from './roiTargets.ts';
 import {
   gatherSortedCheck,
@@ -20,7 +20,7 @@ import {
   topKChecks,
 } from './sorting.ts';
 
-const ROI_SHAPE: RegionShape = {
+const ROI_SHAPE: RoiShape = {
   images: 2,
   channels: 11,
   height: 13,

@@ -13,13 +13,17 @@ import {
 } from '../batchNorm.ts';
 import { broadcast, expand } from '../broadcast.ts';
 import { copyFromSlice, copyIntoSlice, copyScalars } from '../concat.ts';
+import { convForward } from '../conv2d.ts';
+import { convForwardWorkgroup, convUniforms } from '../conv2dWorkgroup.ts';
 import { dropout } from '../dropout.ts';
 import { accumulate, add, multiply, scale, subtract } from '../elementwise.ts';
 import type { Kernel } from '../kernel.ts';
 import { lrnForward } from '../lrn.ts';
+import { matmul, matmulShape } from '../matmul.ts';
 import { maxPoolBackward, maxPoolForward } from '../maxPool.ts';
 import { nmsKeys } from '../nms.ts';
 import { permute, permuteUniforms } from '../permute.ts';
+import { PORTABLE_TILE } from '../planner.ts';
 import { LAST_KEY } from '../radixSort.ts';
 import { axisSum, broadcastScalar, channelSum, sumFinal, sumPartial } from '../reduce.ts';
 import { reluBackward, reluForward } from '../relu.ts';
@@ -29,12 +33,14 @@ import { sgdSteps } from '../sgd.ts';
 import { smoothL1Backward, smoothL1Partial } from '../smoothL1Loss.ts';
 import { softmaxBackward, softmaxForward } from '../softmax.ts';
 import { sumPartials } from '../sumPartials.ts';
-import { winogradScatter } from '../winograd.ts';
-import { tileUniforms } from './winograd.ts';
 import { softmaxLogLossBackward, softmaxLogLossFinal, softmaxLogLossPartial } from '../softmaxLogLoss.ts';
 import { transpose } from '../transpose.ts';
 import { unaryBackward, unaryForward, type UnaryName } from '../unary.ts';
+import { winogradScatter } from '../winograd.ts';
+import { WORKGROUP_TILES } from '../workgroupPlans.ts';
 import type { KernelCheck } from './check.ts';
+import { convShape } from './matmul.ts';
+import { tileUniforms } from './winograd.ts';
 
 const I = Infinity;
 const BIG = Math.fround(1e30);
@@ -97,7 +103,16 @@ const POOL = { kernel: 2, stride: 2, padding: 0, ceilMode: false };
 const POOLED = { planes: 1, h: 2, w: 8, outH: 1, outW: 4 };
 const POOL_X = [NaN, 1, I, 1, -I, -I, -BIG, BIG, 2, -NaN, 3, I, -I, -I, 0, 1];
 const CHANNEL = { outer: 1, channels: 3, inner: 2 };
-const REGION = { images: 1, channels: 1, height: 2, width: 4, roiCount: 1, scale: 1 };
+const ROI_MAP = { images: 1, channels: 1, height: 2, width: 4, roiCount: 1, scale: 1 };
+
+/** A product and a convolution of one factor each: every result is an element of the map, rectified. */
+const FACTOR = [1];
+const RECTIFIED_X = [NaN, -1, 2, I];
+const RECTIFIED_Y = [NaN, 0, 2, I];
+const PRODUCT = matmulShape({ M: 1, N: 4, K: 1, am: 1, ak: 1, bk: 4, bn: 1, cm: 4, cn: 1 });
+const CONVOLUTION = convShape([1, 1, 1, 4], [1, 1, 1], 1, 0);
+/** The smallest one, which every device has memory for. */
+const WORKGROUP_TILE = WORKGROUP_TILES.at(-1)!;
 
 const logLoss = (name: string, x: readonly number[], label: number, loss: number, clip = 0): (() => KernelCheck) => {
   const labels = i32(label);
@@ -186,6 +201,32 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       { v: [NaN, ...Array<number>(15).fill(0)], bias: [1] },
       tileUniforms(2, [1, 1, 1, 1], 0, [0, 1]),
       { y: [NaN] },
+    ),
+  ...[PORTABLE_TILE, WORKGROUP_TILE].map(
+    (tile) => () =>
+      row(
+        `${tile.variant} product and relu`,
+        matmul(tile, PRODUCT, 'assign', true),
+        { a: FACTOR, b: RECTIFIED_X },
+        PRODUCT,
+        { c: RECTIFIED_Y },
+      ),
+  ),
+  () =>
+    row(
+      'register convolution and relu',
+      convForward(PORTABLE_TILE, false, true),
+      { x: RECTIFIED_X, w: FACTOR },
+      CONVOLUTION,
+      { y: RECTIFIED_Y },
+    ),
+  () =>
+    row(
+      'workgroup convolution and relu',
+      convForwardWorkgroup(WORKGROUP_TILE, 'k', false, true),
+      { x: RECTIFIED_X, w: FACTOR },
+      convUniforms('forward', WORKGROUP_TILE, CONVOLUTION),
+      { y: RECTIFIED_Y },
     ),
   () => row('axis sum', axisSum(false), { x: [NaN, 1, I, 1, I, -I] }, CHANNEL, { y: [NaN, -I] }),
   () =>
@@ -365,7 +406,7 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       'RoI pooling',
       roiPoolForward,
       { x: [NaN, 1, 1, I, 2, -NaN, -I, 1], rois: [0, 0, 0, 3, 1] },
-      { ...REGION, pooledH: 1, pooledW: 2 },
+      { ...ROI_MAP, pooledH: 1, pooledW: 2 },
       { y: [NaN, I], argmax: i32(5, 3) },
     ),
   () =>
@@ -373,7 +414,7 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       'RoI pooling of -infinity',
       roiPoolForward,
       { x: [-I, -I, -I, -I, -I, -I, -I, -I], rois: [0, 1, 0, 3, 1] },
-      { ...REGION, pooledH: 1, pooledW: 1 },
+      { ...ROI_MAP, pooledH: 1, pooledW: 1 },
       { y: [-I], argmax: i32(1) },
     ),
   () =>
@@ -381,7 +422,7 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       'RoI warping',
       roiWarpForward,
       { x: [NaN, 1, 1, 1, 1, 1, 1, 1], rois: [0, 0, 0, 3.5, 1] },
-      { ...REGION, pooledH: 1, pooledW: 7 },
+      { ...ROI_MAP, pooledH: 1, pooledW: 7 },
       { y: [NaN, NaN, 1, 1, 1, 1, 1] },
     ),
   () => {

@@ -2,7 +2,7 @@
 import { unroll } from './text.ts';
 
 /** Maps [N,C,H,W] of which R regions become [R,C,PH,PW]; `scale` is in cells of the map per pixel of the image. */
-export interface RegionShape {
+export interface RoiShape {
   images: number;
   channels: number;
   height: number;
@@ -13,8 +13,8 @@ export interface RegionShape {
   scale: number;
 }
 
-/** RegionShape as uniforms; `images` is left to the kernels that assign a map's gradient. */
-export const REGION_SHAPE = {
+/** RoiShape as uniforms; `images` is left to the kernels that assign a map's gradient. */
+export const ROI_SHAPE = {
   channels: 'u32',
   height: 'u32',
   width: 'u32',

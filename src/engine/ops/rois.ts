@@ -3,7 +3,7 @@ import { type NmsParams, nmsScratch, recordNms } from '../../kernels/nms.ts';
 import { MAX_BINS, roiPoolBackward, roiPoolBands, roiPoolForward } from '../../kernels/roiPool.ts';
 import type { Bindable } from '../memory.ts';
 import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../../kernels/roiWarp.ts';
-import { operation, record } from '../autograd.ts';
+import { operation, onTape } from '../autograd.ts';
 import { scratch } from '../scratch.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectShape, expectRank } from './shapes.ts';
@@ -15,8 +15,8 @@ export interface RoiPoolOptions {
   spatialScale: number;
 }
 
-type RegionUniforms = Record<keyof (typeof roiWarpBackwardInput)['uniforms'], number>;
-type RoiPoolSaved = { argmax: Tensor; rois: Tensor; x: readonly number[]; uniforms: RegionUniforms };
+type RoiUniforms = Record<keyof (typeof roiWarpBackwardInput)['uniforms'], number>;
+type RoiPoolSaved = { argmax: Tensor; rois: Tensor; x: readonly number[]; uniforms: RoiUniforms };
 
 const roiPoolOperation = operation<RoiPoolSaved>('roiPool', ({ dy }, { argmax, rois, x, uniforms }) => {
   const dx = dy.gpu.empty(x, 'f32', 'dx roiPool');
@@ -31,15 +31,15 @@ const roiPoolOperation = operation<RoiPoolSaved>('roiPool', ({ dy }, { argmax, r
  * @param x [N, C, H, W]   @param rois [R, 5]: image index, x1, y1, x2, y2 in input pixels   @returns [R, C, P, P]
  */
 export function roiPool(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tensor {
-  const { shape, uniforms } = regionShapes('roiPool', x, rois, options);
+  const { shape, uniforms } = roiShapes('roiPool', x, rois, options);
   const { gpu } = x;
   const y = gpu.empty(shape, 'f32', 'roiPool');
   const argmax = gpu.empty(shape, 'i32', 'roiPool argmax');
   gpu.run(roiPoolForward, { x, rois, y, argmax }, uniforms);
-  return record(roiPoolOperation, [x], y, { argmax, rois, x: x.shape, uniforms }, [argmax]);
+  return onTape(roiPoolOperation, [x], y, { argmax, rois, x: x.shape, uniforms }, [argmax]);
 }
 
-type RoiWarpSaved = { x: Tensor; rois: Tensor; uniforms: RegionUniforms };
+type RoiWarpSaved = { x: Tensor; rois: Tensor; uniforms: RoiUniforms };
 
 const roiWarpOperation = operation<RoiWarpSaved>('roiWarp', ({ dy, needs }, { x, rois, uniforms }) => {
   const { gpu } = dy;
@@ -56,14 +56,14 @@ const roiWarpOperation = operation<RoiWarpSaved>('roiWarp', ({ dy, needs }, { x,
  * @param x [N, C, H, W]   @param rois [R, 5]: image index, x1, y1, x2, y2 in input pixels   @returns [R, C, P, P]
  */
 export function roiWarp(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tensor {
-  const { shape, uniforms } = regionShapes('roiWarp', x, rois, options);
+  const { shape, uniforms } = roiShapes('roiWarp', x, rois, options);
   const y = x.gpu.empty(shape, 'f32', 'roiWarp');
   x.gpu.run(roiWarpForward, { x, rois, y }, uniforms);
-  return record(roiWarpOperation, [x, rois], y, { x, rois, uniforms });
+  return onTape(roiWarpOperation, [x, rois], y, { x, rois, uniforms });
 }
 
 /** The shape of the pooled regions and the uniforms that the kernels of both operations take. */
-function regionShapes(operation: string, x: Tensor, rois: Tensor, options: RoiPoolOptions) {
+function roiShapes(operation: string, x: Tensor, rois: Tensor, options: RoiPoolOptions) {
   expectRank(operation, 'x', x, 'N,C,H,W');
   expectShape(operation, 'rois', rois, [rois.shape[0]!, 5]);
   const [pooledH, pooledW] = typeof options.size === 'number' ? [options.size, options.size] : options.size;

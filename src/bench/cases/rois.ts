@@ -2,12 +2,12 @@
 import type { GradientTarget } from '../../engine/autograd.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import type { Bindable } from '../../engine/memory.ts';
-import { nms, roiPool } from '../../engine/ops/regions.ts';
+import { nms, roiPool } from '../../engine/ops/rois.ts';
 import { scratch } from '../../engine/scratch.ts';
 import { ceilDiv } from '../../kernels/kernel.ts';
 import { nmsReference } from '../../kernels/nms.ts';
 import { type ProposalParams, proposalsReference, proposalsScratch, recordProposals } from '../../kernels/proposals.ts';
-import type { RegionShape } from '../../kernels/regions.ts';
+import type { RoiShape } from '../../kernels/rois.ts';
 import { roiPoolBackwardReference, roiPoolReference } from '../../kernels/roiPool.ts';
 import { baseAnchors } from '../../model/anchors.ts';
 import { RPN_DEFAULTS } from '../../model/config.ts';
@@ -17,7 +17,7 @@ import { compareElements, type Comparison, merge, verdict } from '../compare.ts'
 import { uniform } from '../inputs.ts';
 import { copyTime } from '../probes.ts';
 
-const GROUP = 'Regions';
+const GROUP = 'RoIs';
 const STRIDE = 16;
 const [HEIGHT, WIDTH, CHANNELS] = [38, 50, 512] as const;
 const [IMAGE_HEIGHT, IMAGE_WIDTH] = [600, 800] as const;
@@ -29,7 +29,7 @@ const COMPARED_CHANNELS = [0, 7, 8, CHANNELS - 1];
 const POOLED = 7;
 const BINS = POOLED * POOLED;
 
-export const regionCases: readonly BenchCase[] = [
+export const roiCases: readonly BenchCase[] = [
   proposals(6000, 300),
   suppression(6000, 300),
   suppression(12000, 2000),
@@ -185,7 +185,7 @@ function preparePooling(gpu: Gpu, pass: 'forward' | 'backward', roiCount: number
   const regions = Float32Array.from({ length: roiCount * 5 }, (_, i) =>
     i % 5 === 0 ? 0 : boxes[Math.floor(i / 5) * 4 + (i % 5) - 1]!,
   );
-  const shape: RegionShape = {
+  const shape: RoiShape = {
     images: 1,
     channels: 1,
     height: HEIGHT,

@@ -1,13 +1,13 @@
 /** Checks of RoI pooling and RoI warping, forward and backward. */
 import { Random } from '../rng.ts';
 import * as roiPool from '../roiPool.ts';
-import type { RegionShape } from '../regions.ts';
+import type { RoiShape } from '../rois.ts';
 import * as roiWarp from '../roiWarp.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, integers, normals } from './inputs.ts';
 
 /** RoIs with halves to round, malformed ones and ones outside the map. Few different values: ties. */
-function roiPoolInputs(shape: RegionShape): { x: Float32Array; rois: Float32Array } {
+function roiPoolInputs(shape: RoiShape): { x: Float32Array; rois: Float32Array } {
   const { images, channels, height, width, roiCount, scale } = shape;
   const random = new Random(24);
   const rois = new Float32Array(roiCount * 5);
@@ -19,7 +19,7 @@ function roiPoolInputs(shape: RegionShape): { x: Float32Array; rois: Float32Arra
   return { x: Float32Array.from(integers(images * channels * height * width, 25, -9, 10)), rois };
 }
 
-export function roiPoolForwardCheck(shape: RegionShape): KernelCheck {
+export function roiPoolForwardCheck(shape: RoiShape): KernelCheck {
   const { x, rois } = roiPoolInputs(shape);
   const { y, argmax } = roiPool.roiPoolReference(doubles(x), doubles(rois), shape);
   return {
@@ -32,7 +32,7 @@ export function roiPoolForwardCheck(shape: RegionShape): KernelCheck {
   };
 }
 
-export function roiPoolBackwardCheck(shape: RegionShape, bands: number): KernelCheck {
+export function roiPoolBackwardCheck(shape: RoiShape, bands: number): KernelCheck {
   const { x, rois } = roiPoolInputs(shape);
   const { argmax } = roiPool.roiPoolReference(doubles(x), doubles(rois), shape);
   const dy = normals(argmax.length, 26);
@@ -48,7 +48,7 @@ export function roiPoolBackwardCheck(shape: RegionShape, bands: number): KernelC
 }
 
 /** RoIs on and around the map, with corners that put no sample on a cell's centre or half-way, where derivatives jump. */
-function roiWarpInputs(shape: RegionShape): { x: Float32Array; rois: Float32Array } {
+function roiWarpInputs(shape: RoiShape): { x: Float32Array; rois: Float32Array } {
   const { images, channels, height, width, roiCount, scale } = shape;
   const random = new Random(28);
   const at = (length: number) => random.uniform(-0.1, 1.1) * (length / scale);
@@ -62,10 +62,10 @@ function roiWarpInputs(shape: RegionShape): { x: Float32Array; rois: Float32Arra
   return { x: normals(images * channels * height * width, 29), rois: Float32Array.from(rows.flat()) };
 }
 
-const warpName = ({ roiCount, channels, height, width, pooledH, pooledW }: RegionShape) =>
+const warpName = ({ roiCount, channels, height, width, pooledH, pooledW }: RoiShape) =>
   `${roiCount} RoIs ${channels}x${height}x${width}, ${pooledH}x${pooledW} samples`;
 
-export function roiWarpForwardCheck(shape: RegionShape): KernelCheck {
+export function roiWarpForwardCheck(shape: RoiShape): KernelCheck {
   const { x, rois } = roiWarpInputs(shape);
   const y = roiWarp.roiWarpReference(doubles(x), doubles(rois), shape);
   return {
@@ -79,7 +79,7 @@ export function roiWarpForwardCheck(shape: RegionShape): KernelCheck {
   };
 }
 
-export function roiWarpBackwardChecks(shape: RegionShape): KernelCheck[] {
+export function roiWarpBackwardChecks(shape: RoiShape): KernelCheck[] {
   const { x, rois } = roiWarpInputs(shape);
   const dy = normals(shape.roiCount * shape.channels * shape.pooledH * shape.pooledW, 30);
   const { dx, drois } = roiWarp.roiWarpBackwardReference(doubles(dy), doubles(x), doubles(rois), shape);
