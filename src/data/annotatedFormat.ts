@@ -219,7 +219,12 @@ function classesOf(set: AnnotatedSet, images: readonly AnnotatedImage[]): string
   if (set.classes) return [...set.classes];
   const names = new Set<string>();
   for (const { objects, source } of [...images, ...set.images()]) {
-    for (const { className: name, what } of objects) names.add(className(name, `${source}: ${what}`));
+    for (const { className: name, what } of objects) {
+      attempt(
+        () => {}, // is reported where the object is taken
+        () => names.add(className(name, `${source}: ${what}`)),
+      );
+    }
   }
   return [...names].sort();
 }

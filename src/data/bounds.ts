@@ -51,3 +51,30 @@ function unpackRuns(text: string): number[] {
   }
   return runs;
 }
+
+/** Points turned clockwise in the picture about a centre. */
+export function turned(points: readonly Point[], degrees: number, [cx, cy]: Point): Point[] {
+  if (degrees === 0) return [...points];
+  const [cos, sin] = [Math.cos((degrees * Math.PI) / 180), Math.sin((degrees * Math.PI) / 180)];
+  return points.map(([x, y]) => [cx + (x - cx) * cos - (y - cy) * sin, cy + (x - cx) * sin + (y - cy) * cos]);
+}
+
+/** The corners of an upright box, clockwise. */
+export const cornersOf = (x1: number, y1: number, x2: number, y2: number): Point[] => [
+  [x1, y1],
+  [x2, y1],
+  [x2, y2],
+  [x1, y2],
+];
+
+/** x1, y1, x2, y2 of an ellipse of two radii that is turned clockwise about its centre. */
+export function boundsOfEllipse(
+  [cx, cy]: Point,
+  rx: number,
+  ry: number,
+  degrees: number,
+): [number, number, number, number] {
+  const [cos, sin] = [Math.cos((degrees * Math.PI) / 180), Math.sin((degrees * Math.PI) / 180)];
+  const [w, h] = [Math.hypot(rx * cos, ry * sin), Math.hypot(rx * sin, ry * cos)];
+  return [cx - w, cy - h, cx + w, cy + h];
+}

@@ -4,13 +4,18 @@ import { resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import type { DataFormat } from './format.ts';
 import { coco } from './formats/coco.ts';
+import { csv } from './formats/csv.ts';
+import { cvat } from './formats/cvat.ts';
 import { digits } from './formats/digits.ts';
+import { labelme } from './formats/labelme.ts';
+import { labelStudio } from './formats/labelStudio.ts';
+import { via } from './formats/via.ts';
 import { voc } from './formats/voc.ts';
 import { yolo } from './formats/yolo.ts';
 import type { Dataset, OpenOptions } from './types.ts';
 
 /** A new format is a file in formats/ and a line here. */
-export const FORMATS: readonly DataFormat[] = [digits, voc, coco, yolo];
+export const FORMATS: readonly DataFormat[] = [digits, voc, coco, yolo, labelme, cvat, labelStudio, via, csv];
 
 /** For help and messages: every way to name a data set. */
 export const DATA_USAGE = `${FORMATS.map(({ usage }) => `'${usage}'`).join(', ')}, or a folder whose format is recognised`;

@@ -286,27 +286,15 @@ class Labels {
   }
 
   read(pictures: readonly YoloPicture[]): AnnotatedImage[] {
-    const outlined: string[] = [];
-    const scored: string[] = [];
     const images = pictures.flatMap((picture) => {
       if (!this.known.has(picture.file)) {
         this.known.set(
           picture.file,
-          attempt(this.context.onProblem, () => this.readOne(picture, outlined, scored)),
+          attempt(this.context.onProblem, () => this.readOne(picture)),
         );
       }
       return this.known.get(picture.file) ?? [];
     });
-    if (outlined.length > 0) {
-      this.context.note(
-        `${this.root}: of outlines and rotated boxes the bounds are taken (${outlined.length}, the first: ${outlined[0]})`,
-      );
-    }
-    if (scored.length > 0) {
-      this.context.note(
-        `${this.root}: a sixth value of a line is taken for a score and passed over (${scored.length}, the first: ${scored[0]})`,
-      );
-    }
     this.noteTextsAlone(pictures);
     return images;
   }
@@ -328,18 +316,20 @@ class Labels {
     }
   }
 
-  private readOne({ file, id, labels }: YoloPicture, outlined: string[], scored: string[]): AnnotatedImage {
+  private readOne({ file, id, labels }: YoloPicture): AnnotatedImage {
+    const { onProblem, tally } = this.context;
     const path = labels.find(existsSync);
     const lines = path === undefined ? [] : readText(path).split(/\r\n|\r|\n/);
     const objects = lines.flatMap((line, i): AnnotatedObject[] => {
       if (line.trim() === '') return [];
       const where = `${path}: line ${i + 1}`;
       return (
-        attempt(this.context.onProblem, () => {
+        attempt(onProblem, () => {
           const values = valuesOf(line, where);
           const isOutline = !this.poses && values.length > 6;
-          if (isOutline) outlined.push(where);
-          if (values.length === 6) scored.push(where);
+          if (isOutline) tally(`${this.root}: of outlines and rotated boxes the bounds are taken`, where);
+          if (values.length === 6)
+            tally(`${this.root}: a sixth value of a line is taken for a score and passed over`, where);
           return [this.object(values, isOutline, `line ${i + 1}`, where)];
         }) ?? []
       );

@@ -1,0 +1,41 @@
+/** Tables that other tools wrote: comma, semicolon or tab between the cells. */
+import { parse } from 'csv-parse/sync';
+import { UserError } from '../engine/errors.ts';
+import { printable, readText } from './textFile.ts';
+
+export interface CsvRow {
+  cells: string[];
+  /** In the file, from 1. */
+  line: number;
+}
+
+/** The rows that are not empty, whose cells have no white space around them. */
+export function readCsv(path: string): CsvRow[] {
+  const text = readText(path);
+  try {
+    const rows = parse(text, {
+      delimiter: delimiterOf(text),
+      info: true,
+      relax_column_count: true,
+      relax_quotes: true,
+      skip_empty_lines: true,
+      trim: true,
+    }) as unknown as { record: string[]; info: { lines: number } }[];
+    return rows.map(({ record, info }) => ({ cells: record, line: info.lines }));
+  } catch (error) {
+    throw new UserError(`${path}: ${printable((error as Error).message.replace(/\s+/g, ' '))}; fix the file`);
+  }
+}
+
+/** The cells of the first row of a file that begins so. */
+export function firstCells(beginning: string): string[] {
+  const line = beginning.split(/\r\n|\r|\n/).find((one) => one.trim() !== '') ?? '';
+  return line.split(delimiterOf(line)).map((cell) => cell.trim().replace(/^"(.*)"$/, '$1'));
+}
+
+/** Which of the usual ones is in the first line, outside quotes, most often. */
+function delimiterOf(text: string): string {
+  const line = (text.split(/\r\n|\r|\n/).find((one) => one.trim() !== '') ?? '').replace(/"[^"]*"/g, '');
+  const count = (delimiter: string): number => line.split(delimiter).length;
+  return [',', ';', '\t'].reduce((a, b) => (count(b) > count(a) ? b : a));
+}
