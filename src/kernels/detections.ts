@@ -18,7 +18,7 @@ import { IEEE_WGSL } from './ieee.ts';
 import { ceilDiv, kernel } from './kernel.ts';
 import { gatherSorted, nmsReference, recordSuppress, suppressScratch } from './nms.ts';
 import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts';
-import type { Run, StageBuffers } from './sequence.ts';
+import type { Run, StageBuffers, StageVariant } from './sequence.ts';
 import { vec4At } from './text.ts';
 
 /** boxes [K-1,R,4], keys and order u32 [K-1,R]; order counts within its slice. */
@@ -139,6 +139,8 @@ export interface DetectionParams {
   maxDetections: number;
   /** Rows of the output, at least `maxDetections`. */
   outputRows: number;
+  /** Default `narrow`. */
+  variant?: StageVariant;
 }
 
 type Sizes = Pick<DetectionParams, 'roiCapacity' | 'classes'>;
@@ -177,7 +179,17 @@ export function recordDetections<H>(
 ): void {
   const { rois, roiCount, probabilities, deltas, boxes, keys, order, sorted, counts } = buffers;
   const { kept, keptCounts, ranks, places, detections, count } = buffers;
-  const { roiCapacity: capacity, classes, scale, imageHeight, imageWidth, plusOne, decodeShrink, targetStds } = params;
+  const {
+    roiCapacity: capacity,
+    classes,
+    scale,
+    imageHeight,
+    imageWidth,
+    plusOne,
+    decodeShrink,
+    targetStds,
+    variant,
+  } = params;
   const slices = classes - 1;
   const image = { scale, imageHeight, imageWidth, plusOne, decodeShrink, scoreThreshold: params.scoreThreshold };
   run(
@@ -185,12 +197,19 @@ export function recordDetections<H>(
     { rois, roiCount, probabilities, deltas, boxes, keys, order },
     { capacity, slices, ...image, ...stdUniforms(targetStds) },
   );
-  recordRadixSort(run, { ...buffers, values: order }, { n: capacity, slices });
+  recordRadixSort(run, { ...buffers, values: order }, { n: capacity, slices, variant });
   run(gatherSorted, { keys, order, boxes, sorted, counts }, { n: capacity, capacity, slices });
-  recordSuppress(run, buffers, { capacity, slices, threshold: params.nmsThreshold, plusOne, maxOutput: capacity });
+  recordSuppress(run, buffers, {
+    capacity,
+    slices,
+    threshold: params.nmsThreshold,
+    plusOne,
+    maxOutput: capacity,
+    variant,
+  });
   run(rankDetections, { keys, kept, keptCounts, ranks, places }, { capacity, slices });
   const n = slices * capacity;
-  recordRadixSort(run, { ...buffers, keys: ranks, values: places }, { n });
+  recordRadixSort(run, { ...buffers, keys: ranks, values: places }, { n, variant });
   run(
     writeDetections,
     { ranks, places, sorted, detections, count },

@@ -14,6 +14,7 @@ import type { ConvPass } from './conv2dWorkgroup.ts';
 import type { Capabilities } from './machine.ts';
 import { allowsRowVectors, allowsVectors, type MatmulShape, type MatmulTile, workgroupAccess } from './matmul.ts';
 import { loadsOfA, type Tile } from './matmulCore.ts';
+import type { StageVariant } from './sequence.ts';
 import { pointsOf, type WinogradSize } from './winograd.ts';
 import type { WorkgroupTile } from './workgroupCore.ts';
 import { convTiles, directTime, winogradTime, workgroupTiles } from './workgroupPlans.ts';
@@ -210,6 +211,12 @@ export function packedFactor({ software }: Capabilities, shape: MatmulShape): 'a
   if (a && (!b || M < N)) return 'a';
   return b ? 'b' : null;
 }
+
+/**
+ * Kernels of sorting, selection and suppression. On a software adapter barriers and dispatches cost more than lanes save; a GPU
+ * would wait for one workgroup at a time. The results are the same.
+ */
+export const stageVariant = ({ software }: Capabilities): StageVariant => (software ? 'narrow' : 'wide');
 
 /** Cells of a channel, of all images, that one workgroup on hardware is given to mask; a guess, not measured. */
 const MASKED_CELLS = 16384;

@@ -18,7 +18,7 @@ import { IEEE_WGSL } from './ieee.ts';
 import { kernel } from './kernel.ts';
 import { gatherSorted, recordSuppress, suppressReference, suppressScratch } from './nms.ts';
 import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts';
-import type { Run, StageBuffers } from './sequence.ts';
+import type { Run, StageBuffers, StageVariant } from './sequence.ts';
 import { recordTopK, topKScratch } from './topK.ts';
 
 /** What decoding an anchor takes: the grid, the image, the convention. */
@@ -117,14 +117,16 @@ export interface ProposalParams extends AnchorGrid {
   nmsThreshold: number;
   /** Rows of the output. */
   postNms: number;
+  /** Default `narrow`. */
+  variant?: StageVariant;
 }
 
-type Sizes = Pick<ProposalParams, 'anchorCount' | 'height' | 'width' | 'preNms' | 'postNms'>;
+type Sizes = Pick<ProposalParams, 'anchorCount' | 'height' | 'width' | 'preNms' | 'postNms' | 'variant'>;
 const anchorTotal = ({ anchorCount, height, width }: Sizes) => anchorCount * height * width;
 const suppressed = (sizes: Sizes) => Math.min(sizes.preNms, anchorTotal(sizes));
 
 export const proposalsScratch = (sizes: Sizes) => ({
-  ...topKScratch({ n: anchorTotal(sizes) }),
+  ...topKScratch({ n: anchorTotal(sizes), variant: sizes.variant }),
   ...radixSortScratch({ n: suppressed(sizes) }),
   ...suppressScratch({ capacity: suppressed(sizes), maxOutput: sizes.postNms }),
   boxes: anchorTotal(sizes) * 4,
@@ -148,7 +150,8 @@ export function recordProposals<H>(
 ): void {
   const { anchors, logits, deltas, boxes, scores, keys, sorted, sortedCount, kept, rois, roiCount } = buffers;
   const { roiScores, roiAnchors } = buffers;
-  const { anchorCount, height, width, stride, imageHeight, imageWidth, plusOne, decodeShrink, minSize } = params;
+  const { anchorCount, height, width, stride, imageHeight, imageWidth, plusOne, decodeShrink, minSize, variant } =
+    params;
   const n = anchorTotal(params);
   const capacity = suppressed(params);
   run(
@@ -157,8 +160,8 @@ export function recordProposals<H>(
     { anchorCount, height, width, stride, imageHeight, imageWidth, plusOne, decodeShrink, minSize },
   );
   const { topKeys, topOrder } = buffers;
-  recordTopK(run, { ...buffers, keysOut: topKeys, indicesOut: topOrder }, { n, k: capacity });
-  recordRadixSort(run, { ...buffers, keys: topKeys, values: topOrder }, { n: capacity });
+  recordTopK(run, { ...buffers, keysOut: topKeys, indicesOut: topOrder }, { n, k: capacity, variant });
+  recordRadixSort(run, { ...buffers, keys: topKeys, values: topOrder }, { n: capacity, variant });
   run(
     gatherSorted,
     { keys: topKeys, order: topOrder, boxes, sorted, counts: sortedCount },
@@ -167,7 +170,7 @@ export function recordProposals<H>(
   recordSuppress(
     run,
     { ...buffers, counts: sortedCount, keptCounts: roiCount },
-    { capacity, threshold: params.nmsThreshold, plusOne, maxOutput: params.postNms },
+    { capacity, threshold: params.nmsThreshold, plusOne, maxOutput: params.postNms, variant },
   );
   run(
     gatherRois,

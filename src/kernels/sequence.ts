@@ -16,3 +16,10 @@ export type Run<H> = <B extends string, U extends string>(
 export type StageBuffers<H, Names extends string, Scratch extends (...args: never[]) => object> = Readonly<
   Record<Names | (keyof ReturnType<Scratch> & string), H>
 >;
+
+/**
+ * Which kernels a stage is made of: `narrow`, few workgroups of few lanes with as few dispatches as possible, which is what
+ * the cores of a CPU want; or `wide`, so that no workgroup works alone for long while the rest of a GPU waits. Both give the
+ * same bits. The planner chooses (`stageVariant`).
+ */
+export type StageVariant = 'narrow' | 'wide';

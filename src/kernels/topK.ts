@@ -3,14 +3,16 @@
  * all: a training step suppresses the best few of many thousand proposals.
  *
  *   top_k_threshold   threshold u32 [2]: the k-th smallest key, and how many of the keys equal to it are taken. One workgroup,
- *                     radix select by four histograms of 8 bits
+ *                     radix select by four histograms of 8 bits. On a GPU that is a hundred microseconds or more in which all
+ *                     other cores wait; there many workgroups count (radixSelect.ts: top_k_histogram, top_k_rank)
  *   top_k_count       tileCounts [tiles,2]: keys below the threshold and equal to it, in each tile of 1024
  *   top_k_compact     keysOut, indicesOut [k]
  *
  * Integer atomics count only. 0 < k <= n.
  */
 import { ceilDiv, kernel } from './kernel.ts';
-import type { Run, StageBuffers } from './sequence.ts';
+import { NOTE, RADIX_SELECT_WGSL, radixSelectClear, radixSelectScratch, SELECT_TILE } from './radixSelect.ts';
+import type { Run, StageBuffers, StageVariant } from './sequence.ts';
 
 const TILE = 1024;
 
@@ -58,6 +60,54 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     threshold[1] = remaining;
   }
 }`,
+});
+
+/** `note_of(lane, digit)`: the digits before `digit` of the k-th smallest key, and its rank among the keys that have them. */
+const NOTE_WGSL = /* wgsl */ `
+fn note_of(lane: u32, digit: u32) -> vec2u {
+  if (digit == 0u) { return vec2u(0u, u.k); }
+  let before = vec2u(notes[${NOTE}u * (digit - 1u)], notes[${NOTE}u * (digit - 1u) + 1u]);
+  let found = bin_of_rank(lane, atomicLoad(&histograms[256u * (digit - 1u) + lane]), before.y);
+  return vec2u((before.x << 8u) | found.x, found.y);
+}
+`;
+
+/** Adds the counts of a digit to histograms [4,256]; notes [4,4] holds what was found before each digit. */
+export const topKHistogram = kernel({
+  name: 'top_k_histogram',
+  buffers: { keys: 'read u32', histograms: 'read_write atomic<u32>', notes: 'read_write u32' },
+  uniforms: { n: 'u32', k: 'u32', digit: 'u32' },
+  grid: ({ n }) => [ceilDiv(n, SELECT_TILE), 1, 1],
+  lanes: 256,
+  functions: RADIX_SELECT_WGSL + NOTE_WGSL,
+  body: /* wgsl */ `
+  clear_bins(lane);
+  let note = note_of(lane, u.digit);
+  workgroupBarrier();
+  let end = min(u.n, (group.x + 1u) * ${SELECT_TILE}u);
+  for (var i = group.x * ${SELECT_TILE}u + lane; i < end; i += 256u) {
+    let key = keys[i];
+    if (shares_digits(key, u.digit, note.x)) { count_digit(key, u.digit); }
+  }
+  workgroupBarrier();
+  add_bins(lane, u.digit);
+  if (group.x == 0u && lane == 0u) {
+    notes[${NOTE}u * u.digit] = note.x;
+    notes[${NOTE}u * u.digit + 1u] = note.y;
+  }`,
+});
+
+/** The last digit, and with it the threshold. */
+export const topKRank = kernel({
+  name: 'top_k_rank',
+  buffers: { histograms: 'read_write atomic<u32>', notes: 'read u32', threshold: 'write u32' },
+  uniforms: { k: 'u32' },
+  grid: () => [1, 1, 1],
+  lanes: 256,
+  functions: RADIX_SELECT_WGSL + NOTE_WGSL,
+  body: /* wgsl */ `
+  let note = note_of(lane, 4u);
+  if (lane < 2u) { threshold[lane] = note[lane]; }`,
 });
 
 export const topKCount = kernel({
@@ -122,16 +172,33 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 }`,
 });
 
-export const topKScratch = ({ n }: { n: number }) => ({ threshold: 2, tileCounts: 2 * ceilDiv(n, TILE) });
+export const topKScratch = ({ n, variant = 'narrow' }: { n: number; variant?: StageVariant }) => ({
+  threshold: 2,
+  tileCounts: 2 * ceilDiv(n, TILE),
+  ...radixSelectScratch(variant),
+});
 
 /** keys [n] -> keysOut, indicesOut u32 [k]. */
 export function recordTopK<H>(
   run: Run<H>,
   buffers: StageBuffers<H, 'keys' | 'keysOut' | 'indicesOut', typeof topKScratch>,
-  { n, k }: { n: number; k: number },
+  { n, k, variant = 'narrow' }: { n: number; k: number; variant?: StageVariant },
 ): void {
-  const { keys, threshold, tileCounts, keysOut, indicesOut } = buffers;
-  run(topKThreshold, { keys, threshold }, { n, k });
+  const {
+    keys,
+    threshold,
+    tileCounts,
+    keysOut,
+    indicesOut,
+    selectHistograms: histograms,
+    selectNotes: notes,
+  } = buffers;
+  if (variant === 'narrow') run(topKThreshold, { keys, threshold }, { n, k });
+  else {
+    run(radixSelectClear, { histograms }, {});
+    for (let digit = 0; digit < 4; digit++) run(topKHistogram, { keys, histograms, notes }, { n, k, digit });
+    run(topKRank, { histograms, notes, threshold }, { k });
+  }
   run(topKCount, { keys, threshold, tileCounts }, { n });
   run(topKCompact, { keys, threshold, tileCounts, keysOut, indicesOut }, { n });
 }

@@ -13,6 +13,7 @@ import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { copyFromSlice, sliceLayout } from '../kernels/concat.ts';
 import { type DetectionParams, detectionsScratch, recordDetections } from '../kernels/detections.ts';
+import { stageVariant } from '../kernels/planner.ts';
 import { recordRoiTargets, roiTargetsScratch } from '../kernels/roiTargets.ts';
 import { type Backbone, ParameterStore } from './backbones/backbone.ts';
 import type { DetectorConfig } from './config.ts';
@@ -177,6 +178,7 @@ export class DetectionHead {
       targetStds: head.targetStds,
       maxDetections: test.maxDetections,
       outputRows: test.maxDetections + TIED_DETECTIONS,
+      variant: stageVariant(gpu.plans.device),
     };
     const rows = gpu.empty([params.outputRows, 6], 'f32', 'detections');
     const count = gpu.empty([1], 'i32', 'detection count');

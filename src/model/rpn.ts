@@ -12,6 +12,7 @@ import { reshape } from '../engine/ops/reshape.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { anchorLabelsScratch, recordAnchorLabels } from '../kernels/anchorLabels.ts';
+import { stageVariant } from '../kernels/planner.ts';
 import { type ProposalParams, proposalsScratch, recordProposals } from '../kernels/proposals.ts';
 import { decodeProposalsBackward } from '../kernels/proposalsBackward.ts';
 import { Random } from '../kernels/rng.ts';
@@ -235,7 +236,8 @@ export class RegionProposalNetwork {
     const { postNms } = limits;
     const geometry = this.geometry(deltas, image);
     const total = geometry.anchorCount * geometry.height * geometry.width;
-    const params = { ...geometry, ...limits, preNms: Math.min(limits.preNms, total) };
+    const variant = stageVariant(gpu.plans.device);
+    const params = { ...geometry, ...limits, preNms: Math.min(limits.preNms, total), variant };
     const rois = gpu.empty([postNms, 5], 'f32', 'proposals');
     const scores = gpu.empty([postNms], 'f32', 'proposal scores');
     const roiAnchors = gpu.empty([postNms], 'i32', 'anchors of proposals');

@@ -10,17 +10,20 @@ import {
   recordDetections,
 } from '../../src/kernels/detections.ts';
 import { expectClose } from '../harness.ts';
-import { runStage } from './stage.ts';
+import { eachVariant, runStage } from './stage.ts';
 
 type Outputs = ReturnType<typeof headOutputs>;
 
 async function detect(outputs: Outputs, count: number, params: DetectionParams): Promise<ReferenceDetection[]> {
-  const result = await runStage(
-    { ...outputs, roiCount: Uint32Array.of(count) },
-    detectionsScratch(params),
-    { detections: new Float32Array(params.outputRows * 6), count: new Uint32Array(1) },
-    (run, buffers) => recordDetections(run, buffers, params),
+  const [result, wide] = await eachVariant((variant) =>
+    runStage(
+      { ...outputs, roiCount: Uint32Array.of(count) },
+      detectionsScratch(params),
+      { detections: new Float32Array(params.outputRows * 6), count: new Uint32Array(1) },
+      (run, buffers) => recordDetections(run, buffers, { ...params, variant }),
+    ),
   );
+  assert.equal(wide, result, 'both variants give the same detections');
   const rows = Array.from({ length: params.outputRows }, (_, k) => [...result.detections.subarray(k * 6, k * 6 + 6)]);
   const found = result.count[0]!;
   assert.ok(

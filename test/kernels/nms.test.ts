@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert';
 import { type Box, boxAt, iou } from '../../src/kernels/boxes.ts';
 import { nmsReference, nmsScratch, recordNms } from '../../src/kernels/nms.ts';
 import { Random } from '../../src/kernels/rng.ts';
-import { runStage } from './stage.ts';
+import { eachVariant, runStage } from './stage.ts';
 
 const golden = JSON.parse(readFileSync(new URL('../golden/nms.json', import.meta.url), 'utf8'));
 
@@ -17,13 +17,16 @@ async function nms(
   plusOne: number,
   maxOutput = boxes.length,
 ): Promise<number[]> {
-  const params = { n: boxes.length, threshold, plusOne, maxOutput };
-  const { indices, count } = await runStage(
-    { boxes: Float32Array.from(boxes.flat()), scores: Float32Array.from(scores) },
-    nmsScratch(params),
-    { indices: new Int32Array(maxOutput), count: new Uint32Array(1) },
-    (run, buffers) => recordNms(run, buffers, params),
-  );
+  const [{ indices, count }, wide] = await eachVariant((variant) => {
+    const params = { n: boxes.length, threshold, plusOne, maxOutput, variant };
+    return runStage(
+      { boxes: Float32Array.from(boxes.flat()), scores: Float32Array.from(scores) },
+      nmsScratch(params),
+      { indices: new Int32Array(maxOutput), count: new Uint32Array(1) },
+      (run, buffers) => recordNms(run, buffers, params),
+    );
+  });
+  assert.equal(wide, { indices, count }, 'both variants keep the same boxes in the same order');
   assert.ok(count[0]! <= maxOutput);
   assert.ok(
     indices.subarray(count[0]).every((i) => i === -1),

@@ -11,6 +11,7 @@ import {
   matmulTiles,
   keepsPoints,
   packedFactor,
+  stageVariant,
   sumsWithMask,
   turnsProduct,
   winogradBand,
@@ -41,6 +42,11 @@ test('a wide 3x3 convolution of stride 1 takes the Winograd form, a narrow one t
     // what was not chosen is a candidate all the same
     assert.ok(convPlans(LAVAPIPE, direction, narrow).some(({ algorithm }) => algorithm === 'winograd'));
   }
+});
+
+test('sorting, selection and suppression are wide on hardware alone', () => {
+  for (const software of [LAVAPIPE, SWIFTSHADER, NO_SUBGROUPS]) assert.is(stageVariant(software), 'narrow');
+  assert.is(stageVariant(GPU), 'wide');
 });
 
 test('other filters, strides and paddings have no Winograd form', () => {

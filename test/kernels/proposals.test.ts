@@ -10,22 +10,24 @@ import {
   recordProposals,
 } from '../../src/kernels/proposals.ts';
 import { expectClose } from '../harness.ts';
-import { runStage } from './stage.ts';
+import { eachVariant, runStage } from './stage.ts';
 
 const read = (name: string) => JSON.parse(readFileSync(new URL(`../golden/${name}.json`, import.meta.url), 'utf8'));
 
 async function propose(maps: Record<'anchors' | 'logits' | 'deltas', Float32Array>, params: ProposalParams) {
-  const { rois, roiScores, roiAnchors, roiCount } = await runStage(
-    maps,
-    proposalsScratch(params),
-    {
-      rois: new Float32Array(params.postNms * 5),
-      roiScores: new Float32Array(params.postNms),
-      roiAnchors: new Int32Array(params.postNms),
-      roiCount: new Uint32Array(1),
-    },
-    (run, buffers) => recordProposals(run, buffers, params),
+  const outputs = {
+    rois: new Float32Array(params.postNms * 5),
+    roiScores: new Float32Array(params.postNms),
+    roiAnchors: new Int32Array(params.postNms),
+    roiCount: new Uint32Array(1),
+  };
+  const [narrow, wide] = await eachVariant((variant) =>
+    runStage(maps, proposalsScratch({ ...params, variant }), outputs, (run, buffers) =>
+      recordProposals(run, buffers, { ...params, variant }),
+    ),
   );
+  assert.equal(wide, narrow, 'both variants give the same proposals');
+  const { rois, roiScores, roiAnchors, roiCount } = narrow;
   const count = roiCount[0]!;
   assert.ok(
     rois.subarray(count * 5).every((value) => value === 0),

@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LAST_KEY, radixSortScratch, recordRadixSort, sortKey, sortReference } from '../../src/kernels/radixSort.ts';
 import { mix32 } from '../../src/kernels/rng.ts';
-import { runStage } from './stage.ts';
+import { eachVariant, runStage } from './stage.ts';
 
 async function sorted(
   keys: Uint32Array,
@@ -11,10 +11,13 @@ async function sorted(
   slices: number,
 ): Promise<{ keys: Uint32Array; values: Uint32Array }> {
   const values = Uint32Array.from(keys, (_, i) => i % n);
-  const result = await runStage({ keys, values }, radixSortScratch({ n, slices }), { keys, values }, (run, buffers) =>
-    recordRadixSort(run, buffers, { n, slices }),
+  const [narrow, wide] = await eachVariant((variant) =>
+    runStage({ keys, values }, radixSortScratch({ n, slices }), { keys, values }, (run, buffers) =>
+      recordRadixSort(run, buffers, { n, slices, variant }),
+    ),
   );
-  return result as { keys: Uint32Array; values: Uint32Array };
+  assert.equal(wide, narrow, 'both variants give the same order');
+  return narrow as { keys: Uint32Array; values: Uint32Array };
 }
 
 const KEYS: [string, (i: number) => number][] = [

@@ -1,7 +1,7 @@
 /** Runs a stage of several dispatches (kernels/sequence.ts) on the shared device. */
 import type { DeviceBuffer } from '../../src/engine/memory.ts';
 import type { TypedArray } from '../../src/engine/gpu.ts';
-import type { Run } from '../../src/kernels/sequence.ts';
+import type { Run, StageVariant } from '../../src/kernels/sequence.ts';
 import { sharedGpu } from '../harness.ts';
 
 /**
@@ -34,4 +34,9 @@ export async function runStage<I extends string, S extends string, O extends str
   }
   for (const buffer of Object.values(buffers)) gpu.release(buffer);
   return results as Record<O, TypedArray>;
+}
+
+/** The results of `run` with the narrow kernels and with the wide ones. */
+export async function eachVariant<T>(run: (variant: StageVariant) => Promise<T>): Promise<[narrow: T, wide: T]> {
+  return [await run('narrow'), await run('wide')];
 }

@@ -1,10 +1,10 @@
-/** The k smallest keys, three dispatches, against a sort on the CPU. */
+/** The k smallest keys, three dispatches or eight, against a sort on the CPU. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LAST_KEY } from '../../src/kernels/radixSort.ts';
 import { mix32 } from '../../src/kernels/rng.ts';
 import { recordTopK, topKReference, topKScratch } from '../../src/kernels/topK.ts';
-import { runStage } from './stage.ts';
+import { eachVariant, runStage } from './stage.ts';
 
 const KEYS: [string, (i: number) => number][] = [
   ['random', mix32],
@@ -23,15 +23,19 @@ for (const [name, key] of KEYS)
     ] as const) {
       const keys = Uint32Array.from({ length: n }, (_, i) => key(i));
       const outputs = { keysOut: new Uint32Array(k), indicesOut: new Uint32Array(k) };
-      const result = await runStage({ keys }, topKScratch({ n }), outputs, (run, buffers) =>
-        recordTopK(run, buffers, { n, k }),
+      const results = await eachVariant((variant) =>
+        runStage({ keys }, topKScratch({ n, variant }), outputs, (run, buffers) =>
+          recordTopK(run, buffers, { n, k, variant }),
+        ),
       );
       const indices = topKReference(keys, k);
-      assert.equal(result.indicesOut, indices);
-      assert.equal(
-        result.keysOut,
-        indices.map((i) => keys[i]!),
-      );
+      for (const result of results) {
+        assert.equal(result.indicesOut, indices);
+        assert.equal(
+          result.keysOut,
+          indices.map((i) => keys[i]!),
+        );
+      }
     }
   });
 

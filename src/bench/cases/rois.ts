@@ -6,6 +6,7 @@ import { nms, roiPool } from '../../engine/ops/rois.ts';
 import { scratch } from '../../engine/scratch.ts';
 import { ceilDiv } from '../../kernels/kernel.ts';
 import { nmsReference } from '../../kernels/nms.ts';
+import { stageVariant } from '../../kernels/planner.ts';
 import { type ProposalParams, proposalsReference, proposalsScratch, recordProposals } from '../../kernels/proposals.ts';
 import type { RoiShape } from '../../kernels/rois.ts';
 import { roiPoolBackwardReference, roiPoolReference } from '../../kernels/roiPool.ts';
@@ -40,7 +41,7 @@ export const roiCases: readonly BenchCase[] = [
 function proposals(preNms: number, postNms: number): BenchCase {
   const anchors = baseAnchors({ baseSize: STRIDE, scales: [8, 16, 32], ratios: [0.5, 1, 2] });
   const anchorCount = anchors.length / 4;
-  const params: ProposalParams = {
+  const sizes: ProposalParams = {
     anchorCount,
     height: HEIGHT,
     width: WIDTH,
@@ -69,6 +70,7 @@ function proposals(preNms: number, postNms: number): BenchCase {
         logits: gpu.tensor(logits, [2 * anchorCount, HEIGHT, WIDTH]),
         deltas: gpu.tensor(deltas, [4 * anchorCount, HEIGHT, WIDTH]),
       };
+      const params = { ...sizes, variant: stageVariant(gpu.plans.device) };
       return {
         compute() {
           const rois = gpu.empty([postNms, 5], 'f32', 'rois');
@@ -89,7 +91,7 @@ function proposals(preNms: number, postNms: number): BenchCase {
             Float64Array.from(anchors),
             Float64Array.from(logits),
             Float64Array.from(deltas),
-            params,
+            sizes,
           );
           const key = (box: ArrayLike<number>) => [0, 1, 2, 3].map((k) => Math.round(box[k]! * 4)).join();
           const keys = new Set(

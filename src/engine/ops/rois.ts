@@ -1,5 +1,6 @@
 /** Operations on regions: RoI pooling, RoI warping, non-maximum suppression. Boxes are x1, y1, x2, y2. */
 import { type NmsParams, nmsScratch, recordNms } from '../../kernels/nms.ts';
+import { stageVariant } from '../../kernels/planner.ts';
 import { MAX_BINS, roiPoolBackward, roiPoolBands, roiPoolForward } from '../../kernels/roiPool.ts';
 import type { Bindable } from '../memory.ts';
 import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../../kernels/roiWarp.ts';
@@ -99,7 +100,13 @@ export function nms(boxes: Tensor, scores: Tensor, options: NmsOptions): { indic
   const indices = gpu.empty([maxOutput], 'i32', 'nms indices');
   const count = gpu.tensor(Int32Array.of(0), [1], 'nms count');
   if (n === 0) return { indices, count };
-  const params: NmsParams = { n, maxOutput, threshold: options.iouThreshold, plusOne: options.plusOne ?? 0 };
+  const params: NmsParams = {
+    n,
+    maxOutput,
+    threshold: options.iouThreshold,
+    plusOne: options.plusOne ?? 0,
+    variant: stageVariant(gpu.plans.device),
+  };
   const working = scratch(gpu, nmsScratch(params));
   recordNms<Bindable>(gpu.run.bind(gpu), { ...working.tensors, boxes, scores, indices, count }, params);
   working.dispose();

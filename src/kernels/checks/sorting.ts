@@ -1,9 +1,11 @@
 /** Checks of choosing at random, sorting and non-maximum suppression, in one slice and in several. */
 import { boxAt } from '../boxes.ts';
 import * as nms from '../nms.ts';
+import { digitHistogramReference, digitNoteReference, radixSelectClear } from '../radixSelect.ts';
 import * as radix from '../radixSort.ts';
 import { Random } from '../rng.ts';
 import { selectRandom, selectRandomReference } from '../selectRandom.ts';
+import type { StageVariant } from '../sequence.ts';
 import * as top from '../topK.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, integers, normals, pixelBoxes, unsigned } from './inputs.ts';
@@ -41,7 +43,13 @@ export function radixHistogramCheck(n: number, slices: number, shift: number): K
   };
 }
 
-export function radixScatterCheck(n: number, slices: number, shift: number): KernelCheck {
+export function radixScatterCheck(
+  n: number,
+  slices: number,
+  shift: number,
+  variant: StageVariant = 'narrow',
+): KernelCheck {
+  const kernel = variant === 'wide' ? radix.radixScatterWide : radix.radixScatter;
   const keys = sortKeys(n * slices);
   const values = Uint32Array.from(keys, (_, i) => 3 * i + 1);
   const slice = <T extends Uint32Array>(x: T, s: number) => x.subarray(s * n, (s + 1) * n);
@@ -49,8 +57,8 @@ export function radixScatterCheck(n: number, slices: number, shift: number): Ker
   const sorted = (x: Uint32Array) =>
     unsigned(perSlice(slices, (s) => radix.radixPassReference(slice(keys, s), shift).map((i) => slice(x, s)[i]!)));
   return {
-    name: `radix_scatter ${slices}x${n} shift ${shift}`,
-    kernel: radix.radixScatter,
+    name: `${kernel.name} ${slices}x${n} shift ${shift}`,
+    kernel,
     buffers: {
       keys,
       values,
@@ -64,15 +72,16 @@ export function radixScatterCheck(n: number, slices: number, shift: number): Ker
   };
 }
 
-export function radixSortTileCheck(n: number, slices: number): KernelCheck {
+export function radixSortTileCheck(n: number, slices: number, variant: StageVariant = 'narrow'): KernelCheck {
+  const kernel = variant === 'wide' ? radix.radixSortTileWide : radix.radixSortTile;
   const keys = sortKeys(n * slices);
   const values = Uint32Array.from(keys, (_, i) => 3 * i + 1);
   const slice = <T extends Uint32Array>(x: T, s: number) => x.subarray(s * n, (s + 1) * n);
   const sorted = (x: Uint32Array) =>
     unsigned(perSlice(slices, (s) => radix.sortReference(slice(keys, s)).map((i) => slice(x, s)[i]!)));
   return {
-    name: `radix_sort_tile ${slices}x${n}`,
-    kernel: radix.radixSortTile,
+    name: `${kernel.name} ${slices}x${n}`,
+    kernel,
     buffers: { keys, values },
     uniforms: { n, slices },
     expected: { keys: sorted(keys), values: sorted(values) },
@@ -112,6 +121,53 @@ export function topKChecks(n: number, k: number): KernelCheck[] {
       ...EXACT,
     },
   ];
+}
+
+export const radixSelectClearCheck = (): KernelCheck => ({
+  name: 'radix_select_clear',
+  kernel: radixSelectClear,
+  buffers: { histograms: new Uint32Array(1024).fill(7) },
+  uniforms: {},
+  expected: { histograms: new Uint32Array(1024) },
+  ...EXACT,
+});
+
+/** The histograms of a search once those before `digit` are complete. */
+function topKHistograms(keys: Uint32Array, k: number, digit: number): Uint32Array {
+  const histograms = new Uint32Array(1024);
+  for (let d = 0; d < digit; d++) histograms.set(digitHistogramReference(keys, k, d), 256 * d);
+  return histograms;
+}
+
+/** What was noted before `digit`. */
+function topKNotes(keys: Uint32Array, k: number, digit: number): Uint32Array {
+  const notes = new Uint32Array(16);
+  for (let d = 0; d < digit; d++) notes.set(digitNoteReference(keys, k, d), 4 * d);
+  return notes;
+}
+
+export function topKHistogramCheck(n: number, k: number, digit: number): KernelCheck {
+  const keys = sortKeys(n);
+  return {
+    name: `top_k_histogram ${k} of ${n}, digit ${digit}`,
+    kernel: top.topKHistogram,
+    buffers: { keys, histograms: topKHistograms(keys, k, digit), notes: topKNotes(keys, k, digit) },
+    uniforms: { n, k, digit },
+    expected: { histograms: topKHistograms(keys, k, digit + 1), notes: topKNotes(keys, k, digit + 1) },
+    ...EXACT,
+  };
+}
+
+export function topKRankCheck(n: number, k: number): KernelCheck {
+  const keys = sortKeys(n);
+  return {
+    name: `top_k_rank ${k} of ${n}`,
+    kernel: top.topKRank,
+    buffers: { histograms: topKHistograms(keys, k, 4), notes: topKNotes(keys, k, 4), threshold: new Uint32Array(2) },
+    uniforms: { k },
+    expected: { threshold: top.topKThresholdReference(keys, k) },
+    ...EXACT,
+  };
 }
 
 export function nmsKeysCheck(n: number): KernelCheck {
@@ -246,7 +302,14 @@ export function nmsMaskCheck(capacity: number, counts: readonly number[], plusOn
   };
 }
 
-export function nmsSweepCheck(capacity: number, counts: readonly number[], maxOutput: number, block = 0): KernelCheck {
+export function nmsSweepCheck(
+  capacity: number,
+  counts: readonly number[],
+  maxOutput: number,
+  block = 0,
+  variant: StageVariant = 'narrow',
+): KernelCheck {
+  const kernel = variant === 'wide' ? nms.nmsSweepWide : nms.nmsSweep;
   const { buffers, kept, keptCounts, rows, words, start } = nmsInputs(capacity, counts, 1, maxOutput, block);
   const mask = new Uint32Array(buffers.mask.length).fill(0xffffffff); // what must not be read
   counts.forEach((count, s) => {
@@ -257,8 +320,8 @@ export function nmsSweepCheck(capacity: number, counts: readonly number[], maxOu
   const before = (i: number) => i < start;
   const after = (i: number) => i < start + NMS_BLOCK;
   return {
-    name: `nms_sweep ${counts} of ${capacity} up to ${maxOutput} block ${block}`,
-    kernel: nms.nmsSweep,
+    name: `${kernel.name} ${counts} of ${capacity} up to ${maxOutput} block ${block}`,
+    kernel,
     buffers: {
       mask,
       counts: buffers.counts,
