@@ -85,4 +85,9 @@ export class Classifier {
     const truth = this.gpu.tensor(Int32Array.from(labels), [labels.length], 'labels');
     return softmaxLogLoss(this.logits(images, { seed }), truth);
   }
+
+  /** Frees the parameters. */
+  dispose(): void {
+    for (const parameter of Object.values(this.parameters)) parameter.dispose();
+  }
 }

@@ -20,7 +20,7 @@ import { PRESETS } from '../../src/run/config/presets.ts';
 import { rcnn } from '../cli/command.ts';
 import { temporaryFolder, userError, writeClasses } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
-import { checkpointBits } from './tinyRun.ts';
+import { checkpointBits, failure } from './tinyRun.ts';
 
 const tiny = (choices: PretrainChoices = {}) =>
   configurePretrain({ size: 28, batch: 4, steps: 12, learningRate: 0.005, ...choices });
@@ -73,6 +73,20 @@ for (const data of ['mnist', 'folder']) {
     );
   });
 }
+
+test('a pre-training that fails leaves nothing on the device', async () => {
+  const gpu = await sharedGpu();
+  const { liveBytes } = gpu.statistics();
+  for (const event of ['onMemory', 'onStart', 'onStep'] as const) {
+    const options = {
+      [event]: () => {
+        throw new Error('the fault');
+      },
+    };
+    assert.is(await failure(pretrainHere({}, options)), 'the fault', event);
+    assert.is(gpu.statistics().liveBytes, liveBytes, event);
+  }
+});
 
 test('lines of a log after the checkpoint are written anew', async () => {
   const { directory } = await pretrainHere({ steps: 12, checkpointEvery: 10 });

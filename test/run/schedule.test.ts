@@ -16,7 +16,7 @@ import { stagesOf, stageTraining } from '../../src/run/config/stages.ts';
 import { PRESETS } from '../../src/run/config/presets.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
-import { checkpointBits, tinyRun } from './tinyRun.ts';
+import { checkpointBits, failure, tinyRun } from './tinyRun.ts';
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength);
@@ -197,6 +197,23 @@ test('a stage that was stopped goes on with the kernels that it was tuned to', a
   });
   resumed.model.dispose();
   assert.equal(plans, [other, ...[2, 3, 4].map(() => met.candidates[0])]);
+  // The network that the stages add up to is computed by their kernels, too.
+  const loaded = await loadModel(await sharedGpu(), directory.path);
+  assert.equal(met.kind === 'conv' && loaded.plans.conv(met.direction, met.shape), other);
+  assert.is(resumed.finished, true);
+  loaded.dispose();
+});
+
+test('a stage that fails leaves nothing on the device', async () => {
+  const gpu = await sharedGpu();
+  const fail = (): never => {
+    throw new Error('the fault');
+  };
+  const { liveBytes } = gpu.statistics();
+  for (const event of ['onMemory', 'onStart', 'onStep', 'onProposals'] as const) {
+    assert.is(await failure(scheduled('alternating', { [event]: fail })), 'the fault', event);
+    assert.is(gpu.statistics().liveBytes, liveBytes, event);
+  }
 });
 
 test('stored proposals of an RPN without scores depend on the image alone, not on what the network did before', async () => {

@@ -37,6 +37,13 @@ export async function trainHere(
   return { ...result, directory };
 }
 
+/** The message of the error that a training ends with. */
+export const failure = (training: Promise<unknown>): Promise<string> =>
+  training.then(
+    () => 'no error',
+    (error: Error) => error.message,
+  );
+
 /** Every tensor of a checkpoint, weights and momentum, as bits; seconds are left out. */
 export async function checkpointBits(directory: Pick<RunDirectory, 'checkpointPath'>): Promise<Record<string, string>> {
   const { tensors, metadata } = await loadSafetensors(directory.checkpointPath);

@@ -110,6 +110,11 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
       throw unwritable(this.path, error as NodeJS.ErrnoException, 'run the command again');
     }
     this.clear();
+    this.writeConfig(config);
+  }
+
+  /** Replaces the configuration of the run, all or nothing; its other files stay. */
+  writeConfig(config: Config): void {
     replaceFile(this.configPath, JSON.stringify(config, null, 2) + '\n');
   }
 

@@ -9,6 +9,7 @@ import type { Picture } from '../../data/types.ts';
 import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import type { Gpu } from '../../engine/gpu.ts';
+import type { Sgd } from '../../engine/sgd.ts';
 import { WarmUp } from '../../engine/warmUp.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { rankOfLabel } from '../../eval/accuracy.ts';
@@ -18,6 +19,7 @@ import { type InitReport, keptIn, loadCheckpoint, loadInitialWeights, type Progr
 import { NO_PROGRESS } from '../storage/checkpointFormat.ts';
 import { blankPicture } from './blankPicture.ts';
 import { caffeSgd } from './caffeSgd.ts';
+import { disposingOnError } from './disposing.ts';
 import { type LoopEvents, runLoop } from './loop.ts';
 import { PRETRAIN_TERMS, type PretrainConfig, type PretrainDirectory } from '../config/pretrainConfig.ts';
 
@@ -50,10 +52,21 @@ export interface PretrainResult {
 }
 
 export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
+  const { classifier, training } = options.config;
+  const model = new Classifier(options.gpu, classifier, training.seed);
+  return disposingOnError(model, async () => {
+    const optimizer = caffeSgd(model.parameters, training, await normaliseFirstLayer(model));
+    try {
+      return await train(options, model, optimizer);
+    } finally {
+      optimizer.dispose();
+    }
+  });
+}
+
+async function train(options: PretrainOptions, model: Classifier, optimizer: Sgd): Promise<PretrainResult> {
   const { gpu, data, directory, config, resume } = options;
   const { training } = config;
-  const model = new Classifier(gpu, config.classifier, training.seed);
-  const optimizer = caffeSgd(model.parameters, training, await normaliseFirstLayer(model));
   let progress: Progress = NO_PROGRESS;
   if (resume) {
     if (directory.hasCheckpoint) progress = await loadCheckpoint(directory.checkpointPath, model, optimizer);
@@ -113,7 +126,6 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     events: options,
     signal: options.signal,
   });
-  optimizer.dispose();
   return { model, progress: end, finished: end.step >= training.steps };
 }
 

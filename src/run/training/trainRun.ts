@@ -24,10 +24,10 @@ import { NO_PROGRESS } from '../storage/checkpointFormat.ts';
 import type { RunConfig } from '../config/configSchema.ts';
 import { usePlansOf } from '../config/plannedFor.ts';
 import type { RunDirectory } from '../storage/runDirectory.ts';
+import { disposingOnError } from './disposing.ts';
 import type { LoopEvents } from './loop.ts';
 import { ProposalStore } from './proposalStore.ts';
 import {
-  type DetectorTask,
   detectorSgd,
   type ImageLosses,
   JOINT_TASK,
@@ -114,20 +114,36 @@ async function trainStages(run: RunTraining): Promise<TrainedRun> {
       run.onStage?.(stage, i, stages.length, stageConfig);
       const result = await trainStage(run, { stage, directory: home, config: stageConfig, resume, validated });
       if (!result.finished) return result;
-      if (reader && !(await keepProposals(run, result.model, home, stageConfig, configOf(reader, config)))) {
-        return { ...result, finished: false };
-      }
-      result.model.dispose();
+      const { model } = result;
+      const kept = await disposingOnError(
+        model,
+        async () => !reader || keepProposals(run, model, home, stageConfig, configOf(reader, config)),
+      );
+      if (!kept) return { ...result, finished: false };
+      model.dispose();
     }
     total = sum(total, checkpointProgress(home.checkpointPath));
   }
-  const model = await assemble(gpu, directory, config);
-  await saveCheckpoint(directory.checkpointPath, model, undefined, total);
-  if (run.validation && !stages.some(hasDetector)) {
-    const validation = validationOf(run, model, total.step, total);
-    if (validation?.isDue(total.step)) await validation.run(total);
-  }
-  return { model, progress: total, finished: true };
+  const tuned = withKernelsOfStages(directory, config);
+  if (tuned !== config) directory.writeConfig(tuned);
+  const model = new FasterRcnn(gpu, tuned.detector, tuned.training.seed);
+  usePlansOf(tuned, model.plans);
+  return disposingOnError(model, async () => {
+    await assemble(model, directory, tuned);
+    await saveCheckpoint(directory.checkpointPath, model, undefined, total);
+    if (run.validation && !stages.some(hasDetector)) {
+      const validation = validationOf(run, model, total.step, total);
+      if (validation?.isDue(total.step)) await validation.run(total);
+    }
+    return { model, progress: total, finished: true };
+  });
+}
+
+/** The network of a run that was trained in stages is computed by the kernels that these were tuned to, the last one first. */
+function withKernelsOfStages(directory: RunDirectory, config: RunConfig): RunConfig {
+  const kernels: Record<string, string> = {};
+  for (const { name } of stagesOf(config.schedule)) Object.assign(kernels, directory.stage(name).readConfig().kernels);
+  return Object.keys(kernels).length > 0 ? { ...config, kernels } : config;
 }
 
 async function trainStage(run: RunTraining, stageRun: StageRun): Promise<TrainedRun> {
@@ -136,35 +152,43 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
   const { training } = config;
   const task = await taskOf(stage, run);
   const model = new FasterRcnn(gpu, config.detector, training.seed);
-  if (!usePlansOf(config, model.plans)) run.onOtherDevice?.();
-  const { optimizer, progress } = await begin(run, stageRun, model, task);
-  run.onMemory?.(measureStep(model, task, largestSample(dataset, config)));
-  if (!resume) {
-    const kernels =
-      run.tune && !config.plannedFor ? await tuneModel(model, task, dataset.samples, run) : config.kernels;
-    directory.create({ ...config, ...(kernels && { kernels }) });
-  }
-  const validation = validated ? validationOf(run, model, training.steps, progress) : undefined;
-  run.onStart?.(progress, model);
-  const end = await trainDetector({
-    model,
-    dataset,
-    training,
-    task,
-    optimizer,
-    progress,
-    storage: keptIn(directory, config, model, optimizer),
-    validation,
-    signal,
-    onStep: (step) => run.onStep?.(step),
-    onMetrics: (line) => run.onMetrics?.(line),
-    onCheckpoint: (step) => run.onCheckpoint?.(step),
-    onCompiled: (report) => run.onCompiled?.(report),
+  return disposingOnError(model, async () => {
+    if (!usePlansOf(config, model.plans)) run.onOtherDevice?.();
+    const started = resume && directory.hasCheckpoint;
+    if (config.init && !started) run.onInit?.(await loadInitialWeights(config.init, model));
+    const optimizer = detectorSgd(model, training, task);
+    try {
+      const progress = await begin(run, stageRun, model, optimizer);
+      run.onMemory?.(measureStep(model, task, largestSample(dataset, config)));
+      if (!resume) {
+        const kernels =
+          run.tune && !config.plannedFor ? await tuneModel(model, task, dataset.samples, run) : config.kernels;
+        directory.create({ ...config, ...(kernels && { kernels }) });
+      }
+      const validation = validated ? validationOf(run, model, training.steps, progress) : undefined;
+      run.onStart?.(progress, model);
+      const end = await trainDetector({
+        model,
+        dataset,
+        training,
+        task,
+        optimizer,
+        progress,
+        storage: keptIn(directory, config, model, optimizer),
+        validation,
+        signal,
+        onStep: (step) => run.onStep?.(step),
+        onMetrics: (line) => run.onMetrics?.(line),
+        onCheckpoint: (step) => run.onCheckpoint?.(step),
+        onCompiled: (report) => run.onCompiled?.(report),
+      });
+      // The last evaluation may have been aborted; it is then made up for when the run is resumed.
+      const finished = end.step >= training.steps && !validation?.isDue(end.step);
+      return { model, progress: end, finished };
+    } finally {
+      optimizer.dispose();
+    }
   });
-  optimizer.dispose();
-  // The last evaluation may have been aborted; it is then made up for when the run is resumed.
-  const finished = end.step >= training.steps && !validation?.isDue(end.step);
-  return { model, progress: end, finished };
 }
 
 /** The configuration of a stage: it trains one network that has all parts, whatever the detector will have. */
@@ -188,26 +212,21 @@ async function taskOf({ losses, trains, proposals }: Stage, { gpu, dataset, dire
   return { losses: stageLosses, trains };
 }
 
-/** Gives the model its initial weights or those of its checkpoint, and makes the optimiser of what is trained. */
+/** Gives the model the weights of its checkpoint, or of the stage that it starts from. */
 async function begin(
   run: RunTraining,
-  { stage: { from }, directory, config, resume }: StageRun,
+  { stage: { from }, directory, resume }: StageRun,
   model: FasterRcnn,
-  task: DetectorTask,
-): Promise<{ optimizer: Sgd; progress: Progress }> {
+  optimizer: Sgd,
+): Promise<Progress> {
   const started = resume && directory.hasCheckpoint;
-  if (config.init && !started) {
-    const report = await loadInitialWeights(config.init, model);
-    run.onInit?.(report);
-  }
-  const optimizer = detectorSgd(model, config.training, task);
   if (from && !started) {
     const path = run.directory.stage(from.stage).checkpointPath;
     await loadParts(path, model, (name) => (from.parts.includes(model.partOf(name)!) ? name : null));
   }
   const progress = started ? await loadCheckpoint(directory.checkpointPath, model, optimizer) : NO_PROGRESS;
   if (resume) directory.truncateMetrics(progress.step);
-  return { optimizer, progress };
+  return progress;
 }
 
 /** Evaluates as the run's configuration says, at the latest after `steps`; what it finds goes to the run directory itself. */
@@ -241,25 +260,20 @@ function isDone(home: RunDirectory, { training }: RunConfig, keeps: boolean): bo
   return checkpointProgress(home.checkpointPath).step >= training.steps;
 }
 
-/** The network of the last stage; if features are not shared, with the RPN of the first stage and the layers below it. */
-async function assemble(gpu: Gpu, root: RunDirectory, config: RunConfig): Promise<FasterRcnn> {
-  const { schedule, detector, training } = config;
-  const model = new FasterRcnn(gpu, detector, training.seed);
-  usePlansOf(config, model.plans);
+/** The weights of the last stage; if features are not shared, the RPN of the first stage and the layers below it too. */
+async function assemble(model: FasterRcnn, root: RunDirectory, { schedule, detector }: RunConfig): Promise<void> {
   const stages = stagesOf(schedule);
   const checkpoint = (stage: Stage): string => root.stage(stage.name).checkpointPath;
   const unshared = detector.features === 'unshared';
   await loadParts(checkpoint(stages.at(-1)!), model, (name) =>
     unshared && model.partOf(name) === 'rpn' ? null : name,
   );
-  if (unshared) {
-    await loadParts(checkpoint(stages[0]!), model, (name) => {
-      const part = model.partOf(name);
-      if (part === 'rpn') return name;
-      return part === 'features' || part === 'regions' ? PROPOSAL_NETWORK + name : null;
-    });
-  }
-  return model;
+  if (!unshared) return;
+  await loadParts(checkpoint(stages[0]!), model, (name) => {
+    const part = model.partOf(name);
+    if (part === 'rpn') return name;
+    return part === 'features' || part === 'regions' ? PROPOSAL_NETWORK + name : null;
+  });
 }
 
 const sum = (a: Progress, b: Progress): Progress => ({
