@@ -2,8 +2,8 @@
  * Reverse-mode differentiation on a tape.
  *
  * Every operation that must be differentiated leaves a node: its inputs, its output, what its gradient rule needs. A
- * backward pass visits the nodes once each, in reverse topological order (iteratively: a deep network is no deep
- * recursion), and a node only when its output's gradient is complete.
+ * backward pass visits the nodes once each, in reverse topological order (iteratively, so that a
+ * deep network does not recurse deeply), and a node only when its output's gradient is complete.
  *
  * Accumulation: gradients of leaves (parameters) are added to `grad` (`+=`), so images accumulate until `zeroGrad`;
  * gradients of activations are sums over their uses, made afresh in every pass and freed as soon as they are used.
@@ -26,9 +26,9 @@ export interface GradientRequest {
 }
 
 export interface GradientTarget {
-  /** Of the input's shape. */
+  /** It has the input's shape. */
   sum: Tensor;
-  /** Whether to add to what `sum` holds; otherwise it holds nothing of meaning and is assigned. */
+  /** Whether to add to what `sum` holds; otherwise its contents are undefined and it is assigned. */
   add: boolean;
 }
 
@@ -44,16 +44,16 @@ export interface GraphNode {
   readonly operation: Operation<unknown>;
   readonly inputs: readonly Tensor[];
   readonly saved: unknown;
-  /** With which the operation was computed; its gradient is computed with the same. */
+  /** The plans that the operation was computed with; its gradient is computed with the same. */
   readonly plans: Plans;
-  /** Tensors that only the rule reads: of no use once it has run. */
+  /** Tensors that only the rule reads; they are freed once it has run. */
   readonly scratch: readonly Tensor[];
 }
 
 export interface BackwardOptions {
   /**
    * Frees every activation as soon as its gradient has been passed on: a training step then needs little more memory
-   * than its forward pass. What an operation returned cannot be read afterwards, numbers (losses) excepted. Default false.
+   * than its forward pass. Results of operations cannot be read afterwards, except single numbers (losses). Default false.
    */
   free?: boolean;
 }
@@ -178,7 +178,7 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
   }
 }
 
-/** Adds a gradient to what an input has of it so far: a leaf in its `grad`, an activation in `gradients`. */
+/** Adds a gradient to what an input has received so far: a leaf in its `grad`, an activation in `gradients`. */
 function deliver(gradient: Tensor, input: Tensor, gradients: Map<Tensor, Tensor>): void {
   const { gpu } = input;
   const sum = input.node ? gradients.get(input) : (input.grad ?? zeroGradient(input));
@@ -198,7 +198,7 @@ function deliver(gradient: Tensor, input: Tensor, gradients: Map<Tensor, Tensor>
   gradient.dispose();
 }
 
-/** Everything that reads an activation comes before its own node in a backward pass: `free` it, nothing needs it any more. */
+/** A backward pass reaches everything that reads an activation before its own node, so with `free` it can go now. */
 function expire(output: Tensor, scratch: readonly Tensor[], free: boolean): void {
   scratch.forEach((tensor) => tensor.dispose());
   if (free && output.size > 1 && !output.persistent) output.dispose();

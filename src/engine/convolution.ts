@@ -35,7 +35,8 @@ import type { Tensor } from './tensor.ts';
 /**
  * y = x * w (+ bias), then ReLU where asked.
  * @param trained its filter gradient will be asked for
- * @returns what `runConvFilterGradient` would compute of x once more, where it does and it is small enough to be kept
+ * @returns what `runConvFilterGradient` would otherwise compute from x again, where there is such a thing and it is small
+ *   enough to keep
  */
 export function runConvForward(
   gpu: Gpu,
@@ -94,7 +95,7 @@ export function runConvInputGradient(
   }
 }
 
-/** Calls `fn` with the filters as the tiles in workgroup memory read them. */
+/** Calls `fn` with the filters in the layout that the tiles in workgroup memory read. */
 function withPacked(
   gpu: Gpu,
   pass: 'forward' | 'input',
@@ -150,7 +151,7 @@ export function runConvFilterGradient(
   );
 }
 
-/** Runs a filter gradient whole, or its parts and their sum. `launch` gets where it writes, and whether it adds to that. */
+/** Runs a filter gradient as a whole, or as parts that are then summed. `launch` gets its output and whether to add to it. */
 function filterGradientInParts(
   gpu: Gpu,
   dw: Tensor,
@@ -233,7 +234,7 @@ function winogradFilters(
     const outputs = gpu.empty([points, count, K], 'f32', 'winograd outputs');
     const output = { ...tiles, channels: K, h: OH, w: OW, pad: 0 };
     runGather(gpu, m, 'output', 'tiles-channels', { x: dy, v: outputs }, output);
-    // What was kept lies as the forward pass needs it.
+    // What was kept is laid out as the forward pass needs it.
     const left = { ...(kept ? { am: count, ak: 1 } : { am: 1, ak: C }), az: C * count };
     const right = { bk: K, bn: 1, bz: count * K };
     const product = matmulShape({ M: C, N: K, K: count, ...left, ...right, cm: K, cn: 1, cz: C * K, batch: points });

@@ -1,14 +1,14 @@
 /**
- * A dispatch of no workgroups for each of some pipelines. Drivers may translate a shader for the machine only when it is first
- * dispatched (Mesa's lavapipe spends most of the time there), and they do so for an empty dispatch too.
+ * Dispatches each of some pipelines with zero workgroups. A driver may defer machine code until a shader is first dispatched
+ * (Mesa's lavapipe spends most of its compile time there), and an empty dispatch is enough to trigger it.
  */
 import type { Pipeline } from './pipelines.ts';
 import { BUFFER_USAGE } from './webgpuConstants.ts';
 
-/** More than any binding needs at least; a whole slot of uniforms. */
+/** At least as large as any binding requires: a whole slot of uniforms. */
 const DUMMY_BYTES = 256;
 
-/** Submits them. Each writable binding has a buffer of its own, as WebGPU asks; none is read or written. */
+/** Submits them. Each writable binding has a buffer of its own, as WebGPU requires; none is read or written. */
 export function dispatchNothing(device: GPUDevice, pipelines: readonly Pipeline[]): void {
   const made: GPUBuffer[] = [];
   const dummy = (usage: number): GPUBuffer => {
@@ -16,7 +16,7 @@ export function dispatchNothing(device: GPUDevice, pipelines: readonly Pipeline[
     made.push(buffer);
     return buffer;
   };
-  // The counts of workgroups, all zero, come from a buffer: browsers warn of a zero in the call itself.
+  // The workgroup counts, all zero, come from a buffer: browsers warn about a zero in the call itself.
   const counts = dummy(BUFFER_USAGE.INDIRECT);
   const uniforms = dummy(BUFFER_USAGE.UNIFORM);
   const most = Math.max(0, ...pipelines.map(({ buffers }) => buffers.length));

@@ -3,7 +3,7 @@
  *
  * Guarantees: dispatches take effect in the order of `run`; `read` sees all of them; `write` is ordered after those
  * recorded before it. Nothing is submitted per operation (recorder.ts): a submit happens at a read, at `flush`, before a
- * write to a buffer that recorded work uses, or after so many dispatches.
+ * write to a buffer that recorded work uses, or when a batch is full.
  */
 import type { Kernel } from '../kernels/kernel.ts';
 import { UserError } from './errors.ts';
@@ -28,7 +28,7 @@ export interface AdapterSummary {
   description: string;
   /** It computes on the CPU. */
   software: boolean;
-  /** Lanes that every subgroup has at least, where the subgroup variant of matmulCore.ts can rely on them; else 0. */
+  /** The fewest lanes of any subgroup, if the subgroup variant of matmulCore.ts can rely on them; otherwise 0. */
   subgroupSize: number;
 }
 
@@ -41,15 +41,15 @@ export interface Host {
 }
 
 export interface GpuStatistics {
-  /** What tensors need now, and needed at once at most. */
+  /** Bytes that tensors need now, and their peak. */
   liveBytes: number;
   peakBytes: number;
-  /** What the device holds besides: waiting buffers, and what buffers have beyond their tensors. */
+  /** Bytes that the device holds besides: waiting buffers, and the slack of buffers larger than their tensors. */
   pooledBytes: number;
   buffersCreated: number;
   bindGroupsCreated: number;
   pipelines: number;
-  /** In which pipelines were made: apart from `compile` also where a kernel was first recorded. */
+  /** Time spent making pipelines, in `compile` or when a kernel was first recorded. */
   compileMilliseconds: number;
   dispatches: number;
   submits: number;
@@ -57,16 +57,16 @@ export interface GpuStatistics {
 
 /** What `Gpu.compile` did. */
 export interface CompileReport {
-  /** Shaders that were compiled; those that had been before are not counted. */
+  /** Shaders compiled by this call; those compiled earlier are not counted. */
   shaders: number;
   milliseconds: number;
 }
 
-/** A function that runs without recording anything (`measure`, `compile`). */
+/** A run of a function that records nothing (`measure`, `compile`). */
 interface Rehearsal {
-  /** What has to be undone at its end. */
+  /** Changes to undo at its end. */
   readonly undo: (() => void)[];
-  /** What it would have dispatched. */
+  /** The kernels it would have dispatched. */
   readonly kernels: Set<Kernel>;
 }
 
@@ -77,11 +77,11 @@ export class Gpu {
   plans: Plans;
   /**
    * When set, every operation's output, every gradient and the labels of a log loss are checked, and the next `read` names
-   * the first operation whose were not finite, or not classes. A dispatch more for each: for finding a mistake.
+   * the first operation whose values were not finite, or not classes. Each check is one more dispatch: for debugging.
    */
   nanCheck = false;
   readonly checks = new NanChecks(this);
-  /** Dropout masks without a seed of their own; see ops/pointwise.ts. */
+  /** How many dropout masks were drawn without a given seed; see ops/pointwise.ts. */
   masksDrawn = 0;
   /** Off inside `withoutGradients`. */
   gradientsEnabled = true;
@@ -115,14 +115,14 @@ export class Gpu {
       event.preventDefault(); // the next call throws it: nothing is printed
       const error = toError((event as GPUUncapturedErrorEvent).error);
       const fail = (): void => void (this.failure ??= error);
-      // It may follow from a shader that does not compile, and then the shader's own error is the one to report.
+      // It may be the consequence of a shader that does not compile; then the shader's own error is the one to report.
       const checked = this.recorder.pipelines.checked();
       if (checked) void checked.then(fail);
       else fail();
     });
     this.lossReported = device.lost.then((info) => {
       if (this.closed || this.failure instanceof UserError) return;
-      // It takes the place of an error that led to it: a driver reports the submit that failed before the loss.
+      // It replaces an error that led to it: a driver reports the failed submit before the loss.
       const reason = (info.message || info.reason).replace(/\s*\n\s*/g, ' ').replace(/[.\s]+$/, '');
       this.failure = new UserError(
         `the GPU device was lost (${reason}): its driver was reset, updated or stopped; run the command again, ` +
@@ -194,7 +194,7 @@ export class Gpu {
     this.recorder.flush();
   }
 
-  /** A tensor with the given values, row-major: f32, or of an `Int32Array` i32, as labels and indices are. */
+  /** A tensor with the given values, row-major: f32, or i32 from an `Int32Array`, as labels and indices are. */
   tensor(data: ArrayLike<number>, shape: Shape, name = 'unnamed'): Tensor {
     const values = data instanceof Float32Array || data instanceof Int32Array ? data : Float32Array.from(data);
     if (values.length !== elementCount(shape)) {
@@ -205,7 +205,7 @@ export class Gpu {
     return tensor;
   }
 
-  /** A tensor whose values are yet to be computed. */
+  /** A tensor with undefined contents, for values yet to be computed. */
   empty(shape: Shape, dtype: Dtype = 'f32', name = 'unnamed'): Tensor {
     for (const n of shape) {
       if (!Number.isInteger(n) || n < 0)
@@ -262,7 +262,7 @@ export class Gpu {
     await this.settle(this.device.queue.onSubmittedWorkDone());
   }
 
-  /** Awaits what the device promises, then throws what it has reported meanwhile. */
+  /** Awaits a promise of the device, then throws any error that the device has reported in the meantime. */
   private async settle<T>(promise: Promise<T>): Promise<T> {
     try {
       return await this.wait(promise);
@@ -285,8 +285,8 @@ export class Gpu {
   }
 
   /**
-   * A scope for one layer: what `fn`, which must not be async, made besides its result is freed unless the result is on the
-   * tape, whose backward pass may need it. So inference and frozen layers hold no more than one layer's tensors.
+   * A scope for one layer: everything that `fn` (not async) makes besides its result is freed, unless the result is on the
+   * tape: then its backward pass may need it. So inference and frozen layers hold no more than one layer's tensors.
    */
   transient(fn: () => Tensor): Tensor {
     return this.scopes.run(
@@ -296,18 +296,17 @@ export class Gpu {
   }
 
   /**
-   * The most bytes that would be in use at once while `fn` runs, what is in use now included. Nothing is computed and
-   * nothing allocated: `fn`, which must not be async, records as usual, but its tensors have no memory, and reading them
-   * fails.
+   * The peak number of bytes in use while `fn` runs, including what is in use now. Nothing is computed or allocated: `fn`,
+   * which must not be async, records as usual, but its tensors have no memory, and reading them fails.
    */
   measure(fn: () => void): number {
     return this.rehearse('measure', fn).bytes;
   }
 
   /**
-   * Compiles the shaders that `fn` needs and that have not been used yet, side by side and without blocking this thread;
-   * without it each compiles where it is first recorded, and the thread waits. `fn` is run as by `measure`: nothing is
-   * computed. Throws where a shader does not compile.
+   * Compiles the shaders that `fn` needs and that have not been used yet, in parallel and without blocking this thread;
+   * otherwise each is compiled when it is first recorded, and the thread waits. `fn` is run as by `measure`: nothing is
+   * computed. Throws if a shader does not compile.
    */
   async compile(fn: () => void): Promise<CompileReport> {
     this.assertHealthy();
@@ -338,13 +337,13 @@ export class Gpu {
 
   /**
    * The time each kernel takes in what `fn`, which may be async, records: the most expensive first; at most 2048 dispatches.
-   * Throws where the adapter has no timestamp queries (feature `timestamp-query`).
+   * Throws if the adapter has no timestamp queries (feature `timestamp-query`).
    */
   async profile(fn: () => unknown): Promise<KernelTime[]> {
     return byKernel(await this.profileDispatches(fn));
   }
 
-  /** As `profile`, every dispatch by itself, in their order. */
+  /** Like `profile`, but each dispatch separately, in order. */
   async profileDispatches(fn: () => unknown): Promise<DispatchTime[]> {
     if (!this.device.features.has('timestamp-query')) {
       throw new Error('profile: this adapter has no timestamp queries');
@@ -406,10 +405,10 @@ export class Gpu {
   }
 }
 
-/** How long a rejected promise waits for the loss of the device that may be behind it. */
+/** How long to wait, after a rejected promise, for a report that the device was lost. */
 const LOSS_REPORT_MS = 100;
 
-/** A device that has no memory left gets the message of one that never had enough (`BufferPool.acquire`). */
+/** Running out of memory gives the same advice as never having had enough (`BufferPool.acquire`). */
 function toError(error: GPUError): Error {
   const isMemory = error.constructor.name === 'GPUOutOfMemoryError';
   return isMemory
@@ -417,11 +416,11 @@ function toError(error: GPUError): Error {
     : new Error(error.message);
 }
 
-/** All that an adapter says about itself, which older browsers do not. */
+/** Everything that an adapter says about itself; older browsers say nothing. */
 const wordsOf = (info: Partial<GPUAdapterInfo> = {}): string =>
   [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(' ');
 
-/** Subgroups of at least so many lanes may differ in size: the rows of a tile fit into each. */
+/** Subgroups with at least this many lanes may differ in size: the rows of a tile fit into any of them. */
 const ROWS_FIT = 16;
 
 function summarize(device: GPUDevice): AdapterSummary {

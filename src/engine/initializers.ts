@@ -12,8 +12,8 @@ export const constant =
     new Float32Array(elementCount(shape)).fill(value);
 
 /**
- * Normal with standard deviation `std` and mean 0: the paper's new layers have .01, the box regressor .001. `first`: the
- * index of the first element where the tensor is a part of a larger one.
+ * Normal with standard deviation `std` and mean 0: the paper's new layers have .01, the box regressor .001. `first` is
+ * the index of the first element if the tensor is part of a larger one.
  */
 export const gaussian =
   (std: number, seed: number, first = 0): Initializer =>

@@ -2,7 +2,7 @@
 import { UserError } from './errors.ts';
 import type { Safetensors, StoredTensor } from './safetensors.ts';
 
-/** Under this a file's metadata hold its checksum. */
+/** The key of the checksum in a file's metadata. */
 const CHECKSUM = 'webgpu-rcnn sha256';
 
 /**
@@ -14,8 +14,8 @@ export async function withChecksum({ tensors, metadata }: Safetensors): Promise<
 }
 
 /**
- * Throws one line that begins with `source` where a file has a checksum and it is not that of its contents; returns the file
- * without it. One without is taken as it is: it is older, or another program's.
+ * Checks a file against its checksum and returns it without one. If they differ, throws one line that begins with `source`.
+ * A file without a checksum is accepted: it is older, or was written by another program.
  */
 export async function verified({ tensors, metadata }: Safetensors, source: string): Promise<Safetensors> {
   const { [CHECKSUM]: expected, ...rest } = metadata;
@@ -41,7 +41,7 @@ async function sha256(data: StoredTensor['data'] | Uint8Array): Promise<string> 
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** Whether all values are finite. A product with 0 is 0 for those that are, else NaN: faster than to ask for each. */
+/** Whether all values are finite: a finite value times 0 is 0, any other gives NaN. Faster than testing each value. */
 export function allFinite(values: StoredTensor['data']): boolean {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i]! * 0;

@@ -1,14 +1,14 @@
 /**
  * GPU memory: buffers with reference counts, and the pool they return to.
  *
- * The pool holds at most BUDGET times the most bytes that were in use at once. While a scope is recorded and that is
- * exceeded, the buffers that waited longest go; at the end of the scope those it should have had are planned and made
- * (memoryPlan.ts), and from then on a tensor takes the smallest buffer that is large enough. A step of the same shapes
- * then finds all it needs. Without a plan, and outside of scopes, where a tensor may stay, a buffer must fit exactly.
+ * The pool holds at most BUDGET times the peak number of bytes in use. If a scope exceeds that while it is recorded, the
+ * buffers that have waited longest are destroyed; at the end of the scope the set of buffers that it needs is planned and
+ * allocated (memoryPlan.ts), and from then on a tensor takes the smallest buffer that is large enough. A later step with the
+ * same shapes finds all it needs. Without a plan, and outside scopes, where a tensor may stay, a buffer must fit exactly.
  *
- * Of several waiting buffers of a size the oldest is handed out, whatever order they came back in: a step that finds the same
- * buffers waiting gets the same ones at the same places, and with them the bind groups of the step before. (The last one
- * released would permute them from step to step, and the groups of one permutation after the other would have to be made.)
+ * Among waiting buffers of equal size the oldest is handed out, in whatever order they were released: a step that finds the
+ * same buffers waiting uses each of them where the step before did, and so reuses its bind groups. (Handing out the most
+ * recently released one would permute them from step to step, and each permutation would need bind groups of its own.)
  * A released buffer may be handed out again at once, even while dispatches that use it are recorded and not submitted:
  * dispatches run in recorded order, so the new use comes after the old one. Only the CPU overtakes recorded work
  * (`queue.writeBuffer`, `destroy`); `Gpu` flushes first in those cases.
@@ -38,7 +38,7 @@ export class DeviceBuffer implements Bindable {
   /** The batch of recorded dispatches that used it last; see `Gpu.write`. */
   lastBatch = -1;
 
-  /** `gpuBuffer` null: a buffer that is only counted (`BufferPool.measure`). */
+  /** A null `gpuBuffer` makes a buffer that is only counted (`BufferPool.measure`). */
   constructor(device: GPUDevice, id: number, gpuBuffer: GPUBuffer | null, lease: Lease, label: string) {
     this.device = device;
     this.id = id;
@@ -62,7 +62,7 @@ export class DeviceBuffer implements Bindable {
   }
 }
 
-/** Bytes of all buffers over the most bytes in use at once. */
+/** Bytes of all buffers, as a multiple of the peak number of bytes in use. */
 const BUDGET = 1.25;
 /** Waiting bytes above which buffers released outside of scopes are destroyed instead of kept. */
 const POOL_CAP_BYTES = 1024 * 1024 * 1024;
@@ -75,7 +75,7 @@ export class BufferPool {
   private free: DeviceBuffer[] = [];
   private readonly onDestroy: (buffer: DeviceBuffer) => void;
   private nextId = 1;
-  /** Bytes that are needed now, the most at once, and those of all buffers, waiting ones included. */
+  /** Bytes in use now, their peak, and the bytes of all buffers, waiting ones included. */
   liveBytes = 0;
   peakBytes = 0;
   madeBytes = 0;
@@ -84,7 +84,7 @@ export class BufferPool {
   private clock = 0;
   /** What was leased since the outermost scope began to be recorded; null outside of scopes. */
   private journal: Lease[] | null = null;
-  /** Whether the waiting buffers were planned, and whether some had to go since `begin`. */
+  /** Whether the waiting buffers were planned, and whether any had to be destroyed since `begin`. */
   private planned = false;
   private overflowed = false;
 
@@ -93,7 +93,7 @@ export class BufferPool {
     this.onDestroy = onDestroy;
   }
 
-  /** From now until the function it returns is called buffers are counted and not made; that gives the most bytes in use. */
+  /** Until the returned function is called, which gives the peak in bytes, buffers are counted but not allocated. */
   measure(): () => number {
     const { peakBytes, liveBytes } = this;
     this.peakBytes = liveBytes;
@@ -112,7 +112,7 @@ export class BufferPool {
     this.journal = [];
   }
 
-  /** It is recorded. If its buffers were too many, the waiting ones are replaced by those that it needs. */
+  /** The scope has been recorded. If it needed too many buffers, the waiting ones are replaced by a planned set. */
   end(): void {
     const leases = this.journal!.filter(({ until }) => until < Infinity);
     this.journal = null;
@@ -153,7 +153,7 @@ export class BufferPool {
     return this.make(lease, label);
   }
 
-  /** A waiting buffer, larger than asked for only while a scope is recorded for which there is a plan. */
+  /** A waiting buffer; it may be larger than requested only while a scope that has a plan is being recorded. */
   private take(bytes: number): DeviceBuffer | undefined {
     const at = bestFit(this.free, bytes);
     const mayBeLarger = this.planned && this.journal !== null;
@@ -161,7 +161,7 @@ export class BufferPool {
     return this.free.splice(at, 1)[0];
   }
 
-  /** Destroys what waited longest, until so many bytes more are within the budget. */
+  /** Destroys the buffers that have waited longest until this many more bytes fit the budget. */
   private makeRoom(bytes: number): void {
     while (this.free.length > 0 && this.madeBytes + bytes > BUDGET * this.peakBytes) {
       const oldest = this.free.reduce((a, b) => (b.lease.until < a.lease.until ? b : a));

@@ -1,29 +1,29 @@
 /**
- * Which buffers a stretch of work needs, once it is known when it held what.
+ * Which buffers a stretch of work needs, given when it held each of them.
  *
  * Buffers are shared whole: WebGPU forbids a dispatch to read one part of a buffer and write another. The largest leases
  * get theirs first, and a smaller one goes where it fits between them (greedy by size, Pisarchyk and Lee 2020).
  */
 
-/** A buffer in use: how much of it, and from which tick to which; `until` is Infinity as long as it is. */
+/** How much of a buffer is in use, and from which tick to which; `until` is Infinity while it is still in use. */
 export interface Lease {
   readonly bytes: number;
   readonly from: number;
   until: number;
 }
 
-/** The smallest of `free`, ascending, that holds so many bytes; -1 if there is none. */
+/** The index of the smallest entry of `free` (ascending) that holds this many bytes; -1 if there is none. */
 export const bestFit = (free: readonly { bytes: number }[], bytes: number): number =>
   free.findIndex((buffer) => buffer.bytes >= bytes);
 
-/** Adds to an ascending list, behind its equals. */
+/** Inserts into an ascending list, after equal entries. */
 export function insert<T>(list: T[], item: T, order: (a: T, b: T) => number): void {
   let at = list.length;
   while (at > 0 && order(list[at - 1]!, item) > 0) at--;
   list.splice(at, 0, item);
 }
 
-/** Sizes of buffers that are enough for `leases`, all of them over, if each gets the best fit when it begins. */
+/** Buffer sizes that are enough for `leases`, all of which have ended, if each takes the best fit when it begins. */
 export function planBuffers(leases: readonly Lease[]): number[] {
   const sizes = shareBySize(leases);
   for (;;) {
@@ -44,8 +44,8 @@ function shareBySize(leases: readonly Lease[]): number[] {
 }
 
 /**
- * Best fit knows no future and may choose otherwise than the plan. What to add where it first finds no buffer: one for the
- * smallest lease that holds a buffer which would do, if there is one. 0 if nothing is missing.
+ * Best fit cannot see the future and may choose differently from the plan. Returns the size to add where it first finds no
+ * buffer: one for the smallest lease that occupies a buffer which would do, if there is one. 0 if nothing is missing.
  */
 function missingAtBestFit(leases: readonly Lease[], sizes: readonly number[]): number {
   const ascending = (a: { bytes: number }, b: { bytes: number }): number => a.bytes - b.bytes;

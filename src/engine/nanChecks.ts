@@ -1,6 +1,6 @@
 /**
- * NaN check mode: kernels that set a flag where they find a value that must not be. The flags stay on the GPU until the next
- * read, which throws for the first that is set.
+ * NaN check mode: kernels set a flag when they find a value that must not occur. The flags stay on the GPU until the next
+ * read, which throws for the first one set.
  */
 import { flagNonFinite } from '../kernels/finite.ts';
 import type { Kernel } from '../kernels/kernel.ts';
@@ -21,7 +21,7 @@ export class NanChecks {
     this.flag(flagNonFinite, { x: tensor }, { n: tensor.size }, `${what} gave a value that is not finite`);
   }
 
-  /** Runs a kernel that sets `flag` where it finds something; then the next read throws `problem`. */
+  /** Runs a kernel that sets `flag` if it finds something; the next read then throws `problem`. */
   flag<B extends string, U extends string>(
     kernel: Kernel<B | 'flag', U>,
     buffers: Readonly<Record<Exclude<B, 'flag'>, Bindable>>,
@@ -36,10 +36,10 @@ export class NanChecks {
     this.pending.push({ flag, problem });
   }
 
-  /** Throws for the first check that found something, and begins anew. */
+  /** Throws for the first check that found something, and starts over. */
   async report(): Promise<void> {
     const checks = this.pending;
-    this.pending = []; // the flags are read by the same `read` that asks for this
+    this.pending = []; // the flags are read through the same `read` that calls this
     let found: string | undefined;
     for (const { flag, problem } of checks) {
       if (found === undefined && new Uint32Array(await this.gpu.read(flag, 4))[0] !== 0) found = problem;

@@ -24,7 +24,7 @@ const shaderError = (kernel: Kernel, message: string): Error =>
   new Error(`shader ${kernel.name}: ${message}\n${numbered(kernel.code)}`);
 
 export class PipelineCache {
-  /** Milliseconds in which pipelines were made; of those from `get` a driver may put a part off until their first use. */
+  /** Milliseconds spent making pipelines; a driver may defer part of the work for those from `get` until their first use. */
   milliseconds = 0;
   private readonly device: GPUDevice;
   private readonly onError: (error: Error) => void;
@@ -32,7 +32,7 @@ export class PipelineCache {
   /** A shortcut past hashing the text: kernels are constants, so the object itself finds its pipeline. */
   private readonly byKernel = new WeakMap<Kernel, Pipeline>();
   private readonly layouts = new Map<string, GPUBindGroupLayout>();
-  /** What the device has yet to say about shaders. */
+  /** Validation results that the device has yet to report. */
   private readonly verdicts = new Set<Promise<void>>();
 
   /** `onError`: called for a kernel that does not compile, some time after `get` returned its pipeline. */
@@ -45,7 +45,7 @@ export class PipelineCache {
     return this.byCode.size;
   }
 
-  /** The pipeline of a kernel, which is made now if there is none. */
+  /** The pipeline of a kernel, made now if it does not exist yet. */
   get(kernel: Kernel): Pipeline {
     let pipeline = this.byKernel.get(kernel);
     if (!pipeline) {
@@ -85,7 +85,7 @@ export class PipelineCache {
       this.onError(shaderError(kernel, ((await invalid) ?? (error as Error)).message));
       return null;
     }
-    // Meanwhile `get` may have been asked for it.
+    // `get` may have made it in the meantime.
     return this.byCode.get(kernel.code) ?? this.add(kernel, layout, handle);
   }
 
@@ -108,7 +108,7 @@ export class PipelineCache {
     return this.add(kernel, layout, handle);
   }
 
-  /** Once the device has said of every shader so far whether it compiles; null where nothing is open. */
+  /** Resolves once the device has reported for every shader so far whether it compiles; null if no report is pending. */
   checked(): Promise<unknown> | null {
     return this.verdicts.size > 0 ? Promise.all(this.verdicts) : null;
   }

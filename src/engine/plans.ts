@@ -1,5 +1,5 @@
 /**
- * The kernels chosen for the shapes that were met: the planner's first candidate, or the one that the tuner (tuner.ts) found
+ * The kernels chosen for the shapes met so far: the planner's first candidate, or the one that the tuner (tuner.ts) found
  * faster and that `use` puts in its place. The device has plans of its own, and so has every model (`Gpu.withPlans`). Choices
  * are text, so they can be kept in a file; a choice that is no longer a candidate is passed over.
  */
@@ -34,7 +34,7 @@ export class Plans {
   private readonly chosen = new Map<string, ConvPlan | MatmulTile>();
   private readonly turns = new Map<string, boolean>();
   private readonly parts = new Map<string, number>();
-  /** Shapes met since the last look, by their keys. */
+  /** Shapes met since `takeUntuned` was last called, by their keys. */
   private fresh = new Map<string, Met>();
 
   constructor(device: Capabilities) {

@@ -1,7 +1,7 @@
 /**
  * Times single dispatches with timestamp queries: while a profile is taken every dispatch has a compute pass of its own,
- * whose beginning and end the device writes down. Passes of their own cost a little, so the sum of a profile is above what
- * the same work takes in one pass; shares are what it is for.
+ * whose beginning and end the device records. Separate passes cost a little, so the sum of a profile exceeds what the same
+ * work takes in one pass; a profile shows shares, not totals.
  */
 import { BUFFER_USAGE, MAP_MODE_READ } from './webgpuConstants.ts';
 
@@ -51,7 +51,7 @@ export class Profiler {
   async end(): Promise<DispatchTime[]> {
     const times = await this.readTimes();
     const since = (i: number): number => Number(times[i]! - times[0]!) / 1e6;
-    // A clock that was reset in between gives nonsense, not a negative time.
+    // If the clock was reset in between, the difference is meaningless; it must not be negative.
     return this.dispatched.map((one, i) => ({
       ...one,
       begin: since(2 * i),

@@ -1,8 +1,8 @@
 /**
  * Recording: dispatches go into one compute pass, and a batch of them is submitted at once.
  *
- * A batch's uniforms live in one arena, 256 bytes a dispatch, uploaded just before the submit and so never rewritten under
- * recorded work. Bind groups are kept by pipeline and buffers until one of these is destroyed.
+ * A batch's uniforms live in one arena, 256 bytes per dispatch. It is uploaded just before the submit, so it is never
+ * overwritten while recorded work still needs it. Bind groups are kept by pipeline and buffers until one of these is destroyed.
  */
 import type { Grid, Kernel } from '../kernels/kernel.ts';
 import { MAX_WORKGROUPS } from '../kernels/kernel.ts';
@@ -11,12 +11,12 @@ import { type Pipeline, PipelineCache } from './pipelines.ts';
 import type { Profiler } from './profiler.ts';
 import { BUFFER_USAGE } from './webgpuConstants.ts';
 
-/** Dispatches in one submit, at most. */
+/** The most dispatches in one submit. */
 const MAX_RECORDED = 256;
 const UNIFORM_SLOT = 256;
 
 export class Recorder {
-  /** While it is set every dispatch has a pass of its own, whose times it takes. */
+  /** While it is set, every dispatch has a pass of its own, which it times. */
   profiler: Profiler | null = null;
   dispatches = 0;
   submits = 0;
@@ -44,7 +44,7 @@ export class Recorder {
     });
   }
 
-  /** Records one dispatch of `kernel` with a grid that is nowhere empty. */
+  /** Records one dispatch of `kernel`; no dimension of its grid is 0. */
   record(
     kernel: Kernel,
     buffers: Readonly<Record<string, Bindable>>,
@@ -86,7 +86,7 @@ export class Recorder {
     this.encoder.copyBufferToBuffer(from.handle, 0, to, 0, bytes);
   }
 
-  /** Whether something that is recorded and not submitted binds a buffer. */
+  /** Whether recorded work that has not been submitted binds a buffer. */
   uses(buffer: DeviceBuffer): boolean {
     return buffer.lastBatch === this.batch && this.recorded > 0;
   }
@@ -105,7 +105,7 @@ export class Recorder {
     this.submits++;
   }
 
-  /** Forgets what is recorded: the device goes. */
+  /** Drops what is recorded: the device is going away. */
   discard(): void {
     this.endPass();
     this.encoder = null;

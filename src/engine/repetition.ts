@@ -14,8 +14,8 @@ export interface Repeated {
 }
 
 /**
- * The view of `shape` in which the axes that are `repeated` are the outer and the inner one, or the middle one; null where
- * they lie between others more than once.
+ * The view of `shape` in which the `repeated` axes form the outer and inner axes, or the middle one; null if they alternate
+ * with the others too often for that.
  */
 export function repetitionOf(shape: Shape, repeated: readonly boolean[]): Repeated | null {
   const runs: { repeated: boolean; length: number }[] = [];
@@ -38,7 +38,7 @@ export function repetitionOf(shape: Shape, repeated: readonly boolean[]): Repeat
   return { of: repeatedFirst ? 'ends' : 'channels', view };
 }
 
-/** How `small` is repeated to the shape of `large`, their last axes side by side; null where it cannot be. */
+/** How `small` is repeated to the shape of `large`, their last axes side by side; null if that is impossible. */
 export function broadcastOf(large: Shape, small: Shape): Repeated | null {
   if (small.length > large.length) return null;
   const aligned = [...large.slice(small.length).map(() => 1), ...small];

@@ -3,7 +3,7 @@ import { SGD_BUFFERS } from '../kernels/sgd.ts';
 import { UserError } from './errors.ts';
 import { Gpu } from './gpu.ts';
 
-/** Features that make it faster or measure it; nothing needs them. */
+/** Optional features: they make it faster or measure it. */
 const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query'];
 
 /** The features and limits of a device that serve this library. */
@@ -23,7 +23,7 @@ export function everythingUseful(adapter: GPUAdapter): GPUDeviceDescriptor {
 
 /**
  * The engine on a browser's GPU, in a page or a worker. Throws a UserError, one line that says what to do, where there is no
- * WebGPU. Later the device may be lost (a driver's update, a crash): the next call then throws, and a new one is asked for.
+ * WebGPU. The device may be lost later (a driver update, a crash): the next call then throws, and a new device is needed.
  */
 export async function requestGpu(): Promise<Gpu> {
   if (!globalThis.isSecureContext) {

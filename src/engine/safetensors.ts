@@ -50,7 +50,7 @@ const TABLES: Record<string, () => Float32Array> = {
   F16: () => Float32Array.from(ALL_BITS, halfToFloat),
   BF16: () => new Float32Array(ALL_BITS.map((bits) => bits << 16).buffer),
 };
-/** The values of all that 16 bits can be, made when first needed: to compute each anew takes a VGG-16 half a minute. */
+/** A table of the values of all 16-bit patterns, built on first use: computing each value takes half a minute for VGG-16. */
 const values: Record<string, Float32Array> = {};
 
 /** The values of a tensor's bytes, in memory of their own. The machine is little-endian, as is the file. */
@@ -82,7 +82,7 @@ const isEntry = (value: unknown): value is HeaderEntry =>
 /** The format's limit on the length of a header. */
 const MAX_HEADER_BYTES = 100_000_000;
 
-/** How many bytes of a file to read for its header, given its first eight: only those where that many cannot be right. */
+/** How many bytes of a file to read for its header, given its first eight: only those eight if the length cannot be right. */
 export function headerEnd(first: DataView): number {
   const length = Number(first.getBigUint64(0, true));
   return length > MAX_HEADER_BYTES ? 8 : 8 + length;
@@ -139,7 +139,7 @@ export function parseSafetensorsHeader(
     if (start + end > fileBytes) fail(`tensor ${name} ends beyond the file`);
     checked.push([name, entry]);
   }
-  // The format leaves no byte without a tensor and gives none to two.
+  // In this format every byte belongs to exactly one tensor.
   let at = 0;
   const places = checked.map(([name, { data_offsets }]) => [name, ...data_offsets] as const);
   for (const [name, begin, end] of places.sort((a, b) => a[1] - b[1] || a[2] - b[2])) {

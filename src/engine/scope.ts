@@ -4,13 +4,13 @@ export interface Disposable {
   dispose(): void;
   /** Outlives scopes: parameters and their gradients. */
   readonly persistent: boolean;
-  /** Kept as long as it is. */
+  /** Kept as long as this one. */
   readonly companions: readonly Disposable[];
 }
 
 const isDisposable = (value: object): value is Disposable => 'dispose' in value && 'persistent' in value;
 
-/** Called when a scope that is inside no other begins, and when its function returns: an `async` one at its first `await`. */
+/** Called when an outermost scope begins and when its function returns (an `async` one at its first `await`). */
 export interface ScopeObserver {
   begin(): void;
   end(): void;
@@ -24,7 +24,7 @@ interface Scope {
 export class ScopeStack {
   private readonly observer: ScopeObserver;
   private readonly stack: Scope[] = [];
-  /** Scopes whose function runs right now. */
+  /** Scopes whose function is running. */
   private running = 0;
 
   constructor(observer: ScopeObserver) {
@@ -35,7 +35,7 @@ export class ScopeStack {
     this.stack.at(-1)?.tensors.add(tensor);
   }
 
-  /** `keep`: whether what was made lives on with the result after all. */
+  /** `keep` decides from the result whether what was made stays alive with it. */
   run<T>(fn: () => T, keep: (result: T) => boolean = () => false): T {
     if (this.running++ === 0) this.observer.begin();
     try {
@@ -75,7 +75,7 @@ export class ScopeStack {
     return result;
   }
 
-  /** An async scope that began within another one, or beside it, and has not ended. */
+  /** An async scope that began inside this one, or alongside it, and has not ended. */
   private openInside(scope: Scope): Scope | undefined {
     return this.stack[this.stack.indexOf(scope) + 1];
   }

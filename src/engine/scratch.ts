@@ -2,7 +2,7 @@
 import type { Gpu } from './gpu.ts';
 import type { Tensor } from './tensor.ts';
 
-/** One tensor for every name, of so many 4-byte elements. Dispose of them once the stage is recorded. */
+/** One tensor per name, with the given number of 4-byte elements. Dispose of them once the stage is recorded. */
 export function scratch<Names extends string>(
   gpu: Gpu,
   sizes: Readonly<Record<Names, number>>,

@@ -32,7 +32,7 @@ export class Sgd {
   /** Parameters and their momentum buffers h, in the order given. */
   readonly slots: readonly { parameter: Tensor; h: Tensor; rate: number; decay: number }[];
 
-  /** Parameters that require no gradient are left alone. */
+  /** Parameters that do not require a gradient are left alone. */
   constructor(parameters: readonly (Tensor | ParameterGroup)[], options: SgdOptions) {
     this.learningRate = options.learningRate;
     this.momentum = options.momentum ?? 0;
@@ -83,7 +83,7 @@ export class Sgd {
     }
   }
 
-  /** Sets the gradients to zero: `grad` of a parameter, asked for again, holds zeros or what has been added since. */
+  /** Sets the gradients to zero. Read `grad` again afterwards: it holds zeros, or what has been added since. */
   zeroGrad(): void {
     for (const { parameter } of this.slots) parameter.clearGrad();
   }

@@ -1,5 +1,5 @@
 /**
- * Parameters larger than one binding may be (VGG-16's fc6 is 392 MiB, WebGPU's default 128 MiB) are held in shards: tensors
+ * Parameters larger than a binding allows (VGG-16's fc6 is 392 MiB, WebGPU's default 128 MiB) are held in shards: tensors
  * of consecutive rows. A shard is named `whole[from:to]`; files hold the whole parameter, so that a checkpoint does not
  * depend on the device that wrote it.
  */
@@ -17,10 +17,10 @@ export const shardName = (whole: string, from: number, to: number): string => `$
 /** The name of the parameter that a tensor is, or is a shard of. */
 export const wholeName = (name: string): string => name.replace(/\[\d+:\d+\]$/, '');
 
-/** Rows of each shard of a matrix [rows, columns], no more than `maxBytes` each: one shard where it fits. */
+/** Rows of each shard of a matrix [rows, columns], at most `maxBytes` each: a single shard if the matrix fits. */
 export function shardRows(rows: number, columns: number, maxBytes: number): number {
   const shards = Math.ceil((4 * rows * columns) / maxBytes);
-  // A multiple of 16: shards begin at whole tiles and on 16 bytes of the bias.
+  // A multiple of 16, so that shards begin at whole tiles and at multiples of 16 bytes in the bias.
   return shards <= 1 ? rows : Math.floor(rows / shards / 16) * 16;
 }
 

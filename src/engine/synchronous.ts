@@ -1,4 +1,4 @@
-/** The result of a function whose work must be over when it returns: `caller` changes the device's state for as long. */
+/** The result of a function that must not be async: `caller` changes the device's state only until the function returns. */
 export function synchronous<T>(caller: string, result: T): T {
   if (!(result instanceof Promise)) return result;
   result.catch(() => {}); // the error below is the one to report

@@ -17,11 +17,11 @@ export class Tensor implements Bindable, Disposable {
   readonly dtype: Dtype;
   readonly size: number;
   name: string;
-  /** The gradient reaches it: a parameter that is trained, or computed from one. */
+  /** A gradient is computed for it: it is a trained parameter or was computed from one. */
   requiresGrad = false;
   /** How it was computed, while its gradient can still be asked for. */
   node: GraphNode | null = null;
-  /** A backward pass has walked and forgotten its node. */
+  /** A backward pass has used its node and dropped it. */
   graphUsed = false;
   /** Outlives scopes. */
   persistent = false;
@@ -76,7 +76,7 @@ export class Tensor implements Bindable, Disposable {
     this.grad = null;
   }
 
-  /** For `backward`: `grad`, made if there is none, for a gradient that is now written to it. */
+  /** For `backward`: the `grad` to write a gradient into, made if there is none. */
   gradientTarget(): GradientTarget {
     const add = this.gradient !== null && !this.gradientCleared;
     this.markCleared(false);
@@ -88,14 +88,14 @@ export class Tensor implements Bindable, Disposable {
     return { sum: this.gradient, add };
   }
 
-  /** What is only measured leaves no mark. */
+  /** During a rehearsal nothing may change for good. */
   private markCleared(cleared: boolean): void {
     const before = this.gradientCleared;
     this.gpu.rehearsal?.undo.push(() => (this.gradientCleared = before));
     this.gradientCleared = cleared;
   }
 
-  /** What has to outlive a scope with this tensor. */
+  /** Tensors that have to outlive a scope together with this one. */
   get companions(): readonly Disposable[] {
     return this.gradient ? [this.gradient] : [];
   }
@@ -106,7 +106,7 @@ export class Tensor implements Bindable, Disposable {
     return this.dtype === 'f32' ? new Float32Array(bytes) : new Int32Array(bytes);
   }
 
-  /** Replaces the values: by a `Float32Array` or `Int32Array` as the tensor has them, or by any other list of numbers. */
+  /** Replaces the values, given as a `Float32Array` or `Int32Array` of the tensor's type, or as any other list of numbers. */
   write(data: ArrayLike<number>): void {
     const what = `tensor ${this.name} [${this.shape}]`;
     if (data.length !== this.size) throw new Error(`${what} holds ${this.size} values, ${data.length} were given`);
@@ -135,7 +135,7 @@ export class Tensor implements Bindable, Disposable {
     runBackward(this, options);
   }
 
-  /** Gives the memory back. Using the tensor afterwards throws. */
+  /** Releases the memory. Using the tensor afterwards throws. */
   dispose(): void {
     if (!this.buffer) return;
     this.gpu.release(this.buffer);

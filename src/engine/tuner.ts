@@ -1,9 +1,9 @@
 /**
- * Times the planner's candidates on the device at hand, for the shapes that were met, and keeps the fastest of each.
+ * Times the planner's candidates on the device at hand, for the shapes met so far, and keeps the fastest for each.
  *
- * All tiles of a matrix product add in one order: that choice changes no bit. Winograd's form of a convolution rounds
- * differently from the direct sum, within the tolerances of docs/performance.md: with other choices a run may end with other
- * bits, with the same choices (`plans.export()`) it ends with the same.
+ * All tiles of a matrix product add in the same order, so that choice changes no bit. Winograd's form of a convolution
+ * rounds differently from the direct sum, within the tolerances of docs/performance.md: a run with other choices may end
+ * with other bits; with the same choices (`plans.export()`) it ends with the same.
  */
 import { runConvFilterGradient, runConvForward, runConvInputGradient } from './convolution.ts';
 import type { Gpu } from './gpu.ts';
@@ -14,7 +14,7 @@ import type { Tensor } from './tensor.ts';
 export interface TuneOptions {
   /** Whose shapes are timed and whose choices are made: a model's (`model.plans`), or by default the device's own. */
   plans?: Plans;
-  /** No new shape is begun after so many seconds; those left keep the planner's choice. Default 30. */
+  /** After this many seconds no new shape is timed; the rest keep the planner's choice. Default 30. */
   seconds?: number;
   /** A candidate has to be faster by this factor to replace the planner's choice: clocks are noisy. Default 1.1. */
   margin?: number;
@@ -22,20 +22,20 @@ export interface TuneOptions {
 }
 
 export interface TuneReport {
-  /** Shapes timed, and those of them where another candidate than the planner's was faster. */
+  /** Shapes timed, and how many of them got a faster candidate than the planner's. */
   timed: number;
   changed: number;
-  /** Shapes for which there was no time. */
+  /** Shapes that were not timed because the time was up. */
   left: number;
 }
 
 /** Rounds in which the candidates take turns; the best time of each counts. */
 const ROUNDS = 3;
-/** Runs in one submit are doubled until they take so many milliseconds: waiting alone takes a tenth or more. */
+/** Runs per submit are doubled until they take this many milliseconds: waiting alone takes a tenth of one or more. */
 const LEAST_MS = 4;
-/** Runs in one submit at most. */
+/** The most runs per submit. */
 const MOST_RUNS = 64;
-/** A candidate that took so many times as long as the fastest in the first round takes no part in the others. */
+/** A candidate this many times slower than the fastest in the first round is dropped from the others. */
 const HOPELESS = 1.5;
 
 /** Multiply-adds of a shape, as direct sums. */
@@ -52,7 +52,7 @@ export async function tune(
 ): Promise<TuneReport> {
   const end = performance.now() + seconds * 1000;
   const report: TuneReport = { timed: 0, changed: 0, left: 0 };
-  // Where time ends before the shapes do, those that matter most have been timed.
+  // The shapes that matter most first, in case the time is up before all are timed.
   const queue = plans.takeUntuned().sort((a, b) => workOf(b) - workOf(a));
   for (let met = queue.shift(); met; met = queue.shift()) {
     if (performance.now() > end) {

@@ -1,6 +1,6 @@
 /**
- * Compiles shaders before the work that needs them. Which these are depends on the shapes, so each new size of the inputs is
- * rehearsed, until one needs nothing new: after that a shader that is still missing compiles when it is first recorded.
+ * Compiles shaders before the work that needs them. Which ones it needs depends on the shapes, so each new input size is
+ * rehearsed, until one needs nothing new; after that, a shader that is still missing compiles when it is first recorded.
  */
 import type { CompileReport, Gpu } from './gpu.ts';
 
@@ -14,7 +14,7 @@ export class WarmUp {
     this.gpu = gpu;
   }
 
-  /** Await it before work on inputs of a size is recorded; `record` does that work and is only rehearsed (`Gpu.compile`). */
+  /** Await this before recording work on inputs of a size. `record` does that work; here it is rehearsed (`Gpu.compile`). */
   before(size: string, record: () => void, onCompiled?: (report: CompileReport) => void): Promise<void> {
     const known = this.bySize.get(size);
     if (known) return known;

@@ -1,4 +1,4 @@
-/** The WebGPU flags this engine uses, by their values in the specification: Node has no such globals of its own. */
+/** The WebGPU flags this engine uses, by their values in the specification: Node does not define these globals. */
 export const BUFFER_USAGE = {
   MAP_READ: 0x1,
   COPY_SRC: 0x4,

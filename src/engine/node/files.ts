@@ -1,4 +1,4 @@
-/** Files in Node: only regular ones are read, all are written all or nothing; safetensors. */
+/** Files in Node: only regular files are read, every write is all or nothing; safetensors. */
 import { constants as bufferLimits } from 'node:buffer';
 import {
   accessSync,
@@ -36,7 +36,7 @@ import { Tensor } from '../tensor.ts';
 import { openTemporary } from './temporaries.ts';
 
 export interface ReadLimits {
-  /** A file of more bytes is refused. */
+  /** A larger file is refused. */
   maxBytes: number;
   /** A named pipe is read to its end, for what `<(command)` gives in a shell; without it only a regular file is read. */
   pipe?: boolean;
@@ -54,7 +54,7 @@ const UNREADABLE: Readonly<Record<string, string>> = {
   ENXIO: 'is neither a file nor a folder; name a regular file',
 };
 
-/** The error of a file that could not be read; one that already is in the user's terms stays as it is. */
+/** The error for a file that could not be read; an error that is already worded for the user stays as it is. */
 function unreadable(path: string, error: unknown): UserError {
   if (error instanceof UserError) return error;
   const { code = '', message } = error as NodeJS.ErrnoException;
@@ -63,10 +63,10 @@ function unreadable(path: string, error: unknown): UserError {
   return new UserError(`${path}: ${UNREADABLE[code] ?? other}`);
 }
 
-/** Opening a pipe that nobody writes to would wait for ever, hence O_NONBLOCK; no terminal becomes the controlling one. */
+/** O_NONBLOCK, since opening a pipe without a writer would block forever; O_NOCTTY, so that no terminal takes control. */
 const openFlags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
 
-/** Throws where an open file is not one to be read whole. A device has no end, and may do something when it is read. */
+/** Throws if an open file must not be read whole: a device has no end, and reading it may have side effects. */
 function assertReadable(path: string, stats: Stats, { maxBytes, pipe = false }: ReadLimits): void {
   if (stats.isDirectory()) throw new UserError(`${path}: ${UNREADABLE['EISDIR']}`);
   if (stats.isFIFO() && pipe) return;
@@ -98,7 +98,7 @@ class Arriving {
     this.bytes = Buffer.allocUnsafeSlow(Math.max(expected, 4095) + 1);
   }
 
-  /** Where the next bytes go. One read of Node's takes less than 2 GiB. */
+  /** Where the next bytes go. A single read in Node is limited to less than 2 GiB. */
   get room(): Buffer {
     if (this.used === this.bytes.length) {
       const larger = Buffer.allocUnsafeSlow(
@@ -149,7 +149,7 @@ function withRegularFile<T>(path: string, limits: ReadLimits, read: (file: numbe
   }
 }
 
-/** As `readRegularFile`, while other work goes on; never of a pipe. */
+/** Like `readRegularFile`, but asynchronous; it does not read pipes. */
 export async function readRegularFileAsync(path: string, { maxBytes }: { maxBytes: number }): Promise<Buffer> {
   try {
     const file = await open(path, openFlags);
@@ -170,7 +170,7 @@ export async function readRegularFileAsync(path: string, { maxBytes }: { maxByte
   }
 }
 
-/** As `readRegularFile`, decoded from UTF-8; `maxBytes` is at most what a string can hold. */
+/** Like `readRegularFile`, decoded from UTF-8; `maxBytes` is at most what a string can hold. */
 export function readRegularText(path: string, limits: ReadLimits): string {
   const maxBytes = Math.min(limits.maxBytes, bufferLimits.MAX_STRING_LENGTH);
   return readRegularFile(path, { ...limits, maxBytes }).toString('utf8');
@@ -187,7 +187,7 @@ const OBSTACLES: Readonly<Record<string, string>> = {
   ENAMETOOLONG: 'its name is too long; choose another name',
 };
 
-/** The error of a file that could not be written. `again`: how the user goes on once a full disk has room. */
+/** The error for a file that could not be written. `again` is what the user should do once a full disk has room. */
 export function unwritable(path: string, { code = '', message }: Error & { code?: string }, again: string): UserError {
   const full = code === 'ENOSPC' || code === 'EDQUOT';
   const why = full ? `the disk is full; free some space and ${again}` : OBSTACLES[code];
@@ -200,7 +200,7 @@ export function unwritable(path: string, { code = '', message }: Error & { code?
  * Replaces `path` with `bytes`, all or nothing: a temporary file beside it is written, flushed and renamed, so that a full
  * disk, a kill or a power cut leaves the previous file as it was; after the return the new one is on the disk, name and all.
  * The mode stays that of the previous file; a link is replaced, not followed. Makes the folder. A pipe or a device
- * (/dev/stdout) is written to as it is. `again`: what the user does after a full disk.
+ * (/dev/stdout) is written to directly. `again` is what the user should do after a full disk.
  */
 export function replaceFile(path: string, bytes: Uint8Array | string, again = 'run the command again'): void {
   const data = typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes;
@@ -234,7 +234,7 @@ function writeAll(file: number, data: Uint8Array): void {
   for (let at = 0; at < data.byteLength;) at += writeSync(file, data, at, Math.min(2 ** 30, data.byteLength - at));
 }
 
-/** Makes a file that holds `text` from the first moment on; false where there is one of its name. */
+/** Makes a file that holds `text` from the moment it exists; false if there already is a file of its name. */
 export function exclusiveFile(path: string, text: string): boolean {
   const data = new TextEncoder().encode(text);
   const { file, temporary } = openTemporary(path);
@@ -253,7 +253,7 @@ export function exclusiveFile(path: string, text: string): boolean {
   }
 }
 
-/** As `exclusiveFile`, on file systems that have no hard links: for a moment the file is empty. */
+/** Like `exclusiveFile`, on file systems without hard links: for a moment the file is empty. */
 function exclusiveWithoutLinks(path: string, data: Uint8Array): boolean {
   try {
     writeFileSync(path, data, { flag: 'wx' });
@@ -265,7 +265,7 @@ function exclusiveWithoutLinks(path: string, data: Uint8Array): boolean {
 }
 
 /**
- * Adds a line to a file of them, which is made where there is none. Refused in one line where it is no regular file. The
+ * Appends a line to a file, which is made if necessary; anything but a regular file is refused with a one-line error. The
  * line is on the disk once `syncFile` has run.
  */
 export function appendLine(path: string, line: string, again: string): void {
@@ -283,7 +283,7 @@ export function appendLine(path: string, line: string, again: string): void {
   }
 }
 
-/** Waits until a file that was appended to is on the disk; nothing where there is none. */
+/** Waits until a file that was appended to is on the disk; does nothing if there is no such file. */
 export function syncFile(path: string, again: string): void {
   if (!existsSync(path)) return;
   try {
@@ -299,7 +299,7 @@ export function syncFile(path: string, again: string): void {
   }
 }
 
-/** Makes a folder and those above it; returns the first that was not there, or undefined. */
+/** Makes a folder and its parents; returns the topmost one that was made, or undefined. */
 export function makeFolder(path: string): string | undefined {
   const folder = resolve(path);
   const first = mkdirSync(folder, { recursive: true });
@@ -310,26 +310,26 @@ export function makeFolder(path: string): string | undefined {
 
 /** Waits until the names in a folder are on the disk, where the system can do that. */
 function syncFolder(path: string): void {
-  if (process.platform === 'win32') return; // has no such call
+  if (process.platform === 'win32') return; // it has no such call
   const folder = openSync(path, constants.O_RDONLY);
   try {
     fsyncSync(folder);
   } catch (error) {
-    // Some network file systems know no such thing.
+    // Some network file systems do not support this.
     if (!['EINVAL', 'ENOTSUP', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   } finally {
     closeSync(folder);
   }
 }
 
-/** Something other than a file or a folder: renaming a file to its name would put that in its place. */
+/** Whether it is something other than a file or a folder, which renaming a file to its name would replace. */
 function isStream(path: string): boolean {
   if (!existsSync(path)) return false;
   const stats = statSync(path);
   return !stats.isFile() && !stats.isDirectory();
 }
 
-/** Throws where `replaceFile` could not write `path`, as far as that shows beforehand; makes nothing. */
+/** Throws if `replaceFile` could not write `path`, as far as that can be known beforehand; makes nothing. */
 export function assertWritable(path: string): void {
   const obstacle = (code: string): UserError => unwritable(path, Object.assign(new Error(code), { code }), '');
   if (existsSync(path) && statSync(path).isDirectory()) throw obstacle('EISDIR');
@@ -361,15 +361,15 @@ export async function saveSafetensors(
 const MAX_SAFETENSORS_BYTES = 16e9;
 
 /**
- * The tensors and the metadata of a safetensors file; floats of any width as f32. One that this package wrote is held against
- * the checksum in it.
+ * The tensors and the metadata of a safetensors file; floats of any width as f32. A file that this package wrote is checked
+ * against its checksum.
  */
 export async function loadSafetensors(path: string): Promise<Safetensors> {
   const bytes = readRegularFile(path, { maxBytes: MAX_SAFETENSORS_BYTES });
   return verified(parseSafetensors(bytes, path), path);
 }
 
-/** What a safetensors file has, checked but without the tensors' values: they may be half a gigabyte. */
+/** The header of a safetensors file, checked; the tensors' values, perhaps half a gigabyte, are not read. */
 export const readSafetensorsHeader = (path: string): SafetensorsHeader =>
   withRegularFile(path, { maxBytes: MAX_SAFETENSORS_BYTES }, (file, { size }) => {
     const first = readBytes(file, Math.min(8, size));

@@ -1,4 +1,4 @@
-/** Folders outside the project: for what is kept between runs, and for what must not be another user's. */
+/** Folders outside the project, for files kept between runs and for those that must belong to this user alone. */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -30,7 +30,7 @@ export function cacheFolder(): string {
   return privateTemporaryFolder();
 }
 
-/** Empty where a container's user has neither HOME nor a name. */
+/** Empty if a container's user has neither HOME nor a name. */
 function homeFolder(): string {
   try {
     return os.homedir();

@@ -7,7 +7,7 @@ import { UserError } from '../errors.ts';
 
 const require = createRequire(import.meta.url);
 
-/** The package, or a UserError of one line that names it. `use`: what it is needed for. */
+/** The package; if it cannot be loaded, a one-line UserError names it. `use` is what it is needed for. */
 export function nativePackage<T>(name: string, use: string): T {
   try {
     return require(name) as T;

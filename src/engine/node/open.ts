@@ -16,7 +16,7 @@ import { hasSystemLoader, message, swiftShader } from './softwareAdapter.ts';
 export interface OpenOptions {
   /** `auto` (default) prefers hardware and falls back to a software adapter. */
   adapter?: 'auto' | 'hardware' | 'software';
-  /** Ask for no feature and no limit beyond WebGPU's defaults. */
+  /** Request only WebGPU's default features and limits. */
   defaultLimits?: boolean;
 }
 
@@ -33,7 +33,7 @@ interface Opened {
 
 /**
  * Opens a device. Close it (`gpu.close()`) for the process to end.
- * Throws one line that says what to do where `webgpu` is not installed or no adapter of the kind asked for works.
+ * Throws one line that says what to do if `webgpu` is not installed or no adapter of the requested kind works.
  */
 export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
   const { adapter: kind = 'auto', defaultLimits = process.env['WEBGPU_RCNN_DEFAULT_LIMITS'] === '1' } = options;
@@ -45,8 +45,8 @@ export async function openGpu(options: OpenOptions = {}): Promise<Gpu> {
   const device = await adapter.requestDevice(defaultLimits ? {} : everythingUseful(adapter)).catch((error: unknown) => {
     throw new UserError(`${adapter.info.description} opens no device (${message(error)}): update its driver`);
   });
-  // Dawn goes only after the event loop has come round and told it of the device's end: a process that works on for a
-  // while and then ends in the same turn would be brought down by Dawn's threads.
+  // Dawn may be released only after a turn of the event loop has delivered the device's end: a process that keeps working
+  // and then exits within the same turn would be crashed by Dawn's threads.
   const closed = (): void => void setImmediate(() => (instance.current = null));
   return Gpu.fromDevice(device, { wait: patiently, closed });
 }
@@ -77,7 +77,7 @@ async function openAdapter(dawn: Dawn, kind: 'auto' | 'hardware' | 'software'): 
     );
   }
   if (kind === 'auto' && !software) {
-    // Dawn sorts adapters, those on the CPU last: what it offers first is hardware, or the system's software adapter.
+    // Dawn sorts adapters, those on the CPU last: the first is hardware if there is any, else the system's software adapter.
     const opened = await requestSystem(dawn, []);
     if (opened) return opened;
   } else if (software !== 'swiftshader') {
@@ -98,14 +98,14 @@ async function openAdapter(dawn: Dawn, kind: 'auto' | 'hardware' | 'software'): 
 
 const INSTALL_MESA = 'install Mesa 25 or later (Debian, Ubuntu: apt-get install libvulkan1 mesa-vulkan-drivers)';
 
-/** An adapter of the system's own drivers. Without a Vulkan loader Linux has none, and Dawn would complain of it. */
+/** An adapter of the system's own drivers. Without a Vulkan loader Linux has none, and Dawn would complain about that. */
 async function requestSystem(dawn: Dawn, flags: string[]): Promise<Opened | null> {
   return process.platform === 'linux' && !hasSystemLoader() ? null : request(dawn, flags);
 }
 
 /** The first adapter that Dawn offers under these options, or null; Dawn reports "none" by null or by an error. */
 async function request(dawn: Dawn, flags: string[], env: Record<string, string> = {}): Promise<Opened | null> {
-  // Mesa complains where it is not set.
+  // Mesa complains if it is not set.
   const runtime = process.env['XDG_RUNTIME_DIR'] || privateTemporaryFolder();
   const instance: Opened['instance'] = { current: dawn.create(flags) };
   try {
@@ -118,7 +118,7 @@ async function request(dawn: Dawn, flags: string[], env: Record<string, string> 
   }
 }
 
-/** Dawn looks for drivers, and they read the environment, before `requestAdapter` returns: it is set for as long. */
+/** Sets the environment until `requestAdapter` returns: by then Dawn has loaded the drivers, and they have read it. */
 function withEnvironment<T>(env: Record<string, string>, fn: () => T): T {
   const before = Object.keys(env).map((name) => [name, process.env[name]] as const);
   Object.assign(process.env, env);

@@ -1,21 +1,21 @@
 /**
  * Waiting for the device without keeping a core busy.
  *
- * While a promise of Dawn's is open, its Node binding asks the device for news in every turn of the event loop and starts
+ * While one of Dawn's promises is pending, its Node binding polls the device in every turn of the event loop and schedules
  * the next turn at once: the thread spins. On a software adapter, which computes on the same cores, that takes a core away
- * from the work that is waited for. Here every turn sleeps for a while first: a sixteenth of the time waited so far, so that
- * short waits end promptly, and at most half a millisecond, so that timers and input go on.
+ * from the very work that it waits for. Here every turn first sleeps for a sixteenth of the time waited so far, so that
+ * short waits end promptly, but for at most half a millisecond, so that timers and input are still served.
  */
 const LONGEST_SLEEP_MS = 0.5;
 const SLEEP_SHARE = 1 / 16;
 
 const cell = new Int32Array(new SharedArrayBuffer(4));
 let waiting = 0;
-/** A turn is due: there is never more than one. */
+/** Whether a turn is scheduled: there is never more than one. */
 let turning = false;
 let since = 0;
 
-/** Awaits `promise`, which the device keeps, sleeping in between. */
+/** Awaits a promise of the device, sleeping in between. */
 export async function patiently<T>(promise: Promise<T>): Promise<T> {
   since = performance.now();
   waiting++;

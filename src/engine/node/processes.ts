@@ -1,4 +1,4 @@
-/** Which process something belongs to, and whether that process still runs: what a lock or a temporary file was left by. */
+/** Which process a lock or a temporary file belongs to, and whether that process is still running. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 export interface ProcessIdentity {
   host: string;
   pid: number;
-  /** When it started, as the system tells it: another process may get the same number. Null where that is not known. */
+  /** When it started, as the system reports it, since process numbers are reused. Null if that is not known. */
   started: string | null;
 }
 
@@ -16,7 +16,7 @@ export const thisProcess = (): ProcessIdentity => ({
   started: stateOf(process.pid)?.started ?? null,
 });
 
-/** Whether a process of this host runs; one of another host cannot be asked about, and counts as running. */
+/** Whether a process is running. A process of another host cannot be checked and counts as running. */
 export function isRunning({ host, pid, started }: ProcessIdentity): boolean {
   if (host !== hostname()) return true;
   try {
@@ -31,11 +31,11 @@ export function isRunning({ host, pid, started }: ProcessIdentity): boolean {
 
 interface ProcessState {
   started: string;
-  /** Ended, and its parent has not asked how. */
+  /** A zombie: it has ended, and its parent has not collected its status. */
   ended: boolean;
 }
 
-/** Null where the system does not tell. */
+/** Null if the system does not report it. */
 function stateOf(pid: number): ProcessState | null {
   try {
     if (process.platform === 'linux') {

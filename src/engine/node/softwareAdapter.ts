@@ -1,6 +1,6 @@
 /**
- * A software adapter where the machine has none: SwiftShader, a Vulkan driver on the CPU, unpacked from the npm package
- * @sparticuz/chromium into a cache folder. Nothing is installed, no rights are needed.
+ * A software adapter for machines without one: SwiftShader, a Vulkan driver on the CPU, unpacked from the npm package
+ * @sparticuz/chromium into a cache folder. Nothing is installed, and it needs no special rights.
  *
  * Dawn reaches any driver through the Vulkan loader, libvulkan.so.1, which it opens by name. Where the system has one,
  * naming SwiftShader's manifest in VK_DRIVER_FILES is enough; where it has none, the loader that comes with SwiftShader
@@ -18,12 +18,12 @@ import { cacheFolder } from './folders.ts';
 const PACKAGE = '@sparticuz/chromium';
 const LOADER = 'libvulkan.so.1';
 const MANIFEST = 'vk_swiftshader_icd.json';
-/** dlopen's flag that keeps a library once it is open; node names only the others. */
+/** dlopen's flag that keeps a library loaded; Node has constants only for the other flags. */
 const RTLD_NODELETE = 0x1000;
 
 /**
  * Makes SwiftShader ready to be found and returns the environment to open Dawn with.
- * Throws one line that says what to install where the package is absent or made for another platform.
+ * Throws one line that says what to install if the package is missing or built for another platform.
  */
 export async function swiftShader(): Promise<Record<string, string>> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
@@ -42,10 +42,10 @@ async function unpacked(): Promise<string> {
   const folder = path.join(cache, `swiftshader-${version}`);
   if (fs.existsSync(path.join(folder, MANIFEST))) return folder;
 
-  // Unpacked aside and renamed: a folder of that name is complete, and of two processes that race one wins.
+  // Unpacked elsewhere, then renamed: a folder of that name is always complete, and if two processes race, one wins.
   const aside = fs.mkdtempSync(path.join(cache, 'unpacking-'));
   try {
-    // What the package itself unpacks with, as seen from there: whoever has the archive has it.
+    // The package's own decompressor, resolved from the package: whoever has the archive has it too.
     const tar = require('tar-fs') as { extract(folder: string): NodeJS.WritableStream };
     const archive = path.join(root, 'bin', 'swiftshader.tar.br');
     await pipeline(fs.createReadStream(archive), createBrotliDecompress(), tar.extract(aside));
@@ -79,14 +79,14 @@ function findPackage(): { root: string; version: string; require: NodeJS.Require
 
 let systemLoader: boolean | undefined;
 
-/** Whether the system has a Vulkan loader; asked before one of ours is loaded, which then goes by the same name. */
+/** Whether the system has a Vulkan loader; check before ours is loaded, which goes by the same name. */
 export function hasSystemLoader(): boolean {
   return (systemLoader ??= load(LOADER, 0));
 }
 
 /**
- * dlopen. Node throws in any case, since no node addon is inside; its message tells whether the library was opened.
- * A bare name is looked for where the system looks for libraries.
+ * dlopen. Node throws in any case, since no node addon is inside; its message says whether the library was opened.
+ * A bare name is searched for where the system looks for libraries.
  */
 function load(library: string, flags: number): boolean {
   try {

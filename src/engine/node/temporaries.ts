@@ -1,10 +1,10 @@
-/** Temporary files beside those that they will replace: their names say whose they are, so that dead ones can go. */
+/** Temporary files beside those they will replace. Their names tell the owning process, so stale ones can be removed. */
 import { constants, openSync, readdirSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { isRunning } from './processes.ts';
 
-/** At most 255 bytes are a name: 60 characters of the file's, 40 of the host's. */
+/** A name has at most 255 bytes: 60 characters of the file's name and 40 of the host's are kept. */
 const host = (): string =>
   hostname()
     .replace(/[^\w-]/g, '-')
@@ -14,7 +14,7 @@ const TEMPORARY = /\.([\w-]+)\.(\d+)\.tmp$/;
 
 /**
  * Makes and opens a temporary file beside `path`. It is made exclusively: a link or a file that already has its name, left
- * by a dead process with this one's number or planted by somebody, is removed and never written through.
+ * behind by a dead process with this one's number or planted by someone, is removed and never written through.
  */
 export function openTemporary(path: string): { file: number; temporary: string } {
   const temporary = join(dirname(path), `${basename(path).slice(0, 60)}.${host()}.${process.pid}.tmp`);
@@ -34,18 +34,18 @@ export function removeDeadTemporaries(folder: string): void {
   try {
     names = readdirSync(folder);
   } catch {
-    return; // there is no such folder, and so nothing in it
+    return; // there is no such folder, so there is nothing in it
   }
   for (const name of names) {
     const [, owner, pid] = TEMPORARY.exec(name) ?? [];
     if (owner !== host()) continue;
-    // One with this process's own number is not being written: a file is written in one go, and nothing comes between.
+    // A file with this process's own number is stale: files are written synchronously, so none is being written now.
     const alive = Number(pid) !== process.pid && isRunning({ host: hostname(), pid: Number(pid), started: null });
     if (alive) continue;
     try {
       rmSync(join(folder, name));
     } catch {
-      // another process was faster, or it is a folder and none of ours
+      // another process was faster, or it is a folder and not one of our files
     }
   }
 }

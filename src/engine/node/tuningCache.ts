@@ -1,6 +1,6 @@
 /**
  * What the tuner found, kept between runs: one JSON file in the user's cache folder, with a section for each adapter,
- * driver and version of this package. A file that cannot be read is as good as none.
+ * driver and version of this package. A file that cannot be read is ignored.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -30,13 +30,13 @@ function readSections(path: string): Sections {
   }
 }
 
-/** The choices that were kept for this device; none where there are none. */
+/** The choices stored for this device, if any. */
 export function readTuningCache(gpu: Gpu, path = tuningCachePath()): Choices {
   const section = readSections(path)[tuningKey(gpu)];
   return typeof section === 'object' && section !== null ? section : {};
 }
 
-/** Keeps choices for this device, beside those for other devices. */
+/** Stores the choices for this device, beside those of other devices. */
 export function saveTuningCache(gpu: Gpu, choices: Choices, path = tuningCachePath()): void {
   const sections = { ...readSections(path), [tuningKey(gpu)]: choices };
   replaceFile(path, JSON.stringify(sections, null, 1) + '\n');

@@ -11,12 +11,12 @@ import { broadcastOf, runSum } from '../repetition.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectShape, sameShape } from './shapes.ts';
 
-/** All gradients are dy itself: `backward` copies what it shares before it adds to it. */
+/** Every gradient is dy itself: `backward` copies a shared gradient before adding to it. */
 const addOperation = operation<null>('add', ({ dy, needs }) => needs.map((need) => (need ? dy.view(dy.shape) : null)));
 
 /**
- * a + b + ..., of one shape; up to seven terms. Of two terms the smaller is repeated to the shape of the other as NumPy
- * does, its last axes beside the other's last: [K] or [1, K] along rows of [R, K], [C, 1, 1] along maps of [N, C, H, W].
+ * a + b + ..., up to seven terms of the same shape. With two terms, the smaller is repeated to the shape of the other as
+ * NumPy does, its last axes beside the other's last: [K] or [1, K] along rows of [R, K], [C, 1, 1] along maps of [N, C, H, W].
  */
 export function add(a: Tensor, b: Tensor, ...more: readonly Tensor[]): Tensor {
   if (more.length === 0 && !sameShape(a.shape, b.shape)) {
@@ -112,7 +112,7 @@ function combined(operator: BroadcastOperator, a: Tensor, b: Tensor, name: strin
 
 const scaleOperation = operation<{ factor: number }>('scale', ({ dy }, { factor }) => [scaled(dy, factor, 'dx scale')]);
 
-/** factor * x, any shape; the weight of a loss term, for one. */
+/** factor * x, any shape; for example, to weight a loss term. */
 export function scale(x: Tensor, factor: number): Tensor {
   return onTape(scaleOperation, [x], scaled(x, factor, `scale ${x.name}`), { factor });
 }

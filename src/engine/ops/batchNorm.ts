@@ -12,9 +12,9 @@ import type { Tensor } from '../tensor.ts';
 import { axisView, expectShape } from './shapes.ts';
 
 export interface BatchNormOptions {
-  /** Normalise with the mean and variance of x, and move the running ones towards them; else with the running ones. */
+  /** True: normalise by the mean and variance of x, and update the running ones. False: normalise by the running ones. */
   training: boolean;
-  /** The share of a batch in the running values; default 0.1. */
+  /** The weight of a new batch in the running values; default 0.1. */
   momentum?: number;
   /** Added to the variance; default 1e-5. */
   epsilon?: number;
@@ -61,7 +61,7 @@ const batchNormOperation = operation<Saved>('batchNorm', ({ dy, needs }, saved) 
 /**
  * weight (x - mean) / sqrt(variance + epsilon) + bias for each channel (Ioffe and Szegedy 2015), with PyTorch's defaults.
  * Without `training` the gradient reads the running statistics again: leave them unchanged between the two passes.
- * The running variance is over one less than the values of a channel, as PyTorch's.
+ * The running variance divides by one less than the number of values of a channel, as in PyTorch.
  * @param x [N, C, ...]   @param weight [C]   @param bias [C]   @param running changed by training
  */
 export function batchNorm(

@@ -21,9 +21,9 @@ interface Saved {
   x: Tensor;
   weight: Tensor;
   shape: ConvShape;
-  /** The result, where ReLU was applied to it. */
+  /** The result, if ReLU was applied to it. */
   rectified: Tensor | null;
-  /** What the forward pass computed of x that the filter gradient needs too. */
+  /** What the forward pass computed from x and the filter gradient needs as well. */
   points: Tensor | null;
 }
 

@@ -8,11 +8,11 @@ import { reshape } from './reshape.ts';
 import { expectRank, expectShape } from './shapes.ts';
 
 export interface ConvTranspose2dOptions {
-  /** Cells of the result for one of x; default 1. */
+  /** Cells of the result per cell of x; default 1. */
   stride?: number;
   /** Cells cut off the result on each side; default 0. */
   padding?: number;
-  /** Cells more at the result's end, fewer than the stride; default 0. */
+  /** Extra cells at the end of the result, fewer than the stride; default 0. */
   outputPadding?: number;
 }
 
@@ -55,7 +55,7 @@ export function convTranspose2d(
     const why = 'expected whole numbers, outputPadding < stride, and a result of a cell at least';
     throw new Error(`convTranspose2d: a ${R}x${S} filter on a ${OH}x${OW} map with ${settings}; ${why}`);
   }
-  // Of the convolution, the channels of x are the filters.
+  // In that convolution the channels of x are the filters.
   const shape: ConvShape = { B, C: K, H, W, K: C, R, S, OH, OW, stride, pad: padding };
   const y = x.gpu.empty([B, K, H, W], 'f32', `convTranspose2d ${weight.name}`);
   runConvInputGradient(x.gpu, { dy: x, w: weight, dx: y }, shape, false);

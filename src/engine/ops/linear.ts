@@ -15,7 +15,7 @@ export interface LinearOptions {
 interface Saved {
   x: Tensor;
   weight: Tensor;
-  /** The result, where ReLU was applied to it. */
+  /** The result, if ReLU was applied to it. */
   rectified: Tensor | null;
 }
 

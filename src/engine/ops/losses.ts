@@ -1,4 +1,4 @@
-/** The two losses of the paper, and the squared error; each one number. */
+/** The two losses of the paper, and the squared error; each is a single number. */
 import { partialCount, sumFinal } from '../../kernels/reduce.ts';
 import { smoothL1Backward, smoothL1Partial } from '../../kernels/smoothL1Loss.ts';
 import {
@@ -32,7 +32,7 @@ export interface SoftmaxLogLossOptions {
 }
 
 /**
- * Mean of -log softmax(logits)[label] over the rows whose label is not `ignoreLabel`; 0 where none counts (PyTorch: NaN). Any
+ * Mean of -log softmax(logits)[label] over the rows whose label is not `ignoreLabel`; 0 if there are none (PyTorch: NaN). Any
  * other label that is not a class is ignored too: a shader cannot throw. With `gpu.nanCheck` the next read does.
  * @param logits [R, K] or, with more axes, classes along `axis`   @param labels i32, the shape of logits without that axis
  */
@@ -67,7 +67,7 @@ export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxL
 }
 
 export interface SmoothL1Options {
-  /** The quadratic part reaches to 1 / sigma^2; default 1. */
+  /** The loss is quadratic up to 1 / sigma^2; default 1. */
   sigma?: number;
   /** Factor of pred - target, elementwise: which coordinates count. */
   insideWeights?: Tensor;
@@ -105,7 +105,7 @@ export function smoothL1Loss(pred: Tensor, target: Tensor, options: SmoothL1Opti
   return onTape(smoothL1Operation, [pred], loss, { buffers, inside, outside, sigma });
 }
 
-/** Mean of (pred - target)^2 over all elements, of one shape. */
+/** Mean of (pred - target)^2 over all elements; both have the same shape. */
 export function meanSquaredError(pred: Tensor, target: Tensor): Tensor {
   expectShape('meanSquaredError', 'target', target, pred.shape);
   const difference = subtract(pred, target);

@@ -1,13 +1,13 @@
-/** Products of matrices, one or a batch. */
+/** Matrix products, single or in a batch. */
 import { type MatmulShape } from '../../kernels/matmul.ts';
 import { operation, onTape } from '../autograd.ts';
 import { runMatmul } from '../matmul.ts';
 import { elementCount, type Tensor } from '../tensor.ts';
 
 export interface MatmulOptions {
-  /** Takes a [.., K, M] for its transpose. */
+  /** a is given transposed, as [.., K, M]. */
   transposeA?: boolean;
-  /** Takes b [.., N, K] for its transpose. */
+  /** b is given transposed, as [.., N, K]. */
   transposeB?: boolean;
 }
 
@@ -54,7 +54,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   if (shared ? transposeA : b.shape.slice(0, -2).join() !== leading.join()) {
     fail(shared ? 'b with the leading axes of a where a is transposed' : 'equal leading axes');
   }
-  // A matrix for all slices: their rows are those of one product.
+  // With one b for all slices, their rows together form a single product.
   const slices = shared ? { M: batch * M, batch: 1 } : { M, batch };
   const [am, ak] = transposeA ? [1, M] : [K, 1];
   const [bk, bn] = transposeB ? [1, K] : [N, 1];

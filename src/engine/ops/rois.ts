@@ -1,4 +1,4 @@
-/** Operations on regions: RoI pooling, RoI warping, non-maximum suppression. Boxes are x1, y1, x2, y2. */
+/** RoI pooling, RoI warping and non-maximum suppression. Boxes are x1, y1, x2, y2. */
 import { type NmsParams, nmsScratch, recordNms } from '../../kernels/nms.ts';
 import { stageVariant } from '../../kernels/planner.ts';
 import { MAX_BINS, roiPoolBackward, roiPoolBands, roiPoolForward } from '../../kernels/roiPool.ts';
@@ -28,7 +28,7 @@ const roiPoolOperation = operation<RoiPoolSaved>('roiPool', ({ dy }, { argmax, r
 });
 
 /**
- * Max pooling of each region into P x P bins, with Caffe's rounding (Fast R-CNN, section 2.1). The RoIs get no gradient.
+ * Max pooling of each RoI into P x P bins, with Caffe's rounding (Fast R-CNN, section 2.1). The RoIs get no gradient.
  * @param x [N, C, H, W]   @param rois [R, 5]: image index, x1, y1, x2, y2 in input pixels   @returns [R, C, P, P]
  */
 export function roiPool(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tensor {
@@ -52,7 +52,7 @@ const roiWarpOperation = operation<RoiWarpSaved>('roiWarp', ({ dy, needs }, { x,
 });
 
 /**
- * Bilinear resampling of each region to P x P, differentiable in the map and in the regions' coordinates (Dai et al. 2016;
+ * Bilinear resampling of each RoI to P x P, differentiable in the map and in the RoIs' coordinates (Dai et al. 2016;
  * non-approximate joint training, paper, section 3.2).
  * @param x [N, C, H, W]   @param rois [R, 5]: image index, x1, y1, x2, y2 in input pixels   @returns [R, C, P, P]
  */
@@ -63,7 +63,7 @@ export function roiWarp(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tenso
   return onTape(roiWarpOperation, [x, rois], y, { x, rois, uniforms });
 }
 
-/** The shape of the pooled regions and the uniforms that the kernels of both operations take. */
+/** The shape of the pooled RoIs and the uniforms that the kernels of both operations take. */
 function roiShapes(operation: string, x: Tensor, rois: Tensor, options: RoiPoolOptions) {
   expectRank(operation, 'x', x, 'N,C,H,W');
   expectShape(operation, 'rois', rois, [rois.shape[0]!, 5]);
@@ -79,7 +79,7 @@ function roiShapes(operation: string, x: Tensor, rois: Tensor, options: RoiPoolO
 
 export interface NmsOptions {
   iouThreshold: number;
-  /** Boxes kept at most; default all. */
+  /** The most boxes to keep; default all. */
   maxOutput?: number;
   /** 1 for inclusive pixel corners (width = x2 - x1 + 1, as py-faster-rcnn), 0 (default) for continuous coordinates. */
   plusOne?: 0 | 1;

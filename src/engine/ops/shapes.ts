@@ -23,7 +23,7 @@ export function expectDtype(operation: string, argument: string, tensor: Tensor,
   throw new Error(`${operation}: ${argument} is ${tensor.dtype}, expected ${dtype}${how}`);
 }
 
-/** The axis as a number from 0; negative axes count from the end. */
+/** The axis counted from 0; negative axes count from the end. */
 export function resolveAxis(operation: string, axis: number, rank: number): number {
   const resolved = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(axis) || resolved < 0 || resolved >= rank) {
