@@ -140,7 +140,7 @@ test('packages with native parts are loaded when they are needed, and named wher
   const draw = `import { newCanvas } from '${canvas}';
     try { newCanvas(4, 4); } catch (error) { console.log(error.name, error.message); }`;
   const read = `import { readPicture } from '${pictures}';
-    await readPicture('none.jpg').catch((error) => console.log(error.name, error.message));`;
+    await readPicture('${new URL('../../docs/web.jpg', import.meta.url).pathname}').catch((error) => console.log(error.name, error.message));`;
   const runs = [
     [
       'sharp',
