@@ -3,8 +3,9 @@
  * (kernels/broadcast.ts). Launches the kernels that repeat and that sum; no tape.
  */
 import { expand, type Repetition } from '../kernels/broadcast.ts';
-import { axisSum, channelSum, partialCount, sumFinal, sumPartial } from '../kernels/reduce.ts';
+import { partialCount, sumFinal, sumPartial } from '../kernels/reduce.ts';
 import type { ChannelView } from '../kernels/channelView.ts';
+import { runAxisSum, runChannelSum } from './channelSums.ts';
 import type { Shape, Tensor } from './tensor.ts';
 
 /** How a smaller tensor lies in a larger one, seen as [outer, channels, inner]. */
@@ -52,11 +53,11 @@ export function broadcastOf(large: Shape, small: Shape): Repeated | null {
 /** y = the sum of x over the repeated axes. */
 export function runSum(x: Tensor, y: Tensor, { of, view }: Repeated): void {
   const { gpu } = x;
-  const { outer, channels, inner } = view;
+  const { outer, channels } = view;
   if (of === 'ends') {
-    gpu.run(axisSum(false), { x, y }, { ...view });
+    runAxisSum(x, y, view, false);
   } else if (channels > 1 || outer > 1) {
-    gpu.run(channelSum(inner % 4 === 0, false), { dy: x, db: y }, { outer, channels, inner });
+    runChannelSum(x, y, view, false);
   } else {
     const count = partialCount(x.size);
     const partials = gpu.empty([count], 'f32', 'sum partials');

@@ -9,6 +9,7 @@
  *   - A 3x3 convolution of stride 1 costs 4 times fewer multiplications in Winograd's F(4x4, 3x3), whose transforms pay
  *     from 16 to 32 channels and filters on.
  */
+import type { ChannelView } from './channelView.ts';
 import type { ConvShape } from './conv2d.ts';
 import type { ConvPass } from './conv2dWorkgroup.ts';
 import type { Capabilities } from './machine.ts';
@@ -217,6 +218,38 @@ export function packedFactor({ software }: Capabilities, shape: MatmulShape): 'a
  * would wait for one workgroup at a time. The results are the same.
  */
 export const stageVariant = ({ software }: Capabilities): StageVariant => (software ? 'narrow' : 'wide');
+
+/** Workgroups of 64 that a core needs, about, so that enough loads are on their way to keep its share of the memory busy. */
+const WORKGROUPS_EACH = 8;
+/** The fewest terms of a part of a sum that a workgroup adds, 16 loads of four by each lane, and that an invocation adds. */
+const PART_TERMS = { workgroup: 4096, invocation: 16 } as const;
+
+/**
+ * Parts into which each of `results` sums of `terms` numbers is split, which a workgroup or an invocation adds up; 1 on a
+ * software adapter.
+ */
+export function sumParts(
+  { software, machine }: Capabilities,
+  by: keyof typeof PART_TERMS,
+  results: number,
+  terms: number,
+): number {
+  if (software) return 1;
+  const enough = WORKGROUPS_EACH * machine.cores * (by === 'workgroup' ? 1 : 64);
+  return Math.max(1, Math.min(Math.floor(terms / PART_TERMS[by]), Math.floor(enough / results)));
+}
+
+/** Channels from which a workgroup shares them on a GPU: half of its lanes. */
+const SHARED_CHANNELS = 32;
+
+/**
+ * Whether softmax and its loss take a workgroup for each position instead of an invocation. Channels that are not neighbours in
+ * memory are better read by neighbouring invocations, once these are enough for all cores.
+ */
+export const sharesPositions = (
+  { software, machine }: Capabilities,
+  { outer, channels, inner }: ChannelView,
+): boolean => !software && channels >= SHARED_CHANNELS && (inner === 1 || outer * inner < 64 * machine.cores);
 
 /** Cells of a channel, of all images, that one workgroup on hardware is given to mask; a guess, not measured. */
 const MASKED_CELLS = 16384;

@@ -4,6 +4,7 @@
  *   sum:          x[n] -> partials[ceil(n / CHUNK)] -> y[1]    one workgroup a chunk, then one workgroup over the partials
  *   channel sum:  db[c] = sum over o, i of dy[o, c, i]         one workgroup a channel; dy is [outer, channels, inner]
  *   axis sum:     y[o, i] = sum over c of x[o, c, i]           one invocation a result; of a linear layer's bias, outer is 1
+ *                 both also in parts
  *   broadcast:    dx[i] = dy[0]                                the backward pass of sum
  *
  * An invocation adds its own elements one after the other, then the workgroup adds the 64 results in two levels.
@@ -40,6 +41,34 @@ fn group_sum(lane: u32, value: f32) -> f32 {
     for (var i = 0u; i < 8u; i++) { total += row_sums[i]; }
   }
   return total;
+}
+`;
+
+/**
+ * Beside GROUP_SUM_WGSL, for kernels whose every lane goes on with the result: `group_total(lane, value)`, the same sum, and
+ * `group_largest(lane, value)`. Both need uniform control flow.
+ */
+export const GROUP_TOTAL_WGSL = /* wgsl */ `
+var<workgroup> shared_result: f32;
+fn group_total(lane: u32, value: f32) -> f32 {
+  let total = group_sum(lane, value);
+  if (lane == 0u) { shared_result = total; }
+  return workgroupUniformLoad(&shared_result);
+}
+fn group_largest(lane: u32, value: f32) -> f32 {
+  lane_sums[lane] = value;
+  workgroupBarrier();
+  if (lane < 8u) {
+    var largest = lane_sums[lane];
+    for (var i = lane + 8u; i < 64u; i += 8u) { largest = max(largest, lane_sums[i]); }
+    row_sums[lane] = largest;
+  }
+  workgroupBarrier();
+  if (lane == 0u) {
+    shared_result = row_sums[0];
+    for (var i = 1u; i < 8u; i++) { shared_result = max(shared_result, row_sums[i]); }
+  }
+  return workgroupUniformLoad(&shared_result);
 }
 `;
 
@@ -119,6 +148,50 @@ export const axisSum = memoize((add: boolean) =>
   y[i] ${add ? '+=' : '='} total;`,
   }),
 );
+
+/**
+ * `channelSum` and `axisSum` in parts, for a GPU: a channel of a large map keeps one workgroup busy for hundreds of loads in a
+ * row while most cores have nothing to do, and so does an invocation that adds up hundreds of rows. A part is a run of the terms
+ * in their order; sumPartials.ts adds the parts [parts, channels] or [parts, outer * inner]. The sums round otherwise
+ * than those of one part.
+ */
+export const channelSumPart = memoize((vectors: boolean) => {
+  const [map, zero] = vectors ? (['vec4f', 'vec4f()'] as const) : (['f32', '0.0'] as const);
+  return kernel({
+    name: 'channel_sum_part',
+    buffers: { dy: `read ${map}`, partial: 'write' },
+    uniforms: { outer: 'u32', channels: 'u32', inner: 'u32', parts: 'u32' },
+    eachWorkgroup: ['parts', 'channels'],
+    functions: GROUP_SUM_WGSL,
+    body: /* wgsl */ `
+  let channel = item % u.channels;
+  let inner = ${vectors ? 'u.inner / 4u' : 'u.inner'};
+  let size = (u.outer * inner + u.parts - 1u) / u.parts;
+  let first = item / u.channels * size;
+  var own = ${zero};
+  for (var t = first + lane; t < min(first + size, u.outer * inner); t += 64u) {
+    own += dy[(t / inner * u.channels + channel) * inner + t % inner];
+  }
+  let total = group_sum(lane, ${vectors ? 'own.x + own.y + own.z + own.w' : 'own'});
+  if (lane == 0u) { partial[item] = total; }`,
+  });
+});
+
+export const axisSumPart = kernel({
+  name: 'axis_sum_part',
+  buffers: { x: 'read', partial: 'write' },
+  uniforms: { outer: 'u32', channels: 'u32', inner: 'u32', parts: 'u32' },
+  each: ['parts', 'outer', 'inner'],
+  body: /* wgsl */ `
+  let results = u.outer * u.inner;
+  let result = i % results;
+  let first = result / u.inner * u.channels * u.inner + result % u.inner;
+  let size = (u.channels + u.parts - 1u) / u.parts;
+  let start = i / results * size;
+  var total = 0.0;
+  for (var c = start; c < min(start + size, u.channels); c++) { total += x[first + c * u.inner]; }
+  partial[i] = total;`,
+});
 
 export const broadcastScalar = elementwise4({
   name: 'broadcast_scalar',

@@ -14,8 +14,8 @@
 import { eachPosition, type ChannelView } from './channelView.ts';
 import { IEEE_WGSL } from './ieee.ts';
 import { kernel, linear } from './kernel.ts';
-import { partialCount, REDUCE_CHUNK, GROUP_SUM_WGSL } from './reduce.ts';
-import { CHANNELS_OF_POSITION, softmaxReference } from './softmax.ts';
+import { GROUP_SUM_WGSL, GROUP_TOTAL_WGSL, partialCount, REDUCE_CHUNK } from './reduce.ts';
+import { CHANNELS_OF_POSITION, CHANNELS_OF_ROW, SOFTMAX_OF_ROW, softmaxReference } from './softmax.ts';
 
 /** -log(FLT_MIN), FLT_MIN = 2^-126. */
 const LARGEST_LOSS = 126 * Math.LN2;
@@ -28,23 +28,30 @@ fn counted(label: i32) -> bool {
 }
 `;
 
+/** The loss from `total` and from the distance of the label's channel to the largest one. */
+const LOSS_WGSL = /* wgsl */ `
+fn loss_of(total: f32, distance: f32) -> f32 {
+  let loss = nan_log(total) + distance;
+  // Bits of positive numbers are ordered as the numbers are; those of NaN come after infinity.
+  let bits = bitcast<u32>(loss);
+  let clipped = u.clip != 0u && bits > bitcast<u32>(${LARGEST_LOSS}f) && bits <= INFINITY_BITS;
+  return select(loss, ${LARGEST_LOSS}f, clipped);
+}
+`;
+
 /** First stage: sums of losses and numbers of counted positions, one of each a chunk of positions (`partialCount`). */
 export const softmaxLogLossPartial = kernel({
   name: 'softmax_log_loss_partial',
   buffers: { x: 'read', labels: 'read i32', losses: 'write', counts: 'write i32' },
   uniforms: { ...uniforms, clip: 'u32' },
   grid: ({ outer, inner }) => linear(outer * inner, REDUCE_CHUNK),
-  functions: /* wgsl */ `${IEEE_WGSL}${GROUP_SUM_WGSL}${COUNTED}
+  functions: /* wgsl */ `${IEEE_WGSL}${GROUP_SUM_WGSL}${COUNTED}${LOSS_WGSL}
 fn position_loss(i: u32, label: u32) -> f32 {${CHANNELS_OF_POSITION}
   var largest = x[first];
   for (var c = first; c < end; c += u.inner) { largest = max(largest, x[c]); }
   var total = 0.0;
   for (var c = first; c < end; c += u.inner) { total += nan_exp(x[c] - largest); }
-  let loss = nan_log(total) + (largest - x[first + label * u.inner]);
-  // Bits of positive numbers are ordered as the numbers are; those of NaN come after infinity.
-  let bits = bitcast<u32>(loss);
-  let clipped = u.clip != 0u && bits > bitcast<u32>(${LARGEST_LOSS}f) && bits <= INFINITY_BITS;
-  return select(loss, ${LARGEST_LOSS}f, clipped);
+  return loss_of(total, largest - x[first + label * u.inner]);
 }`,
   body: /* wgsl */ `
   let chunk = linear_index(group, groups, 0u, 1u);
@@ -65,6 +72,28 @@ fn position_loss(i: u32, label: u32) -> f32 {${CHANNELS_OF_POSITION}
   if (lane == 0u) {
     losses[chunk] = loss_total;
     counts[chunk] = i32(count_total);
+  }`,
+});
+
+/** First stage by workgroups (softmax.ts): the loss of every position, and 1 where it counts. */
+export const softmaxLogLossRows = kernel({
+  name: 'softmax_log_loss_rows',
+  buffers: { x: 'read', labels: 'read i32', losses: 'write', counts: 'write i32' },
+  uniforms: { ...uniforms, clip: 'u32' },
+  eachWorkgroup: ['outer', 'inner'],
+  functions: IEEE_WGSL + GROUP_SUM_WGSL + GROUP_TOTAL_WGSL + COUNTED + LOSS_WGSL,
+  body: /* wgsl */ `${CHANNELS_OF_ROW}
+  let label = labels[item];
+  if (!counted(label)) {
+    if (lane == 0u) {
+      losses[item] = 0.0;
+      counts[item] = 0;
+    }
+    return;
+  }${SOFTMAX_OF_ROW}
+  if (lane == 0u) {
+    losses[item] = loss_of(total, largest - x[first + u32(label) * u.inner]);
+    counts[item] = 1;
   }`,
 });
 
@@ -109,6 +138,25 @@ export const softmaxLogLossBackward = kernel({
   let weight = dloss[0] / f32(max(1, count[0]));
   let target_index = first + u32(label) * u.inner;
   for (var c = first; c < end; c += u.inner) {
+    dx[c] = weight * (nan_exp(x[c] - largest) / total - select(0.0, 1.0, c == target_index));
+  }`,
+});
+
+export const softmaxLogLossBackwardRows = kernel({
+  name: 'softmax_log_loss_backward_rows',
+  buffers: { x: 'read', labels: 'read i32', count: 'read i32', dloss: 'read', dx: 'write' },
+  uniforms,
+  eachWorkgroup: ['outer', 'inner'],
+  functions: IEEE_WGSL + GROUP_SUM_WGSL + GROUP_TOTAL_WGSL + COUNTED,
+  body: /* wgsl */ `${CHANNELS_OF_ROW}
+  let label = labels[item];
+  if (!counted(label)) {
+    for (var c = own; c < end; c += step) { dx[c] = 0.0; }
+    return;
+  }${SOFTMAX_OF_ROW}
+  let weight = dloss[0] / f32(max(1, count[0]));
+  let target_index = first + u32(label) * u.inner;
+  for (var c = own; c < end; c += step) {
     dx[c] = weight * (nan_exp(x[c] - largest) / total - select(0.0, 1.0, c == target_index));
   }`,
 });

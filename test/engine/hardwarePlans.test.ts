@@ -3,10 +3,12 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Gpu } from '../../src/engine/gpu.ts';
 import { conv2d } from '../../src/engine/ops/conv2d.ts';
+import { softmax } from '../../src/engine/ops/axes.ts';
+import { softmaxLogLoss } from '../../src/engine/ops/losses.ts';
 import { linear } from '../../src/engine/ops/linear.ts';
 import { sum } from '../../src/engine/ops/sums.ts';
 import { Plans } from '../../src/engine/plans.ts';
-import { convPlans } from '../../src/kernels/planner.ts';
+import { convPlans, sharesPositions, sumParts } from '../../src/kernels/planner.ts';
 import { productSplits } from '../../src/kernels/workgroupPlans.ts';
 import { convShape } from '../../src/kernels/checks/matmul.ts';
 import { matmulShape } from '../../src/kernels/matmul.ts';
@@ -74,5 +76,32 @@ for (const [name, x, w, stride, pad] of [
       return Promise.all(results);
     });
   });
+
+test('bias gradients of large maps and of many rows, softmax and its loss over many classes', async () => {
+  const { device } = (await sharedGpu()).plans;
+  const hardware = { ...device, software: false };
+  assert.ok(sumParts(hardware, 'workgroup', 4, 2 * 72 * 61) > 1);
+  assert.ok(sumParts(hardware, 'invocation', 70, 37) > 1);
+  assert.ok(sharesPositions(hardware, { outer: 37, channels: 70, inner: 1 }));
+  await bothPlans('sums and softmax', async (gpu) => {
+    const x = gpu.tensor(randomArray(2 * 4 * 72 * 61, 1), [2, 4, 72, 61]);
+    const weight = gpu.parameter(randomArray(16, 2), [4, 4, 1, 1], 'weight');
+    const bias = gpu.parameter(randomArray(4, 3), [4], 'bias');
+    const y = conv2d(x, weight, bias, { relu: true });
+    sum(multiply(y, gpu.tensor(randomArray(y.size, 4), y.shape))).backward();
+    const rows = gpu.tensor(randomArray(37 * 9, 5), [37, 9]);
+    const [w, b] = [gpu.parameter(randomArray(70 * 9, 6), [70, 9], 'w'), gpu.parameter(randomArray(70, 7), [70], 'b')];
+    const labels = gpu.tensor(
+      Int32Array.from({ length: 37 }, (_, i) => (i % 5 === 0 ? -1 : 2 * i - 5)),
+      [37],
+    );
+    const loss = softmaxLogLoss(linear(rows, w, b), labels);
+    loss.backward();
+    const probabilities = softmax(linear(rows, w, b), 1);
+    sum(multiply(probabilities, gpu.tensor(randomArray(37 * 70, 8), [37, 70]))).backward();
+    const results = [bias.grad!, loss, probabilities, w.grad!, b.grad!];
+    return Promise.all(results.map((tensor) => tensor.read() as Promise<Float32Array>));
+  });
+});
 
 test.run();

@@ -11,7 +11,9 @@ import {
   matmulTiles,
   keepsPoints,
   packedFactor,
+  sharesPositions,
   stageVariant,
+  sumParts,
   sumsWithMask,
   turnsProduct,
   winogradBand,
@@ -47,6 +49,24 @@ test('a wide 3x3 convolution of stride 1 takes the Winograd form, a narrow one t
 test('sorting, selection and suppression are wide on hardware alone', () => {
   for (const software of [LAVAPIPE, SWIFTSHADER, NO_SUBGROUPS]) assert.is(stageVariant(software), 'narrow');
   assert.is(stageVariant(GPU), 'wide');
+});
+
+test('sums are split where their workgroups leave cores of a GPU without work', () => {
+  const h100 = device(32, false, machineOf('nvidia hopper NVIDIA H100 80GB HBM3'));
+  assert.is(sumParts(h100, 'workgroup', 64, 600 * 800), 16);
+  assert.is(sumParts(h100, 'workgroup', 64, 5000), 1);
+  assert.is(sumParts(h100, 'workgroup', 2048, 600 * 800), 1);
+  assert.is(sumParts(h100, 'invocation', 4096, 300), 16);
+  assert.is(sumParts(h100, 'invocation', 21, 15), 1);
+  assert.is(sumParts(LAVAPIPE, 'workgroup', 64, 600 * 800), 1);
+});
+
+test('a workgroup shares a position of many channels, unless neighbouring invocations read neighbours', () => {
+  assert.ok(sharesPositions(GPU, { outer: 32, channels: 1000, inner: 1 }));
+  assert.ok(sharesPositions(GPU, { outer: 1, channels: 81, inner: 100 }));
+  assert.not(sharesPositions(GPU, { outer: 300, channels: 21, inner: 1 }));
+  assert.not(sharesPositions(GPU, { outer: 1, channels: 81, inner: 100000 }));
+  assert.not(sharesPositions(LAVAPIPE, { outer: 32, channels: 1000, inner: 1 }));
 });
 
 test('other filters, strides and paddings have no Winograd form', () => {

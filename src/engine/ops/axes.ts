@@ -2,14 +2,16 @@
 import { copyFromSlice, copyIntoSlice, sliceLayout } from '../../kernels/concat.ts';
 import { permute as permuteKernel, permuteUniforms } from '../../kernels/permute.ts';
 import type { ChannelView } from '../../kernels/channelView.ts';
-import { softmaxBackward, softmaxForward } from '../../kernels/softmax.ts';
+import { sharesPositions } from '../../kernels/planner.ts';
+import { softmaxBackward, softmaxBackwardRows, softmaxForward, softmaxForwardRows } from '../../kernels/softmax.ts';
 import { operation, onTape } from '../autograd.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { axisView, resolveAxis } from './shapes.ts';
 
 const softmaxOperation = operation<{ y: Tensor; view: ChannelView }>('softmax', ({ dy }, { y, view }) => {
   const dx = dy.gpu.empty(dy.shape, 'f32', 'dx softmax');
-  dy.gpu.run(softmaxBackward, { y, dy, dx }, { ...view });
+  const kernel = sharesPositions(dy.gpu.plans.device, view) ? softmaxBackwardRows : softmaxBackward;
+  dy.gpu.run(kernel, { y, dy, dx }, { ...view });
   return [dx];
 });
 
@@ -17,7 +19,8 @@ const softmaxOperation = operation<{ y: Tensor; view: ChannelView }>('softmax', 
 export function softmax(x: Tensor, axis: number): Tensor {
   const view = axisView(x.shape, resolveAxis('softmax', axis, x.shape.length));
   const y = x.gpu.empty(x.shape, 'f32', `softmax ${x.name}`);
-  x.gpu.run(softmaxForward, { x, y }, { ...view });
+  const kernel = sharesPositions(x.gpu.plans.device, view) ? softmaxForwardRows : softmaxForward;
+  x.gpu.run(kernel, { x, y }, { ...view });
   return onTape(softmaxOperation, [x], y, { y, view });
 }
 

@@ -4,6 +4,7 @@ import { sumsWithMask } from '../../kernels/planner.ts';
 import { channelSum } from '../../kernels/reduce.ts';
 import { reluBackward } from '../../kernels/relu.ts';
 import { operation, onTape } from '../autograd.ts';
+import { runChannelSum } from '../channelSums.ts';
 import { runConvFilterGradient, runConvForward, runConvInputGradient } from '../convolution.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank, expectShape } from './shapes.ts';
@@ -33,12 +34,15 @@ const conv2dOperation = operation<Saved>('conv2d', ({ dy: given, needs, into }, 
   const dy = rectified ? gpu.empty(given.shape, 'f32', 'dy conv2d') : given;
   const bias = needs[2] ? into(2) : null;
   const cells = { outer: shape.B, channels: shape.K, inner: shape.OH * shape.OW };
-  const vectors = cells.inner % 4 === 0;
   if (rectified && bias && sumsWithMask(gpu.plans.device, cells)) {
-    gpu.run(channelSum(vectors, bias.add, true), { y: rectified, dy: given, dx: dy, db: bias.sum }, cells);
+    gpu.run(
+      channelSum(cells.inner % 4 === 0, bias.add, true),
+      { y: rectified, dy: given, dx: dy, db: bias.sum },
+      cells,
+    );
   } else {
     if (rectified) gpu.run(reluBackward, { y: rectified, dy: given, dx: dy }, { n: dy.size });
-    if (bias) gpu.run(channelSum(vectors, bias.add), { dy, db: bias.sum }, cells);
+    if (bias) runChannelSum(dy, bias.sum, cells, bias.add);
   }
   const input = needs[0] ? into(0) : null;
   if (input) runConvInputGradient(gpu, { dy, w: weight, dx: input.sum }, shape, input.add);

@@ -1,8 +1,8 @@
 /** Fully connected layer. */
 import { matmulShape } from '../../kernels/matmul.ts';
-import { axisSum } from '../../kernels/reduce.ts';
 import { reluBackward } from '../../kernels/relu.ts';
 import { operation, onTape } from '../autograd.ts';
+import { runAxisSum } from '../channelSums.ts';
 import { runMatmul } from '../matmul.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank, expectShape } from './shapes.ts';
@@ -40,7 +40,7 @@ const linearOperation = operation<Saved>('linear', ({ dy: given, needs, into }, 
     runMatmul(gpu, { a: dy, b: x, c: matrix.sum }, product, matrix.add ? 'accumulate' : 'assign');
   }
   const bias = needs[2] ? into(2) : null;
-  if (bias) gpu.run(axisSum(bias.add), { x: dy, y: bias.sum }, { outer: 1, channels: rows, inner: outputs });
+  if (bias) runAxisSum(dy, bias.sum, { outer: 1, channels: rows, inner: outputs }, bias.add);
   if (rectified) dy.dispose();
   return [input, matrix, bias].slice(0, needs.length).map((target) => target && target.sum);
 });

@@ -1,10 +1,13 @@
 /** The two losses of the paper, and the squared error; each is a single number. */
+import { sharesPositions } from '../../kernels/planner.ts';
 import { partialCount, sumFinal } from '../../kernels/reduce.ts';
 import { smoothL1Backward, smoothL1Partial } from '../../kernels/smoothL1Loss.ts';
 import {
   softmaxLogLossBackward,
+  softmaxLogLossBackwardRows,
   softmaxLogLossFinal,
   softmaxLogLossPartial,
+  softmaxLogLossRows,
   type LogLossView,
 } from '../../kernels/softmaxLogLoss.ts';
 import { flagLabels } from '../../kernels/finite.ts';
@@ -18,7 +21,9 @@ type LogLossSaved = { logits: Tensor; labels: Tensor; count: Tensor; view: LogLo
 
 const softmaxLogLossOperation = operation<LogLossSaved>('softmaxLogLoss', ({ dy }, { logits, labels, count, view }) => {
   const dx = dy.gpu.empty(logits.shape, 'f32', 'dx softmaxLogLoss');
-  dy.gpu.run(softmaxLogLossBackward, { x: logits, labels, count, dloss: dy, dx }, { ...view });
+  const shared = sharesPositions(dy.gpu.plans.device, view);
+  const kernel = shared ? softmaxLogLossBackwardRows : softmaxLogLossBackward;
+  dy.gpu.run(kernel, { x: logits, labels, count, dloss: dy, dx }, { ...view });
   return [dx];
 });
 
@@ -54,12 +59,15 @@ export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxL
     const problem = `softmaxLogLoss: ${labels.name} [${labels.shape}] has a label that is none of ${classes}`;
     gpu.checks.flag(flagLabels, { labels }, { n: labels.size, channels, ignoreLabel }, problem);
   }
-  const parts = partialCount(view.outer * view.inner);
+  const positions = view.outer * view.inner;
+  const shared = sharesPositions(gpu.plans.device, view);
+  const parts = shared ? positions : partialCount(positions);
   const losses = gpu.empty([parts], 'f32', 'softmaxLogLoss partials');
   const counts = gpu.empty([parts], 'i32', 'softmaxLogLoss counts');
   const loss = gpu.empty([1], 'f32', 'softmaxLogLoss');
   const count = gpu.empty([1], 'i32', 'softmaxLogLoss count');
-  gpu.run(softmaxLogLossPartial, { x: logits, labels, losses, counts }, { ...view, clip: Number(clip) });
+  const first = shared ? softmaxLogLossRows : softmaxLogLossPartial;
+  gpu.run(first, { x: logits, labels, losses, counts }, { ...view, clip: Number(clip) });
   gpu.run(softmaxLogLossFinal, { losses, counts, loss, count }, { n: parts });
   losses.dispose();
   counts.dispose();

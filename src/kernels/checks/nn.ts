@@ -28,15 +28,21 @@ import {
 import { broadcastCheck, expandCheck, permuteCheck } from './placement.ts';
 import {
   axisSumCheck,
+  axisSumPartCheck,
   channelSumCheck,
+  channelSumPartCheck,
   reluBackwardChannelSumCheck,
   smoothL1BackwardCheck,
   smoothL1PartialCheck,
   softmaxBackwardCheck,
+  softmaxBackwardRowsCheck,
   softmaxForwardCheck,
+  softmaxForwardRowsCheck,
   softmaxLogLossBackwardCheck,
+  softmaxLogLossBackwardRowsCheck,
   softmaxLogLossFinalCheck,
   softmaxLogLossPartialCheck,
+  softmaxLogLossRowsCheck,
   sumFinalCheck,
   sumPartialCheck,
 } from './reductions.ts';
@@ -55,6 +61,7 @@ import { unaryBackwardCheck, unaryForwardCheck } from './unary.ts';
 const N = 1999;
 const RPN = { outer: 1, channels: 2, inner: 9 * 13 * 19 };
 const HEAD = { outer: 127, channels: 21, inner: 1 };
+const WIDE_HEAD = { outer: 33, channels: 201, inner: 1 };
 const POOL_SHAPE = { planes: 5, h: 13, w: 17 };
 const POOL = { kernel: 3, stride: 2, padding: 1, ceilMode: true };
 const MAPS = { outer: 3, channels: 7, inner: 131 };
@@ -103,7 +110,17 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => channelSumCheck({ outer: 2, channels: 5, inner: 520 }),
   () => channelSumCheck({ outer: 2, channels: 5, inner: 520 }, false),
   () => channelSumCheck({ outer: 131, channels: 7, inner: 1 }),
+  () => channelSumPartCheck({ outer: 2, channels: 5, inner: 520 }, 7),
+  () => channelSumPartCheck({ outer: 3, channels: 7, inner: 131 }, 4),
+  () => axisSumPartCheck({ outer: 1, channels: 31, inner: 67 }, 4),
+  () => axisSumPartCheck({ outer: 3, channels: 10, inner: 5 }, 6),
   () => softmaxForwardCheck(HEAD),
+  ...[WIDE_HEAD, { outer: 2, channels: 70, inner: 3 }].flatMap((view) => [
+    () => softmaxForwardRowsCheck(view),
+    () => softmaxBackwardRowsCheck(view),
+    () => softmaxLogLossRowsCheck(view),
+    () => softmaxLogLossBackwardRowsCheck(view),
+  ]),
   () => softmaxBackwardCheck(HEAD),
   () => softmaxLogLossPartialCheck(RPN),
   () => softmaxLogLossFinalCheck(13),

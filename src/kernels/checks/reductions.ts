@@ -7,8 +7,10 @@ import type { Kernel } from '../kernel.ts';
 import { reluBackwardReference } from '../relu.ts';
 import {
   axisSum,
+  axisSumPart,
   axisSumReference,
   channelSum,
+  channelSumPart,
   channelSumReference,
   partialCount,
   partialsReference,
@@ -23,14 +25,23 @@ import {
   smoothL1Reference,
   type SmoothL1Inputs,
 } from '../smoothL1Loss.ts';
-import { softmaxBackward, softmaxBackwardReference, softmaxForward, softmaxReference } from '../softmax.ts';
+import {
+  softmaxBackward,
+  softmaxBackwardReference,
+  softmaxBackwardRows,
+  softmaxForward,
+  softmaxForwardRows,
+  softmaxReference,
+} from '../softmax.ts';
 import {
   countsReference,
   softmaxLogLossBackward,
   softmaxLogLossBackwardReference,
+  softmaxLogLossBackwardRows,
   softmaxLogLossFinal,
   softmaxLogLossPartial,
   softmaxLogLossReference,
+  softmaxLogLossRows,
 } from '../softmaxLogLoss.ts';
 import type { KernelCheck } from './check.ts';
 import { doubles, integers, normals, uniforms } from './inputs.ts';
@@ -112,6 +123,61 @@ export function axisSumCheck(view: ChannelView, add = true): KernelCheck {
   };
 }
 
+/** Sums of the parts, of equal length but for the last ones, [parts, channels]. */
+export function channelSumPartCheck(view: ChannelView, parts: number): KernelCheck {
+  const { outer, channels, inner } = view;
+  const dy = normals(outer * channels * inner, 1);
+  const unit = inner % 4 === 0 ? 4 : 1;
+  const size = unit * Math.ceil((outer * inner) / unit / parts);
+  const partial = new Float64Array(parts * channels);
+  dy.forEach((value, at) => {
+    const term = Math.floor(at / (channels * inner)) * inner + (at % inner);
+    partial[Math.floor(term / size) * channels + (Math.floor(at / inner) % channels)]! += value;
+  });
+  return {
+    name: `channel_sum_part ${viewName(view)} in ${parts}`,
+    kernel: channelSumPart(inner % 4 === 0),
+    buffers: { dy, partial: normals(parts * channels, 2) },
+    uniforms: { ...view, parts },
+    expected: { partial },
+    ...SUMMED,
+  };
+}
+
+/** The same along the middle axis, [parts, outer, inner]. */
+export function axisSumPartCheck(view: ChannelView, parts: number): KernelCheck {
+  const { outer, channels, inner } = view;
+  const x = normals(outer * channels * inner, 1);
+  const size = Math.ceil(channels / parts);
+  const partial = new Float64Array(parts * outer * inner);
+  x.forEach((value, at) => {
+    const part = Math.floor((Math.floor(at / inner) % channels) / size);
+    partial[part * outer * inner + Math.floor(at / (channels * inner)) * inner + (at % inner)]! += value;
+  });
+  return {
+    name: `axis_sum_part ${viewName(view)} in ${parts}`,
+    kernel: axisSumPart,
+    buffers: { x, partial: normals(parts * outer * inner, 2) },
+    uniforms: { ...view, parts },
+    expected: { partial },
+    ...SUMMED,
+  };
+}
+
+/** `check` with the kernel that takes a workgroup for each position. */
+const byRows = (check: KernelCheck, kernel: Kernel<string, string>): KernelCheck => ({
+  ...check,
+  name: check.name.replace(check.kernel.name, kernel.name),
+  kernel,
+});
+
+export const softmaxForwardRowsCheck = (view: ChannelView, spread = 3): KernelCheck =>
+  byRows(softmaxForwardCheck(view, spread), softmaxForwardRows);
+export const softmaxBackwardRowsCheck = (view: ChannelView): KernelCheck =>
+  byRows(softmaxBackwardCheck(view), softmaxBackwardRows);
+export const softmaxLogLossBackwardRowsCheck = (view: ChannelView, spread = 3): KernelCheck =>
+  byRows(softmaxLogLossBackwardCheck(view, spread), softmaxLogLossBackwardRows);
+
 export function softmaxForwardCheck(view: ChannelView, spread = 3): KernelCheck {
   const x = normals(view.outer * view.channels * view.inner, 1, spread);
   return {
@@ -155,6 +221,22 @@ export function softmaxLogLossPartialCheck(view: ChannelView, spread = 3): Kerne
     expected: {
       losses: partialsReference(softmaxLogLossReference(doubles(x), labels, lossView).losses),
       counts: countsReference(labels, lossView),
+    },
+    ...SUMMED,
+  };
+}
+
+export function softmaxLogLossRowsCheck(view: ChannelView, spread = 3): KernelCheck {
+  const { x, labels, view: lossView } = logLossInputs(view, spread);
+  const one = { ...lossView, outer: 1, inner: 1 };
+  return {
+    name: `softmax_log_loss_rows ${viewName(view)}`,
+    kernel: softmaxLogLossRows,
+    buffers: { x, labels, losses: new Float32Array(labels.length), counts: new Int32Array(labels.length).fill(7) },
+    uniforms: { ...lossView, clip: 0 },
+    expected: {
+      losses: softmaxLogLossReference(doubles(x), labels, lossView).losses,
+      counts: labels.map((label) => countsReference(Int32Array.of(label), one)[0]!),
     },
     ...SUMMED,
   };

@@ -25,15 +25,20 @@ import { nmsKeys } from '../nms.ts';
 import { permute, permuteUniforms } from '../permute.ts';
 import { PORTABLE_TILE } from '../planner.ts';
 import { LAST_KEY } from '../radixSort.ts';
-import { axisSum, broadcastScalar, channelSum, sumFinal, sumPartial } from '../reduce.ts';
+import { axisSum, broadcastScalar, channelSum, channelSumPart, sumFinal, sumPartial } from '../reduce.ts';
 import { reluBackward, reluForward } from '../relu.ts';
 import { roiPoolForward } from '../roiPool.ts';
 import { roiWarpForward } from '../roiWarp.ts';
 import { sgdSteps } from '../sgd.ts';
 import { smoothL1Backward, smoothL1Partial } from '../smoothL1Loss.ts';
-import { softmaxBackward, softmaxForward } from '../softmax.ts';
+import { softmaxBackward, softmaxBackwardRows, softmaxForward, softmaxForwardRows } from '../softmax.ts';
 import { sumPartials } from '../sumPartials.ts';
-import { softmaxLogLossBackward, softmaxLogLossFinal, softmaxLogLossPartial } from '../softmaxLogLoss.ts';
+import {
+  softmaxLogLossBackward,
+  softmaxLogLossFinal,
+  softmaxLogLossPartial,
+  softmaxLogLossRows,
+} from '../softmaxLogLoss.ts';
 import { transpose } from '../transpose.ts';
 import { unaryBackward, unaryForward, type UnaryName } from '../unary.ts';
 import { winogradScatter } from '../winograd.ts';
@@ -114,17 +119,11 @@ const CONVOLUTION = convShape([1, 1, 1, 4], [1, 1, 1], 1, 0);
 /** The smallest one, which every device has memory for. */
 const WORKGROUP_TILE = WORKGROUP_TILES.at(-1)!;
 
-const logLoss = (name: string, x: readonly number[], label: number, loss: number, clip = 0): (() => KernelCheck) => {
-  const labels = i32(label);
-  return () =>
-    row(
-      `log loss of ${name}`,
-      softmaxLogLossPartial,
-      { x, labels },
-      { ...ONE_ROW, clip },
-      { losses: [loss], counts: i32(1) },
-    );
-};
+const logLoss = (name: string, x: readonly number[], label: number, loss: number, clip = 0) =>
+  [softmaxLogLossPartial, softmaxLogLossRows].map((kernel) => (): KernelCheck => {
+    const expected = { losses: [loss], counts: i32(1) };
+    return row(`${kernel.name} of ${name}`, kernel, { x, labels: i32(label) }, { ...ONE_ROW, clip }, expected);
+  });
 
 export const specialValueChecks: readonly (() => KernelCheck)[] = [
   ...(Object.keys(FUNCTIONS) as UnaryName[]).flatMap((name) => [
@@ -228,6 +227,16 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       convUniforms('forward', WORKGROUP_TILE, CONVOLUTION),
       { y: RECTIFIED_Y },
     ),
+  () =>
+    row(
+      'channel sum in parts',
+      channelSumPart(false),
+      { dy: [NaN, 1, I, 1, I, -I] },
+      { ...CHANNEL, parts: 1 },
+      {
+        partial: [NaN, I, NaN],
+      },
+    ),
   () => row('axis sum', axisSum(false), { x: [NaN, 1, I, 1, I, -I] }, CHANNEL, { y: [NaN, -I] }),
   () =>
     row('softmax', softmaxForward, { x: [NaN, 1, I, 1, -I, 1, -I, -I, BIG, -BIG] }, ROWS, {
@@ -243,15 +252,29 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
         dx: [NaN, NaN, NaN, -I],
       },
     ),
-  logLoss('NaN, another logit', [NaN, 1], 1, NaN),
-  logLoss('NaN, its own logit', [NaN, 1], 0, NaN),
-  logLoss('NaN, clipped', [NaN, 1], 1, NaN, 1),
-  logLoss('logits of 1e30', [BIG, 0], 1, BIG),
-  logLoss('logits of 1e30, clipped', [BIG, 0], 1, 126 * Math.LN2, 1),
-  logLoss('a class that is impossible', [-I, 1], 0, I),
-  logLoss('a class that is impossible, clipped', [-I, 1], 0, 126 * Math.LN2, 1),
-  logLoss('a class that is certain', [-I, 1], 1, 0),
-  logLoss('an infinite logit', [I, 1], 0, NaN),
+  ...logLoss('NaN, another logit', [NaN, 1], 1, NaN),
+  ...logLoss('NaN, its own logit', [NaN, 1], 0, NaN),
+  ...logLoss('NaN, clipped', [NaN, 1], 1, NaN, 1),
+  ...logLoss('logits of 1e30', [BIG, 0], 1, BIG),
+  ...logLoss('logits of 1e30, clipped', [BIG, 0], 1, 126 * Math.LN2, 1),
+  ...logLoss('a class that is impossible', [-I, 1], 0, I),
+  ...logLoss('a class that is impossible, clipped', [-I, 1], 0, 126 * Math.LN2, 1),
+  ...logLoss('a class that is certain', [-I, 1], 1, 0),
+  ...logLoss('an infinite logit', [I, 1], 0, NaN),
+  () =>
+    row('softmax by rows', softmaxForwardRows, { x: [NaN, 1, I, 1, -I, 1, -I, -I, BIG, -BIG] }, ROWS, {
+      y: [NaN, NaN, NaN, NaN, 0, 1, NaN, NaN, 1, 0],
+    }),
+  () =>
+    row(
+      'softmax backward by rows',
+      softmaxBackwardRows,
+      { y: [NaN, 0.5, 0.5, 0.5], dy: [1, 1, I, 1] },
+      { ...ROWS, outer: 2 },
+      {
+        dx: [NaN, NaN, NaN, -I],
+      },
+    ),
   () =>
     row(
       'mean log loss',
