@@ -9,6 +9,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { addBench } from '../src/cli/bench.ts';
 import { addCheck } from '../src/cli/check.ts';
+import { addConvert } from '../src/cli/convert.ts';
 import { addDemo } from '../src/cli/demo.ts';
 import { addDetect } from '../src/cli/detect.ts';
 import { addEval } from '../src/cli/eval.ts';
@@ -149,7 +150,18 @@ test('settings are settings, with values that are allowed', () => {
 });
 
 const program = new Command('rcnn');
-for (const add of [addDemo, addInfo, addCheck, addPretrain, addTrain, addEval, addRecall, addDetect, addBench]) {
+for (const add of [
+  addDemo,
+  addInfo,
+  addCheck,
+  addConvert,
+  addPretrain,
+  addTrain,
+  addEval,
+  addRecall,
+  addDetect,
+  addBench,
+]) {
   add(program);
 }
 const optionsOf = new Map(

@@ -8,6 +8,7 @@ import { Command, CommanderError } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { addBench } from './bench.ts';
 import { addCheck } from './check.ts';
+import { addConvert } from './convert.ts';
 import { addDemo } from './demo.ts';
 import { addDetect } from './detect.ts';
 import { addEval } from './eval.ts';
@@ -31,7 +32,18 @@ const program = new Command('rcnn')
     'after',
     '\nStart with `rcnn demo`: it trains a detector of handwritten digits and shows what it finds.',
   );
-for (const add of [addDemo, addInfo, addCheck, addPretrain, addTrain, addEval, addRecall, addDetect, addBench])
+for (const add of [
+  addDemo,
+  addInfo,
+  addCheck,
+  addConvert,
+  addPretrain,
+  addTrain,
+  addEval,
+  addRecall,
+  addDetect,
+  addBench,
+])
   add(program);
 
 preparePrinting();

@@ -16,7 +16,7 @@ import { eachAtOnce } from './atOnce.ts';
 
 export interface AnnotatedFormat extends Pick<
   DataFormat,
-  'name' | 'usage' | 'summary' | 'sets' | 'recognises' | 'write'
+  'name' | 'usage' | 'summary' | 'sets' | 'recognises' | 'writer'
 > {
   /** Looks at one data set: `paths` are those of one set. Throws a UserError where it is none. */
   read(paths: readonly string[], context: ReadContext): AnnotatedSet;

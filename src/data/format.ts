@@ -4,7 +4,7 @@
  * Formats of annotation files are made by `annotatedFormat` (annotatedFormat.ts): their file only reads what is written,
  * as `AnnotatedImage`s; everything else is shared.
  */
-import type { Dataset, OpenOptions } from './types.ts';
+import type { Dataset, OpenOptions, Sample } from './types.ts';
 
 export interface DataFormat {
   /** Before the colon of `--data NAME:PATHS`. */
@@ -22,8 +22,29 @@ export interface DataFormat {
   open(sets: readonly string[][], options: OpenOptions): Promise<Dataset>;
   /** How sure it is that a folder or file is of this format, above 0 to 1; null: it is not. Must not throw or read much. */
   recognises(path: string): number | null;
-  /** Writes the parts of a data set into an empty folder, for `rcnn convert`. Returns what the format cannot hold. */
-  write?(parts: readonly { split: string; dataset: Dataset }[], folder: string): Promise<string[]>;
+  /** How `rcnn convert` writes it; undefined: it is only read. */
+  writer?: FormatWriter;
+}
+
+export interface WrittenImage {
+  sample: Sample;
+  /** Distinct in all parts, without extension; '/' between folders. */
+  name: string;
+  /** Of the picture's file, with its dot. */
+  extension: string;
+}
+
+/** `split` is undefined where the data has no parts: it is the only one. */
+export interface WrittenPart {
+  split: string | undefined;
+  images: readonly WrittenImage[];
+}
+
+export interface FormatWriter {
+  /** Where a picture goes, from the folder that is written. */
+  picturePath(image: WrittenImage, split: string | undefined): string;
+  /** The other files by their paths, and what they cannot hold, a line each. `classes`: without the background. */
+  files(parts: readonly WrittenPart[], classes: readonly string[]): { files: Map<string, string>; losses: string[] };
 }
 
 /** For `DataFormat.sets`: each path is a data set of its own. */

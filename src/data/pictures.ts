@@ -48,6 +48,13 @@ async function decode(bytes: Buffer): Promise<Picture> {
   return { width: info.width, height: info.height, rgba: new Uint8Array(data.buffer, data.byteOffset, data.length) };
 }
 
+/** A picture as the bytes of a PNG file. */
+export const encodePng = ({ width, height, rgba }: Picture): Promise<Buffer> =>
+  loadSharp()(rgba, { raw: { width, height, channels: 4 } })
+    .removeAlpha()
+    .png()
+    .toBuffer();
+
 /**
  * How a sample has its picture: of the size that `annotations` (a file) has for it, or `load` and `check` throw.
  *

@@ -21,11 +21,13 @@ import { folderExists, isPictureFile } from '../pictureFiles.ts';
 import { attempt } from '../problems.ts';
 import { beginningOf, printable } from '../textFile.ts';
 import type { CocoId } from '../types.ts';
+import { cocoWriter } from '../writers/coco.ts';
 
 export const coco = annotatedFormat({
   name: 'coco',
   usage: 'coco:IMAGES,ANNOTATIONS.json',
   summary: "COCO: a folder and a file, or pairs of them; or 'coco:PATH', a folder with such files",
+  writer: cocoWriter,
   sets: pairs,
   recognises(path) {
     if (!folderExists(path)) return looksLikeCoco(path) ? 0.8 : null;

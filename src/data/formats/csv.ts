@@ -16,9 +16,10 @@ import { annotatedFormat } from '../annotatedFormat.ts';
 import { type AnnotationFiles, recognisesFiles, setOfFiles } from '../annotationFiles.ts';
 import { type CsvRow, firstCells, readCsv } from '../csvFile.ts';
 import { eachPath } from '../format.ts';
-import { isPictureFile } from '../pictureFiles.ts';
+import { isPictureFile, stemOf } from '../pictureFiles.ts';
 import { attempt } from '../problems.ts';
 import { printable } from '../textFile.ts';
+import { csvWriter } from '../writers/csv.ts';
 
 /** What a column is called, in lower case without anything but letters and digits. */
 const COLUMNS = {
@@ -62,6 +63,7 @@ export const csv = annotatedFormat({
   usage: 'csv:PATH',
   summary:
     'CSV: image,x1,y1,x2,y2,class (keras-retinanet), or with names of columns; a file, or a folder with one for each part',
+  writer: csvWriter,
   sets: eachPath,
   recognises: (path) => recognisesFiles(FILES, path, 0.6),
   read: ([path], context) => readTables(path!, context),
@@ -111,7 +113,14 @@ function readTable(path: string, { onProblem }: ReadContext): AnnotatedImage[] {
     });
   }
   if (images.size === 0 && rows.length < 2) throw new UserError(`${path}: ${basename(path)} has no row; add some`);
-  return [...images.values()];
+  return withoutFolder([...images.values()]);
+}
+
+/** Named without the folder of pictures that all of them are in, as in other formats. */
+function withoutFolder(images: AnnotatedImage[]): AnnotatedImage[] {
+  const ids = images.map(({ file }) => stemOf(file).replace(/^images\//, ''));
+  const fit = images.every(({ file }) => file.startsWith('images/')) && new Set(ids).size === ids.length;
+  return fit ? images.map((image, i) => ({ ...image, id: ids[i]! })) : images;
 }
 
 function toObject(

@@ -22,11 +22,13 @@ import { filesBeneath, folderExists, isPictureFile, stemOf } from '../pictureFil
 import { attempt } from '../problems.ts';
 import { printable, readLines } from '../textFile.ts';
 import { child, children, readXml, textOf, type Xml } from '../xml.ts';
+import { vocWriter } from '../writers/voc.ts';
 
 export const voc = annotatedFormat({
   name: 'voc',
   usage: 'voc:PATH',
   summary: "Pascal VOC: a folder with XML files; several as one: 'voc:PATH,PATH'",
+  writer: vocWriter,
   sets: eachPath,
   recognises(path) {
     if (!folderExists(path)) return null;

@@ -25,11 +25,13 @@ import { firstIssue } from '../jsonFile.ts';
 import { filesBeneath, folderExists, isPictureFile, stemOf } from '../pictureFiles.ts';
 import { attempt } from '../problems.ts';
 import { beginningOf, printable, readLines, readText } from '../textFile.ts';
+import { yoloWriter } from '../writers/yolo.ts';
 
 export const yolo = annotatedFormat({
   name: 'yolo',
   usage: 'yolo:PATH',
   summary: "YOLO: a folder with text files of fractions, or its data.yaml; several as one: 'yolo:PATH,PATH'",
+  writer: yoloWriter,
   sets: eachPath,
   recognises(path) {
     if (!folderExists(path)) return /\.ya?ml$/i.test(path) && existsSync(path) ? 0.8 : null;

@@ -1,0 +1,85 @@
+/** `rcnn convert`: writes a data set in another format. */
+import { type Command, Option } from 'commander';
+import { assertNewFolder, convert } from '../data/convert.ts';
+import { WHOLE } from '../data/drawnSplits.ts';
+import { DATA_USAGE, FORMATS, openDataset, splitsOf } from '../data/registry.ts';
+import { UserError } from '../engine/errors.ts';
+import { withDataOptions, withExample } from './common.ts';
+import { startProgress } from './progress.ts';
+import { count, table } from './text.ts';
+
+interface ConvertCommand {
+  data: string;
+  split?: string;
+  splitSeed?: number;
+  allowOutside?: boolean;
+  skipBadBoxes?: boolean;
+  to: string;
+  out: string;
+  link?: boolean;
+}
+
+const WRITTEN = FORMATS.flatMap(({ name, writer }) => (writer ? [{ name, writer }] : []));
+
+export function addConvert(program: Command): void {
+  const command = withDataOptions(program.command('convert'))
+    .description('Write a data set in another format: pictures as they are, boxes and classes as that format has them.')
+    .requiredOption('--data <spec>', DATA_USAGE)
+    .option('--split <name,...>', 'the parts to write; default: all, and of data without parts the whole')
+    .addOption(new Option('--to <format>', 'the format').choices(WRITTEN.map(({ name }) => name)).makeOptionMandatory())
+    .requiredOption('--out <dir>', 'a new or empty folder')
+    .option('--link', 'symbolic links to the pictures in place of copies')
+    .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping')
+    .action(run);
+  withExample(command, 'rcnn convert --data my-data --to yolo --out my-data-yolo');
+}
+
+async function run({ data, split, to, out, skipBadBoxes, link, ...options }: ConvertCommand): Promise<void> {
+  assertNewFolder(out);
+  const { writer } = WRITTEN.find(({ name }) => name === to)!;
+  const splits = split?.split(',') ?? usualSplits(splitsOf(data));
+  const parts = [];
+  let classes: string[] | undefined;
+  for (const name of splits) {
+    const dataset = await openDataset(data, {
+      split: name,
+      onBadBox: skipBadBoxes ? 'skip' : 'error',
+      ...(classes && { classes }),
+      ...options,
+    });
+    classes = dataset.classes.slice(1);
+    parts.push({ split: name === WHOLE ? undefined : name, dataset });
+  }
+  if (parts.length > 1 && parts.some((part) => part.split === undefined)) {
+    throw new UserError(`--split ${split}: '${WHOLE}' has the images of the other parts too; name either`);
+  }
+  for (const note of new Set(parts.flatMap(({ dataset }) => dataset.notes))) console.log(`note: ${note}`);
+  const images = parts.reduce((sum, { dataset }) => sum + dataset.samples.length, 0);
+  const progress = startProgress(images, 'image');
+  let written = 0;
+  try {
+    const losses = await convert(parts, writer, out, { link, onImage: () => progress.update(++written) });
+    progress.stop();
+    console.log(
+      table([
+        ['part', 'images', 'objects'],
+        ...parts.map(({ split, dataset: { samples } }) => [
+          split ?? WHOLE,
+          count(samples.length),
+          count(samples.reduce((sum, { boxes }) => sum + boxes.length, 0)),
+        ]),
+      ]),
+    );
+    for (const loss of losses) console.log(`lost: ${loss}`);
+    console.log(`${to} in ${out}: boxes and classes; outlines, poses and other attributes are not carried over`);
+  } finally {
+    progress.stop();
+  }
+}
+
+/** Its own parts, each image in one of them where they have the usual names; or the whole of data without parts. */
+function usualSplits(splits: readonly string[]): readonly string[] {
+  if (splits.includes(WHOLE)) return [WHOLE];
+  const usual = splits.filter((split) => /^(train(ing)?|val(id|idation)?|test(ing)?)(20\d\d)?$/i.test(split));
+  return usual.length > 0 ? usual : splits;
+}

@@ -1,0 +1,68 @@
+/** COCO as a format to write: x, y, width, height, edges from 0; one file for each part. */
+import type { FormatWriter, WrittenImage, WrittenPart } from '../format.ts';
+import type { AnnotatedBox, CocoId } from '../types.ts';
+import { countRounding, edgesOf, Losses, PIXEL_DECIMALS } from './edges.ts';
+
+const DEFAULT = 'default';
+
+export const cocoWriter: FormatWriter = {
+  picturePath: ({ name, extension }, split) => `images/${split ?? DEFAULT}/${name}${extension}`,
+  files(parts, classes) {
+    const losses = new Losses();
+    const categories = categoryIds(parts, classes);
+    const files = new Map(
+      parts.map((part) => [
+        `annotations/instances_${part.split ?? DEFAULT}.json`,
+        `${JSON.stringify(content(part, classes, categories, losses))}\n`,
+      ]),
+    );
+    const lines = losses.lines;
+    if (parts.length === 1 && parts[0]!.split !== undefined) {
+      lines.push(`one annotation file is read as data without parts: that its images are '${parts[0]!.split}' is lost`);
+    }
+    return { files, losses: lines };
+  },
+};
+
+/** Those of the file that the data comes from, as far as they are all numbers or texts, and distinct. */
+function kept(ids: readonly (CocoId | undefined)[]): (number | string)[] | undefined {
+  const known = ids.filter((id) => typeof id === 'number' || typeof id === 'string');
+  return known.length === ids.length && new Set(known.map(String)).size === ids.length ? known : undefined;
+}
+
+function categoryIds(parts: readonly WrittenPart[], classes: readonly string[]): (number | string)[] {
+  const first = parts.flatMap(({ images }) => images)[0]?.sample.resultIds?.categories;
+  return (first && kept(first.slice(1, classes.length + 1))) ?? classes.map((_, i) => i + 1);
+}
+
+function content(
+  { images }: WrittenPart,
+  classes: readonly string[],
+  categories: readonly (number | string)[],
+  losses: Losses,
+): object {
+  const ids = kept(images.map(({ sample }) => sample.resultIds?.image)) ?? images.map((_, i) => i + 1);
+  const annotations = images.flatMap((image, i) => image.sample.boxes.map((box) => ({ box, image: ids[i]! })));
+  return {
+    images: images.map(({ name, extension, sample: { width, height } }: WrittenImage, i) => ({
+      ...{ id: ids[i], file_name: `${name}${extension}`, width, height },
+    })),
+    categories: classes.map((name, i) => ({ id: categories[i], name })),
+    annotations: annotations.map(({ box, image }, i) => ({
+      ...{ id: i + 1, image_id: image, category_id: categories[box.classIndex - 1] },
+      ...object(box, losses),
+    })),
+  };
+}
+
+const round = (value: number): number => Number(value.toFixed(PIXEL_DECIMALS));
+
+function object(box: AnnotatedBox, losses: Losses): object {
+  if (box.difficult) losses.add('COCO has no difficult objects: they are written as regions of many (iscrowd)');
+  const iscrowd = Number(box.crowd || box.difficult);
+  if (box.bbox) return { bbox: box.bbox, area: box.area, iscrowd };
+  countRounding(box, losses);
+  const [x1, y1, x2, y2] = edgesOf(box);
+  const bbox = [x1, y1, x2 - x1, y2 - y1].map(round);
+  return { bbox, area: round(bbox[2]! * bbox[3]!), iscrowd };
+}

@@ -1,0 +1,61 @@
+/** What the writers of formats share: corners as edges, numbers as texts, which part is which, and what is lost. */
+import { UserError } from '../../engine/errors.ts';
+import type { WrittenPart } from '../format.ts';
+import type { AnnotatedBox } from '../types.ts';
+
+/** x1, y1, x2, y2 as edges: of a box of the single top-left pixel 0, 0, 1, 1. */
+export const edgesOf = ({ x1, y1, x2, y2 }: AnnotatedBox): [number, number, number, number] => [x1, y1, x2 + 1, y2 + 1];
+
+/** Without an exponent and trailing zeros. */
+export const decimal = (value: number, digits: number): string => {
+  const text = value.toFixed(digits).replace(/\.?0+$/, '');
+  return text === '-0' ? '0' : text;
+};
+
+/** Decimals of a pixel that are written. */
+export const PIXEL_DECIMALS = 6;
+
+/** Counts what is lost, as lines. */
+export class Losses {
+  readonly #counts = new Map<string, number>();
+
+  /** `what`: of so many objects, 'difficult objects are left out'. */
+  add(what: string, count = 1): void {
+    if (count > 0) this.#counts.set(what, (this.#counts.get(what) ?? 0) + count);
+  }
+
+  get lines(): string[] {
+    return [...this.#counts].map(([what, count]) => `${what} (${count})`);
+  }
+}
+
+/** Whether an object can be written where there is no word for difficult ones and for regions of many. */
+export function isPlain({ difficult, crowd }: AnnotatedBox, format: string, losses: Losses): boolean {
+  if (crowd) losses.add(`${format} has no regions of many objects: they are left out`);
+  else if (difficult) losses.add(`${format} has no difficult objects: they are left out`);
+  return !crowd && !difficult;
+}
+
+/** Whether writing it with `PIXEL_DECIMALS` changes a box by more than the noise of floating point. */
+export function countRounding(box: AnnotatedBox, losses: Losses): void {
+  const rounded = edgesOf(box).some((edge) => Math.abs(edge - Number(edge.toFixed(PIXEL_DECIMALS))) > 1e-9);
+  if (rounded) losses.add(`corners are rounded to ${PIXEL_DECIMALS} decimals of a pixel`);
+}
+
+/** The parts under the names train, val and test, for formats that know no other. */
+export function usualNames(parts: readonly WrittenPart[], format: string): Map<WrittenPart, string | undefined> {
+  const usual = (split: string): string | undefined =>
+    [/^train/i, /^val/i, /^test/i]
+      .map((pattern, i) => (pattern.test(split) ? ['train', 'val', 'test'][i] : undefined))
+      .find(Boolean);
+  const named = new Map(parts.map((part) => [part, part.split === undefined ? undefined : usual(part.split)]));
+  const names = [...named.values()];
+  const wrong = parts.find(
+    (part) => part.split !== undefined && names.filter((name) => name === named.get(part)).length > 1,
+  );
+  const unknown = parts.find((part) => part.split !== undefined && named.get(part) === undefined);
+  if (!wrong && !unknown) return named;
+  throw new UserError(
+    `--split ${(unknown ?? wrong)!.split}: ${format} has one part each for train, val and test; choose them with --split`,
+  );
+}

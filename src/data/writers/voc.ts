@@ -1,0 +1,65 @@
+/** Pascal VOC as a format to write: pixels counted from 1, the last one included. */
+import { XMLBuilder } from 'fast-xml-parser';
+import type { FormatWriter, WrittenImage } from '../format.ts';
+import type { AnnotatedBox } from '../types.ts';
+import { countRounding, decimal, Losses, PIXEL_DECIMALS } from './edges.ts';
+
+export const vocWriter: FormatWriter = {
+  picturePath: ({ name, extension }) => `JPEGImages/${name}${extension}`,
+  files(parts, classes) {
+    const losses = new Losses();
+    const files = new Map<string, string>();
+    const used = new Set<string>();
+    for (const { split, images } of parts) {
+      files.set(`ImageSets/Main/${split ?? 'default'}.txt`, images.map(({ name }) => `${name}\n`).join(''));
+      for (const image of images) {
+        const path = `Annotations/${image.name}.xml`;
+        if (files.has(path)) continue; // also in another part
+        const boxes = image.sample.boxes.filter((box) => canHold(box, losses));
+        for (const { classIndex } of boxes) used.add(classes[classIndex - 1]!);
+        files.set(path, annotation(image, boxes, classes));
+      }
+    }
+    losses.add(
+      'VOC has no list of classes: they are those of the objects, in the order of the alphabet, and others are lost',
+      classes.filter((name) => !used.has(name)).length,
+    );
+    return { files, losses: losses.lines };
+  },
+};
+
+function canHold(box: AnnotatedBox, losses: Losses): boolean {
+  if (box.x2 <= box.x1 || box.y2 <= box.y1) {
+    losses.add('VOC has no boxes of a single column or row of pixels, which readers take for slips: they are left out');
+    return false;
+  }
+  if (box.crowd) losses.add('VOC has no regions of many objects: they are written as difficult ones');
+  countRounding(box, losses);
+  return true;
+}
+
+/** XML has no word for control characters. */
+const xmlText = (text: string): string => text.replace(/[\u0000-\u001f\ufffe\uffff]/g, '\ufffd');
+
+function annotation(
+  { name, extension, sample }: WrittenImage,
+  boxes: readonly AnnotatedBox[],
+  classes: readonly string[],
+): string {
+  const corner = (value: number): string => decimal(value + 1, PIXEL_DECIMALS);
+  return new XMLBuilder({ format: true }).build({
+    annotation: {
+      folder: 'JPEGImages',
+      filename: xmlText(`${name}${extension}`),
+      size: { width: sample.width, height: sample.height, depth: 3 },
+      segmented: 0,
+      object: boxes.map(({ classIndex, difficult, crowd, x1, y1, x2, y2 }) => ({
+        name: xmlText(classes[classIndex - 1]!),
+        pose: 'Unspecified',
+        truncated: 0,
+        difficult: Number(difficult || crowd === true),
+        bndbox: { xmin: corner(x1), ymin: corner(y1), xmax: corner(x2), ymax: corner(y2) },
+      })),
+    },
+  });
+}

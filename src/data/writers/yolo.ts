@@ -1,0 +1,45 @@
+/** YOLO as a format to write, in the layout of Ultralytics: centre and size as fractions of the picture, edges from 0. */
+import { stringify } from 'yaml';
+import type { FormatWriter, WrittenImage } from '../format.ts';
+import { decimal, edgesOf, isPlain, Losses, usualNames } from './edges.ts';
+
+/** Of a fraction. */
+const DECIMALS = 9;
+
+const pictureFolder = (split: string | undefined): string => (split === undefined ? 'images' : `images/${split}`);
+const picturePath = ({ name, extension }: WrittenImage, split: string | undefined): string =>
+  `${pictureFolder(split)}/${name}${extension}`;
+
+export const yoloWriter: FormatWriter = {
+  picturePath,
+  files(parts, classes) {
+    const losses = new Losses();
+    const names = usualNames(parts, 'YOLO');
+    const files = new Map<string, string>();
+    const yaml: Record<string, unknown> = {};
+    for (const part of parts) {
+      const key = names.get(part);
+      if (key !== undefined) yaml[key] = pictureFolder(part.split);
+      for (const image of part.images) {
+        // Ultralytics looks for the text file in the last folder 'images' turned into 'labels'.
+        const stem = picturePath({ ...image, extension: '' }, part.split);
+        files.set(`${stem.replace(/^(.*\/)?images\//, '$1labels/')}.txt`, lines(image, losses));
+      }
+    }
+    files.set('data.yaml', stringify({ ...yaml, names: Object.fromEntries(classes.map((name, i) => [i, name])) }));
+    const precision = `fractions have ${DECIMALS} decimals: less than 0.00001 px of a picture of 10,000 px is lost`;
+    const without = 'has no parts, which Ultralytics needs: --split train,val,test writes parts drawn by a seed';
+    return { files, losses: [precision, ...losses.lines, ...(Object.keys(yaml).length === 0 ? [without] : [])] };
+  },
+};
+
+function lines({ sample: { boxes, width, height } }: WrittenImage, losses: Losses): string {
+  return boxes
+    .filter((box) => isPlain(box, 'YOLO', losses))
+    .map((box) => {
+      const [x1, y1, x2, y2] = edgesOf(box);
+      const values = [(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height];
+      return `${box.classIndex - 1} ${values.map((value) => decimal(value, DECIMALS)).join(' ')}\n`;
+    })
+    .join('');
+}
