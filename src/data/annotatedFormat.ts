@@ -109,7 +109,11 @@ async function openSet(set: AnnotatedSet, options: OpenOptions, notes: Notes): P
   const classIndex = new Map(classes.map((name, i) => [className(name, set.path), i + 1]));
   const categories = [undefined, ...classes.map((name) => set.categoryIds?.get(className(name, set.path)))];
   const ids = idsOf(images);
-  const samples = located.flatMap(({ image, file, size, problem }): Sample[] => {
+  const samples = located.flatMap(({ image, file, size, problem, orientation = 1 }): Sample[] => {
+    if (file !== undefined && size && orientation >= 5) {
+      const asShown = attempt(onProblem, () => (assertShown(image, file, size, set), true));
+      if (!asShown) return [];
+    }
     const boxes = size
       ? image.objects.flatMap(
           (object) => attempt(onProblem, () => toBox(object, image, size, set, classIndex, classes, bad)) ?? [],
@@ -149,6 +153,8 @@ interface LocatedImage {
   /** Undefined: `problem` says why. */
   file?: string;
   size?: { width: number; height: number };
+  /** EXIF's, where the size is the picture's own. */
+  orientation?: number;
   problem?: string;
 }
 
@@ -178,7 +184,8 @@ async function locate(
   const unsized = located.filter(({ file, size }) => file !== undefined && size === undefined);
   await eachAtOnce(unsized, SIZES_AT_ONCE, async (entry) => {
     try {
-      entry.size = await checkPicture(entry.file!);
+      const { orientation, ...size } = await checkPicture(entry.file!);
+      Object.assign(entry, { size, orientation });
     } catch (error) {
       if (!onProblem || !(error instanceof UserError)) throw error;
       entry.problem = error.message;
@@ -250,6 +257,22 @@ function findPicture(finder: PictureFinder, image: AnnotatedImage, set: Annotate
   const listed = set.splits.length > 1 ? `split '${split}' lists it` : `${source} has it`;
   throw new UserError(
     `${join(folder, printable(file))}${stemOf(file) === file ? '.*' : ''}: no such image (${PICTURE_EXTENSIONS.join(', ')}), though ${listed}; add it, or choose the folder that has it`,
+  );
+}
+
+/** Throws where the boxes of a turned picture, whose size was not written, fit only its pixels as they are stored. */
+function assertShown(
+  { objects, fractions = false, source }: AnnotatedImage,
+  file: string,
+  { width, height }: { width: number; height: number },
+  { inclusive = false }: AnnotatedSet,
+): void {
+  if (fractions) return;
+  const fit = (size: { width: number; height: number }): boolean =>
+    objects.every((object) => typeof usableBox(object, size, inclusive) !== 'string');
+  if (fit({ width, height }) || !fit({ width: height, height: width })) return;
+  throw new UserError(
+    `${file}: is shown as ${width}x${height}, turned by its EXIF orientation, but the boxes in ${source} only fit ${height}x${width}: they are of the pixels as they are stored; annotate the image as it is shown, or take the orientation out of the file`,
   );
 }
 

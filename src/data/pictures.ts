@@ -10,6 +10,7 @@ import { readRegularFileAsync } from '../engine/node/files.ts';
 import { nativePackage } from '../engine/node/nativePackage.ts';
 import { eachAtOnce } from './atOnce.ts';
 import { BMP_HEADER, bmpSize, decodeBmp } from './bmp.ts';
+import { decodeJpeg, isJpeg } from './jpeg.ts';
 import type { Picture, Sample } from './types.ts';
 
 /** More than a picture has that a detector is trained on. */
@@ -38,7 +39,11 @@ export async function decodePicture(bytes: Buffer, name: string): Promise<Pictur
 
 async function decode(bytes: Buffer): Promise<Picture> {
   if (bmpSize(bytes)) return decodeBmp(bytes);
-  const { data, info } = await loadSharp()(bytes, { failOn: 'truncated' })
+  return isJpeg(bytes) ? decodeJpeg(bytes, decodeWithSharp) : decodeWithSharp(bytes, 'truncated');
+}
+
+async function decodeWithSharp(bytes: Buffer, failOn: 'truncated' | 'warning'): Promise<Picture> {
+  const { data, info } = await loadSharp()(bytes, { failOn })
     .autoOrient()
     .toColourspace('srgb')
     .removeAlpha()
