@@ -32,7 +32,7 @@ fn is_inside(box: vec4f) -> bool {
 
 const IMAGE = { imageHeight: 'f32', imageWidth: 'f32' } as const;
 
-/** One invocation an anchor: it works out its box once and meets every ground truth. */
+/** One invocation per anchor: it computes the anchor's box once and compares it with every ground truth. */
 export const anchorOverlaps = kernel({
   name: 'anchor_overlaps',
   buffers: { anchors: 'read vec4f', gt: 'read', overlaps: 'write' },
@@ -49,7 +49,7 @@ export const anchorOverlaps = kernel({
   }`,
 });
 
-/** overlaps [G,N] -> best [G], one workgroup a row. */
+/** overlaps [G,N] -> best [G], one workgroup per row. */
 export const gtBest = kernel({
   name: 'gt_best',
   buffers: { overlaps: 'read', best: 'write' },
@@ -99,7 +99,7 @@ export const anchorLabels = kernel({
   argmax[i] = which;`,
 });
 
-/** counts u32 [2]: positives and negatives that stayed. One invocation an anchor, its four channels. */
+/** counts u32 [2]: positives and negatives that stayed. One invocation per anchor, for its four channels. */
 export const anchorTargets = kernel({
   name: 'anchor_targets',
   buffers: {
@@ -150,7 +150,7 @@ export interface AnchorLabelParams extends AnchorGrid {
   /** Anchors in a mini-batch, and the largest share of positives. */
   batch: number;
   positiveFraction: number;
-  /** False: the first ones in index order instead of a random choice. */
+  /** If false, the first ones in index order are taken instead of a random choice. */
   random: boolean;
   seed: number;
   stream: number;
@@ -158,7 +158,7 @@ export interface AnchorLabelParams extends AnchorGrid {
   outsideValue: number;
 }
 
-/** `g` here is the largest number of ground-truth boxes that the buffers are to serve. */
+/** `g` is here the largest number of ground-truth boxes that the buffers must hold. */
 export const anchorLabelsScratch = ({
   anchorCount,
   height,

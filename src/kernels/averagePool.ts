@@ -3,8 +3,8 @@
  *
  *   y[p, oy, ox] = 1/m sum of x[p, iy, ix] over the window      dx[p, iy, ix] = sum of dy / m over the windows of this cell
  *
- * m counts the cells of the window within the padded map: zeros of the padding count, what lies beyond it in `ceilMode` does
- * not (PyTorch's default, and Caffe's rule). Both passes gather.
+ * m counts the cells of the window within the padded map: the zeros of the padding count, but cells beyond it, which
+ * `ceilMode` can reach, do not (PyTorch's default, and Caffe's rule). Both passes gather.
  */
 import { DIVIDE_WGSL } from './divide.ts';
 import { kernel, memoize } from './kernel.ts';
@@ -18,7 +18,7 @@ import {
   windowOf,
 } from './pooling.ts';
 
-/** The windows' share: 1/m for the window that starts at row `top` and column `left`, which may be negative. */
+/** The weight of a window: 1/m for the one that starts at row `top` and column `left`, which may be negative. */
 const share = (side: number, padding: number): string => /* wgsl */ `
 fn share(top: i32, left: i32) -> f32 {
   let rows = min(top + ${side}, i32(u.h) + ${padding}) - top;
@@ -77,7 +77,7 @@ const backward = memoize((side: number, stride: number, padding: number) =>
   }),
 );
 
-/** Calls `visit` with every pair of an output and one of its inputs, and that input's share. */
+/** Calls `visit` with every pair of an output and one of its inputs, and that input's weight. */
 function eachShare(shape: PoolShape, window: PoolWindow, visit: (o: number, i: number, share: number) => void): void {
   const { planes, h, w } = shape;
   const { kernel, stride, padding } = window;

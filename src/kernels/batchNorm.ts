@@ -1,12 +1,12 @@
 /**
- * Batch normalisation (Ioffe and Szegedy 2015) of [outer, channels, inner], a channel at a time, m = outer * inner values:
+ * Batch normalisation (Ioffe and Szegedy 2015) of [outer, channels, inner], each channel with its m = outer * inner values:
  *
  *   y = weight z + bias,  z = (x - mean) r,  r = 1 / sqrt(variance + epsilon)
  *   dbias = sum dy      dweight = sum dy z      dx = weight r (dy - (dbias + z dweight) / m)
  *
  * Mean and variance are the batch's (variance over m); with those of earlier batches, which are constants, dx = weight r dy.
- * The variance is a second pass over x: a difference of large sums would lose it. One workgroup a channel, sums in a fixed
- * order. `vectors`: inner is a multiple of four, maps are read and written four cells at a time.
+ * The variance takes a second pass over x, since a difference of large sums would lose precision. One workgroup per channel,
+ * sums in a fixed order. With `vectors`, inner is a multiple of four, and maps are read and written four cells at a time.
  */
 import type { ChannelView } from './channelView.ts';
 import { elementwise, elementwise4 } from './elementwise.ts';
@@ -115,7 +115,7 @@ export const batchNormSums = memoize((vectors: boolean) => {
   });
 });
 
-/** dx where mean and variance are the batch's. `count` is m. */
+/** dx if mean and variance are the batch's. `count` is m. */
 export const batchNormBackward = memoize((vectors: boolean) => {
   const { map, inner } = formOf(vectors);
   return apply(vectors)({
@@ -138,7 +138,7 @@ export const batchNormBackward = memoize((vectors: boolean) => {
   });
 });
 
-/** dx where mean and variance are constants. */
+/** dx if mean and variance are constants. */
 export const batchNormBackwardFixed = memoize((vectors: boolean) => {
   const { map, inner } = formOf(vectors);
   return apply(vectors)({

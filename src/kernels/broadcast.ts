@@ -1,6 +1,6 @@
 /**
- * Operations of a tensor a with a smaller b that is repeated along some axes: neighbouring axes in which b is repeated, or is
- * not, are one, so that a is [outer, channels, inner] and b either
+ * Operations on a tensor a and a smaller b that is repeated along some axes. Neighbouring axes along which b is repeated (or
+ * not) are merged, so that a is [outer, channels, inner] and b is either
  *
  *   'channels'  b[c]       repeated along outer and inner: a bias, a factor of each channel, one number
  *   'ends'      b[o, i]    repeated along channels: a mean of each row, a mask of each image

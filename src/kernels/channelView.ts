@@ -1,4 +1,4 @@
-/** A tensor seen as [outer, channels, inner]: any axis of it is `channels`, the axes before and after it are one each. */
+/** A tensor seen as [outer, channels, inner]: any axis is `channels`, those before it and those after it are merged. */
 export interface ChannelView {
   outer: number;
   channels: number;

@@ -7,8 +7,8 @@ import { elementwise, elementwise4 } from './elementwise.ts';
 import { type Kernel, kernel, memoize } from './kernel.ts';
 
 /**
- * How a slice lies in the whole: in `rows`, runs of words some way apart; in one `run` (channels of one image), whose places need
- * no division, which would cost more than the copy; or in one run of `vectors` of four words.
+ * How a slice lies in the whole: as `rows`, runs of words a fixed distance apart; as one `run` (channels of one image), which
+ * needs no division to find a place (that would cost more than the copy); or as one run of `vectors` of four words.
  */
 export type SliceForm = 'rows' | 'run' | 'vectors';
 

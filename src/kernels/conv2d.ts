@@ -15,7 +15,7 @@ import { loadsOfA, matmulEnable, matmulGrid, matmulShader, type Tile } from './m
 import { RELU_WGSL } from './relu.ts';
 import { range } from './text.ts';
 
-/** `u` fields every convolution kernel shares. */
+/** Uniforms that all convolution kernels share. */
 const SHAPE = {
   B: 'u32',
   C: 'u32',
@@ -82,7 +82,7 @@ export const convForward = memoize((tile: Tile, bias: boolean, relu: boolean = f
  * Buffers dy, w, dx; dx is assigned, or with `add` added to.
  *
  * Positions are unsigned: one above or left of the map wraps around and fails `oy < OH`. With signed division SwiftShader
- * compiles this shader for 40 s, without for less than one.
+ * takes 40 s to compile this shader, without it less than one.
  */
 export const convInputGradient = memoize((tile: Tile, add: boolean): Kernel =>
   kernel({
@@ -125,7 +125,7 @@ export const convInputGradient = memoize((tile: Tile, add: boolean): Kernel =>
   }),
 );
 
-/** Buffers x, dy, dw, which receives `splits` partial sums, assigned; with `add` one sum, added to what it holds. */
+/** Buffers x, dy, dw. dw is assigned `splits` partial sums, or with `add` one sum is added to what it holds. */
 export const convFilterGradient = memoize((tile: Tile, add: boolean): Kernel =>
   kernel({
     name: `conv2d_filter_gradient${add ? '_add' : ''}`,

@@ -5,10 +5,10 @@
  *   input gradient    dx[c, (b, iy, ix)]   sum over taps (r, s), then filters
  *   filter gradient   dw[k, (c, r, s)]     sum over positions (b, oy, ox), in `splits` parts of whole lines (b, oy)
  *
- * The filters are packed first so that rows of one step lie side by side (`packFilters`, `packTurnedFilters`); those of a 1x1 convolution do so
- * already for the input gradient, and are read along channels for the forward pass. A cursor of an im2col matrix keeps where its
- * four columns lie in the map, and looks them up again only when its tap changes; by how much a stage moves each index is
- * computed on the CPU (`stageSteps`), so no shader divides within its loop.
+ * The filters are packed first so that the rows of one step are adjacent (`packFilters`, `packTurnedFilters`). Those of a 1x1
+ * convolution already are for the input gradient; the forward pass reads them along channels. A cursor of an im2col matrix
+ * remembers where its four columns lie in the map and looks them up again only when its tap changes. How far a stage moves each
+ * index is computed on the CPU (`convUniforms`), so no shader divides within its loop.
  */
 import type { ConvShape } from './conv2d.ts';
 import { type BufferSpec, ceilDiv, kernel, memoize, type Kernel } from './kernel.ts';
@@ -28,7 +28,7 @@ const UNIFORMS = {
   stride: 'u32',
   pad: 'u32',
   splits: 'u32',
-  /** By how much a stage moves the innermost index, and, without carries, the two that follow. */
+  /** How far a stage moves the innermost index and, before carries, the next two. */
   step0: 'u32',
   step1: 'u32',
   step2: 'u32',
@@ -59,7 +59,7 @@ export function convAccess(pass: ConvPass, shape: ConvShape): { fetchA: Fetch; f
   return { fetchA: rows % 4 === 0 ? 'vector' : 'side', fetchB: 'side' };
 }
 
-/** Uniforms of a pass with a tile. */
+/** The uniforms of a pass for a tile. */
 export function convUniforms(
   pass: ConvPass,
   { depth }: WorkgroupTile,
@@ -89,9 +89,9 @@ const nextIndices = (first: string, second: string): string => `
   if (i1 >= ${second}) { i1 -= ${second}; i2++; }`;
 
 /**
- * B of the forward pass and of the input gradient: the map `source` as an im2col matrix. Its index i0 is the channel, i1 and i2
- * are column and row of the tap. `corner` and `lookUp` are statements: where column n lies, as y, x and base; and which place
- * of the map (row, column) the tap i2, i1 sees, OUTSIDE where there is none.
+ * B of the forward pass and of the input gradient: the map `source` as an im2col matrix. Its index i0 is the channel, i1
+ * and i2 are column and row of the tap. `corner` and `lookUp` are statements: the first compute where column n lies, as y,
+ * x and base; the second which place of the map the tap (i2, i1) reads, OUTSIDE if there is none.
  */
 const im2colCursor = (text: {
   source: string;
@@ -242,7 +242,7 @@ fn store(slice: u32, m: u32, n: u32, column: u32, value: f32) {
 /** Whether four neighbouring filter gradients are stored at once. */
 export const storesFilterVectors = ({ C, R, S }: ConvShape): boolean => (C * R * S) % 4 === 0;
 
-/** Buffers x, dy, dw, which receives `splits` partial sums, assigned; with `add` one sum, added to what it holds. */
+/** Buffers x, dy, dw. dw is assigned `splits` partial sums, or with `add` one sum is added to what it holds. */
 export const convFilterGradientWorkgroup = memoize((tile: WorkgroupTile, together: boolean, add: boolean): Kernel =>
   kernel({
     name: `conv2d_filter_gradient_workgroup${add ? '_add' : ''}`,
@@ -326,8 +326,8 @@ const CHANNELS = 64;
 const PACK_UNIFORMS = { K: 'u32', C: 'u32', taps: 'u32' } as const;
 
 /**
- * w [K, C, taps] -> [taps, C, K]: what the forward pass sums over comes first. A block goes through workgroup memory, so that
- * neighbours read and write neighbouring addresses.
+ * w [K, C, taps] -> [taps, C, K]: what the forward pass sums over comes first. Each block goes through workgroup memory, so that
+ * neighbouring invocations read and write neighbouring addresses.
  */
 export const packFilters = kernel({
   name: 'pack_filters',
@@ -357,8 +357,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 });
 
 /**
- * w [K, C, taps] -> [taps, K, C]: what the input gradient sums over comes first. Neighbours write neighbouring addresses, and
- * together read whole lines of memory, tap by tap.
+ * w [K, C, taps] -> [taps, K, C]: what the input gradient sums over comes first. Neighbouring invocations write
+ * neighbouring addresses, and together read whole cache lines, tap by tap.
  */
 export const packTurnedFilters = kernel({
   name: 'pack_turned_filters',

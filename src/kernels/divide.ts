@@ -1,7 +1,7 @@
 /**
- * Integer division by way of floats. Shaders that turn an index into coordinates divide by extents known at run time. No
- * vector unit divides integers, so a software adapter does it lane by lane, and a GPU builds it from some twenty
- * instructions; converting a float back to an integer is as bad (lavapipe, 8 lanes: division 20 ns, this 10 ns).
+ * Integer division through floats. Shaders that turn an index into coordinates divide by extents known only at run time.
+ * Vector units cannot divide integers, so a software adapter divides lane by lane, and a GPU needs some twenty instructions;
+ * converting a float back to an integer is just as slow (lavapipe, 8 lanes: division 20 ns, this 10 ns).
  *
  * `divide(x, d)` = floor(x / d), exactly, for x < 2^31 and 0 < d <= 2^22.
  *

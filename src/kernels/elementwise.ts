@@ -1,11 +1,11 @@
 /**
- * Operations on one element at a time, and the pattern they share.
+ * Elementwise operations, and the pattern they share.
  *
  *   fill        y = value            add         y = x0 + x1 + ...  accumulate  y += x
  *   scale       y = factor x         multiply    y = a b           subtract    y = a - b
  *
  * n elements of any shape. A workgroup takes a run of elements and its invocations walk through it side by side, so that
- * neighbours touch neighbouring words at every turn. Sixteen turns: fewer leave a software adapter busy with starting
+ * neighbours touch neighbouring words at every turn. With fewer than sixteen turns a software adapter is busy starting
  * workgroups (lavapipe, ReLU of 300 000 elements, one word a turn: 750 us with four turns, 420 us with sixteen).
  *
  * `elementwise4` takes four elements a turn as a vec4f, which halves the time again. Its last turn is whole: what a buffer
@@ -14,13 +14,13 @@
 import { ceilDiv, kernel, linear, memoize, type BufferSpec, type Kernel, type Scalar } from './kernel.ts';
 
 const WIDTH = 64;
-/** Turns' worth of elements, or of vec4f, that a workgroup takes. */
+/** Elements (or vec4f) that each invocation takes, one per turn. */
 const RUN = WIDTH * 16;
 
 export interface ElementwiseSpec<B extends string, U extends string> {
   name: string;
   buffers: Record<B, BufferSpec>;
-  /** Besides `n`. */
+  /** Uniforms besides `n`. */
   uniforms?: Record<U, Scalar>;
   /** WGSL functions that the body calls. */
   functions?: string;
@@ -55,7 +55,7 @@ function walk<B extends string, U extends string>(spec: ElementwiseSpec<B, U>, e
   });
 }
 
-/** Unlike the others it leaves everything beyond n alone. */
+/** Unlike the others, it leaves everything beyond n untouched. */
 export const fill = elementwise4({
   name: 'fill',
   buffers: { y: 'write vec4f' },
@@ -108,16 +108,16 @@ interface SetsSpec {
   /** Sets in one dispatch; set k's buffers and uniforms carry k at the end of their names. */
   count: number;
   buffers: Record<string, BufferSpec>;
-  /** Besides `n`, of every set. */
+  /** Uniforms of every set, besides `n`. */
   uniforms?: Record<string, Scalar>;
-  /** Of all sets together. */
+  /** Uniforms that all sets share. */
   shared?: Record<string, Scalar>;
   body: (k: number) => string;
 }
 
 /**
  * `elementwise4` on several sets of buffers in one dispatch, one after another along the grid: a network has many small
- * parameters, and a dispatch costs more (lavapipe: 35 us) than what there is to do for one.
+ * parameters, and a dispatch costs more (lavapipe: 35 us) than updating one of them.
  */
 export function elementwiseSets(spec: SetsSpec): Kernel {
   const sets = Array.from({ length: spec.count }, (_, k) => k);

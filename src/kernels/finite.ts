@@ -1,6 +1,6 @@
 /**
- * What NaN check mode looks for. A buffer that holds a number that is not finite: flag[0] becomes 1 if any exponent is all ones,
- * else stays as it is.
+ * The tests of NaN check mode. For numbers that are not finite: flag[0] becomes 1 if any exponent in the buffer is all ones,
+ * and otherwise stays as it is.
  *
  * A shader may be compiled as if NaN and infinity did not exist, so comparisons cannot find them: the buffer is bound as
  * words and the bits are tested. `flag` is set to 0 by the caller; several buffers may share one.

@@ -1,8 +1,8 @@
 /**
- * NaN and infinity by the bits. WGSL lets a compiler assume that neither exists, so that `x != x` may be false; it lets `max`,
- * `min` and `clamp` drop NaN, and `exp`, `log` and `pow` give anything for it (SwiftShader's exp(NaN) is infinity). Integers
- * are safe: a float is NaN where its bits without the sign exceed those of infinity, and not finite where its exponent is all
- * ones. `nan_exp`, `nan_log` and `nan_pow` keep NaN.
+ * Tests for NaN and infinity on the bits. WGSL lets a compiler assume that neither exists, so that `x != x` may be false;
+ * it lets `max`, `min` and `clamp` drop NaN, and `exp`, `log` and `pow` return anything for it (SwiftShader's exp(NaN) is
+ * infinity). Integers are safe: a float is NaN if its bits without the sign exceed those of infinity, and not finite if its
+ * exponent is all ones. `nan_exp`, `nan_log` and `nan_pow` keep NaN.
  */
 export const IEEE_WGSL = /* wgsl */ `
 const INFINITY_BITS = 0x7f800000u;

@@ -7,13 +7,13 @@
  * The resize is OpenCV's INTER_LINEAR: half-pixel centres, src = (dst + 0.5) * srcPerDst - 0.5, border clamped, no
  * antialiasing. srcPerDst is the exact 1/scale, not inH/outH: py-faster-rcnn (lib/utils/blob.py) resizes by a factor and
  * rounds the size. The flip mirrors the source (`im[:, ::-1, :]`) before the resize. py-faster-rcnn subtracts the mean before
- * resizing; interpolation weights sum to 1, so after is the same up to rounding.
+ * resizing; interpolation weights sum to 1, so subtracting it afterwards is the same up to rounding.
  */
 import { DIVIDE_WGSL } from './divide.ts';
 import { kernel, linear } from './kernel.ts';
 import { roundHalfEven } from './rounding.ts';
 
-/** Pixels that a workgroup of 64 takes, in turns. */
+/** Pixels per workgroup; each of its 64 invocations takes several. */
 const RUN = 256;
 
 export const imagePrepare = kernel({

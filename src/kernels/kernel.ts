@@ -1,6 +1,6 @@
 /**
- * What a kernel is: plain data. The shader text, its bindings, its uniforms and its launch grid.
- * A kernel knows no tensor and no device; `Gpu.run` (engine/gpu.ts) launches it.
+ * A kernel is plain data: the shader text, its bindings, its uniforms and its launch grid.
+ * It knows nothing of tensors and devices; `Gpu.run` (engine/gpu.ts) launches it.
  *
  * Conventions that every kernel file follows:
  *   - binding 0 is the uniform block `u` (all fields 4 bytes wide), bindings 1.. are the buffers in the order written;
@@ -28,10 +28,10 @@ export interface Kernel<B extends string = string, U extends string = string> {
 /** A factor of a number of items: a uniform, or the number of blocks that it fills (`blocksOf`). */
 export type Factor<U extends string> = U | { readonly uniform: U; readonly size: number };
 
-/** The number of blocks of `size` that `uniform` things fill, rounded up. */
+/** The number of blocks of `size` that `uniform` items fill, rounded up. */
 export const blocksOf = <U extends string>(uniform: U, size: number): Factor<U> => ({ uniform, size });
 
-/** The statements of `main` and what stands outside it. */
+/** The statements of `main`, and the declarations outside it. */
 interface Body {
   /** WGSL functions, structures and workgroup variables that the body uses. */
   functions?: string;
@@ -51,12 +51,12 @@ interface EachWorkgroup<U extends string> extends Body {
   eachWorkgroup: NoInfer<U> | readonly Factor<NoInfer<U>>[];
 }
 
-/** The body works out from `group` and `lane` what is to be done. */
+/** The body works out from `group` and `lane` what to do. */
 interface OwnGrid<U extends string> extends Body {
   grid: (uniforms: Readonly<Record<U, number>>) => Grid;
 }
 
-/** The whole shader but for its bindings, entry point included. */
+/** The whole shader except its bindings; the entry point is included. */
 interface WholeText<U extends string> {
   grid: (uniforms: Readonly<Record<U, number>>) => Grid;
   wgsl: string;
@@ -75,7 +75,7 @@ export const MAX_WORKGROUPS = 65535;
 
 export const ceilDiv = (a: number, b: number): number => Math.floor((a + b - 1) / b);
 
-/** A one-dimensional grid of `ceil(count / size)` workgroups, folded into rows where it is longer than a dimension may be. */
+/** A one-dimensional grid of `ceil(count / size)` workgroups, folded into rows if it exceeds the limit of one dimension. */
 export function linear(count: number, size: number): Grid {
   const groups = Math.max(1, ceilDiv(count, size));
   if (groups <= MAX_WORKGROUPS) return [groups, 1, 1];

@@ -6,7 +6,7 @@
  *   y_i     = x_i scale_i^-beta
  *   dx_i    = dy_i scale_i^-beta - 2 beta alpha/size^(2 or 1) x_i * sum over j of dy_j y_j / scale_j
  *
- * Windows are clipped (zero padding) and the divisor is size^2 or size also at the border. size is odd, so that i lies in
+ * Windows are clipped (zero padding) and the divisor is size^2 or size at the border, too. size is odd, so that i lies in
  * the window of j exactly if j lies in that of i: the backward pass gathers over the same window. Caffe's 'within' has k = 1.
  */
 import { IEEE_WGSL } from './ieee.ts';
@@ -152,7 +152,7 @@ export function lrnReference(
   return { y, scale };
 }
 
-/** Scatters: every output j gives to every input of its window, straight from the chain rule. */
+/** Scatters: every output j contributes to every input of its window, directly by the chain rule. */
 export function lrnBackwardReference(
   x: Float64Array,
   dy: Float64Array,

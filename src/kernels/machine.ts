@@ -15,7 +15,7 @@ export interface Machine {
   /** 32-bit registers of a core, and of one invocation at most. */
   readonly registers: number;
   readonly registersEach: number;
-  /** Bytes of workgroup memory of a core, and those that it delivers per cycle. */
+  /** Bytes of workgroup memory of a core, and bytes that it delivers per cycle. */
   readonly workgroupMemory: number;
   readonly workgroupBytesPerCycle: number;
   /** Invocations that a core holds at most. */
@@ -38,7 +38,7 @@ const NVIDIA = {
   invocations: 1536,
 } as const;
 
-/** Machines that the adapter's words name, the first that fits; `words` are vendor, architecture, device and description. */
+/** Known machines by the words of the adapter, the first match wins; `words` are vendor, architecture, device and description. */
 const MACHINES: readonly { readonly words: RegExp; readonly machine: Machine }[] = [
   {
     words: /\bH[12]00\b|\bGH200\b|hopper/i,
@@ -162,7 +162,7 @@ const MACHINES: readonly { readonly words: RegExp; readonly machine: Machine }[]
   },
 ];
 
-/** A GPU of which nothing is known, of a kind that most resemble. */
+/** What an unknown GPU is assumed to be: close to most. */
 export const UNKNOWN_MACHINE: Machine = {
   kind: 'other GPU',
   lanes: 32,
@@ -187,7 +187,7 @@ export const KNOWN_MACHINES: readonly Machine[] = [...MACHINES.map(({ machine })
 
 /** What the choice of a kernel depends on besides the shape. */
 export interface Capabilities {
-  /** Lanes of a subgroup: of all where they are fewer than 16, at least of each from 16 on; 0 without subgroups to rely on. */
+  /** Lanes of a subgroup: exact if fewer than 16, otherwise a lower bound; 0 if there are no subgroups to rely on. */
   subgroupSize: number;
   /** It computes on the CPU. */
   software: boolean;
@@ -196,11 +196,11 @@ export interface Capabilities {
   /** Bytes of workgroup memory, and invocations, of a workgroup at most. */
   workgroupMemory: number;
   workgroupInvocations: number;
-  /** What it is assumed to be; matters on hardware alone. */
+  /** What it is assumed to be; matters only on hardware. */
   machine: Machine;
 }
 
-/** A device as one with WebGPU's default limits, which each has at least: what it plans is the same whatever was asked of it. */
+/** A device reduced to WebGPU's default limits, which every device has: its plans do not depend on the limits requested. */
 export const withDefaultLimits = ({ subgroupSize, software, machine }: Capabilities): Capabilities => ({
   subgroupSize,
   software,

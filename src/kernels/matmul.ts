@@ -45,7 +45,7 @@ export type MatmulEpilogue = 'assign' | 'bias' | 'rowBias' | 'accumulate';
 
 export type MatmulTile = Tile | WorkgroupTile;
 
-/** One product, without slices, from the strides that matter. */
+/** A single product, without slices: the strides of the slices are 0. */
 export const matmulShape = (
   shape: Omit<MatmulShape, 'az' | 'bz' | 'cz' | 'batch'> & Partial<MatmulShape>,
 ): MatmulShape => ({ az: 0, bz: 0, cz: 0, batch: 1, ...shape });
@@ -58,10 +58,10 @@ export const allowsVectors = ({ N, bn, bk, bz }: MatmulShape): boolean =>
 export const allowsRowVectors = ({ M, am, ak, az }: MatmulShape): boolean =>
   am === 1 && [M, ak, az].every((n) => n % 4 === 0);
 
-/** Whether the columns of a result that is computed four columns at a time are written so. */
+/** Whether a result that is computed four columns at a time is also written four at a time. */
 const writesVectors = ({ cn, cm, cz }: MatmulShape): boolean => cn === 1 && cm % 4 === 0 && cz % 4 === 0;
 
-/** How a workgroup tile fetches a factor of which `vectors` says whether four rows (columns) lie side by side. */
+/** How a workgroup tile fetches a factor. `vectors`: four rows (columns) are adjacent in memory. */
 const fetchOf = (vectors: boolean, side: number, step: number): Fetch =>
   vectors ? 'vector' : step === 1 && side !== 1 ? 'k' : 'side';
 
@@ -79,7 +79,7 @@ export function matmul(tile: MatmulTile, shape: MatmulShape, epilogue: MatmulEpi
   return workgroupKernel(tile, fetchA, fetchB, together, epilogue, relu);
 }
 
-/** What follows the access of a buffer: of vectors, or of numbers. */
+/** The element type in a buffer's specification: vectors, or numbers. */
 type Element = ' vec4f' | '';
 
 const buffersOf = (
@@ -162,7 +162,7 @@ function storeFunction(epilogue: MatmulEpilogue, relu: boolean, together: boolea
 }`;
 }
 
-/** Statements that store `value` at row m, column n of slice z; a vector `together` or one after the other. */
+/** Statements that store `value` at row m, column n of slice z; as one vector (`together`) or one number after the other. */
 function storeText(epilogue: MatmulEpilogue, relu: boolean, width: 1 | 4, together: boolean): string {
   const by = width === 4 ? ' / 4u' : '';
   const bias = { assign: '', accumulate: '', bias: ` + bias[n${by}]`, rowBias: ' + bias[m]' }[epilogue];

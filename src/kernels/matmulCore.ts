@@ -15,8 +15,8 @@
  *              row by its place in its own subgroup, and columns by its place in the workgroup
  *   register   every lane loads all rows (a uniform address): rows + columns loads; works on every adapter
  *
- * What A, B and C are is text: an operation gives the loop nest over k and the expressions to load and store, so an
- * im2col matrix is only ever an address computation. Sums run over k in loop order: the result does not depend on the
+ * A, B and C are given as shader text: an operation supplies the loop nest over k and the expressions to load and store, so
+ * an im2col matrix is only ever an address computation. Sums run over k in loop order: the result does not depend on the
  * device's scheduling, nor on the tile.
  */
 import type { Grid } from './kernel.ts';
@@ -26,7 +26,7 @@ import { range } from './text.ts';
 export interface Tile {
   readonly variant: 'subgroup' | 'register';
   readonly rows: number;
-  /** Rows to a load of A (1: f32, 4: vec4f); 4 in the subgroup variant alone, and M is a multiple of it. */
+  /** Rows per load of A (1: f32, 4: vec4f); 4 only in the subgroup variant, and only if M is a multiple of it. */
   readonly rowWidth: 1 | 4;
   /** Groups of columns per lane, and columns of a group. */
   readonly columns: number;
@@ -55,7 +55,7 @@ export interface MatmulText {
   n: string;
 }
 
-/** Loads of A by every lane at every step. */
+/** Loads of A per lane and step. */
 export const loadsOfA = ({ variant, rows, rowWidth, lanes }: Tile): number =>
   variant === 'subgroup' ? ceilDiv(rows, lanes * rowWidth) : rows;
 
@@ -141,6 +141,6 @@ export function matmulGrid(tile: Tile, m: number, n: number, slices = 1): Grid {
   return grid;
 }
 
-/** A tile in a word or two, for the names of kernels and checks. */
+/** A short name of a tile, for kernels and checks. */
 export const tileName = ({ variant, rows, rowWidth, columns, width, lanes }: Tile): string =>
   `${variant} ${rows}${rowWidth === 4 ? 'v' : ''}x${columns}${width === 4 ? 'v' : ''}x${lanes}`;

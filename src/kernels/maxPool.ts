@@ -22,7 +22,7 @@ import {
 } from './pooling.ts';
 import { range } from './text.ts';
 
-/** Buffers x, y, argmax. The window is in the text: few occur, and dividing by a constant costs nothing. */
+/** Buffers x, y, argmax. The window is part of the text: few occur, and dividing by a constant is cheap. */
 export const maxPoolForward = ({ kernel: side, stride, padding }: PoolWindow) => forward(side, stride, padding);
 /** Buffers dy, argmax, dx (assigned). */
 export const maxPoolBackward = ({ kernel: side, stride, padding }: PoolWindow) => backward(side, stride, padding);
@@ -65,7 +65,7 @@ const forward = memoize((side: number, stride: number, padding: number) =>
   }),
 );
 
-/** All windows that overlap the block of `stride` cells number b, along an axis: those from b + first to b + last. */
+/** The windows that overlap block b of `stride` cells along an axis: those from b + first to b + last. */
 const windowsOver = (side: number, stride: number, padding: number): number[] => {
   const first = Math.ceil((padding - side + 1) / stride);
   const last = Math.floor((stride - 1 + padding) / stride);

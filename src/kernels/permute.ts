@@ -1,6 +1,7 @@
 /**
- * The axes of a tensor in another order: y[i0, i1, ...] = x at the offset i0 s0 + i1 s1 + ..., s the strides in x of the axes
- * of y. Words are copied as u32, whatever they hold (concat.ts). Its own backward pass, in the inverse order.
+ * Reorders the axes of a tensor: y[i0, i1, ...] is x at the offset i0 s0 + i1 s1 + ..., where s are the strides in x of the
+ * axes of y. Words are copied as u32, whatever they hold (concat.ts). The backward pass is the same kernel with the inverse
+ * order.
  */
 import { elementwise } from './elementwise.ts';
 import { type Kernel, memoize, type Scalar } from './kernel.ts';

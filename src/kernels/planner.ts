@@ -1,6 +1,6 @@
 /**
  * Which kernel computes a matrix product or a convolution: pure functions of the shape and of what the device offers,
- * testable without one. Each gives its candidates, the one it would choose first; a tuner may time the others (engine/tuner.ts).
+ * testable without one. Each returns its candidates, its own choice first; a tuner may time the others (engine/tuner.ts).
  *
  * What decides (docs/performance.md has the measurements):
  *   - Software adapters pay for loads, 25 multiply-adds or more each, and nothing for a broadcast from a register: large
@@ -29,7 +29,7 @@ export type ConvPlan =
 
 /**
  * Workgroups of one subgroup that occupy a device; a filter gradient below it splits its long axis. The number for GPUs is
- * estimated from their cores and not measured.
+ * an estimate from their cores, not a measurement.
  */
 const enoughWorkgroups = ({ software }: Capabilities): number => (software ? 32 : 512);
 /** Channels and filters below which the transforms of Winograd's form cost a software adapter more than they save. */
@@ -97,7 +97,7 @@ function cost(tile: Tile, m: number, n: number, batch: number): number {
   return step * Math.ceil(workgroups / EVEN_WORKGROUPS) * EVEN_WORKGROUPS;
 }
 
-/** The tile of least cost: a high one shares its loads, a low one wastes less of its last row. */
+/** The tile of least cost: a tall one shares its loads, a short one wastes less in its last row of tiles. */
 const fitting = (tiles: readonly Tile[], m: number, n: number, batch: number): Tile =>
   tiles.reduce((best, next) => (cost(next, m, n, batch) < cost(best, m, n, batch) ? next : best));
 
@@ -110,7 +110,7 @@ export const directTiles = ({ subgroupSize }: Capabilities, m: number, n: number
   return withFirst(fitting(scalars, m, n, splits), [...typical(scalars), PORTABLE_TILE]);
 };
 
-/** The few that a tuner times besides the fitting one. */
+/** The few that a tuner times besides the first choice. */
 const typical = (tiles: readonly Tile[]): readonly Tile[] =>
   tiles.length < 4 ? tiles : tiles.filter(({ rows }) => [16, 32, 64].includes(rows));
 
@@ -120,7 +120,7 @@ const tilesOf = ({ subgroupSize }: Capabilities, shape: MatmulShape): readonly T
   return allowsRowVectors(shape) ? both : vectors;
 };
 
-/** Candidates for a product of matrices in memory. All of them add in one order: the choice does not change a bit. */
+/** Candidates for a product of matrices in memory. All of them add in the same order, so the choice does not change any bits. */
 export function matmulTiles(device: Capabilities, shape: MatmulShape): readonly MatmulTile[] {
   const tiles = tilesOf(device, shape);
   const best = fitting(tiles, shape.M, shape.N, shape.batch);
@@ -143,7 +143,7 @@ export function turnsProduct(device: Capabilities, shape: MatmulShape, turned: M
   return device.software && least(turned) < least(shape);
 }
 
-/** Candidates for a convolution; the tiles of the products in them are the business of `matmulTiles`. */
+/** Candidates for a convolution; the tiles of the products in them are chosen by `matmulTiles`. */
 export function convPlans(device: Capabilities, direction: ConvPass, shape: ConvShape): readonly ConvPlan[] {
   const { B, C, K, H, W, R, S, OH, OW, stride, pad } = shape;
   const results: Readonly<Record<ConvPass, readonly [m: number, n: number, splits?: number]>> = {
@@ -184,7 +184,7 @@ export function winogradBand(size: WinogradSize, channels: number, tiles: number
   return Math.ceil(tiles / bands / 4) * 4;
 }
 
-/** Bytes of a transformed map up to which it is kept from the forward pass for the filter gradient. */
+/** The largest transformed map, in bytes, that is kept from the forward pass for the filter gradient. */
 const KEPT_BYTES = 1024 * 1024;
 
 /**

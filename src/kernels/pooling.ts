@@ -11,8 +11,8 @@ export interface PoolWindow {
 
 /**
  * Length of the pooled map for an input of n cells (Caffe, pooling_layer.cpp):
- * ceil or floor of (n + 2 padding - kernel) / stride, plus 1; less the last window if it would start beyond the padded
- * end. Caffe does the latter only with padding > 0; without padding it leaves an empty window there, which is left out here.
+ * ceil or floor of (n + 2 padding - kernel) / stride, plus 1; one fewer if the last window would start beyond the padded
+ * end. Caffe removes that window only with padding > 0; without padding it keeps it, empty. Here it is always removed.
  */
 export function poolOutputSize(
   n: number,
@@ -47,7 +47,7 @@ export function poolUniforms(
   return { planes, h, w, outH: poolOutputSize(h, window), outW: poolOutputSize(w, window) };
 }
 
-/** Workgroups of 64 over the cells of a plane, planes in the other two dimensions: finding the plane takes no division. */
+/** Workgroups of 64 over the cells of a plane; planes are the other two dimensions, so finding one takes no division. */
 export const planeGrid = (cells: number, planes: number): Grid => {
   const z = ceilDiv(planes, MAX_WORKGROUPS);
   return [ceilDiv(cells, 64), ceilDiv(planes, z), z];

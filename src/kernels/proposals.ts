@@ -4,7 +4,7 @@
  *   decode_proposals  box i = (h*W + w)*A + a: anchor decoded by its deltas, clipped to the image, dropped where a side is
  *                     below minSize; score = softmax probability of foreground = sigmoid(fg - bg)
  *   top k, radix sort (topK.ts, radixSort.ts)   the first preNms, descending by fg - bg, which orders as the score does but
- *                     does not saturate; equal ones by i
+ *                     does not saturate; ties by i
  *   gather_sorted, nms_removed, nms_mask, nms_sweep (nms.ts)   suppression, the first postNms
  *   gather_rois       rois [postNms,5] (image index 0, x1, y1, x2, y2), their scores, zero beyond the count; the number i of
  *                     the anchor of each, -1 beyond the count
@@ -21,7 +21,7 @@ import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts
 import type { Run, StageBuffers, StageVariant } from './sequence.ts';
 import { recordTopK, topKScratch } from './topK.ts';
 
-/** What decoding an anchor takes: the grid, the image, the convention. */
+/** What it takes to decode an anchor: the grid, the image, the convention. */
 export const DECODE_UNIFORMS = {
   ...ANCHOR_GRID,
   imageHeight: 'f32',
@@ -206,7 +206,7 @@ export function decodeProposalsReference(
   return { boxes, scores };
 }
 
-/** The whole stage: one entry a proposal, best first. */
+/** The whole stage: one entry per proposal, best first. */
 export function proposalsReference(
   anchors: Float64Array,
   logits: Float64Array,

@@ -1,14 +1,14 @@
 /**
  * Rectified linear unit.   y = max(x, 0)      dx = dy where y > 0, else 0
  *
- * The backward pass reads y, not x, so that x need not be kept. The derivative at x = 0 is 0. NaN stays NaN and lets its
- * gradient pass, as in PyTorch; `max` may turn it into 0, so signs are read from the bits (ieee.ts).
+ * The backward pass reads y, not x, so x need not be kept. The derivative at x = 0 is 0. NaN stays NaN and lets its
+ * gradient pass, as in PyTorch; WGSL's `max` may turn it into 0, so signs are read from the bits (ieee.ts).
  */
 import { elementwise4 } from './elementwise.ts';
 import { IEEE_WGSL } from './ieee.ts';
 
 /**
- * `relu(x)` and `relu4(x)`. The bits of a negative number, -infinity included, less those of -0 are at most those of
+ * `relu(x)` and `relu4(x)`. The bits of a negative number (-infinity included) minus those of -0 are at most those of
  * infinity. `passes(y)` and `passes4(y)`: whether the result y of a ReLU lets its gradient through, which all but zeros do.
  */
 export const RELU_WGSL = /* wgsl */ `${IEEE_WGSL}

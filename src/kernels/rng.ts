@@ -28,11 +28,11 @@ export function randomU32(seed: number, stream: number, i: number): number {
   return draw(a, streamHash(stream, a), i);
 }
 
-/** Uniform in [0, 1), 24 bits, exactly the value that WGSL's `random_f32` gives. */
+/** Uniform in [0, 1), 24 bits, exactly the value of `random_f32` in WGSL. */
 export const randomF32 = (seed: number, stream: number, i: number): number =>
   (randomU32(seed, stream, i) >>> 8) / 16777216;
 
-/** The seed of one of many draws of a run, such as a step's dropout masks or an image's samples. */
+/** The seed of one of a run's many draws, for example a step's dropout masks or an image's samples. */
 export const seedOf = (seed: number, draw: number): number => (Math.imul(seed, 0x9e3779b1) + draw) >>> 0;
 
 /** `randomU32` and `randomF32` for a shader: `random_u32(seed, stream, i)` and `random_f32(seed, stream, i)`. */

@@ -8,8 +8,9 @@
  *   [first + floor(p * bin), first + ceil((p + 1) * bin)), cut off at the map; neighbouring bins may share cells
  *   A bin with NaN gives NaN, and its gradient goes to the last one, as in max pooling; an empty bin gives 0
  *
- * A bin's end falls on an integer often, so one wrong last bit of `bin` moves it by a cell. WGSL's division may be wrong in
- * the last bits; `bin_size` therefore divides integers and rounds to float32 itself. PH and PW are at most MAX_BINS. RoIs must be finite.
+ * A bin often ends exactly on an integer, so one wrong last bit of `bin` moves its end by a cell. WGSL's division may be wrong in
+ * the last bits; therefore `bin_size` divides integers and rounds to float32 itself. PH and PW are at most MAX_BINS; RoIs must be
+ * finite.
  *
  * The backward pass gathers, without atomics: every cell of dx (assigned) has one owner, which adds dy of the bins whose
  * argmax it is in the order of RoIs and bins.
@@ -19,7 +20,7 @@ import { IEEE_WGSL } from './ieee.ts';
 import { blocksOf, kernel } from './kernel.ts';
 import { CHANNEL_BLOCK, everyChannel, ROI_SHAPE, type RoiShape } from './rois.ts';
 
-/** Bins along an axis, at most: `bin_size` divides numbers below 2^31. */
+/** The most bins along an axis: `bin_size` divides numbers below 2^31. */
 export const MAX_BINS = 255;
 
 const ROI_WGSL = /* wgsl */ `${DIVIDE_WGSL}
@@ -54,7 +55,7 @@ fn roi_at(r: u32) -> Roi {
 }
 `;
 
-/** One invocation a bin and block of channels. */
+/** One invocation per bin and block of channels. */
 export const roiPoolForward = kernel({
   name: 'roi_pool_forward',
   buffers: { x: 'read', rois: 'read', y: 'write', argmax: 'write i32' },
@@ -104,8 +105,8 @@ ${everyChannel(
 
 /**
  * One invocation owns `1/bands` of the rows of a channel's plane: it clears them, then walks the bins of every RoI in order
- * and takes those whose maximum lies in its rows. Nothing is shared, so nothing needs to be atomic. Every band reads all
- * argmax of its channel: one band is the least work, more bands feed more lanes.
+ * and takes those whose maximum lies in its rows. Nothing is shared, so nothing needs to be atomic. Every band reads the whole
+ * argmax of its channel: one band is the least work, more bands occupy more lanes.
  */
 export const roiPoolBackward = kernel({
   name: 'roi_pool_backward',

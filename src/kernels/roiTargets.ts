@@ -65,7 +65,7 @@ export const roiCandidates = kernel({
   argmax[i] = i32(which);`,
 });
 
-/** Stable compaction by one workgroup; each lane owns a contiguous run of candidates. counts u32 [2]: fg, bg. */
+/** Stable compaction by one workgroup; each lane owns a contiguous run of candidates. counts u32 [2]: foreground, background. */
 export const roiCompact = kernel({
   name: 'roi_compact',
   buffers: { flags: 'read i32', counts: 'read u32', selected: 'write i32' },
@@ -140,7 +140,7 @@ export const roiSample = kernel({
   encoded[i] = t;`,
 });
 
-/** One invocation a row and class. */
+/** One invocation per row and class. */
 export const roiExpand = kernel({
   name: 'roi_expand',
   buffers: {
@@ -183,7 +183,7 @@ export interface RoiTargetParams {
   targetStds: readonly number[];
 }
 
-/** `g` here is the largest number of ground-truth boxes that the buffers are to serve. */
+/** `g` is here the largest number of ground-truth boxes that the buffers must hold. */
 export const roiTargetsScratch = ({ capacity, g, batch }: Pick<RoiTargetParams, 'capacity' | 'g' | 'batch'>) => ({
   flags: capacity + g,
   argmax: capacity + g,

@@ -62,7 +62,7 @@ export const roiWarpForward = kernel({
   y[i] = value;`,
 });
 
-/** dx [N,C,H,W]: one invocation a cell and block of 8 channels. */
+/** dx [N,C,H,W]: one invocation per cell and block of 8 channels. */
 export const roiWarpBackwardInput = kernel({
   name: 'roi_warp_backward_input',
   buffers: { dy: 'read', rois: 'read', dx: 'write' },
@@ -110,7 +110,7 @@ ${everyChannel((k) => `        if (${k}u < count) { sum${k} += weight * dy[at + 
 ${everyChannel((k) => `  if (${k}u < count) { dx[base + ${k}u * cells] = sum${k}; }`)}`,
 });
 
-/** drois [R,5]: one workgroup a RoI. */
+/** drois [R,5]: one workgroup per RoI. */
 export const roiWarpBackwardRois = kernel({
   name: 'roi_warp_backward_rois',
   buffers: { dy: 'read', x: 'read', rois: 'read', drois: 'write' },

@@ -1,7 +1,7 @@
-/** What RoI pooling and RoI warping share: their shapes, and blocks of channels. */
+/** What RoI pooling and RoI warping share: their shapes, and blocks of channels. An RoI is a region of the image. */
 import { unroll } from './text.ts';
 
-/** Maps [N,C,H,W] of which R regions become [R,C,PH,PW]; `scale` is in cells of the map per pixel of the image. */
+/** R RoIs of maps [N,C,H,W] become [R,C,PH,PW]; `scale` is in cells of the map per pixel of the image. */
 export interface RoiShape {
   images: number;
   channels: number;
@@ -13,7 +13,7 @@ export interface RoiShape {
   scale: number;
 }
 
-/** RoiShape as uniforms; `images` is left to the kernels that assign a map's gradient. */
+/** RoiShape as uniforms, without `images`: only the kernels that assign a map's gradient need it. */
 export const ROI_SHAPE = {
   channels: 'u32',
   height: 'u32',
@@ -24,7 +24,7 @@ export const ROI_SHAPE = {
   scale: 'f32',
 } as const;
 
-/** Channels that an invocation takes: working out a place costs more than reading it. */
+/** Channels per invocation: computing a place costs more than reading it. */
 export const CHANNEL_BLOCK = 8;
 
 /** `line` for each channel of a block. */

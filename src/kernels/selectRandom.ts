@@ -7,10 +7,10 @@
  *   limit  = u.limit, or u.limit - counts[subtract] where subtract >= 0 ("pad with negatives")
  * counts[slot] = how many stayed.
  *
- * flags i32 [n] in place; counts u32. One workgroup: the limit-th smallest key is found by radix select, at most four
- * histograms of 8 bits, whose integer atomics give the same counts in any order. The search ends early where there are no
- * more candidates than places, and where the keys with the digits found so far are just as many as are wanted: among
- * thousands of random keys after two digits.
+ * flags i32 [n] in place; counts u32. One workgroup finds the limit-th smallest key by radix select: at most four
+ * histograms of 8 bits, whose integer atomics give the same counts in any order. The search ends early if there are no more
+ * candidates than places, or once exactly as many keys as wanted share the digits found so far; with thousands of random
+ * keys that takes two digits.
  */
 import { kernel } from './kernel.ts';
 import { randomU32, RNG_WGSL } from './rng.ts';

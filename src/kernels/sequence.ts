@@ -2,8 +2,8 @@ import type { Kernel } from './kernel.ts';
 
 /**
  * How a stage of several dispatches is written once, for the model, the benchmarks and the tests: a plain function
- * `recordStage(run, buffers, params)` that calls `run` in order. `H` is whatever stands for a buffer where it is used: a
- * tensor or a handle of the engine, a name in a test. Beside it, `stageScratch(params)` names the working buffers and
+ * `recordStage(run, buffers, params)` that calls `run` in order. `H` is whatever represents a buffer to the caller: a
+ * tensor or a handle of the engine, or a name in a test. Beside it, `stageScratch(params)` names the working buffers and
  * their sizes in elements of 4 bytes; none needs to be cleared.
  */
 export type Run<H> = <B extends string, U extends string>(
@@ -18,8 +18,8 @@ export type StageBuffers<H, Names extends string, Scratch extends (...args: neve
 >;
 
 /**
- * Which kernels a stage is made of: `narrow`, few workgroups of few lanes with as few dispatches as possible, which is what
- * the cores of a CPU want; or `wide`, so that no workgroup works alone for long while the rest of a GPU waits. Both give the
+ * Which kernels a stage is made of: `narrow`, few workgroups of few lanes with as few dispatches as possible, which suits
+ * the cores of a CPU; or `wide`, so that no workgroup works alone for long while the rest of a GPU waits. Both give the
  * same bits. The planner chooses (`stageVariant`).
  */
 export type StageVariant = 'narrow' | 'wide';

@@ -16,10 +16,10 @@ const update = (k: number) => /* wgsl */ `let weight = w${k}[i];
     h${k}[i] = step;
     w${k}[i] = weight - step;`;
 
-/** Buffers that `sgdSteps` binds at most: those of eight parameters. */
+/** The most buffers that `sgdSteps` binds: those of eight parameters. */
 export const SGD_BUFFERS = 24;
 
-/** Parameters that one dispatch of `sgdSteps` updates, three buffers each, on a device that binds so many; 8 is WebGPU's default. */
+/** Parameters that one dispatch of `sgdSteps` updates, three buffers each; by default WebGPU binds 8 buffers. */
 export const sgdSets = (maxBuffers: number): number => Math.floor(Math.min(maxBuffers, SGD_BUFFERS) / 3);
 
 /** A step of `count` parameters at once: w0, h0, grad0, n0, lr0, weightDecay0, w1, ... */

@@ -7,7 +7,7 @@
  *
  * Inside weights select the coordinates that count (those of positives), outside weights normalise. Either may be left
  * out and is then 1. sigma^2 is PyTorch's 1/beta. A coordinate that is NaN makes the loss and its own gradient NaN, also
- * under a weight of 0. Targets get no gradient; the plural since WGSL reserves `target`.
+ * under a weight of 0. Targets get no gradient. (The plural, because WGSL reserves `target`.)
  * The partials are added by `sumFinal` of reduce.ts.
  */
 import { elementwise4 } from './elementwise.ts';

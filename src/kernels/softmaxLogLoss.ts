@@ -6,8 +6,8 @@
  *   dx_c  = dloss (p_c - [c = label]) / max(1, count), 0 at ignored positions
  *
  * The region proposal network uses outer 1, channels 2, inner A*H*W; the detection head outer R, channels K, inner 1.
- * The loss over no position is 0, where PyTorch's mean over none is NaN: an image without a sampled RoI is not an error.
- * -log p = logsumexp(x) - x[label] is not bounded, so that a training that diverges shows it. `clip` bounds the term of each
+ * If no position counts the loss is 0 (PyTorch: NaN), since an image without a sampled RoI is not an error.
+ * -log p = logsumexp(x) - x[label] is not bounded, so that diverging training shows. `clip` bounds the term of each
  * position at -log FLT_MIN = 87.3, as Caffe does (softmax_loss_layer.cpp); the gradient is never bounded, NaN stays NaN.
  * A label that is not a channel counts as ignored, whatever `ignoreLabel` says: a shader has no way to throw.
  */
@@ -39,7 +39,7 @@ fn loss_of(total: f32, distance: f32) -> f32 {
 }
 `;
 
-/** First stage: sums of losses and numbers of counted positions, one of each a chunk of positions (`partialCount`). */
+/** First stage: sums of losses and numbers of counted positions, one of each per chunk of positions (`partialCount`). */
 export const softmaxLogLossPartial = kernel({
   name: 'softmax_log_loss_partial',
   buffers: { x: 'read', labels: 'read i32', losses: 'write', counts: 'write i32' },

@@ -1,5 +1,5 @@
 /**
- * The end of a sum that was split into parts, as those of filter gradients and of products with few results are:
+ * Adds up the parts of a split sum, as filter gradients and products with few results produce them:
  *
  *   y[i] (+)= partial[0, i] + partial[1, i] + ...   (+ bias, ReLU)          i over rows of `columns` results
  *

@@ -1,6 +1,6 @@
 /**
  * b [rows, columns] -> c [columns, rows], both dense; `rows` is a multiple of four and c is written four values at a time.
- * A factor of a product that lies along k is read one value at a time: turning it round first pays where it is used often.
+ * A factor of a product that is contiguous along k is read one value at a time; transposing it first pays if it is used often.
  */
 import { ceilDiv, kernel } from './kernel.ts';
 

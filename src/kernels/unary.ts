@@ -1,9 +1,10 @@
 /**
- * Functions of one number, elementwise, in one table: y = f(x), dx = dy f'(x), the derivative written in x and y.
+ * A table of elementwise functions of one number: y = f(x), dx = dy f'(x), the derivative in terms of x and y.
  *
- * WGSL lets exp overflow to whatever it likes: sigmoid and softplus go through exp(-|x|), tanh is 1 to the last bit from
- * 9.1 on. NaN gives NaN, which functions made of polynomials and bounds may lose, so it passes by its bits (ieee.ts); that
- * includes the gradient. ReLU has kernels of its own (relu.ts), which layers fuse. Four elements a turn (elementwise.ts).
+ * WGSL leaves the result of an overflowing exp open, so sigmoid and softplus go through exp(-|x|), and tanh is 1 from 9.1
+ * on, exact to the last bit. NaN must give NaN, which functions made of polynomials and bounds may lose, so it is detected
+ * by its bits (ieee.ts), in the gradient too. ReLU has kernels of its own (relu.ts), which layers fuse. Four elements a
+ * turn (elementwise.ts).
  */
 import { elementwise4 } from './elementwise.ts';
 import { IEEE_WGSL } from './ieee.ts';
@@ -66,7 +67,7 @@ export const UNARY = {
 
 export type UnaryName = keyof typeof UNARY;
 
-/** Whether the derivative is a function of the input: otherwise x need not be kept. */
+/** Whether the derivative is computed from the input; if not, x need not be kept. */
 export const readsInput = (name: UnaryName): boolean => /\bx\b/.test(UNARY[name].slope);
 
 export const unaryForward = memoize((name: UnaryName) =>

@@ -79,8 +79,8 @@ export const fetchesOf = (tile: WorkgroupTile, extent: number): number =>
   ceilDiv((extent / 4) * tile.depth, invocationsOf(tile));
 
 /**
- * Results of an invocation times steps of k that are written out in the text. Drivers of GPUs unroll the rest as they see fit;
- * those of software adapters would take ten seconds to compile all steps of a stage.
+ * Results of an invocation times steps of k that are unrolled in the text. GPU drivers unroll the rest as they see fit;
+ * software adapters would take ten seconds to compile all steps of a stage.
  */
 const UNROLLED_RESULTS = 128;
 
@@ -93,7 +93,7 @@ function operand(tile: WorkgroupTile, name: Factor, extent: number, fetch: Fetch
   const row = pitch(extent, fetch);
   const invocations = invocationsOf(tile);
   const slots = fetchesOf(tile, extent);
-  /** Where the last slot has fewer vectors than there are invocations, the others fetch nothing. */
+  /** If the last slot has fewer vectors than there are invocations, the remaining ones fetch nothing. */
   const partial = (vectors * tile.depth) % invocations !== 0;
   const guard = (slot: number, statement: string): string =>
     partial && slot === slots - 1 ? `if (has_${name}) { ${statement} }` : statement;

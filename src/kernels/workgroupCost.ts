@@ -1,6 +1,6 @@
 /**
- * What a tile in workgroup memory costs on a machine: bytes, registers, occupancy, and the bound that follows. Pure arithmetic,
- * which orders the planner's candidates where nothing has been measured (docs/performance.md has a table).
+ * What a tile in workgroup memory costs on a machine: bytes, registers, occupancy, and the bound that follows. Pure arithmetic
+ * that orders the planner's candidates when nothing has been measured (docs/performance.md has a table).
  *
  * A stage of a tile keeps a core busy for the longer of two: its multiply-adds, and the traffic of its workgroup memory, where
  * every invocation reads rowsEach + columnsEach values for rowsEach * columnsEach multiply-adds. All tiles together need
@@ -33,7 +33,7 @@ export interface TileCost {
   /** Workgroups that a core holds at once, and the invocations in them as a share of those that it could hold. */
   readonly resident: number;
   readonly occupancy: number;
-  /** Bytes from memory at least, from the shared cache, and from workgroup memory. */
+  /** Bytes from memory (at least), from the shared cache, and from workgroup memory. */
   readonly memoryBytes: number;
   readonly cacheBytes: number;
   readonly workgroupTraffic: number;
@@ -41,7 +41,7 @@ export interface TileCost {
 
 /** Registers for indices, bounds and what the compiler keeps besides the sums. */
 const OTHER_REGISTERS = 20;
-/** Of a place in a factor: four offsets and a step of k, or one offset where four are read at once. */
+/** Registers of a place in a factor: four offsets and a step of k, or one offset if four values are read at once. */
 const cursorRegisters = (fetch: Fetch): number => (fetch === 'vector' ? 2 : 5);
 /** Subgroups of a core that hide the latency of its instructions from one another, where each has results to spare. */
 const BUSY_SUBGROUPS = 8;

@@ -1,6 +1,6 @@
 /**
- * Which tiles in workgroup memory a GPU takes, and into how many parts it splits a sum: the cheapest by workgroupCost.ts, where
- * nothing has been measured. Software adapters compute in registers instead (planner.ts).
+ * Which tiles in workgroup memory a GPU takes, and into how many parts it splits a sum: the cheapest by workgroupCost.ts, unless
+ * a tuner has measured. Software adapters compute in registers instead (planner.ts).
  */
 import type { ConvShape } from './conv2d.ts';
 import { convAccess, type ConvPass, convProduct } from './conv2dWorkgroup.ts';
@@ -10,7 +10,7 @@ import { pointsOf, type WinogradSize } from './winograd.ts';
 import { invocationsOf, workgroupBytes, type WorkgroupTile } from './workgroupCore.ts';
 import { type Access, DISPATCH_US, type ProductExtents, tileCost } from './workgroupCost.ts';
 
-/** Steps of k from which a part of a split product is worth its own workgroups, and parts at most. */
+/** The fewest steps of k for which a part of a split product is worth its own workgroups, and the most parts. */
 const PART_STEPS = 128;
 const MOST_PARTS = 64;
 /** Share of the time that remains, from which more parts are worth the memory that they take. */
@@ -108,7 +108,7 @@ export function productSplits(device: Capabilities, shape: MatmulShape): number 
   return fewest;
 }
 
-/** Parts of a filter gradient at most. */
+/** The most parts of a filter gradient. */
 const FILTER_PARTS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128] as const;
 
 /** The parts into which a filter gradient on a tile splits its lines, and the microseconds that it then takes. */

@@ -55,7 +55,7 @@ export function workgroupInputGradientCheck(tile: WorkgroupTile, shape: ConvShap
   };
 }
 
-/** The whole, added to what the buffer holds; or `splits` parts, each assigned: their sum is compared by `sumPartials`' checks. */
+/** The whole, added to what the buffer holds, or `splits` parts, each assigned; the checks of `sumPartials` cover their sum. */
 export function workgroupFilterGradientCheck(tile: WorkgroupTile, shape: ConvShape, splits: number): KernelCheck {
   const { B, K, OH, OW } = shape;
   const x = normals(xSize(shape), 1);
@@ -98,14 +98,14 @@ export function packFiltersCheck(turned: boolean, K: number, C: number, taps: nu
   };
 }
 
-/** Filters and channels of no multiple of a tile, of stride 2; and of a multiple of four, which are read as vectors. */
+/** Filters and channels that are not a multiple of a tile, with stride 2; and a multiple of four, read as vectors. */
 const ODD = convShape([2, 5, 13, 17], [19, 3, 3], 2, 1);
 const EVEN = convShape([1, 12, 9, 11], [20, 3, 3], 1, 1);
 const SINGLE = convShape([2, 7, 9, 8], [21, 1, 1], 2, 0);
 
 /**
- * Every tile by every pass; on a software adapter, which compiles each for seconds, the passes in turn, as cursors do not
- * depend on the tile. And every way to read and to write, by the first tile or the last.
+ * Every tile with every pass. On a software adapter, which takes seconds to compile each, tiles take the passes in turn, since
+ * cursors do not depend on the tile. Also every way to read and to write, with the first tile or the last.
  */
 export function convWorkgroupChecks(device: Capabilities): readonly (() => KernelCheck)[] {
   const tiles = WORKGROUP_TILES.filter((tile) => allowsTile(device, tile, { fetchA: 'k', fetchB: 'k' }));

@@ -21,7 +21,7 @@ export const DETECTIONS: detection.DetectionParams = {
   outputRows: 128,
 };
 
-/** What the head gives for R RoIs; one delta and one probability are not finite. */
+/** Outputs of the head for R RoIs; one delta and one probability are not finite. */
 export function headOutputs(
   roiCapacity: number,
   classes: number,

@@ -1,4 +1,4 @@
-/** Checks of the operations on one element at a time, for n elements. Tolerances are a few roundings of f32. */
+/** Checks of the elementwise operations, for n elements. Tolerances are a few roundings of f32. */
 import { copyFromSlice, copyIntoSlice, concatReference, copyScalars, sliceLayout } from '../concat.ts';
 import { dropout, dropoutReference, invertedScale } from '../dropout.ts';
 import {
@@ -185,7 +185,7 @@ export function copyFromSliceCheck(
   };
 }
 
-/** What lies around the numbers must stay as it was. */
+/** The elements around the numbers must stay as they were. */
 export function copyScalarsCheck(count: number): KernelCheck {
   const scalars = Array.from({ length: count }, (_, k) => normals(1, k + 1));
   const whole = normals(count + 5, 99);

@@ -19,7 +19,7 @@ export function integers(n: number, seed: number, low: number, high: number): In
   return Int32Array.from({ length: n }, () => low + random.integer(high - low));
 }
 
-/** What a float64 reference reads: the very numbers the GPU gets. */
+/** The input of a float64 reference: exactly the numbers that the GPU gets. */
 export const doubles = (x: Float32Array): Float64Array => Float64Array.from(x);
 
 export const unsigned = (x: readonly number[]): Uint32Array => Uint32Array.from(x);

@@ -3,8 +3,8 @@
  *
  * The sum of the first k products of standard normal numbers is of size sqrt(k), rarely above 4 sqrt(k). Every step rounds
  * it by at most half an eps of that, eps = 2^-23; K such roundings, independent, add up to about eps K (the square root of
- * the sum of 4 k), the product's own rounding and the largest of thousands of results make it a few times as much: 4 eps K
- * is allowed. The reference reads the same float32 numbers. A wrong, missing or doubled term is off by about 1.
+ * the sum of 4 k), the product's own rounding, and taking the largest of thousands of results, make it a few times as much:
+ * 4 eps K is allowed. The reference reads the same float32 numbers. A wrong, missing or doubled term is off by about 1.
  */
 import {
   convFilterGradient,

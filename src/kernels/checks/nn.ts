@@ -1,4 +1,4 @@
-/** One check or more of every network kernel but convolution and matrix product, at shapes that are no multiple of anything. */
+/** At least one check of every network kernel except convolution and matrix product, at shapes that no tile divides. */
 import type { KernelCheck } from './check.ts';
 import {
   batchNormBackwardCheck,

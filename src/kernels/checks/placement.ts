@@ -13,7 +13,7 @@ import type { ChannelView } from '../channelView.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, normals } from './inputs.ts';
 
-/** A number for each repetition. */
+/** One number per repetition. */
 const repeatedSize = (of: Repetition, { outer, channels, inner }: ChannelView): number =>
   of === 'channels' ? channels : outer * inner;
 

@@ -1,6 +1,6 @@
 /**
- * Checks of sums, softmax and the losses. A sum of m terms is allowed a few roundings of its largest partial sum; exp and log
- * of WGSL may be off by some units in the last place, more for larger arguments.
+ * Checks of sums, softmax and the losses. A sum of m terms is allowed a few roundings of its largest partial sum; WGSL's exp
+ * and log may be off by some units in the last place, more for larger arguments.
  */
 import type { ChannelView } from '../channelView.ts';
 import type { Kernel } from '../kernel.ts';

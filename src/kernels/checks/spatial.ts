@@ -92,7 +92,7 @@ const lrnName = ({ images, channels, h, w }: LrnShape, { size }: LrnSettings) =>
 const lrnUniforms = ({ size, alpha, beta, k }: LrnSettings) => ({ size, alpha, beta, k });
 /** Activations large enough that the windows matter. */
 const lrnInput = ({ images, channels, h, w }: LrnShape) => normals(images * channels * h * w, 1, 30);
-/** pow of WGSL is exp2(y log2(x)): some 1e-6 relative. */
+/** WGSL's pow is exp2(y log2(x)): a relative error of some 1e-6. */
 const LRN_TOLERANCE = { atol: 1e-5, rtol: 3e-5 };
 
 export function lrnForwardCheck(shape: LrnShape, settings: LrnSettings): KernelCheck {

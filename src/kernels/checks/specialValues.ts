@@ -1,5 +1,5 @@
 /**
- * A table of special values: what every operation gives for NaN, infinity, zero and numbers near the largest. Expected values
+ * A table of special values: the result of every operation for NaN, infinity, zero and numbers near the largest. Expected values
  * are worked out by hand from IEEE 754 and are those of PyTorch, not of a reference. The sign of a zero is not compared.
  */
 import { averagePoolBackward, averagePoolForward } from '../averagePool.ts';
@@ -75,7 +75,7 @@ function row(
   return { name: `special values: ${name}`, kernel, buffers, uniforms, expected, atol: 1e-6, rtol: 1e-6 };
 }
 
-/** The functions of one number, at these. */
+/** Inputs of the functions of one number. */
 const X = [NaN, -NaN, I, -I, 0, -0, BIG, -BIG];
 const SUBNORMAL = Math.fround(1e-40);
 const FUNCTIONS: Record<UnaryName, readonly number[]> = {

@@ -10,7 +10,7 @@ import {
 import type { KernelCheck } from './check.ts';
 import { doubles, normals, rounded } from './inputs.ts';
 
-/** Where the function is defined for positive numbers alone they are 0.05 and more, else also so large that exp overflows. */
+/** At least 0.05 if the function is defined for positive numbers only; otherwise some are so large that exp overflows. */
 function unaryInputs(name: UnaryName, n: number): Float32Array {
   if (['log', 'sqrt', 'reciprocal'].includes(name)) return normals(n, 1, 3).map((x) => Math.abs(x) + 0.05);
   const x = normals(n, 1, 3);
@@ -18,7 +18,7 @@ function unaryInputs(name: UnaryName, n: number): Float32Array {
   return x;
 }
 
-/** exp and log of WGSL may be off by some units in the last place, more for larger arguments; exp(12) by 1e-5 of itself. */
+/** WGSL's exp and log may be off by some units in the last place, more for larger arguments: exp(12) by 1e-5 of itself. */
 const FUNCTION = { atol: 2e-6, rtol: 1e-5 };
 
 export function unaryForwardCheck(name: UnaryName, n: number): KernelCheck {
