@@ -20,8 +20,8 @@
 import { ANCHOR_GRID, ANCHOR_WGSL, anchorAt, type AnchorGrid } from './anchorGrid.ts';
 import { BOXES_WGSL, boxAt, encodeBox, iou, type Box } from './boxes.ts';
 import { kernel } from './kernel.ts';
-import { selectRandom } from './selectRandom.ts';
-import type { Run, StageBuffers } from './sequence.ts';
+import { recordSelectRandom, selectRandomScratch } from './selectRandom.ts';
+import type { Run, StageBuffers, StageVariant } from './sequence.ts';
 import { vec4At } from './text.ts';
 
 const INSIDE_WGSL = /* wgsl */ `
@@ -156,6 +156,8 @@ export interface AnchorLabelParams extends AnchorGrid {
   stream: number;
   outsideMode: 'examples' | 'constant';
   outsideValue: number;
+  /** Default `narrow`. */
+  variant?: StageVariant;
 }
 
 /** `g` is here the largest number of ground-truth boxes that the buffers must hold. */
@@ -164,7 +166,9 @@ export const anchorLabelsScratch = ({
   height,
   width,
   g,
-}: Pick<AnchorLabelParams, 'anchorCount' | 'height' | 'width' | 'g'>) => ({
+  variant,
+}: Pick<AnchorLabelParams, 'anchorCount' | 'height' | 'width' | 'g' | 'variant'>) => ({
+  ...selectRandomScratch(anchorCount * height * width, variant),
   overlaps: Math.max(1, g) * anchorCount * height * width,
   best: Math.max(1, g),
   argmax: anchorCount * height * width,
@@ -182,7 +186,8 @@ export function recordAnchorLabels<H>(
   params: AnchorLabelParams,
 ): void {
   const { anchors, gt, overlaps, best, labels, argmax, counts, targets, insideWeights, outsideWeights } = buffers;
-  const { anchorCount, height, width, stride, g, imageHeight, imageWidth, plusOne, batch, seed, stream } = params;
+  const { anchorCount, height, width, stride, g, imageHeight, imageWidth, plusOne, batch, seed, stream, variant } =
+    params;
   const n = anchorCount * height * width;
   const grid = { anchorCount, height, width, stride };
   const image = { imageHeight, imageWidth };
@@ -198,8 +203,10 @@ export function recordAnchorLabels<H>(
   );
   const choice = { n, otherwise: -1, random: Number(params.random), seed, stream };
   const positives = Math.floor(params.positiveFraction * batch);
-  run(selectRandom, { flags: labels, counts }, { ...choice, value: 1, limit: positives, subtract: -1, slot: 0 });
-  run(selectRandom, { flags: labels, counts }, { ...choice, value: 0, limit: batch, subtract: 0, slot: 1 });
+  const chosen = { ...buffers, flags: labels };
+  const first = { ...choice, value: 1, limit: positives, subtract: -1, slot: 0 };
+  recordSelectRandom(run, chosen, first, variant);
+  recordSelectRandom(run, chosen, { ...choice, value: 0, limit: batch, subtract: 0, slot: 1 }, variant);
   run(
     anchorTargets,
     { anchors, gt, labels, argmax, counts, targets, insideWeights, outsideWeights },

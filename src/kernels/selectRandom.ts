@@ -11,24 +11,31 @@
  * histograms of 8 bits, whose integer atomics give the same counts in any order. The search ends early if there are no more
  * candidates than places, or once exactly as many keys as wanted share the digits found so far; with thousands of random
  * keys that takes two digits.
+ *
+ * On a GPU one workgroup would read tens of thousands of flags three times, which takes 0.1 ms or more. There many workgroups
+ * count instead (radixSelect.ts: select_random_histogram for each digit, select_random_apply), and the same elements stay.
  */
-import { kernel } from './kernel.ts';
+import { ceilDiv, kernel } from './kernel.ts';
+import { NOTE, RADIX_SELECT_WGSL, radixSelectClear, radixSelectScratch, SELECT_TILE } from './radixSelect.ts';
 import { randomU32, RNG_WGSL } from './rng.ts';
+import type { Run, StageBuffers, StageVariant } from './sequence.ts';
+
+const UNIFORMS = {
+  n: 'u32',
+  value: 'i32',
+  otherwise: 'i32',
+  limit: 'u32',
+  subtract: 'i32',
+  slot: 'u32',
+  random: 'u32',
+  seed: 'u32',
+  stream: 'u32',
+} as const;
 
 export const selectRandom = kernel({
   name: 'select_random',
   buffers: { flags: 'read_write i32', counts: 'read_write u32' },
-  uniforms: {
-    n: 'u32',
-    value: 'i32',
-    otherwise: 'i32',
-    limit: 'u32',
-    subtract: 'i32',
-    slot: 'u32',
-    random: 'u32',
-    seed: 'u32',
-    stream: 'u32',
-  },
+  uniforms: UNIFORMS,
   grid: () => [1, 1, 1],
   lanes: 256,
   functions: /* wgsl */ `
@@ -91,6 +98,108 @@ fn key(i: u32) -> u32 {
   }
   if (lane == 0u) { counts[u.slot] = min(total, limit); }`,
 });
+
+const SEARCH_WGSL = /* wgsl */ `
+${RNG_WGSL}
+fn key_of(i: u32) -> u32 {
+  if (u.random == 0u) { return i; }
+  return random_u32(u.seed, u.stream, i);
+}
+fn limit_of() -> u32 {
+  if (u.subtract < 0) { return u.limit; }
+  return u.limit - min(u.limit, counts[u.subtract]);
+}
+/** What is known before a digit: the leading digits of the limit-th smallest key, its rank among the keys that have them. */
+fn note_of(lane: u32, digit: u32, limit: u32) -> vec2u {
+  if (digit == 0u) { return vec2u(0u, limit); }
+  let before = vec2u(notes[${NOTE}u * (digit - 1u)], notes[${NOTE}u * (digit - 1u) + 1u]);
+  let found = bin_of_rank(lane, atomicLoad(&histograms[256u * (digit - 1u) + lane]), before.y);
+  return vec2u((before.x << 8u) | found.x, found.y);
+}
+`;
+
+export const selectRandomHistogram = kernel({
+  name: 'select_random_histogram',
+  buffers: {
+    flags: 'read i32',
+    counts: 'read u32',
+    histograms: 'read_write atomic<u32>',
+    notes: 'read_write u32',
+  },
+  uniforms: { ...UNIFORMS, digit: 'u32' },
+  grid: ({ n }) => [Math.max(1, ceilDiv(n, SELECT_TILE)), 1, 1],
+  lanes: 256,
+  functions: RADIX_SELECT_WGSL + SEARCH_WGSL,
+  body: /* wgsl */ `
+  clear_bins(lane);
+  let note = note_of(lane, u.digit, limit_of());
+  workgroupBarrier();
+  let end = min(u.n, (group.x + 1u) * ${SELECT_TILE}u);
+  for (var i = group.x * ${SELECT_TILE}u + lane; i < end; i += 256u) {
+    if (flags[i] != u.value) { continue; }
+    let key = key_of(i);
+    if (shares_digits(key, u.digit, note.x)) { count_digit(key, u.digit); }
+  }
+  workgroupBarrier();
+  add_bins(lane, u.digit);
+  if (group.x == 0u && lane == 0u) {
+    notes[${NOTE}u * u.digit] = note.x;
+    notes[${NOTE}u * u.digit + 1u] = note.y;
+  }`,
+});
+
+/** Changes the flags of those that go, and counts those that stay. */
+export const selectRandomApply = kernel({
+  name: 'select_random_apply',
+  buffers: {
+    flags: 'read_write i32',
+    counts: 'read_write u32',
+    histograms: 'read_write atomic<u32>',
+    notes: 'read u32',
+  },
+  uniforms: UNIFORMS,
+  grid: ({ n }) => [Math.max(1, ceilDiv(n, SELECT_TILE)), 1, 1],
+  lanes: 256,
+  functions: RADIX_SELECT_WGSL + SEARCH_WGSL,
+  body: /* wgsl */ `
+  let limit = limit_of();
+  let largest = note_of(lane, 4u, limit).x;
+  workgroupBarrier();
+  let total = bin_of_rank(lane, atomicLoad(&histograms[lane]), 1u).w;
+  if (total > limit) {
+    let end = min(u.n, (group.x + 1u) * ${SELECT_TILE}u);
+    for (var i = group.x * ${SELECT_TILE}u + lane; i < end; i += 256u) {
+      if (flags[i] == u.value && (limit == 0u || key_of(i) > largest)) { flags[i] = u.otherwise; }
+    }
+  }
+  if (group.x == 0u && lane == 0u) { counts[u.slot] = min(total, limit); }`,
+});
+
+/** Elements from which six dispatches by many workgroups cost less than one by a single one; a guess, not measured. */
+const MANY = 8192;
+
+const searches = (n: number, variant: StageVariant): StageVariant => (n >= MANY ? variant : 'narrow');
+
+export const selectRandomScratch = (n: number, variant: StageVariant = 'narrow') =>
+  radixSelectScratch(searches(n, variant));
+
+/** flags i32 [n] in place, counts u32. */
+export function recordSelectRandom<H>(
+  run: Run<H>,
+  buffers: StageBuffers<H, 'flags' | 'counts', typeof selectRandomScratch>,
+  params: Readonly<Record<keyof typeof UNIFORMS, number>>,
+  variant: StageVariant = 'narrow',
+): void {
+  const { flags, counts, selectHistograms: histograms, selectNotes: notes } = buffers;
+  if (searches(params.n, variant) === 'narrow') {
+    run(selectRandom, { flags, counts }, params);
+    return;
+  }
+  run(radixSelectClear, { histograms }, {});
+  const search = { flags, counts, histograms, notes };
+  for (let digit = 0; digit < 4; digit++) run(selectRandomHistogram, search, { ...params, digit });
+  run(selectRandomApply, search, params);
+}
 
 /** Returns the new flags and the count. */
 export function selectRandomReference(

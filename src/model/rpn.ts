@@ -127,12 +127,14 @@ export class RegionProposalNetwork {
       (name) => gpu.empty(deltas.shape, 'f32', name),
     ) as [Tensor, Tensor, Tensor];
     const grid = { anchorCount, height, width, stride: this.stride };
-    const working = scratch(gpu, anchorLabelsScratch({ ...grid, g: truth.boxes.shape[0]! }));
+    const variant = stageVariant(gpu.plans.device);
+    const working = scratch(gpu, anchorLabelsScratch({ ...grid, g: truth.boxes.shape[0]!, variant }));
     recordAnchorLabels<Bindable>(
       gpu.run.bind(gpu),
       { ...working.tensors, anchors: this.anchors, gt: truth.boxes, labels, targets, insideWeights, outsideWeights },
       {
         ...grid,
+        variant,
         g: truth.count,
         imageHeight: image.height,
         imageWidth: image.width,

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { selectRandom } from '../../src/kernels/selectRandom.ts';
-import { runStage } from './stage.ts';
+import { recordSelectRandom, selectRandom, selectRandomScratch } from '../../src/kernels/selectRandom.ts';
+import { eachVariant, runStage } from './stage.ts';
 
 /** A mini-batch as the RPN draws it: positives first, negatives for the rest. Returns the indices of each. */
 async function miniBatch(
@@ -55,6 +55,26 @@ test('no candidates at all', async () => {
     1,
   );
   assert.equal(counts, [0, 0]);
+});
+
+test('many workgroups choose what one chooses', async () => {
+  for (const [n, random, limits] of [
+    [8192, 1, [64, 256]],
+    [20011, 0, [0, 300]],
+    [20011, 1, [128, 256]],
+    [9001, 1, [9000, 20000]],
+  ] as const) {
+    const flags = Int32Array.from({ length: n }, (_, i) => (i % 7 === 0 ? 1 : i % 3 === 0 ? 0 : -1));
+    const choice = { n, otherwise: -1, random, seed: 5, stream: 2 };
+    const [narrow, wide] = await eachVariant((variant) =>
+      runStage({ flags }, selectRandomScratch(n, variant), { flags, counts: new Uint32Array(2) }, (run, buffers) => {
+        const first = { ...choice, value: 1, limit: limits[0], subtract: -1, slot: 0 };
+        recordSelectRandom(run, buffers, first, variant);
+        recordSelectRandom(run, buffers, { ...choice, value: 0, limit: limits[1], subtract: 0, slot: 1 }, variant);
+      }),
+    );
+    assert.equal(wide, narrow, `${limits} of ${n}`);
+  }
 });
 
 test.run();

@@ -18,6 +18,7 @@ import {
   radixSelectClearCheck,
   radixSortTileCheck,
   selectRandomCheck,
+  selectRandomDigitCheck,
   topKChecks,
   topKHistogramCheck,
   topKRankCheck,
@@ -52,6 +53,7 @@ export const detectorChecks: readonly (() => KernelCheck)[] = [
   () => selectRandomCheck(300, 10000, 1),
   () => selectRandomCheck(1, 1, 1),
   () => selectRandomCheck(300, 0, 0),
+  ...[0, 1, 2, 3, 4].map((digit) => () => selectRandomDigitCheck(5000, 128, digit)),
   () => radixHistogramCheck(5003, 1, 24),
   () => radixHistogramCheck(1500, 3, 20),
   ...(['narrow', 'wide'] as const).flatMap((variant) => [

@@ -3,8 +3,8 @@ import { boxAt } from '../boxes.ts';
 import * as nms from '../nms.ts';
 import { digitHistogramReference, digitNoteReference, radixSelectClear } from '../radixSelect.ts';
 import * as radix from '../radixSort.ts';
-import { Random } from '../rng.ts';
-import { selectRandom, selectRandomReference } from '../selectRandom.ts';
+import { Random, randomU32 } from '../rng.ts';
+import { selectRandom, selectRandomApply, selectRandomHistogram, selectRandomReference } from '../selectRandom.ts';
 import type { StageVariant } from '../sequence.ts';
 import * as top from '../topK.ts';
 import { EXACT, type KernelCheck } from './check.ts';
@@ -20,6 +20,29 @@ export function selectRandomCheck(n: number, limit: number, random: number, used
     buffers: { flags, counts: unsigned([used, 0]) },
     uniforms: { n, ...choice, limit, subtract: used > 0 ? 0 : -1, slot: 1 },
     expected: { flags: expected.flags, counts: unsigned([used, expected.count]) },
+    ...EXACT,
+  };
+}
+
+/** One digit of the search of many workgroups, or with digit 4 the choice that follows it. */
+export function selectRandomDigitCheck(n: number, limit: number, digit: number): KernelCheck {
+  const { buffers, uniforms, expected } = selectRandomCheck(n, limit, 1);
+  const flags = buffers['flags'] as Int32Array;
+  const keys = Uint32Array.from(
+    [...flags.keys()].filter((i) => flags[i] === uniforms['value']),
+    (i) => randomU32(uniforms['seed']!, uniforms['stream']!, i),
+  );
+  const search = (before: number) => ({
+    histograms: digitHistograms(keys, limit, before),
+    notes: digitNotes(keys, limit, before),
+  });
+  const last = digit === 4;
+  return {
+    name: last ? `select_random_apply ${limit} of ${n}` : `select_random_histogram ${limit} of ${n}, digit ${digit}`,
+    kernel: last ? selectRandomApply : selectRandomHistogram,
+    buffers: { ...buffers, ...search(digit) },
+    uniforms: last ? uniforms : { ...uniforms, digit },
+    expected: last ? expected : search(digit + 1),
     ...EXACT,
   };
 }
@@ -133,14 +156,14 @@ export const radixSelectClearCheck = (): KernelCheck => ({
 });
 
 /** The histograms of a search once those before `digit` are complete. */
-function topKHistograms(keys: Uint32Array, k: number, digit: number): Uint32Array {
+function digitHistograms(keys: Uint32Array, k: number, digit: number): Uint32Array {
   const histograms = new Uint32Array(1024);
   for (let d = 0; d < digit; d++) histograms.set(digitHistogramReference(keys, k, d), 256 * d);
   return histograms;
 }
 
 /** What was noted before `digit`. */
-function topKNotes(keys: Uint32Array, k: number, digit: number): Uint32Array {
+function digitNotes(keys: Uint32Array, k: number, digit: number): Uint32Array {
   const notes = new Uint32Array(16);
   for (let d = 0; d < digit; d++) notes.set(digitNoteReference(keys, k, d), 4 * d);
   return notes;
@@ -151,9 +174,9 @@ export function topKHistogramCheck(n: number, k: number, digit: number): KernelC
   return {
     name: `top_k_histogram ${k} of ${n}, digit ${digit}`,
     kernel: top.topKHistogram,
-    buffers: { keys, histograms: topKHistograms(keys, k, digit), notes: topKNotes(keys, k, digit) },
+    buffers: { keys, histograms: digitHistograms(keys, k, digit), notes: digitNotes(keys, k, digit) },
     uniforms: { n, k, digit },
-    expected: { histograms: topKHistograms(keys, k, digit + 1), notes: topKNotes(keys, k, digit + 1) },
+    expected: { histograms: digitHistograms(keys, k, digit + 1), notes: digitNotes(keys, k, digit + 1) },
     ...EXACT,
   };
 }
@@ -163,7 +186,7 @@ export function topKRankCheck(n: number, k: number): KernelCheck {
   return {
     name: `top_k_rank ${k} of ${n}`,
     kernel: top.topKRank,
-    buffers: { histograms: topKHistograms(keys, k, 4), notes: topKNotes(keys, k, 4), threshold: new Uint32Array(2) },
+    buffers: { histograms: digitHistograms(keys, k, 4), notes: digitNotes(keys, k, 4), threshold: new Uint32Array(2) },
     uniforms: { k },
     expected: { threshold: top.topKThresholdReference(keys, k) },
     ...EXACT,
