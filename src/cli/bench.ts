@@ -1,4 +1,4 @@
-/** `rcnn bench`: every kernel and the whole detector on this device, checked, timed, and held against the device's peaks. */
+/** `rcnn bench`: checks and times every kernel and the whole detector on this device, and compares them with its peaks. */
 import { freemem } from 'node:os';
 import type { Command } from 'commander';
 import { type BenchCase, caseName } from '../bench/case.ts';
@@ -26,21 +26,21 @@ interface BenchCommand {
   adapter: AdapterKind;
 }
 
-/** What the largest row may take of the memory: a training step of VGG-16 fits. */
+/** Memory limit of the largest row: a training step of VGG-16 fits. */
 const MEMORY_BYTES = 4 * 2 ** 30;
 
 export function addBench(program: Command): void {
   const command = program
     .command('bench')
     .description('Check and time every kernel and the whole detector on this device, or compare two reports.')
-    .option('--filter <text>', 'only rows whose name holds this; see --list', '')
+    .option('--filter <text>', 'only rows whose name contains this; see --list', '')
     .option('--quick', 'fewer shapes and repetitions')
     .option('--tune', 'also let the tuner choose the kernels of each row, and time it again')
     .option('--profile', 'also show where the time of each row goes: recording, kernels, gaps between them')
-    .option('--list', 'print the names of the rows and measure nothing')
-    .option('--json <file>', 'also write system, adapter, peaks and all rows, again after each row')
-    .option('--compare <files...>', 'compare two reports row by row; exit code 1 where the second is slower or wrong')
-    .option('--tolerance <x>', 'how many times as long a row may take in the second report', positiveNumber, 1.15)
+    .option('--list', 'print the names of the rows without measuring anything')
+    .option('--json <file>', 'also write system, adapter, peaks and all rows, updated after each row')
+    .option('--compare <files...>', 'compare two reports row by row; exit code 1 if the second is slower or wrong')
+    .option('--tolerance <x>', 'a row is slower if it takes more than x times as long', positiveNumber, 1.15)
     .option('--different-devices', 'compare reports of different devices')
     .addOption(adapterOption())
     .action(bench);
@@ -102,7 +102,7 @@ function compare(
   ];
   console.log(table([['row', 'before ms', 'after ms', 'times as fast'], ...rows.map(line)]));
   if (mean !== null) console.log(`\ngeometric mean of ${rows.length} rows: ${mean.toFixed(2)} times as fast`);
-  if (unmatched.length > 0) console.log(`in one report alone, or without a time in the first: ${unmatched.join('; ')}`);
+  if (unmatched.length > 0) console.log(`only in one report, or without a time in the first: ${unmatched.join('; ')}`);
   for (const name of wrong) console.log(`WRONG   ${name}`);
   for (const { name, ratio } of slower) console.log(`SLOWER  ${name}: takes ${(1 / ratio).toFixed(2)} times as long`);
   if (slower.length + wrong.length > 0) process.exitCode = 1;

@@ -1,4 +1,4 @@
-/** `rcnn check`: reads a whole data set, lists every problem, and says what it holds and how the anchors fit it. */
+/** `rcnn check`: reads a whole data set, lists every problem, counts its objects, and measures how the anchors fit them. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
 import { WHOLE } from '../data/drawnSplits.ts';
@@ -35,20 +35,20 @@ interface CheckCommand extends Pick<
   json?: string;
 }
 
-/** Sizes of pictures that are listed, the most frequent. */
+/** How many image sizes are listed, the most frequent first. */
 const LISTED_SIZES = 3;
 
 export function addCheck(program: Command): void {
   const command = withDataOptions(program.command('check'))
-    .description('Read a whole data set: list every problem, count its objects, measure how the anchors fit them.')
-    .option('--data <spec>', `${DATA_USAGE}; default: the run's, or digits`)
-    .option('--split <name,...>', 'the parts to read; default: trainval or train and val, and test')
-    .option('--preset <name>', "whose network's input and anchors are meant; default: as 'rcnn train' has it")
-    .addOption(backboneOption("instead of the preset's"))
+    .description('Read a whole data set: list every problem, count its objects, measure how well the anchors fit them.')
+    .option('--data <spec>', `${DATA_USAGE}; default: the data of --model, or digits`)
+    .option('--split <name,...>', 'the splits to read; default: trainval (or train and val) and test')
+    .option('--preset <name>', "measure with this preset's input size and anchors; default: as in 'rcnn train'")
+    .addOption(backboneOption("default: the preset's"))
     .addOption(setOption('the preset, e.g. detector.anchors.sizes=[64,128]'))
-    .option('--model <dir>', 'a run directory, whose network and classes are meant instead')
-    .option('--pictures <dir>', 'also draw images of each part with their objects')
-    .option('--json <file>', 'also write all of it')
+    .option('--model <dir>', 'measure with the network and classes of this run directory instead')
+    .option('--pictures <dir>', 'also draw images of each split with their objects')
+    .option('--json <file>', 'also write the whole report')
     .action(check);
   withExample(
     command,
@@ -61,7 +61,7 @@ async function check(options: CheckCommand): Promise<void> {
   assertOutputs([options.json, options.pictures && join(options.pictures, 'train.png')], options);
   const run = options.model === undefined ? undefined : new RunDirectory(options.model).readConfig();
   if (run && (options.preset !== undefined || options.backbone !== undefined)) {
-    throw new UserError('--model: has its own preset and backbone; leave --preset and --backbone out');
+    throw new UserError('--model: the run has its own preset and backbone; leave --preset and --backbone out');
   }
   const data = options.data ?? run?.data ?? 'digits';
   const { preset } = findPreset(options.preset, data);
@@ -113,7 +113,7 @@ function printProblems(problems: readonly string[]): void {
   process.exitCode = 1;
 }
 
-/** The whole of data without parts; parts that share no image where they are named as usual, else all; undefined: none is known. */
+/** 'all' for data without splits; otherwise the usual splits, which share no image, or failing that every split. */
 function usualSplits(splits: readonly string[]): string[] | undefined {
   if (splits.includes(WHOLE)) return [WHOLE];
   const training = splits.includes('trainval') ? ['trainval'] : ['train', 'val'];
@@ -129,7 +129,7 @@ function reportText(report: DataReport, { backbone }: DetectorConfig): string {
   const fitCells = ({ iou50, iou70 }: AnchorFit): string[] => [iou50, iou70].map(percent);
   const lines = [
     table([
-      ['part', 'images', 'without objects', 'objects', 'not counted'],
+      ['split', 'images', 'without objects', 'objects', 'not counted'],
       ...parts.map(({ split, ...counts }) => [
         split,
         ...[counts.images, counts.withoutObjects, counts.objects, counts.notCounted].map(count),
@@ -140,19 +140,19 @@ function reportText(report: DataReport, { backbone }: DetectorConfig): string {
       ...classes.map((one) => [one.name, count(one.images), count(one.objects), ...fitCells(one)]),
       ['all', '', count(anchors.objects), ...fitCells(anchors)],
     ]),
-    `IoU: of the best anchor inside the image; sizes ${anchors.sizes.join(', ')}, height/width ${anchors.ratios.join(', ')}, stride ${backboneNamed(backbone).stride}`,
+    `IoU with the best anchor inside the image: sizes ${anchors.sizes.join(', ')}, height/width ${anchors.ratios.join(', ')}, stride ${backboneNamed(backbone).stride}`,
     ...(betterAnchors ? [betterAnchorsText(betterAnchors)] : []),
     ...(isPoor(anchors) && !betterAnchors
-      ? ['few objects are met well, and no other anchors that were tried do much better']
+      ? ['the anchors overlap few objects well, and none of the others tried would do much better']
       : []),
     '',
     table([
-      ['quantiles', 'least', ...QUANTILES.slice(1, -1).map((share) => `${100 * share} %`), 'most'],
-      ['objects of an image', ...quantileCells(objectsPerImage, 0)],
-      ['size of an object, pixels of the input', ...quantileCells(sizes, 0)],
+      ['quantiles', 'min', ...QUANTILES.slice(1, -1).map((share) => `${100 * share} %`), 'max'],
+      ['objects per image', ...quantileCells(objectsPerImage, 0)],
+      ['object size in pixels of the input', ...quantileCells(sizes, 0)],
       ['height/width', ...quantileCells(ratios, 2)],
     ]),
-    `images ${sizesText(pictures)}; as the network's input ${sizesText(inputs)}`,
+    `images ${sizesText(pictures)}; resized for the network ${sizesText(inputs)}`,
   ];
   return lines.join('\n');
 }

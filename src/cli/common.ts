@@ -1,7 +1,7 @@
-/** What the commands share: options, the device and the line about it, tables, JSON files. */
+/** What the commands share: options, help sections, opening the device, JSON files. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Dataset } from '../data/types.ts';
-import { DATA_USAGE, openDataset, usualSplit } from '../data/registry.ts';
+import { DATA_USAGE, FORMATS, openDataset, usualSplit } from '../data/registry.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { replaceFile } from '../engine/node/files.ts';
@@ -23,32 +23,36 @@ export interface TestDataOptions {
 export type AdapterKind = 'auto' | 'hardware' | 'software';
 
 export const adapterOption = (): Option =>
-  new Option('--adapter <kind>', 'which device computes; auto prefers a GPU')
+  new Option('--adapter <kind>', 'the device to compute on; auto prefers a GPU')
     .choices(['auto', 'hardware', 'software'])
     .default('auto');
 
-/** `--set`, which may be given several times. */
+/** `--set`, which is repeatable. */
 export const setOption = (what: string): Option =>
-  new Option(
-    '--set <path=value>',
-    `change one value of ${what}; the path as in config.json; may be given again`,
-  ).argParser((value: string, before: string[] | undefined) => [...(before ?? []), value]);
+  new Option('--set <path=value>', `change one value of ${what}, by its path in config.json; repeatable`).argParser(
+    (value: string, before: string[] | undefined) => [...(before ?? []), value],
+  );
 
-/** `--split-seed` and `--allow-outside`, of every command that opens data. */
+/** For every command that opens data: `--split-seed`, `--allow-outside`, and the formats below the options. */
 export const withDataOptions = (command: Command): Command =>
   command
-    .option('--split-seed <n>', 'of the parts of data that has none of its own (60/20/20); default: 0', seed)
-    .option('--allow-outside', 'annotations may name pictures outside the folder of the data');
+    .option('--split-seed <n>', 'seed of the 60/20/20 splits drawn for data that has none; default: 0', seed)
+    .option('--allow-outside', "let annotations name images outside the data's folder")
+    .addHelpText('after', () => `\n${formatsHelp()}`);
+
+/** One line per format of data. */
+const formatsHelp = (): string =>
+  ['Formats of --data:', ...FORMATS.map(({ name, summary }) => `  ${name.padEnd(20)} ${summary}`)].join('\n');
 
 export const weightsOption = (): Option =>
-  new Option('--weights <name>', "the last checkpoint's, or the best of 'rcnn train --validate'")
+  new Option('--weights <name>', "those of the last checkpoint, or the best that 'rcnn train --validate' kept")
     .choices(['last', 'best'])
     .default('last');
 
 export const backboneOption = (otherwise: string): Option =>
   new Option('--backbone <name>', `${[...BACKBONES.keys()].join(', ')}; ${otherwise}`);
 
-/** A line for each backbone. */
+/** One line per backbone. */
 export const backbonesHelp = (): string =>
   ['Backbones:', ...[...BACKBONES.values()].map(({ name, title }) => `  ${name.padEnd(20)} ${title}`)].join('\n');
 
@@ -57,17 +61,17 @@ export const withTestData = (command: Command): Command =>
   withDataOptions(command)
     .addOption(weightsOption())
     .requiredOption('--data <spec>', `${DATA_USAGE}; its classes must be the model's`)
-    .option('--split <name>', 'the part to evaluate on; default: test, and of coco: all of the file')
+    .option('--split <name>', 'the split to evaluate on; default: test, or all images of a single COCO file')
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping');
 
-/** Ends a command's help with an example that can be typed. */
+/** Ends a command's help with examples to copy. */
 export const withExample = (command: Command, ...lines: string[]): Command =>
   command.addHelpText('after', `\nExample:\n${lines.map((line) => `  ${line}`).join('\n')}`);
 
-/** The part of the data to test on. */
+/** The split to test on. */
 export const testSplit = ({ data, split }: TestDataOptions): string => split ?? usualSplit(data, 'test');
 
-/** The data to test a run on, its classes being the run's, if one is given; says what its user should read once. */
+/** Opens the data to evaluate on, with the classes of the run if one is given, and prints the data set's notes. */
 export async function openTestData(options: TestDataOptions & { model?: string }): Promise<Dataset> {
   const { model, weights } = options;
   const config = model === undefined ? undefined : readTrainedConfig(new RunDirectory(model), weights);
@@ -75,14 +79,14 @@ export async function openTestData(options: TestDataOptions & { model?: string }
     split: testSplit(options),
     classes: config?.detector.classes.slice(1),
     onBadBox: options.skipBadBoxes || config?.skipBadBoxes ? 'skip' : 'error',
-    splitSeed: options.splitSeed ?? config?.splitSeed, // what the run was trained on is no test
+    splitSeed: options.splitSeed ?? config?.splitSeed, // the run's own, or images it was trained on would be tested
     allowOutside: options.allowOutside ?? config?.allowOutside,
   });
   for (const note of dataset.notes) console.log(`note: ${note}`);
   return dataset;
 }
 
-/** Opens the device, says which one it is, and closes it when `fn` ends: the process can then end. */
+/** Opens the device, prints which one it is, and closes it after `fn`, so that the process can exit. */
 export async function withGpu<T>(adapter: AdapterKind, fn: (gpu: Gpu) => Promise<T>): Promise<T> {
   const gpu = await openGpu({ adapter });
   try {
@@ -101,34 +105,32 @@ export function describeAdapter({ adapter: { description, software } }: Gpu, ask
 
 export function positiveInteger(text: string): number {
   if (/^\d+$/.test(text) && Number(text) > 0 && Number.isSafeInteger(Number(text))) return Number(text);
-  throw new InvalidArgumentError('It is a whole number from 1 on.');
+  throw new InvalidArgumentError('It must be a whole number above 0.');
 }
 
 /** A seed: 32 bits. */
 export function seed(text: string): number {
   if (/^\d+$/.test(text) && Number(text) < 2 ** 32) return Number(text);
-  throw new InvalidArgumentError('It is a whole number from 0 to 4294967295.');
+  throw new InvalidArgumentError('It must be a whole number from 0 to 4294967295.');
 }
 
 export function positiveNumber(text: string): number {
   if (text.trim() !== '' && Number(text) > 0 && Number.isFinite(Number(text))) return Number(text);
-  throw new InvalidArgumentError('It is a number above 0.');
+  throw new InvalidArgumentError('It must be a number above 0.');
 }
 
 /** A score, 0 to 1. */
 export function score(text: string): number {
   if (text.trim() !== '' && Number(text) >= 0 && Number(text) <= 1) return Number(text);
-  throw new InvalidArgumentError('It is a number from 0 to 1.');
+  throw new InvalidArgumentError('It must be a number from 0 to 1.');
 }
 
 export function metric(text: string): Metric {
   if (text === 'voc07' || text === 'voc10' || text === 'coco') return text;
-  throw new UserError(
-    `--metric ${text}: unknown; there are voc07 (11 points), voc10 (area) and coco (IoU 0.5 to 0.95)`,
-  );
+  throw new UserError(`--metric ${text}: unknown; choose voc07 (11 points), voc10 (area) or coco (IoU 0.5 to 0.95)`);
 }
 
-/** A line for each picture: what it shows, and where it is. */
+/** Prints one line per picture: what it shows, and its path. */
 export function printPictures(pictures: Readonly<Record<string, string>>): void {
   for (const [name, path] of Object.entries(pictures)) console.log(`${name.padEnd(10)}  ${path}`);
 }

@@ -1,4 +1,4 @@
-/** `rcnn demo`: trains on the digit scenes, evaluates, and draws what was learnt. */
+/** `rcnn demo`: trains on the digit scenes, evaluates the detector, and draws what it finds. */
 import type { Command } from 'commander';
 import { openDataset } from '../data/registry.ts';
 import { drawResults } from '../run/evaluation/drawResults.ts';
@@ -35,9 +35,9 @@ export function addDemo(program: Command): void {
     .description('Train a detector of handwritten digits from random weights, evaluate it and draw what it finds.')
     .option('--out <dir>', 'the run directory; an earlier run in it is replaced', 'runs/demo')
     .option('--steps <n>', 'training steps; fewer learn less', positiveInteger)
-    .option('--seed <n>', 'of the weights, the order of scenes and the sampling', seed)
+    .option('--seed <n>', 'seed of the weights, the order of the scenes and the sampling', seed)
     .option('--test-images <n>', 'evaluate on the first n test scenes; default: all 400', positiveInteger)
-    .option('--resume', 'go on with a demo that was stopped')
+    .option('--resume', 'continue a demo that was stopped')
     .addOption(adapterOption())
     .action(demo);
   withExample(command, 'rcnn demo');
@@ -60,7 +60,7 @@ async function demoIn(
     const planned = resume || !gpu.adapter.software ? config : withPlannedKernels(config, gpu);
     const trained = await trainOnTerminal({ gpu, dataset, directory, config: planned, resume, resumeCommand });
     if (!trained.finished) return;
-    console.log(`evaluating on ${test.samples.length} test scenes, drawn with digits that training never saw`);
+    console.log(`evaluating on ${test.samples.length} test scenes of digits that were not in the training set`);
     const progress = startProgress(test.samples.length, 'image');
     try {
       const { report, detections } = await evaluate(trained.model, test, 'voc10', (done) => progress.update(done));
@@ -77,7 +77,7 @@ async function demoIn(
 async function start(given: { steps?: number; seed?: number }, directory: RunDirectory) {
   const configured = await configureRun({ data: 'digits', preset: 'demo', ...given });
   if (directory.hasCheckpoint) {
-    console.log(`${directory.path}: the run of an earlier demo is replaced`);
+    console.log(`${directory.path}: replacing the run of an earlier demo`);
     directory.clear();
   }
   return configured;

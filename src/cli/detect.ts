@@ -36,15 +36,15 @@ export function addDetect(program: Command): void {
   const command = program
     .command('detect')
     .description(
-      'Find objects in images; draws each image with its detections. What cannot be read is reported and passed over.',
+      'Find objects in images and draw each image with its detections. Unreadable images are reported and skipped.',
     )
     .argument('<image...>', 'image files, folders of them, videos (with ffmpeg), or - for standard input')
     .requiredOption('--model <dir>', 'a run directory')
     .addOption(weightsOption())
-    .option('--out <dir>', 'where the drawn images go, as PNG under their own names', 'detections')
-    .option('--threshold <score>', 'least score of a detection, 0 to 1', score, 0.5)
-    .option('--json <file>', 'also write, for each image, the list of x1, y1, x2, y2 (pixels from 0), class and score')
-    .option('--every <n>', 'of a video: every n-th frame', positiveInteger, 1)
+    .option('--out <dir>', 'folder for the drawn images, PNG files with the names of the originals', 'detections')
+    .option('--threshold <score>', 'lowest score of a detection, 0 to 1', score, 0.5)
+    .option('--json <file>', 'also write the detections of each image: x1, y1, x2, y2 (pixels from 0), class, score')
+    .option('--every <n>', 'take every n-th frame of a video', positiveInteger, 1)
     .addOption(adapterOption())
     .action(detect);
   withExample(command, 'rcnn detect --model runs/mine photo.jpg holiday/ --threshold 0.7 --json found.json');
@@ -52,7 +52,7 @@ export function addDetect(program: Command): void {
 
 interface FoundIn {
   image: string;
-  /** Of a video, from 1. */
+  /** Number of the frame in a video, from 1. */
   frame?: number;
   detections?: object[];
   /** Why there are no detections. */
@@ -103,7 +103,7 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
   });
 }
 
-/** '2 cat, 1 dog', the surest class first. */
+/** '2 cat, 1 dog', the class of the highest score first. */
 function countByClass(detections: readonly { classIndex: number }[], classes: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const { classIndex } of detections)
@@ -111,7 +111,7 @@ function countByClass(detections: readonly { classIndex: number }[], classes: re
   return [...counts].map(([name, count]) => `${count} ${name}`).join(', ');
 }
 
-/** A file as it is; of a folder, the pictures and videos in it. */
+/** A file stands for itself, a folder for the images and videos in it. */
 function inputFiles(path: string): string[] {
   if (path === STDIN) return [path];
   const stats = statSync(path, { throwIfNoEntry: false });
@@ -121,13 +121,13 @@ function inputFiles(path: string): string[] {
     .filter((file) => isPictureFile(file) || isVideoFile(file))
     .sort();
   if (files.length === 0)
-    throw new UserError(`${path}: holds no image (${PICTURE_EXTENSIONS.join(', ')}); name another folder`);
+    throw new UserError(`${path}: contains no image (${PICTURE_EXTENSIONS.join(', ')}); name another folder`);
   return files.map((file) => join(path, file));
 }
 
 /**
- * NAME in the folder; NAME-2 and so on where NAME.png is taken by another, or is one of the images themselves. Case does not
- * tell two apart: it does not on every disk.
+ * NAME in the folder; NAME-2 and so on if NAME.png is already taken or is one of the inputs. Names that differ only in case
+ * count as the same, since some file systems ignore case.
  */
 function outputNames(inputs: readonly string[], folder: string): string[] {
   const key = (path: string): string => resolve(path).toLowerCase();

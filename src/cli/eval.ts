@@ -1,4 +1,4 @@
-/** `rcnn eval`: average precision of a trained detector, or of saved detections. */
+/** `rcnn eval`: the average precision of a trained detector, or of saved detections. */
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UserError } from '../engine/errors.ts';
@@ -49,17 +49,20 @@ export function addEval(program: Command): void {
       'voc10' as const,
     )
     .addOption(setOption('the run, e.g. detector.rpn.test.postNms=50'))
-    .option('--json <file>', 'also write metric, mAP, ap by class, images and seconds, and the twelve numbers as coco')
-    .option('--detections <file>', "also write the detections, in COCO's format of results")
+    .option(
+      '--json <file>',
+      'also write the metric, mAP, AP by class, images, seconds and, for coco, the twelve numbers',
+    )
+    .option('--detections <file>', "also write the detections in COCO's results format")
     .addOption(
-      new Option('--from <file>', 'evaluate the detections in such a file, in place of a model').conflicts([
+      new Option('--from <file>', 'evaluate the detections in such a file instead of a model').conflicts([
         'model',
         'set',
         'detections',
         'pictures',
       ]),
     )
-    .option('--pictures <dir>', 'also draw detections and proposals in the first images, and the curves of the losses')
+    .option('--pictures <dir>', 'also draw detections and proposals in the first images, and the loss curves')
     .addOption(adapterOption())
     .action(evaluateModel);
   withExample(

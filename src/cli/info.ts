@@ -1,4 +1,4 @@
-/** `rcnn info`: the device, its limits and features, and whether every kernel computes on it what it should. */
+/** `rcnn info`: the device, its limits and features, and whether every kernel is correct on it. */
 import type { Command } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
@@ -14,15 +14,15 @@ interface InfoCommand {
   json?: string;
 }
 
-/** Checks between two writes of the file: a run that is cut off leaves what it has found. */
+/** The file is written every so many checks, so that a run that is cut off leaves its results so far. */
 const WRITTEN_AFTER = 10;
 
 export function addInfo(program: Command): void {
   const command = program
     .command('info')
     .description('Show the device, and check every kernel on it against its float64 reference.')
-    .option('--filter <text>', 'only checks whose name holds this', '')
-    .option('--json <file>', 'also write all of it, anew every few kernels')
+    .option('--filter <text>', 'only checks whose name contains this', '')
+    .option('--json <file>', 'also write the results, updated every few kernels')
     .addOption(adapterOption())
     .action(info);
   withExample(command, 'rcnn info', 'rcnn info --adapter software --json info.json');
@@ -55,7 +55,8 @@ async function info({ adapter, filter, json }: InfoCommand): Promise<void> {
       if (outcomes.length % WRITTEN_AFTER === 0) write();
       gpu = await healthy(gpu, adapter);
     }
-    if (outcomes.length === 0) throw new UserError(`--filter ${filter}: no check has this in its name; leave it out`);
+    if (outcomes.length === 0)
+      throw new UserError(`--filter ${filter}: no check has this in its name; rcnn info without it lists them all`);
     const failed = count(false);
     const seconds = outcomes.reduce((sum, { compileMs }) => sum + compileMs, 0) / 1000;
     console.log(`${count(true)} kernels passed, ${failed} failed; compiled in ${seconds.toFixed(1)} s`);
@@ -74,7 +75,7 @@ const describe = ({ name, passed, largestError, problems }: CheckOutcome): strin
         ...problems.map((line) => `        ${line}`),
       ].join('\n');
 
-/** A device that reported an error says so at every later call: the other kernels are tried on a new one. */
+/** A device that reported an error repeats it on every later call, so the remaining kernels get a new device. */
 async function healthy(gpu: Gpu, adapter: AdapterKind): Promise<Gpu> {
   try {
     gpu.assertHealthy();

@@ -1,10 +1,10 @@
-/** What the commands write to the terminal, whatever is at its other end. */
+/** Output that is safe for any terminal or pipe. */
 import { inspect } from 'node:util';
 
-/** Characters that a terminal acts on: controls but for the line break and the tab, and what turns the direction of text. */
+/** Characters that a terminal acts on: controls other than line break and tab, and marks that change text direction. */
 const CONTROLS = /[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** The text with control characters as escapes, such as \x1b: names come from files, and must not colour or clear anything. */
+/** Escapes control characters, as \x1b: names come from files, and must not be able to colour or clear the terminal. */
 export const printable = (text: string): string =>
   text.replace(CONTROLS, (character) => {
     const code = character.charCodeAt(0);
@@ -12,8 +12,8 @@ export const printable = (text: string): string =>
   });
 
 /**
- * Everything that is printed goes through `printable`. And where nobody reads any more (`rcnn train | head -1`, a terminal
- * that was closed) the command goes on without output: it has files to write.
+ * Sends all printing through `printable`. If the reader goes away (`rcnn train | head -1`, a closed terminal), the command
+ * continues without output, since it still has files to write.
  */
 export function preparePrinting(): void {
   for (const name of ['log', 'error'] as const) {
@@ -28,5 +28,5 @@ export function preparePrinting(): void {
   }
 }
 
-/** Whether lines can be written anew. */
+/** Whether stdout is a terminal that can redraw lines. */
 export const isTerminal = (): boolean => process.stdout.isTTY && process.env['TERM'] !== 'dumb';

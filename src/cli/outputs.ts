@@ -1,4 +1,4 @@
-/** The files that a command will write: looked at before any work. */
+/** Checks the files that a command will write, before it does any work. */
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { UserError } from '../engine/errors.ts';
@@ -11,15 +11,15 @@ type Paths = readonly (string | undefined)[];
 export interface Inputs {
   /** Files that the command reads. */
   files?: Paths;
-  /** A run directory of which it reads the configuration, weights and logs. */
+  /** A run directory whose configuration, weights and logs it reads. */
   model?: string | undefined;
-  /** As --data: of its files and folders, everything that is there already. */
+  /** A `--data` spec: every existing file in its files and folders counts as read. */
   data?: string | undefined;
 }
 
 /**
- * Throws where one of these files could not be written after the work, would replace what the command reads, or is meant for
- * two results. Temporary files that dead processes left beside them are removed.
+ * Throws if one of these files cannot be written, would replace something the command reads, or is the target of two results.
+ * Also removes temporary files that dead processes left beside them.
  */
 export function assertOutputs(outputs: Paths, { files = [], model, data }: Inputs = {}): void {
   const run = model === undefined ? [] : new RunDirectory(model).files;
@@ -37,7 +37,7 @@ export function assertOutputs(outputs: Paths, { files = [], model, data }: Input
     const isSource =
       existsSync(path) && sources.some((source) => `${realpathSync(path)}${sep}`.startsWith(`${source}${sep}`));
     if (read.has(name) || isSource) {
-      throw new UserError(`${path}: is part of what this command reads, and would be replaced; choose another name`);
+      throw new UserError(`${path}: this command reads it, so it would be replaced; choose another name`);
     }
     if (written.has(name))
       throw new UserError(`${path}: two results would go to this file; choose another name for one`);
@@ -48,7 +48,7 @@ export function assertOutputs(outputs: Paths, { files = [], model, data }: Input
 
 const given = (paths: Paths): string[] => paths.filter((path) => path !== undefined);
 
-/** The same for all names of a file, links of both kinds included. */
+/** The same string for every name of one file, including hard and symbolic links. */
 function identity(path: string): string {
   if (existsSync(path)) {
     const { dev, ino } = statSync(path, { bigint: true });

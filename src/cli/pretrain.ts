@@ -1,4 +1,4 @@
-/** `rcnn pretrain`: trains a backbone as an image classifier, to be the initial weights of a detector. */
+/** `rcnn pretrain`: trains a backbone as an image classifier, to make initial weights for a detector. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
 import type { BackboneDescriptor } from '../model/backbones/backbone.ts';
@@ -38,17 +38,17 @@ interface PretrainCommand extends PretrainChoices {
   adapter: AdapterKind;
 }
 
-/** A value of each backbone's pre-training, as `small 48, ...`. */
+/** One value of each backbone's pre-training: `small 48, ...`. */
 const eachBackbone = (value: (backbone: BackboneDescriptor) => number): string =>
   [...BACKBONES.values()].map((backbone) => `${backbone.name} ${value(backbone)}`).join(', ');
 
 export function addPretrain(program: Command): void {
   const command = program
     .command('pretrain')
-    .description("Train a backbone as an image classifier. Its checkpoint is an --init of 'rcnn train'.")
+    .description("Train a backbone as an image classifier. 'rcnn train --init' starts from its checkpoint.")
     .option(
       '--data <spec>',
-      "'mnist' (drawn in colour) or 'folder:PATH' (a folder of images per class); default: mnist",
+      "'mnist' (drawn in colour) or 'folder:PATH' (with a folder of images per class); default: mnist",
     )
     .addOption(backboneOption(`default: ${PRETRAIN_BACKBONE}`))
     .option('--out <dir>', 'the run directory; default: runs/pretrain-BACKBONE')
@@ -60,14 +60,14 @@ export function addPretrain(program: Command): void {
     .option('--steps <n>', 'training steps; default: 2000', positiveInteger)
     .option(
       '--batch <n>',
-      `images of a step; default: ${eachBackbone(({ pretraining }) => pretraining.batch)}`,
+      `images per step; default: ${eachBackbone(({ pretraining }) => pretraining.batch)}`,
       positiveInteger,
     )
-    .option('--learning-rate <x>', 'at the start, after the warm-up', positiveNumber)
-    .option('--seed <n>', 'of the weights, the order of images, crops and drawn digits', seed)
-    .option('--init <file>', 'initial weights, safetensors; tensors that fit by name and shape are taken')
-    .option('--checkpoint-every <n>', 'steps between two checkpoints; default: 200', positiveInteger)
-    .option('--resume', 'go on with the run in --out, from its checkpoint and with its configuration')
+    .option('--learning-rate <x>', 'learning rate after the warm-up', positiveNumber)
+    .option('--seed <n>', 'seed of the weights, the order of the images, the crops and the drawn digits', seed)
+    .option('--init <file>', 'initial weights (safetensors); tensors that fit by name and shape are loaded')
+    .option('--checkpoint-every <n>', 'steps between checkpoints; default: 200', positiveInteger)
+    .option('--resume', 'continue the run in --out from its checkpoint, with its configuration')
     .addOption(adapterOption())
     .action(pretrain);
   withExample(
@@ -99,12 +99,12 @@ async function pretrainIn(
       progress.stop();
       const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
       const five = top5 === null ? '' : `, top-5 ${percent(top5)}`;
-      console.log(`accuracy on ${images} images for validation: top-1 ${percent(top1)}${five}`);
+      console.log(`accuracy on ${images} validation images: top-1 ${percent(top1)}${five}`);
     } finally {
       progress.stop();
     }
     console.log(
-      `a detector starts from it with: rcnn train --init ${directory.checkpointPath} --backbone ${config.classifier.backbone}`,
+      `train a detector from it with: rcnn train --init ${directory.checkpointPath} --backbone ${config.classifier.backbone}`,
     );
   });
 }

@@ -1,29 +1,29 @@
 /**
- * Progress: a bar on a terminal; elsewhere (a log, a pipe) a plain line now and then, never a control character.
+ * Progress: a bar on a terminal; in a log or a pipe, an occasional plain line without control characters.
  */
 import { SingleBar } from 'cli-progress';
 import { isTerminal } from './output.ts';
 
-/** Milliseconds between two plain lines, at least. */
+/** Minimum time between two plain lines. */
 const PLAIN_INTERVAL_MS = 5000;
 /** Steps over which the rate is measured. */
 const WINDOW = 64;
-/** Columns of what stands beside the bar while training. */
+/** Columns reserved for the text beside the bar while training. */
 const TEXT_COLUMNS = 76;
 
-/** Columns of the terminal; a log has room. */
+/** Columns of the terminal; a log is not limited. */
 export const columns = (): number => (isTerminal() ? (process.stdout.columns ?? 80) : Infinity);
 
 export interface Progress {
-  /** `done` of the total, and what else there is to say. */
+  /** Items done, and text to show beside the bar. */
   update(done: number, text?: string): void;
-  /** A line of its own, above the bar; the time that it took to come about is not that of an item. */
+  /** Prints a line above the bar. The time before it is not counted as time spent on items. */
   print(line: string): void;
-  /** Leaves the terminal as it was; call it in any case. */
+  /** Restores the terminal; always call it. */
   stop(): void;
 }
 
-/** `unit` names what is counted: 'step', 'image'. `perItem`: images each of them stands for. */
+/** `unit` names what is counted ('step', 'image'); `perItem` is the number of images in each. */
 export function startProgress(total: number, unit: string, first = 0, perItem = 1): Progress {
   const rate = new Rate(first);
   const facts = (done: number): string => {
@@ -72,7 +72,7 @@ export function startProgress(total: number, unit: string, first = 0, perItem = 
   };
 }
 
-/** Items a second over the last ones; the first item of a session, which compiles shaders, does not count. */
+/** Items per second over the last WINDOW; the first item of a session, which compiles shaders, does not count. */
 class Rate {
   private times: { done: number; at: number }[] = [];
   private readonly first: number;
@@ -81,7 +81,7 @@ class Rate {
     this.first = first;
   }
 
-  /** Measures anew. */
+  /** Restarts the measurement. */
   forget(): void {
     this.times = [];
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The command `rcnn`. Exit codes: 0 success, 1 an error that the user can fix (one line on stderr), 2 a defect of this
- * program (with its stack), 130 stopped by a signal after saving. A reader that closes the pipe ends nothing.
+ * The command `rcnn`. Exit codes: 0 success, 1 an error that the user can fix (one line on stderr), 2 a bug in this
+ * program (with its stack trace), 130 stopped by a signal after saving. A closed output pipe stops nothing.
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
@@ -23,14 +23,14 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 };
 
 const program = new Command('rcnn')
-  .description('Faster R-CNN on WebGPU: train a detector, evaluate it, find objects in images.')
+  .description('Faster R-CNN on WebGPU: train an object detector, evaluate it, find objects in images.')
   .version(version)
   .exitOverride()
   .configureOutput({ outputError: () => {} }) // printed below, with the command's name
   .showSuggestionAfterError()
   .addHelpText(
     'after',
-    '\nStart with `rcnn demo`: it trains a detector of handwritten digits and shows what it finds.',
+    '\nStart with `rcnn demo`: it trains a detector of handwritten digits and draws what it finds.',
   );
 for (const add of [
   addDemo,
@@ -58,7 +58,7 @@ function report(error: unknown): number {
   const [first] = process.argv.slice(2);
   const name = program.commands.some((command) => command.name() === first) ? `rcnn ${first}` : 'rcnn';
   if (error instanceof CommanderError) {
-    if (error.exitCode === 0 || error.code === 'commander.help') return error.exitCode; // has printed what was asked for
+    if (error.exitCode === 0 || error.code === 'commander.help') return error.exitCode; // --help or --version, already printed
     console.error(`${name}: ${oneLine(error.message.replace(/^error: /, ''))}; see ${name} --help`);
     return 1;
   }
@@ -66,7 +66,7 @@ function report(error: unknown): number {
     console.error(`${name}: ${oneLine(error.message)}`);
     return 1;
   }
-  console.error(`${name}: a defect of this program, not of what it was given:`);
+  console.error(`${name}: a bug in this program, not in its input:`);
   console.error(error);
   return 2;
 }

@@ -1,4 +1,4 @@
-/** `rcnn recall`: how many of the objects the proposals cover, against IoU (the paper's Figure 4). */
+/** `rcnn recall`: the share of objects that the proposals cover, against IoU (the paper's Figure 4). */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { readProposalFile } from '../data/proposalFiles.ts';
 import { writePng } from '../draw/canvas.ts';
@@ -50,15 +50,15 @@ const ANCHOR_SEED = 1;
 export function addRecall(program: Command): void {
   const command = program
     .command('recall')
-    .description('Measure the recall of proposals and draw it against IoU: of a network, and of other methods.')
+    .description('Measure the recall of proposals, of a network and of other methods, and plot it against IoU.')
     .requiredOption('--model <dir>', 'a run directory');
   withTestData(command)
-    .option('--proposals <n,...>', 'numbers of proposals of an image, a panel each', counts, [50, 300, 1000, 2000])
+    .option('--proposals <n,...>', 'numbers of proposals per image, one panel each', counts, [50, 300, 1000, 2000])
     .addOption(
-      new Option('--baseline <name>', "also the network's anchors, without what it learnt").choices(['anchors']),
+      new Option('--baseline <name>', "also measure the network's anchors, drawn at random").choices(['anchors']),
     )
-    .option('--proposals-file <name=file>', 'also those of another method, in CSV; once for each', namedFiles, [])
-    .option('--out <file>', 'the picture, PNG', 'recall.png')
+    .option('--proposals-file <name=file>', 'also measure those of another method, in CSV; repeatable', namedFiles, [])
+    .option('--out <file>', 'the plot, PNG', 'recall.png')
     .option('--json <file>', 'also write the table and the curves')
     .addOption(adapterOption())
     .action(measureRecall);
@@ -118,10 +118,10 @@ function counts(text: string): number[] {
   return [...new Set(text.split(',').map((part) => positiveInteger(part.trim())))].sort((a, b) => a - b);
 }
 
-/** NAME=FILE, after those before it. */
+/** Adds NAME=FILE to those given before. */
 function namedFiles(text: string, before: NamedFile[]): NamedFile[] {
   const [, name, path] = /^([^=]+)=(.+)$/.exec(text) ?? [];
-  if (name === undefined || path === undefined) throw new InvalidArgumentError('It is NAME=FILE.');
+  if (name === undefined || path === undefined) throw new InvalidArgumentError('It must be NAME=FILE.');
   if ([NETWORK, ANCHORS, ...before.map((file) => file.name)].includes(name)) {
     throw new InvalidArgumentError(`The name ${name} is taken.`);
   }

@@ -3,10 +3,10 @@ import type { AnchorAdvice } from '../run/reports/anchorFit.ts';
 
 export const count = (n: number): string => n.toLocaleString('en-US');
 
-/** 0.953 -> '95.3 %'; what is no number, such as a share of nothing, is '-'. */
+/** 0.953 -> '95.3 %'; NaN, the share of an empty set, -> '-'. */
 export const percent = (share: number): string => (Number.isNaN(share) ? '-' : `${(100 * share).toFixed(1)} %`);
 
-/** Rows of cells in columns, the first to the left and the others to the right. */
+/** Rows of cells in columns: the first column is left-aligned, the others right-aligned. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   return rows

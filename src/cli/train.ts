@@ -1,4 +1,4 @@
-/** `rcnn train`: trains a detector and keeps it in a run directory. */
+/** `rcnn train`: trains a detector and saves it in a run directory. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
 import type { Sample } from '../data/types.ts';
@@ -43,43 +43,45 @@ interface TrainCommand extends RunChoices {
 
 export function addTrain(program: Command): void {
   const command = withDataOptions(program.command('train'))
-    .description('Train a detector. The run directory keeps its configuration, losses and checkpoint.')
-    .option('--data <spec>', `${DATA_USAGE}; several paths, 'voc:PATH,PATH', are taken as one; default: digits`)
-    .option('--split <name>', 'the part to train on; default: train, or the preset’s own, and of coco: all')
+    .description('Train a detector. The run directory holds its configuration, losses and checkpoint.')
+    .option('--data <spec>', `${DATA_USAGE}; default: digits`)
+    .option(
+      '--split <name>',
+      "the split to train on; default: train or the preset's, or all images of a single COCO file",
+    )
     .option('--out <dir>', 'the run directory; default: runs/PRESET')
-    .option('--preset <name>', 'a named configuration, see below; default: digits, or photos for any other data')
-    .addOption(backboneOption("instead of the preset's"))
-    .option('--schedule <name>', `how RPN and detector share features: ${SCHEDULES.join(', ')}; default: joint`)
-    .option('--init <file>', 'initial weights, safetensors: ours, torchvision’s or Caffe’s; what fits is taken')
+    .option('--preset <name>', 'a named configuration (listed below); default: digits, or photos for any other data')
+    .addOption(backboneOption("default: the preset's"))
+    .option('--schedule <name>', `how the RPN and the detector share features: ${SCHEDULES.join(', ')}; default: joint`)
+    .option(
+      '--init <file>',
+      'initial weights (safetensors): ours, torchvision’s or Caffe’s; layers that fit are loaded',
+    )
     .option(
       '--input <form>',
-      'how they take a picture: bgr (as Caffe) or rgb (as torchvision); default: told by --init',
+      'colours as the initial weights expect them: bgr (Caffe) or rgb (torchvision); default: read from --init if it says',
     )
-    .option(
-      '--steps <n>',
-      "steps of joint training; the preset's milestones, and the steps of stages, move in proportion",
-      positiveInteger,
-    )
-    .option('--learning-rate <x>', 'at the start, after the warm-up', positiveNumber)
-    .option('--seed <n>', 'of the weights, the order of images and the sampling', seed)
+    .option('--steps <n>', "steps of joint training; the preset's milestones and stages scale with it", positiveInteger)
+    .option('--learning-rate <x>', 'learning rate after the warm-up', positiveNumber)
+    .option('--seed <n>', 'seed of the weights, the order of the images and the sampling', seed)
     .addOption(setOption('the preset, e.g. detector.rpn.lambda=10'))
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping')
-    .option('--checkpoint-every <n>', 'steps between two checkpoints; default: 200', positiveInteger)
-    .option('--validate <split>', 'also evaluate the weights on this part of the data now and then; the best are kept')
+    .option('--checkpoint-every <n>', 'steps between checkpoints; default: 200', positiveInteger)
+    .option('--validate <split>', 'also evaluate on this split from time to time, and keep the best weights')
     .option(
       '--validate-data <spec>',
-      "validate on other data than --data's; the part is --validate, default: val, and of coco: all",
+      'validate on this data instead of --data; --validate names its split, default: val, or all of a single COCO file',
     )
-    .option('--validate-every <n>', 'steps between two evaluations; default: a tenth of the run', positiveInteger)
-    .option('--validate-images <n>', 'images of an evaluation at most, evenly spaced; default: 100', positiveInteger)
+    .option('--validate-every <n>', 'steps between evaluations; default: a tenth of the run', positiveInteger)
+    .option('--validate-images <n>', 'evaluate on at most n images, evenly spaced; default: 100', positiveInteger)
     .option('--tune', 'time the kernels on this device before training; the default on a GPU')
-    .option('--no-tune', "take the planner's kernels as they are; the default on a software adapter")
+    .option('--no-tune', 'keep the kernels that the planner chooses; the default on a software adapter')
     .option(
       '--deterministic',
-      'plan the kernels for recorded limits that every WebGPU device has; the default on a software adapter without --tune',
+      'plan the kernels for limits that every WebGPU device has, and record them; default on a software adapter without --tune',
     )
-    .option('--no-deterministic', 'plan them for what this device allows')
-    .option('--resume', 'go on with the run in --out, from its checkpoint and with its configuration')
+    .option('--no-deterministic', 'plan the kernels for the limits of this device')
+    .option('--resume', 'continue the run in --out from its checkpoint, with its configuration')
     .addOption(adapterOption())
     .addHelpText(
       'after',
@@ -89,9 +91,9 @@ export function addTrain(program: Command): void {
 
 ${backbonesHelp()}
 
-With --schedule alternating or unshared the RPN and the detector are trained in stages, with the steps, milestones and
-imagesPerStep in training.stages.rpn and training.stages.detector; what is not set there follows from joint training.
---validate evaluates in the last stage of alternating, at the end of unshared: no other has a whole detector.`,
+With --schedule alternating or unshared, the RPN and the detector are trained in stages. training.stages.rpn and
+training.stages.detector set their steps, milestones and imagesPerStep; values left out follow from joint training.
+--validate evaluates in the last stage of alternating and at the end of unshared: earlier stages have no whole detector.`,
     )
     .action(train);
   withExample(
@@ -104,7 +106,7 @@ imagesPerStep in training.stages.rpn and training.stages.detector; what is not s
   );
 }
 
-/** The steps of joint training, and of a stage of the RPN and one of the detector. */
+/** The steps of joint training, of an RPN stage and of a detector stage. */
 function stepsOf({ training, staged }: Preset): string {
   const [rpn, detector] = stagesOf('unshared').map(
     (stage) => stageTraining(stage, { ...training, ...staged?.training }).steps,
@@ -117,7 +119,7 @@ async function train({ adapter, out, resume = false, tune, ...choices }: TrainCo
   const directory = new RunDirectory(out ?? join('runs', preset));
   if (tune && choices.deterministic)
     throw new UserError(
-      '--tune: clocks would choose the kernels, which --deterministic rules out; leave one of the two out',
+      '--tune: timings would choose the kernels, which --deterministic rules out; leave out one of the two',
     );
   const resumeCommand = `rcnn train --resume --out ${directory.path}`;
   await asOnlyWriter(directory.path, async () => {
@@ -148,10 +150,10 @@ async function open(choices: RunChoices, directory: RunDirectory) {
   return run;
 }
 
-/** After this time the progress of the check is shown. */
+/** After this long, the progress of the check is shown. */
 const LONG_MS = 2000;
 
-/** Checks that each file is a picture of the size that its boxes are for. A resumed run was checked when it began. */
+/** Checks that each file is an image of the size its annotations state. A resumed run was checked when it began. */
 async function lookAtPictures(samples: readonly Sample[]): Promise<void> {
   const started = performance.now();
   let progress: Progress | undefined;
@@ -160,7 +162,7 @@ async function lookAtPictures(samples: readonly Sample[]): Promise<void> {
     const notes = await checkPictures(samples, () => {
       done++;
       if (performance.now() - started < LONG_MS) return;
-      if (!progress) console.log('checking the size of every image');
+      if (!progress) console.log('checking every image');
       progress ??= startProgress(samples.length, 'image', done);
       progress.update(done);
     });

@@ -1,4 +1,4 @@
-/** A training run of a detector on the terminal: what `rcnn train` and `rcnn demo` show. */
+/** What `rcnn train` and `rcnn demo` print while a detector trains. */
 import type { Dataset } from '../data/types.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { backboneNamed } from '../model/backbones/index.ts';
@@ -22,11 +22,11 @@ export interface TrainingRun {
   validation?: Dataset | undefined;
   resume: boolean;
   tune?: boolean | undefined;
-  /** What to type to go on after Ctrl-C. */
+  /** The command that continues the run after Ctrl-C. */
   resumeCommand: string;
 }
 
-/** Trains and shows the training, from the first line about the run to the place where it was saved. */
+/** Trains, and prints everything from the description of the run to where it was saved. */
 export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
   const { gpu, dataset, directory, resume, tune, resumeCommand } = run;
   let { config, validation } = run;
@@ -88,7 +88,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
       onProposals(done, total) {
         if (done === 1) {
           display.stopBar();
-          console.log('proposals of the training images, for the next stage');
+          console.log('computing the proposals of the training images for the next stage');
           display.startBar(total, 'image');
         }
         display.update(done);
@@ -101,7 +101,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
     .sort((a, b) => b.mAP - a.mAP);
   if (best && result.finished) {
     console.log(
-      `best weights: mAP ${best.mAP.toFixed(4)} at step ${best.step}; rcnn eval, detect and recall take them with --weights best`,
+      `best weights: mAP ${best.mAP.toFixed(4)} at step ${best.step}; use them with --weights best (rcnn eval, detect, recall)`,
     );
   }
   return result;
@@ -126,10 +126,10 @@ function describeAnchors({ samples }: Dataset, detector: DetectorConfig): string
   return `anchors   IoU >= 0.5 with ${percent(iou50)} of ${count(objects.length)} objects, >= 0.7 with ${percent(iou70)}${advice}`;
 }
 
-/** The weights that this session of a stage starts with. */
+/** Where the weights come from with which this session of a stage starts. */
 function describeWeights({ init, detector }: RunConfig, step: number, from: Stage['from']): string {
-  if (step > 0) return `of the checkpoint after step ${step}`;
-  if (from) return `of stage ${from.stage}${init ? `, else ${init}` : ', else random'}`;
+  if (step > 0) return `from the checkpoint after step ${step}`;
+  if (from) return `from stage ${from.stage}, the others ${init ? `from ${init}` : 'random'}`;
   if (init) return init;
   const { name, learnsFromRandom } = backboneNamed(detector.backbone);
   return learnsFromRandom ? 'random' : `random: pass --init FILE for a pre-trained ${name}`;

@@ -1,13 +1,13 @@
-/** Any training on the terminal: what it starts from, its progress, Ctrl-C, where it was saved. */
+/** What any training prints: what it starts from, its progress, where it was saved. Also handles Ctrl-C. */
 import type { CompileReport } from '../engine/gpu.ts';
 import type { InputConfig, TrainingConfig } from '../model/config.ts';
 import type { InitReport, Progress as TrainingProgress, Trainable } from '../run/storage/checkpoint.ts';
 import { namedByTorchvision } from '../run/storage/weightNames.ts';
 import { duration, type Progress, startProgress } from './progress.ts';
 
-/** Ctrl-C, `kill`, a closed terminal and Ctrl-\ (which `rcnn` does not let dump core): each saves. */
+/** Ctrl-C, `kill`, a closed terminal and Ctrl-\ (instead of a core dump): each of them saves. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
-/** A second Ctrl-C within this time counts as the same one: a terminal sends it to every process, and some pass it on. */
+/** A second signal within this time counts as the same: a terminal signals every process, and some pass it on. */
 const SAME_SIGNAL_MS = 500;
 
 export interface TrainingDisplay {
@@ -15,12 +15,12 @@ export interface TrainingDisplay {
   readonly signal: AbortSignal;
   /** The last losses, as shown beside the bar and in the last line. */
   losses: string;
-  /** Call it before the first step of a run or a stage, after the lines that describe it. `step`: steps already done. */
+  /** Call before the first step of a run or stage, after describing it. `step`: steps already done. */
   start(step: number, training: TrainingConfig): void;
-  /** A bar, in place of the one before. */
+  /** Replaces the current bar. */
   startBar: typeof startProgress;
   update: Progress['update'];
-  /** A line above the bar. */
+  /** Prints a line above the bar. */
   print(line: string): void;
   stopBar(): void;
   compiled(report: CompileReport): void;
@@ -31,7 +31,7 @@ interface Trained {
   finished: boolean;
 }
 
-/** Runs `train` and prints how it ended. After Ctrl-C it sets the exit code and prints how to go on from the checkpoint. */
+/** Runs `train` and prints how it ended. After Ctrl-C it sets the exit code and prints the command that continues the run. */
 export async function withTrainingDisplay<Result extends Trained>(
   { path, resumeCommand }: { path: string; resumeCommand: string },
   train: (display: TrainingDisplay) => Promise<Result>,
@@ -71,7 +71,7 @@ export async function withTrainingDisplay<Result extends Trained>(
     const { step, seconds } = result.progress;
     const after = `${step} step${step === 1 ? '' : 's'}, ${duration(seconds)} of training`;
     if (result.finished) {
-      console.log(`trained: ${after}; ${display.losses || 'nothing was left to do'}; saved in ${path}`);
+      console.log(`trained: ${after}; ${display.losses || 'nothing left to do'}; saved in ${path}`);
     } else {
       console.log(`stopped after ${after}; saved in ${path}. Continue with: ${resumeCommand}`);
       process.exitCode = 130;
@@ -86,7 +86,7 @@ export async function withTrainingDisplay<Result extends Trained>(
 export const countParameters = ({ parameters }: Trainable): number =>
   Object.values(parameters).reduce((sum, { size }) => sum + size, 0);
 
-/** What a run was started from, on several lines. */
+/** Which initial weights were loaded, which were not and why; several lines. */
 export function describeInit(path: string, { channels }: Pick<InputConfig, 'channels'>, report: InitReport): string {
   const { loaded, fresh, misfits, unused } = report;
   const layers = (names: readonly string[]): string =>
@@ -96,7 +96,7 @@ export function describeInit(path: string, { channels }: Pick<InputConfig, 'chan
   const input = `${channels.toUpperCase()}${ask ? " (torchvision's own weights need --input rgb)" : ''}`;
   const lines = [
     `initial weights from ${path}: ${loaded.length} tensors, for input in ${input}`,
-    `  taken: ${layers(loaded.map(({ name }) => name))}`,
+    `  loaded: ${layers(loaded.map(({ name }) => name))}`,
   ];
   // If a weight does not fit, its bias does not either: one line is enough.
   const wrong = new Set(misfits.map(({ name }) => name));
@@ -107,7 +107,7 @@ export function describeInit(path: string, { channels }: Pick<InputConfig, 'chan
   return lines.join('\n');
 }
 
-/** The first Ctrl-C (or `kill`) aborts the signal, the next one ends the process. */
+/** The first Ctrl-C (or `kill`) aborts the signal; the next one ends the process. */
 function onInterrupt(onFirst: () => void): { signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
   let first = 0;

@@ -1,4 +1,4 @@
-/** What every reader of annotation files gives: images and objects as they are written, in one convention of coordinates. */
+/** What every reader of annotation files returns: images and objects as annotated, in one coordinate convention. */
 import type { OnProblem, CocoId } from './types.ts';
 
 /**
@@ -7,37 +7,37 @@ import type { OnProblem, CocoId } from './types.ts';
  * x1 = xmin - 1, x2 = xmax).
  */
 export interface AnnotatedObject {
-  /** As written; white space around it does not count. */
+  /** As written; surrounding white space is ignored. */
   className: string;
   x1: number;
   y1: number;
   x2: number;
   y2: number;
   difficult?: boolean;
-  /** A region of many objects. */
+  /** A region that covers many objects. */
   crowd?: boolean;
-  /** COCO's own: x, y, width, height, and the area. */
+  /** From COCO files: x, y, width, height, and the area. */
   bbox?: readonly [number, number, number, number];
   area?: number;
-  /** Which one, for messages: 'object 3'. */
+  /** Which object of the file, for messages: 'object 3'. */
   what: string;
-  /** Its box as the file has it, for messages: 'box (3, 4, 20, 15)'. */
+  /** Its box as written in the file, for messages: 'box (3, 4, 20, 15)'. */
   written: string;
 }
 
 export interface AnnotatedImage {
-  /** The picture's path as written: with or without folders and extension, from whatever system; pictureFiles.ts finds it. */
+  /** The image's path as written, with or without folders and extension, in any system's notation; pictureFiles.ts finds it. */
   file: string;
   /** Where its picture is looked for first; then in the folders of the data set. */
   folder?: string;
-  /** Other names to look for where there is no such file. */
+  /** Other names to look for if there is no such file. */
   alternatives?: readonly string[];
-  /** The name of the image in the data set; default: its file's name without extension, as far as that is unique. */
+  /** The name of the image in the data set; default: its file name, without the extension if that is unique. */
   id?: string;
-  /** Of the picture as it is shown; undefined: read from its header. */
+  /** Size of the image as displayed; if undefined it is read from the file's header. */
   size?: { width: number; height: number };
   objects: AnnotatedObject[];
-  /** The corners of its objects are fractions of the picture's width and height instead. */
+  /** If set, the corners of its objects are fractions of the image's width and height. */
   fractions?: boolean;
   /** The annotation file, for messages. */
   source: string;
@@ -45,35 +45,35 @@ export interface AnnotatedImage {
   resultId?: CocoId;
 }
 
-/** A data set of some format, looked at so far as to know its parts. */
+/** A data set of some format, read far enough to know its splits. */
 export interface AnnotatedSet {
   name: string;
   /** The file or folder that the user gave, for messages. */
   path: string;
-  /** Its parts; none: they are drawn by a seed (drawnSplits.ts) from all images. */
+  /** Its splits; if empty, splits are drawn from all images by a seed (drawnSplits.ts). */
   splits: readonly string[];
-  /** In the order of the format's own list, which may be a getter that reads it; undefined: those of the objects of all parts, sorted. */
+  /** In the order of the format's own list (may be a lazy getter); if undefined, the sorted classes of all objects. */
   classes?: readonly string[];
-  /** Folders in which pictures are looked for, the likeliest first; also beneath them. */
+  /** Folders to search for images, recursively, the likeliest first. */
   pictureFolders: readonly string[];
-  /** Whether a box of a single column or row of pixels is a slip of the mouse: where both corners are inclusive. */
+  /** Both corners are inclusive, so that a box one pixel wide or high is taken for a slip of the mouse. */
   inclusive?: boolean;
-  /** By the name of the class: its id in a COCO file. */
+  /** The id of each class in a COCO file, by name. */
   categoryIds?: ReadonlyMap<string, CocoId>;
   /**
-   * Of one of `splits`; without it of the whole data set, as far as it has annotations. Where an image cannot be read the
-   * problem goes to `attempt` (problems.ts), and the image is left out.
+   * The images of one of `splits`, or all annotated images. An image that cannot be read is reported through `attempt`
+   * (problems.ts) and left out.
    */
   images(split?: string): AnnotatedImage[];
 }
 
 export interface ReadContext {
-  /** Takes the problems of single images and objects, for `attempt` (problems.ts). */
+  /** Receives the problems of single images and objects, for `attempt` (problems.ts). */
   onProblem: OnProblem | undefined;
-  /** A line that the user should read once. */
+  /** Adds a line that the user should read once. */
   note(text: string): void;
-  /** Counts what becomes one such line: 'WHAT (3, the first: EXAMPLE)'. */
+  /** Counts occurrences for one such line: 'WHAT (3, the first: EXAMPLE)'. */
   tally(what: string, example: string): void;
-  /** A line about what is valid but seldom meant, for `rcnn check`. */
+  /** Adds a line about something valid but rarely intended, for `rcnn check`. */
   doubt(text: string): void;
 }

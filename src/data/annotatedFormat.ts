@@ -1,4 +1,4 @@
-/** Formats of annotation files: what their readers give becomes a data set, by rules that are the same for all. */
+/** Formats of annotation files: turns what their readers return into data sets, by the same rules for all formats. */
 import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import type { AnnotatedImage, AnnotatedObject, AnnotatedSet, ReadContext } from './annotated.ts';
@@ -18,7 +18,7 @@ export interface AnnotatedFormat extends Pick<
   DataFormat,
   'name' | 'usage' | 'summary' | 'sets' | 'recognises' | 'writer'
 > {
-  /** Looks at one data set: `paths` are those of one set. Throws a UserError where it is none. */
+  /** Reads one data set, given its paths. Throws a UserError if they do not hold one. */
   read(paths: readonly string[], context: ReadContext): AnnotatedSet;
 }
 
@@ -39,7 +39,7 @@ export function annotatedFormat({ read, ...format }: AnnotatedFormat): DataForma
         const notes = new Notes();
         const set = read(paths, { onProblem: options.onProblem, ...notes.context });
         const part = await openSet(set, { ...options, classes }, notes);
-        if (set.classes) classes = part.classes.slice(1); // the later ones must have those of the first
+        if (set.classes) classes = part.classes.slice(1); // later sets must have the classes of the first
         parts.push(part);
       }
       return unite(parts, classes);
@@ -47,7 +47,7 @@ export function annotatedFormat({ read, ...format }: AnnotatedFormat): DataForma
   };
 }
 
-/** What is said of one data set. */
+/** Collects the notes and doubts about one data set. */
 class Notes {
   private readonly doubtful = new Set<string>();
   private readonly lines: string[] = [];
@@ -81,7 +81,7 @@ const SYNONYMS: Readonly<Record<string, RegExp>> = {
   test: /^test(ing)?(20\d\d)?$/i,
 };
 
-/** The part that is meant by a usual name: as tools write it, or the whole of what has no parts. */
+/** The split that a usual name stands for: that name, a tool's synonym of it, or 'all' if there is nothing else. */
 function bestSplit(splits: readonly string[], wanted: string): string {
   if (splits.includes(wanted)) return wanted;
   const alike = splits.filter((split) => (SYNONYMS[wanted] ?? /^$/).test(split));
@@ -137,7 +137,7 @@ async function openSet(set: AnnotatedSet, options: OpenOptions, notes: Notes): P
   for (const line of bad.notes()) note(set.splits.length > 1 ? `split '${split}': ${line}` : line);
   const unknown = set.categoryIds ? classes.filter((name) => !set.categoryIds!.has(className(name, set.path))) : [];
   if (unknown.length > 0)
-    note(`${set.path}: has no category ${unknown.join(', ')}: what is detected of it has no place in result files`);
+    note(`${set.path}: has no category ${unknown.join(', ')}: result files leave out its detections`);
   return {
     name: set.name,
     classes: [BACKGROUND, ...classes],
@@ -150,18 +150,18 @@ async function openSet(set: AnnotatedSet, options: OpenOptions, notes: Notes): P
 
 interface LocatedImage {
   image: AnnotatedImage;
-  /** Undefined: `problem` says why. */
+  /** If undefined, `problem` says why. */
   file?: string;
   size?: { width: number; height: number };
-  /** EXIF's, where the size is the picture's own. */
+  /** EXIF's, if the size was read from the image. */
   orientation?: number;
   problem?: string;
 }
 
-/** Pictures whose headers are read at once. */
+/** Image headers that are read at the same time. */
 const SIZES_AT_ONCE = 16;
 
-/** The picture of each image, and its size, which the picture has where the annotations do not. */
+/** Finds the file of each image, and its size: the annotated one, or else the file's own. */
 async function locate(
   images: readonly AnnotatedImage[],
   set: AnnotatedSet,
@@ -196,7 +196,7 @@ async function locate(
 
 const hasObject = (images: readonly AnnotatedImage[]): boolean => images.some(({ objects }) => objects.length > 0);
 
-/** Of the part that is asked for, which is drawn where the data set has none. */
+/** The images of a split, which is drawn if the data set has no splits of its own. */
 function imagesOf(
   set: AnnotatedSet,
   { split, splitSeed = 0 }: OpenOptions,
@@ -204,7 +204,7 @@ function imagesOf(
 ): AnnotatedImage[] {
   const known = partsOf(set);
   if (!known.includes(split)) {
-    throw new UserError(`--split ${split}: ${set.path} has no such part; known here: ${known.join(', ')}`);
+    throw new UserError(`--split ${split}: ${set.path} has no such split; it has ${known.join(', ')}`);
   }
   if (set.splits.length > 0) return set.images(split);
   const images = set.images();
@@ -213,15 +213,15 @@ function imagesOf(
   const { parts, grouped } = drawSplits([...ids.values()], splitSeed);
   const drawn = images.filter((image) => parts.get(ids.get(image)!) === split);
   note(
-    `${set.path}: has no parts of its own: ${drawn.length} of its ${images.length} images are '${split}', drawn 60/20/20 with --split-seed ${splitSeed}${grouped ? '; frames of one video and copies of one image stay together' : ''}`,
+    `${set.path}: has no splits of its own: ${drawn.length} of its ${images.length} images are '${split}', drawn 60/20/20 with --split-seed ${splitSeed}${grouped ? '; frames of one video and copies of one image stay together' : ''}`,
   );
   if (drawn.length === 0) {
-    throw new UserError(`--split ${split}: ${set.path} has too few images (${images.length}) for one; add some`);
+    throw new UserError(`--split ${split}: ${set.path} has too few images (${images.length}) to draw it; add some`);
   }
   return drawn;
 }
 
-/** The format's own list, or what the objects of all parts have, so that all parts number the classes alike. */
+/** The format's own list, or the classes of the objects in all splits, so that every split numbers them alike. */
 function classesOf(set: AnnotatedSet, images: readonly AnnotatedImage[]): string[] {
   if (set.classes) return [...set.classes];
   const names = new Set<string>();
@@ -236,7 +236,7 @@ function classesOf(set: AnnotatedSet, images: readonly AnnotatedImage[]): string
   return [...names].sort();
 }
 
-/** The name of each image: its own, or its file's without extension as far as no other has the same. */
+/** The name of each image: its own, or its file name, without the extension if that is unique. */
 function idsOf(images: readonly AnnotatedImage[]): Map<AnnotatedImage, string> {
   const files = images.map(({ file }) => tidyPath(file));
   const counts = new Map<string, number>();
@@ -260,7 +260,7 @@ function findPicture(finder: PictureFinder, image: AnnotatedImage, set: Annotate
   );
 }
 
-/** Throws where the boxes of a turned picture, whose size was not written, fit only its pixels as they are stored. */
+/** Throws if a turned image has no annotated size and its boxes only fit the pixels as stored. */
 function assertShown(
   { objects, fractions = false, source }: AnnotatedImage,
   file: string,
@@ -272,11 +272,11 @@ function assertShown(
     objects.every((object) => typeof usableBox(object, size, inclusive) !== 'string');
   if (fit({ width, height }) || !fit({ width: height, height: width })) return;
   throw new UserError(
-    `${file}: is shown as ${width}x${height}, turned by its EXIF orientation, but the boxes in ${source} only fit ${height}x${width}: they are of the pixels as they are stored; annotate the image as it is shown, or take the orientation out of the file`,
+    `${file}: is displayed as ${width}x${height}, turned by its EXIF orientation, but the boxes in ${source} only fit ${height}x${width}: they refer to the pixels as stored; annotate the image as displayed, or remove the orientation from the file`,
   );
 }
 
-/** The box of an object in pixels of the picture; undefined: it is bad and was left out. */
+/** The box of an object in pixels of the image; undefined if it is unusable and was left out. */
 function toBox(
   object: AnnotatedObject,
   { source, fractions = false }: AnnotatedImage,
@@ -308,7 +308,7 @@ function toBox(
   };
 }
 
-/** Corners in pixels, of an object that has them as fractions of the picture. */
+/** The object with its corners in pixels instead of fractions of the image. */
 const scaled = (object: AnnotatedObject, { width, height }: { width: number; height: number }): AnnotatedObject => ({
   ...object,
   ...{ x1: object.x1 * width, y1: object.y1 * height, x2: object.x2 * width, y2: object.y2 * height },

@@ -1,9 +1,9 @@
-/** Which boxes can be used, and what becomes of those that cannot: the first stops, or all are left out and one note tells of them. */
+/** Which boxes are usable, and what happens to the others: the first one stops, or all are left out with one note. */
 import { UserError } from '../engine/errors.ts';
 import type { AnnotatedObject } from './annotated.ts';
 import type { AnnotatedBox } from './types.ts';
 
-/** Pixels by which a box may cross its picture's border before it is an error rather than a rounding to be clipped. */
+/** Pixels by which a box may cross the image border as a rounding error, to be clipped; beyond that it is unusable. */
 const BORDER_TOLERANCE = 2;
 
 export class BadBoxes {
@@ -14,7 +14,7 @@ export class BadBoxes {
     this.#action = action;
   }
 
-  /** `what`: the file, which box and what is wrong with it. */
+  /** `what`: the file, the box and what is wrong with it. */
   add(what: string): void {
     if (this.#action === 'error') throw new UserError(`${what}; fix or delete it, or pass --skip-bad-boxes`);
     this.#found.push(what);
@@ -27,17 +27,17 @@ export class BadBoxes {
 }
 
 /**
- * The corners of an object's pixels, clipped to the picture; or what is wrong with its box. Of a box with `bbox` those of
- * py-faster-rcnn lib/datasets/coco.py: x1 = max(0, x), x2 = min(W - 1, x1 + max(0, width - 1)), y alike.
+ * The inclusive corners of an object's box, clipped to the image, or else what is wrong with it. For a box with `bbox`, as
+ * py-faster-rcnn lib/datasets/coco.py: x1 = max(0, x), x2 = min(W - 1, x1 + max(0, width - 1)), and the same for y.
  *
- * @param inclusive whether a box of one column or row of pixels is a slip of the mouse (VOC's xmin = xmax)
+ * @param inclusive whether a box one pixel wide or high is taken for a slip of the mouse (VOC's xmin = xmax)
  */
 export function usableBox(
   { x1: left, y1: top, x2: right, y2: bottom, bbox }: AnnotatedObject,
   { width, height }: { width: number; height: number },
   inclusive: boolean,
 ): Pick<AnnotatedBox, 'x1' | 'y1' | 'x2' | 'y2'> | string {
-  if (![left, top, right, bottom].every(Number.isFinite)) return 'is not a number in every place';
+  if (![left, top, right, bottom].every(Number.isFinite)) return 'has a value that is not a number';
   const least = inclusive ? 1 : 0;
   const [w, h] = bbox ? [bbox[2], bbox[3]] : [right - left, bottom - top];
   if (!bbox && (w < least || h < least)) return 'has its corners swapped';

@@ -1,13 +1,13 @@
-/** Names of classes: the background's, and how those of objects are written. */
+/** Class names: the background's, and the normal form of the others. */
 import { UserError } from '../engine/errors.ts';
 
 /** The name of class 0 in every data set. */
 export const BACKGROUND = '__background__';
 
-/** A name without white space around it, one space within, and accents composed (NFC): how names are compared and kept. */
+/** The form in which names are compared and stored: trimmed, single spaces, accents composed (NFC). */
 export const tidyName = (name: string): string => name.trim().replace(/\s+/g, ' ').normalize('NFC');
 
-/** The tidy name of a class of objects; `where` begins the message where it is empty or the background's. */
+/** The tidy name of an object class; `where` begins the error message if it is empty or the background's. */
 export function className(name: string, where: string): string {
   const tidy = tidyName(name);
   if (tidy === '') throw new UserError(`${where} has no class; name one or remove the object`);
@@ -17,7 +17,7 @@ export function className(name: string, where: string): string {
   );
 }
 
-/** Pairs of names that differ only in case, or in spaces, hyphens and underscores. */
+/** Pairs of names that differ only in case, spaces, hyphens or underscores. */
 export function alikeNames(names: readonly string[]): [string, string][] {
   const seen = new Map<string, string>();
   const pairs: [string, string][] = [];

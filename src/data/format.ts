@@ -1,26 +1,26 @@
 /**
- * What a format of data is: one file in formats/ and one line in registry.ts.
+ * A format of data: one file in formats/ and one line in registry.ts.
  *
- * Formats of annotation files are made by `annotatedFormat` (annotatedFormat.ts): their file only reads what is written,
- * as `AnnotatedImage`s; everything else is shared.
+ * Formats of annotation files are made by `annotatedFormat` (annotatedFormat.ts): their file only parses annotations into
+ * `AnnotatedImage`s; everything else is shared.
  */
 import type { Dataset, OpenOptions, Sample } from './types.ts';
 
 export interface DataFormat {
-  /** Before the colon of `--data NAME:PATHS`. */
+  /** NAME in `--data NAME:PATHS`. */
   name: string;
-  /** How it is written, with the paths that it takes. */
+  /** How to name such a data set, with the paths it takes: 'voc:PATH'. */
   usage: string;
   /** One line of help. */
   summary: string;
-  /** The paths of each data set that `paths` name, taken together as one; undefined: the format does not take these. */
+  /** Groups `paths` into data sets, which are united into one; undefined if the format does not take such paths. */
   sets(paths: readonly string[]): string[][] | undefined;
-  /** The parts that the data set has; of several sets those that all have. */
+  /** The splits of the data set; for several sets, the splits that all of them have. */
   splits(sets: readonly string[][]): readonly string[];
-  /** The part that is meant by 'train', 'val' or 'test' where the user names none. */
+  /** The split that 'train', 'val' or 'test' stands for, if the user names none. */
   usualSplit(sets: readonly string[][], wanted: string): string;
   open(sets: readonly string[][], options: OpenOptions): Promise<Dataset>;
-  /** How sure it is that a folder or file is of this format, above 0 to 1; null: it is not. Must not throw or read much. */
+  /** Confidence, above 0 and up to 1, that a folder or file has this format; null if it does not. Must not throw or read much. */
   recognises(path: string): number | null;
   /** How `rcnn convert` writes it; undefined: it is only read. */
   writer?: FormatWriter;

@@ -1,6 +1,6 @@
 /**
- * Picture files as annotations name them: with another case, another Unicode form (macOS decomposes accents), another
- * extension or none, backslashes, a folder too many, or as the address from which a tool had them.
+ * Finds image files by the names that annotations give them: in another case or Unicode form (macOS decomposes accents), with
+ * another extension or none, with backslashes, with a folder too many, or as the URL from which a tool fetched them.
  */
 import { type Dirent, readdirSync, realpathSync, statSync } from 'node:fs';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
@@ -22,20 +22,20 @@ export const PICTURE_EXTENSIONS: readonly string[] = [
 export const isPictureFile = (name: string): boolean =>
   PICTURE_EXTENSIONS.some((extension) => name.toLowerCase().endsWith(extension));
 
-/** A file's name without the extension of a picture, if it has one: 'a.v2.jpg' is 'a.v2', and 'a.v2' stays. */
+/** A file name without its image extension, if it has one: 'a.v2.jpg' becomes 'a.v2', and 'a.v2' stays. */
 export function stemOf(file: string): string {
   const extension = PICTURE_EXTENSIONS.find((extension) => file.toLowerCase().endsWith(extension));
   return extension === undefined ? file : file.slice(0, -extension.length);
 }
 
-/** The parts of a path, whatever system or server it was written for. */
+/** The components of a path, whatever system or server it was written for. */
 function partsOf(written: string): string[] {
   let path = written.trim().replace(/^["']|["']$/g, '');
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path)) path = decoded(path.replace(/^[^:]+:\/\//, '').replace(/[?#].*$/s, ''));
   return path.split(/[/\\]+/).filter((part) => part !== '' && part !== '.');
 }
 
-/** A path as names of images have it: of an address, or beyond the folder, the last part alone. */
+/** A path as used in names of images: for a URL, an absolute path or one with '..', only the last component. */
 export function tidyPath(written: string): string {
   const parts = partsOf(written);
   const foreign = /^[a-z][a-z0-9+.-]+:\/\//i.test(written.trim()) || parts.includes('..') || isAbsolute(written);
@@ -50,14 +50,14 @@ function decoded(text: string): string {
   }
 }
 
-/** How names are compared. */
+/** The form in which names are compared. */
 const key = (path: string): string => path.normalize('NFC').toLowerCase();
 
-/** Folders deeper than this, and files beyond so many, are not looked into. */
+/** Folders deeper than this, and files beyond this number, are ignored. */
 const MAX_DEPTH = 8;
 const MAX_FILES = 2_000_000;
 
-/** The files beneath a folder, by their paths in it with '/'. A link to a folder counts as one, but not twice. */
+/** The files beneath a folder, as relative paths with '/'. Links to folders are followed, each folder once. */
 export function filesBeneath(root: string, depth = MAX_DEPTH): string[] {
   const files: string[] = [];
   const seen = new Set<string>();
@@ -69,7 +69,7 @@ export function filesBeneath(root: string, depth = MAX_DEPTH): string[] {
       seen.add(real);
       entries = readdirSync(folder, { withFileTypes: true });
     } catch (error) {
-      if (prefix !== '') return; // a folder that may not be entered
+      if (prefix !== '') return; // a subfolder without permission
       throw new UserError(
         `${folder}: cannot be listed (${(error as NodeJS.ErrnoException).code}); check that it is a folder you can read`,
       );
@@ -89,7 +89,7 @@ export function filesBeneath(root: string, depth = MAX_DEPTH): string[] {
 const isFolder = (entry: Dirent, path: string): boolean =>
   entry.isDirectory() || (entry.isSymbolicLink() && folderExists(path));
 
-/** Whether something is a folder; false where there is nothing, or a link that leads nowhere. */
+/** Whether a path is a folder; false if there is nothing, or a dangling link. */
 export function folderExists(path: string): boolean {
   try {
     return statSync(path).isDirectory();
@@ -106,7 +106,7 @@ function fileExists(path: string): boolean {
   }
 }
 
-/** The files of one folder by several keys, listed once. */
+/** The image files of one folder, listed once and indexed by several keys. */
 class Folder {
   readonly path: string;
   private readonly files: readonly string[];
@@ -134,7 +134,7 @@ class Folder {
     }
   }
 
-  /** As written, or but for case and Unicode form, or with another extension or one at all. */
+  /** The exact path, or one that differs only in case, Unicode form or extension. */
   find(path: string): string | undefined {
     if (this.exact.has(path)) return path;
     return (
@@ -157,18 +157,18 @@ class Folder {
     const found = map.get(wanted);
     if (!found || found.length === 1) return found?.[0];
     throw new UserError(
-      `${join(this.path, printable(written))}: may be ${found[0]} or ${found[1]}; rename one, or write its path and extension in full`,
+      `${join(this.path, printable(written))}: could be ${found[0]} or ${found[1]}; rename one, or write its path and extension in full`,
     );
   }
 }
 
 export interface FoundPicture {
   path: string;
-  /** The name alone was found, in another folder than the one written. */
+  /** Found by its name alone, in another folder than the one written. */
   elsewhere: boolean;
 }
 
-/** Finds the pictures of one data set. */
+/** Finds the images of one data set. */
 export class PictureFinder {
   readonly #folders: readonly string[];
   readonly #allowOutside: boolean;
@@ -179,7 +179,7 @@ export class PictureFinder {
     this.#allowOutside = allowOutside;
   }
 
-  /** The file of a picture, looked for by each of the names in turn, first in `own`; undefined: there is none. */
+  /** Looks for an image by each of the names in turn, first in the folder `own`; undefined if there is none. */
   find(names: readonly string[], own?: string): FoundPicture | undefined {
     const folders = own !== undefined && folderExists(own) ? [own, ...this.#folders] : this.#folders;
     const written = names.map((name) => ({ name, parts: partsOf(name) })).filter(({ parts }) => parts.length > 0);
@@ -223,7 +223,7 @@ export class PictureFinder {
     return listed;
   }
 
-  /** A path that leads out of the folders, if that is allowed and there is such a file. */
+  /** The file at a path that leads out of the folders, if it exists and that is allowed. */
   #outside(names: readonly string[]): FoundPicture | undefined {
     for (const name of names) {
       for (const folder of this.#folders) {

@@ -1,8 +1,8 @@
 /**
- * Image files (JPEG, PNG, WebP and whatever else libvips reads) to pixels, through sharp.
+ * Decodes image files (JPEG, PNG, WebP and whatever else libvips reads) through sharp.
  *
- * The orientation written by the camera (EXIF) is applied and an alpha channel is dropped, both as OpenCV's imread does,
- * which the public implementations use.
+ * The camera's orientation (EXIF) is applied and an alpha channel is dropped, as by OpenCV's imread, which the public
+ * implementations use.
  */
 import { open, stat } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
@@ -13,22 +13,22 @@ import { BMP_HEADER, bmpSize, decodeBmp } from './bmp.ts';
 import { decodeJpeg, isJpeg } from './jpeg.ts';
 import type { Picture, Sample } from './types.ts';
 
-/** More than a picture has that a detector is trained on. */
+/** Larger than any image that a detector is trained on. */
 export const MAX_PICTURE_BYTES = 1e9;
 
 const loadSharp = () => nativePackage<(typeof import('sharp'))['default']>('sharp', 'reads image files');
 
-/** Decodes one file to 8-bit RGB with alpha 255; throws a UserError that names a file that is missing, cut off or no image. */
+/** Decodes one file to 8-bit RGB with alpha 255; throws a UserError if it is missing, truncated or not an image. */
 export async function readPicture(path: string): Promise<Picture> {
   try {
-    // Bytes and not the path, by which libvips would keep what it decoded: a file that changed would come back as it was.
+    // Passes the bytes instead of the path: libvips caches by path, and would not notice that a file has changed.
     return await decode(await readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES }));
   } catch (error) {
     throw unreadable(path, error as Error);
   }
 }
 
-/** As `readPicture`, of the contents of a file; `name` stands for it in messages. */
+/** As `readPicture`, from the contents of a file; `name` stands for it in messages. */
 export async function decodePicture(bytes: Buffer, name: string): Promise<Picture> {
   try {
     return await decode(bytes);
@@ -61,9 +61,9 @@ export const encodePng = ({ width, height, rgba }: Picture): Promise<Buffer> =>
     .toBuffer();
 
 /**
- * How a sample has its picture: of the size that `annotations` (a file) has for it, or `load` and `check` throw.
+ * The `load` and `check` of a sample. Both throw if the image does not have the size stated in `annotations` (a file).
  *
- * @param sized whether the annotations say the size; without it `width` and `height` are the picture's own
+ * @param sized whether the annotations state the size; if not, `width` and `height` were read from the image
  */
 export function pictureOf(
   path: string,
@@ -76,7 +76,7 @@ export function pictureOf(
     const turned = orientation >= 5 && found.width === height && found.height === width;
     throw new UserError(
       turned
-        ? `${path}: is shown as ${found.width}x${found.height}, turned by its EXIF orientation, but ${annotations} says ${width}x${height}: its boxes are of the pixels as they are stored; annotate the image as it is shown, or take the orientation out of the file`
+        ? `${path}: is displayed as ${found.width}x${found.height}, turned by its EXIF orientation, but ${annotations} says ${width}x${height}: its boxes refer to the pixels as stored; annotate the image as displayed, or remove the orientation from the file`
         : `${path}: is ${found.width}x${found.height} but ${annotations} says ${width}x${height}, so its boxes cannot be trusted; correct one of them`,
     );
   };
@@ -90,7 +90,7 @@ export function pictureOf(
     async check() {
       const found = await checkPicture(path);
       assertSize(found, found.orientation);
-      // A turned picture of the size that the annotations say was annotated as it is shown, unless both sizes are the same.
+      // A turned image whose displayed size is the annotated one was annotated as displayed, unless it is square.
       const open = found.orientation >= 5 ? !sized || width === height : found.orientation >= 2;
       return open ? 'turned' : undefined;
     },
@@ -98,14 +98,14 @@ export function pictureOf(
 }
 
 export interface PictureHeader {
-  /** As the picture is shown. */
+  /** As displayed. */
   width: number;
   height: number;
-  /** EXIF's: 1 as it is stored, 2 to 4 mirrored or upside down, 5 to 8 turned. */
+  /** EXIF's: 1 as stored, 2 to 4 mirrored or upside down, 5 to 8 turned. */
   orientation: number;
 }
 
-/** Reads the beginning of a file, and the size from it; throws as `readPicture` does where that is no image's. */
+/** Reads the size from the beginning of a file; throws like `readPicture` if it is not an image. */
 export async function checkPicture(path: string): Promise<PictureHeader> {
   try {
     const bitmap = bmpSize(await firstBytes(path, BMP_HEADER));
@@ -117,9 +117,9 @@ export async function checkPicture(path: string): Promise<PictureHeader> {
   }
 }
 
-/** Of a regular file: anything else is refused. */
+/** The first bytes of a regular file; anything else is refused. */
 async function firstBytes(path: string, count: number): Promise<Buffer> {
-  if (!(await stat(path)).isFile()) return readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES }); // says what it is
+  if (!(await stat(path)).isFile()) return readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES }); // throws and says what it is
   const file = await open(path);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(count), 0, count, 0);
@@ -129,20 +129,20 @@ async function firstBytes(path: string, count: number): Promise<Buffer> {
   }
 }
 
-/** Files looked at at once. */
+/** Files checked at the same time. */
 const AT_ONCE = 16;
 
-/** What the user should know of pictures that `check` calls 'turned'; nothing where there is none. */
+/** The note about images that `check` calls 'turned', if there are any. */
 export function turnedNotes(ids: readonly string[]): string[] {
   if (ids.length === 0) return [];
   const [count, are] = ids.length === 1 ? ['1 image', 'is'] : [`${ids.length} images`, 'are'];
   return [
-    `${count} (the first: ${ids[0]}) ${are} turned or mirrored by EXIF, and no size tells whether the boxes are of the image as it is shown or as it is stored: look at them (rcnn check --pictures)`,
+    `${count} (the first: ${ids[0]}) ${are} turned or mirrored by EXIF, and the size does not show whether the boxes refer to the image as displayed or as stored: look at them (rcnn check --pictures)`,
   ];
 }
 
 /**
- * Looks at the beginning of many files: a long run should not end at a file that is no image. The first error ends it.
+ * Checks the beginning of many files, so that a long run does not fail at a file that is not an image. Throws the first error.
  *
  * @returns lines that the user should read
  */

@@ -1,8 +1,8 @@
-/** What is wrong with a data set: the first problem ends the reading, or all are collected, each image or object by itself. */
+/** Problems with a data set: the first one is thrown, or all are collected, image by image and object by object. */
 import { UserError } from '../engine/errors.ts';
 import type { OnProblem } from './types.ts';
 
-/** What `read` returns; where it throws a UserError and `onProblem` takes it, undefined. */
+/** Returns what `read` returns, or undefined if it throws a UserError and `onProblem` is given to receive it. */
 export function attempt<T>(onProblem: OnProblem | undefined, read: () => T): T | undefined {
   try {
     return read();

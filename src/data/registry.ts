@@ -1,4 +1,4 @@
-/** The formats of data, and the texts by which the command line names a data set: 'voc:PATH', 'digits', or a folder. */
+/** The formats of data, and how `--data` names a data set: 'voc:PATH', 'digits', or a folder. */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
@@ -17,7 +17,7 @@ import type { Dataset, OpenOptions } from './types.ts';
 /** A new format is a file in formats/ and a line here. */
 export const FORMATS: readonly DataFormat[] = [digits, voc, coco, yolo, labelme, cvat, labelStudio, via, csv];
 
-/** For help and messages: every way to name a data set. */
+/** Every way to name a data set, for help and messages. */
 export const DATA_USAGE = `${FORMATS.map(({ usage }) => `'${usage}'`).join(', ')}, or a folder whose format is recognised`;
 
 /** Opens what `spec` names. Annotations are read and checked here; pictures only when a sample is loaded. */
@@ -26,19 +26,19 @@ export async function openDataset(spec: string, options: OpenOptions): Promise<D
   return format.open(sets, options);
 }
 
-/** The part of the data that 'train', 'val' or 'test' means where the user names none. */
+/** The split that 'train', 'val' or 'test' stands for in this data set, if the user names none. */
 export function usualSplit(spec: string, wanted: string): string {
   const { format, sets } = parseSpec(spec);
   return format.usualSplit(sets, wanted);
 }
 
-/** The parts that a data set has; of several folders those that all have. */
+/** The splits of a data set; for several folders, the splits that all of them have. */
 export function splitsOf(spec: string): readonly string[] {
   const { format, sets } = parseSpec(spec);
   return format.splits(sets);
 }
 
-/** The same data, named in full, with its format: a run is resumed from any folder. */
+/** The spec with its format and absolute paths, so that a run can be resumed from any working directory. */
 export function absoluteSpec(spec: string): string {
   const { format, paths } = parseSpec(spec);
   return paths.length === 0 ? format.name : `${format.name}:${paths.map((path) => resolve(path)).join()}`;
@@ -67,17 +67,18 @@ function parseSpec(spec: string): ParsedSpec {
     throw new UserError(`--data ${spec}: ${what}; give ${DATA_USAGE}`);
   }
   const [format, ...others] = new Set(paths.map(recognise));
-  if (others.length > 0) throw new UserError(`--data ${spec}: its folders are of several formats; give one of them`);
+  if (others.length > 0)
+    throw new UserError(`--data ${spec}: its folders have different formats; give folders of one format`);
   const sets = format!.sets(paths);
   if (sets) return { format: format!, paths, sets };
   throw new UserError(`--data ${spec}: not a data set; give ${DATA_USAGE}`);
 }
 
-/** The format that is surest of a folder or file. */
+/** The format that recognises a folder or file with the highest confidence. */
 function recognise(path: string): DataFormat {
   const sure = FORMATS.map((format) => ({ format, confidence: format.recognises(path) ?? 0 }))
     .filter(({ confidence }) => confidence > 0)
     .sort((a, b) => b.confidence - a.confidence);
   if (sure[0]) return sure[0].format;
-  throw new UserError(`--data ${path}: is of no format that is recognised; give ${DATA_USAGE}`);
+  throw new UserError(`--data ${path}: its format is not recognised; give ${DATA_USAGE}`);
 }

@@ -92,7 +92,7 @@ test('two reports: ratios, what got slower or wrong, the exit code', async () =>
   assert.is(same.code, 0, same.stderr);
   assert.match(same.stdout, /^  Rows: op 0 +10\.0 +9\.00 +1\.11$/m);
   assert.match(same.stdout, /^geometric mean of 3 rows: 1\.00 times as fast$/m);
-  assert.match(same.stdout, /^in one report alone.*: Rows: op 3$/m);
+  assert.match(same.stdout, /^only in one report.*: Rows: op 3$/m);
   assert.match(same.stdout, /^no row takes more than 1\.15 times as long$/m);
   assert.is((await compare('a.json', 'same.json', '--tolerance', '1.05')).code, 1);
 

@@ -60,22 +60,25 @@ test('an option, a command or a value that does not exist', async () => {
       /'--from <file>' cannot be used with option '--model <dir>'/,
     ],
     [['detect', '--model', 'x'], /^rcnn detect: missing required argument 'image';/],
-    [['train', '--steps', '0'], /'--steps <n>' argument '0' is invalid\. It is a whole number from 1 on\./],
-    [['train', '--learning-rate', '-1'], /It is a number above 0\./],
+    [['train', '--steps', '0'], /'--steps <n>' argument '0' is invalid\. It must be a whole number above 0\./],
+    [['train', '--learning-rate', '-1'], /It must be a number above 0\./],
     [['train', '--adapter', 'gpu'], /Allowed choices are auto, hardware, software\./],
-    [['detect', '--model', 'x', 'y.jpg', '--threshold', '2'], /It is a number from 0 to 1\./],
+    [['detect', '--model', 'x', 'y.jpg', '--threshold', '2'], /It must be a number from 0 to 1\./],
     [
       ['eval', '--model', 'x', '--data', 'digits', '--metric', 'map'],
-      /^rcnn eval: --metric map: unknown; there are voc07 \(11 points\), voc10 \(area\) and coco \(/,
+      /^rcnn eval: --metric map: unknown; choose voc07 \(11 points\), voc10 \(area\) or coco \(/,
     ],
-    [['recall', '--model', 'x', '--data', 'digits', '--proposals', '50,0'], /'50,0' is invalid\. It is a whole number/],
+    [
+      ['recall', '--model', 'x', '--data', 'digits', '--proposals', '50,0'],
+      /'50,0' is invalid\. It must be a whole number/,
+    ],
     [['recall', '--model', 'x', '--data', 'digits', '--proposals-file', 'eb.csv'], /It is NAME=FILE\./],
     [['recall', '--model', 'x', '--data', 'digits', '--proposals-file', 'RPN=a.csv'], /The name RPN is taken\./],
-    [['train', '--preset', 'huge'], /^rcnn train: --preset huge: unknown; there are demo, digits,/],
-    [['train', '--backbone', 'alexnet'], /^rcnn train: --backbone alexnet: unknown; there are small, /],
-    [['train', '--schedule', 'greedy'], /^rcnn train: --schedule greedy: unknown; there are joint, joint-warp,/],
+    [['train', '--preset', 'huge'], /^rcnn train: --preset huge: unknown; choose from demo, digits,/],
+    [['train', '--backbone', 'alexnet'], /^rcnn train: --backbone alexnet: unknown; choose from small, /],
+    [['train', '--schedule', 'greedy'], /^rcnn train: --schedule greedy: unknown; choose from joint, joint-warp,/],
     [['train', '--set', 'detector.rpn.lamda=1'], /^rcnn train: --set detector.rpn.lamda=1: there is no /],
-    [['train', '--input', 'gray'], /^rcnn train: --input gray: unknown; there are bgr and rgb$/m],
+    [['train', '--input', 'gray'], /^rcnn train: --input gray: unknown; choose bgr or rgb$/m],
     [['train', '--init', 'none.safetensors'], /^rcnn train: none\.safetensors: there is no such file/],
     [['train', '--resume', '--out', 'none'], /config\.json: there is no such file; none is not a run of 'rcnn train'/],
     [['eval', '--model', 'none', '--data', 'digits'], /^rcnn eval: none.config\.json: there is no such file/],
@@ -169,7 +172,7 @@ test('check lists every problem, counts what is usable and says how the anchors 
   assert.match(checked.stdout, /^ {2}test +1 +0 +1 +0$/m);
   assert.match(checked.stdout, /^ {2}cat +3 +4 +\d+\.\d % +\d+\.\d %$/m);
   assert.match(checked.stdout, /^ {2}dog +0 +0 +- +-$/m);
-  assert.match(checked.stdout, /^images 40x30 \(3\); as the network's input 640x480 \(3\)$/m);
+  assert.match(checked.stdout, /^images 40x30 \(3\); resized for the network 640x480 \(3\)$/m);
   const report = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'));
   assert.equal(report.problems.length, 3);
   assert.equal(report.parts, [
@@ -195,11 +198,11 @@ test('check lists every problem, counts what is usable and says how the anchors 
   assert.match(succeeds(fine), /^no problems$/m);
   assert.match(succeeds(fine), /^ {2}train +2 +1 +1 +0$/m);
   assert.match(succeeds(alone), /part .*\n {2}test .*\n {2}train /);
-  assert.match(succeeds(alone), /as the network's input 80x60 \(3\)/);
+  assert.match(succeeds(alone), /resized for the network 80x60 \(3\)/);
   const advice =
     /^--set 'detector\.anchors\.sizes=\[[\d,]+\]' --set 'detector\.anchors\.ratios=\[\S+\]' would reach 100\.0 % and/m;
   assert.match(succeeds(far), advice);
-  isUserError(wrong, /^rcnn check: --split dev: .* has no such part; known here: test, train$/m);
+  isUserError(wrong, /^rcnn check: --split dev: .* has no such split; it has test, train$/m);
 });
 
 /** A safetensors file of zeros; `edit` changes its bytes. */
@@ -303,7 +306,7 @@ test('of initial weights what fits is taken, and what does not is listed', async
   const lines = trained.split('\n').filter((line) => /initial weights|^ {2}\S/.test(line));
   assert.equal(lines, [
     `initial weights from ${join(folder, 'some.safetensors')}: 2 tensors, for input in RGB`,
-    '  taken: conv1',
+    '  loaded: conv1',
     '  does not fit: conv2.weight is [48, 16, 5, 5], in this network [48, 16, 3, 3]',
     '  random: conv2, conv3, conv4, fc6, rpn.conv, rpn.cls_score, rpn.bbox_pred, head.cls_score, head.bbox_pred',
     '  not used: fc8.weight',
@@ -456,7 +459,7 @@ test('train on COCO’s format, eval with its metric, and of saved detections', 
   const train = ['train', ...data, '--preset', 'digits', '--steps', '3', '--out', 'run'];
   isUserError(
     await rcnn(folder, ...train, '--split', 'val'),
-    /--split val: .*instances\.json has no such part; known here: all/,
+    /--split val: .*instances\.json has no such split; it has all/,
   );
   isUserError(await rcnn(folder, ...train), /instances\.json: annotation 2 \(dog\): bbox .* has no area; fix/);
   const trained = succeeds(await rcnn(folder, ...train, '--skip-bad-boxes'));
@@ -533,7 +536,10 @@ test('a run that is evaluated while it trains, and its best weights', async () =
   assert.match(trained, /^validate +split test: 1 images every 2 steps$/m);
   assert.match(trained, /^validation at step 2: mAP \d\.\d{4}, the best so far, loss \d+\.\d{3}, 1 images in \d/m);
   assert.match(trained, /^validation at step 4: mAP /m);
-  assert.match(trained, /^best weights: mAP \d\.\d{4} at step [24]; .* --weights best$/m);
+  assert.match(
+    trained,
+    /^best weights: mAP \d\.\d{4} at step [24]; use them with --weights best \(rcnn eval, detect, recall\)$/m,
+  );
   const files = ['best.safetensors', 'checkpoint.safetensors', 'config.json', 'metrics.jsonl', 'validation.jsonl'];
   assert.equal(readdirSync(join(folder, 'run')).sort(), files);
   const test = ['--model', 'run', '--data', `voc:${root}`, '--weights', 'best'];
@@ -635,7 +641,7 @@ test('the demo trains, evaluates and leaves its pictures, twice', async () => {
     assert.ok(new Set(new Uint32Array(data.buffer, data.byteOffset, data.length / 4)).size > 100, `${name} is blank`);
   }
   const twice = succeeds(await demo());
-  assert.match(twice, /^runs.demo: the run of an earlier demo is replaced$/m);
+  assert.match(twice, /^runs.demo: replacing the run of an earlier demo$/m);
   assert.is(readFileSync(join(run, 'notes.txt'), 'utf8'), 'mine');
 });
 

@@ -26,7 +26,7 @@ test('layers are named once, and a bias goes with its weight', () => {
   );
   assert.equal(text.split('\n'), [
     'initial weights from file: 3 tensors, for input in RGB',
-    '  taken: a, b',
+    '  loaded: a, b',
     '  does not fit: box_predictor.c.weight is [2]',
     '  does not fit: b.bias is [4]',
     '  random: head.c',

@@ -43,7 +43,7 @@ const EXPECTED: Record<string, Expected> = {
   'class-case': {
     classes: 'Cat,cat,cat dog',
     boxes: [`${BOX};${BOX};${BOX}`],
-    notes: [/classes 'Cat' and 'cat' differ only/, /one box of two classes/],
+    notes: [/classes 'Cat' and 'cat' differ only/, /one box in two classes/],
   },
   'comma-decimal': { boxes: ['30.5,20.5,119,99'] },
   'coords-minus': {
@@ -56,19 +56,21 @@ const EXPECTED: Record<string, Expected> = {
     notes: [/1 of 5 objects begin at pixel 0 where VOC counts from 1/],
   },
   'cvat-default': {
-    notes: [/no parts of its own: 1 of its 1 images are 'train', drawn 60\/20\/20 with --split-seed 0/],
+    notes: [/no splits of its own: 1 of its 1 images are 'train', drawn 60\/20\/20 with --split-seed 0/],
   },
   'dup-object': {
     classes: 'cat,dog',
     boxes: [`${BOX};${BOX};${BOX}`],
-    notes: [/an object twice/, /one box of two classes/],
+    notes: [/an object twice/, /one box in two classes/],
   },
   'empty-class': { boxes: ['4,4,24,24'], problems: [/object 1 must have exactly one <name>/] },
-  'exif6-raw-size': { problems: [/is shown as 120x160, turned by its EXIF orientation, but \S+a\.xml says 160x120/] },
+  'exif6-raw-size': {
+    problems: [/is displayed as 120x160, turned by its EXIF orientation, but \S+a\.xml says 160x120/],
+  },
   'exif6-square': { boxes: ['10,10,59,39'], notes: [/^1 image \(the first: a\) is turned or mirrored by EXIF/] },
   'gbk-classes': { classes: '狗,猫,鸟', boxes: [BOX, BOX, BOX] },
   'junk-after': { classes: '', boxes: [], problems: [/a\.xml: line 1: not well-formed XML/, /no annotated object/] },
-  'labelstudio-voc': { notes: [/no parts of its own/] },
+  'labelstudio-voc': { notes: [/no splits of its own/] },
   'latin1-class': { classes: 'café,cafê', boxes: [BOX, BOX] },
   'list-bom': {},
   'list-dup': { notes: [/2 of its 3 lines name an image again \(the first: a\); each is taken once/] },
@@ -93,7 +95,7 @@ const EXPECTED: Record<string, Expected> = {
   'upper-jpg': {},
   'zero-byte': { problems: [/a\.jpg: cannot be read as an image/] },
   'coco-area0': {},
-  'coco-background': { notes: [/category background has no object and is no class of its own: left out/] },
+  'coco-background': { notes: [/category background has no object and is not a class of its own: left out/] },
   'coco-backslash': {
     notes: [/images found in another folder than the one written \(2, the first: images\\a\.jpg is/],
   },
@@ -117,12 +119,15 @@ const EXPECTED: Record<string, Expected> = {
   'coco-iscrowd-str': {},
   'coco-labels-xyxy': { boxes: ['30,20,139,114', BOX], notes: [/1 of 2 boxes look like x1, y1, x2, y2/] },
   'coco-missing-img': { boxes: [BOX], problems: [/b\.jpg: no such image .*ann\.json has it/] },
-  'coco-nan': { boxes: ['', BOX], problems: [/annotation 1 \(cat\): bbox \[30, 20, NaN, 80\] is not a number/] },
+  'coco-nan': {
+    boxes: ['', BOX],
+    problems: [/annotation 1 \(cat\): bbox \[30, 20, NaN, 80\] has a value that is not a number/],
+  },
   'coco-no-categories': { classes: '', boxes: [], problems: [/ann\.json: categories: is missing/] },
   'coco-no-size': {},
   'coco-polygon-only': { notes: [/the bounds of their outline are taken \(2, the first: annotation 1\)/] },
   'coco-rle': {},
-  'coco-roboflow': { notes: [/category animals has no object and is no class of its own/] },
+  'coco-roboflow': { notes: [/category animals has no object and is not a class of its own/] },
   'coco-size-float': {},
   'coco-size-string': {},
   'coco-string-cat-id': {},
@@ -227,7 +232,7 @@ test('a folder is recognised, and its parts are found or drawn', async () => {
   const { samples } = await openDataset(roboflow, { split: 'valid' });
   assert.is(samples[0]!.file, join(roboflow, 'valid', 'a.jpg'));
   assert.equal(await sameContent((await openParts(roboflow, ['train', 'test'])).parts), [
-    `1 image in two parts under two names, the first: ${join(roboflow, 'train', 'a.jpg')} ('train') is ${join(roboflow, 'test', 'a.jpg')} ('test')`,
+    `1 image in two splits under two names, the first: ${join(roboflow, 'train', 'a.jpg')} ('train') is ${join(roboflow, 'test', 'a.jpg')} ('test')`,
   ]);
 
   const official = temporaryFolder(); // annotations/instances_train2017.json, train2017/
@@ -242,7 +247,7 @@ test('a folder is recognised, and its parts are found or drawn', async () => {
 
   assert.match(
     await userError(openDataset(temporaryFolder(), { split: 'train' })),
-    /is of no format that is recognised; give/,
+    /its format is not recognised; give/,
   );
 });
 

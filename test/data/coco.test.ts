@@ -130,7 +130,7 @@ test('boxes without area or outside: an error, or left out and told', async () =
   const bad: [annotation: object, text: string][] = [
     [object([5, 5, 0, 9]), 'bbox [5, 5, 0, 9] has no area'],
     [object([5, 5, 9, -1]), 'has no area'],
-    [object([5, 5, NaN, 9]), 'bbox [5, 5, NaN, 9] is not a number in every place'],
+    [object([5, 5, NaN, 9]), 'bbox [5, 5, NaN, 9] has a value that is not a number'],
     [object([30, 5, 12.5, 9]), 'lies 2.5 px outside its 40x30 image'],
     [object([-3, 5, 9, 9]), 'lies 3 px outside'],
     [object([39.5, 5, 2, 9]), 'has no area inside its 40x30 image'],
@@ -147,7 +147,7 @@ test('boxes without area or outside: an error, or left out and told', async () =
 test('the split: one file is one', async () => {
   const { spec, path } = await writeCoco();
   assert.equal([usualSplit(spec, 'test'), usualSplit(`voc:${await writeVoc()}`, 'test')], ['all', 'test']);
-  says(await userError(openDataset(spec, { split: 'val' })), '--split val', path, 'no such part; known here: all');
+  says(await userError(openDataset(spec, { split: 'val' })), '--split val', path, 'no such split; it has all');
 });
 
 test('every other fault is one line that names the file', async () => {

@@ -161,7 +161,8 @@ test('boxes of a turned photograph that only fit the pixels as they are stored a
     .toBuffer();
   writeFileSync(join(root, 'JPEGImages', 'a.jpg'), turned);
   for (const id of ['a', 'b']) writeFileSync(join(root, 'Annotations', `${id}.xml`), unsized(vocXml([object])));
-  const line = /a\.jpg: is shown as 30x40, turned by its EXIF orientation, but the boxes in \S+a\.xml only fit 40x30/;
+  const line =
+    /a\.jpg: is displayed as 30x40, turned by its EXIF orientation, but the boxes in \S+a\.xml only fit 40x30/;
   assert.match(await userError(openDataset(root, { split: 'train' })), line);
   assert.match(await userError(openDataset(root, { split: 'train', onBadBox: 'skip' })), line);
   const opened = await openParts(root, ['train']);

@@ -143,7 +143,7 @@ test('every other fault of a data set is one line that names the file', async ()
   await expectLine(() => openDataset('voc:/no/such', { split: 'train' }), '/no/such', 'no such folder');
   await expectLine(() => openDataset('imagenet', { split: 'train' }), 'imagenet', "'digits', 'voc:PATH'");
   await expectLine(() => openDataset('voc:', { split: 'train' }), "'digits', 'voc:PATH'");
-  await expectLine(() => open({}, { split: 'test' }), '--split test', 'known here: train');
+  await expectLine(() => open({}, { split: 'test' }), '--split test', 'it has train');
   await expectLine(() => open({ splits: { train: '\n \n' } }), 'train.txt', 'lists no image');
   await expectLine(() => open({ splits: { train: 'a\nb\n' } }), 'b.xml', 'missing');
   await expectLine(() => open({ images: [] }), 'a.*', 'no such image');

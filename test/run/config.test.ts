@@ -64,15 +64,15 @@ test('what does not exist is named, with what does', async () => {
   const wrong: [RunChoices, RegExp][] = [
     [
       { preset: 'nope' },
-      /^--preset nope: unknown; there are demo, digits, photos, bccd, chess, paper-zf-voc07, paper-vgg16-voc07, paper-vgg16-voc0712, paper-vgg16-coco$/,
+      /^--preset nope: unknown; choose from demo, digits, photos, bccd, chess, paper-zf-voc07, paper-vgg16-voc07, paper-vgg16-voc0712, paper-vgg16-coco$/,
     ],
-    [{ backbone: 'alexnet' }, /^--backbone alexnet: unknown; there are small, squeezenet1_1, vgg16, zf$/],
+    [{ backbone: 'alexnet' }, /^--backbone alexnet: unknown; choose from small, squeezenet1_1, vgg16, zf$/],
     [{ backbone: 'resnet' }, /^--backbone resnet: unknown;/],
-    [{ schedule: 'greedy' }, /^--schedule greedy: unknown; there are joint, joint-warp, alternating, unshared$/],
+    [{ schedule: 'greedy' }, /^--schedule greedy: unknown; choose from joint, joint-warp, alternating, unshared$/],
     [{ data: 'coco:' }, /^--data coco:/],
     [{ split: 'nope' }, /^--data digits: has no split 'nope'/],
     [{ init: 'nope.safetensors' }, /^nope\.safetensors: there is no such file; check the name$/],
-    [{ input: 'gray' }, /^--input gray: unknown; there are bgr and rgb$/],
+    [{ input: 'gray' }, /^--input gray: unknown; choose bgr or rgb$/],
   ];
   for (const [choices, text] of wrong) await fails(configureRun(choices), text);
 });

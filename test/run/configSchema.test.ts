@@ -184,7 +184,7 @@ test('a preset or a backbone named like a property of every object is unknown', 
         assert.unreachable(name);
       } catch (error) {
         assert.instance(error, UserError);
-        assert.match((error as Error).message, `--${option} ${name}: unknown; there are `);
+        assert.match((error as Error).message, `--${option} ${name}: unknown; choose from `);
       }
     }
   }

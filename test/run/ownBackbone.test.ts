@@ -52,7 +52,7 @@ test('a configuration and a pre-training take what its descriptor says', async (
     await configureRun({ backbone: 'other' });
     assert.unreachable();
   } catch (error) {
-    assert.match((error as Error).message, /^--backbone other: unknown; there are small, .*, own$/);
+    assert.match((error as Error).message, /^--backbone other: unknown; choose from small, .*, own$/);
   }
 });
 

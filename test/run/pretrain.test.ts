@@ -172,7 +172,7 @@ test('the command: one line for what is wrong, nothing written; else the accurac
     assert.not.ok(existsSync(join(cwd, 'run')));
     return stdout;
   };
-  await fails(/^rcnn pretrain: --backbone vgg: unknown; there are small/, '--backbone', 'vgg');
+  await fails(/^rcnn pretrain: --backbone vgg: unknown; choose from small/, '--backbone', 'vgg');
   await fails(/: holds one class folder \(red\); /, '--data', `folder:${await writeClasses({ red: 3 })}`);
   const broken = await writeClasses({ red: 3, blue: 3 });
   writeFileSync(join(broken, 'red', '1.png'), 'not an image');

@@ -1,11 +1,11 @@
 /**
- * COCO's annotation files: `images`, `categories` and `annotations` in one JSON file, the pictures in a folder. Also a folder
- * that holds such files, one for each part (Roboflow's train/_annotations.coco.json, annotations/instances_train2017.json).
+ * COCO's annotation files: `images`, `categories` and `annotations` in one JSON file, with the images in a folder. Also a folder
+ * with one such file per split (Roboflow's train/_annotations.coco.json, annotations/instances_train2017.json).
  *
  * An annotation's bbox is x, y, width, height with fractions, counted from 0 (corners: `usableBox`). Classes are in the order
- * of `categories`, whose ids have gaps. Crowds (iscrowd) are no objects to learn. What tools write otherwise is understood:
- * numbers and ids as texts, missing sizes, an outline (polygons or runs) without a bbox, an area of 0.
- * Images are in the order of their ids: among equal scores the order decides, and COCO's own evaluation has this one.
+ * of `categories`, whose ids have gaps. Crowds (iscrowd) are not trained on. Variants that tools write are understood:
+ * numbers and ids as strings, missing sizes, an outline (polygons or runs) without a bbox, an area of 0.
+ * Images are in the order of their ids, as in COCO's own evaluation: among equal scores, their order decides.
  */
 import { readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -26,7 +26,8 @@ import { cocoWriter } from '../writers/coco.ts';
 export const coco = annotatedFormat({
   name: 'coco',
   usage: 'coco:IMAGES,ANNOTATIONS.json',
-  summary: "COCO: a folder and a file, or pairs of them; or 'coco:PATH', a folder with such files",
+  summary:
+    "COCO: an image folder and a JSON file, or several pairs; or 'coco:PATH', a folder with a JSON file per split",
   writer: cocoWriter,
   sets: pairs,
   recognises(path) {
@@ -37,7 +38,7 @@ export const coco = annotatedFormat({
     paths.length === 2 ? readPair(paths[0]!, paths[1]!, context) : readOne(paths[0]!, context),
 });
 
-/** A folder followed by a JSON file belongs to it; other paths stand alone. */
+/** A folder followed by a JSON file forms a pair with it; other paths stand alone. */
 function pairs(paths: readonly string[]): string[][] | undefined {
   const isFile = (path: string | undefined): boolean => path !== undefined && /\.json$/i.test(path);
   const sets: string[][] = [];
@@ -51,7 +52,7 @@ function pairs(paths: readonly string[]): string[][] | undefined {
 /** Numbers in COCO's own files; some tools write names. */
 export const cocoId = z.union([z.int(), z.string(), z.bigint()]);
 
-/** A number, which some tools write as a text. */
+/** A number, which some tools write as a string. */
 const number = z.union([
   z.number(),
   z.nan(),
@@ -96,12 +97,13 @@ const annotationFile = z.object({
 
 type Annotation = z.infer<typeof annotation>;
 
-/** Ids are compared as texts: some tools write them as a number in one place and as a text in the other. */
+/** Ids are compared as strings: some tools write them as a number in one place and as a string in another. */
 const key = (id: CocoId): string => String(id).trim();
 
-/** The polygons are most of a file, and of no use where there are boxes: without them it is read in a third of the time.
- * Within a text the quotes would have backslashes before them, so none is changed; and a match ends with its value, as what
- * follows that has a quote or a brace before the next bracket.
+/**
+ * Polygons make up most of a file and are useless beside boxes; without them it is read in a third of the time. Inside a
+ * JSON string the quotes would be escaped, so nothing there matches; and a match cannot run past its value, since a quote or
+ * a brace comes before the next bracket.
  */
 const POLYGONS = /"segmentation"\s*:\s*\[[-+.\deE,\s[\]]*\]/g;
 
@@ -124,7 +126,7 @@ function readPair(folder: string, path: string, context: ReadContext): Annotated
   return fileSet({ path, splits: [WHOLE], pictureFolders: [folder] }, context, () => path);
 }
 
-/** A file with its pictures beside or beneath it, or a folder of files. */
+/** A file with its images beside or beneath it, or a folder of files. */
 function readOne(path: string, context: ReadContext): AnnotatedSet {
   if (!folderExists(path)) return readPair(dirname(path), path, context);
   const files = annotationFiles(path);
@@ -146,11 +148,11 @@ function readOne(path: string, context: ReadContext): AnnotatedSet {
   return fileSet(where, context, (split) => fileOf(split).file, folderOf);
 }
 
-/** Each part of a folder has the pictures of its own, which may have the names of another's. */
+/** Each split has its own folder of images, whose names may repeat in other splits. */
 const withFolder = (images: AnnotatedImage[], folder: string | undefined): AnnotatedImage[] =>
   folder === undefined ? images : images.map((image) => ({ ...image, folder }));
 
-/** `fileOf` a part: its annotation file, which is not read before something of it is asked for. */
+/** `fileOf` gives a split's annotation file, which is only read when something in it is needed. */
 function fileSet(
   where: Pick<AnnotatedSet, 'path' | 'splits' | 'pictureFolders'>,
   context: ReadContext,
@@ -179,7 +181,7 @@ function fileSet(
 const looksLikeCoco = (path: string): boolean =>
   /\.json$/i.test(path) && /^\s*\{[\s\S]*"(images|annotations|categories)"\s*:\s*\[/.test(beginningOf(path));
 
-/** The annotation files in a folder, in its `annotations` or beside the pictures of each part, and the part of each. */
+/** The annotation files of a folder, in its `annotations` or beside the images of each split, and the split of each. */
 function annotationFiles(root: string): { split: string; file: string }[] {
   const list = (folder: string) => {
     try {
@@ -206,7 +208,7 @@ function annotationFiles(root: string): { split: string; file: string }[] {
     .sort((a, b) => (a.split < b.split ? -1 : 1));
 }
 
-/** One annotation file; its annotations are read when they are first asked for. */
+/** One annotation file, whose annotations are read when first needed. */
 class CocoFile {
   readonly classes: readonly string[];
   /** By the name of the class. */
@@ -236,7 +238,7 @@ class CocoFile {
     const left = categories.filter(({ name }) => !used.has(className(name, path)) && isNoClass(name, categories));
     if (left.length > 0 && annotations.length > 0) {
       context.note(
-        `${path}: category ${left.map(({ name }) => printable(name)).join(', ')} has no object and is no class of its own: left out`,
+        `${path}: category ${left.map(({ name }) => printable(name)).join(', ')} has no object and is not a class of its own: left out`,
       );
     }
     this.classes = [...this.categoryIds.keys()].filter(
@@ -298,7 +300,7 @@ class CocoFile {
         if (object) of.objects.push(object);
         else tally(`${this.path}: annotations without a box or an outline are left out`, what);
         if (object && !hasBox(one)) {
-          tally(`${this.path}: of annotations without a box the bounds of their outline are taken`, what);
+          tally(`${this.path}: for annotations without a box the bounds of their outline are taken`, what);
         }
         if (id !== undefined && id !== null) {
           if (seen.has(key(id))) doubt(`${this.path}: two annotations have the id ${printable(key(id))}`);
@@ -309,14 +311,14 @@ class CocoFile {
     );
     if (corners > 0) {
       doubt(
-        `${this.path}: ${corners} of ${annotations.length} boxes look like x1, y1, x2, y2, where COCO has x, y, width, height; look at them (rcnn check --pictures)`,
+        `${this.path}: ${corners} of ${annotations.length} boxes look like x1, y1, x2, y2, but COCO's are x, y, width, height; look at them (rcnn check --pictures)`,
       );
     }
     return [...byId.values()].sort((a, b) => byIds(a.resultId!, b.resultId!));
   }
 }
 
-/** Roboflow's first category is the super category of the others; some tools write the background as one. */
+/** Roboflow's first category is the supercategory of the others; some tools list the background as a category. */
 const isNoClass = (name: string, categories: readonly { name: string; supercategory?: unknown }[]): boolean =>
   /^(__)?background(__)?$/i.test(name.trim()) ||
   categories.some((other) => other.name !== name && other.supercategory === name);
@@ -324,7 +326,7 @@ const isNoClass = (name: string, categories: readonly { name: string; supercateg
 const byIds = (a: CocoId, b: CocoId): number =>
   typeof a !== 'string' && typeof b !== 'string' ? (a < b ? -1 : Number(a > b)) : String(a) < String(b) ? -1 : 1;
 
-/** Undefined where it has neither a box nor an outline. */
+/** Undefined if it has neither a box nor an outline. */
 function toObject(
   { bbox, area, iscrowd, segmentation }: Annotation,
   className: string,
@@ -338,9 +340,9 @@ function toObject(
     className,
     ...{ x1: x, y1: y, x2: x + w, y2: y + h },
     crowd: /^\s*(1|true)\s*$/i.test(String(iscrowd ?? 0)),
-    // A new array: what the schema gives has room for more, and there may be a million.
+    // A new array: the schema's has spare capacity, and there may be a million of them.
     bbox: [x, y, w, h],
-    // Many converters write 0 for what they do not know.
+    // Many converters write 0 for an unknown area.
     ...(area != null && area > 0 && area < Infinity && { area }),
     what,
     written: `bbox [${[x, y, w, h].join(', ')}]`,
@@ -348,8 +350,8 @@ function toObject(
 }
 
 /**
- * Whether a bbox makes sense as corners and not as a size: it leaves the picture as a size and lies in it as corners, or it
- * has, without an outline of its own, another area than the file says.
+ * Whether a bbox makes sense as corners but not as a position and size: read as a size it leaves the image, read as corners
+ * it lies inside; or, without an outline, its area is not the one in the file.
  */
 function looksLikeCorners({ bbox, area, segmentation }: Annotation, size: AnnotatedImage['size']): boolean {
   if (!bbox || bbox.length === 0) return false;
@@ -362,7 +364,7 @@ function looksLikeCorners({ bbox, area, segmentation }: Annotation, size: Annota
   return Boolean(leaves) || (!outlined && differs);
 }
 
-/** Of polygons [[x, y, x, y, ...], ...] or runs {size: [height, width], counts}. */
+/** Bounds of polygons [[x, y, x, y, ...], ...] or runs {size: [height, width], counts}. */
 function outlineBounds(segmentation: unknown): [number, number, number, number] | undefined {
   if (Array.isArray(segmentation)) {
     const polygons = segmentation.every((part) => typeof part === 'number') ? [segmentation] : segmentation;

@@ -123,7 +123,7 @@ function toObject(
   const number = (name: string): number => numberOf(shape, name, where);
   const rotation = attribute(shape, 'rotation') === undefined ? 0 : number('rotation');
   if (kind !== 'box' || rotation !== 0) {
-    tally(`${root}: of rotated boxes and of other shapes the bounds are taken`, where);
+    tally(`${root}: rotated boxes and other shapes are replaced by their bounds`, where);
   }
   const [x1, y1, x2, y2] = boundsOfShape(kind, shape, rotation, number, where);
   return [

@@ -1,4 +1,4 @@
-/** The digit scenes as a format of data: they are drawn, so there is nothing to name but them. */
+/** The digit scenes as a format of data. They are generated, so there are no paths. */
 import { DIGIT_SPLITS, openDigits } from '../digits.ts';
 import type { DataFormat } from '../format.ts';
 import { readGlyphs } from '../mnistFiles.ts';
@@ -6,7 +6,7 @@ import { readGlyphs } from '../mnistFiles.ts';
 export const digits: DataFormat = {
   name: 'digits',
   usage: 'digits',
-  summary: 'scenes of handwritten digits, drawn as they are needed',
+  summary: 'generated scenes of handwritten digits, no path needed',
   sets: (paths) => (paths.length === 0 ? [[]] : undefined),
   splits: () => DIGIT_SPLITS,
   usualSplit: (_, wanted) => wanted,

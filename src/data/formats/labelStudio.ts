@@ -162,7 +162,7 @@ function toObject(
   };
   const rotation = kind === 'polygon' ? 0 : number('rotation');
   if (kind !== 'rectangle' || rotation !== 0) {
-    tally(`${root}: of rotated boxes and of other shapes the bounds are taken`, where);
+    tally(`${root}: rotated boxes and other shapes are replaced by their bounds`, where);
   }
   if (rotation !== 0 && !size) {
     throw new UserError(`${where}: is rotated, and has no original_width and original_height; add them, or remove it`);

@@ -81,7 +81,8 @@ function toObject(one: unknown, i: number, path: string, root: string, { tally }
     tally(`${root}: points and lines have no area and are left out`, `${path}: ${what}`);
     return [];
   }
-  if (type !== 'rectangle') tally(`${root}: of other shapes than rectangles the bounds are taken`, `${path}: ${what}`);
+  if (type !== 'rectangle')
+    tally(`${root}: shapes other than rectangles are replaced by their bounds`, `${path}: ${what}`);
   if (points.length < 2) {
     throw new UserError(`${path}: ${what}: a ${printable(type)} has two points or more, not one; fix or remove it`);
   }

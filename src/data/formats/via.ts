@@ -149,7 +149,7 @@ function toObject(
     tally(`${root}: points and lines have no area and are left out`, where);
     return [];
   }
-  if (shape !== 'rect') tally(`${root}: of other shapes than rectangles the bounds are taken`, where);
+  if (shape !== 'rect') tally(`${root}: shapes other than rectangles are replaced by their bounds`, where);
   const number = (name: string): number => {
     const value = Number(shape_attributes[name] ?? NaN);
     if (Number.isFinite(value)) return value;

@@ -1,15 +1,15 @@
 /**
- * Pascal VOC, as its authors and as tools leave it:
+ * Pascal VOC, as published and as tools write it:
  *
  *   Annotations/ID.xml   JPEGImages/ID.jpg   ImageSets/Main/SPLIT.txt (one ID a line)
  *
- * or XML files and pictures in folders of other names, or beside one another, without lists (labelImg, Label Studio), or with
- * one list of all images (CVAT's default.txt). IDs may have folders: cam1/0001.
+ * or XML files and images in folders of other names, or side by side, without lists (labelImg, Label Studio), or with one list
+ * of all images (CVAT's default.txt). IDs may contain folders: cam1/0001.
  *
  * Pixels count from 1, both corners inclusive. Coordinates are floats and clipped: an xmin of 0, which many tools write, must
- * not become -1. Children are read by name, as some tools write xmin, xmax, ymin, ymax, and only direct children of an
- * object, as some objects have parts with boxes of their own. Lists of one class (cat_train.txt, lines "ID 1" or "ID -1") are
- * not splits: they name the images of a split again.
+ * not become -1. Children are read by name, since some tools write xmin, xmax, ymin, ymax, and only direct children of an
+ * object, since some objects have parts with their own boxes. Lists of one class (cat_train.txt, lines "ID 1" or "ID -1") are
+ * not splits: they repeat the images of a split.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -27,7 +27,7 @@ import { vocWriter } from '../writers/voc.ts';
 export const voc = annotatedFormat({
   name: 'voc',
   usage: 'voc:PATH',
-  summary: "Pascal VOC: a folder with XML files; several as one: 'voc:PATH,PATH'",
+  summary: "Pascal VOC: a folder with XML files; 'voc:PATH,PATH' unites several",
   writer: vocWriter,
   sets: eachPath,
   recognises(path) {
@@ -38,7 +38,7 @@ export const voc = annotatedFormat({
   read: ([root], context) => readVoc(root!, context),
 });
 
-/** Where annotations and pictures are, by the tools' names for the folders; '.' is the data's own. */
+/** The folders in which tools put annotations and images; '.' is the data folder itself. */
 const ANNOTATIONS = ['Annotations', 'annotations', 'Annotation', 'xml', 'labels', '.'];
 const PICTURES = ['JPEGImages', 'images', 'Images', 'JPEGimages', 'image', 'img', 'imgs', 'data', '.'];
 
@@ -48,7 +48,7 @@ const existing = (root: string, names: readonly string[]): string[] =>
 const hasXml = (folder: string, depth?: number): boolean =>
   filesBeneath(folder, depth).some((file) => /\.xml$/i.test(file));
 
-/** The first that holds an XML file; beneath the data's own folder only beside its pictures. */
+/** The first that contains an XML file; in the data folder itself, subfolders do not count. */
 const annotationFolder = (root: string): string | undefined =>
   existing(root, ANNOTATIONS.slice(0, -1)).find((folder) => hasXml(folder)) ?? (hasXml(root, 0) ? root : undefined);
 
@@ -62,7 +62,7 @@ function readVoc(root: string, context: ReadContext): AnnotatedSet {
   }
   const annotations = new Annotations(folder, context);
   const lists = new Lists(root, annotations);
-  // CVAT lists all images as 'default' where the user named no parts.
+  // CVAT lists all images as 'default' if the user named no splits.
   const splits = lists.names.length === 1 && lists.names[0] === 'default' ? [] : lists.names;
   let doubted = false;
   return {
@@ -81,17 +81,17 @@ function readVoc(root: string, context: ReadContext): AnnotatedSet {
   };
 }
 
-/** Once for a data set: files in which a coordinate is 0 were written by a tool that counts from there. */
+/** A coordinate of 0 shows that the files were written by a tool that counts from 0; reported once per data set. */
 function doubtOrigin(root: string, images: readonly AnnotatedImage[], { doubt }: ReadContext): void {
   const objects = images.flatMap(({ objects }) => objects);
   const zero = objects.filter(({ x1, y1 }) => x1 === -1 || y1 === -1);
   if (zero.length === 0) return;
   doubt(
-    `${root}: ${zero.length} of ${objects.length} objects begin at pixel 0 where VOC counts from 1: the tool seems to count from 0, and then all boxes lie one pixel too far left and up`,
+    `${root}: ${zero.length} of ${objects.length} objects begin at pixel 0 where VOC counts from 1: the tool seems to count from 0, so all boxes lie one pixel too far left and up`,
   );
 }
 
-/** A line of the list of one class: the image shows it (1), does not (-1), or only in ways that do not count (0). */
+/** A line in the list of one class: the image shows it (1), does not (-1), or shows only difficult instances (0). */
 const CLASS_LIST_LINE = /^(.*\S)\s+(-1|0|1)$/;
 
 /** The lists in ImageSets/Main. */
@@ -133,7 +133,7 @@ class Lists {
     return once;
   }
 
-  /** Of all lists, those that have annotations. */
+  /** The annotated images of all lists. */
   allIds(): string[] {
     const ids = this.names.flatMap((name) => this.lines(name).map((line) => this.idOf(line)));
     return [...new Set(ids)].filter((id) => this.annotations.has(id));
@@ -148,7 +148,7 @@ class Lists {
     return join(this.folder, `${split}.txt`);
   }
 
-  /** Lines may have quotes, an extension, backslashes, or a label of the image behind the name. */
+  /** Lines may have quotes, an extension, backslashes, or a label after the name. */
   private idOf(line: string): string {
     const plain = [line, line.replace(CLASS_LIST_LINE, '$1')].map((text) =>
       text.replace(/^["']|["']$/g, '').replaceAll('\\', '/'),
@@ -181,7 +181,7 @@ class Annotations {
     return this.files.has(id);
   }
 
-  /** Of an image, or none where its file has a problem, which was taken. */
+  /** The annotated image, or nothing if its file has a problem, which has then been reported. */
   read(id: string, split?: string): AnnotatedImage[] {
     if (!this.known.has(id)) {
       this.known.set(
@@ -215,7 +215,7 @@ function readAnnotation(path: string, id: string, { onProblem, tally }: ReadCont
     id,
     file: id,
     alternatives: filename === '' || !(isPictureFile(filename) || filename.includes('.')) ? [] : [filename],
-    // Label Studio and others write 0x0 where they do not know it.
+    // Label Studio and others write 0x0 if they do not know the size.
     ...(width >= 1 && height >= 1 && { size: { width, height } }),
     source: path,
     objects: objects.flatMap((object, i) => attempt(onProblem, () => [readObject(object, i + 1, path, tally)]) ?? []),
@@ -239,7 +239,7 @@ function readObject(object: Xml, number: number, path: string, tally: ReadContex
   };
 }
 
-/** As the file has them; of a polygon or a rotated box the bounds. */
+/** The corners as written; for a polygon or a rotated box, its bounds. */
 function cornersOf(object: Xml, where: string, tally: ReadContext['tally']): [number, number, number, number] {
   const boxes = children(object, 'bndbox');
   if (boxes.length === 0) {
@@ -254,7 +254,7 @@ function cornersOf(object: Xml, where: string, tally: ReadContext['tally']): [nu
   }
   const corner = (name: string): number => {
     const values = boxes.length === 1 ? children(boxes[0], name).map((value) => textOf(value)?.trim() ?? '') : [];
-    // Some tools write a corner twice; where both agree there is no doubt.
+    // Some tools write a corner twice, which is unambiguous if both values agree.
     const [value = '', ...again] = new Set(values);
     if (value === '' || again.length > 0) {
       throw new UserError(`${where}: <bndbox> must have exactly one <${name}> with a value; fix the file`);

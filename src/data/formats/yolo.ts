@@ -1,15 +1,15 @@
 /**
- * YOLO's text files, one for each picture, a line for each object, and a data.yaml with the classes and parts:
+ * YOLO's text files, one per image with one line per object, and a data.yaml with the classes and splits:
  *
  *   images/train/a.jpg   labels/train/a.txt   (Ultralytics)
  *   train/images/a.jpg   train/labels/a.txt   (Roboflow)
  *   a.jpg                a.txt                (Darknet, labelImg, CVAT: names in classes.txt or obj.names)
  *
  * A line is `class cx cy width height`: the number of the class, counted from 0, then the centre and the size as fractions of
- * the picture's width and height. Edges are continuous, so a box of the whole picture is 0.5 0.5 1 1 and its corners are
+ * the image's width and height. Edges are continuous, so a box of the whole image is 0.5 0.5 1 1 and its corners are
  * 0, 0, W, H (ultralytics/utils/ops.py, xywhn2xyxy). A longer line is an outline, `class x1 y1 x2 y2 ...`, or a rotated box of
- * four corners; of both the bounds are taken, as Ultralytics does where it trains on boxes (segments2boxes). A picture without
- * a text file, or with an empty one, shows no object.
+ * four corners; the bounds of either are taken, as Ultralytics does when it trains on boxes (segments2boxes). An image without
+ * a text file, or with an empty one, has no objects.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
@@ -30,7 +30,7 @@ import { yoloWriter } from '../writers/yolo.ts';
 export const yolo = annotatedFormat({
   name: 'yolo',
   usage: 'yolo:PATH',
-  summary: "YOLO: a folder with text files of fractions, or its data.yaml; several as one: 'yolo:PATH,PATH'",
+  summary: "YOLO: a folder with text files, or its data.yaml; 'yolo:PATH,PATH' unites several",
   writer: yoloWriter,
   sets: eachPath,
   recognises(path) {
@@ -46,11 +46,11 @@ export const yolo = annotatedFormat({
 const LOOKED_AT = 20;
 const LABEL_LINE = /^\s*\d+(\.0+)?([ \t]+-?\d*\.?\d+(e[-+]?\d+)?){4,}[ \t]*(\r|\n|$)/i;
 
-/** Files of names, lists and notes that lie beside the text files of pictures. */
+/** Files of names, lists and notes that may lie beside the label files. */
 const OTHER_TEXTS = /^(classes|labels|obj|predefined_classes|train|val|valid|test|readme.*|notes|requirements)\.txt$/i;
 const isLabelFile = (file: string): boolean => /\.txt$/i.test(file) && !OTHER_TEXTS.test(basename(file));
 
-/** The keys of data.yaml, and the folders and lists that tools name so where there is none. */
+/** The keys of data.yaml, and the names of the folders and lists that tools write instead. */
 const SPLITS: Readonly<Record<string, readonly string[]>> = {
   train: ['train', 'training'],
   val: ['val', 'valid', 'validation'],
@@ -71,12 +71,12 @@ const dataYaml = z.object({
       z.string(),
     ])
     .nullish(),
-  /** Of poses: so many points follow the box of an object. */
+  /** In pose data sets, the number of points that follow the box of an object. */
   kpt_shape: z.array(z.number()).nullish(),
 });
 type DataYaml = z.infer<typeof dataYaml>;
 
-/** The yaml file of a folder, if it has one with classes or parts. */
+/** The yaml file of a folder, if it has one with classes or splits. */
 function yamlIn(folder: string): string | undefined {
   let files: string[];
   try {
@@ -102,7 +102,7 @@ function readYaml(path: string): DataYaml {
   const result = dataYaml.safeParse(content);
   if (result.success) return result.data;
   throw new UserError(
-    `${path}: ${firstIssue(result.error)}; it has names, train and val, as a data.yaml of Ultralytics`,
+    `${path}: ${firstIssue(result.error)}; it needs names, train and val, like a data.yaml of Ultralytics`,
   );
 }
 
@@ -144,7 +144,7 @@ function readYolo(path: string, context: ReadContext): AnnotatedSet {
   };
 }
 
-/** A value that is found when it is first asked for. */
+/** A value that is computed when it is first needed. */
 class Lazy<T> {
   #found: { value: T } | undefined;
   readonly #find: () => T;
@@ -166,7 +166,7 @@ const folderOf = (path: string): string => (folderExists(path) ? path : dirname(
 const isList = (path: string): boolean => /\.txt$/i.test(path);
 
 /**
- * Where a part is that data.yaml names: beneath `path`, which is often that of another machine, or beneath the yaml's folder.
+ * Finds a place that data.yaml names: under `path`, which often belongs to another machine, or under the yaml's own folder.
  * Roboflow writes ../train/images and means train/images (as in ultralytics/data/utils.py, check_det_dataset).
  */
 function namedPlace(root: string, path: string, written: string): string | undefined {
@@ -177,7 +177,7 @@ function namedPlace(root: string, path: string, written: string): string | undef
   return [...inside, ...candidates].find(existsSync);
 }
 
-/** Where parts are whose names no data.yaml has. */
+/** Where to find the splits if there is no data.yaml. */
 function usualPlaces(root: string, names: readonly string[]): string[] {
   const places = names.flatMap((name) => [join(root, 'images', name), join(root, name, 'images'), join(root, name)]);
   const folder = places.find((one) => folderExists(one) && filesBeneath(one).some(isPictureFile));
@@ -185,7 +185,7 @@ function usualPlaces(root: string, names: readonly string[]): string[] {
   return folder !== undefined ? [folder] : list !== undefined ? [list] : [];
 }
 
-/** The classes in their order, from data.yaml or a file of names; undefined: none has them. */
+/** The classes in order, from data.yaml or a file of names; undefined if neither exists. */
 function classNames(
   root: string,
   yaml: DataYaml | undefined,
@@ -211,29 +211,29 @@ function classNames(
   if (names?.length === 0)
     throw new UserError(`${yamlPath ?? root}: names no class; write their names, one for each number`);
   if (names === undefined) {
-    note(`${root}: has no names of classes (data.yaml or classes.txt): their numbers are taken for names`);
+    note(`${root}: has no class names (data.yaml or classes.txt): the class numbers serve as names`);
   }
   const tidy = names?.map(tidyName);
   const twice = tidy?.find((name, i) => tidy.indexOf(name) < i);
-  if (twice !== undefined) note(`${yamlPath ?? root}: has the class ${printable(twice)} twice: both are taken as one`);
+  if (twice !== undefined) note(`${yamlPath ?? root}: has the class ${printable(twice)} twice: both count as one`);
   return tidy;
 }
 
 const NAME_FILES = ['classes.txt', 'obj.names', '_darknet.labels', 'labels.txt'];
-/** More than any data set has; a class of a larger number is a slip. */
+/** More than any data set has; a larger class number is a mistake. */
 const MAX_CLASSES = 100_000;
 
 interface YoloPicture {
-  /** From the data's folder. */
+  /** Relative to the data folder. */
   file: string;
   id: string;
-  /** Where its text file may be, the likeliest first. */
+  /** Possible paths of its label file, the likeliest first. */
   labels: string[];
-  /** Named by a list, and not by the folder it is in. */
+  /** Named by a list rather than found in a folder. */
   listed: boolean;
 }
 
-/** The pictures in folders, or of lists of them. */
+/** The images in these folders and lists. */
 function picturesOf(root: string, places: readonly string[]): YoloPicture[] {
   const pictures = places.flatMap((where): YoloPicture[] => {
     const files = isList(where)
@@ -257,7 +257,7 @@ function picturesOf(root: string, places: readonly string[]): YoloPicture[] {
   }));
 }
 
-/** A line of a list: from the list's folder, from the data's, or from one above it (CVAT's data/obj_train_data/a.jpg). */
+/** A line of a list, relative to the list's folder, to the data folder, or to a folder above it (CVAT's data/obj_train_data/a.jpg). */
 function listedPath(root: string, list: string, line: string): string {
   const path = line.replaceAll('\\', '/');
   const parts = path.split('/');
@@ -266,7 +266,7 @@ function listedPath(root: string, list: string, line: string): string {
   return candidates.find((one) => !isOutside(resolve(root), one) && existsSync(one)) ?? candidates[0]!;
 }
 
-/** As ultralytics/data/utils.py img2label_paths: the last folder 'images' becomes 'labels'; or beside the picture. */
+/** The last folder 'images' becomes 'labels' (ultralytics/data/utils.py, img2label_paths), or the file lies beside the image. */
 function labelPaths(path: string): string[] {
   const stem = stemOf(path);
   const swapped = stem.replace(/^(.*[/\\])?images([/\\])/s, '$1labels$2');
@@ -301,7 +301,7 @@ class Labels {
     return images;
   }
 
-  /** Text files without a picture, in folders that are not shared with other parts. */
+  /** Label files without an image, in folders that are not shared with other splits. */
   private noteTextsAlone(pictures: readonly YoloPicture[]): void {
     const used = new Set([...this.known.values()].map((image) => image?.source));
     const folders = new Set(pictures.filter(({ listed }) => !listed).map(({ labels }) => dirname(labels[0]!)));
@@ -313,7 +313,7 @@ class Labels {
     );
     if (alone.length > 0) {
       this.context.note(
-        `${this.root}: text files without an image are passed over (${alone.length}, the first: ${alone[0]})`,
+        `${this.root}: text files without an image are ignored (${alone.length}, the first: ${alone[0]})`,
       );
     }
   }
@@ -329,9 +329,9 @@ class Labels {
         attempt(onProblem, () => {
           const values = valuesOf(line, where);
           const isOutline = !this.poses && values.length > 6;
-          if (isOutline) tally(`${this.root}: of outlines and rotated boxes the bounds are taken`, where);
+          if (isOutline) tally(`${this.root}: outlines and rotated boxes are replaced by their bounds`, where);
           if (values.length === 6)
-            tally(`${this.root}: a sixth value of a line is taken for a score and passed over`, where);
+            tally(`${this.root}: the sixth value of a line is taken for a score and ignored`, where);
           return [this.object(values, isOutline, `line ${i + 1}`, where)];
         }) ?? []
       );
@@ -348,7 +348,7 @@ class Labels {
     const strange = coordinates.slice(0, isOutline ? undefined : 4).find((value) => Math.abs(value) > LARGEST);
     if (strange !== undefined) {
       throw new UserError(
-        `${where}: ${strange} is no fraction of the picture, 0 to 1; divide pixels by its width and height`,
+        `${where}: ${strange} is not a fraction of the image, 0 to 1; divide pixels by its width and height`,
       );
     }
     const [cx, cy, w, h] = coordinates as [number, number, number, number];
@@ -364,10 +364,10 @@ class Labels {
   }
 }
 
-/** A box that crosses the border by less may be meant; what is further away was written in pixels. */
+/** A larger coordinate was written in pixels; a box may cross the border by less. */
 const LARGEST = 1.5;
 
-/** The numbers of a line: a class and a box, with a score or not, or a class and three points or more. */
+/** The numbers of a line: a class and a box, optionally with a score, or a class and at least three points. */
 function valuesOf(line: string, where: string): number[] {
   const words = line.trim().split(/[\s,]+/);
   const values = words.map(Number);

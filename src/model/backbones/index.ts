@@ -27,5 +27,5 @@ export function registerBackbone(backbone: BackboneDescriptor): void {
 export function backboneNamed(name: string, source = `backbone ${name}`): BackboneDescriptor {
   const backbone = BACKBONES.get(name);
   if (backbone) return backbone;
-  throw new UserError(`${source}: unknown; there are ${[...BACKBONES.keys()].join(', ')}`);
+  throw new UserError(`${source}: unknown; choose from ${[...BACKBONES.keys()].join(', ')}`);
 }

@@ -27,7 +27,7 @@ export function chooseInput(backbone: string, form?: string, init?: string): Inp
 }
 
 function formFor(backbone: string, form: string): InputForm {
-  if (form !== 'bgr' && form !== 'rgb') throw new UserError(`--input ${form}: unknown; there are bgr and rgb`);
+  if (form !== 'bgr' && form !== 'rgb') throw new UserError(`--input ${form}: unknown; choose bgr or rgb`);
   const { input } = backboneNamed(backbone);
   return form === 'bgr' && input.channels === form ? input : INPUT_FORMS[form];
 }

@@ -67,7 +67,7 @@ const VALIDATIONS = 10;
 export function findPreset(name: string | undefined, data: string): { name: string; preset: Preset } {
   const chosen = name ?? defaultPreset(data);
   const preset = Object.hasOwn(PRESETS, chosen) ? PRESETS[chosen] : undefined;
-  if (!preset) throw new UserError(`--preset ${chosen}: unknown; there are ${Object.keys(PRESETS).join(', ')}`);
+  if (!preset) throw new UserError(`--preset ${chosen}: unknown; choose from ${Object.keys(PRESETS).join(', ')}`);
   return { name: chosen, preset };
 }
 
@@ -268,7 +268,7 @@ export async function openValidation(config: RunConfig): Promise<Dataset | undef
 function checkSchedule(name: string): Schedule {
   const schedule = SCHEDULES.find((known) => known === name);
   if (schedule) return schedule;
-  throw new UserError(`--schedule ${name}: unknown; there are ${SCHEDULES.join(', ')}`);
+  throw new UserError(`--schedule ${name}: unknown; choose from ${SCHEDULES.join(', ')}`);
 }
 
 export function checkBackbone(backbone: string): string {

@@ -1,7 +1,7 @@
 /**
- * How well anchors fit the objects of a data set: for each object the greatest IoU with an anchor that lies inside the image
- * as the network sees it (paper, section 3.1.2: only these are trained). Objects that no anchor overlaps well give the RPN
- * few and poor examples.
+ * How well anchors fit the objects of a data set: for each object, the highest IoU with an anchor that lies inside the image
+ * as the network sees it (paper, section 3.1.2: only those anchors are trained). Objects that no anchor overlaps well give
+ * the RPN few and poor examples.
  */
 import type { Sample } from '../../data/types.ts';
 import { countedBoxes } from '../../data/boxes.ts';
@@ -36,7 +36,7 @@ export const ratioOf = ({ box: [x1, y1, x2, y2] }: InputObject): number => (y2 -
 
 type AnchorSettings = Pick<DetectorConfig, 'anchors' | 'backbone' | 'convention'>;
 
-/** For each object the greatest IoU of an anchor inside its image; 0 where none overlaps it. */
+/** For each object, the highest IoU with an anchor inside its image; 0 if none overlaps it. */
 export function bestOverlaps(objects: readonly InputObject[], config: AnchorSettings): number[] {
   const { stride } = backboneNamed(config.backbone);
   const { plusOne } = CONVENTIONS[config.convention];
@@ -89,7 +89,7 @@ export interface AnchorAdvice extends AnchorFit {
   anchors: DetectorConfig['anchors'];
 }
 
-/** Below these shares the fit is poor: many objects have no positive anchor but the one that happens to be nearest. */
+/** Below these shares the fit is poor: for many objects, only the nearest anchor is positive. */
 const POOR: Pick<AnchorFit, 'iou50' | 'iou70'> = { iou50: 0.9, iou70: 0.5 };
 /** Other anchors are recommended only if they add at least this much to the sum of both shares. */
 const WORTH = 0.05;
@@ -101,9 +101,9 @@ const MOST_ANCHORS = 12;
 export const isPoor = ({ iou50, iou70 }: AnchorFit): boolean => iou50 < POOR.iou50 || iou70 < POOR.iou70;
 
 /**
- * Anchors that would fit better than the given ones (`overlaps` are theirs); null if those fit well, or if nothing that is
- * tried fits better. It tries sizes in equal logarithmic steps between the 5 % and the 95 % quantiles of the objects' sizes
- * and at quantiles between, with ratios 0.5, 1, 2 or at quantiles of the objects' ratios.
+ * Anchors that would fit better than the given ones (whose overlaps are `overlaps`); null if those fit well, or if none of the
+ * candidates fits better. Candidates are sizes in equal logarithmic steps between the 5 % and 95 % quantiles of the objects'
+ * sizes, and at quantiles between, with ratios 0.5, 1, 2 or at quantiles of the objects' ratios.
  */
 export function betterAnchors(
   objects: readonly InputObject[],
@@ -141,7 +141,7 @@ const distinct = (values: readonly number[], digits: number): number[] => [
   ...new Set(values.map((value) => Math.max(10 ** -digits, Number(value.toFixed(digits))))),
 ];
 
-/** The values at these shares of the way from the least to the greatest. */
+/** The values at these quantiles, 0 to 1. */
 export function quantiles(values: readonly number[], shares: readonly number[]): number[] {
   const sorted = [...values].sort((a, b) => a - b);
   return shares.map((share) => sorted[Math.round(share * (sorted.length - 1))]!);

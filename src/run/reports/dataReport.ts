@@ -1,6 +1,6 @@
 /**
- * What a data set holds, before anything is trained on it: every problem with its files, its images and objects, and how the
- * anchors of a network fit these.
+ * A report on a data set before anything is trained on it: problems with its files, counts of images and objects, and how well
+ * the anchors of a network fit them.
  */
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
@@ -27,7 +27,7 @@ import {
 
 /** Where quantiles are taken. */
 export const QUANTILES: readonly number[] = [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1];
-/** Pictures decoded at once: as many as Node has threads for it. */
+/** Images decoded at the same time, one per thread of Node's pool. */
 const AT_ONCE = 4;
 
 export interface DataPart {
@@ -37,15 +37,15 @@ export interface DataPart {
 
 export interface CheckedData {
   parts: DataPart[];
-  /** A line for each, with the file and what to do. */
+  /** One line each, with the file and what to do. */
   problems: string[];
   notes: string[];
 }
 
 /**
- * Opens parts of a data set and goes on past their problems; a part that cannot be opened at all is one of these.
+ * Opens splits of a data set, collecting their problems instead of stopping; a split that cannot be opened is one of them.
  *
- * @param options `classes`: without the background; found in the data unless given
+ * @param options `classes`: without the background; by default those found in the data
  */
 export async function openParts(
   spec: string,
@@ -67,7 +67,7 @@ export async function openParts(
   return { parts, problems: [...problems], notes: [...new Set([...notes, ...duplicates(parts)])] };
 }
 
-/** Objects that are there twice, and images that are in two parts. */
+/** Notes on objects that are listed twice, and images that are in two splits. */
 function duplicates(parts: readonly DataPart[]): string[] {
   const notes: string[] = [];
   const key = ({ x1, y1, x2, y2, classIndex }: AnnotatedBox): string => [x1, y1, x2, y2, classIndex].join();
@@ -81,7 +81,7 @@ function duplicates(parts: readonly DataPart[]): string[] {
     const distinct = (boxes: readonly AnnotatedBox[], of: (box: AnnotatedBox) => string) => new Set(boxes.map(of)).size;
     const several = dataset.samples.filter(({ boxes }) => distinct(boxes, place) < distinct(boxes, key));
     if (several.length === 0) continue;
-    notes.push(`split '${split}': ${images(several.length)} with one box of two classes, the first: ${several[0]!.id}`);
+    notes.push(`split '${split}': ${images(several.length)} with one box in two classes, the first: ${several[0]!.id}`);
   }
   parts.forEach(({ split, dataset }, i) => {
     const ids = new Set(dataset.samples.map(({ id }) => id));
@@ -96,7 +96,7 @@ function duplicates(parts: readonly DataPart[]): string[] {
 
 const images = (count: number): string => `${count} image${count === 1 ? '' : 's'}`;
 
-/** Images of one content that are in two parts, so that the network is tested on what it has learnt. */
+/** Notes on identical images in two splits, which would test the network on images it was trained on. */
 export function sameContent(parts: readonly DataPart[]): string[] {
   const bySize = new Map<number, { split: string; file: string }[]>();
   for (const { split, dataset } of parts) {
@@ -122,11 +122,11 @@ export function sameContent(parts: readonly DataPart[]): string[] {
   if (same.length === 0) return [];
   const [[one, other]] = same as [(typeof same)[number]];
   return [
-    `${images(same.length)} in two parts under two names, the first: ${one.file} ('${one.split}') is ${other.file} ('${other.split}')`,
+    `${images(same.length)} in two splits under two names, the first: ${one.file} ('${one.split}') is ${other.file} ('${other.split}')`,
   ];
 }
 
-/** Decodes every picture. Returns the problems, the samples that have one, and lines that the user should read. */
+/** Decodes every image. Returns the problems, the samples that have one, and notes for the user. */
 export async function decodeAll(
   samples: readonly Sample[],
   onImage?: (done: number) => void,
@@ -155,20 +155,20 @@ export interface PictureSize {
   images: number;
 }
 
-/** What `rcnn check --json` writes, besides the problems. Lists of seven numbers are at `QUANTILES`. */
+/** What `rcnn check --json` writes besides the problems. Lists of seven numbers are taken at `QUANTILES`. */
 export interface DataReport {
   parts: { split: string; images: number; withoutObjects: number; objects: number; notCounted: number }[];
-  /** With the objects that count: those that are trained on. */
+  /** Only objects that count, i.e. are trained on. */
   classes: (AnchorFit & { name: string; images: number })[];
   objectsPerImage: number[];
   /** The most frequent first. */
   pictures: PictureSize[];
   inputs: PictureSize[];
-  /** At the network's input: side of the square of equal area in pixels, height over width; null without objects. */
+  /** In pixels of the network's input: side of the square of equal area, and height over width; null without objects. */
   sizes: number[] | null;
   ratios: number[] | null;
   anchors: AnchorFit & DetectorConfig['anchors'];
-  /** Anchors that would fit clearly better, where these fit poorly. */
+  /** Anchors that would fit clearly better, if these fit poorly. */
   betterAnchors: AnchorAdvice | null;
 }
 

@@ -42,7 +42,7 @@ test('edges from 0; labels in the order of the task; other shapes and rotated bo
   ]);
   const where = `${join(root, 'annotations.xml')}: image cam1/a.jpg`;
   assert.equal(notes, [
-    `${root}: of rotated boxes and of other shapes the bounds are taken (4, the first: ${where}: box 2)`,
+    `${root}: rotated boxes and other shapes are replaced by their bounds (4, the first: ${where}: box 2)`,
     `${root}: points, lines and skeletons have no area and are left out (1, the first: ${where}: points 6)`,
   ]);
 });

@@ -54,7 +54,7 @@ test('per cent of the picture, rotated about the top left corner; pictures by th
   ]);
   const where = `${join(root, 'project.json')}: task 1`;
   assert.equal(notes, [
-    `${root}: of rotated boxes and of other shapes the bounds are taken (3, the first: ${where}: result 2)`,
+    `${root}: rotated boxes and other shapes are replaced by their bounds (3, the first: ${where}: result 2)`,
     `${root}: results that are no rectangle, polygon or ellipse are left out (1, the first: ${where}: result 5)`,
   ]);
 });

@@ -44,7 +44,7 @@ test('points are pixels, the last one included: what shape_to_mask fills', async
     [['1', 15, 10, 25, 20]],
   ]);
   assert.equal(notes.slice(0, 2), [
-    `${root}: of other shapes than rectangles the bounds are taken (2, the first: ${join(root, 'a.json')}: shape 2)`,
+    `${root}: shapes other than rectangles are replaced by their bounds (2, the first: ${join(root, 'a.json')}: shape 2)`,
     `${root}: points and lines have no area and are left out (1, the first: ${join(root, 'b.json')}: shape 2)`,
   ]);
 });

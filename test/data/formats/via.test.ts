@@ -35,7 +35,7 @@ test('JSON and project: x, y, width, height as edges; the class by the name of i
     assert.equal(samples.map(boxesOf), BOXES);
     const where = `${join(root, 'via.json')}: image a.jpg`;
     assert.equal(notes, [
-      `${root}: of other shapes than rectangles the bounds are taken (2, the first: ${where}: region 2)`,
+      `${root}: shapes other than rectangles are replaced by their bounds (2, the first: ${where}: region 2)`,
       `${root}: points and lines have no area and are left out (1, the first: ${where}: region 4)`,
     ]);
   }

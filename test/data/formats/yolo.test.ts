@@ -94,9 +94,7 @@ test("CVAT's export, and pictures and text files in one folder (labelImg), witho
   const flat = await writeFiles({ 'classes.txt': 'cat\n', 'a.JPG': '', 'a.txt': CAT, 'lost.txt': CAT });
   const { classes, samples, notes } = await openDataset(flat, { split: 'all' });
   assert.equal([classes, samples.map(boxesOf)], [['__background__', 'cat'], [[['1', 2, 3, 19, 14]]]]);
-  assert.equal(notes, [
-    `${flat}: text files without an image are passed over (1, the first: ${join(flat, 'lost.txt')})`,
-  ]);
+  assert.equal(notes, [`${flat}: text files without an image are ignored (1, the first: ${join(flat, 'lost.txt')})`]);
   const nameless = await writeFiles({ 'images/a.png': '', 'labels/a.txt': '7 0.5 0.5 0.5 0.5' });
   assert.equal((await openDataset(nameless, { split: 'all' })).classes, ['__background__', '7']);
 });
@@ -114,8 +112,8 @@ test('outlines and rotated boxes: their bounds, and said; poses: their boxes; sc
   assert.equal(boxesOf(samples[0]!), expected);
   const text = join(root, 'labels/train/a.txt');
   assert.equal(notes, [
-    `${root}: of outlines and rotated boxes the bounds are taken (2, the first: ${text}: line 1)`,
-    `${root}: a sixth value of a line is taken for a score and passed over (1, the first: ${text}: line 3)`,
+    `${root}: outlines and rotated boxes are replaced by their bounds (2, the first: ${text}: line 1)`,
+    `${root}: the sixth value of a line is taken for a score and ignored (1, the first: ${text}: line 3)`,
   ]);
   const poses = await writeFiles({
     'images/train/a.png': '',
@@ -135,7 +133,7 @@ test('each line that is wrong is one problem, with what to do', async () => {
   assert.equal(await check(root, 'train'), [
     `${text}: line 1: has 3 values, not class, centre x and y, width and height; fix or remove it`,
     `${text}: line 2: class 2 is not one of 0 to 1; add its name, or fix the line`,
-    `${text}: line 3: 20 is no fraction of the picture, 0 to 1; divide pixels by its width and height`,
+    `${text}: line 3: 20 is not a fraction of the image, 0 to 1; divide pixels by its width and height`,
     `${text}: line 4: 'x' is not a number; fix or remove the line`,
     `${text}: line 5 (cat): box 0.9 0.5 0.5 0.5 lies 6 px outside its 40x30 image; fix or delete it, or pass --skip-bad-boxes`,
   ]);
@@ -145,7 +143,7 @@ test('each line that is wrong is one problem, with what to do', async () => {
 test('a data.yaml that is none is one line', async () => {
   const wrong = async (yaml: string) => userError(open(`yolo:${await writeFiles({ 'data.yaml': yaml, 'a.png': '' })}`));
   says(await wrong('names: [a, "b]\n'), 'data.yaml: is not YAML');
-  says(await wrong('names: {cat: 0}\n'), 'data.yaml: names', 'it has names, train and val');
+  says(await wrong('names: {cat: 0}\n'), 'data.yaml: names', 'it needs names, train and val');
   says(await wrong('names: {99999999: cat}\n'), 'names.99999999: there are at most 100000 classes');
   says(await wrong('names: []\n'), 'names no class');
 });
