@@ -1,10 +1,10 @@
 /**
- * This tree beside an earlier commit: both run the same rows of `rcnn bench` in turns, and the median ratio of each row's best
- * times counts. Nothing is asked of the earlier tree but its command line. Run it on a machine that does nothing else.
+ * Compares this tree with an earlier commit: both run the same rows of `rcnn bench` in turns, and the median ratio of each
+ * row's best times counts. It needs only the command line of the earlier tree. Run it on an otherwise idle machine.
  *
  *   npx tsx bench/against.ts COMMIT [ROUNDS] [FILTER]
  *
- * FILTER: the rows, as `rcnn bench --filter` takes them; 'small backbone 160x160' unless given, a detection and a training
+ * FILTER selects rows as `rcnn bench --filter` does; the default is 'small backbone 160x160', a detection and a training
  * step of the digits preset.
  */
 import { spawnSync } from 'node:child_process';
@@ -41,7 +41,7 @@ console.log(`\nmedians of ${count} rounds, times as fast as ${commit}`);
 for (const [name, ratio] of medians) console.log(`  ${ratio.toFixed(2)}  ${name}`);
 console.log(`  ${geometricMean(medians.map(([, ratio]) => ratio))!.toFixed(2)}  geometric mean`);
 
-/** A tree's report of the rows. */
+/** The report of a tree on the rows. */
 function measure(tree: string) {
   const file = path.join(folder, 'report.json');
   run(tree, 'npx', 'tsx', path.join('src', 'cli', 'rcnn.ts'), 'bench', '--filter', filter, '--json', file);

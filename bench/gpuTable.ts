@@ -1,6 +1,6 @@
 /**
  * What the planner expects of a GPU, as the table in docs/performance.md: `npx tsx bench/gpuTable.ts` prints it, `--write` puts
- * it there. Pure arithmetic (kernels/workgroupCost.ts): it needs no GPU, and says nothing that was measured.
+ * it there. Pure arithmetic (kernels/workgroupCost.ts): it needs no GPU, and none of it is measured.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -37,7 +37,7 @@ const percent = (share: number): string => `${Math.round(100 * share)} %`;
 const megabytes = (bytes: number): string => (bytes / 1e6).toPrecision(3);
 const short = (tile: WorkgroupTile): string => workgroupTileName(tile).replace('workgroup ', '');
 
-/** Each tile on each machine: what does not depend on the product. */
+/** What does not depend on the product, for each tile on each machine. */
 function tileTable(): string {
   const access = { fetchA: 'vector', fetchB: 'vector' } as const;
   const rows = WORKGROUP_TILES.map((tile) => {
@@ -140,7 +140,7 @@ export const gpuTables = (): string =>
 
 const [BEGIN, END] = ['<!-- gpu:begin -->\n\n', '\n<!-- gpu:end -->'] as const;
 
-/** The document with the tables of today in their place. */
+/** The document with the current tables in their place. */
 export function withTables(document: string): string {
   const [begin, end] = [document.indexOf(BEGIN), document.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error(`docs/performance.md has no ${BEGIN.trim()} ... ${END.trim()}`);

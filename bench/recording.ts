@@ -24,7 +24,7 @@ const optimizer = new Sgd(Object.values(model.parameters), preset.training);
 const sample = dataset.samples[0]!;
 const pixels = await sample.load();
 
-/** The null backend holds half a gigabyte at most. It computes nothing: no buffer need be larger than what a step uploads. */
+/** The null backend holds at most half a gigabyte. It computes nothing, so no buffer need be larger than what a step uploads. */
 function withSmallBuffers(device: GPUDevice): GPUDevice {
   const most = 1 << 18;
   const createBuffer = device.createBuffer.bind(device);
@@ -49,8 +49,8 @@ function step(seed: number): void {
 }
 
 /**
- * Milliseconds by the clock, and those of the processor, which other work on the machine does not lengthen. A step is over
- * before it counts as recorded: its submit is part of it, what the device does afterwards is not.
+ * Milliseconds of wall time, and of processor time, which other work on the machine does not affect. A step counts as
+ * recorded once it is submitted; what the device does afterwards is not included.
  */
 async function milliseconds(count: number): Promise<{ clock: number[]; processor: number[] }> {
   const clock: number[] = [];

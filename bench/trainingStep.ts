@@ -15,7 +15,7 @@ const [name = 'paper-vgg16-voc07', size = '600x800', count = '5'] = process.argv
 const [height, width] = size.split('x').map(Number) as [number, number];
 const { detector, training } = findPreset(name, 'voc:').preset;
 const classes = Array.from({ length: 21 }, (_, i) => `class ${i}`);
-// Weights are drawn, not pre-trained: they expect an input of about size 1.
+// The weights are random, not pre-trained, so they expect inputs of about 1.
 const input = { ...detector.input, shorterSide: height, longerSide: width, factor: [1 / 64, 1 / 64, 1 / 64] };
 
 const gpu = await openGpu();

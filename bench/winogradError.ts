@@ -1,6 +1,6 @@
 /**
- * How far the forms of a 3x3 convolution are from float64: root mean square error over root mean square value, at 2000
- * sampled results each. Inputs are rectified normal numbers, filters normal with He's deviation, output gradients normal.
+ * The error of each form of a 3x3 convolution against float64: root mean square error divided by root mean square value, at
+ * 2000 sampled results each. Inputs are rectified normal numbers, filters normal with He's deviation, output gradients normal.
  *
  *   npx tsx bench/winogradError.ts
  */

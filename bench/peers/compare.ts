@@ -1,7 +1,7 @@
 /**
- * Runs one row on every engine, interleaved: all warm up and are held against float64, then in each round one after the
- * other computes once, so that a drift of the machine meets all alike. Engines are processes (worker.ts), as each brings
- * its own Dawn; those that are not asked sleep.
+ * Runs one row on every engine, interleaved: all warm up and are checked against float64, then each computes once per round,
+ * so that a drift of the machine affects all alike. Engines are processes (worker.ts), since each brings its own Dawn; idle
+ * ones sleep.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -10,15 +10,15 @@ import { describeRow, expectedElements, type PeerRow, ROWS, sampledElements } fr
 import { makeRow, ours, type ReportRow } from './report.ts';
 import type { Reply, Request } from './worker.ts';
 
-/** Names in the report, and files in engines/. */
+/** Their names in the report, and the names of their files in engines/. */
 export const PEERS = { 'onnxruntime-node': 'onnxruntime', tfjs: 'tfjs', 'jax-js': 'jax' } as const;
 
 const ROUNDS = 3;
-/** An engine that has computed for so long in a row gets no further round. */
+/** An engine that has computed for this long in a row gets no further rounds. */
 const PATIENCE_MS = 20_000;
-/** Other engines may sum in another order than float64 allows ours: some 300 roundings. */
+/** The tolerance for other engines, which may sum in another order: some 300 roundings. */
 const PEER_TOLERANCE = 2e-5;
-/** Of the largest movement of a filter in a training step. */
+/** The tolerance of a training step, relative to the largest movement of a filter. */
 const TRAINING_TOLERANCE = 1e-3;
 
 /** An engine that answers requests. */
@@ -47,7 +47,7 @@ export class EngineProcess implements Respondent {
     this.peakGflops = peakGflops;
   }
 
-  /** Rejects with the engine's error, or where its process dies. */
+  /** Rejects with the engine's error, or if its process dies. */
   ask<K extends Reply['kind']>(request: Request, expected: K): Promise<Extract<Reply, { kind: K }>> {
     return new Promise((resolve, reject) => {
       if (this.ended !== null) return reject(new Error(this.ended));
@@ -105,13 +105,13 @@ export async function compareRow(engines: readonly Respondent[], index: number, 
       }
     }
   }
-  for (const engine of engines) await engine.ask({ kind: 'dispose' }, 'disposed').catch(() => {}); // told above
+  for (const engine of engines) await engine.ask({ kind: 'dispose' }, 'disposed').catch(() => {}); // already reported above
   const best = Object.fromEntries(ready.map(({ engine, times }) => [engine.name, Math.min(...times)]));
   const { [ours]: own = null, ...peers } = best;
   return makeRow(describeRow(row), own, peers, peak, notes);
 }
 
-/** Whether an engine's elements are right: what is wrong, or null. The training steps are held against ours. */
+/** What is wrong with an engine's elements, or null. Training steps are compared with ours. */
 function makeCheck(row: PeerRow): (name: string, values: readonly number[]) => string | null {
   if (row.kind === 'training') {
     let reference: readonly number[] | null = null;
@@ -124,7 +124,7 @@ function makeCheck(row: PeerRow): (name: string, values: readonly number[]) => s
   }
   const expected = expectedElements(row).map((element, index) => ({ ...element, index }));
   return (name, values) => {
-    // It is asked for convolution and ReLU, which it fuses.
+    // It computes convolution and ReLU, which it fuses.
     const rectified = name === 'onnxruntime-node' && row.kind === 'conv';
     const wanted = rectified
       ? expected.map((element) => ({ ...element, value: Math.max(0, element.value) }))

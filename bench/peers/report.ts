@@ -6,15 +6,15 @@ export interface ReportRow {
   /** forward, input_gradient, filter_gradient, matmul, training_step */
   op: string;
   shape: string;
-  /** Best of the repetitions. Null: the result was wrong. */
+  /** The best of the repetitions; null if the result was wrong. */
   ours_ms: number | null;
   peers: Record<string, number>;
-  /** The fastest peer's time over ours: above 1 we are faster. Null without a peer. */
+  /** The fastest peer's time divided by ours: above 1 ours is faster. Null without a peer. */
   ratio_to_best_peer: number | null;
   gflops: number | null;
-  /** Of the multiply-add peak that was measured in the same run. */
+  /** Share of the multiply-add peak measured in the same run. */
   share_of_peak: number | null;
-  /** Why an engine has no time here. */
+  /** Why an engine has no time in this row. */
   notes: string[];
 }
 
@@ -102,7 +102,7 @@ const means = ({ geomean }: Pick<PeersReport, 'geomean'>): string =>
   `forward ${ratio(geomean.forward)}, input gradient ${ratio(geomean.input_gradient)}, ` +
   `filter gradient ${ratio(geomean.filter_gradient)}`;
 
-/** Lines of one table: the terminal's rows come one by one, so their widths are fixed beforehand. */
+/** The lines of one table. Rows reach the terminal one by one, so their widths are fixed beforehand. */
 function tableLine(row: readonly string[], widths: readonly number[]): string {
   return row
     .map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))

@@ -36,14 +36,14 @@ export function matmulInputs(n: number): { a: Float32Array; b: Float32Array } {
   return { a: uniform(n * n, 1), b: uniform(n * n, 2) };
 }
 
-/** Elements that every engine's result is compared in; none for the training step, whose engines are compared. */
+/** Elements in which each engine's result is checked; none for training, where engines are compared with each other. */
 export function sampledElements(row: PeerRow): number[] {
   if (row.kind === 'matmul') return sampleIndices(row.n ** 2, 128);
   if (row.kind === 'training') return sampleIndices(16 * 3 * 25, 128);
   const { C, K, side, H, W } = row.layer;
   const { OH, OW } = outputSize(row.layer);
   if (row.pass === 'filter gradient') return sampleIndices(K * C * side * side, 48);
-  // Of the first and the last channel: an engine that can only hand its result to the CPU hands over those two.
+  // From the first and the last channel only: an engine that has to copy its result to the CPU copies those two.
   const [channels, plane] = row.pass === 'forward' ? [K, OH * OW] : [C, H * W];
   return sampleIndices(2 * plane, 128).map((i) => (i < plane ? i : (channels - 2) * plane + i));
 }

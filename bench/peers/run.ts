@@ -1,6 +1,6 @@
 /**
- * `npm run bench:peers`: this engine beside others on the same adapter, in one run. The others are installed into this
- * folder at first use; they are no part of the project.
+ * `npm run bench:peers`: compares this engine with others on the same adapter, in one run. The others are installed into
+ * this folder on first use; they are not part of the project.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { describeRow, ROWS } from './rows.ts';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const peerNames = Object.keys(PEERS) as (keyof typeof PEERS)[];
-/** The package of each. */
+/** The npm package of each engine. */
 const PACKAGES = {
   'onnxruntime-node': 'onnxruntime-node',
   tfjs: '@tensorflow/tfjs',
@@ -69,7 +69,7 @@ async function main(options: Options): Promise<void> {
   if (report.rows.some(({ ours_ms }) => ours_ms === null)) process.exitCode = 1;
 }
 
-/** Before anything is measured: a document without marks would lose the run. */
+/** Called before anything is measured: with a document that has no marks the run would be lost. */
 function readDocument(path: string): string {
   const document = existsSync(path) ? readFileSync(path, 'utf8') : '';
   if (between(document, '') !== null) return document;
@@ -81,7 +81,7 @@ function readDocument(path: string): string {
 function install(): void {
   if (Object.values(PACKAGES).every((name) => existsSync(join(folder, 'node_modules', name)))) return;
   console.log('installing the peers (some 600 MB) into bench/peers');
-  // onnxruntime-node's script would fetch CUDA.
+  // onnxruntime-node's install script would download CUDA.
   const command = ['install', '--ignore-scripts', '--no-audit', '--no-fund'];
   execFileSync('npm', command, { cwd: folder, stdio: 'inherit', shell: process.platform === 'win32' });
 }

@@ -1,4 +1,4 @@
-/** A process that holds one engine and does what the comparison tells it, a message at a time. */
+/** A process that holds one engine and serves the comparison's requests, one message at a time. */
 import { patiently } from '../../src/engine/node/patience.ts';
 import type { Engine, PreparedRow } from './engines/engine.ts';
 import { ROWS } from './rows.ts';
@@ -42,7 +42,7 @@ async function answer(request: Request): Promise<Reply> {
       return { kind: 'prepared', possible: prepared !== null };
     case 'run': {
       const start = performance.now();
-      await patiently(prepared!.run()); // as our own waits are: Dawn's others would spin on one of the cores
+      await patiently(prepared!.run()); // wait as our own engine does: Dawn's own waits would spin on one of the cores
       return { kind: 'ran', milliseconds: performance.now() - start };
     }
     case 'elements':

@@ -1,6 +1,6 @@
 /**
- * An image classifier on a detector's backbone, for pre-training: the map of an image is pooled as one region that covers all
- * of it, and goes through the backbone's region layers to a linear layer `classifier`. All but that layer fits the detector.
+ * An image classifier on a detector's backbone, for pre-training: the map of an image is pooled as a single region that covers
+ * it and goes through the backbone's region layers to a linear layer `classifier`. All other layers fit the detector.
  */
 import type { Gpu } from '../engine/gpu.ts';
 import { linear } from '../engine/ops/linear.ts';
@@ -44,7 +44,7 @@ export class Classifier {
 
   /** Uploads images, resizes them, subtracts the mean. @returns [N, 3, size, size] */
   prepare(images: readonly ClassifierImage[]): Tensor {
-    // Uploads are freed together: an upload into a buffer that the one before freed would have to wait for its use.
+    // Uploads are freed together: one into a buffer that an earlier one released would have to wait until that is used.
     return this.gpu.scope(() =>
       concat(
         images.map((image) => this.prepareOne(image)),

@@ -1,5 +1,5 @@
 /**
- * The rules on coordinates, which the public implementations settle differently; a run has one of them.
+ * The rules on coordinates, on which public implementations differ; a run follows one of them.
  *   py-faster-rcnn  inclusive corners (width = x2 - x1 + 1), decoded x2, y2 one pixel larger than an exact inverse gives
  *   matlab          inclusive corners, exact inverse (the paper's own code)
  *   torchvision     continuous coordinates (width = x2 - x1)

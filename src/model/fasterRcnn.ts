@@ -2,7 +2,7 @@
  * Faster R-CNN (Ren, He, Girshick, Sun 2015): shared convolutional layers, the Region Proposal Network and the Fast R-CNN
  * head on one map.
  *
- * Joint training adds the four losses; the proposals are constants for the head ("approximate"), or with RoI warping
+ * Joint training adds the four losses. To the head, the proposals are constants ("approximate") or, with RoI warping,
  * functions of the RPN's deltas ("non-approximate"). The parts are trained one at a time by `rpnLosses` and
  * `detectorLosses` (alternating training, src/run/training/trainRun.ts). A step uploads an image and its boxes and records one
  * sequence of dispatches; nothing is read back in between.
@@ -41,7 +41,7 @@ export interface PreparedImage extends ImageGeometry {
   tensor: Tensor;
 }
 
-/** What the convolutions of a detection give; `rpn` is null in one-stage detection. */
+/** The results of a detection's convolutions; `rpn` is null in one-stage detection. */
 export interface Maps {
   features: Tensor;
   rpn: RpnOutput | null;
@@ -57,7 +57,7 @@ export type Part = 'features' | 'regions' | 'rpn' | 'head';
 /** The prefix of the RPN's own convolutional layers, if features are not shared. */
 export const PROPOSAL_NETWORK = 'proposal_network.';
 
-/** Rows of a ground-truth buffer are a multiple of this, so that few sizes occur. */
+/** The rows of a ground-truth buffer are rounded up to a multiple of this, so that few sizes occur. */
 const TRUTH_ROWS = 16;
 
 export class FasterRcnn {
@@ -104,7 +104,7 @@ export class FasterRcnn {
     }
   }
 
-  /** What a parameter belongs to; undefined where it is none, or one of an RPN's own convolutional layers. */
+  /** What a parameter belongs to; undefined if there is no such parameter, or it is in an RPN's own convolutional layers. */
   partOf(name: string): Part | undefined {
     return this.parts.get(wholeName(name));
   }
@@ -244,7 +244,7 @@ export class FasterRcnn {
     );
   }
 
-  /** The third part: the detection head on every proposal, then the best of what it finds. */
+  /** The third part: the detection head on every proposal, then the best of its detections. */
   classify({ features }: Maps, proposals: Proposals, image: PreparedImage): { rows: Tensor; count: Tensor } {
     return this.infer(() => this.head.detections(this.head.score(features, proposals.rois), proposals, image));
   }

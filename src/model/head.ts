@@ -21,12 +21,12 @@ import { CONVENTIONS } from './conventions.ts';
 import type { GroundTruth, ImageGeometry, Proposals, Sampling } from './rpn.ts';
 
 const ROI_STREAM = 0x20a1;
-/** RoIs that pass through the region layers at a time when testing: more could occupy a slow GPU longer than drivers allow. */
+/** RoIs that pass through the region layers at once at test time: more could occupy a slow GPU longer than drivers allow. */
 const TEST_ROIS = 512;
 /** Rows for detections that tie with the last one kept. */
 const TIED_DETECTIONS = 28;
 
-/** A mini-batch of regions: always `batch` rows, absent ones with label -1 and no weight. */
+/** A mini-batch of RoIs: always `batch` rows; absent ones have label -1 and weight 0. */
 export interface RoiBatch {
   rois: Tensor;
   /** i32 [batch]: the candidate of each row, counting proposals first and then ground truth; -1 for an absent row. */
@@ -60,8 +60,8 @@ export class DetectionHead {
   }
 
   /**
-   * logits [R, K] and deltas [R, 4K]; the deltas are in units of the target standard deviations. `training`: the seed of
-   * dropout masks; null at test time.
+   * logits [R, K] and deltas [R, 4K]; the deltas are in units of the target standard deviations. `training` holds the seed
+   * of the dropout masks; null at test time.
    */
   forward(features: Tensor, rois: Tensor, training: { seed: number } | null): { logits: Tensor; deltas: Tensor } {
     const x = this.backbone.regions(this.pool(features, rois), training);

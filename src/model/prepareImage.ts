@@ -1,4 +1,4 @@
-/** Prepares a picture for a network: uploads and resizes it, orders its channels, changes mean and range. */
+/** Prepares a picture for a network: uploads and resizes it, reorders its channels, normalises mean and range. */
 import type { Gpu } from '../engine/gpu.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { imagePrepare, prepareUniforms } from '../kernels/imagePrepare.ts';
@@ -21,7 +21,7 @@ export interface Placement {
   flip: boolean;
 }
 
-/** One word a pixel. Bytes that do not start at a whole word of their buffer are copied. */
+/** One word per pixel. Bytes that do not start on a word boundary of their buffer are copied. */
 function pixelWords({ width, height, rgba }: Pixels): Int32Array {
   const bytes = 4 * width * height;
   if (!(rgba.length >= bytes && bytes > 0))

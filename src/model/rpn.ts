@@ -21,7 +21,7 @@ import { type Backbone, convolve, ParameterStore } from './backbones/backbone.ts
 import type { DetectorConfig, ProposalConfig } from './config.ts';
 import { CONVENTIONS } from './conventions.ts';
 
-/** Streams of random numbers: one for each purpose. */
+/** Streams of random numbers, one per purpose. */
 const ANCHOR_STREAM = 0xa11c;
 const RANKING_STREAM = 0x4a9d;
 
@@ -39,11 +39,11 @@ export interface GroundTruth {
   count: number;
 }
 
-/** The random choices of one step. Parity tests turn them off: the first candidates by index are taken, without dropout. */
+/** The random choices of one step. Parity tests turn them off: then the first candidates by index are taken, without dropout. */
 export interface Sampling {
   random: boolean;
   seed: number;
-  /** False turns dropout alone off, where a loss is measured and not learnt from. */
+  /** False turns off dropout alone, for a loss that is measured but not minimised. */
   dropout?: boolean;
 }
 
@@ -56,7 +56,7 @@ export interface Proposals {
   /** [postNms, 5]: image index, x1, y1, x2, y2 in input pixels, best first; zero beyond the count. */
   rois: Tensor;
   scores: Tensor;
-  /** i32 [postNms]: the index of the anchor that each was decoded from. */
+  /** i32 [postNms]: the index of the anchor that each proposal was decoded from. */
   anchors: Tensor;
   /** One integer on the GPU. */
   count: Tensor;

@@ -1,20 +1,20 @@
-/** What a comparison asks of an engine. Each runs in a process of its own (worker.ts). */
+/** What an engine must offer to be compared. Each runs in a process of its own (worker.ts). */
 import type { PeerRow } from '../rows.ts';
 
 export interface Engine {
-  /** The name of its adapter, null where it does not tell. */
+  /** The name of its adapter; null if it does not report one. */
   adapter: string | null;
-  /** Of this engine's own device; only ours measures it. */
+  /** The peak of its device; only our engine measures it. */
   peakGflops?: number;
-  /** Null where it has no such operation. */
+  /** Null if it does not have the operation. */
   prepare(row: PeerRow): Promise<PreparedRow | null>;
   close?(): void;
 }
 
 export interface PreparedRow {
-  /** Computes once, until the device is done; for the training step: one step. */
+  /** Computes once and waits until the device is done; for training, one step. */
   run(): Promise<void>;
-  /** Elements of the last result, in NCHW or KCRS order; for the training step: how far conv1's filters have moved. */
+  /** Elements of the last result, in NCHW or KCRS order; for training, how far conv1's filters have moved. */
   elements(indices: readonly number[]): Promise<number[]>;
   dispose(): void | Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * @jax-js/jax on WebGPU, everything inside `jit`. Arrays are counted: a call takes its arguments over unless they are
- * passed as `.ref`.
+ * @jax-js/jax on WebGPU, everything inside `jit`. Arrays are reference-counted: a call consumes its arguments unless they
+ * are passed as `.ref`.
  */
 import { convInputs } from '../../../src/bench/cases/convolution.ts';
 import { outputSize } from '../../../src/bench/shapes.ts';
@@ -9,7 +9,7 @@ import { LEARNING_RATE, MOMENTUM, OUTPUT_ELEMENTS, TRAINING_LAYERS, trainingInpu
 import { type Engine, pick, type PreparedRow } from './engine.ts';
 import { provideNavigator } from './navigator.ts';
 
-/** What is used of it. */
+/** The part of its API that is used. */
 interface JaxArray {
   readonly ref: JaxArray;
   add(other: JaxArray): JaxArray;
@@ -72,7 +72,7 @@ async function prepare(jax: Jax, row: PeerRow): Promise<PreparedRow> {
   const conv = (a: JaxArray, b: JaxArray) => jax.lax.convGeneralDilated(a, b, [stride, stride], pads(pad));
   if (row.pass === 'forward') return keepLast(jax, [x(), w()], conv);
   const input = row.pass === 'input gradient';
-  // Linear in either: the forward pass of `vjp` is dead code that `jit` drops.
+  // The operation is linear in each argument, so the forward pass of `vjp` is dead code that `jit` drops.
   const gradient = (variable: JaxArray, fixed: JaxArray, cotangent: JaxArray) => {
     const [y, back] = jax.vjp((v) => (input ? conv(v, fixed) : conv(fixed, v)), [variable]);
     y.dispose();

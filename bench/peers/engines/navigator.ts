@@ -1,7 +1,7 @@
 /** `navigator.gpu` in Node, for engines made for browsers: Dawn through the npm package `webgpu`. */
 import { create, globals } from 'webgpu';
 
-/** Puts it in place and tells which adapter an engine will get. */
+/** Installs it and returns the name of the adapter that an engine will get. */
 export async function provideNavigator(): Promise<string> {
   Object.assign(globalThis, globals);
   const gpu = create([]);

@@ -1,6 +1,6 @@
 /**
- * onnxruntime-node with its WebGPU execution provider: forward only. It takes inputs from the CPU and gives results to it,
- * and the copies are in its times; of a convolution it gives back two channels alone.
+ * onnxruntime-node with its WebGPU execution provider: forward only. It takes inputs from the CPU and returns results to it,
+ * and its times include the copies; for a convolution it returns only two channels.
  */
 import { convInputs } from '../../../src/bench/cases/convolution.ts';
 import { outputSize } from '../../../src/bench/shapes.ts';
@@ -8,7 +8,7 @@ import { matmulInputs, type PeerRow } from '../rows.ts';
 import { type Engine, pick, type PreparedRow } from './engine.ts';
 import { convolutionModel, productModel } from './onnx.ts';
 
-/** What is used of it. */
+/** The part of its API that is used. */
 interface OrtTensor {
   data: Float32Array;
 }
@@ -24,7 +24,7 @@ interface Ort {
 }
 
 const PACKAGE: string = 'onnxruntime-node'; // not installed with the project: the compiler must not look for it
-/** Errors only: it warns of every node that it leaves to the CPU. */
+/** Errors only: it warns about every node that it leaves to the CPU. */
 const LOG_ERRORS = 3;
 
 export async function open(): Promise<Engine> {

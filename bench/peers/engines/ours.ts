@@ -44,7 +44,7 @@ function prepare(gpu: Gpu, row: PeerRow): PreparedRow {
   });
 }
 
-/** `make` makes the inputs and tells how to compute; the scope that holds them ends at `dispose`. */
+/** `make` makes the inputs and returns how to compute; the scope that holds them ends at `dispose`. */
 function inScope(gpu: Gpu, make: () => () => Tensor): PreparedRow {
   let compute: (() => Tensor) | undefined;
   let result: Tensor | undefined;

@@ -1,6 +1,6 @@
 /**
- * @tensorflow/tfjs on its WebGPU backend. Maps are NHWC, filters HWIO: its own layout. The gradients are its gradient
- * kernels called directly, so no forward pass is in their times.
+ * @tensorflow/tfjs on its WebGPU backend. Maps are NHWC and filters HWIO, its own layout. For gradients its
+ * gradient kernels are called directly, so their times include no forward pass.
  */
 import { createRequire } from 'node:module';
 import { convInputs } from '../../../src/bench/cases/convolution.ts';
@@ -10,7 +10,7 @@ import { LEARNING_RATE, MOMENTUM, OUTPUT_ELEMENTS, TRAINING_LAYERS, trainingInpu
 import { type Engine, pick, type PreparedRow } from './engine.ts';
 import { provideNavigator } from './navigator.ts';
 
-/** What is used of it. */
+/** The part of its API that is used. */
 interface TfTensor {
   data(): Promise<Float32Array>;
   dispose(): void;
@@ -45,7 +45,7 @@ const padding = (pad: number): Padding => [
 
 export async function open(): Promise<Engine> {
   const adapter = await provideNavigator();
-  // By require: in its ESM build the gradients do not register under Node.
+  // Loaded by require: in its ESM build the gradients do not register under Node.
   const require = createRequire(import.meta.url);
   const tf = require('@tensorflow/tfjs') as Tf;
   require('@tensorflow/tfjs-backend-webgpu');

@@ -38,7 +38,7 @@ export interface BackboneOptions {
 
 export type BackboneBuilder = (gpu: Gpu, options: BackboneOptions) => Backbone;
 
-/** All that is known of a backbone without a device. */
+/** Everything about a backbone that is known without a device. */
 export interface BackboneDescriptor {
   /** Its name in `--backbone` and in config.json. */
   readonly name: string;
@@ -55,13 +55,13 @@ export interface BackboneDescriptor {
   readonly pooled: number;
   /** Whether it is meant to learn from random weights; without pre-trained ones the others learn little. */
   readonly learnsFromRandom: boolean;
-  /** What `rcnn pretrain` takes unless told otherwise: side of the input in pixels, images of a step, learning rate. */
+  /** Defaults of `rcnn pretrain`: side of the input in pixels, images per step, learning rate. */
   readonly pretraining: { readonly size: number; readonly batch: number; readonly learningRate: number };
   /** Layers by the names that published files give them, where those differ from the parameters' own. */
   readonly publishedNames?: Readonly<Record<string, string>>;
   /**
-   * Whether a file with torchvision's names was trained by torchvision, and so takes its input. Not where weights of other
-   * authors are published under the same names.
+   * Whether a file with torchvision's names was trained by torchvision and so expects its input. False if other authors have
+   * published weights under the same names.
    */
   readonly torchvisionNamesTellInput?: boolean;
 }
@@ -72,7 +72,7 @@ export const backboneParameters = ({ featureParameters, regionParameters }: Back
   ...regionParameters,
 });
 
-/** Makes named parameters with seeds of their own, so that adding a layer does not change the others' values. */
+/** Makes named parameters, each with its own seed, so that adding a layer does not change the values of the others. */
 export class ParameterStore {
   readonly parameters: Record<string, Tensor> = {};
   private readonly gpu: Gpu;
@@ -110,7 +110,7 @@ export class ParameterStore {
 
   /**
    * A fully connected layer [outputs, inputs] by He's rule, with a zero bias: one layer, or shards of rows where the device
-   * cannot bind the weight whole. The values are the same either way.
+   * cannot bind the weight whole. The values are the same in both cases.
    */
   fullyConnected(name: string, [outputs, inputs]: readonly [number, number]): Layer[] {
     const seed = hash(name) ^ this.seed;
@@ -142,7 +142,7 @@ export function connect(x: Tensor, shards: readonly Layer[]): Tensor {
 export const convolve = (x: Tensor, { weight, bias }: Layer, options?: Conv2dOptions): Tensor =>
   conv2d(x, weight, bias, options);
 
-/** The layers one after the other; those that keep nothing for a backward pass hold no more than one layer's tensors. */
+/** Runs the layers one after the other. Those that keep nothing for a backward pass hold only one layer's tensors at a time. */
 export function chain(x: Tensor, layers: readonly ((x: Tensor) => Tensor)[]): Tensor {
   let current = x;
   for (const layer of layers) {

@@ -1,6 +1,6 @@
 /**
- * Layers whose maps are larger than the device binds run in bands of rows: each band of the input is cut with a margin,
- * goes through the layers, and the rows that the cut has disturbed are left out of its result. Every step is an operation on
+ * Layers whose maps are larger than the device can bind run in bands of rows: each band of the input is cut out with a margin,
+ * goes through the layers, and the rows that the cut has disturbed are dropped from its result. Every step is an operation on
  * the tape, so the layers may be trained.
  */
 import { concat, slice } from '../../engine/ops/axes.ts';
@@ -10,18 +10,18 @@ import { chain } from './backbone.ts';
 export interface Bands {
   /** Channels of the largest map, which is as high and wide as the input. */
   readonly channels: number;
-  /** Rows of the input to a row of the result. */
+  /** Rows of the input per row of the result. */
   readonly stride: number;
   /** Rows of the input above and below that a row of the result depends on. */
   readonly reach: number;
 }
 
-/** Winograd's tiles are up to so many rows high. */
+/** The height of the tallest Winograd tile, in rows. */
 const TILE = 4;
 
 /**
- * Runs `layers` on x [1, C, H, W] and gives what they would give on the whole: the same bits, for a Winograd tile that
- * gives rows of the result reads no disturbed row and lies where it lies in the whole map.
+ * Runs `layers` on x [1, C, H, W] with the same result as on the whole, bit for bit: a Winograd tile that contributes rows to
+ * the result reads no disturbed row and is aligned as in the whole map.
  */
 export function inBands(
   x: Tensor,
@@ -31,7 +31,7 @@ export function inBands(
   const [, , height, width] = x.shape as [number, number, number, number];
   const unit = TILE * stride;
   const units = (rows: number): number => Math.ceil(rows / unit) * unit;
-  // A disturbed row disturbs the rounding of its tile, and that the tile of the next layer.
+  // A disturbed row disturbs the rounding of its whole tile, which in turn disturbs a tile of the next layer.
   const margin = units(reach * TILE);
   const fitting = Math.floor(x.gpu.plans.device.maxBindingBytes / (4 * channels * width));
   if (height <= fitting) return chain(x, layers);

@@ -1,6 +1,6 @@
 /**
- * The region layers of the paper's networks: fc6 4096 - fc7 4096, each followed by ReLU and, in training, dropout of one
- * half. A region is flattened channel by channel, as in Caffe.
+ * The region layers of the paper's networks: fc6 4096 - fc7 4096, each followed by ReLU and, in training, dropout with
+ * probability 0.5. A region is flattened channel by channel, as in Caffe.
  */
 import { dropout } from '../../engine/ops/pointwise.ts';
 import { reshape } from '../../engine/ops/reshape.ts';
@@ -8,10 +8,10 @@ import type { Tensor } from '../../engine/tensor.ts';
 import { type Backbone, connect, type ParameterStore } from './backbone.ts';
 
 export const FC_FEATURES = 4096;
-/** Streams of the dropout masks behind fc6 and fc7. */
+/** Random streams of the dropout masks after fc6 and fc7. */
 const DROPOUT_STREAMS = [0xd6, 0xd7] as const;
 
-/** Makes both layers, of regions with so many values, under the given names. */
+/** Makes both layers under the given names, for regions with the given number of values. */
 export function fullyConnectedRegions(
   store: ParameterStore,
   [name6, name7]: readonly [string, string],

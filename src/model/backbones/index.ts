@@ -1,4 +1,4 @@
-/** The backbones by name: a new one is a line in `BUILT_IN`, one of your own program's a call of `registerBackbone`. */
+/** The backbones by name. A new one is a line in `BUILT_IN`; a program adds its own by calling `registerBackbone`. */
 import { UserError } from '../../engine/errors.ts';
 import type { BackboneDescriptor } from './backbone.ts';
 import { small } from './small.ts';
@@ -13,8 +13,8 @@ const registered = new Map(BUILT_IN.map((backbone) => [backbone.name, backbone])
 export const BACKBONES: ReadonlyMap<string, BackboneDescriptor> = registered;
 
 /**
- * Makes a backbone known by its name: configurations, run directories and pre-training can then name it. Throws where there
- * is another of this name.
+ * Registers a backbone, so that configurations, run directories and pre-training can name it. Throws if the name is already
+ * taken.
  */
 export function registerBackbone(backbone: BackboneDescriptor): void {
   const { name } = backbone;

@@ -1,7 +1,7 @@
 /**
  * A small network for small images (the digit scenes), stride 4 so that an object of 18 pixels still covers 4 cells:
  *   conv1 5x5/2 16 - pool 2/2 - conv2 3x3 48 - conv3 3x3 64 - conv4 3x3 64, all followed by ReLU;
- *   a region: fc6 128, followed by ReLU.
+ *   regions: fc6 128, followed by ReLU.
  * A stage is one convolution.
  */
 import { linear } from '../../engine/ops/linear.ts';

@@ -1,8 +1,8 @@
 /**
  * SqueezeNet 1.1 (Iandola et al. 2016), stride 16, parameters named as in torchvision so that its weights load:
  *   conv1 3x3/2 64 - pool - fire2, fire3 128 - pool - fire4, fire5 256 - pool - fire6, fire7 384, fire8, fire9 512,
- * pools 3/2 in ceil mode. `neck`, a 1x1 convolution to 256 channels, keeps the layers behind it affordable without a GPU.
- * A region: fc6 256 - fc7 256, followed by ReLU.
+ * pools 3/2 in ceil mode. `neck`, a 1x1 convolution to 256 channels, keeps the layers after it affordable without a GPU.
+ * Regions: fc6 256 - fc7 256, each followed by ReLU.
  * Stages that can be frozen: conv1, fire2, fire3, fire4, ..., fire9.
  */
 import { linear } from '../../engine/ops/linear.ts';
@@ -13,9 +13,9 @@ import type { Tensor } from '../../engine/tensor.ts';
 import { type BackboneBuilder, type BackboneDescriptor, chain, convolve, ParameterStore } from './backbone.ts';
 
 /**
- * Trained without padding, SqueezeNet sees in cell i of its map what lies around pixel 16 i + 15, while anchors and RoI
- * pooling take it to be at 16 i + 7.5, as in VGG: half a cell, which small objects do not forgive. A margin of the mean
- * colour around the image, as the first convolution's padding, puts it at 16 i + 7.
+ * SqueezeNet was trained without padding, so cell i of its map is centred on pixel 16 i + 15, while anchors and RoI pooling
+ * assume 16 i + 7.5, as in VGG: half a cell off, which matters for small objects. A margin of the mean colour around the
+ * image, as the first convolution's padding, moves the centre to 16 i + 7.
  */
 const MARGIN = 8;
 const STRIDE = 16;
@@ -55,7 +55,7 @@ const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
       return concat([narrow, convolve(squeezed, expand3, { padding: 1, relu: true })], 1);
     };
   });
-  // fire9's values are several units large: He's rule would keep them so, this brings the map to about one.
+  // fire9's values are several units large; He's rule would keep them that large, this brings the map to about one.
   const neck = convolutions.layer('neck', [CHANNELS, inputs, 1, 1], { gaussian: { std: 0.01, fanIn: 512 } });
   const fc6 = regions.layer('fc6', [FEATURES, CHANNELS * pooled * pooled]);
   const fc7 = regions.layer('fc7', [FEATURES, FEATURES]);

@@ -1,8 +1,8 @@
 /**
  * VGG-16 (Simonyan and Zisserman 2015) as in the paper, section 4.1: thirteen 3x3 convolutions with padding 1, each followed
- * by ReLU, in five blocks with a 2x2 pool behind each but the last; stride 16. Pools round up, as in Caffe.
+ * by ReLU, in five blocks with a 2x2 pool after each but the last; stride 16. Pools round up, as in Caffe.
  *   64 64 - pool - 128 128 - pool - 256 256 256 - pool - 512 512 512 - pool - 512 512 512
- * A region: 7x7 bins, then fullyConnected.ts.
+ * Regions: 7x7 bins, then fullyConnected.ts.
  * The maps of the first block are the largest (600x1000 pixels: 146 MiB, more than WebGPU's default binding): it runs in
  * bands of rows where they do not fit.
  * Parameters are named as in torchvision. A stage is a block: the paper freezes the first two.
@@ -61,7 +61,7 @@ export const vgg16: BackboneDescriptor = {
   frozenStages: 2,
   pooled: 7,
   learnsFromRandom: false,
-  // 224 is the side at which the paper's networks were trained; without normalisation and in small batches they need a low rate.
+  // The paper's networks were trained at side 224; without normalisation and with small batches they need a low rate.
   pretraining: { size: 224, batch: 8, learningRate: 0.001 },
   // Caffe's names; torchvision's are the parameters' own, except that its detectors call the region layers fc6 and fc7.
   publishedNames: {

@@ -1,9 +1,9 @@
 /**
  * ZF, the fast network of Zeiler and Fergus 2014, as py-faster-rcnn has it (models/pascal_voc/ZF); stride 16:
  *   conv1 7x7/2 96 - LRN - pool 3/2 - conv2 5x5/2 256 - LRN - pool 3/2 - conv3 384 - conv4 384 - conv5 256 (3x3, padding 1),
- * ReLU behind every convolution, before the normalisation (within channels, 3x3, alpha 5e-5, beta 0.75); pools have padding 1
+ * ReLU after every convolution, before the normalisation (within channels, 3x3, alpha 5e-5, beta 0.75); pools have padding 1
  * and round up, as in Caffe.
- * A region: 6x6 bins, then fullyConnected.ts.
+ * Regions: 6x6 bins, then fullyConnected.ts.
  * A stage is one convolution; the paper trains all of them.
  */
 import { localResponseNorm } from '../../engine/ops/localResponseNorm.ts';
