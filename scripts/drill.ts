@@ -38,7 +38,7 @@ const kinds = Object.entries(await everyKind(folder));
 for (const [index, [name, run]] of kinds.entries()) {
   const drill = { folder, log: (line: string) => console.error(`${time()} ${name}: ${line}`) };
   if (!['calls', 'kills', 'disk', 'device'].some((part) => chosen.includes(part))) break;
-  const reference = await leaveAlone(run, drill);
+  const reference = await leaveAlone(run, drill, options.calls);
   if (asked('kills')) {
     const kills = Math.floor((options.kills + index) / kinds.length);
     const compared = await killAtRandom(run, reference, drill, kills);
@@ -55,7 +55,7 @@ for (const [index, [name, run]] of kinds.entries()) {
     else row(`a full disk: ${name}`, 0, 'skipped: needs the right to mount');
   }
   if (asked('calls')) {
-    const calls = await killAtCalls(run, reference, drill, { matching: options.calls });
+    const calls = await killAtCalls(run, reference, drill);
     row(`killed at each open, write, fsync and rename: ${name}`, calls, 'same bits each time');
   }
 }

@@ -1,4 +1,5 @@
 /** The page: opens a session (session.ts) and gives it to the three parts. */
+import './withoutEval.ts';
 import { startCheck } from './check.ts';
 import { startDetect } from './detect.ts';
 import { attempt, element, showTrouble } from './dom.ts';

@@ -1,4 +1,5 @@
 /** A session in a worker, so that the page stays free; remote.ts is the page's side. */
+import './withoutEval.ts';
 import { Session } from './session.ts';
 import type { Answer, Call } from './remote.ts';
 

@@ -10,19 +10,34 @@ export interface Drill {
   log(line: string): void;
 }
 
-/** What a run that nobody disturbs leaves. */
+/** What a run that nobody disturbs does and leaves. */
 export interface Reference {
   bits: string;
   milliseconds: number;
+  /** Its calls that change files whose path contains `matching`. */
+  calls: readonly string[];
+  matching: string;
+  /** To the device. */
+  submits: number;
 }
 
-export async function leaveAlone(run: Run, { folder }: Drill): Promise<Reference> {
-  const out = path.join(folder, 'whole');
-  fs.rmSync(out, { recursive: true, force: true });
+/** @param matching default: the run directory */
+export async function leaveAlone(run: Run, { folder }: Drill, matching = path.join(folder, 'run')): Promise<Reference> {
+  const [out, calls, device] = ['run', 'calls', 'device.json'].map((name) => path.join(folder, name)) as Three;
+  for (const before of [out, calls]) fs.rmSync(before, { recursive: true, force: true });
+  const env = { KILL_MATCHING: matching, KILL_COUNT: calls, DEVICE_LOG: device };
   const began = performance.now();
-  await finish(run, out);
-  return { milliseconds: performance.now() - began, bits: await outcome(out) };
+  const { code, output } = await start([...run, '--out', out], { preload: ['killAt', 'watchDevice'], env }).ended;
+  const milliseconds = performance.now() - began;
+  if (code !== 0) throw new Error(output);
+  assertTidy(out);
+  const bits = await outcome(out);
+  fs.rmSync(out, { recursive: true });
+  const { submits } = JSON.parse(fs.readFileSync(device, 'utf8')) as { submits: number };
+  return { bits, milliseconds, calls: fs.readFileSync(calls, 'utf8').trim().split('\n'), matching, submits };
 }
+
+type Three = [string, string, string];
 
 async function assertSame(out: string, { bits }: Reference, what: string): Promise<void> {
   assertTidy(out);
@@ -31,34 +46,27 @@ async function assertSame(out: string, { bits }: Reference, what: string): Promi
 }
 
 /**
- * Ends the process before each of the calls that change a file whose path contains `matching`, and amid each write; returns
- * the calls. `only` says which of them, by their index.
+ * Ends the process before each of the run's calls that change files, and amid each write; returns how many. `only` picks
+ * some of them.
  */
 export async function killAtCalls(
   run: Run,
   reference: Reference,
   drill: Drill,
-  { matching, only = () => true }: { matching?: string | undefined; only?: (index: number, calls: number) => boolean },
+  only: (call: string, index: number) => boolean = () => true,
 ): Promise<number> {
-  const counted = path.join(drill.folder, 'counted');
-  const calls = path.join(drill.folder, 'calls');
-  const out = path.join(drill.folder, 'killed');
-  fs.rmSync(calls, { force: true });
-  const count = { KILL_MATCHING: matching ?? counted, KILL_COUNT: calls };
-  const { code, output } = await start([...run, '--out', counted], { preload: 'killAt', env: count }).ended;
-  if (code !== 0) throw new Error(output);
-  fs.rmSync(counted, { recursive: true });
-  const all = fs.readFileSync(calls, 'utf8').trim().split('\n');
+  const { calls, matching } = reference;
+  const out = path.join(drill.folder, 'run');
   let kills = 0;
-  for (const [i, call] of all.entries()) {
-    if (!only(i, all.length)) continue;
-    const env = { KILL_MATCHING: matching ?? out, KILL_AT: `${i + 1}` };
-    const { code, output } = await start([...run, '--out', out], { preload: 'killAt', env }).ended;
+  for (const [i, call] of calls.entries()) {
+    if (!only(call, i)) continue;
+    const env = { KILL_MATCHING: matching, KILL_AT: `${i + 1}` };
+    const { code, output } = await start([...run, '--out', out], { preload: ['killAt'], env }).ended;
     if (code !== 'SIGKILL') throw new Error(`call ${i + 1} (${call}) was not reached: ${code}\n${output}`);
     await finish(run, out);
     await assertSame(out, reference, `killed at call ${i + 1}, ${call}`);
     kills++;
-    drill.log(`call ${i + 1} of ${all.length}: ${call.replace(counted, 'RUN')}`);
+    drill.log(`call ${i + 1} of ${calls.length}: ${call.replace(out, 'RUN')}`);
   }
   return kills;
 }
@@ -68,7 +76,7 @@ export async function killAtCalls(
  * whole run takes. What ends by itself is compared, and the next one begins. Returns how many were compared.
  */
 export async function killAtRandom(run: Run, reference: Reference, drill: Drill, kills: number): Promise<number> {
-  const out = path.join(drill.folder, 'killed');
+  const out = path.join(drill.folder, 'run');
   let compared = 0;
   for (let done = 0; done < kills;) {
     const { child, ended } = start(argumentsOf(run, out));
@@ -111,26 +119,26 @@ export async function fillDisk(run: Run, reference: Reference, { folder }: Drill
   }
 }
 
-/** Takes the device away at `times` submits, spread over the run: one line, which names the checkpoint that there is. */
-export async function loseDevice(run: Run, reference: Reference, drill: Drill, times: number): Promise<void> {
-  const out = path.join(drill.folder, 'lost');
-  const log = path.join(drill.folder, 'device.json');
-  const counting = start([...run, '--out', out], { preload: 'watchDevice', env: { DEVICE_LOG: log } });
-  const { code, output } = await counting.ended;
-  if (code !== 0) throw new Error(output);
-  await assertSame(out, reference, 'its device watched');
-  const { submits } = JSON.parse(fs.readFileSync(log, 'utf8')) as { submits: number };
+/** What the command says where its device is lost. */
+const LOST =
+  /^rcnn \w+: the GPU device was lost \([^\n]*(; (the checkpoint of step \d+ is whole|there is no checkpoint of these steps yet), go on with: rcnn (pre)?train --resume --out [^\n]*|; run the command again[^\n]*)\n$/;
+
+/** Takes the device away `times` times, spread over the run; returns what the command said each time. */
+export async function loseDevice(run: Run, reference: Reference, drill: Drill, times: number): Promise<string[]> {
+  const { submits } = reference;
+  const out = path.join(drill.folder, 'run');
+  const said: string[] = [];
   for (let i = 0; i < times; i++) {
-    const at = 1 + Math.floor((i * submits) / times);
-    const { code, output } = await start([...run, '--out', out], {
-      preload: 'watchDevice',
-      env: { LOSE_AT: `${at}` },
-    }).ended;
-    const error = output.slice(output.lastIndexOf('rcnn '));
-    if (code !== 1 || !/^rcnn \w+: the GPU device was lost [^\n]*\n$/.test(error))
+    const at = Math.ceil(((i + 0.5) * submits) / times);
+    const env = { LOSE_AT: `${at}` };
+    const { code, output } = await start([...run, '--out', out], { preload: ['watchDevice'], env }).ended;
+    const error = output.slice(output.lastIndexOf('rcnn ' + run[0] + ':'));
+    if (code !== 1 || !LOST.test(error))
       throw new Error(`the device lost at submit ${at} of ${submits} (${code}):\n${output}`);
     await finish(run, out);
     await assertSame(out, reference, `the device lost at submit ${at}`);
+    said.push(error.trim());
     drill.log(`device lost at submit ${at} of ${submits}: ${error.trim()}`);
   }
+  return said;
 }

@@ -21,7 +21,7 @@ const SLACK: Sample = { megabytes: 30, buffers: 0, descriptors: 0 };
  */
 async function watch(args: readonly string[], { folder, log }: Drill): Promise<string> {
   const counts = path.join(folder, 'device.json');
-  const { child, ended } = start(args, { preload: 'watchDevice', env: { DEVICE_LOG: counts } });
+  const { child, ended } = start(args, { preload: ['watchDevice'], env: { DEVICE_LOG: counts } });
   const samples: Sample[] = [];
   const timer = setInterval(() => {
     try {

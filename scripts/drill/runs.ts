@@ -63,7 +63,7 @@ export interface Ended {
   output: string;
 }
 
-/** What is loaded into the process before the command. */
+/** A module that is loaded into the process before the command. */
 export type Preload = 'killAt' | 'watchDevice';
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
@@ -71,9 +71,9 @@ const here = (name: string): string => fileURLToPath(new URL(name, import.meta.u
 /** Starts the command from its sources. */
 export function start(
   args: readonly string[],
-  { preload, env = {} }: { preload?: Preload; env?: Record<string, string> } = {},
+  { preload = [], env = {} }: { preload?: readonly Preload[]; env?: Record<string, string> } = {},
 ): { child: ChildProcess; ended: Promise<Ended> } {
-  const modules = [import.meta.resolve('tsx'), ...(preload ? [here(`${preload}.ts`)] : [])];
+  const modules = [import.meta.resolve('tsx'), ...preload.map((name) => here(`${name}.ts`))];
   const imports = modules.flatMap((module) => ['--import', module]);
   const child = spawn(process.execPath, [...imports, here('../../src/cli/rcnn.ts'), ...args], {
     env: { ...process.env, ...env },

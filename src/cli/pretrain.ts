@@ -124,6 +124,7 @@ async function onTerminal(run: PretrainOptions): Promise<PretrainResult> {
       onInit: (report) => console.log(describeInit(config.init!, config.classifier.input, report)),
       onMemory: (bytes) => (memory = bytes),
       onCompiled: display.compiled,
+      onCheckpoint: display.saved,
       onStart: ({ step }, model) => {
         console.log(describeRun(run, countParameters(model), memory));
         display.start(step, config.training);

@@ -59,6 +59,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
         ),
       onMemory: (bytes) => (memory = bytes),
       onCompiled: display.compiled,
+      onCheckpoint: display.saved,
       onTuned: ({ timed, changed, left }) => {
         if (timed === 0) return;
         const more = left > 0 ? `, ${left} left as planned for lack of time` : '';

@@ -1,4 +1,7 @@
 /** What any training prints: what it starts from, its progress, where it was saved. Also handles Ctrl-C. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { DeviceLostError, UserError } from '../engine/errors.ts';
 import type { CompileReport } from '../engine/gpu.ts';
 import type { InputConfig, TrainingConfig } from '../model/config.ts';
 import type { InitReport, Progress as TrainingProgress, Trainable } from '../run/storage/checkpoint.ts';
@@ -24,6 +27,8 @@ export interface TrainingDisplay {
   print(line: string): void;
   stopBar(): void;
   compiled(report: CompileReport): void;
+  /** A checkpoint was written after this step. */
+  saved(step: number): void;
 }
 
 interface Trained {
@@ -37,6 +42,7 @@ export async function withTrainingDisplay<Result extends Trained>(
   train: (display: TrainingDisplay) => Promise<Result>,
 ): Promise<Result> {
   let bar: Progress | undefined;
+  let checkpoint = 0;
   const stopBar = (): void => {
     bar?.stop();
     bar = undefined;
@@ -53,6 +59,7 @@ export async function withTrainingDisplay<Result extends Trained>(
     signal: interrupt.signal,
     losses: '',
     start(step, training) {
+      checkpoint = step;
       if (step > 0) console.log(`continuing after step ${step}`);
       if (step >= training.steps) return;
       console.log('compiling shaders before the first step');
@@ -64,6 +71,7 @@ export async function withTrainingDisplay<Result extends Trained>(
     stopBar,
     compiled: ({ shaders, milliseconds }) =>
       display.print(`${shaders} shader${shaders === 1 ? '' : 's'} compiled in ${(milliseconds / 1000).toFixed(1)} s`),
+    saved: (step) => (checkpoint = step),
   };
   try {
     const result = await train(display);
@@ -77,6 +85,11 @@ export async function withTrainingDisplay<Result extends Trained>(
       process.exitCode = 130;
     }
     return result;
+  } catch (error) {
+    if (!(error instanceof DeviceLostError) || !existsSync(join(path, 'config.json'))) throw error;
+    const whole =
+      checkpoint > 0 ? `the checkpoint of step ${checkpoint} is whole` : 'there is no checkpoint of these steps yet';
+    throw new UserError(`${error.what}; ${whole}, go on with: ${resumeCommand}`, { cause: error });
   } finally {
     stopBar();
     interrupt.dispose();

@@ -6,3 +6,14 @@
 export class UserError extends Error {
   override readonly name = 'UserError';
 }
+
+/** The device is gone: every later use of it throws this. What was on it is lost. */
+export class DeviceLostError extends UserError {
+  /** What happened, without what to do. */
+  readonly what: string;
+
+  constructor(what: string, options?: ErrorOptions) {
+    super(`${what}; run the command again, a training with --resume`, options);
+    this.what = what;
+  }
+}

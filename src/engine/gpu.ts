@@ -6,7 +6,7 @@
  * write to a buffer that recorded work uses, or when a batch is full.
  */
 import type { Kernel } from '../kernels/kernel.ts';
-import { UserError } from './errors.ts';
+import { DeviceLostError, UserError } from './errors.ts';
 import { type Bindable, BufferPool, DeviceBuffer, SMALLER } from './memory.ts';
 import { NanChecks } from './nanChecks.ts';
 import { Plans } from './plans.ts';
@@ -124,9 +124,8 @@ export class Gpu {
       if (this.closed || this.failure instanceof UserError) return;
       // It replaces an error that led to it: a driver reports the failed submit before the loss.
       const reason = (info.message || info.reason).replace(/\s*\n\s*/g, ' ').replace(/[.\s]+$/, '');
-      this.failure = new UserError(
-        `the GPU device was lost (${reason}): its driver was reset, updated or stopped; run the command again, ` +
-          'a training with --resume',
+      this.failure = new DeviceLostError(
+        `the GPU device was lost (${reason}): its driver was reset, updated or stopped`,
       );
     });
   }
@@ -397,6 +396,7 @@ export class Gpu {
     if (this.closed) throw new Error('this Gpu is closed');
     const { failure } = this;
     if (!failure) return;
+    if (failure instanceof DeviceLostError) throw new DeviceLostError(failure.what, { cause: failure });
     throw new (failure instanceof UserError ? UserError : Error)(failure.message, { cause: failure });
   }
 
