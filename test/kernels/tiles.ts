@@ -14,10 +14,8 @@ export const REGISTER_TILES: readonly Tile[] = [
   { variant: 'register', rows: 5, rowWidth: 1, columns: 2, width: 1, lanes: 16 },
 ];
 
-/** So does this tile in workgroup memory, however its factors are fetched. */
-export const WORKGROUP_TILE = WORKGROUP_TILES.find(
-  ({ rows, columns, rowsEach }) => rows + columns === 128 && rowsEach === 4,
-)!;
+/** So does the smallest tile in workgroup memory, however its factors are fetched. */
+export const WORKGROUP_TILE = WORKGROUP_TILES.at(-1)!;
 
 export const device = (subgroupSize: number, software = true, machine: Machine = UNKNOWN_MACHINE): Capabilities => ({
   subgroupSize,
