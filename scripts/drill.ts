@@ -21,9 +21,18 @@ const options = new Command('npm run drill --')
   .option('--steps <n>', 'steps of the run that is watched for leaks', Number, 10_000)
   .option('--pictures <n>', 'pictures of the detection that is watched for leaks', Number, 2000)
   .option('--calls <text>', 'of the calls only those for paths that contain this; default: all in the run directory')
+  .option('--runs <text>', 'only the kinds of runs whose name begins with this: training, alternating, pre-training')
   .option('--only <part,...>', `${PARTS.join(', ')}; default: all`)
   .parse()
-  .opts<{ kills: number; losses: number; steps: number; pictures: number; calls?: string; only?: string }>();
+  .opts<{
+    kills: number;
+    losses: number;
+    steps: number;
+    pictures: number;
+    calls?: string;
+    runs?: string;
+    only?: string;
+  }>();
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rcnn-drill-'));
 process.once('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
@@ -34,7 +43,7 @@ const time = (): string => new Date().toISOString().slice(11, 19);
 
 row('what', 'how often', 'outcome');
 row('---', '---', '---');
-const kinds = Object.entries(await everyKind(folder));
+const kinds = Object.entries(await everyKind(folder)).filter(([name]) => name.startsWith(options.runs ?? ''));
 for (const [index, [name, run]] of kinds.entries()) {
   const drill = { folder, log: (line: string) => console.error(`${time()} ${name}: ${line}`) };
   if (!['calls', 'kills', 'disk', 'device'].some((part) => chosen.includes(part))) break;

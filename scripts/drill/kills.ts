@@ -13,7 +13,8 @@ export interface Drill {
 /** What a run that nobody disturbs does and leaves. */
 export interface Reference {
   bits: string;
-  milliseconds: number;
+  /** For which it kept CPUs busy. */
+  seconds: number;
   /** Its calls that change files whose path contains `matching`. */
   calls: readonly string[];
   matching: string;
@@ -26,15 +27,17 @@ export async function leaveAlone(run: Run, { folder }: Drill, matching = path.jo
   const [out, calls, device] = ['run', 'calls', 'device.json'].map((name) => path.join(folder, name)) as Three;
   for (const before of [out, calls]) fs.rmSync(before, { recursive: true, force: true });
   const env = { KILL_MATCHING: matching, KILL_COUNT: calls, DEVICE_LOG: device };
-  const began = performance.now();
-  const { code, output } = await start([...run, '--out', out], { preload: ['killAt', 'watchDevice'], env }).ended;
-  const milliseconds = performance.now() - began;
+  const { child, ended } = start([...run, '--out', out], { preload: ['killAt', 'watchDevice'], env });
+  let seconds = 0;
+  const timer = setInterval(() => (seconds = Math.max(seconds, computed(child.pid!))), 20);
+  const { code, output } = await ended;
+  clearInterval(timer);
   if (code !== 0) throw new Error(output);
   assertTidy(out);
   const bits = await outcome(out);
   fs.rmSync(out, { recursive: true });
   const { submits } = JSON.parse(fs.readFileSync(device, 'utf8')) as { submits: number };
-  return { bits, milliseconds, calls: fs.readFileSync(calls, 'utf8').trim().split('\n'), matching, submits };
+  return { bits, seconds, calls: fs.readFileSync(calls, 'utf8').trim().split('\n'), matching, submits };
 }
 
 type Three = [string, string, string];
@@ -72,18 +75,19 @@ export async function killAtCalls(
 }
 
 /**
- * Kills a run and its continuations at random moments, again and again: each time it may live for up to as long as the
- * whole run takes. What ends by itself is compared, and the next one begins. Returns how many were compared.
+ * Kills a run and its continuations at random moments, again and again: each time it may compute for up to as long as the
+ * whole run does. What ends by itself is compared, and the next one begins. Returns how many were compared.
  */
 export async function killAtRandom(run: Run, reference: Reference, drill: Drill, kills: number): Promise<number> {
   const out = path.join(drill.folder, 'run');
   let compared = 0;
   for (let done = 0; done < kills;) {
     const { child, ended } = start(argumentsOf(run, out));
-    const timer = setTimeout(() => child.kill('SIGKILL'), Math.random() * reference.milliseconds);
+    const moment = Math.random() * reference.seconds;
+    const timer = setInterval(() => computed(child.pid!) >= moment && child.kill('SIGKILL'), 5);
     const { code, output } = await ended;
-    clearTimeout(timer);
-    if (code === 'SIGKILL') drill.log(`kill ${++done} of ${kills}`);
+    clearInterval(timer);
+    if (code === 'SIGKILL') drill.log(`kill ${++done} of ${kills}, after ${moment.toFixed(2)} s of computing`);
     else if (code !== 0) throw new Error(`it did not go on after kill ${done} (${code}):\n${output}`);
     if (code === 'SIGKILL' && done < kills) continue;
     await finish(run, out);
@@ -91,6 +95,19 @@ export async function killAtRandom(run: Run, reference: Reference, drill: Drill,
     compared++;
   }
   return compared;
+}
+
+/** Seconds for which a process has kept CPUs busy, in hundredths: other than a clock it does not depend on their load. */
+function computed(pid: number): number {
+  try {
+    const fields = fs
+      .readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / 100; // user and system
+  } catch {
+    return 0; // it has just ended
+  }
 }
 
 /** A file system without room for the first checkpoint, until there is. False where none can be mounted here. */
