@@ -8,7 +8,7 @@ export const percent = (share: number): string => (Number.isNaN(share) ? '-' : `
 
 /** Rows of cells in columns: the first column is left-aligned, the others right-aligned. */
 export function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const widths = rows[0]!.map((_, column) => rows.reduce((width, row) => Math.max(width, row[column]!.length), 0));
   return rows
     .map((row) =>
       row.map((cell, i) => (i === 0 ? `  ${cell.padEnd(widths[i]!)}` : cell.padStart(widths[i]!))).join('  '),

@@ -242,7 +242,9 @@ export function anchorOverlapsReference(anchors: Float64Array, gt: Float64Array,
 
 export function gtBestReference(overlaps: Float64Array, g: number): Float64Array {
   const n = overlaps.length / g;
-  return Float64Array.from({ length: g }, (_, t) => Math.max(...overlaps.subarray(t * n, (t + 1) * n)));
+  return Float64Array.from({ length: g }, (_, t) =>
+    overlaps.subarray(t * n, (t + 1) * n).reduce((best, overlap) => Math.max(best, overlap), -Infinity),
+  );
 }
 
 /** Labels before subsampling, and the ground truth of each anchor. */

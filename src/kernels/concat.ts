@@ -67,11 +67,14 @@ export function concatReference(
   lengths: readonly number[],
   inner: number,
 ): Float64Array {
-  const whole: number[] = [];
+  const row = lengths.reduce((sum, length) => sum + length * inner, 0);
+  const whole = new Float64Array(outer * row);
+  let at = 0;
   for (let o = 0; o < outer; o++)
     parts.forEach((part, p) => {
       const run = lengths[p]! * inner;
-      whole.push(...part.subarray(o * run, (o + 1) * run));
+      whole.set(part.subarray(o * run, (o + 1) * run), at);
+      at += run;
     });
-  return Float64Array.from(whole);
+  return whole;
 }

@@ -259,7 +259,7 @@ export function detectionsReference(
     const boxes = Float64Array.from(candidates.flatMap(({ box }) => [...box]));
     const scores = Float64Array.from(candidates, ({ score }) => score);
     const kept = nmsReference(boxes, scores, params.nmsThreshold, params.plusOne, candidates.length);
-    all.push(...kept.map((i) => candidates[i]!));
+    for (const i of kept) all.push(candidates[i]!);
   }
   all.sort((a, b) => b.score - a.score);
   const last = all[params.maxDetections - 1]?.score ?? 0;

@@ -86,7 +86,7 @@ export const softmaxBackwardRows = kernel({
 export function softmaxReference(x: Float64Array, view: ChannelView): Float64Array {
   const y = new Float64Array(x.length);
   eachPosition(view, (at) => {
-    const largest = Math.max(...at.map((i) => x[i]!));
+    const largest = at.reduce((most, i) => Math.max(most, x[i]!), -Infinity);
     const total = at.reduce((sum, i) => sum + Math.exp(x[i]! - largest), 0);
     for (const i of at) y[i] = Math.exp(x[i]! - largest) / total;
   });

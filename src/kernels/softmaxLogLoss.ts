@@ -180,7 +180,7 @@ export function softmaxLogLossReference(
   eachPosition(view, (at, position) => {
     const label = labels[position]!;
     if (!isCounted(label, view)) return;
-    const largest = Math.max(...at.map((i) => x[i]!));
+    const largest = at.reduce((most, i) => Math.max(most, x[i]!), -Infinity);
     const total = at.reduce((sum, i) => sum + Math.exp(x[i]! - largest), 0);
     const loss = Math.log(total) + largest - x[at[label]!]!;
     losses[position] = clip ? Math.min(loss, LARGEST_LOSS) : loss;

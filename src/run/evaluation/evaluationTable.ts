@@ -15,7 +15,7 @@ export function evaluationTable({ metric, mAP, ap, images, seconds, coco }: Eval
     value === null ? 'no object in this split' : value.toFixed(4),
   ]);
   rows.push(['mAP', Number.isNaN(mAP) ? 'no object in this split' : mAP.toFixed(4)]);
-  const width = Math.max(...rows.map(([name]) => name.length));
+  const width = rows.reduce((width, [name]) => Math.max(width, name.length), 0);
   const lines = rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`);
   return [
     ...(coco ? cocoLines(coco) : []),
