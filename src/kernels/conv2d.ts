@@ -15,8 +15,8 @@ import { loadsOfA, matmulEnable, matmulGrid, matmulShader, type Tile } from './m
 import { RELU_WGSL } from './relu.ts';
 import { range } from './text.ts';
 
-/** Uniforms that all convolution kernels share. */
-const SHAPE = {
+/** ConvShape as uniforms, which all convolution kernels share. */
+export const CONV_SHAPE = {
   B: 'u32',
   C: 'u32',
   H: 'u32',
@@ -30,7 +30,7 @@ const SHAPE = {
   pad: 'u32',
 } as const;
 
-export type ConvShape = Record<keyof typeof SHAPE, number>;
+export type ConvShape = Record<keyof typeof CONV_SHAPE, number>;
 
 export const convOutputSize = (n: number, k: number, stride: number, padding: number): number =>
   Math.floor((n + 2 * padding - k) / stride) + 1;
@@ -42,7 +42,7 @@ export const convForward = memoize((tile: Tile, bias: boolean, relu: boolean = f
     name: `conv2d_forward${relu ? '_relu' : ''}`,
     enable: matmulEnable(tile),
     buffers: { x: 'read', w: 'read', ...(bias ? { bias: 'read' } : {}), y: 'write' } as Record<string, BufferSpec>,
-    uniforms: SHAPE,
+    uniforms: CONV_SHAPE,
     grid: (u) => matmulGrid(tile, u.K, u.B * u.OH * u.OW),
     wgsl:
       (relu ? RELU_WGSL : '') +
@@ -89,7 +89,7 @@ export const convInputGradient = memoize((tile: Tile, add: boolean): Kernel =>
     name: `conv2d_input_gradient${add ? '_add' : ''}`,
     enable: matmulEnable(tile),
     buffers: { dy: 'read', w: 'read', dx: add ? 'read_write' : 'write' },
-    uniforms: SHAPE,
+    uniforms: CONV_SHAPE,
     grid: (u) => matmulGrid(tile, u.C, u.B * u.H * u.W),
     wgsl: matmulShader(tile, {
       m: 'u.C',
@@ -131,7 +131,7 @@ export const convFilterGradient = memoize((tile: Tile, add: boolean): Kernel =>
     name: `conv2d_filter_gradient${add ? '_add' : ''}`,
     enable: matmulEnable(tile),
     buffers: { x: 'read', dy: 'read', dw: add ? 'read_write' : 'write' },
-    uniforms: { ...SHAPE, splits: 'u32' },
+    uniforms: { ...CONV_SHAPE, splits: 'u32' },
     grid: (u) => matmulGrid(tile, u.K, u.C * u.R * u.S, u.splits),
     wgsl: matmulShader(tile, {
       m: 'u.K',

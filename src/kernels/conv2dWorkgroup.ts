@@ -10,23 +10,13 @@
  * remembers where its four columns lie in the map and looks them up again only when its tap changes. How far a stage moves each
  * index is computed on the CPU (`convUniforms`), so no shader divides within its loop.
  */
-import type { ConvShape } from './conv2d.ts';
+import { CONV_SHAPE, type ConvShape } from './conv2d.ts';
 import { type BufferSpec, ceilDiv, kernel, memoize, type Kernel } from './kernel.ts';
 import { RELU_WGSL } from './relu.ts';
 import { type Fetch, matrixCursor, workgroupGrid, workgroupShader, type WorkgroupTile } from './workgroupCore.ts';
 
 const UNIFORMS = {
-  B: 'u32',
-  C: 'u32',
-  H: 'u32',
-  W: 'u32',
-  K: 'u32',
-  R: 'u32',
-  S: 'u32',
-  OH: 'u32',
-  OW: 'u32',
-  stride: 'u32',
-  pad: 'u32',
+  ...CONV_SHAPE,
   splits: 'u32',
   /** How far a stage moves the innermost index and, before carries, the next two. */
   step0: 'u32',

@@ -1,7 +1,7 @@
 /**
  * The lines of metrics.jsonl and validation.jsonl: JSON objects, one a line, added as a run goes on.
  *
- * A line that is no record is left out, whether a kill or a power cut broke it or something else wrote it: what a run does
+ * A line that does not fit the schema is left out, whether a kill or a power cut broke it or something else wrote it: what a run does
  * next never depends on these files, but for which evaluation is due.
  */
 import { existsSync } from 'node:fs';
@@ -29,14 +29,14 @@ export const VALIDATION_LINE = z
   })
   .catchall(z.number());
 
-/** The records of a file, in its order; none where there is no file. */
-export function readLines<Line>(path: string, record: z.ZodType): Line[] {
+/** The lines of a file that fit the schema, in order; none if there is no file. */
+export function readLines<Line>(path: string, schema: z.ZodType): Line[] {
   if (!existsSync(path)) return [];
   return readRegularText(path, { maxBytes: MAX_BYTES })
     .split('\n')
     .flatMap((line) => {
       const value = parsed(line);
-      return record.safeParse(value).success ? [value as Line] : [];
+      return schema.safeParse(value).success ? [value as Line] : [];
     });
 }
 
@@ -51,8 +51,8 @@ function parsed(text: string): unknown {
 
 export const addLine = (path: string, line: object): void => appendLine(path, JSON.stringify(line), AFTER_FULL_DISK);
 
-/** Forgets the lines after `step`, and what is no record. */
-export function truncateLines(path: string, record: z.ZodType, step: number): void {
-  const kept = readLines<{ step: number }>(path, record).filter((line) => line.step <= step);
+/** Drops the lines after `step`, and those that do not fit the schema. */
+export function truncateLines(path: string, schema: z.ZodType, step: number): void {
+  const kept = readLines<{ step: number }>(path, schema).filter((line) => line.step <= step);
   replaceFile(path, kept.map((line) => JSON.stringify(line) + '\n').join(''), AFTER_FULL_DISK);
 }
