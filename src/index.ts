@@ -4,11 +4,13 @@ export { tune, type TuneOptions, type TuneReport } from './engine/tuner.ts';
 export { reportedLimits } from './engine/limits.ts';
 export { requestGpu } from './engine/request.ts';
 export { UserError } from './engine/errors.ts';
-export { Tensor, type Dtype, type Shape } from './engine/tensor.ts';
+export type { Dtype } from './engine/dtype.ts';
+export { Tensor, type Shape } from './engine/tensor.ts';
 export { constant, gaussian, heNormal, zeros, type Initializer } from './engine/initializers.ts';
 export { conv2d, type Conv2dOptions } from './engine/ops/conv2d.ts';
 export { convTranspose2d, type ConvTranspose2dOptions } from './engine/ops/convTranspose2d.ts';
 export { linear, type LinearOptions } from './engine/ops/linear.ts';
+export { cast } from './engine/ops/cast.ts';
 export { add, multiply, scale, subtract } from './engine/ops/arithmetic.ts';
 export {
   abs,

@@ -227,7 +227,7 @@ export class Session {
   async check(): Promise<CheckOutcome[]> {
     return this.turns.during(async () => {
       let gpu = await requestGpu();
-      const checks = kernelChecks(gpu.plans.device);
+      const checks = kernelChecks(gpu.plans.device, gpu.hasHalf);
       const outcomes: CheckOutcome[] = [];
       for (const build of checks) {
         const outcome = await runKernelCheck(gpu, build());

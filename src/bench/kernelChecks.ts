@@ -6,10 +6,12 @@ import type { Gpu, TypedArray } from '../engine/gpu.ts';
 import type { KernelCheck } from '../kernels/checks/check.ts';
 import { detectorChecks } from '../kernels/checks/detector.ts';
 import { convWorkgroupChecks } from '../kernels/checks/conv2dWorkgroup.ts';
+import { halfChecks } from '../kernels/checks/half.ts';
 import { matmulChecks } from '../kernels/checks/matmul.ts';
 import { nnChecks } from '../kernels/checks/nn.ts';
 import { winogradChecks } from '../kernels/checks/winograd.ts';
 import { specialValueChecks } from '../kernels/checks/specialValues.ts';
+import { fromHalf, toHalf } from '../kernels/half.ts';
 import type { Kernel } from '../kernels/kernel.ts';
 import type { Capabilities } from '../kernels/machine.ts';
 
@@ -27,14 +29,15 @@ export interface CheckOutcome {
 /** Lines of `problems`, at most. */
 const LISTED = 10;
 
-/** Every check for a device with these capabilities; building one computes its reference. */
-export const kernelChecks = (device: Capabilities): readonly (() => KernelCheck)[] => [
+/** Every check for a device with these capabilities, and whether with `shader-f16`; building one computes its reference. */
+export const kernelChecks = (device: Capabilities, half = false): readonly (() => KernelCheck)[] => [
   ...matmulChecks(device),
   ...convWorkgroupChecks(device),
   ...winogradChecks,
   ...nnChecks,
   ...detectorChecks,
   ...specialValueChecks,
+  ...(half ? halfChecks(device) : []),
 ];
 
 /** Runs one kernel on fresh buffers and returns the contents of those it may write. */
@@ -43,9 +46,11 @@ export async function launch<B extends string, U extends string>(
   kernel: Kernel<B, U>,
   contents: Record<B, TypedArray>,
   uniforms: Record<U, number>,
+  half: readonly string[] = [],
 ): Promise<Record<B, TypedArray>> {
   const entries = Object.entries(contents) as [B, TypedArray][];
-  const buffers = entries.map(([name, data]) => {
+  const buffers = entries.map(([name, values]) => {
+    const data = half.includes(name) ? asHalf(values) : values;
     const buffer = gpu.allocate(data.byteLength, `${kernel.name}.${name}`);
     if (data.byteLength > 0) gpu.write(buffer, data);
     return [name, buffer] as const;
@@ -55,11 +60,22 @@ export async function launch<B extends string, U extends string>(
   for (const [name, buffer] of buffers) {
     if (!kernel.buffers[name].includes('write')) continue;
     const data = contents[name];
-    const bytes = await gpu.read(buffer, data.byteLength);
+    const bytes = await gpu.read(buffer, half.includes(name) ? asHalf(data).byteLength : data.byteLength);
+    if (half.includes(name)) {
+      results[name] = Float32Array.from(new Uint16Array(bytes).subarray(0, data.length), fromHalf);
+      continue;
+    }
     results[name] = new (data.constructor as new (bytes: ArrayBuffer) => TypedArray)(bytes);
   }
   for (const [, buffer] of buffers) gpu.release(buffer);
   return results as Record<B, TypedArray>;
+}
+
+/** Numbers in half precision, two to a word. */
+function asHalf(values: TypedArray): Uint32Array {
+  const words = new Uint32Array(Math.ceil(values.length / 2));
+  new Uint16Array(words.buffer).set(Array.from(values, toHalf));
+  return words;
 }
 
 /** A kernel that cannot run, as its shader does not compile here, counts as failed. */
@@ -69,7 +85,7 @@ export async function runKernelCheck(gpu: Gpu, check: KernelCheck): Promise<Chec
   try {
     const { milliseconds } = await gpu.compile(() => gpu.run(check.kernel, {} as never, check.uniforms));
     outcome.compileMs = milliseconds;
-    results = await launch(gpu, check.kernel, check.buffers, check.uniforms);
+    results = await launch(gpu, check.kernel, check.buffers, check.uniforms, check.half);
   } catch (error) {
     return { ...outcome, passed: false, largestError: NaN, problems: [(error as Error).message] };
   }

@@ -27,6 +27,12 @@ export const adapterOption = (): Option =>
     .choices(['auto', 'hardware', 'software'])
     .default('auto');
 
+export const precisionOption = (): Option =>
+  new Option(
+    '--precision <type>',
+    'precision in which maps and weights are stored for computing; f16 needs a device with shader-f16',
+  ).choices(['f32', 'f16']);
+
 /** `--set`, which is repeatable. */
 export const setOption = (what: string): Option =>
   new Option('--set <path=value>', `change one value of ${what}, by its path in config.json; repeatable`).argParser(

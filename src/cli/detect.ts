@@ -8,12 +8,14 @@ import { writePng } from '../draw/canvas.ts';
 import { drawDetections } from '../draw/pictures.ts';
 import { UserError } from '../engine/errors.ts';
 import { detectImage } from '../run/evaluation/detect.ts';
-import { withSettings } from '../run/config/configSchema.ts';
+import { withPrecision, withSettings } from '../run/config/configSchema.ts';
+import type { Precision } from '../model/config.ts';
 import { loadModel, type WeightsName } from '../run/storage/loadModel.ts';
 import {
   type AdapterKind,
   adapterOption,
   positiveInteger,
+  precisionOption,
   score,
   weightsOption,
   withExample,
@@ -29,6 +31,7 @@ interface DetectCommand {
   threshold: number;
   json?: string;
   every: number;
+  precision: Precision;
   adapter: AdapterKind;
 }
 
@@ -45,6 +48,7 @@ export function addDetect(program: Command): void {
     .option('--threshold <score>', 'lowest score of a detection, 0 to 1', score, 0.5)
     .option('--json <file>', 'also write the detections of each image: x1, y1, x2, y2 (pixels from 0), class, score')
     .option('--every <n>', 'take every n-th frame of a video', positiveInteger, 1)
+    .addOption(precisionOption().default('f32'))
     .addOption(adapterOption())
     .action(detect);
   withExample(command, 'rcnn detect --model runs/mine photo.jpg holiday/ --threshold 0.7 --json found.json');
@@ -68,7 +72,7 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
     const model = await loadModel(
       gpu,
       options.model,
-      (config) => withSettings(config, [`detector.test.scoreThreshold=${threshold}`]),
+      (config) => withPrecision(withSettings(config, [`detector.test.scoreThreshold=${threshold}`]), options.precision),
       options.weights,
     );
     const { classes } = model.config;

@@ -2,11 +2,12 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { UserError } from '../engine/errors.ts';
-import { withSettings } from '../run/config/configSchema.ts';
+import { withPrecision, withSettings } from '../run/config/configSchema.ts';
 import { detectionWriter, readDetectionFile } from '../run/evaluation/detectionFiles.ts';
 import { drawResults } from '../run/evaluation/drawResults.ts';
 import { evaluate, evaluateDetections, type EvaluationReport, type Metric } from '../run/evaluation/evaluate.ts';
 import { evaluationTable } from '../run/evaluation/evaluationTable.ts';
+import type { Precision } from '../model/config.ts';
 import { loadModel } from '../run/storage/loadModel.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 import {
@@ -14,6 +15,7 @@ import {
   adapterOption,
   metric,
   openTestData,
+  precisionOption,
   printPictures,
   setOption,
   type TestDataOptions,
@@ -33,6 +35,7 @@ interface EvalCommand extends TestDataOptions {
   detections?: string;
   pictures?: string;
   set?: string[];
+  precision: Precision;
   adapter: AdapterKind;
 }
 
@@ -63,6 +66,7 @@ export function addEval(program: Command): void {
       ]),
     )
     .option('--pictures <dir>', 'also draw detections and proposals in the first images, and the loss curves')
+    .addOption(precisionOption().default('f32'))
     .addOption(adapterOption())
     .action(evaluateModel);
   withExample(
@@ -92,7 +96,12 @@ async function evaluateModel(options: EvalCommand): Promise<void> {
   }
   const write = detections === undefined ? undefined : detectionWriter(detections, dataset);
   await withGpu(options.adapter, async (gpu) => {
-    const model = await loadModel(gpu, path, (config) => withSettings(config, options.set ?? []), options.weights);
+    const model = await loadModel(
+      gpu,
+      path,
+      (config) => withPrecision(withSettings(config, options.set ?? []), options.precision),
+      options.weights,
+    );
     const progress = startProgress(dataset.samples.length, 'image');
     try {
       const evaluation = await evaluate(model, dataset, options.metric, (done) => progress.update(done));

@@ -46,7 +46,7 @@ async function info({ adapter, filter, json }: InfoCommand): Promise<void> {
       const device = { adapter: description, software, subgroupSize, limits, features };
       if (json !== undefined) writeJson(json, { ...device, passed, failed, kernels: outcomes });
     };
-    for (const build of kernelChecks(gpu.plans.device)) {
+    for (const build of kernelChecks(gpu.plans.device, gpu.hasHalf)) {
       const check = build();
       if (!check.name.includes(filter)) continue;
       const outcome = await runKernelCheck(gpu, check);

@@ -25,6 +25,7 @@ import {
   backbonesHelp,
   positiveInteger,
   positiveNumber,
+  precisionOption,
   seed,
   setOption,
   withDataOptions,
@@ -81,6 +82,7 @@ export function addTrain(program: Command): void {
       'plan the kernels for limits that every WebGPU device has, and record them; default on a software adapter without --tune',
     )
     .option('--no-deterministic', 'plan the kernels for the limits of this device')
+    .addOption(precisionOption())
     .option('--resume', 'continue the run in --out from its checkpoint, with its configuration')
     .addOption(adapterOption())
     .addHelpText(

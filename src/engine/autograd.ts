@@ -11,6 +11,7 @@
  */
 import { accumulate, add, fill } from '../kernels/elementwise.ts';
 import type { Plans } from './plans.ts';
+import type { Dtype } from './dtype.ts';
 import type { Tensor } from './tensor.ts';
 
 export interface GradientRequest {
@@ -38,6 +39,8 @@ export type GradientRule<S> = (request: GradientRequest, saved: S) => (Tensor | 
 export interface Operation<S> {
   readonly name: string;
   readonly gradient: GradientRule<S>;
+  /** It takes tensors of f16, and its rule gives each input a gradient of the input's type, parameters excepted. */
+  readonly half: boolean;
 }
 
 export interface GraphNode {
@@ -56,10 +59,19 @@ export interface BackwardOptions {
    * than its forward pass. Results of operations cannot be read afterwards, except single numbers (losses). Default false.
    */
   free?: boolean;
+  /**
+   * The gradient of the loss itself, 1 by default: every gradient is multiplied by it, so that small ones are not lost in f16.
+   * `Sgd.step` divides by it, as part of its divisor.
+   */
+  scale?: number;
 }
 
 /** Declares an operation and the type of what its forward pass saves. */
-export const operation = <S>(name: string, gradient: GradientRule<S>): Operation<S> => ({ name, gradient });
+export const operation = <S>(name: string, gradient: GradientRule<S>, half = false): Operation<S> => ({
+  name,
+  gradient,
+  half,
+});
 
 /** Ends every operation: puts it on the tape where a gradient will be asked for, and checks its output in NaN check mode. */
 export function onTape<S>(
@@ -70,9 +82,11 @@ export function onTape<S>(
   scratch: readonly Tensor[] = [],
 ): Tensor {
   const { gpu } = output;
-  const integers = output.dtype === 'f32' && inputs.find((input) => input.dtype !== 'f32');
-  if (integers) {
-    throw new Error(`${operation.name}: ${integers.name} [${integers.shape}] is ${integers.dtype}, expected f32`);
+  const taken = (dtype: Dtype): boolean => dtype === 'f32' || (dtype === 'f16' && operation.half);
+  const other = output.dtype !== 'i32' && inputs.find((input) => !taken(input.dtype));
+  if (other) {
+    const how = other.dtype === 'f16' ? ": give it cast(x, 'f32')" : '';
+    throw new Error(`${operation.name}: ${other.name} [${other.shape}] is ${other.dtype}, expected f32${how}`);
   }
   if (gpu.gradientsEnabled && inputs.some((input) => input.requiresGrad)) {
     output.requiresGrad = true;
@@ -80,7 +94,7 @@ export function onTape<S>(
   } else {
     scratch.forEach((tensor) => tensor.dispose());
   }
-  if (gpu.nanCheck && output.dtype === 'f32') gpu.checks.finite(output, `${operation.name} (${output.name})`);
+  if (gpu.nanCheck && output.dtype !== 'i32') gpu.checks.finite(output, `${operation.name} (${output.name})`);
   return output;
 }
 
@@ -126,7 +140,7 @@ function zeroGradient(leaf: Tensor): Tensor {
   return leaf.grad!;
 }
 
-export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}): void {
+export function runBackward(loss: Tensor, { free = false, scale = 1 }: BackwardOptions = {}): void {
   const { gpu } = loss;
   if (loss.size !== 1) throw new Error(`backward: ${loss.name} has shape [${loss.shape}], a loss is one number`);
   expectUnused(loss);
@@ -134,7 +148,7 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
   const order = topologicalOrder(loss);
   const gradients = new Map<Tensor, Tensor>();
   const seed = gpu.empty(loss.shape, 'f32', 'dloss');
-  gpu.run(fill, { y: seed }, { n: 1, value: 1 });
+  gpu.run(fill, { y: seed }, { n: 1, value: scale });
   gradients.set(loss, seed);
 
   for (const output of order.reverse()) {
@@ -153,7 +167,7 @@ export function runBackward(loss: Tensor, { free = false }: BackwardOptions = {}
       if (needs[i] && !input.node) return input.gradientTarget();
       const sum = gradients.get(input);
       if (needs[i] && sum && !isShared(sum)) return { sum, add: true };
-      return { sum: gpu.empty(input.shape, 'f32', `d${input.name}`), add: false };
+      return { sum: gpu.empty(input.shape, input.dtype, `d${input.name}`), add: false };
     };
     const results = gpu.withPlans(plans, () => operation.gradient({ dy, needs, into }, saved));
     if (results.length !== inputs.length) {
@@ -188,7 +202,7 @@ function deliver(gradient: Tensor, input: Tensor, gradients: Map<Tensor, Tensor>
     return;
   }
   if (input.node && isShared(sum)) {
-    const total = gpu.empty(sum.shape, 'f32', sum.name);
+    const total = gpu.empty(sum.shape, sum.dtype, sum.name);
     gpu.run(add(2), { x0: sum, x1: gradient, y: total }, { n: input.size });
     gradients.set(input, total);
     sum.dispose();

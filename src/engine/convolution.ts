@@ -104,7 +104,7 @@ function withPacked(
   fn: (filters: Tensor) => void,
 ): void {
   if (!packsFilters(pass, shape)) return fn(w);
-  const packed = gpu.empty([w.size], 'f32', 'packed filters');
+  const packed = gpu.empty([w.size], w.dtype, 'packed filters');
   const { K, C, R, S } = shape;
   gpu.run(pass === 'forward' ? packFilters : packTurnedFilters, { w, packed }, { K, C, taps: R * S });
   fn(packed);

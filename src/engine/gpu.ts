@@ -15,8 +15,10 @@ import { Recorder } from './recorder.ts';
 import { ScopeStack } from './scope.ts';
 import { synchronous } from './synchronous.ts';
 import { fill } from '../kernels/elementwise.ts';
+import { halfVariant } from '../kernels/half.ts';
 import { machineOf } from '../kernels/machine.ts';
-import { Tensor, elementCount, type Dtype, type Shape } from './tensor.ts';
+import { BYTES, type Dtype } from './dtype.ts';
+import { Tensor, elementCount, type Shape } from './tensor.ts';
 import type { Initializer } from './initializers.ts';
 import { BUFFER_USAGE, MAP_MODE_READ } from './webgpuConstants.ts';
 
@@ -92,6 +94,8 @@ export class Gpu {
   private readonly host: Host;
   /** Inside `measure` and `compile`, where nothing is recorded. */
   rehearsal: Rehearsal | null = null;
+  /** There has been a tensor of f16. */
+  private usesHalf = false;
   private failure: Error | null = null;
   private readonly lossReported: Promise<void>;
   private closed = false;
@@ -154,11 +158,19 @@ export class Gpu {
     this.assertHealthy();
     const grid = kernel.grid(uniforms);
     if (grid.includes(0)) return;
+    const run = this.inBuffers(kernel as unknown as Kernel, buffers);
     if (this.rehearsal) {
-      this.rehearsal.kernels.add(kernel as unknown as Kernel);
+      this.rehearsal.kernels.add(run);
       return;
     }
-    this.recorder.record(kernel as unknown as Kernel, buffers, uniforms, grid);
+    this.recorder.record(run, buffers, uniforms, grid);
+  }
+
+  /** The kernel, or its variant for those of these buffers that are tensors of f16. */
+  private inBuffers(kernel: Kernel, buffers: Readonly<Record<string, Bindable>>): Kernel {
+    if (!this.usesHalf) return kernel;
+    const names = Object.keys(kernel.buffers).filter((name) => buffers[name]?.dtype === 'f16');
+    return names.length > 0 ? halfVariant(kernel, names) : kernel;
   }
 
   /** Copies `data` into a buffer, after everything recorded so far. */
@@ -210,11 +222,26 @@ export class Gpu {
       if (!Number.isInteger(n) || n < 0)
         throw new Error(`tensor ${name}: [${shape}] is not a shape; extents are whole numbers`);
     }
-    return new Tensor(this, shape, dtype, this.allocate(elementCount(shape) * 4, name), name);
+    if (dtype === 'f16' && !this.usesHalf) this.beginHalf();
+    return new Tensor(this, shape, dtype, this.allocate(elementCount(shape) * BYTES[dtype], name), name);
   }
 
-  zeros(shape: Shape, name = 'zeros'): Tensor {
-    const tensor = this.empty(shape, 'f32', name);
+  /** Whether it has tensors of f16 (`shader-f16`). */
+  get hasHalf(): boolean {
+    return this.device.features.has('shader-f16');
+  }
+
+  private beginHalf(): void {
+    if (!this.hasHalf) {
+      throw new UserError(
+        `${this.adapter.description} has no half precision (WebGPU's feature shader-f16): compute in f32, as by default`,
+      );
+    }
+    this.usesHalf = true;
+  }
+
+  zeros(shape: Shape, name = 'zeros', dtype: 'f32' | 'f16' = 'f32'): Tensor {
+    const tensor = this.empty(shape, dtype, name);
     this.run(fill, { y: tensor }, { n: tensor.size, value: 0 });
     return tensor;
   }

@@ -6,6 +6,7 @@ import { transpose } from '../kernels/transpose.ts';
 import { splitShape } from '../kernels/workgroupPlans.ts';
 import type { Gpu } from './gpu.ts';
 import type { Bindable } from './memory.ts';
+import { floatOf } from './precision.ts';
 
 /** The same epilogue for the transposed product. */
 const TURNED_EPILOGUE: Readonly<Record<MatmulEpilogue, MatmulEpilogue>> = {
@@ -28,7 +29,7 @@ export function runMatmul(
   if (factor) {
     const { M, N, K, bk, bn, cm, cn } = shape;
     const columns = factor === 'b' ? N : M;
-    const packed = gpu.empty([K, columns], 'f32', 'packed factor');
+    const packed = gpu.empty([K, columns], floatOf(rest[factor]), 'packed factor');
     gpu.run(transpose, { b: rest[factor], c: packed }, { rows: columns, columns: K });
     const right = { bk: columns, bn: 1 };
     if (factor === 'b') {

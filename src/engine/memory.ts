@@ -13,6 +13,7 @@
  * dispatches run in recorded order, so the new use comes after the old one. Only the CPU overtakes recorded work
  * (`queue.writeBuffer`, `destroy`); `Gpu` flushes first in those cases.
  */
+import type { Dtype } from './dtype.ts';
 import { UserError } from './errors.ts';
 import { bestFit, insert, type Lease, planBuffers } from './memoryPlan.ts';
 import { BUFFER_USAGE } from './webgpuConstants.ts';
@@ -23,6 +24,8 @@ export const SMALLER = 'use smaller or fewer images at once, or another adapter'
 /** Anything a kernel can bind: a buffer, or a tensor that stands on one. */
 export interface Bindable {
   readonly storage: DeviceBuffer;
+  /** Of its elements; that of a buffer is what the kernel says. */
+  readonly dtype?: Dtype;
 }
 
 export class DeviceBuffer implements Bindable {

@@ -4,7 +4,7 @@ import { UserError } from './errors.ts';
 import { Gpu } from './gpu.ts';
 
 /** Optional features: they make it faster or measure it. */
-const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query'];
+const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query', 'shader-f16'];
 
 /** The features and limits of a device that serve this library. */
 export function everythingUseful(adapter: GPUAdapter): GPUDeviceDescriptor {

@@ -72,6 +72,7 @@ export class Sgd {
         uniforms[`weightDecay${k}`] = this.weightDecay * decay;
       });
       sets[0]!.parameter.gpu.run(sgdSteps(sets.length), buffers, uniforms);
+      sets.forEach(({ parameter }) => parameter.changed());
     }
   }
 

@@ -3,7 +3,8 @@
  * of consecutive rows. A shard is named `whole[from:to]`; files hold the whole parameter, so that a checkpoint does not
  * depend on the device that wrote it.
  */
-import type { Dtype, Shape, Tensor } from './tensor.ts';
+import type { Dtype } from './dtype.ts';
+import type { Shape, Tensor } from './tensor.ts';
 
 export interface WholeParameter {
   readonly shape: Shape;

@@ -1,13 +1,13 @@
 /** Tensors: a shape on a device buffer, row-major. Images and maps are NCHW, as in Caffe and PyTorch. */
 import { copyFromSlice, sliceLayout } from '../kernels/concat.ts';
-import { fill } from '../kernels/elementwise.ts';
+import { cast, fill } from '../kernels/elementwise.ts';
 import { type BackwardOptions, type GradientTarget, type GraphNode, runBackward } from './autograd.ts';
+import type { Dtype } from './dtype.ts';
 import type { Gpu } from './gpu.ts';
 import type { Bindable, DeviceBuffer } from './memory.ts';
 import type { Disposable } from './scope.ts';
 
 export type Shape = readonly number[];
-export type Dtype = 'f32' | 'i32';
 
 export const elementCount = (shape: Shape): number => shape.reduce((product, n) => product * n, 1);
 
@@ -29,6 +29,9 @@ export class Tensor implements Bindable, Disposable {
   private gradient: Tensor | null = null;
   /** `gradient` stands for zero, whatever it holds: clearing costs nothing, and the next gradient is assigned, not added. */
   private gradientCleared = false;
+  /** The values in f16, and whether they are those of now. */
+  private halfCopy: Tensor | null = null;
+  private halfIsCurrent = false;
 
   /** Takes over one reference to `buffer`. */
   constructor(gpu: Gpu, shape: Shape, dtype: Dtype, buffer: DeviceBuffer, name: string) {
@@ -97,11 +100,19 @@ export class Tensor implements Bindable, Disposable {
 
   /** Tensors that have to outlive a scope together with this one. */
   get companions(): readonly Disposable[] {
-    return this.gradient ? [this.gradient] : [];
+    return [this.gradient, this.halfCopy].filter((tensor) => tensor !== null);
   }
 
-  /** The values; waits for everything recorded so far. */
+  /** The values, those of f16 as f32; waits for everything recorded so far. */
   async read(): Promise<Float32Array | Int32Array> {
+    if (this.dtype === 'f16') {
+      const whole = this.inDtype('f32');
+      try {
+        return await whole.read();
+      } finally {
+        whole.dispose();
+      }
+    }
     const bytes = await this.gpu.read(this.storage, this.size * 4);
     return this.dtype === 'f32' ? new Float32Array(bytes) : new Int32Array(bytes);
   }
@@ -110,9 +121,48 @@ export class Tensor implements Bindable, Disposable {
   write(data: ArrayLike<number>): void {
     const what = `tensor ${this.name} [${this.shape}]`;
     if (data.length !== this.size) throw new Error(`${what} holds ${this.size} values, ${data.length} were given`);
-    const [own, other] = this.dtype === 'f32' ? [Float32Array, Int32Array] : [Int32Array, Float32Array];
+    const [own, other] = this.dtype === 'i32' ? [Int32Array, Float32Array] : [Float32Array, Int32Array];
     if (data instanceof other) throw new Error(`${what} is ${this.dtype}, but the values given are ${other.name}`);
-    if (data.length > 0) this.gpu.write(this.storage, data instanceof own ? data : own.from(data));
+    if (data.length === 0) return;
+    const values = data instanceof own ? data : own.from(data);
+    if (this.dtype === 'f16') {
+      const whole = this.gpu.tensor(values, this.shape, this.name);
+      this.gpu.run(cast, { x: whole, y: this }, { n: this.size });
+      whole.dispose();
+    } else {
+      this.gpu.write(this.storage, values);
+    }
+    this.changed();
+  }
+
+  /** A tensor of its own with these values, each rounded to `dtype`: no operation on the tape, as `cast` is. */
+  inDtype(dtype: 'f32' | 'f16'): Tensor {
+    const y = this.gpu.empty(this.shape, dtype, this.name);
+    this.gpu.run(cast, { x: this, y }, { n: this.size });
+    return y;
+  }
+
+  /** These values in f16, for a network that computes in it: kept, and rounded again only once the values have changed. */
+  half(): Tensor {
+    if (this.dtype === 'f16') return this;
+    const { halfCopy, halfIsCurrent } = this;
+    this.gpu.rehearsal?.undo.push(() => {
+      this.halfCopy = halfCopy;
+      this.halfIsCurrent = halfIsCurrent;
+    });
+    if (!this.halfCopy || this.halfCopy.freed) {
+      this.halfCopy = this.inDtype('f16');
+      this.halfCopy.persistent = this.persistent;
+    } else if (!this.halfIsCurrent) {
+      this.gpu.run(cast, { x: this, y: this.halfCopy }, { n: this.size });
+    }
+    this.halfIsCurrent = true;
+    return this.halfCopy;
+  }
+
+  /** To be called after a kernel has written to a tensor whose `half` may be in use; `write` and `Sgd` do. */
+  changed(): void {
+    this.halfIsCurrent = false;
   }
 
   /** A tensor on the same memory with another shape of as many elements. Carries no gradient: see ops/reshape.ts. */
@@ -142,5 +192,7 @@ export class Tensor implements Bindable, Disposable {
     this.buffer = null;
     this.node = null;
     this.freeGrad();
+    this.halfCopy?.dispose();
+    this.halfCopy = null;
   }
 }

@@ -83,6 +83,13 @@ export const accumulate = elementwise4({
   body: 'y[i] += x[i];',
 });
 
+/** y = x, between buffers of different precision (half.ts). */
+export const cast = elementwise4({
+  name: 'cast',
+  buffers: { x: 'read vec4f', y: 'write vec4f' },
+  body: 'y[i] = x[i];',
+});
+
 export const scale = elementwise4({
   name: 'scale',
   buffers: { x: 'read vec4f', y: 'write vec4f' },

@@ -142,6 +142,10 @@ export const detectorSchema = z.strictObject({
   rpn: setting(rpn, 'the Region Proposal Network'),
   head: setting(head, 'the detection head'),
   test: setting(test, 'what counts as a detection'),
+  precision: setting(
+    z.enum(['f32', 'f16']).optional(),
+    'what maps and weights are stored in where the network computes with them; `f16` needs a device with `shader-f16`. Sums, scores, boxes, losses and the trained weights are float32 in either case. Without it `f32`',
+  ),
   frozenStages: setting(step, 'leading stages of the backbone that are not trained; the backbone says what a stage is'),
 });
 
@@ -161,6 +165,10 @@ export const trainingSchema = z.strictObject({
   weightDecay: setting(notNegative, 'decay of the weights', 0.0005),
   biasRate: setting(notNegative, "factor of the rate for biases (Caffe's lr_mult)", 2),
   biasDecay: setting(notNegative, "factor of the decay for biases (Caffe's decay_mult)"),
+  lossScale: setting(
+    positive.optional(),
+    'with `precision` `f16`, factor of the loss while gradients are computed, taken out again in the update: gradients below 6e-8 of it are lost, those beyond 65504 of it are infinite. A power of two; without it 1024',
+  ),
   flip: setting(z.boolean(), 'whether mirrored images take part, where the data set allows it'),
   imagesPerStep: setting(count, "images whose gradients are summed before an update (Caffe's iter_size)"),
   stages: setting(
@@ -194,6 +202,7 @@ export type InputConfig = z.infer<typeof input>;
 export type ProposalConfig = z.infer<typeof rpn.shape.train>;
 export type RpnConfig = z.infer<typeof rpn>;
 export type HeadConfig = z.infer<typeof head>;
+export type Precision = 'f32' | 'f16';
 export type DetectorConfig = z.infer<typeof detectorSchema>;
 export type StageTrainingConfig = z.infer<typeof stage>;
 export type TrainingConfig = z.infer<typeof trainingSchema>;

@@ -7,6 +7,7 @@
  * `detectorLosses` (alternating training, src/run/training/trainRun.ts). A step uploads an image and its boxes and records one
  * sequence of dispatches; nothing is read back in between.
  */
+import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { add } from '../engine/ops/arithmetic.ts';
 import { Plans } from '../engine/plans.ts';
@@ -76,6 +77,11 @@ export class FasterRcnn {
 
   /** `build` makes another backbone than `config.backbone` names. */
   constructor(gpu: Gpu, config: DetectorConfig, seed: number, build = backboneNamed(config.backbone).build) {
+    if (config.precision === 'f16' && !gpu.hasHalf) {
+      throw new UserError(
+        `--precision f16: ${gpu.adapter.description} does not have it (WebGPU's feature shader-f16); use --precision f32`,
+      );
+    }
     this.gpu = gpu;
     this.config = config;
     this.plans = new Plans(gpu.plans.device);
@@ -114,7 +120,9 @@ export class FasterRcnn {
     const { input } = this.config;
     const { width, height, scale } = resizedSize(pixels.height, pixels.width, input.shorterSide, input.longerSide);
     const placement = { height, width, perY: 1 / scale, perX: 1 / scale, flip };
-    const tensor = prepareImage(this.gpu, pixels, placement, input);
+    const whole = prepareImage(this.gpu, pixels, placement, input);
+    const tensor = this.config.precision === 'f16' ? whole.inDtype('f16') : whole;
+    if (tensor !== whole) whole.dispose();
     return { tensor, height, width, scale, original: { height: pixels.height, width: pixels.width } };
   }
 

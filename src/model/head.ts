@@ -66,8 +66,8 @@ export class DetectionHead {
   forward(features: Tensor, rois: Tensor, training: { seed: number } | null): { logits: Tensor; deltas: Tensor } {
     const x = this.backbone.regions(this.pool(features, rois), training);
     return {
-      logits: linear(x, this.layers.cls.weight, this.layers.cls.bias),
-      deltas: linear(x, this.layers.box.weight, this.layers.box.bias),
+      logits: linear(x, this.layers.cls.weight, this.layers.cls.bias, { dtype: 'f32' }),
+      deltas: linear(x, this.layers.box.weight, this.layers.box.bias, { dtype: 'f32' }),
     };
   }
 

@@ -107,7 +107,11 @@ export class RegionProposalNetwork {
 
   forward(features: Tensor): RpnOutput {
     const hidden = convolve(features, this.layers.conv, { padding: 1, relu: true });
-    return { logits: convolve(hidden, this.layers.cls), deltas: convolve(hidden, this.layers.box) };
+    // Whatever the features are computed in: scores and boxes are float32.
+    const [logits, deltas] = [this.layers.cls, this.layers.box].map((layer) =>
+      convolve(hidden, layer, { dtype: 'f32' }),
+    ) as [Tensor, Tensor];
+    return { logits, deltas };
   }
 
   /** The RPN's two terms of equation 1. */

@@ -8,11 +8,16 @@ import {
 } from '../../kernels/elementwise.ts';
 import { operation, onTape } from '../autograd.ts';
 import { broadcastOf, runSum } from '../repetition.ts';
+import { floatOf } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectShape, sameShape } from './shapes.ts';
 
 /** Every gradient is dy itself: `backward` copies a shared gradient before adding to it. */
-const addOperation = operation<null>('add', ({ dy, needs }) => needs.map((need) => (need ? dy.view(dy.shape) : null)));
+const addOperation = operation<null>(
+  'add',
+  ({ dy, needs }) => needs.map((need) => (need ? dy.view(dy.shape) : null)),
+  true,
+);
 
 /**
  * a + b + ..., up to seven terms of the same shape. With two terms, the smaller is repeated to the shape of the other as
@@ -25,7 +30,9 @@ export function add(a: Tensor, b: Tensor, ...more: readonly Tensor[]): Tensor {
   const terms = [a, b, ...more];
   if (terms.length > 7) throw new Error(`add: ${terms.length} terms, one dispatch takes 7: add them in groups`);
   terms.forEach((term, i) => expectShape('add', i === 1 ? 'b' : `term ${i}`, term, a.shape));
-  const y = a.gpu.empty(a.shape, 'f32', 'add');
+  const other = terms.find((term) => floatOf(term) !== floatOf(a));
+  if (other) throw new Error(`add: ${a.name} is ${a.dtype}, ${other.name} is ${other.dtype}`);
+  const y = a.gpu.empty(a.shape, floatOf(a), 'add');
   const buffers = Object.fromEntries(terms.map((term, i) => [`x${i}`, term]));
   a.gpu.run(addKernel(terms.length), { ...buffers, y }, { n: a.size });
   return onTape(addOperation, terms, y, null);

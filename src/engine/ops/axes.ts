@@ -5,6 +5,7 @@ import type { ChannelView } from '../../kernels/channelView.ts';
 import { sharesPositions } from '../../kernels/planner.ts';
 import { softmaxBackward, softmaxBackwardRows, softmaxForward, softmaxForwardRows } from '../../kernels/softmax.ts';
 import { operation, onTape } from '../autograd.ts';
+import { floatOf } from '../precision.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { axisView, resolveAxis } from './shapes.ts';
 
@@ -29,13 +30,16 @@ interface Slice {
   layout: ReturnType<typeof sliceLayout>;
 }
 
-const concatOperation = operation<readonly Slice[]>('concat', ({ dy, needs }, slices) =>
-  slices.map(({ shape, layout: { form, uniforms } }, i) => {
-    if (!needs[i]) return null;
-    const dx = dy.gpu.empty(shape, 'f32', 'dx concat');
-    dy.gpu.run(copyFromSlice(form), { whole: dy, part: dx }, uniforms);
-    return dx;
-  }),
+const concatOperation = operation<readonly Slice[]>(
+  'concat',
+  ({ dy, needs }, slices) =>
+    slices.map(({ shape, layout: { form, uniforms } }, i) => {
+      if (!needs[i]) return null;
+      const dx = dy.gpu.empty(shape, dy.dtype, 'dx concat');
+      dy.gpu.run(copyFromSlice(form), { whole: dy, part: dx }, uniforms);
+      return dx;
+    }),
+  true,
 );
 
 /** Joins tensors along `axis`; their other extents are equal. */
@@ -44,6 +48,7 @@ export function concat(xs: readonly Tensor[], axis: number): Tensor {
   if (!first) throw new Error('concat: no tensors given');
   const at = resolveAxis('concat', axis, first.shape.length);
   for (const x of xs) {
+    if (x.dtype !== first.dtype) throw new Error(`concat: ${first.name} is ${first.dtype}, ${x.name} is ${x.dtype}`);
     if (x.shape.length !== first.shape.length || x.shape.some((n, i) => i !== at && n !== first.shape[i])) {
       throw new Error(`concat: shapes [${first.shape}] and [${x.shape}] differ outside axis ${at}`);
     }
@@ -62,11 +67,15 @@ export function concat(xs: readonly Tensor[], axis: number): Tensor {
   return onTape(concatOperation, xs, y, slices);
 }
 
-const sliceOperation = operation<Slice>('slice', ({ dy }, { shape, layout: { form, uniforms } }) => {
-  const dx = dy.gpu.zeros(shape, 'dx slice');
-  dy.gpu.run(copyIntoSlice(form), { part: dy, whole: dx }, uniforms);
-  return [dx];
-});
+const sliceOperation = operation<Slice>(
+  'slice',
+  ({ dy }, { shape, layout: { form, uniforms } }) => {
+    const dx = dy.gpu.zeros(shape, 'dx slice', floatOf(dy));
+    dy.gpu.run(copyIntoSlice(form), { part: dy, whole: dx }, uniforms);
+    return [dx];
+  },
+  true,
+);
 
 /** The elements [from, to) along `axis`. */
 export function slice(x: Tensor, axis: number, from: number, to: number): Tensor {
@@ -82,13 +91,17 @@ export function slice(x: Tensor, axis: number, from: number, to: number): Tensor
   return onTape(sliceOperation, [x], y, { shape: x.shape, layout });
 }
 
-const permuteOperation = operation<{ order: readonly number[] }>('permute', ({ dy }, { order }) => [
-  permuted(
-    dy,
-    order.map((_, axis) => order.indexOf(axis)),
-    'dx permute',
-  ),
-]);
+const permuteOperation = operation<{ order: readonly number[] }>(
+  'permute',
+  ({ dy }, { order }) => [
+    permuted(
+      dy,
+      order.map((_, axis) => order.indexOf(axis)),
+      'dx permute',
+    ),
+  ],
+  true,
+);
 
 /** Axis `order[i]` of x becomes axis i: `permute(x, [1, 0])` is the transpose of a matrix. @returns a copy */
 export function permute(x: Tensor, order: readonly number[]): Tensor {

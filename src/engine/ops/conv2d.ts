@@ -6,6 +6,7 @@ import { reluBackward } from '../../kernels/relu.ts';
 import { operation, onTape } from '../autograd.ts';
 import { runChannelSum } from '../channelSums.ts';
 import { runConvFilterGradient, runConvForward, runConvInputGradient } from '../convolution.ts';
+import { asOperand } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank, expectShape } from './shapes.ts';
 
@@ -16,11 +17,14 @@ export interface Conv2dOptions {
   padding?: number;
   /** Applies ReLU to the result in the same kernel; default false. */
   relu?: boolean;
+  /** Of the result; default: that of x. */
+  dtype?: 'f32' | 'f16';
 }
 
 interface Saved {
   x: Tensor;
-  weight: Tensor;
+  /** The filters as they were computed with. */
+  w: Tensor;
   shape: ConvShape;
   /** The result, if ReLU was applied to it. */
   rectified: Tensor | null;
@@ -28,37 +32,42 @@ interface Saved {
   points: Tensor | null;
 }
 
-const conv2dOperation = operation<Saved>('conv2d', ({ dy: given, needs, into }, saved) => {
-  const { x, weight, shape, rectified, points } = saved;
-  const { gpu } = given;
-  const dy = rectified ? gpu.empty(given.shape, 'f32', 'dy conv2d') : given;
-  const bias = needs[2] ? into(2) : null;
-  const cells = { outer: shape.B, channels: shape.K, inner: shape.OH * shape.OW };
-  if (rectified && bias && sumsWithMask(gpu.plans.device, cells)) {
-    gpu.run(
-      channelSum(cells.inner % 4 === 0, bias.add, true),
-      { y: rectified, dy: given, dx: dy, db: bias.sum },
-      cells,
-    );
-  } else {
-    if (rectified) gpu.run(reluBackward, { y: rectified, dy: given, dx: dy }, { n: dy.size });
-    if (bias) runChannelSum(dy, bias.sum, cells, bias.add);
-  }
-  const input = needs[0] ? into(0) : null;
-  if (input) runConvInputGradient(gpu, { dy, w: weight, dx: input.sum }, shape, input.add);
-  const filters = needs[1] ? into(1) : null;
-  if (filters) runConvFilterGradient(gpu, { x, dy, dw: filters.sum, points }, shape, filters.add);
-  if (rectified) dy.dispose();
-  return [input, filters, bias].slice(0, needs.length).map((target) => target && target.sum);
-});
+const conv2dOperation = operation<Saved>(
+  'conv2d',
+  ({ dy: given, needs, into }, saved) => {
+    const { x, w, shape, rectified, points } = saved;
+    const { gpu } = given;
+    const dy = rectified ? gpu.empty(given.shape, given.dtype, 'dy conv2d') : given;
+    const bias = needs[2] ? into(2) : null;
+    const cells = { outer: shape.B, channels: shape.K, inner: shape.OH * shape.OW };
+    if (rectified && bias && sumsWithMask(gpu.plans.device, cells)) {
+      gpu.run(
+        channelSum(cells.inner % 4 === 0, bias.add, true),
+        { y: rectified, dy: given, dx: dy, db: bias.sum },
+        cells,
+      );
+    } else {
+      if (rectified) gpu.run(reluBackward, { y: rectified, dy: given, dx: dy }, { n: dy.size });
+      if (bias) runChannelSum(dy, bias.sum, cells, bias.add);
+    }
+    const input = needs[0] ? into(0) : null;
+    if (input) runConvInputGradient(gpu, { dy, w, dx: input.sum }, shape, input.add);
+    const filters = needs[1] ? into(1) : null;
+    if (filters) runConvFilterGradient(gpu, { x, dy, dw: filters.sum, points }, shape, filters.add);
+    if (rectified) dy.dispose();
+    return [input, filters, bias].slice(0, needs.length).map((target) => target && target.sum);
+  },
+  true,
+);
 
 /**
  * y[b,k] = bias[k] + sum_c weight[k,c] * x[b,c]   (cross-correlation), then max(y, 0) with the option `relu`
  * @param x [N, C, H, W]   @param weight [K, C, kh, kw]   @param bias [K] or null
+ * Where x is f16, so are the filters it is computed with (`weight.half()`); bias and sums are f32.
  * @returns [N, K, floor((H + 2 padding - kh) / stride) + 1, same for W]
  */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
-  const { stride = 1, padding: pad = 0, relu = false } = options;
+  const { stride = 1, padding: pad = 0, relu = false, dtype = x.dtype } = options;
   expectRank('conv2d', 'x', x, 'N,C,H,W');
   expectRank('conv2d', 'weight', weight, 'K,C,kh,kw');
   const [B, C, H, W] = x.shape as [number, number, number, number];
@@ -74,9 +83,10 @@ export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
   }
   const shape: ConvShape = { B, C, H, W, K, R, S, OH, OW, stride, pad };
   const { gpu } = x;
-  const y = gpu.empty([B, K, OH, OW], 'f32', `conv2d ${weight.name}`);
+  const y = gpu.empty([B, K, OH, OW], dtype, `conv2d ${weight.name}`);
   const trained = weight.requiresGrad && gpu.gradientsEnabled;
-  const points = runConvForward(gpu, { x, w: weight, bias, y }, shape, relu, trained);
-  const saved = { x, weight, shape, rectified: relu ? y : null, points };
+  const w = asOperand(weight, x);
+  const points = runConvForward(gpu, { x, w, bias, y }, shape, relu, trained);
+  const saved = { x, w, shape, rectified: relu ? y : null, points };
   return onTape(conv2dOperation, bias ? [x, weight, bias] : [x, weight], y, saved, points ? [points] : []);
 }

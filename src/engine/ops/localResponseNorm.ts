@@ -10,11 +10,15 @@ export type LocalResponseNormOptions = Pick<LrnSettings, 'size'> & Partial<LrnSe
 type LrnSaved = { x: Tensor; y: Tensor; scale: Tensor; mode: LrnSettings['mode']; uniforms: LrnUniforms };
 type LrnUniforms = Record<'images' | 'channels' | 'h' | 'w' | 'size' | 'alpha' | 'beta' | 'k', number>;
 
-const lrnOperation = operation<LrnSaved>('localResponseNorm', ({ dy }, { x, y, scale, mode, uniforms }) => {
-  const dx = dy.gpu.empty(x.shape, 'f32', 'dx localResponseNorm');
-  dy.gpu.run(lrnBackward(mode), { x, y, scale, dy, dx }, uniforms);
-  return [dx];
-});
+const lrnOperation = operation<LrnSaved>(
+  'localResponseNorm',
+  ({ dy }, { x, y, scale, mode, uniforms }) => {
+    const dx = dy.gpu.empty(x.shape, dy.dtype, 'dx localResponseNorm');
+    dy.gpu.run(lrnBackward(mode), { x, y, scale, dy, dx }, uniforms);
+    return [dx];
+  },
+  true,
+);
 
 /**
  * x (k + alpha/n sum x^2)^-beta over `size` neighbouring channels (mode 'across', n = size) or a size x size window of
@@ -27,7 +31,7 @@ export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions):
   if (size % 2 !== 1) throw new Error(`localResponseNorm: size ${size} is even, a window needs a centre`);
   const [images, channels, h, w] = x.shape as [number, number, number, number];
   const uniforms: LrnUniforms = { images, channels, h, w, size, alpha, beta, k };
-  const y = x.gpu.empty(x.shape, 'f32', `localResponseNorm ${x.name}`);
+  const y = x.gpu.empty(x.shape, x.dtype, `localResponseNorm ${x.name}`);
   const scale = x.gpu.empty(x.shape, 'f32', 'localResponseNorm scale');
   x.gpu.run(lrnForward(mode), { x, y, scale }, uniforms);
   return onTape(lrnOperation, [x], y, { x, y, scale, mode, uniforms }, [scale]);

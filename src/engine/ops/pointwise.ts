@@ -5,15 +5,19 @@ import { readsInput, unaryBackward, unaryForward, type UnaryName } from '../../k
 import { operation, onTape } from '../autograd.ts';
 import type { Tensor } from '../tensor.ts';
 
-const reluOperation = operation<{ y: Tensor }>('relu', ({ dy }, { y }) => {
-  const dx = dy.gpu.empty(dy.shape, 'f32', 'dx relu');
-  dy.gpu.run(reluBackward, { y, dy, dx }, { n: dy.size });
-  return [dx];
-});
+const reluOperation = operation<{ y: Tensor }>(
+  'relu',
+  ({ dy }, { y }) => {
+    const dx = dy.gpu.empty(dy.shape, dy.dtype, 'dx relu');
+    dy.gpu.run(reluBackward, { y, dy, dx }, { n: dy.size });
+    return [dx];
+  },
+  true,
+);
 
 /** max(x, 0), any shape. */
 export function relu(x: Tensor): Tensor {
-  const y = x.gpu.empty(x.shape, 'f32', `relu ${x.name}`);
+  const y = x.gpu.empty(x.shape, x.dtype, `relu ${x.name}`);
   x.gpu.run(reluForward, { x, y }, { n: x.size });
   return onTape(reluOperation, [x], y, { y });
 }
@@ -58,18 +62,22 @@ export interface DropoutOptions {
 
 type Dropped = { p: number; scale: number; seed: number; stream: number };
 
-const dropoutOperation = operation<Dropped>('dropout', ({ dy }, settings) => {
-  const dx = dy.gpu.empty(dy.shape, 'f32', 'dx dropout');
-  dy.gpu.run(dropoutKernel, { x: dy, y: dx }, { n: dy.size, ...settings });
-  return [dx];
-});
+const dropoutOperation = operation<Dropped>(
+  'dropout',
+  ({ dy }, settings) => {
+    const dx = dy.gpu.empty(dy.shape, dy.dtype, 'dx dropout');
+    dy.gpu.run(dropoutKernel, { x: dy, y: dx }, { n: dy.size, ...settings });
+    return [dx];
+  },
+  true,
+);
 
 /** Inverted dropout: zero with probability p, else x / (1 - p). For training; at test time leave it out. */
 export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   const { p, seed = x.gpu.masksDrawn++, stream = 0 } = options;
   if (!(p >= 0 && p < 1)) throw new Error(`dropout: p is ${p}, expected 0 <= p < 1`);
   const settings: Dropped = { p, scale: invertedScale(p), seed, stream };
-  const y = x.gpu.empty(x.shape, 'f32', `dropout ${x.name}`);
+  const y = x.gpu.empty(x.shape, x.dtype, `dropout ${x.name}`);
   x.gpu.run(dropoutKernel, { x, y }, { n: x.size, ...settings });
   return onTape(dropoutOperation, [x], y, settings);
 }

@@ -19,17 +19,21 @@ export interface Pool2dOptions {
 type PoolUniforms = ReturnType<typeof poolUniforms>;
 type MaxPoolSaved = { argmax: Tensor; x: Shape; window: PoolWindow; uniforms: PoolUniforms };
 
-const maxPoolOperation = operation<MaxPoolSaved>('maxPool2d', ({ dy }, { argmax, x, window, uniforms }) => {
-  const dx = dy.gpu.empty(x, 'f32', 'dx maxPool2d');
-  dy.gpu.run(maxPoolBackward(window), { dy, argmax, dx }, uniforms);
-  return [dx];
-});
+const maxPoolOperation = operation<MaxPoolSaved>(
+  'maxPool2d',
+  ({ dy }, { argmax, x, window, uniforms }) => {
+    const dx = dy.gpu.empty(x, dy.dtype, 'dx maxPool2d');
+    dy.gpu.run(maxPoolBackward(window), { dy, argmax, dx }, uniforms);
+    return [dx];
+  },
+  true,
+);
 
 /** Maximum over windows. @param x [N, C, H, W] @returns [N, C, OH, OW]; the first of equal values gets the gradient. */
 export function maxPool2d(x: Tensor, options: Pool2dOptions): Tensor {
   const { window, shape, uniforms } = pooledMap('maxPool2d', x, options);
   const { gpu } = x;
-  const y = gpu.empty(shape, 'f32', `maxPool2d ${x.name}`);
+  const y = gpu.empty(shape, x.dtype, `maxPool2d ${x.name}`);
   const argmax = gpu.empty(shape, 'i32', `argmax ${x.name}`);
   gpu.run(maxPoolForward(window), { x, y, argmax }, uniforms);
   return onTape(maxPoolOperation, [x], y, { argmax, x: x.shape, window, uniforms }, [argmax]);
@@ -37,16 +41,20 @@ export function maxPool2d(x: Tensor, options: Pool2dOptions): Tensor {
 
 type AveragePoolSaved = Omit<MaxPoolSaved, 'argmax'>;
 
-const averagePoolOperation = operation<AveragePoolSaved>('averagePool2d', ({ dy }, { x, window, uniforms }) => {
-  const dx = dy.gpu.empty(x, 'f32', 'dx averagePool2d');
-  dy.gpu.run(averagePoolBackward(window), { dy, dx }, uniforms);
-  return [dx];
-});
+const averagePoolOperation = operation<AveragePoolSaved>(
+  'averagePool2d',
+  ({ dy }, { x, window, uniforms }) => {
+    const dx = dy.gpu.empty(x, dy.dtype, 'dx averagePool2d');
+    dy.gpu.run(averagePoolBackward(window), { dy, dx }, uniforms);
+    return [dx];
+  },
+  true,
+);
 
 /** Mean over windows, padding included. Over whole maps: `mean(x, [2, 3])`. @param x [N, C, H, W] @returns [N, C, OH, OW] */
 export function averagePool2d(x: Tensor, options: Pool2dOptions): Tensor {
   const { window, shape, uniforms } = pooledMap('averagePool2d', x, options);
-  const y = x.gpu.empty(shape, 'f32', `averagePool2d ${x.name}`);
+  const y = x.gpu.empty(shape, x.dtype, `averagePool2d ${x.name}`);
   x.gpu.run(averagePoolForward(window), { x, y }, uniforms);
   return onTape(averagePoolOperation, [x], y, { x: x.shape, window, uniforms });
 }

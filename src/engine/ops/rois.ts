@@ -19,13 +19,20 @@ export interface RoiPoolOptions {
 type RoiUniforms = Record<keyof (typeof roiWarpBackwardInput)['uniforms'], number>;
 type RoiPoolSaved = { argmax: Tensor; rois: Tensor; x: readonly number[]; uniforms: RoiUniforms };
 
-const roiPoolOperation = operation<RoiPoolSaved>('roiPool', ({ dy }, { argmax, rois, x, uniforms }) => {
-  const dx = dy.gpu.empty(x, 'f32', 'dx roiPool');
-  const [, channels, height] = x as [number, number, number];
-  const bands = roiPoolBands(channels, height, dy.gpu.adapter.software);
-  dy.gpu.run(roiPoolBackward, { dy, argmax, rois, dx }, { ...uniforms, bands });
-  return [dx];
-});
+const roiPoolOperation = operation<RoiPoolSaved>(
+  'roiPool',
+  ({ dy }, { argmax, rois, x, uniforms }) => {
+    const dx = dy.gpu.empty(x, 'f32', 'dx roiPool'); // where the kernel adds up the gradients of the RoIs
+    const [, channels, height] = x as [number, number, number];
+    const bands = roiPoolBands(channels, height, dy.gpu.adapter.software);
+    dy.gpu.run(roiPoolBackward, { dy, argmax, rois, dx }, { ...uniforms, bands });
+    if (dy.dtype === 'f32') return [dx];
+    const half = dx.inDtype('f16');
+    dx.dispose();
+    return [half];
+  },
+  true,
+);
 
 /**
  * Max pooling of each RoI into P x P bins, with Caffe's rounding (Fast R-CNN, section 2.1). The RoIs get no gradient.
@@ -34,7 +41,7 @@ const roiPoolOperation = operation<RoiPoolSaved>('roiPool', ({ dy }, { argmax, r
 export function roiPool(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tensor {
   const { shape, uniforms } = roiShapes('roiPool', x, rois, options);
   const { gpu } = x;
-  const y = gpu.empty(shape, 'f32', 'roiPool');
+  const y = gpu.empty(shape, x.dtype, 'roiPool');
   const argmax = gpu.empty(shape, 'i32', 'roiPool argmax');
   gpu.run(roiPoolForward, { x, rois, y, argmax }, uniforms);
   return onTape(roiPoolOperation, [x], y, { argmax, rois, x: x.shape, uniforms }, [argmax]);
@@ -42,14 +49,18 @@ export function roiPool(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tenso
 
 type RoiWarpSaved = { x: Tensor; rois: Tensor; uniforms: RoiUniforms };
 
-const roiWarpOperation = operation<RoiWarpSaved>('roiWarp', ({ dy, needs }, { x, rois, uniforms }) => {
-  const { gpu } = dy;
-  const dx = needs[0] ? gpu.empty(x.shape, 'f32', 'dx roiWarp') : null;
-  if (dx) gpu.run(roiWarpBackwardInput, { dy, rois, dx }, uniforms);
-  const drois = needs[1] ? gpu.empty(rois.shape, 'f32', 'drois roiWarp') : null;
-  if (drois) gpu.run(roiWarpBackwardRois, { dy, x, rois, drois }, uniforms);
-  return [dx, drois];
-});
+const roiWarpOperation = operation<RoiWarpSaved>(
+  'roiWarp',
+  ({ dy, needs }, { x, rois, uniforms }) => {
+    const { gpu } = dy;
+    const dx = needs[0] ? gpu.empty(x.shape, x.dtype, 'dx roiWarp') : null;
+    if (dx) gpu.run(roiWarpBackwardInput, { dy, rois, dx }, uniforms);
+    const drois = needs[1] ? gpu.empty(rois.shape, 'f32', 'drois roiWarp') : null;
+    if (drois) gpu.run(roiWarpBackwardRois, { dy, x, rois, drois }, uniforms);
+    return [dx, drois];
+  },
+  true,
+);
 
 /**
  * Bilinear resampling of each RoI to P x P, differentiable in the map and in the RoIs' coordinates (Dai et al. 2016;
@@ -58,7 +69,7 @@ const roiWarpOperation = operation<RoiWarpSaved>('roiWarp', ({ dy, needs }, { x,
  */
 export function roiWarp(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tensor {
   const { shape, uniforms } = roiShapes('roiWarp', x, rois, options);
-  const y = x.gpu.empty(shape, 'f32', 'roiWarp');
+  const y = x.gpu.empty(shape, x.dtype, 'roiWarp');
   x.gpu.run(roiWarpForward, { x, rois, y }, uniforms);
   return onTape(roiWarpOperation, [x, rois], y, { x, rois, uniforms });
 }

@@ -1,4 +1,5 @@
 /** Argument checks of the operations: every error names the operation, the argument, what it is and what it should be. */
+import type { Dtype } from '../dtype.ts';
 import type { Tensor } from '../tensor.ts';
 
 export function expectRank(operation: string, argument: string, tensor: Tensor, axes: string): void {
@@ -17,7 +18,7 @@ export function expectShape(operation: string, argument: string, tensor: Tensor,
   }
 }
 
-export function expectDtype(operation: string, argument: string, tensor: Tensor, dtype: 'f32' | 'i32'): void {
+export function expectDtype(operation: string, argument: string, tensor: Tensor, dtype: Dtype): void {
   if (tensor.dtype === dtype) return;
   const how = dtype === 'i32' ? ', made of an Int32Array' : '';
   throw new Error(`${operation}: ${argument} is ${tensor.dtype}, expected ${dtype}${how}`);

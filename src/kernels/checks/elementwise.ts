@@ -5,6 +5,7 @@ import {
   accumulate,
   add,
   addReference,
+  cast,
   fill,
   multiply,
   multiplyReference,
@@ -40,6 +41,19 @@ export function addCheck(n: number, count = 2): KernelCheck {
     uniforms: { n },
     expected: { y: addReference(...terms.map(doubles)) },
     ...ROUNDED,
+  };
+}
+
+/** Between buffers of one precision; in half.ts, of two. */
+export function castCheck(n: number): KernelCheck {
+  const x = normals(n, 1);
+  return {
+    name: `cast ${n}`,
+    kernel: cast,
+    buffers: { x, y: normals(n, 2) },
+    uniforms: { n },
+    expected: { y: doubles(x) },
+    ...EXACT,
   };
 }
 

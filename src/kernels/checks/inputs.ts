@@ -1,16 +1,31 @@
 /** Inputs of kernel checks: seeded, so that a failure on a user's machine can be repeated on another. */
+import { fromHalf, toHalf } from '../half.ts';
 import { Random } from '../rng.ts';
+
+let half = false;
+
+/** Runs `build` with inputs that half precision holds exactly. */
+export function halfInputs<T>(build: () => T): T {
+  half = true;
+  try {
+    return build();
+  } finally {
+    half = false;
+  }
+}
+
+const held = (x: Float32Array): Float32Array => (half ? x.map((value) => fromHalf(toHalf(value))) : x);
 
 /** n standard normal numbers times `scale`. */
 export function normals(n: number, seed: number, scale = 1): Float32Array {
   const random = new Random(seed);
-  return Float32Array.from({ length: n }, () => scale * random.normal());
+  return held(Float32Array.from({ length: n }, () => scale * random.normal()));
 }
 
 /** n numbers, uniform in [low, high). */
 export function uniforms(n: number, seed: number, low: number, high: number): Float32Array {
   const random = new Random(seed);
-  return Float32Array.from({ length: n }, () => random.uniform(low, high));
+  return held(Float32Array.from({ length: n }, () => random.uniform(low, high)));
 }
 
 /** n integers in [low, high). */
@@ -25,7 +40,7 @@ export const doubles = (x: Float32Array): Float64Array => Float64Array.from(x);
 export const unsigned = (x: readonly number[]): Uint32Array => Uint32Array.from(x);
 
 /** A reference's results as the kernel before would have written them. */
-export const rounded = (x: Float64Array): Float32Array => Float32Array.from(x);
+export const rounded = (x: Float64Array): Float32Array => held(Float32Array.from(x));
 
 /**
  * n boxes with sides of `smallest` to `largest`, in an image of 320 x 224, after `lead` zero columns. They lie on whole

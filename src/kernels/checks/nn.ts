@@ -9,6 +9,7 @@ import {
 } from './batchNorm.ts';
 import {
   accumulateCheck,
+  castCheck,
   addCheck,
   broadcastScalarCheck,
   copyFromSliceCheck,
@@ -75,6 +76,7 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => addCheck(N),
   () => addCheck(N, 7),
   () => copyScalarsCheck(4),
+  () => castCheck(N),
   () => accumulateCheck(N),
   () => scaleCheck(N),
   () => multiplyCheck(N),

@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { UserError } from '../../engine/errors.ts';
-import { count, detectorSchema, setting, trainingSchema } from '../../model/config.ts';
+import { count, detectorSchema, type Precision, setting, trainingSchema } from '../../model/config.ts';
 import { plannedForSchema } from './plannedFor.ts';
 import { SCHEDULES, stageTraining } from './stages.ts';
 
@@ -176,6 +176,7 @@ const OWN_OPTION: ReadonlyMap<string, string> = new Map([
   ['detector.features', '--schedule unshared'],
   ['detector.head.pooling', '--schedule joint-warp'],
   ['detector.classes', '--data'],
+  ['detector.precision', '--precision'],
 ]);
 
 /**
@@ -214,6 +215,12 @@ export function withSettings<C extends Knobs>(config: C, settings: readonly stri
   const problem = problemOf(changed);
   if (problem) throw new UserError(`--set: ${problem}`);
   return changed;
+}
+
+/** The configuration as the network shall compute: weights are stored alike in either precision. */
+export function withPrecision<C extends Knobs>(config: C, precision: Precision): C {
+  const { precision: _, ...detector } = config.detector;
+  return { ...config, detector: { ...detector, ...(precision === 'f16' && { precision }) } };
 }
 
 type Branch = Record<string, unknown>;

@@ -14,7 +14,7 @@ import { countedBoxes } from '../../data/boxes.ts';
 import { UserError } from '../../engine/errors.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
-import type { DetectorConfig } from '../../model/config.ts';
+import type { DetectorConfig, Precision } from '../../model/config.ts';
 import { withSettings } from './configSchema.ts';
 import { chooseInput } from './initialInput.ts';
 import { defaultPreset, type Preset, PRESETS } from './presets.ts';
@@ -43,6 +43,8 @@ export interface RunChoices {
   /** Of the parts of data that has none of its own. */
   splitSeed?: number;
   allowOutside?: boolean;
+  /** What the network stores maps and weights in while it computes; float32 by default. */
+  precision?: Precision;
   /** Changes of single values: `withSettings`. */
   set?: string[];
   /** Steps between two checkpoints. */
@@ -117,6 +119,7 @@ function settle(choices: RunChoices): RunConfig {
       input: { ...detector.input, ...input },
       frozenStages: choices.init === undefined ? 0 : detector.frozenStages,
       classes: [],
+      ...(choices.precision === 'f16' && { precision: 'f16' }),
     },
     training: {
       ...withSteps(training, choices.steps ?? training.steps),
@@ -159,7 +162,13 @@ function presetFor(schedule: Schedule, { detector: { head }, training, staged }:
 }
 
 /** Throws where a setting would change nothing: stages of a schedule without any, or what every stage has of its own. */
-function assertEffective(settings: readonly string[], { schedule, training: { stages } }: RunConfig): void {
+function assertEffective(
+  settings: readonly string[],
+  { schedule, detector: { precision }, training: { stages, lossScale } }: RunConfig,
+): void {
+  if (lossScale !== undefined && precision !== 'f16') {
+    throw new UserError('--set training.lossScale: only --precision f16 scales the loss; add it, or leave this out');
+  }
   if (stages && !hasStages(schedule)) {
     throw new UserError(
       `--set training.stages: --schedule ${schedule} has no stages; there are some with ${SCHEDULES.filter(hasStages).join(' and ')}`,
@@ -203,6 +212,7 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
     ['--schedule', choices.schedule, config.schedule],
     ['--backbone', choices.backbone, config.detector.backbone],
     ['--init', init && resolve(init), config.init],
+    ['--precision', choices.precision, config.detector.precision ?? 'f32'],
     ['--input', choices.input, config.detector.input.channels],
     ['--steps', choices.steps, config.training.steps],
     ['--seed', choices.seed, config.training.seed],

@@ -5,7 +5,7 @@ import type { Gpu } from '../../engine/gpu.ts';
 import { loadSafetensors } from '../../engine/node/files.ts';
 import type { FasterRcnn } from '../../model/fasterRcnn.ts';
 import { restoreRun } from './loadRun.ts';
-import type { RunConfig } from '../config/configSchema.ts';
+import { type RunConfig, withPrecision } from '../config/configSchema.ts';
 import { RunDirectory } from './runDirectory.ts';
 
 /** Which weights of a run: those of its last checkpoint, or the best of those that were validated. */
@@ -27,7 +27,7 @@ export function readTrainedConfig(directory: RunDirectory, weights: WeightsName 
   return config;
 }
 
-/** The network with its weights. `change`: the run's configuration as it shall be at test time. */
+/** The network with its weights. `change`: the run's configuration as it shall be at test time; in float32 unless it says otherwise. */
 export async function loadModel(
   gpu: Gpu,
   run: string,
@@ -35,7 +35,7 @@ export async function loadModel(
   weights: WeightsName = 'last',
 ): Promise<FasterRcnn> {
   const directory = new RunDirectory(run);
-  const config = change(readTrainedConfig(directory, weights));
+  const config = change(withPrecision(readTrainedConfig(directory, weights), 'f32'));
   const path = weights === 'best' ? directory.bestPath : directory.checkpointPath;
   return restoreRun(gpu, config, await loadSafetensors(path), path);
 }

@@ -4,13 +4,15 @@ import type { Gpu } from '../../engine/gpu.ts';
 import { parseSafetensors, type Safetensors } from '../../engine/safetensors.ts';
 import { FasterRcnn } from '../../model/fasterRcnn.ts';
 import { restoreCheckpoint } from './checkpointFormat.ts';
-import type { RunConfig } from '../config/configSchema.ts';
+import type { Precision } from '../../model/config.ts';
+import { type RunConfig, withPrecision } from '../config/configSchema.ts';
 import { usePlansOf } from '../config/plannedFor.ts';
 
 /**
  * The network of a run with its weights: `config` is what its config.json holds (`parseRunConfig` reads and checks it),
  * `checkpoint` the bytes of its checkpoint.safetensors. A parameter larger than a binding of this device is split.
  * The network is computed by the kernels that the run was tuned to or planned for; others on the device keep theirs.
+ * `precision`: how it computes, whatever it was trained in; f16 needs a device with `shader-f16`.
  * Throws a UserError, one line that begins with `source`, where the bytes are not a checkpoint, have
  * changed since they were saved, or belong to another network.
  */
@@ -19,6 +21,7 @@ export async function loadRun(
   config: RunConfig,
   checkpoint: Uint8Array,
   source = 'checkpoint.safetensors',
+  precision: Precision = 'f32',
 ): Promise<FasterRcnn> {
   let file: Safetensors;
   try {
@@ -26,7 +29,7 @@ export async function loadRun(
   } catch (error) {
     throw new UserError((error as Error).message);
   }
-  return restoreRun(gpu, config, file, source);
+  return restoreRun(gpu, withPrecision(config, precision), file, source);
 }
 
 /** As `loadRun`, with the file already read. */

@@ -79,13 +79,16 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
     end: training.steps * images,
     ahead: PREFETCH,
   });
+  const scale = lossScale(model, training);
+  const passes = (loaded: LoadedSample, sampling: Sampling): Losses =>
+    imagePasses(model, task, loaded, sampling, scale);
   const warmUp = new WarmUp(model.gpu);
   const compileFor = (loaded: LoadedSample, sampling: Sampling): Promise<void> => {
     const { width, height } = loaded.picture;
     const step = (): void => {
-      imagePasses(model, task, loaded, sampling);
-      if (images > 1) imagePasses(model, task, loaded, sampling); // which adds to gradients, by other kernels
-      optimizer.step(images);
+      passes(loaded, sampling);
+      if (images > 1) passes(loaded, sampling); // which adds to gradients, by other kernels
+      optimizer.step(images * scale);
     };
     return warmUp.before(`${width}x${height}`, step, (report) => options.onCompiled?.(report));
   };
@@ -98,7 +101,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
       task: {
         terms: LOSS_TERMS,
         rows: images,
-        divisor: images,
+        divisor: images * scale,
         advice: "check the image's boxes",
         waitedMs: () => prefetcher.waitedMs,
         async passes(_step, keep) {
@@ -106,7 +109,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
             const loaded = await prefetcher.next();
             const sampling = { random: true, seed: seedOf(training.seed, loaded.step) };
             await compileFor(loaded, sampling);
-            model.gpu.scope(() => keep(imagePasses(model, task, loaded, sampling), `image ${loaded.sample.id}`));
+            model.gpu.scope(() => keep(passes(loaded, sampling), `image ${loaded.sample.id}`));
           }
         },
       },
@@ -130,25 +133,33 @@ export function detectorSgd(model: FasterRcnn, training: TrainingConfig, { train
   return caffeSgd(model.parameters, training);
 }
 
+/**
+ * What the loss is multiplied by in the backward pass. In f16 the gradients of maps would otherwise be lost: a loss that is a
+ * mean over 256 anchors gives each at most 1/256, and most get a thousandth of that; 6e-5 is the smallest normal number.
+ */
+const lossScale = ({ config }: FasterRcnn, { lossScale: set = 1024 }: TrainingConfig): number =>
+  config.precision === 'f16' ? set : 1;
+
 /** The forward and backward passes of one image, whose gradients are added to those of the step. */
 function imagePasses(
   model: FasterRcnn,
   task: DetectorTask,
   { sample, picture, index, flip }: Omit<LoadedSample, 'step'>,
   sampling: Sampling,
+  scale: number,
 ): Losses {
   const image = model.prepare(picture, flip);
   const usable = countedBoxes(sample.boxes);
   const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
   const losses = task.losses(model, image, truth, sampling, { index, flip });
-  model.total(losses).backward({ free: true });
+  model.total(losses).backward({ free: true, scale });
   return losses;
 }
 
 /** The most bytes of GPU memory that a step on a picture of this sample's size needs, weights included; computes nothing. */
 export function measureStep(model: FasterRcnn, task: DetectorTask, sample: Sample): number {
   const loaded = { sample, picture: blankPicture(sample), index: 0, flip: false };
-  return model.gpu.measure(() => void imagePasses(model, task, loaded, { random: true, seed: 0 }));
+  return model.gpu.measure(() => void imagePasses(model, task, loaded, { random: true, seed: 0 }, 1));
 }
 
 /** The order in which a run draws its images. */

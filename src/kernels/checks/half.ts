@@ -1,0 +1,146 @@
+/**
+ * Checks of the kernels' variants in half precision (half.ts): inputs that f16 holds exactly, the same float64 references, and
+ * the bound of the float32 kernel with one rounding to f16 added for what is stored in f16.
+ */
+import { HALF_ROUNDING, HALF_TINY, halfVariant } from '../half.ts';
+import type { Capabilities } from '../machine.ts';
+import type { KernelCheck } from './check.ts';
+import { convWorkgroupChecks } from './conv2dWorkgroup.ts';
+import { halfInputs } from './inputs.ts';
+import { matmulChecks } from './matmul.ts';
+import {
+  accumulateCheck,
+  addCheck,
+  castCheck,
+  copyFromSliceCheck,
+  copyIntoSliceCheck,
+  dropoutCheck,
+  fillCheck,
+  reluBackwardCheck,
+  reluForwardCheck,
+} from './elementwise.ts';
+import { permuteCheck } from './placement.ts';
+import {
+  axisSumCheck,
+  axisSumPartCheck,
+  channelSumCheck,
+  channelSumPartCheck,
+  reluBackwardChannelSumCheck,
+} from './reductions.ts';
+import { roiPoolBackwardCheck, roiPoolForwardCheck, roiWarpBackwardChecks, roiWarpForwardCheck } from './rois.ts';
+import {
+  averagePoolBackwardCheck,
+  averagePoolForwardCheck,
+  lrnBackwardCheck,
+  lrnForwardCheck,
+  maxPoolBackwardCheck,
+  maxPoolForwardCheck,
+} from './spatial.ts';
+import { winogradMapChecks } from './winograd.ts';
+
+/** The buffers of each kernel that are f16 in a network of half precision; biases, gradients of parameters and points are f32. */
+const HALVED: readonly (readonly [kernel: RegExp, buffers: readonly string[]])[] = [
+  [/^conv2d_forward/, ['x', 'w', 'y']],
+  [/^conv2d_input_gradient/, ['dy', 'w', 'dx']],
+  [/^conv2d_filter_gradient/, ['x', 'dy']],
+  [/^matmul_/, ['a', 'b', 'c']],
+  [/^sum_partials/, ['y']],
+  [/^transpose/, ['b', 'c']],
+  [/^pack_/, ['w', 'packed']],
+  [/^winograd\d_gather/, ['x', 'rows']],
+  [/^winograd\d_scatter/, ['y']],
+  [/^winograd\d_filter(_turned)?$/, ['w']],
+  [/^(cast|relu_forward|dropout|permute_\d|accumulate|fill|max_pool_forward|average_pool_forward)$/, ['x', 'y']],
+  [/^add_\d$/, ['x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'y']],
+  [/^relu_backward/, ['y', 'dy', 'dx']],
+  [/^channel_sum/, ['dy']],
+  [/^axis_sum/, ['x']],
+  [/^(max|average)_pool_backward/, ['dy', 'dx']],
+  [/^lrn_forward/, ['x', 'y']],
+  [/^lrn_backward/, ['x', 'y', 'dy', 'dx']],
+  [/^copy_(into|from)_slice/, ['part', 'whole']],
+  [/^roi_(pool|warp)_forward/, ['x', 'y']],
+  [/^roi_pool_backward/, ['dy']],
+  [/^roi_warp_backward_input/, ['dy', 'dx']],
+  [/^roi_warp_backward_rois/, ['dy', 'x']],
+];
+
+/** What the backward pass of a local response normalisation loses in its reference's terms because y is read as f16. */
+const ROUNDED_Y = 2 ** -12;
+
+/** A check in half precision. */
+function halved(build: () => KernelCheck): KernelCheck {
+  const check = halfInputs(build);
+  const [, buffers = []] = HALVED.find(([kernel]) => kernel.test(check.kernel.name)) ?? [];
+  const half = buffers.filter((name) => name in check.kernel.buffers);
+  if (half.length === 0) throw new Error(`${check.kernel.name}: no network uses it in half precision`);
+  const stored = Object.keys(check.expected).some((name) => half.includes(name));
+  return {
+    ...check,
+    name: `${check.name} f16`,
+    kernel: halfVariant(check.kernel, half),
+    half,
+    atol: check.atol + (stored ? HALF_TINY : 0) + (check.kernel.name.startsWith('lrn_backward') ? ROUNDED_Y : 0),
+    rtol: check.rtol + (stored ? HALF_ROUNDING : 0),
+  };
+}
+
+/** One in so many checks of products: they take turns at the tiles, which differ in nothing that f16 touches. */
+const EVERY = 11;
+
+const N = 1999;
+const VIEWS = [
+  { outer: 3, channels: 7, inner: 131 },
+  { outer: 2, channels: 5, inner: 520 },
+];
+const POOLED = { planes: 6, h: 13, w: 17 };
+const WINDOW = { kernel: 3, stride: 2, padding: 1, ceilMode: true };
+const NORMALISED = { images: 2, channels: 7, h: 5, w: 11 };
+const WITHIN = { size: 3, alpha: 5e-2, beta: 0.75, k: 1, mode: 'within' } as const;
+const ACROSS = { size: 5, alpha: 5e-2, beta: 0.75, k: 2, mode: 'across' } as const;
+const ROIS = { images: 2, channels: 11, height: 9, width: 13, roiCount: 7, pooledH: 4, pooledW: 3, scale: 1 / 16 };
+/** Rows, a run and vectors of a slice. */
+const SLICES = [
+  [3, 11, 13],
+  [1, 11, 13],
+  [1, 11, 12],
+] as const;
+
+const others: readonly (() => KernelCheck)[] = [
+  () => castCheck(N),
+  () => fillCheck(N),
+  () => addCheck(N),
+  () => accumulateCheck(N),
+  () => reluForwardCheck(N),
+  () => reluBackwardCheck(N),
+  () => dropoutCheck(N),
+  ...SLICES.flatMap(([outer, axis, inner]) => [
+    () => copyIntoSliceCheck(outer, axis, inner, 4, 5),
+    () => copyFromSliceCheck(outer, axis, inner, 4, 5),
+  ]),
+  () => permuteCheck([5, 7, 11, 3], [2, 0, 3, 1]),
+  ...VIEWS.flatMap((view) => [() => channelSumCheck(view), () => reluBackwardChannelSumCheck(view)]),
+  () => channelSumPartCheck({ outer: 3, channels: 7, inner: 131 }, 4),
+  () => axisSumCheck({ outer: 1, channels: 31, inner: 67 }),
+  () => axisSumPartCheck({ outer: 1, channels: 31, inner: 67 }, 4),
+  () => maxPoolForwardCheck(POOLED, WINDOW),
+  () => maxPoolBackwardCheck(POOLED, WINDOW),
+  () => averagePoolForwardCheck(POOLED, WINDOW),
+  () => averagePoolBackwardCheck(POOLED, WINDOW),
+  ...[WITHIN, ACROSS].flatMap((settings) => [
+    () => lrnForwardCheck(NORMALISED, settings),
+    () => lrnBackwardCheck(NORMALISED, settings),
+  ]),
+  () => roiPoolForwardCheck(ROIS),
+  () => roiPoolBackwardCheck(ROIS, 2),
+  () => roiWarpForwardCheck(ROIS),
+  () => roiWarpBackwardChecks(ROIS)[0]!,
+  () => roiWarpBackwardChecks(ROIS)[1]!,
+];
+
+/** For a device with `shader-f16`. */
+export function halfChecks(device: Capabilities): readonly (() => KernelCheck)[] {
+  const products = [...matmulChecks(device), ...convWorkgroupChecks(device)];
+  const taken = device.software ? products.filter((_, i) => i % EVERY === 0) : products;
+  return [...taken, ...winogradMapChecks, ...others].map((build) => () => halved(build));
+}
