@@ -1,8 +1,8 @@
 /** `rcnn check`: reads a whole data set, lists every problem, counts its objects, and measures how the anchors fit them. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
-import { WHOLE } from '../data/drawnSplits.ts';
 import { DATA_USAGE, splitsOf } from '../data/registry.ts';
+import { disjointSplits } from '../data/splitNames.ts';
 import { writePng } from '../draw/canvas.ts';
 import { UserError } from '../engine/errors.ts';
 import { backboneNamed } from '../model/backbones/index.ts';
@@ -65,7 +65,9 @@ async function check(options: CheckCommand): Promise<void> {
   }
   const data = options.data ?? run?.data ?? 'digits';
   const { preset } = findPreset(options.preset, data);
-  const splits = options.split?.split(',') ?? usualSplits(splitsOf(data)) ?? [preset.split ?? 'train'];
+  const known = splitsOf(data);
+  const splits =
+    options.split?.split(',') ?? (known.length > 0 ? [...disjointSplits(known)] : [preset.split ?? 'train']);
   const opened = await openParts(data, splits, {
     classes: run?.detector.classes.slice(1),
     splitSeed: options.splitSeed ?? run?.splitSeed,
@@ -111,15 +113,6 @@ function printProblems(problems: readonly string[]): void {
   console.log(`\n${count(problems.length)} problem${problems.length === 1 ? '' : 's'}:`);
   for (const problem of problems) console.log(`  ${problem}`);
   process.exitCode = 1;
-}
-
-/** 'all' for data without splits; otherwise the usual splits, which share no image, or failing that every split. */
-function usualSplits(splits: readonly string[]): string[] | undefined {
-  if (splits.includes(WHOLE)) return [WHOLE];
-  const training = splits.includes('trainval') ? ['trainval'] : ['train', 'val'];
-  const usual = [...training, 'test'].filter((split) => splits.includes(split));
-  if (usual.length > 0) return usual;
-  return splits.length > 0 ? [...splits] : undefined;
 }
 
 function reportText(report: DataReport, { backbone }: DetectorConfig): string {

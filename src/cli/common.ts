@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Dataset } from '../data/types.ts';
 import { DATA_USAGE, FORMATS, openDataset, usualSplit } from '../data/registry.ts';
+import { isTestSplit } from '../data/splitNames.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { replaceFile } from '../engine/node/files.ts';
@@ -67,7 +68,7 @@ export const withTestData = (command: Command): Command =>
   withDataOptions(command)
     .addOption(weightsOption())
     .requiredOption('--data <spec>', `${DATA_USAGE}; its classes must be the model's`)
-    .option('--split <name>', 'the split to evaluate on; default: test, or all images of a single COCO file')
+    .option('--split <name>', 'the split to evaluate on; default: test, or val where there is none')
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping');
 
 /** Ends a command's help with examples to copy. */
@@ -81,8 +82,11 @@ export const testSplit = ({ data, split }: TestDataOptions): string => split ?? 
 export async function openTestData(options: TestDataOptions & { model?: string }): Promise<Dataset> {
   const { model, weights } = options;
   const config = model === undefined ? undefined : readTrainedConfig(new RunDirectory(model), weights);
+  const split = testSplit(options);
+  if (options.split === undefined && !isTestSplit(split))
+    console.log(`note: ${options.data} has no test split; its split ${split} takes the place of one`);
   const dataset = await openDataset(options.data, {
-    split: testSplit(options),
+    split,
     classes: config?.detector.classes.slice(1),
     onBadBox: options.skipBadBoxes || config?.skipBadBoxes ? 'skip' : 'error',
     splitSeed: options.splitSeed ?? config?.splitSeed, // the run's own, or images it was trained on would be tested

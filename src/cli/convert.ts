@@ -1,7 +1,7 @@
 /** `rcnn convert`: writes a data set in another format. */
 import { type Command, Option } from 'commander';
 import { assertNewFolder, convert } from '../data/convert.ts';
-import { WHOLE } from '../data/drawnSplits.ts';
+import { disjointSplits, WHOLE } from '../data/splitNames.ts';
 import { DATA_USAGE, FORMATS, openDataset, splitsOf } from '../data/registry.ts';
 import { UserError } from '../engine/errors.ts';
 import { withDataOptions, withExample } from './common.ts';
@@ -37,7 +37,7 @@ export function addConvert(program: Command): void {
 async function run({ data, split, to, out, skipBadBoxes, link, ...options }: ConvertCommand): Promise<void> {
   assertNewFolder(out);
   const { writer } = WRITTEN.find(({ name }) => name === to)!;
-  const splits = split?.split(',') ?? usualSplits(splitsOf(data));
+  const splits = split?.split(',') ?? disjointSplits(splitsOf(data));
   const parts = [];
   let classes: string[] | undefined;
   for (const name of splits) {
@@ -75,11 +75,4 @@ async function run({ data, split, to, out, skipBadBoxes, link, ...options }: Con
   } finally {
     progress.stop();
   }
-}
-
-/** Its own parts, each image in one of them where they have the usual names; or the whole of data without parts. */
-function usualSplits(splits: readonly string[]): readonly string[] {
-  if (splits.includes(WHOLE)) return [WHOLE];
-  const usual = splits.filter((split) => /^(train(ing)?|val(id|idation)?|test(ing)?)(20\d\d)?$/i.test(split));
-  return usual.length > 0 ? usual : splits;
 }

@@ -4,11 +4,12 @@ import { UserError } from '../engine/errors.ts';
 import type { AnnotatedImage, AnnotatedObject, AnnotatedSet, ReadContext } from './annotated.ts';
 import { BadBoxes, usableBox } from './badBoxes.ts';
 import { alikeNames, BACKGROUND, className } from './classNames.ts';
-import { DRAWN_SPLITS, drawSplits, WHOLE } from './drawnSplits.ts';
+import { DRAWN_SPLITS, drawSplits } from './drawnSplits.ts';
 import { type DataFormat } from './format.ts';
 import { PictureFinder, PICTURE_EXTENSIONS, stemOf, tidyPath } from './pictureFiles.ts';
 import { checkPicture, pictureOf } from './pictures.ts';
 import { attempt } from './problems.ts';
+import { namedSplit, WHOLE } from './splitNames.ts';
 import { printable } from './textFile.ts';
 import type { AnnotatedBox, Dataset, OpenOptions, Sample } from './types.ts';
 import { unite } from './union.ts';
@@ -31,7 +32,7 @@ export function annotatedFormat({ read, ...format }: AnnotatedFormat): DataForma
   return {
     ...format,
     splits,
-    usualSplit: (sets, wanted) => bestSplit(splits(sets), wanted),
+    usualSplit: (sets, wanted) => namedSplit(splits(sets), wanted),
     async open(sets, options) {
       const parts: Dataset[] = [];
       let { classes } = options;
@@ -74,19 +75,6 @@ class Notes {
 
 const partsOf = ({ splits }: AnnotatedSet): readonly string[] =>
   splits.length > 0 ? splits : [...DRAWN_SPLITS, WHOLE];
-
-const SYNONYMS: Readonly<Record<string, RegExp>> = {
-  train: /^train(ing)?(20\d\d)?$/i,
-  val: /^val(id|idation)?(20\d\d)?$/i,
-  test: /^test(ing)?(20\d\d)?$/i,
-};
-
-/** The split that a usual name stands for: that name, a tool's synonym of it, or 'all' if there is nothing else. */
-function bestSplit(splits: readonly string[], wanted: string): string {
-  if (splits.includes(wanted)) return wanted;
-  const alike = splits.filter((split) => (SYNONYMS[wanted] ?? /^$/).test(split));
-  return alike.length === 1 ? alike[0]! : splits.length === 1 && splits[0] === WHOLE ? WHOLE : wanted;
-}
 
 async function openSet(set: AnnotatedSet, options: OpenOptions, notes: Notes): Promise<Dataset> {
   const { split, onProblem } = options;

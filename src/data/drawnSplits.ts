@@ -8,8 +8,6 @@
 import { Random } from '../kernels/rng.ts';
 
 export const DRAWN_SPLITS: readonly string[] = ['train', 'val', 'test'];
-/** The split that holds all images of a data set without splits of its own. */
-export const WHOLE = 'all';
 
 /** In the order in which they get their first group, so that two groups give a training and a test split. */
 const SHARES: readonly (readonly [split: string, share: number])[] = [

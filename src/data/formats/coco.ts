@@ -15,7 +15,7 @@ import type { AnnotatedImage, AnnotatedObject, AnnotatedSet, ReadContext } from 
 import { annotatedFormat } from '../annotatedFormat.ts';
 import { boundsOf, boundsOfRuns, type Point } from '../bounds.ts';
 import { className } from '../classNames.ts';
-import { WHOLE } from '../drawnSplits.ts';
+import { WHOLE } from '../splitNames.ts';
 import { firstIssue, readJsonFile } from '../jsonFile.ts';
 import { folderExists, isPictureFile } from '../pictureFiles.ts';
 import { attempt } from '../problems.ts';

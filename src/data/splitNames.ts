@@ -1,0 +1,35 @@
+/** The names that tools give to the splits of a data set: `train`, `val` and `test`, or longer forms of them. */
+
+/** The one split of data that is not divided. */
+export const WHOLE = 'all';
+
+const TRAIN = /^train(ing)?(20\d\d)?$/i;
+const VAL = /^val(id|idation)?(20\d\d)?$/i;
+const TEST = /^test(ing)?(20\d\d)?$/i;
+
+/** What a usual name may stand for, the best match first. Many data sets (Ultralytics') have no test split: val serves as one. */
+const MEANINGS: Readonly<Record<string, readonly RegExp[]>> = { train: [TRAIN], val: [VAL], test: [TEST, VAL] };
+
+/** The split that is meant by a usual name, or the whole of what is not divided; the name itself where neither exists. */
+export function namedSplit(splits: readonly string[], wanted: string): string {
+  if (splits.includes(wanted)) return wanted;
+  for (const meaning of MEANINGS[wanted] ?? []) {
+    const [alike, ...others] = splits.filter((split) => meaning.test(split));
+    if (alike !== undefined && others.length === 0) return alike;
+  }
+  return splits.length === 1 && splits[0] === WHOLE ? WHOLE : wanted;
+}
+
+/** Whether a split is held out from training and validation, by its name; the whole of a file counts, as its user chose it. */
+export const isTestSplit = (split: string): boolean => split === WHOLE || TEST.test(split);
+
+/**
+ * Splits that share no image and together hold the data: the whole of data that is not divided; those with usual names
+ * (`trainval` in place of the two that it joins); else all.
+ */
+export function disjointSplits(splits: readonly string[]): readonly string[] {
+  if (splits.includes(WHOLE)) return [WHOLE];
+  const training = splits.includes('trainval') ? [/^trainval$/] : [TRAIN, VAL];
+  const usual = [...training, TEST].flatMap((name) => splits.filter((split) => name.test(split)));
+  return usual.length > 0 ? usual : splits;
+}
