@@ -6,7 +6,7 @@ import { reluBackward } from '../../kernels/relu.ts';
 import { operation, onTape } from '../autograd.ts';
 import { runChannelSum } from '../channelSums.ts';
 import { runConvFilterGradient, runConvForward, runConvInputGradient } from '../convolution.ts';
-import { asOperand } from '../precision.ts';
+import { asOperand, floatOf } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank, expectShape } from './shapes.ts';
 
@@ -67,7 +67,7 @@ const conv2dOperation = operation<Saved>(
  * @returns [N, K, floor((H + 2 padding - kh) / stride) + 1, same for W]
  */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
-  const { stride = 1, padding: pad = 0, relu = false, dtype = x.dtype } = options;
+  const { stride = 1, padding: pad = 0, relu = false, dtype = floatOf(x) } = options;
   expectRank('conv2d', 'x', x, 'N,C,H,W');
   expectRank('conv2d', 'weight', weight, 'K,C,kh,kw');
   const [B, C, H, W] = x.shape as [number, number, number, number];

@@ -4,7 +4,7 @@ import { reluBackward } from '../../kernels/relu.ts';
 import { operation, onTape } from '../autograd.ts';
 import { runAxisSum } from '../channelSums.ts';
 import { runMatmul } from '../matmul.ts';
-import { asOperand } from '../precision.ts';
+import { asOperand, floatOf } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank, expectShape } from './shapes.ts';
 
@@ -58,7 +58,7 @@ const linearOperation = operation<Saved>(
  * @param x [R, I]   @param weight [O, I]   @param bias [O] or null   @returns [R, O]
  */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: LinearOptions = {}): Tensor {
-  const { relu = false, dtype = x.dtype } = options;
+  const { relu = false, dtype = floatOf(x) } = options;
   expectRank('linear', 'x', x, 'R,I');
   expectRank('linear', 'weight', weight, 'O,I');
   const [rows, inputs] = x.shape as [number, number];

@@ -1,6 +1,7 @@
 /** Local response normalisation (Krizhevsky et al. 2012). */
 import { lrnBackward, lrnForward, type LrnSettings } from '../../kernels/lrn.ts';
 import { operation, onTape } from '../autograd.ts';
+import { floatOf } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank } from './shapes.ts';
 
@@ -31,7 +32,7 @@ export function localResponseNorm(x: Tensor, options: LocalResponseNormOptions):
   if (size % 2 !== 1) throw new Error(`localResponseNorm: size ${size} is even, a window needs a centre`);
   const [images, channels, h, w] = x.shape as [number, number, number, number];
   const uniforms: LrnUniforms = { images, channels, h, w, size, alpha, beta, k };
-  const y = x.gpu.empty(x.shape, x.dtype, `localResponseNorm ${x.name}`);
+  const y = x.gpu.empty(x.shape, floatOf(x), `localResponseNorm ${x.name}`);
   const scale = x.gpu.empty(x.shape, 'f32', 'localResponseNorm scale');
   x.gpu.run(lrnForward(mode), { x, y, scale }, uniforms);
   return onTape(lrnOperation, [x], y, { x, y, scale, mode, uniforms }, [scale]);

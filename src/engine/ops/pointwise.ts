@@ -3,6 +3,7 @@ import { dropout as dropoutKernel, invertedScale } from '../../kernels/dropout.t
 import { reluBackward, reluForward } from '../../kernels/relu.ts';
 import { readsInput, unaryBackward, unaryForward, type UnaryName } from '../../kernels/unary.ts';
 import { operation, onTape } from '../autograd.ts';
+import { floatOf } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
 
 const reluOperation = operation<{ y: Tensor }>(
@@ -17,7 +18,7 @@ const reluOperation = operation<{ y: Tensor }>(
 
 /** max(x, 0), any shape. */
 export function relu(x: Tensor): Tensor {
-  const y = x.gpu.empty(x.shape, x.dtype, `relu ${x.name}`);
+  const y = x.gpu.empty(x.shape, floatOf(x), `relu ${x.name}`);
   x.gpu.run(reluForward, { x, y }, { n: x.size });
   return onTape(reluOperation, [x], y, { y });
 }
@@ -77,7 +78,7 @@ export function dropout(x: Tensor, options: DropoutOptions): Tensor {
   const { p, seed = x.gpu.masksDrawn++, stream = 0 } = options;
   if (!(p >= 0 && p < 1)) throw new Error(`dropout: p is ${p}, expected 0 <= p < 1`);
   const settings: Dropped = { p, scale: invertedScale(p), seed, stream };
-  const y = x.gpu.empty(x.shape, x.dtype, `dropout ${x.name}`);
+  const y = x.gpu.empty(x.shape, floatOf(x), `dropout ${x.name}`);
   x.gpu.run(dropoutKernel, { x, y }, { n: x.size, ...settings });
   return onTape(dropoutOperation, [x], y, settings);
 }

@@ -3,6 +3,7 @@ import { averagePoolBackward, averagePoolForward } from '../../kernels/averagePo
 import { maxPoolBackward, maxPoolForward } from '../../kernels/maxPool.ts';
 import { poolOutputSize, poolUniforms, type PoolWindow } from '../../kernels/pooling.ts';
 import { operation, onTape } from '../autograd.ts';
+import { floatOf } from '../precision.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { expectRank } from './shapes.ts';
 
@@ -33,7 +34,7 @@ const maxPoolOperation = operation<MaxPoolSaved>(
 export function maxPool2d(x: Tensor, options: Pool2dOptions): Tensor {
   const { window, shape, uniforms } = pooledMap('maxPool2d', x, options);
   const { gpu } = x;
-  const y = gpu.empty(shape, x.dtype, `maxPool2d ${x.name}`);
+  const y = gpu.empty(shape, floatOf(x), `maxPool2d ${x.name}`);
   const argmax = gpu.empty(shape, 'i32', `argmax ${x.name}`);
   gpu.run(maxPoolForward(window), { x, y, argmax }, uniforms);
   return onTape(maxPoolOperation, [x], y, { argmax, x: x.shape, window, uniforms }, [argmax]);
@@ -54,7 +55,7 @@ const averagePoolOperation = operation<AveragePoolSaved>(
 /** Mean over windows, padding included. Over whole maps: `mean(x, [2, 3])`. @param x [N, C, H, W] @returns [N, C, OH, OW] */
 export function averagePool2d(x: Tensor, options: Pool2dOptions): Tensor {
   const { window, shape, uniforms } = pooledMap('averagePool2d', x, options);
-  const y = x.gpu.empty(shape, x.dtype, `averagePool2d ${x.name}`);
+  const y = x.gpu.empty(shape, floatOf(x), `averagePool2d ${x.name}`);
   x.gpu.run(averagePoolForward(window), { x, y }, uniforms);
   return onTape(averagePoolOperation, [x], y, { x: x.shape, window, uniforms });
 }

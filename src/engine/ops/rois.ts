@@ -6,6 +6,7 @@ import type { Bindable } from '../memory.ts';
 import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../../kernels/roiWarp.ts';
 import { operation, onTape } from '../autograd.ts';
 import { scratch } from '../scratch.ts';
+import { floatOf } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectShape, expectRank } from './shapes.ts';
 
@@ -41,7 +42,7 @@ const roiPoolOperation = operation<RoiPoolSaved>(
 export function roiPool(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tensor {
   const { shape, uniforms } = roiShapes('roiPool', x, rois, options);
   const { gpu } = x;
-  const y = gpu.empty(shape, x.dtype, 'roiPool');
+  const y = gpu.empty(shape, floatOf(x), 'roiPool');
   const argmax = gpu.empty(shape, 'i32', 'roiPool argmax');
   gpu.run(roiPoolForward, { x, rois, y, argmax }, uniforms);
   return onTape(roiPoolOperation, [x], y, { argmax, rois, x: x.shape, uniforms }, [argmax]);
@@ -53,7 +54,7 @@ const roiWarpOperation = operation<RoiWarpSaved>(
   'roiWarp',
   ({ dy, needs }, { x, rois, uniforms }) => {
     const { gpu } = dy;
-    const dx = needs[0] ? gpu.empty(x.shape, x.dtype, 'dx roiWarp') : null;
+    const dx = needs[0] ? gpu.empty(x.shape, floatOf(x), 'dx roiWarp') : null;
     if (dx) gpu.run(roiWarpBackwardInput, { dy, rois, dx }, uniforms);
     const drois = needs[1] ? gpu.empty(rois.shape, 'f32', 'drois roiWarp') : null;
     if (drois) gpu.run(roiWarpBackwardRois, { dy, x, rois, drois }, uniforms);
@@ -69,7 +70,7 @@ const roiWarpOperation = operation<RoiWarpSaved>(
  */
 export function roiWarp(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tensor {
   const { shape, uniforms } = roiShapes('roiWarp', x, rois, options);
-  const y = x.gpu.empty(shape, x.dtype, 'roiWarp');
+  const y = x.gpu.empty(shape, floatOf(x), 'roiWarp');
   x.gpu.run(roiWarpForward, { x, rois, y }, uniforms);
   return onTape(roiWarpOperation, [x, rois], y, { x, rois, uniforms });
 }
