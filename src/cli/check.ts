@@ -1,7 +1,7 @@
 /** `rcnn check`: reads a whole data set, lists every problem, counts its objects, and measures how the anchors fit them. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
-import { DATA_USAGE, splitsOf } from '../data/registry.ts';
+import { dataUsage, splitsOf } from '../data/registry.ts';
 import { disjointSplits } from '../data/splitNames.ts';
 import { writePng } from '../draw/canvas.ts';
 import { UserError } from '../engine/errors.ts';
@@ -41,7 +41,7 @@ const LISTED_SIZES = 3;
 export function addCheck(program: Command): void {
   const command = withDataOptions(program.command('check'))
     .description('Read a whole data set: list every problem, count its objects, measure how well the anchors fit them.')
-    .option('--data <spec>', `${DATA_USAGE}; default: the data of --model, or digits`)
+    .option('--data <spec>', `${dataUsage()}; default: the data of --model, or digits`)
     .option('--split <name,...>', 'the splits to read; default: trainval (or train and val) and test')
     .option('--preset <name>', "measure with this preset's input size and anchors; default: as in 'rcnn train'")
     .addOption(backboneOption("default: the preset's"))

@@ -1,7 +1,7 @@
 /** What the commands share: options, help sections, opening the device, JSON files. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Dataset } from '../data/types.ts';
-import { DATA_USAGE, FORMATS, openDataset, usualSplit } from '../data/registry.ts';
+import { dataUsage, FORMATS, openDataset, usualSplit } from '../data/registry.ts';
 import { isTestSplit } from '../data/splitNames.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
@@ -49,7 +49,9 @@ export const withDataOptions = (command: Command): Command =>
 
 /** One line per format of data. */
 const formatsHelp = (): string =>
-  ['Formats of --data:', ...FORMATS.map(({ name, summary }) => `  ${name.padEnd(20)} ${summary}`)].join('\n');
+  ['Formats of --data:', ...[...FORMATS.values()].map(({ name, summary }) => `  ${name.padEnd(20)} ${summary}`)].join(
+    '\n',
+  );
 
 export const weightsOption = (): Option =>
   new Option('--weights <name>', "those of the last checkpoint, or the best that 'rcnn train --validate' kept")
@@ -67,7 +69,7 @@ export const backbonesHelp = (): string =>
 export const withTestData = (command: Command): Command =>
   withDataOptions(command)
     .addOption(weightsOption())
-    .requiredOption('--data <spec>', `${DATA_USAGE}; its classes must be the model's`)
+    .requiredOption('--data <spec>', `${dataUsage()}; its classes must be the model's`)
     .option('--split <name>', 'the split to evaluate on; default: test, or val where there is none')
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping');
 

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import { assertNewFolder, convert } from '../data/convert.ts';
 import { disjointSplits, WHOLE } from '../data/splitNames.ts';
-import { DATA_USAGE, FORMATS, openDataset, splitsOf } from '../data/registry.ts';
+import { dataUsage, FORMATS, openDataset, splitsOf } from '../data/registry.ts';
 import { UserError } from '../engine/errors.ts';
 import { withDataOptions, withExample } from './common.ts';
 import { startProgress } from './progress.ts';
@@ -19,12 +19,12 @@ interface ConvertCommand {
   link?: boolean;
 }
 
-const WRITTEN = FORMATS.flatMap(({ name, writer }) => (writer ? [{ name, writer }] : []));
+const WRITTEN = [...FORMATS.values()].flatMap(({ name, writer }) => (writer ? [{ name, writer }] : []));
 
 export function addConvert(program: Command): void {
   const command = withDataOptions(program.command('convert'))
     .description('Write a data set in another format: pictures as they are, boxes and classes as that format has them.')
-    .requiredOption('--data <spec>', DATA_USAGE)
+    .requiredOption('--data <spec>', dataUsage())
     .option('--split <name,...>', 'the parts to write; default: all, and of data without parts the whole')
     .addOption(new Option('--to <format>', 'the format').choices(WRITTEN.map(({ name }) => name)).makeOptionMandatory())
     .requiredOption('--out <dir>', 'a new or empty folder')

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Sample } from '../data/types.ts';
 import { UserError } from '../engine/errors.ts';
 import { checkPictures } from '../data/pictures.ts';
-import { DATA_USAGE } from '../data/registry.ts';
+import { dataUsage } from '../data/registry.ts';
 import { type Preset, PRESETS } from '../run/config/presets.ts';
 import {
   assertSameRun,
@@ -45,7 +45,7 @@ interface TrainCommand extends RunChoices {
 export function addTrain(program: Command): void {
   const command = withDataOptions(program.command('train'))
     .description('Train a detector. The run directory holds its configuration, losses and checkpoint.')
-    .option('--data <spec>', `${DATA_USAGE}; default: digits`)
+    .option('--data <spec>', `${dataUsage()}; default: digits`)
     .option(
       '--split <name>',
       "the split to train on; default: train or the preset's, or all images of a single COCO file",

@@ -11,6 +11,7 @@
 import { open } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
 import type { Box } from '../kernels/boxes.ts';
+import { printable } from './textFile.ts';
 import type { Sample } from './types.ts';
 
 const HEADER = 'image,x1,y1,x2,y2,score';
@@ -35,7 +36,8 @@ export async function readProposalFile(path: string, samples: readonly Sample[])
     if (line === '') continue;
     const [id, ...fields] = line.split(',');
     const image = byImage.get(id!);
-    if (!image) throw wrong(`image '${id}' is not in the data; drop its lines, or choose the --split that has it`);
+    if (!image)
+      throw wrong(`image '${printable(id!)}' is not in the data; drop its lines, or choose the --split that has it`);
     const parsed = parseBox(fields, image.sample);
     if (typeof parsed === 'string') throw wrong(parsed);
     image.boxes.push(parsed);
@@ -63,7 +65,7 @@ async function* lines(path: string): AsyncGenerator<string> {
 function parseBox(fields: string[], { width, height }: Sample): ScoredBox | string {
   if (fields.length !== 5) return `has ${fields.length + 1} fields, not the 6 of '${HEADER}'; fix the line`;
   const bad = fields.find((field) => field.trim() === '' || !Number.isFinite(Number(field)));
-  if (bad !== undefined) return `'${bad}' is not a number; fix the line`;
+  if (bad !== undefined) return `'${printable(bad)}' is not a number; fix the line`;
   const [x1, y1, x2, y2, score] = fields.map(Number) as [...Box, number];
   const box = `box (${x1}, ${y1}, ${x2}, ${y2})`;
   if (x2 < x1 || y2 < y1) return `${box} has its corners swapped; the order is x1, y1, x2, y2`;

@@ -14,11 +14,26 @@ import { voc } from './formats/voc.ts';
 import { yolo } from './formats/yolo.ts';
 import type { Dataset, OpenOptions } from './types.ts';
 
-/** A new format is a file in formats/ and a line here. */
-export const FORMATS: readonly DataFormat[] = [digits, voc, coco, yolo, labelme, cvat, labelStudio, via, csv];
+/** A new format is a file in formats/ and a line here; your own program's is a call of `registerFormat`. */
+const BUILT_IN: readonly DataFormat[] = [digits, voc, coco, yolo, labelme, cvat, labelStudio, via, csv];
+
+const registered = new Map(BUILT_IN.map((format) => [format.name, format]));
+
+export const FORMATS: ReadonlyMap<string, DataFormat> = registered;
+
+/**
+ * Makes a format known by its name: `openDataset` then opens 'NAME:PATH' and the folders that the format recognises. Throws if
+ * there is another format of this name.
+ */
+export function registerFormat(format: DataFormat): void {
+  const { name } = format;
+  if ((registered.get(name) ?? format) !== format) throw new Error(`registerFormat: there is already a format ${name}`);
+  registered.set(name, format);
+}
 
 /** Every way to name a data set, for help and messages. */
-export const DATA_USAGE = `${FORMATS.map(({ usage }) => `'${usage}'`).join(', ')}, or a folder whose format is recognised`;
+export const dataUsage = (): string =>
+  `${[...FORMATS.values()].map(({ usage }) => `'${usage}'`).join(', ')}, or a folder whose format is recognised`;
 
 /** Opens what `spec` names. Annotations are read and checked here; pictures only when a sample is loaded. */
 export async function openDataset(spec: string, options: OpenOptions): Promise<Dataset> {
@@ -53,32 +68,33 @@ interface ParsedSpec {
 function parseSpec(spec: string): ParsedSpec {
   const colon = spec.indexOf(':');
   const name = colon < 0 ? spec : spec.slice(0, colon);
-  const named = FORMATS.find((format) => format.name === name);
+  const named = FORMATS.get(name);
   if (named) {
     const paths = colon < 0 ? [] : spec.slice(colon + 1).split(',');
     const sets = paths.includes('') ? undefined : named.sets(paths);
     if (sets) return { format: named, paths, sets };
-    throw new UserError(`--data ${spec}: not a data set; give ${DATA_USAGE}`);
+    throw new UserError(`--data ${spec}: not a data set; give ${dataUsage()}`);
   }
   const paths = existsSync(spec) ? [spec] : spec.split(',');
   const missing = paths.find((path) => !existsSync(path));
   if (missing !== undefined) {
     const what = missing === spec ? 'not a data set' : `there is no ${missing}`;
-    throw new UserError(`--data ${spec}: ${what}; give ${DATA_USAGE}`);
+    throw new UserError(`--data ${spec}: ${what}; give ${dataUsage()}`);
   }
   const [format, ...others] = new Set(paths.map(recognise));
   if (others.length > 0)
     throw new UserError(`--data ${spec}: its folders have different formats; give folders of one format`);
   const sets = format!.sets(paths);
   if (sets) return { format: format!, paths, sets };
-  throw new UserError(`--data ${spec}: not a data set; give ${DATA_USAGE}`);
+  throw new UserError(`--data ${spec}: not a data set; give ${dataUsage()}`);
 }
 
 /** The format that recognises a folder or file with the highest confidence. */
 function recognise(path: string): DataFormat {
-  const sure = FORMATS.map((format) => ({ format, confidence: format.recognises(path) ?? 0 }))
+  const sure = [...FORMATS.values()]
+    .map((format) => ({ format, confidence: format.recognises(path) ?? 0 }))
     .filter(({ confidence }) => confidence > 0)
     .sort((a, b) => b.confidence - a.confidence);
   if (sure[0]) return sure[0].format;
-  throw new UserError(`--data ${path}: its format is not recognised; give ${DATA_USAGE}`);
+  throw new UserError(`--data ${path}: its format is not recognised; give ${dataUsage()}`);
 }

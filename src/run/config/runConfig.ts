@@ -24,7 +24,7 @@ import { hasStages, type Schedule, SCHEDULES, withSchedule, withSteps } from './
 
 /** What `rcnn train` was told; everything else comes from the preset. */
 export interface RunChoices {
-  /** As `DATA_USAGE` (data/registry.ts) says; several folders, or folders and files, are taken as one. */
+  /** As `dataUsage` (data/registry.ts) says; several folders, or folders and files, are taken as one. */
   data?: string;
   split?: string;
   preset?: string;

@@ -13,7 +13,7 @@ import { check, says } from './files.ts';
 const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() & 0x7fffffff);
 console.log(`convert: FUZZ_SEED=${seed}`);
 
-const WRITERS = new Map(FORMATS.flatMap(({ name, writer }) => (writer ? [[name, writer] as const] : [])));
+const WRITERS = new Map([...FORMATS.values()].flatMap(({ name, writer }) => (writer ? [[name, writer] as const] : [])));
 const [WIDTH, HEIGHT] = [40, 30];
 const PICTURES = ['a.jpg', 'b.png', 'c d.JPG', 'ü.png'];
 const pictures = temporaryFolder();
