@@ -29,9 +29,9 @@ export function settingsDocument(): string {
   const root = z.toJSONSchema(runSchema) as Schema;
   return `# Settings
 
-Every value of a run's \`config.json\`. \`--set PATH=VALUE\` changes those under \`detector\` and \`training\`; the others follow
-from the options of \`rcnn train\`. Where a usual value is given, presets start from it. This file is written from the schema
-by \`npm run settings\`.
+Every value of a run's \`config.json\`. \`--set PATH=VALUE\` changes the values under \`detector\` and \`training\`; the others
+follow from the options of \`rcnn train\`. A usual value is the one that presets start from. \`npm run settings\` writes this file
+from the schema.
 
 | setting | values | usual | meaning |
 |---|---|---|---|

@@ -23,12 +23,12 @@ const WRITTEN = [...FORMATS.values()].flatMap(({ name, writer }) => (writer ? [{
 
 export function addConvert(program: Command): void {
   const command = withDataOptions(program.command('convert'))
-    .description('Write a data set in another format: pictures as they are, boxes and classes as that format has them.')
+    .description('Write a data set in another format: images unchanged, boxes and classes as that format stores them.')
     .requiredOption('--data <spec>', dataUsage())
-    .option('--split <name,...>', 'the parts to write; default: all, and of data without parts the whole')
+    .option('--split <name,...>', 'the splits to write; default: all of them')
     .addOption(new Option('--to <format>', 'the format').choices(WRITTEN.map(({ name }) => name)).makeOptionMandatory())
     .requiredOption('--out <dir>', 'a new or empty folder')
-    .option('--link', 'symbolic links to the pictures in place of copies')
+    .option('--link', 'link to the images instead of copying them')
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping')
     .action(run);
   withExample(command, 'rcnn convert --data my-data --to yolo --out my-data-yolo');
@@ -62,7 +62,7 @@ async function run({ data, split, to, out, skipBadBoxes, link, ...options }: Con
     progress.stop();
     console.log(
       table([
-        ['part', 'images', 'objects'],
+        ['split', 'images', 'objects'],
         ...parts.map(({ split, dataset: { samples } }) => [
           split ?? WHOLE,
           count(samples.length),

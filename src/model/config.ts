@@ -30,9 +30,9 @@ const share = z.number().min(0).max(1);
 const triple = z.tuple([z.number(), z.number(), z.number()]);
 
 const inputSettings = {
-  channels: setting(z.enum(['bgr', 'rgb']), 'order of the channels in which the network takes a picture'),
-  mean: setting(triple, 'subtracted from each channel, in that order; values are 0 to 255'),
-  factor: setting(triple, 'each channel is then multiplied by this'),
+  channels: setting(z.enum(['bgr', 'rgb']), 'order of the channels in the input'),
+  mean: setting(triple, 'subtracted from each channel, in that order; pixel values are 0 to 255'),
+  factor: setting(triple, 'what each channel is then multiplied by'),
 };
 
 const input = z.strictObject({
@@ -40,75 +40,75 @@ const input = z.strictObject({
     count,
     'pixels to which the shorter side is resized, unless the longer one would exceed `longerSide`',
   ),
-  longerSide: setting(count, 'most pixels of the longer side'),
+  longerSide: setting(count, 'most pixels that the longer side may have'),
   ...inputSettings,
 });
 
 const proposals = (preNms: number, postNms: number) =>
   z.strictObject({
-    preNms: setting(count, 'boxes that enter the suppression, in order of score', preNms),
-    postNms: setting(count, 'boxes that leave it', postNms),
+    preNms: setting(count, 'number of boxes that enter non-maximum suppression (NMS), best scores first', preNms),
+    postNms: setting(count, 'most boxes that remain after NMS', postNms),
     without: setting(
       z.enum(['nothing', 'nms', 'cls', 'reg']),
-      'what proposals are made without (table 2 of the paper): `nms`, nothing is suppressed; `cls`, boxes are drawn at random and nothing is suppressed; `reg`, the anchors as they are',
+      'what to leave out of the proposals (table 2 of the paper): `nms` suppresses nothing; `cls` draws boxes at random and suppresses nothing; `reg` keeps the anchors unmoved',
       'nothing',
     ),
   });
 
 const rpn = z.strictObject({
   channels: setting(count, 'channels of the 3x3 convolution', 512),
-  batch: setting(count, 'anchors of a mini-batch', 256),
-  positiveFraction: setting(share, 'largest share of positives among them', 0.5),
-  positiveOverlap: setting(share, 'IoU with an object from which an anchor is positive', 0.7),
-  negativeOverlap: setting(share, 'IoU below which it is negative', 0.3),
+  batch: setting(count, 'anchors in a mini-batch', 256),
+  positiveFraction: setting(share, 'largest share of positive anchors in a mini-batch', 0.5),
+  positiveOverlap: setting(share, 'IoU with an object from which on an anchor is positive', 0.7),
+  negativeOverlap: setting(share, 'IoU below which an anchor is negative', 0.3),
   normalisation: setting(
     z.enum(['examples', 'locations']),
-    'the box loss (equation 1) is divided by the anchors in the mini-batch (`examples`, py-faster-rcnn) or by the number of anchor locations (`locations`, the paper)',
+    'what the box loss (equation 1) is divided by: the anchors in the mini-batch (`examples`, py-faster-rcnn) or the number of anchor locations (`locations`, the paper)',
     'examples',
   ),
   lambda: setting(notNegative, 'weight of the box loss: 1 with `examples`, 10 in the paper', 1),
-  sigma: setting(positive, 'smooth L1 of the box loss: 3 in py-faster-rcnn, 1 in the paper', 3),
-  nmsThreshold: setting(share, 'IoU above which the proposal of lower score is suppressed', 0.7),
+  sigma: setting(positive, 'sigma of smooth L1 in the box loss: 3 in py-faster-rcnn, 1 in the paper', 3),
+  nmsThreshold: setting(share, 'IoU above which the lower-scoring proposal is suppressed', 0.7),
   minSize: setting(notNegative, 'smallest side of a proposal, in pixels of the original image', 16),
   train: setting(proposals(12000, 2000), 'proposals while training'),
-  test: setting(proposals(6000, 300), 'proposals in a detection'),
+  test: setting(proposals(6000, 300), 'proposals in detection'),
 });
 
 const head = z.strictObject({
-  pooled: setting(count, 'width and height of a pooled region in bins', 7),
+  pooled: setting(count, 'width and height of a pooled RoI in bins', 7),
   pooling: setting(
     z.enum(['max', 'warp']),
-    '`max`: RoI max pooling, which gives the RoIs no gradient; `warp`: RoI warping to twice as many bins, then max pooling, through which the losses of the head train the boxes of the RPN (section 3.2)',
+    '`max`: RoI max pooling, which passes no gradient to the RoIs; `warp`: RoI warping to twice as many bins, then max pooling, through which the losses of the head also train the boxes of the RPN (section 3.2)',
     'max',
   ),
   warpLimit: setting(
     positive,
-    "with `warp`, the most that a RoI's gradient may weigh in a delta: so many times the largest that the RPN's own box loss can have there",
+    "with `warp`, bound of the gradient that a RoI passes to a delta, as a multiple of the largest that the RPN's own box loss can give it",
     1,
   ),
-  batch: setting(count, 'RoIs of a mini-batch, for each image', 128),
-  foregroundFraction: setting(share, 'largest share of foreground among them', 0.25),
-  foregroundOverlap: setting(share, 'IoU with an object from which a RoI is foreground', 0.5),
-  backgroundLow: setting(share, 'IoU from which a RoI may be background', 0),
-  backgroundHigh: setting(share, 'IoU below which it may', 0.5),
+  batch: setting(count, 'RoIs in a mini-batch, per image', 128),
+  foregroundFraction: setting(share, 'largest share of foreground RoIs in a mini-batch', 0.25),
+  foregroundOverlap: setting(share, 'IoU with an object from which on a RoI is foreground', 0.5),
+  backgroundLow: setting(share, 'lowest IoU of a background RoI', 0),
+  backgroundHigh: setting(share, 'IoU below which a RoI can be background', 0.5),
   targetStds: setting(
     z.tuple([positive, positive, positive, positive]),
     'standard deviations by which the regression targets are divided',
     [0.1, 0.1, 0.2, 0.2],
   ),
-  sigma: setting(positive, 'smooth L1 of the box loss', 1),
+  sigma: setting(positive, 'sigma of smooth L1 in the box loss', 1),
 });
 
 const test = z.strictObject({
-  scoreThreshold: setting(share, 'a detection scores more than this', 0.05),
-  nmsThreshold: setting(share, 'IoU above which the detection of lower score is suppressed, class by class', 0.3),
-  maxDetections: setting(count, 'detections of an image, over all classes', 100),
+  scoreThreshold: setting(share, 'score that a detection must exceed', 0.05),
+  nmsThreshold: setting(share, 'IoU above which the lower-scoring detection is suppressed, class by class', 0.3),
+  maxDetections: setting(count, 'most detections per image, over all classes', 100),
 });
 
 export const detectorSchema = z.strictObject({
   convention: setting(
     z.enum(Object.keys(CONVENTIONS) as (keyof typeof CONVENTIONS)[]),
-    'arithmetic of boxes, by the implementation it follows',
+    'the implementation whose box arithmetic is used',
     'py-faster-rcnn',
   ),
   stages: setting(
@@ -137,7 +137,7 @@ export const detectorSchema = z.strictObject({
       ),
       ratios: setting(z.array(positive).min(1), 'height over width'),
     }),
-    'anchors of each place',
+    'the anchors at each location',
   ),
   rpn: setting(rpn, 'the Region Proposal Network'),
   head: setting(head, 'the detection head'),
@@ -150,26 +150,26 @@ export const detectorSchema = z.strictObject({
 });
 
 const stage = z.strictObject({
-  steps: setting(count.optional(), 'updates of each stage'),
-  milestones: setting(z.array(step).optional(), 'steps of a stage at which the rate falls'),
-  imagesPerStep: setting(count.optional(), 'images of an update'),
+  steps: setting(count.optional(), 'updates in each stage'),
+  milestones: setting(z.array(step).optional(), 'steps of a stage at which the learning rate falls'),
+  imagesPerStep: setting(count.optional(), 'images per update'),
 });
 
 export const trainingSchema = z.strictObject({
-  steps: setting(count, 'updates of joint training'),
+  steps: setting(count, 'updates in joint training'),
   learningRate: setting(positive, 'learning rate after the warm-up'),
-  milestones: setting(z.array(step), 'steps at which the rate is multiplied by `gamma`'),
-  gamma: setting(positive, 'factor of the rate at each milestone', 0.1),
-  warmup: setting(step, 'steps over which the rate rises linearly from a tenth'),
+  milestones: setting(z.array(step), 'steps at which the learning rate is multiplied by `gamma`'),
+  gamma: setting(positive, 'factor applied to the learning rate at each milestone', 0.1),
+  warmup: setting(step, 'steps over which the learning rate rises linearly from a tenth'),
   momentum: setting(z.number().min(0).lt(1), 'momentum of SGD', 0.9),
-  weightDecay: setting(notNegative, 'decay of the weights', 0.0005),
-  biasRate: setting(notNegative, "factor of the rate for biases (Caffe's lr_mult)", 2),
-  biasDecay: setting(notNegative, "factor of the decay for biases (Caffe's decay_mult)"),
+  weightDecay: setting(notNegative, 'weight decay', 0.0005),
+  biasRate: setting(notNegative, "factor of the learning rate for biases (Caffe's lr_mult)", 2),
+  biasDecay: setting(notNegative, "factor of the weight decay for biases (Caffe's decay_mult)"),
   lossScale: setting(
     positive.optional(),
     'with `precision` `f16`, factor of the loss while gradients are computed, taken out again in the update: gradients below 6e-8 of it are lost, those beyond 65504 of it are infinite. A power of two; without it 1024',
   ),
-  flip: setting(z.boolean(), 'whether mirrored images take part, where the data set allows it'),
+  flip: setting(z.boolean(), 'whether to also train on mirrored images, if the data set allows it'),
   imagesPerStep: setting(count, "images whose gradients are summed before an update (Caffe's iter_size)"),
   stages: setting(
     z
@@ -178,9 +178,9 @@ export const trainingSchema = z.strictObject({
         detector: setting(stage.optional(), 'each stage of the detector'),
       })
       .optional(),
-    'where the RPN and the detector are trained in stages (section 3.2 of the paper); what is left out follows from joint training',
+    'for training in stages (section 3.2 of the paper); values left out follow from joint training',
   ),
-  seed: setting(step, 'of the weights, the order of the images and the sampling'),
+  seed: setting(step, 'seed of the weights, the order of the images and the sampling'),
 });
 
 /** A classifier on a backbone, to pre-train it (classifier.ts). */

@@ -21,7 +21,7 @@ test('an output that is also an input, by whatever name, is refused; so are two 
   symlinkSync('img.jpg', at('symbolic'));
   linkSync(at('img.jpg'), at('hard'));
   symlinkSync('run', at('other-run'));
-  const replaced = 'is part of what this command reads, and would be replaced; choose another name';
+  const replaced = 'this command reads it, so it would be replaced; choose another name';
   const inputs = { files: [at('img.jpg')], model: at('run'), data: `coco:${at('data')},${at('a.json')}` };
   for (const name of [
     'img.jpg',
@@ -57,7 +57,7 @@ test('detect does not replace its picture, nor eval the checkpoint', async () =>
   ]);
   for (const { code, stderr } of results) {
     assert.is(code, 1);
-    assert.match(stderr, /^rcnn \w+: \S+: is part of what this command reads, and would be replaced; .*\n$/);
+    assert.match(stderr, /^rcnn \w+: \S+: this command reads it, so it would be replaced; .*\n$/);
   }
   assert.is(readFileSync(join(folder, 'img.png'), 'utf8'), 'picture');
   assert.is(readFileSync(join(folder, 'run', 'checkpoint.safetensors'), 'utf8'), 'weights');

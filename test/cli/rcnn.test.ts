@@ -72,7 +72,7 @@ test('an option, a command or a value that does not exist', async () => {
       ['recall', '--model', 'x', '--data', 'digits', '--proposals', '50,0'],
       /'50,0' is invalid\. It must be a whole number/,
     ],
-    [['recall', '--model', 'x', '--data', 'digits', '--proposals-file', 'eb.csv'], /It is NAME=FILE\./],
+    [['recall', '--model', 'x', '--data', 'digits', '--proposals-file', 'eb.csv'], /It must be NAME=FILE\./],
     [['recall', '--model', 'x', '--data', 'digits', '--proposals-file', 'RPN=a.csv'], /The name RPN is taken\./],
     [['train', '--preset', 'huge'], /^rcnn train: --preset huge: unknown; choose from demo, digits,/],
     [['train', '--backbone', 'alexnet'], /^rcnn train: --backbone alexnet: unknown; choose from small, /],
@@ -197,7 +197,7 @@ test('check lists every problem, counts what is usable and says how the anchors 
   ]);
   assert.match(succeeds(fine), /^no problems$/m);
   assert.match(succeeds(fine), /^ {2}train +2 +1 +1 +0$/m);
-  assert.match(succeeds(alone), /part .*\n {2}test .*\n {2}train /);
+  assert.match(succeeds(alone), /split .*\n {2}test .*\n {2}train /);
   assert.match(succeeds(alone), /resized for the network 80x60 \(3\)/);
   const advice =
     /^--set 'detector\.anchors\.sizes=\[[\d,]+\]' --set 'detector\.anchors\.ratios=\[\S+\]' would reach 100\.0 % and/m;
@@ -431,7 +431,7 @@ test('train, eval and detect on a data set in VOC layout', async () => {
   isUserError(wrong[0]!, /a\.xml: object 1 is of class 'dog', which is not one of cat/);
   isUserError(wrong[1]!, /--data digits: its classes are 0, 1, .*, not cat; use a model of digits/);
   isUserError(wrong[2]!, /^rcnn detect: images\/none\.jpg: there is no such file or folder; check the name$/m);
-  isUserError(wrong[3]!, /: holds no image/);
+  isUserError(wrong[3]!, /: contains no image/);
   isUserError(
     await rcnn(folder, 'detect', '--model', 'run', 'images/cut.jpg'),
     /images\/cut\.jpg: cannot be read as an image/,

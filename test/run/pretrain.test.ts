@@ -185,7 +185,7 @@ test('the command: one line for what is wrong, nothing written; else the accurac
   const args = ['--data', `folder:${root}`, '--size', '28', '--batch', '2', '--steps', '3'];
   const { code, stdout } = await rcnn(cwd, 'pretrain', '--out', 'run', ...args);
   assert.is(code, 0);
-  assert.match(stdout, /^accuracy on 2 images for validation: top-1 \d+\.\d\d %$/m);
+  assert.match(stdout, /^accuracy on 2 validation images: top-1 \d+\.\d\d %$/m);
   const trained = await rcnn(cwd, 'train', '--resume', '--out', 'run');
   assert.is(trained.code, 1);
   assert.match(

@@ -1,6 +1,6 @@
 /**
- * What the configuration of a run may hold, checked where one is read from a file or changed by `--set`. The parts that
- * belong to the network and its training are in model/config.ts.
+ * The schema of a run's configuration, checked when one is read from a file or changed by `--set`. The parts about the network
+ * and its training are in model/config.ts.
  */
 import * as z from 'zod';
 import { UserError } from '../../engine/errors.ts';
@@ -26,38 +26,35 @@ const knobs = z.object({
 });
 
 const data = z.string().min(1);
-/** What every kind of run has. */
+/** Settings of every kind of run. */
 export const commonSettings = {
-  data: setting(data, 'what was given as `--data`, with absolute paths'),
+  data: setting(data, 'the value of `--data`, with absolute paths'),
   init: setting(z.string().nullable(), 'file of initial weights, or null'),
-  checkpointInterval: setting(count, 'steps between two checkpoints'),
+  checkpointInterval: setting(count, 'steps between checkpoints'),
 };
 
 const validation = z.strictObject({
-  data: setting(data, 'data to evaluate on, as `data`'),
-  split: setting(z.string(), 'the part of it'),
-  images: setting(count, 'images of it at most, evenly spaced'),
-  interval: setting(count, 'steps between two evaluations; there is another after the last step'),
+  data: setting(data, 'the data to evaluate on, written like `data`'),
+  split: setting(z.string(), 'the split to evaluate on'),
+  images: setting(count, 'most images to evaluate on, evenly spaced'),
+  interval: setting(count, 'steps between evaluations; another follows the last step'),
 });
 
 export const runSchema = z.strictObject({
   format: setting(z.literal(1), 'version of this file'),
   data: commonSettings.data,
-  split: setting(z.string(), 'the part of it to train on'),
+  split: setting(z.string(), 'the split to train on'),
   splitSeed: setting(
     z.int().min(0).max(0xffffffff).optional(),
-    'of the parts of data that has none of its own, drawn 60/20/20',
+    'seed of the 60/20/20 splits drawn for data that has none',
   ),
   allowOutside: setting(z.boolean().optional(), 'whether annotations may name images outside the folder of the data'),
-  preset: setting(z.string().min(1), 'named configuration that the others started from'),
+  preset: setting(z.string().min(1), 'the preset from which the other values were taken'),
   schedule: setting(z.enum(SCHEDULES), 'how the RPN and the detector share features'),
   init: commonSettings.init,
   skipBadBoxes: setting(z.boolean(), 'whether boxes outside their image or without area are left out'),
   checkpointInterval: commonSettings.checkpointInterval,
-  validation: setting(
-    validation.optional(),
-    'how the weights are evaluated while they are trained; without it they are not',
-  ),
+  validation: setting(validation.optional(), 'evaluation of the weights during training; left out, there is none'),
   ...knobs.shape,
   plannedFor: setting(
     plannedForSchema.optional(),
@@ -73,7 +70,7 @@ export type ValidationConfig = z.infer<typeof validation>;
 export type RunConfig = z.infer<typeof runSchema>;
 export type Knobs = z.infer<typeof knobs>;
 
-/** What is wrong with the network or its training in one line (the value's path, then what it must be), or null. */
+/** What is wrong with the network or its training, in one line (the value's path, then what it must be), or null. */
 export const problemOf = (config: Knobs): string | null => problemWith(config, knobs, []);
 
 /** What is wrong with a value in one line that begins with its path, or null. */
@@ -112,7 +109,7 @@ function explain(issue: z.core.$ZodRawIssue): string | undefined {
   return undefined;
 }
 
-/** The configuration of a run from the text of its config.json; `source` begins the one line that says why it is none. */
+/** Parses the text of a config.json; `source` begins the error message if it is not a valid configuration. */
 export const parseRunConfig = (text: string, source = 'config.json'): RunConfig =>
   parseConfig(text, source, DETECTOR_RUN);
 
@@ -138,7 +135,7 @@ export function parseConfig<Config>(
   );
 }
 
-/** Another format is said first: its settings may be others. */
+/** Reports another format before anything else, since its settings may differ. */
 function wrongFormat(config: unknown, format: string | number): string | null {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) return 'not an object';
   const { format: found } = config as { format?: unknown };
@@ -148,7 +145,7 @@ function wrongFormat(config: unknown, format: string | number): string | null {
     : `format ${typeof found === 'object' ? JSON.stringify(found) : found}`;
 }
 
-/** Undefined where the text is no JSON. */
+/** Undefined if the text is not JSON. */
 function parsedJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -161,7 +158,7 @@ export const DETECTOR_RUN: RunKind<RunConfig> = { command: 'rcnn train', format:
 
 type Fields = Readonly<Record<string, z.ZodType>>;
 
-/** What an object holds, by name; undefined where a value is no object. */
+/** The fields of an object schema, by name; undefined for other schemas. */
 function fieldsOf(schema: z.ZodType | undefined): Fields | undefined {
   if (schema instanceof z.ZodOptional) return fieldsOf(schema.unwrap() as z.ZodType);
   return schema instanceof z.ZodObject ? schema.shape : undefined;
@@ -170,7 +167,7 @@ function fieldsOf(schema: z.ZodType | undefined): Fields | undefined {
 const fieldOf = (fields: Fields | undefined, name: string): z.ZodType | undefined =>
   fields && Object.hasOwn(fields, name) ? fields[name] : undefined;
 
-/** Has an option of its own, which does more than to change the value. */
+/** Settings with an option of their own, which does more than change the value. */
 const OWN_OPTION: ReadonlyMap<string, string> = new Map([
   ['detector.backbone', '--backbone'],
   ['detector.features', '--schedule unshared'],
@@ -194,7 +191,7 @@ export function withSettings<C extends Knobs>(config: C, settings: readonly stri
     if (option) throw wrong(`is what ${option} is for`);
     const keys = path.split('.');
     const last = keys.pop()!;
-    // `detector` and `training` as a whole are no values to change.
+    // `detector` and `training` cannot be set as a whole.
     const fields =
       keys.length > 0
         ? keys.reduce<Fields | undefined>((within, key) => fieldsOf(fieldOf(within, key)), knobs.shape)
@@ -207,11 +204,11 @@ export function withSettings<C extends Knobs>(config: C, settings: readonly stri
     const value = parsed(setting.slice(equals + 1));
     const problem = problemWith(value, schema, [...keys, last]);
     if (problem) throw wrong(problem);
-    // What is optional may not be there yet.
+    // Optional parents may not exist yet.
     const parent = keys.reduce<Branch>((branch, key) => (branch[key] ??= {}) as Branch, changed as unknown as Branch);
     parent[last] = value;
   }
-  // Settings that must fit together are held against each other once all are made.
+  // Settings that depend on each other are checked once all are made.
   const problem = problemOf(changed);
   if (problem) throw new UserError(`--set: ${problem}`);
   return changed;
