@@ -1,6 +1,7 @@
 /** Frames of videos through ffmpeg: here a program of its name that writes what ffmpeg would. */
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { framesOf } from '../../src/data/frames.ts';
@@ -54,6 +55,51 @@ test('a picture is one frame, a video as many as ffmpeg gives, in pieces of any 
       ],
     );
   });
+});
+
+/** Runs `fn` with these pieces as standard input. */
+async function withStdin(pieces: readonly Buffer[], fn: () => Promise<void>): Promise<void> {
+  const before = Object.getOwnPropertyDescriptor(process, 'stdin')!;
+  Object.defineProperty(process, 'stdin', { ...before, get: () => Readable.from(pieces) });
+  try {
+    await fn();
+  } finally {
+    Object.defineProperty(process, 'stdin', before);
+  }
+}
+
+test('standard input is a picture, or a video that ffmpeg reads from its own standard input', async () => {
+  // A frame for each byte that it is given.
+  const script = `
+    const bytes = require('node:fs').readFileSync(0);
+    for (const value of bytes) process.stdout.write(Buffer.concat([Buffer.from('P6\\n3 2\\n255\\n'), Buffer.alloc(18, value)]));
+    if (!process.argv.includes('pipe:0')) process.exitCode = 1;`;
+  await withFfmpeg(script, async (folder) => {
+    await writeImage(join(folder, 'a.png'), 40, 30);
+    const png = readFileSync(join(folder, 'a.png'));
+    await withStdin([png.subarray(0, 10), png.subarray(10)], async () => {
+      assert.equal(await collect('-'), [{ number: undefined, size: [40, 30], first: [255, 0, 0, 255] }]);
+    });
+    await withStdin([Buffer.from([10, 80]), Buffer.from([200])], async () => {
+      const frames = await collect('-');
+      assert.equal(
+        frames.map(({ number, first }) => [number, first[0]]),
+        [
+          [1, 10],
+          [2, 80],
+          [3, 200],
+        ],
+      );
+    });
+    await withStdin([], async () => {
+      assert.match(await userError(collect('-')), /^standard input: cannot be read as an image/);
+    });
+  });
+  await withFfmpeg(undefined, () =>
+    withStdin([Buffer.from('neither')], async () => {
+      assert.match(await userError(collect('-')), /^standard input: a video needs ffmpeg/);
+    }),
+  );
 });
 
 test('no ffmpeg, or one that cannot read the file, is one line', async () => {
