@@ -1,4 +1,4 @@
-/** Average precision of a trained network on a data set, or of given detections. */
+/** The average precision of a trained network on a data set, or of given detections. */
 import type { Dataset } from '../../data/types.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { type CocoSummary, evaluateCoco } from '../../eval/coco.ts';
@@ -11,7 +11,7 @@ export type Metric = VocMetric | 'coco';
 /** What `rcnn eval --json` writes. */
 export interface EvaluationReport {
   metric: Metric;
-  /** With COCO's metric its AP. NaN if the split has no object. */
+  /** COCO's AP with the coco metric. NaN if the split has no object. */
   mAP: number;
   /** By class; null where the split has no object of it. */
   ap: Record<string, number | null>;

@@ -24,9 +24,9 @@ export const RECALL_CURVE: readonly number[] = Array.from({ length: 51 }, (_, i)
 
 export interface RecallRow {
   method: string;
-  /** The best of each image take part, at most this many. */
+  /** At most this many proposals per image are used, best first. */
   proposals: number;
-  /** The mean number that took part in an image. */
+  /** The mean number of proposals used per image. */
   meanProposals: number;
   /** At IoU 0.5 and 0.7; the mean over 0.5, 0.55, ..., 0.95; at each IoU of `RECALL_CURVE`. */
   recall50: number;

@@ -1,14 +1,14 @@
 /**
  * A run directory:
  *   config.json             the whole configuration, `RunConfig`
- *   run.lock                while something writes here: which process of which host does (runLock.ts)
+ *   run.lock                while a process writes here: which one, on which host (runLock.ts)
  *   metrics.jsonl           a line every LOG_INTERVAL steps: step, lr, the mean of the loss and its terms since the line
  *                           before, seconds of training so far, seconds of them spent waiting for data
  *   checkpoint.safetensors  weights, momentum, step; replaced atomically
- *   validation.jsonl        where the run is validated: step, mAP, AP by class, the loss and its terms, images, seconds
- *   best.safetensors        the weights, without momentum, of the greatest mAP there
- *   1-rpn/ 2-detector/ ...  the stages of a schedule that has several, each a run directory of its own, with
- *   proposals.safetensors   where its RPN's proposals are what the next stage is trained on
+ *   validation.jsonl        if the run is validated: step, mAP, AP by class, the loss and its terms, images, seconds
+ *   best.safetensors        the weights, without momentum, with the highest mAP there
+ *   1-rpn/ 2-detector/ ...  the stages of a schedule with several, each a run directory of its own, with
+ *   proposals.safetensors   if the next stage trains on the proposals of its RPN
  */
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -94,14 +94,14 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
     return [...own, ...[...this.stages.values()].flatMap((stage) => stage.files)];
   }
 
-  /** Throws where a new run would destroy the checkpoint of another. */
+  /** Throws if a new run would destroy the checkpoint of another. */
   assertFree(): void {
     if (this.hasCheckpoint || [...this.stages.values()].some(({ hasCheckpoint }) => hasCheckpoint)) {
       throw new UserError(`${this.path}: already holds a run; continue it with --resume, or choose another --out`);
     }
   }
 
-  /** A new run, in place of one that never came to a checkpoint, not in any of its stages. */
+  /** Starts a new run, replacing one that never reached a checkpoint in any of its stages. */
   create(config: Config): void {
     this.assertFree();
     try {

@@ -1,7 +1,7 @@
 /**
- * One writer a run directory: run.lock says which process of which host writes there. It is made exclusively, and taken
- * over where its process no longer runs: after a kill nothing has to be tidied up by hand. Whether a process of another host
- * runs cannot be known here, so its lock is believed.
+ * One writer per run directory: run.lock says which process on which host writes there. It is created exclusively, and taken
+ * over if its process no longer runs, so nothing has to be tidied up by hand after a kill. Whether a process on another host
+ * still runs cannot be known here, so its lock is respected.
  */
 import { existsSync, linkSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -22,9 +22,9 @@ type Holder = ProcessIdentity & { since: string };
 export const lockPath = (directory: string): string => join(directory, 'run.lock');
 
 /**
- * Runs `write` as the only writer of a run directory, which is made where there is none; refused in one line where there
- * is another. Temporary files that dead processes left in it, or in the folders of its stages, are removed first. A folder
- * that is empty in the end goes again.
+ * Runs `write` as the only writer of a run directory, which is created if necessary; throws one line if there is another
+ * writer. Temporary files that dead processes left in it, or in the folders of its stages, are removed first. A folder that
+ * is empty in the end is removed again.
  */
 export async function asOnlyWriter<T>(directory: string, write: () => Promise<T>): Promise<T> {
   const release = lock(directory);
@@ -43,7 +43,7 @@ const foldersIn = (directory: string): string[] =>
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => join(directory, name));
 
-/** Takes the lock; returns what gives it back. */
+/** Takes the lock; returns a function that releases it. */
 function lock(directory: string): () => void {
   const path = lockPath(directory);
   const mine = JSON.stringify({ ...thisProcess(), since: new Date().toISOString() } satisfies Holder) + '\n';

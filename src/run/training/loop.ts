@@ -20,7 +20,7 @@ export interface LoopEvents<Term extends string> {
   onStep?(step: number): unknown;
   onMetrics?(line: MetricsLine<Term>): void;
   onCheckpoint?(step: number): void;
-  /** Shaders were compiled: before the first step, and before the first images of another size that need other ones. */
+  /** Shaders were compiled, before the first step or before an image of a new size that needs other ones. */
   onCompiled?(report: CompileReport): void;
 }
 
@@ -83,7 +83,7 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
 async function loop<Term extends string>(options: LoopOptions<Term>, history: LossHistory<Term>): Promise<Progress> {
   const { gpu, optimizer, training, progress: before, task, storage, validation, events = {}, signal } = options;
   let hasCheckpoint = before.step > 0;
-  /** Milliseconds, of which compilation takes none. */
+  /** Milliseconds, without time spent compiling shaders. */
   const clock = (): number => performance.now() - gpu.statistics().compileMilliseconds;
   let started = clock();
   const now = (step: number): Progress => ({

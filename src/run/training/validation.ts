@@ -1,6 +1,6 @@
 /**
- * Evaluation of a detector while it is trained: every so many steps, and after the last, on images that are not trained on.
- * VOC's average precision (area) and the four losses go to validation.jsonl; the weights of the greatest mAP so far are kept
+ * Evaluation of a detector during training: at regular intervals and after the last step, on images that are not trained on.
+ * VOC's average precision (area) and the four losses go to validation.jsonl; the weights with the highest mAP so far are kept
  * in best.safetensors.
  *
  * It does not influence the training: its random numbers depend on an image's place among the images and are the same at
