@@ -86,7 +86,7 @@ async function check(options: CheckCommand): Promise<void> {
   try {
     const decoded = await decodeAll(samples, (done) => progress.update(done));
     progress.stop();
-    const problems = [...opened.problems, ...decoded.problems];
+    const problems = [...new Set([...opened.problems, ...decoded.problems])];
     const report = reportOn(parts, detector);
     const notes = [...opened.notes, ...decoded.notes, ...sameContent(parts)];
     for (const note of notes) console.log(`note: ${note}`);
