@@ -186,7 +186,7 @@ test('a run directory that cannot be made', async () => {
   const directory = new RunDirectory(join(file, 'run'));
   assert.throws(
     () => directory.create({} as never),
-    isUserError(/run: cannot be created \(.*\); choose another --out$/),
+    isUserError(/run: could not be written, a part of its path is a file; choose another place$/),
   );
   mkdirSync(join(file, '..', 'metrics', 'metrics.jsonl'), { recursive: true });
   const noLog = new RunDirectory(join(file, '..', 'metrics'));

@@ -155,7 +155,10 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
   return disposingOnError(model, async () => {
     if (!usePlansOf(config, model.plans)) run.onOtherDevice?.();
     const started = resume && directory.hasCheckpoint;
-    if (config.init && !started) run.onInit?.(await loadInitialWeights(config.init, model));
+    if (config.init && !started) {
+      const report = await loadInitialWeights(config.init, model);
+      run.onInit?.(report);
+    }
     const optimizer = detectorSgd(model, training, task);
     try {
       const progress = await begin(run, stageRun, model, optimizer);
