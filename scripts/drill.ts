@@ -43,27 +43,42 @@ const time = (): string => new Date().toISOString().slice(11, 19);
 
 row('what', 'how often', 'outcome');
 row('---', '---', '---');
-const kinds = Object.entries(await everyKind(folder)).filter(([name]) => name.startsWith(options.runs ?? ''));
-for (const [index, [name, run]] of kinds.entries()) {
-  const drill = { folder, log: (line: string) => console.error(`${time()} ${name}: ${line}`) };
-  if (!['calls', 'kills', 'disk', 'device'].some((part) => chosen.includes(part))) break;
-  const reference = await leaveAlone(run, drill, options.calls);
-  if (asked('kills')) {
-    const kills = Math.floor((options.kills + index) / kinds.length);
-    const compared = await killAtRandom(run, reference, drill, kills);
-    row(`killed at random: ${name}`, kills, `same bits in all ${compared} runs that came to their end`);
+/** Enough that a third of the time is not for starting. */
+const MANY_STEPS = 60;
+/** Each of their checkpoints is ended at each of its calls. */
+const FEW_STEPS = 6;
+
+const runsOf = async (steps: number) =>
+  Object.entries(await everyKind(folder, steps)).filter(([name]) => name.startsWith(options.runs ?? ''));
+const drillOf = (name: string) => ({ folder, log: (line: string) => console.error(`${time()} ${name}: ${line}`) });
+
+if (asked('kills') || asked('device') || asked('disk')) {
+  const runs = await runsOf(MANY_STEPS);
+  for (const [index, [name, run]] of runs.entries()) {
+    const drill = drillOf(name);
+    const reference = await leaveAlone(run, drill);
+    if (asked('kills')) {
+      const kills = Math.floor((options.kills + index) / runs.length);
+      const compared = await killAtRandom(run, reference, drill, kills);
+      row(`killed at random: ${name}`, kills, `same bits in all ${compared} runs that came to their end`);
+    }
+    if (asked('device')) {
+      const losses = Math.floor((options.losses + index) / runs.length);
+      await loseDevice(run, reference, drill, losses);
+      row(`device lost: ${name}`, losses, 'one line and exit code 1, then the same bits');
+    }
+    if (asked('disk')) {
+      const done = await fillDisk(run, reference, { ...drill, folder: fs.mkdtempSync(path.join(folder, 'disk-')) });
+      if (done) row(`a full disk, then room again: ${name}`, 1, 'one line and exit code 1, then the same bits');
+      else row(`a full disk: ${name}`, 0, 'skipped: needs the right to mount');
+    }
   }
-  if (asked('device')) {
-    const losses = Math.floor((options.losses + index) / kinds.length);
-    await loseDevice(run, reference, drill, losses);
-    row(`device lost: ${name}`, losses, 'one line and exit code 1, then the same bits');
-  }
-  if (asked('disk')) {
-    const done = await fillDisk(run, reference, { ...drill, folder: fs.mkdtempSync(path.join(folder, 'disk-')) });
-    if (done) row(`a full disk, then room again: ${name}`, 1, 'one line and exit code 1, then the same bits');
-    else row(`a full disk: ${name}`, 0, 'skipped: needs the right to mount');
-  }
-  if (asked('calls')) {
+}
+
+if (asked('calls')) {
+  for (const [name, run] of await runsOf(FEW_STEPS)) {
+    const drill = drillOf(name);
+    const reference = await leaveAlone(run, drill, options.calls);
     const calls = await killAtCalls(run, reference, drill);
     row(`killed at each open, write, fsync and rename: ${name}`, calls, 'same bits each time');
   }

@@ -31,18 +31,18 @@ export const tinyTraining = (steps: number): string[] => [
 /** Arguments of the command without --out. */
 export type Run = readonly string[];
 
-/** One run of every kind, each of a few steps with several checkpoints. `folder`: for what they train on. */
-export async function everyKind(folder: string): Promise<Readonly<Record<string, Run>>> {
-  const often = ['--checkpoint-every', '2'];
-  const validated = ['--validate', 'test', '--validate-every', '3', '--validate-images', '2'];
+/** One run of every kind with several checkpoints. `folder`: for what they train on. `steps`: of a stage; a multiple of 6. */
+export async function everyKind(folder: string, steps: number): Promise<Readonly<Record<string, Run>>> {
+  const often = ['--checkpoint-every', `${steps / 3}`];
+  const validated = ['--validate', 'test', '--validate-every', `${steps / 2}`, '--validate-images', '2'];
   const classes = path.join(folder, 'classes');
   for (const [name, background] of Object.entries({ red: '#d21', blue: '#12d' })) {
     await writePictures(path.join(classes, name), 4, () => ({ width: 32, height: 32, background }));
   }
-  const size = ['--size', '28', '--batch', '2', '--steps', '6', '--seed', '5'];
+  const size = ['--size', '28', '--batch', '2', '--steps', `${steps}`, '--seed', '5'];
   return {
-    'training with validation': [...tinyTraining(6), ...often, ...validated],
-    'alternating training, four stages': [...tinyTraining(2), ...often, '--schedule', 'alternating'],
+    'training with validation': [...tinyTraining(steps), ...often, ...validated],
+    'alternating training, four stages': [...tinyTraining(steps), ...often, '--schedule', 'alternating'],
     'pre-training': ['pretrain', '--data', `folder:${classes}`, ...size, ...often],
   };
 }
