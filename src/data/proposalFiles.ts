@@ -8,8 +8,8 @@
  * that image, counted from 0, corners inclusive, fractions allowed. A higher score is better; equal ones keep the order of
  * the file.
  */
-import { open } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
+import { readRegularLines } from '../engine/node/files.ts';
 import type { Box } from '../kernels/boxes.ts';
 import { printable } from './textFile.ts';
 import type { Sample } from './types.ts';
@@ -26,7 +26,7 @@ export async function readProposalFile(path: string, samples: readonly Sample[])
   const byImage = new Map(samples.map((sample) => [sample.id, { sample, boxes: [] as ScoredBox[] }]));
   let number = 0;
   const wrong = (what: string): UserError => new UserError(`${path}: line ${number}: ${what}`);
-  for await (const text of lines(path)) {
+  for await (const text of readRegularLines(path)) {
     number++;
     const line = text.trim();
     if (number === 1) {
@@ -50,15 +50,6 @@ export async function readProposalFile(path: string, samples: readonly Sample[])
     );
   }
   return [...byImage.values()].map(({ boxes }) => boxes.sort((a, b) => b.score - a.score).map(({ box }) => box));
-}
-
-async function* lines(path: string): AsyncGenerator<string> {
-  try {
-    const file = await open(path);
-    yield* file.readLines();
-  } catch (error) {
-    throw new UserError(`${path}: cannot be read (${(error as Error).message}); check the name`);
-  }
 }
 
 /** The box of a line; or what is wrong with it. */

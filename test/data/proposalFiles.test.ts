@@ -62,8 +62,8 @@ test('what is wrong is one line with the file, the line and what to do', async (
     [`${HEADER}\na,1,2,3,4,1\n`, /boxes\.csv: has no box for 1 of 2 images, the first: b; add them/],
   ];
   for (const [text, message] of cases) await fails(read(text), message);
-  await fails(readProposalFile(join(folder, 'none.csv'), samples), /none\.csv: cannot be read \(ENOENT/);
-  await fails(readProposalFile(folder, samples), /: cannot be read \(EISDIR/);
+  await fails(readProposalFile(join(folder, 'none.csv'), samples), /none\.csv: there is no such file; check the name$/);
+  await fails(readProposalFile(folder, samples), /: is a folder; name a file$/);
 });
 
 async function fails(promise: Promise<unknown>, message: RegExp): Promise<void> {
@@ -75,5 +75,13 @@ async function fails(promise: Promise<unknown>, message: RegExp): Promise<void> 
   assert.match(error!.message, message);
   assert.not.match(error!.message, /\n/);
 }
+
+test('a device and a line without an end are one line each', async () => {
+  if (process.platform !== 'win32') {
+    await fails(readProposalFile('/dev/zero', samples), /^\/dev\/zero: is a device; name a regular file$/);
+  }
+  const endless = /boxes\.csv: has a line of more than 1048576 characters; check that it is the right file$/;
+  await fails(read(`${HEADER}\n${'1'.repeat(3e6)}`), endless);
+});
 
 test.run();

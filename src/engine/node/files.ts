@@ -19,7 +19,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { UserError } from '../errors.ts';
 import { verified, withChecksum } from '../integrity.ts';
@@ -166,6 +166,49 @@ export async function readRegularFileAsync(path: string, { maxBytes }: { maxByte
       await file.close();
     }
   } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+/** Characters of a line: far more than a record has, and far fewer than a string may. */
+const LONGEST_LINE = 2 ** 20;
+
+/** The lines of a regular file in UTF-8, which may be larger than a string; one line at a time, without its line break. */
+export async function* readRegularLines(path: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  const chunk = Buffer.allocUnsafe(2 ** 16);
+  let rest = '';
+  const file = await openRegular(path);
+  try {
+    for (;;) {
+      const { bytesRead } = await file.read(chunk, 0, chunk.length);
+      rest += decoder.decode(chunk.subarray(0, bytesRead), { stream: bytesRead > 0 });
+      const lines = rest.split(/\r?\n/);
+      rest = bytesRead > 0 ? lines.pop()! : '';
+      if (bytesRead === 0 && lines.at(-1) === '') lines.pop();
+      yield* lines;
+      if (rest.length > LONGEST_LINE) {
+        throw new UserError(
+          `${path}: has a line of more than ${LONGEST_LINE} characters; check that it is the right file`,
+        );
+      }
+      if (bytesRead === 0) return;
+    }
+  } catch (error) {
+    throw unreadable(path, error);
+  } finally {
+    await file.close();
+  }
+}
+
+async function openRegular(path: string): Promise<FileHandle> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, openFlags);
+    assertReadable(path, await file.stat(), { maxBytes: Infinity });
+    return file;
+  } catch (error) {
+    await file?.close();
     throw unreadable(path, error);
   }
 }

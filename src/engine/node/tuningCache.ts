@@ -2,13 +2,16 @@
  * What the tuner found, kept between runs: one JSON file in the user's cache folder, with a section for each adapter,
  * driver and version of this package. A file that cannot be read is ignored.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type { Gpu } from '../gpu.ts';
 import type { Choices } from '../plans.ts';
-import { replaceFile } from './files.ts';
+import { readRegularText, replaceFile } from './files.ts';
 import { cacheFolder } from './folders.ts';
+
+/** A shape takes some hundred bytes. */
+const MAX_BYTES = 64e6;
 
 type Sections = Record<string, Choices>;
 
@@ -23,7 +26,7 @@ export function tuningKey(gpu: Gpu): string {
 
 function readSections(path: string): Sections {
   try {
-    const sections: unknown = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};
+    const sections: unknown = existsSync(path) ? JSON.parse(readRegularText(path, { maxBytes: MAX_BYTES })) : {};
     return typeof sections === 'object' && sections !== null ? (sections as Sections) : {};
   } catch {
     return {};
