@@ -28,6 +28,7 @@ import {
   withExample,
   withGpu,
 } from './common.ts';
+import { assertOutputs } from './outputs.ts';
 import { columns, startProgress } from './progress.ts';
 import { count } from './text.ts';
 import { countParameters, describeInit, withTrainingDisplay } from './trainingDisplay.ts';
@@ -87,7 +88,10 @@ async function pretrainIn(
   directory: PretrainDirectory,
   { adapter, resume = false, ...choices }: Omit<PretrainCommand, 'out'>,
 ): Promise<void> {
-  if (!resume) directory.assertFree();
+  if (!resume) {
+    directory.assertFree();
+    assertOutputs(directory.files, { files: [choices.init] });
+  }
   const { config, data } = await (resume ? reopenPretrain(choices, directory) : configurePretrain(choices));
   await withGpu(adapter, async (gpu) => {
     const result = await onTerminal({ gpu, data, directory, config, resume });

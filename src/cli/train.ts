@@ -32,6 +32,7 @@ import {
   withExample,
   withGpu,
 } from './common.ts';
+import { assertOutputs } from './outputs.ts';
 import { type Progress, startProgress } from './progress.ts';
 import { trainOnTerminal } from './training.ts';
 
@@ -147,6 +148,7 @@ async function train({ adapter, out, resume = false, tune, ...choices }: TrainCo
 
 async function open(choices: RunChoices, directory: RunDirectory) {
   directory.assertFree();
+  assertOutputs(directory.files, { files: [choices.init] });
   const run = await configureRun(choices);
   await lookAtPictures([...run.dataset.samples, ...(run.validation?.samples ?? [])]);
   return run;

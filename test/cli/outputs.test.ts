@@ -1,6 +1,6 @@
 /** What a command may write over, and what it prints of names that came from files. */
 import { execFile } from 'node:child_process';
-import { linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
@@ -99,6 +99,35 @@ test('a closed terminal and Ctrl-\\ save as Ctrl-C does', async () => {
       /^stopped after \d+ steps?, .*; saved in run\. Continue with: rcnn train --resume --out run$/m,
     );
   }
+});
+
+test('a second process that would write the same run is refused, and the first goes on', async () => {
+  const cwd = temporaryFolder();
+  const begin = [...train.slice(0, 3), '--steps', '2000', '--out', 'run'];
+  const first = start(begin, cwd);
+  while (!existsSync(join(cwd, 'run', 'config.json')) && first.child.exitCode === null)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  const others = [begin, ['train', '--resume', '--out', 'run'], ['pretrain', '--out', 'run'], ['demo', '--out', 'run']];
+  for (const { code, stderr } of await Promise.all(others.map((args) => rcnn(cwd, ...args)))) {
+    assert.is(code, 1, stderr);
+    const line = `rcnn \\w+: run: process ${first.child.pid} on \\S+ writes this run since \\S+; stop that one first, or choose another --out\\n`;
+    assert.match(stderr, new RegExp(`^${line}$`));
+  }
+  first.child.kill('SIGTERM');
+  assert.is((await first.result).code, unix ? 130 : 'SIGTERM');
+  if (unix) assert.not(existsSync(join(cwd, 'run', 'run.lock')));
+});
+
+test('initial weights in the folder of the run are not replaced by it', async () => {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, 'run'));
+  writeFileSync(join(folder, 'run', 'best.safetensors'), 'weights');
+  for (const command of ['train', 'pretrain']) {
+    const { code, stderr } = await rcnn(folder, command, '--init', 'run/best.safetensors', '--out', 'run');
+    assert.is(code, 1);
+    assert.match(stderr, /^rcnn \w+: \S+: this command reads it, so it would be replaced; .*\n$/);
+  }
+  assert.is(readFileSync(join(folder, 'run', 'best.safetensors'), 'utf8'), 'weights');
 });
 
 test.run();
