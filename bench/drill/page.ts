@@ -112,7 +112,7 @@ const torchTime = (torch: TorchResult | null, name: string, mode: string): numbe
 
 function bench(title: string, result: BenchReport | null, torch: TorchResult | null): string[] {
   if (!result) return [];
-  const { peaks, rows, failed, complete } = result;
+  const { peaks, rows, failed, complete, skipped = [] } = result;
   const body = rows.map((row) => {
     const strict = torchTime(torch, nameOf(row), 'strict');
     return [
@@ -132,6 +132,9 @@ function bench(title: string, result: BenchReport | null, torch: TorchResult | n
     '',
     ...table(['row', 'ms', 'rate', 'of peak', 'of bound', 'PyTorch f32 ms', 'of its speed'], body),
     '',
+    ...(skipped.length > 0
+      ? [`Left out, as this device has no half precision (WebGPU's feature shader-f16): ${skipped.join('; ')}.`, '']
+      : []),
   ];
 }
 

@@ -19,6 +19,8 @@ export interface BenchCase {
   bytes?: number;
   /** Bytes of the memory that the row needs at once, where they are many: it is left out where there is less. */
   memory?: number;
+  /** It computes in half precision: left out where the device has none. */
+  half?: boolean;
   /**
    * What the time is. 'device': of the kernels alone, by timestamp queries where the adapter has them. 'wall': from the
    * first recorded dispatch until the device is done, what a user waits for.
@@ -40,6 +42,9 @@ export interface PreparedCase {
   /** Frees what outlives scopes: parameters. */
   dispose?(): void;
 }
+
+/** The heading of the rows in half precision. */
+export const HALF_GROUP = 'Half precision';
 
 /** The text that --filter looks in and --list prints. */
 export const caseName = ({ group, op, shape }: Pick<BenchCase, 'group' | 'op' | 'shape'>): string =>

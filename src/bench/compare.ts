@@ -1,4 +1,6 @@
 /** Results against float64, at a sample of the elements where there are many. */
+import type { Precision } from '../model/config.ts';
+import { HALF_ROUNDING, HALF_TINY } from '../kernels/half.ts';
 
 /** One element as it should be. `magnitude`: the sum of its terms' absolute values, which bounds the rounding error. */
 export interface Expected {
@@ -21,24 +23,35 @@ export interface Comparison {
 export const TOLERANCE = 4e-6;
 const LISTED = 3;
 
+/** `stored`: the type of the result. In f16 one more rounding is allowed, that of the kernels' checks (kernels/half.ts). */
 export function compareElements(
   actual: ArrayLike<number>,
   expected: readonly Expected[],
   tolerance = TOLERANCE,
+  stored: Precision = 'f32',
 ): Comparison {
   const comparison: Comparison = { passed: true, compared: expected.length, largestError: 0, problems: [] };
   for (const { index, value, magnitude } of expected) {
     const found = actual[index]!;
-    const error = Math.abs(found - value) / Math.max(magnitude, Number.MIN_VALUE);
+    const difference = Math.abs(found - value);
+    const rounding = stored === 'f16' ? HALF_ROUNDING * Math.abs(value) + HALF_TINY : 0;
+    const error = difference / Math.max(magnitude, Number.MIN_VALUE);
     if (found !== value) comparison.largestError = Math.max(comparison.largestError, error);
-    if (error <= tolerance || found === value) continue; // false for NaN
+    if (difference <= tolerance * magnitude + rounding || found === value) continue; // false for NaN
     comparison.passed = false;
     if (comparison.problems.length < LISTED) comparison.problems.push(`[${index}] is ${found}, expected ${value}`);
   }
   return comparison;
 }
 
-/** A check that is no comparison of elements: passed unless there are problems. */
+/** Integers, whole. */
+export const compareExactly = (actual: ArrayLike<number>, expected: ArrayLike<number>): Comparison =>
+  compareElements(
+    actual,
+    Array.from(expected, (value, index) => ({ index, value, magnitude: 0 })),
+  );
+
+/** A check that does not compare elements: passed unless there are problems. */
 export const verdict = (compared: number, problems: readonly string[]): Comparison => ({
   passed: problems.length === 0,
   compared,

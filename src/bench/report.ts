@@ -89,6 +89,7 @@ export const benchReportSchema = z.object({
   peaks: z.object({ gflops: amount, gbps: amount }).describe('measured in the same run'),
   system: system.optional(),
   complete: z.boolean().optional().describe('false in a report of a run that was cut off: the rows so far'),
+  skipped: z.array(z.string()).optional().describe('names of the rows in half precision, where the device has none'),
   rows: z.array(row),
   failed: z.int().nonnegative(),
 });

@@ -37,6 +37,7 @@ export async function runBench(
   options: BenchOptions,
   events: BenchEvents = {},
 ): Promise<BenchReport> {
+  const runs = (item: BenchCase): boolean => gpu.hasHalf || !item.half;
   const system = describeSystem(gpu);
   const peaks = await measurePeaks(gpu);
   events.onPeaks?.(peaks);
@@ -48,10 +49,11 @@ export async function runBench(
     peaks,
     system,
     complete: false,
+    skipped: cases.filter((item) => !runs(item)).map(caseName),
     rows: [],
     failed: 0,
   };
-  for (const item of cases) {
+  for (const item of cases.filter(runs)) {
     events.onStart?.(item);
     const row = await runCase(gpu, item, peaks, options);
     report.rows.push(row);

@@ -83,11 +83,11 @@ export function convFlops(layer: ConvLayer): number {
   return 2 * layer.C * layer.K * layer.side ** 2 * OH * OW;
 }
 
-/** Input, filters and output once each, in float32: what a pass of one image must move at least. */
-export function convBytes(layer: ConvLayer): number {
+/** Input, filters and output once each: what a pass of one image must move at least. The sizes are those of an element. */
+export function convBytes(layer: ConvLayer, map = 4, filter = 4): number {
   const { C, K, side, H, W } = layer;
   const { OH, OW } = outputSize(layer);
-  return 4 * (C * H * W + K * C * side ** 2 + K * OH * OW);
+  return map * (C * H * W + K * OH * OW) + filter * K * C * side ** 2;
 }
 
 export const layerName = ({ C, K, side, H, W, stride }: ConvLayer): string =>

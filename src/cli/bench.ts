@@ -80,8 +80,11 @@ async function bench(command: BenchCommand): Promise<void> {
       },
     );
     if (json !== undefined) writeJson(json, report);
-    const { rows, failed } = report;
+    const { rows, failed, skipped = [] } = report;
     console.log(`\n${rows.length - failed} rows right, ${failed} wrong`);
+    if (skipped.length > 0) {
+      console.log(`${skipped.length} left out: this device has no half precision (WebGPU's feature shader-f16)`);
+    }
     if (failed > 0) process.exitCode = 1;
   });
 }

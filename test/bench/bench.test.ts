@@ -1,12 +1,14 @@
 /** The benchmark: what it measures is checked first, a wrong result is named and not timed, and the arithmetic of its columns. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type BenchCase, caseName } from '../../src/bench/case.ts';
+import { type BenchCase, caseName, HALF_GROUP } from '../../src/bench/case.ts';
 import { convCases } from '../../src/bench/cases/convolution.ts';
 import { benchCases } from '../../src/bench/cases/index.ts';
 import { matmulCase } from '../../src/bench/cases/matmul.ts';
+import { reductionCases } from '../../src/bench/cases/reductions.ts';
 import { parameterPieces, sgdCase } from '../../src/bench/cases/sgd.ts';
-import { compareElements, sampleIndices, TOLERANCE } from '../../src/bench/compare.ts';
+import { sortingCases } from '../../src/bench/cases/sorting.ts';
+import { compareElements, compareExactly, sampleIndices, TOLERANCE } from '../../src/bench/compare.ts';
 import { uniform } from '../../src/bench/inputs.ts';
 import { copyProbe, measurePeaks, multiplyAddProbe } from '../../src/bench/probes.ts';
 import { rate, runBench, runCase, selectCases } from '../../src/bench/run.ts';
@@ -15,6 +17,8 @@ import { roofline } from '../../src/bench/roofline.ts';
 import { convBytes, convFlops, VGG16_LAYERS, ZF_LAYERS } from '../../src/bench/shapes.ts';
 import { median } from '../../src/bench/statistics.ts';
 import { BenchTable, milliseconds } from '../../src/bench/table.ts';
+import type { Gpu } from '../../src/engine/gpu.ts';
+import { HALF_ROUNDING, HALF_TINY } from '../../src/kernels/half.ts';
 import { linear } from '../../src/engine/ops/linear.ts';
 import { scale } from '../../src/engine/ops/arithmetic.ts';
 import { launch, sharedGpu } from '../harness.ts';
@@ -93,7 +97,7 @@ test('names are unique, the short run has every group', () => {
   assert.equal(groups(selectCases(cases, '', true)), groups(cases));
   assert.equal(
     selectCases(cases, 'MATMUL', false).map(({ shape }) => shape),
-    ['512x512x512', '1024x1024x1024'],
+    ['512x512x512', '1024x1024x1024', '1024x1024x1024'],
   );
 });
 
@@ -138,9 +142,68 @@ test('convolutions of any stride, products and updates pass', async () => {
   assert.ok(update.gflops === null && Math.abs(update.share_of_peak! - update.gbps! / peaks.gbps) < 1e-9);
 });
 
+test('half precision: one rounding more where the result is stored in f16', () => {
+  const expected = [{ index: 0, value: 2, magnitude: 10 }];
+  const passes = (found: number) => compareElements([found], expected, TOLERANCE, 'f16').passed;
+  const bound = 10 * TOLERANCE + 2 * HALF_ROUNDING + HALF_TINY;
+  assert.equal(
+    [2 - bound, 2 + bound].map((found) => passes(found + (2 - found) / 100)),
+    [true, true],
+  );
+  assert.equal(
+    [2 - bound, 2 + bound, NaN].map((found) => passes(found - (2 - found) / 100)),
+    [false, false, false],
+  );
+  assert.not(compareElements([2 + bound / 2], expected).passed);
+});
+
+test('integers are compared exactly', () => {
+  assert.ok(compareExactly([3, 0, -1], [3, 0, -1]).passed);
+  assert.equal(compareExactly([3, 1], [3, 0]).problems, ['[1] is 1, expected 0']);
+});
+
+test('rows in half precision pass, and are left out by name where the device has none', async () => {
+  const gpu = await sharedGpu();
+  const layer = { C: 5, K: 7, side: 3, H: 9, W: 11, stride: 1, pad: 1 };
+  const half = [...convCases(HALF_GROUP, [layer], [], 'f16'), matmulCase(33, 'f16')];
+  const { rows, skipped } = await runBench(gpu, [...half, matmulCase(33)], SHORT);
+  rows.forEach((row) => assert.equal(row.problems, [], row.op));
+  const left = gpu.hasHalf ? [] : half;
+  assert.equal(skipped, left.map(caseName));
+  assert.is(rows.length, half.length + 1 - left.length);
+  if (gpu.hasHalf) {
+    assert.equal(
+      rows.slice(0, 3).map(({ bytes }) => bytes),
+      [1, 1, 0].map((filtersInHalf) => convBytes(layer, 2, filtersInHalf ? 2 : 4)),
+    );
+  }
+  const none: Gpu = Object.create(gpu, { hasHalf: { value: false } });
+  const without = await runBench(none, half, SHORT);
+  assert.equal([without.rows, without.skipped], [[], half.map(caseName)]);
+});
+
+test('sorting, selection, softmax and channel sums pass', async () => {
+  const gpu = await sharedGpu();
+  for (const item of selectCases([...sortingCases, ...reductionCases], '', true)) {
+    const row = await runCase(gpu, item, PEAKS, SHORT);
+    assert.equal(row.problems, [], caseName(item));
+    assert.ok(row.compared > 200, caseName(item));
+  }
+});
+
+test('the rows in half precision add none to the parts of a drill that filter', () => {
+  const cases = benchCases(2 ** 33);
+  for (const filter of ['VGG-16 600x800', 'VGG-16 convolutions', 'small backbone', 'matmul 512'])
+    assert.ok(
+      selectCases(cases, filter, false).every(({ half }) => !half),
+      filter,
+    );
+  assert.is(selectCases(cases, '', false).filter(({ half }) => half).length, 9);
+});
+
 test('a wrong result is named and not timed', async () => {
   const gpu = await sharedGpu();
-  const wrong = matmulCase(16, (a, b) => scale(linear(a, b, null), 1.0001));
+  const wrong = matmulCase(16, 'f32', (a, b) => scale(linear(a, b, null), 1.0001));
   const row = await runCase(gpu, wrong, PEAKS, SHORT);
   assert.not(row.valid);
   assert.match(row.problems[0]!, /^\[0\] is \S+, expected \S+$/);
@@ -151,7 +214,7 @@ test('a wrong result is named and not timed', async () => {
 
 test('a row that cannot run fails alone', async () => {
   const gpu = await sharedGpu();
-  const broken = matmulCase(16, () => {
+  const broken = matmulCase(16, 'f32', () => {
     throw new Error('no such product');
   });
   const row = await runCase(gpu, broken, PEAKS, SHORT);

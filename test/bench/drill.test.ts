@@ -145,7 +145,13 @@ test('the page says what was measured, what was not, and why', () => {
     share_of_peak: 0.5,
     problems: [],
   };
-  const bench = { peaks: { gflops: 100, gbps: 10 }, rows: [row], failed: 0, complete: false };
+  const bench = {
+    peaks: { gflops: 100, gbps: 10 },
+    rows: [row],
+    failed: 0,
+    complete: false,
+    skipped: ['Half precision: matmul f16 8x8x8'],
+  };
   const page = drillPage(
     report({
       ended: false,
@@ -174,6 +180,7 @@ test('the page says what was measured, what was not, and why', () => {
     '2 right, 1 wrong.',
     '- **relu**',
     '1 rows, 0 wrong; cut off',
+    "Left out, as this device has no half precision (WebGPU's feature shader-f16): Half precision: matmul f16 8x8x8.",
     '| Matrix product: matmul 8x8x8 | 2.000 | 50 GFLOP/s | 50 % |  | 1.000 | 50 % |',
     '| Matrix product: matmul 8x8x8 | 1.000 | no tf32 |  |',
     'Twice 200 steps: **different bits**',

@@ -7,10 +7,12 @@ import { openDataset } from '../../data/registry.ts';
 import type { Picture } from '../../data/types.ts';
 import type { Gpu, TypedArray } from '../../engine/gpu.ts';
 import { Sgd } from '../../engine/sgd.ts';
+import type { Precision } from '../../model/config.ts';
 import { FasterRcnn, type LabelledBox } from '../../model/fasterRcnn.ts';
 import { detectInStages, type StagedDetection, STAGES } from '../../run/evaluation/detect.ts';
+import { lossScale } from '../../run/training/trainDetector.ts';
 import { PRESETS } from '../../run/config/presets.ts';
-import type { BenchCase, PreparedCase } from '../case.ts';
+import { type BenchCase, HALF_GROUP, type PreparedCase } from '../case.ts';
 import { verdict } from '../compare.ts';
 import { uniform } from '../inputs.ts';
 import { median } from '../statistics.ts';
@@ -24,24 +26,48 @@ interface Scene {
 /** Of a training step of VGG-16: parameters with gradient and momentum, and the maps of a picture of 600x800. */
 const VGG16_STEP_BYTES = 3.5 * 2 ** 30;
 
-export const detectorCases: readonly BenchCase[] = [
-  ...detectorPair('digits', 'small backbone', '160x160', true, digitScene),
-  ...detectorPair('photos', 'SqueezeNet 1.1', '480x640', false, async () => noiseScene(480, 640)),
-  ...detectorPair('paper-vgg16-voc07', 'VGG-16', '600x800', false, async () => noiseScene(600, 800), VGG16_STEP_BYTES),
-];
+interface Network {
+  preset: string;
+  name: string;
+  shape: string;
+  quick?: boolean;
+  scene(): Promise<Scene>;
+  /** Bytes that a training step needs, where they are many. */
+  stepBytes?: number;
+}
 
-function detectorPair(
-  preset: string,
-  network: string,
-  shape: string,
-  quick: boolean,
-  scene: () => Promise<Scene>,
-  stepBytes = 0,
-): BenchCase[] {
-  const row = { group: 'Detector', shape: `${network} ${shape}`, quick, clock: 'wall' as const };
+const SMALL: Network = { preset: 'digits', name: 'small backbone', shape: '160x160', quick: true, scene: digitScene };
+const SQUEEZENET: Network = {
+  preset: 'photos',
+  name: 'SqueezeNet 1.1',
+  shape: '480x640',
+  scene: async () => noiseScene(480, 640),
+};
+const VGG16: Network = {
+  preset: 'paper-vgg16-voc07',
+  name: 'VGG-16',
+  shape: '600x800',
+  scene: async () => noiseScene(600, 800),
+  stepBytes: VGG16_STEP_BYTES,
+};
+
+export const detectorCases: readonly BenchCase[] = [SMALL, SQUEEZENET, VGG16].flatMap((network) =>
+  detectorPair(network, 'f32'),
+);
+export const halfDetectorCases: readonly BenchCase[] = detectorPair(VGG16, 'f16');
+
+function detectorPair(network: Network, precision: Precision): BenchCase[] {
+  const { preset, name, shape, quick = false, scene, stepBytes = 0 } = network;
+  const half = precision === 'f16';
+  const named = half
+    ? { group: HALF_GROUP, shape: `${name} f16 ${shape}` }
+    : { group: 'Detector', shape: `${name} ${shape}` };
+  const row = { ...named, quick, half, clock: 'wall' as const };
+  const { detector, training } = PRESETS[preset]!;
   const load = async (gpu: Gpu) => {
     const loaded = await scene();
-    return { ...loaded, model: new FasterRcnn(gpu, { ...PRESETS[preset]!.detector, classes: loaded.classes }, 1) };
+    const model = new FasterRcnn(gpu, { ...detector, classes: loaded.classes, precision }, 1);
+    return { ...loaded, model, scale: lossScale(model, training) };
   };
   return [
     { ...row, op: 'detection', prepare: async (gpu) => prepareDetection(await load(gpu)) },
@@ -49,7 +75,7 @@ function detectorPair(
   ];
 }
 
-type Loaded = Scene & { model: FasterRcnn };
+type Loaded = Scene & { model: FasterRcnn; scale: number };
 
 function prepareDetection({ model, picture }: Loaded): PreparedCase {
   const compute = () => {
@@ -66,7 +92,7 @@ function prepareDetection({ model, picture }: Loaded): PreparedCase {
   };
 }
 
-function prepareStep({ model, picture, boxes }: Loaded): PreparedCase {
+function prepareStep({ model, picture, boxes, scale }: Loaded): PreparedCase {
   const optimizer = new Sgd(Object.values(model.parameters), { learningRate: 1e-4, momentum: 0.9, weightDecay: 5e-4 });
   const losses = () => {
     const image = model.prepare(picture);
@@ -75,8 +101,8 @@ function prepareStep({ model, picture, boxes }: Loaded): PreparedCase {
   const step = () => {
     optimizer.zeroGrad();
     const terms = losses();
-    model.total(terms).backward({ free: true });
-    optimizer.step();
+    model.total(terms).backward({ free: true, scale });
+    optimizer.step(scale);
     return Object.values(terms);
   };
   let first = true;

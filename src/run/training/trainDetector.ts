@@ -137,7 +137,7 @@ export function detectorSgd(model: FasterRcnn, training: TrainingConfig, { train
  * What the loss is multiplied by in the backward pass. In f16 the gradients of maps would otherwise be lost: a loss that is a
  * mean over 256 anchors gives each at most 1/256, and most get a thousandth of that; 6e-5 is the smallest normal number.
  */
-const lossScale = ({ config }: FasterRcnn, { lossScale: set = 1024 }: TrainingConfig): number =>
+export const lossScale = ({ config }: FasterRcnn, { lossScale: set = 1024 }: TrainingConfig): number =>
   config.precision === 'f16' ? set : 1;
 
 /** The forward and backward passes of one image, whose gradients are added to those of the step. */
