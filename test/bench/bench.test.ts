@@ -18,7 +18,7 @@ import { convBytes, convFlops, VGG16_LAYERS, ZF_LAYERS } from '../../src/bench/s
 import { median } from '../../src/bench/statistics.ts';
 import { BenchTable, milliseconds } from '../../src/bench/table.ts';
 import type { Gpu } from '../../src/engine/gpu.ts';
-import { HALF_ROUNDING, HALF_TINY } from '../../src/kernels/half.ts';
+import { fromHalf, HALF_ROUNDING, HALF_TINY, toHalf } from '../../src/kernels/half.ts';
 import { linear } from '../../src/engine/ops/linear.ts';
 import { scale } from '../../src/engine/ops/arithmetic.ts';
 import { launch, sharedGpu } from '../harness.ts';
@@ -155,6 +155,12 @@ test('half precision: one rounding more where the result is stored in f16', () =
     [false, false, false],
   );
   assert.not(compareElements([2 + bound / 2], expected).passed);
+});
+
+test('inputs in f16 are held exactly by it', () => {
+  const values = uniform(5000, 1, 'f16');
+  assert.ok(values.every((value) => value >= -1 && value < 1 && fromHalf(toHalf(value)) === value));
+  assert.ok(new Set(values).size > 2500);
 });
 
 test('integers are compared exactly', () => {
