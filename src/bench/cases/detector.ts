@@ -54,7 +54,7 @@ const VGG16: Network = {
 export const detectorCases: readonly BenchCase[] = [SMALL, SQUEEZENET, VGG16].flatMap((network) =>
   detectorPair(network, 'f32'),
 );
-export const halfDetectorCases: readonly BenchCase[] = detectorPair(VGG16, 'f16');
+export const halfDetectorCases: readonly BenchCase[] = detectorPair(SQUEEZENET, 'f16');
 
 function detectorPair(network: Network, precision: Precision): BenchCase[] {
   const { preset, name, shape, quick = false, scene, stepBytes = 0 } = network;
