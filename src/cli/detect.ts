@@ -22,6 +22,7 @@ import {
   withGpu,
   writeJson,
 } from './common.ts';
+import { unreadable } from '../engine/node/files.ts';
 import { assertOutputs } from './outputs.ts';
 
 interface DetectCommand {
@@ -118,15 +119,23 @@ function countByClass(detections: readonly { classIndex: number }[], classes: re
 /** A file stands for itself, a folder for the images and videos in it. */
 function inputFiles(path: string): string[] {
   if (path === STDIN) return [path];
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (!stats) throw new UserError(`${path}: there is no such file or folder; check the name`);
-  if (!stats.isDirectory()) return [path];
-  const files = readdirSync(path)
-    .filter((file) => isPictureFile(file) || isVideoFile(file))
-    .sort();
+  const names = namesIn(path);
+  if (names === null) return [path];
+  const files = names.filter((file) => isPictureFile(file) || isVideoFile(file)).sort();
   if (files.length === 0)
     throw new UserError(`${path}: contains no image (${PICTURE_EXTENSIONS.join(', ')}); name another folder`);
   return files.map((file) => join(path, file));
+}
+
+/** What a folder holds; null where the path is something else. */
+function namesIn(path: string): string[] | null {
+  try {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (!stats) throw new UserError(`${path}: there is no such file or folder; check the name`);
+    return stats.isDirectory() ? readdirSync(path) : null;
+  } catch (error) {
+    throw unreadable(path, error);
+  }
 }
 
 /**

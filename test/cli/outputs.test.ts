@@ -63,6 +63,15 @@ test('detect does not replace its picture, nor eval the checkpoint', async () =>
   assert.is(readFileSync(join(folder, 'run', 'checkpoint.safetensors'), 'utf8'), 'weights');
 });
 
+test('a link that leads back to itself is one line', async () => {
+  if (!unix) return;
+  const folder = temporaryFolder();
+  symlinkSync('loop', join(folder, 'loop'));
+  const { code, stderr } = await rcnn(folder, 'detect', 'loop', '--model', 'run');
+  assert.is(code, 1);
+  assert.match(stderr, /^rcnn detect: loop: is a symbolic link [^\n]*\n$/);
+});
+
 test('control characters are printed as escapes', async () => {
   assert.is(printable('a\x1b[31mb\x07\x7f\x9b\u202e'), 'a\\x1b[31mb\\x07\\x7f\\x9b\\u202e');
   assert.is(printable('two\nlines\tund größe 猫'), 'two\nlines\tund größe 猫');

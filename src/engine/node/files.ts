@@ -55,7 +55,7 @@ const UNREADABLE: Readonly<Record<string, string>> = {
 };
 
 /** The error for a file that could not be read; an error that is already worded for the user stays as it is. */
-function unreadable(path: string, error: unknown): UserError {
+export function unreadable(path: string, error: unknown): UserError {
   if (error instanceof UserError) return error;
   const { code = '', message } = error as NodeJS.ErrnoException;
   // Node's text ends with the call and the path.
