@@ -19,7 +19,9 @@ import { fail, root, run } from './shell.ts';
 
 const MOST_MB = 60;
 /** What the commands load besides Node's own modules. Those with native parts are loaded only by commands that draw or decode. */
-const LIBRARIES = ['cli-progress', 'commander', 'fast-xml-parser', 'zod', 'chart.js'];
+const LIBRARIES = [
+  ...['bmp-ts', 'chart.js', 'cli-progress', 'commander', 'csv-parse', 'fast-xml-parser', 'yaml', 'zod'],
+];
 const SWIFTSHADER = '@sparticuz/chromium';
 const LOADER = 'libvulkan.so.1';
 /** The loader, and what NVIDIA's driver asks for on a machine without a display. */

@@ -6,6 +6,7 @@
  */
 import { open, stat } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
+import { asBuffer } from '../engine/node/asBuffer.ts';
 import { readRegularFileAsync } from '../engine/node/files.ts';
 import { nativePackage } from '../engine/node/nativePackage.ts';
 import { eachAtOnce } from './atOnce.ts';
@@ -22,16 +23,16 @@ const loadSharp = () => nativePackage<(typeof import('sharp'))['default']>('shar
 export async function readPicture(path: string): Promise<Picture> {
   try {
     // Passes the bytes instead of the path: libvips caches by path, and would not notice that a file has changed.
-    return await decode(await readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES }));
+    return await decode(asBuffer(await readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES })));
   } catch (error) {
     throw unreadable(path, error as Error);
   }
 }
 
 /** As `readPicture`, from the contents of a file; `name` stands for it in messages. */
-export async function decodePicture(bytes: Buffer, name: string): Promise<Picture> {
+export async function decodePicture(bytes: Uint8Array, name: string): Promise<Picture> {
   try {
-    return await decode(bytes);
+    return await decode(asBuffer(bytes));
   } catch (error) {
     throw unreadable(name, error as Error);
   }
@@ -54,7 +55,7 @@ async function decodeWithSharp(bytes: Buffer, failOn: 'truncated' | 'warning'): 
 }
 
 /** A picture as the bytes of a PNG file. */
-export const encodePng = ({ width, height, rgba }: Picture): Promise<Buffer> =>
+export const encodePng = ({ width, height, rgba }: Picture): Promise<Uint8Array> =>
   loadSharp()(rgba, { raw: { width, height, channels: 4 } })
     .removeAlpha()
     .png()
@@ -119,7 +120,7 @@ export async function checkPicture(path: string): Promise<PictureHeader> {
 
 /** The first bytes of a regular file; anything else is refused. */
 async function firstBytes(path: string, count: number): Promise<Buffer> {
-  if (!(await stat(path)).isFile()) return readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES }); // throws and says what it is
+  if (!(await stat(path)).isFile()) return asBuffer(await readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES })); // throws and says what it is
   const file = await open(path);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(count), 0, count, 0);

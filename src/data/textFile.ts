@@ -1,6 +1,7 @@
 /** Text files that other tools wrote, in the encoding that they have: by a byte order mark, as they declare, or UTF-8. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { UserError } from '../engine/errors.ts';
+import { asBuffer } from '../engine/node/asBuffer.ts';
 import { readRegularFile } from '../engine/node/files.ts';
 
 /** More than any annotation file but COCO's has (jsonFile.ts reads those). */
@@ -9,7 +10,7 @@ const MAX_TEXT_BYTES = 256e6;
 /** The text of a file without its byte order mark. `declared`: the encoding that the file says it has, if it says so. */
 export function readText(path: string, declared: (beginning: string) => string | undefined = () => undefined): string {
   const bytes = readRegularFile(path, { maxBytes: MAX_TEXT_BYTES });
-  const encoding = encodingOf(bytes) ?? declared(bytes.subarray(0, 256).toString('latin1')) ?? 'utf-8';
+  const encoding = encodingOf(bytes) ?? declared(asBuffer(bytes.subarray(0, 256)).toString('latin1')) ?? 'utf-8';
   let decoder: TextDecoder;
   try {
     decoder = new TextDecoder(encoding, { fatal: true });

@@ -21,6 +21,7 @@ import {
 } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { asBuffer } from './asBuffer.ts';
 import { UserError } from '../errors.ts';
 import { verified, withChecksum } from '../integrity.ts';
 import {
@@ -126,7 +127,7 @@ class Arriving {
  * The bytes of a regular file, or of what a link to one leads to. A folder, a device, a socket or a larger file is refused
  * in one line (UserError) before anything of it is read.
  */
-export const readRegularFile = (path: string, limits: ReadLimits): Buffer =>
+export const readRegularFile = (path: string, limits: ReadLimits): Uint8Array =>
   withRegularFile(path, limits, (file, { size }) => {
     const arriving = new Arriving(path, size, limits.maxBytes);
     while (arriving.took(readSync(file, arriving.room)));
@@ -150,7 +151,7 @@ function withRegularFile<T>(path: string, limits: ReadLimits, read: (file: numbe
 }
 
 /** Like `readRegularFile`, but asynchronous; it does not read pipes. */
-export async function readRegularFileAsync(path: string, { maxBytes }: { maxBytes: number }): Promise<Buffer> {
+export async function readRegularFileAsync(path: string, { maxBytes }: { maxBytes: number }): Promise<Uint8Array> {
   try {
     const file = await open(path, openFlags);
     try {
@@ -216,7 +217,7 @@ async function openRegular(path: string): Promise<FileHandle> {
 /** Like `readRegularFile`, decoded from UTF-8; `maxBytes` is at most what a string can hold. */
 export function readRegularText(path: string, limits: ReadLimits): string {
   const maxBytes = Math.min(limits.maxBytes, bufferLimits.MAX_STRING_LENGTH);
-  return readRegularFile(path, { ...limits, maxBytes }).toString('utf8');
+  return asBuffer(readRegularFile(path, { ...limits, maxBytes })).toString('utf8');
 }
 
 /** What keeps a file from being written, by Node's codes, and what to do about it. */
