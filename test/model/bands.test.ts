@@ -10,11 +10,11 @@ import { expectClose, randomArray, sharedGpu } from '../harness.ts';
 /** Runs `fn` as if the device bound no more than `maxBindingBytes`. */
 function within<T>(gpu: Gpu, maxBindingBytes: number, fn: () => T): T {
   const { device } = gpu.plans;
-  Object.assign(gpu.plans, { device: { ...device, maxBindingBytes } });
+  gpu.plans.planFor({ ...device, maxBindingBytes });
   try {
     return fn();
   } finally {
-    Object.assign(gpu.plans, { device });
+    gpu.plans.planFor(device);
   }
 }
 

@@ -78,10 +78,10 @@ test('a fully connected layer in shards has the values, the result and the file 
   const { device } = gpu.plans;
   const x = gpu.tensor(randomArray(3 * 40, 1), [3, 40]);
   const make = async (maxBindingBytes: number) => {
-    Object.assign(gpu.plans, { device: { ...device, maxBindingBytes } });
+    gpu.plans.planFor({ ...device, maxBindingBytes });
     const store = new ParameterStore(gpu, 5);
     const layers = store.fullyConnected('fc6', [100, 40]);
-    Object.assign(gpu.plans, { device });
+    gpu.plans.planFor(device);
     const y = await gpu.scope(async () => connect(x, layers).read());
     return { store, layers, y, wholes: wholeParameters(store.parameters) };
   };

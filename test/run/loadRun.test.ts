@@ -105,9 +105,9 @@ test('a parameter in shards is whole in the checkpoint, whatever device reads it
   };
   const make = (maxBindingBytes: number, seed: number): FasterRcnn => {
     const { device } = gpu.plans;
-    Object.assign(gpu.plans, { device: { ...device, maxBindingBytes } });
+    gpu.plans.planFor({ ...device, maxBindingBytes });
     const model = new FasterRcnn(gpu, detector, seed, splitting);
-    for (const plans of [gpu.plans, model.plans]) Object.assign(plans, { device });
+    for (const plans of [gpu.plans, model.plans]) plans.planFor(device);
     return model;
   };
   const [whole, split] = [make(2 ** 27, 1), make(2 ** 17, 2)];
