@@ -18,7 +18,7 @@
  * of equal capacity (one per class) run in one dispatch (workgroup_id.z).
  */
 import { BOXES_WGSL, boxAt, type Box } from './boxes.ts';
-import { ceilDiv, kernel, linear } from './kernel.ts';
+import { ceilDiv, type Grid, kernel, linear } from './kernel.ts';
 import { LAST_KEY, radixSortScratch, recordRadixSort, SORT_KEY_WGSL, sortKey } from './radixSort.ts';
 import type { Run, StageBuffers, StageVariant } from './sequence.ts';
 import { unroll } from './text.ts';
@@ -192,9 +192,8 @@ fn write_word(top: u32, row: u32, count: u32, column: u32, words: u32, bits: u32
 }`,
 });
 
-/** Appends the survivors of one block to kept; keptCounts and removed need no start values, and removed is zero afterwards. */
-export const nmsSweep = kernel({
-  name: 'nms_sweep',
+/** What both kernels that sweep a block bind and are launched with. */
+const SWEEP = {
   buffers: {
     mask: 'read u32',
     counts: 'read u32',
@@ -203,7 +202,13 @@ export const nmsSweep = kernel({
     keptCounts: 'read_write u32',
   },
   uniforms: { capacity: 'u32', slices: 'u32', maxOutput: 'u32', block: 'u32' },
-  grid: ({ slices }) => [1, 1, slices],
+  grid: ({ slices }: Readonly<Record<'capacity' | 'slices' | 'maxOutput' | 'block', number>>): Grid => [1, 1, slices],
+} as const;
+
+/** Appends the survivors of one block to kept; keptCounts and removed need no start values, and removed is zero afterwards. */
+export const nmsSweep = kernel({
+  name: 'nms_sweep',
+  ...SWEEP,
   wgsl: /* wgsl */ `
 var<workgroup> gone_words: array<u32, ${BLOCK / 32}>;
 var<workgroup> diagonal: array<u32, 32>;
@@ -272,15 +277,7 @@ const SWEEP_ROWS = BLOCK / SWEEP_LANES;
  */
 export const nmsSweepWide = kernel({
   name: 'nms_sweep_wide',
-  buffers: {
-    mask: 'read u32',
-    counts: 'read u32',
-    removed: 'read_write u32',
-    kept: 'write u32',
-    keptCounts: 'read_write u32',
-  },
-  uniforms: { capacity: 'u32', slices: 'u32', maxOutput: 'u32', block: 'u32' },
-  grid: ({ slices }) => [1, 1, slices],
+  ...SWEEP,
   lanes: SWEEP_LANES,
   functions: /* wgsl */ `
 var<workgroup> gone_words: array<atomic<u32>, ${BLOCK / 32}>;
