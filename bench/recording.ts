@@ -6,7 +6,7 @@
  */
 import { create } from 'webgpu';
 import { Gpu, Sgd } from '../src/index.ts';
-import { FasterRcnn } from '../src/model/fasterRcnn.ts';
+import { makeDetector } from '../src/model/detectors.ts';
 import { openDataset } from '../src/data/registry.ts';
 import { findPreset } from '../src/run/config/runConfig.ts';
 
@@ -19,7 +19,7 @@ const closed = (): void => void setImmediate(() => (instance.current = null));
 const gpu = Gpu.fromDevice(withSmallBuffers(await adapter.requestDevice()), { closed });
 
 const dataset = await openDataset('digits', { split: 'train' });
-const model = new FasterRcnn(gpu, { ...preset.detector, classes: dataset.classes }, 1);
+const model = makeDetector(gpu, { ...preset.detector, classes: dataset.classes }, 1);
 const optimizer = new Sgd(Object.values(model.parameters), preset.training);
 const sample = dataset.samples[0]!;
 const pixels = await sample.load();

@@ -5,7 +5,8 @@
  *   npx tsx bench/trainingStep.ts [PRESET] [HEIGHTxWIDTH] [STEPS]
  */
 import { Sgd } from '../src/index.ts';
-import { FasterRcnn, type LabelledBox, LOSS_TERMS } from '../src/model/fasterRcnn.ts';
+import { type LabelledBox, LOSS_TERMS } from '../src/model/detector.ts';
+import { makeDetector } from '../src/model/detectors.ts';
 import type { Pixels } from '../src/model/prepareImage.ts';
 import { openGpu } from '../src/node.ts';
 import { Random } from '../src/kernels/rng.ts';
@@ -20,7 +21,7 @@ const input = { ...detector.input, shorterSide: height, longerSide: width, facto
 
 const gpu = await openGpu();
 console.log(`${name}, ${size}, ${gpu.adapter.description}`);
-const model = new FasterRcnn(gpu, { ...detector, input: input as typeof detector.input, classes }, training.seed);
+const model = makeDetector(gpu, { ...detector, input: input as typeof detector.input, classes }, training.seed);
 const optimizer = new Sgd(Object.values(model.parameters), training);
 const { pixels, boxes } = scene();
 

@@ -40,16 +40,19 @@ export {
   type SoftmaxLogLossOptions,
 } from './engine/ops/losses.ts';
 export { nms, roiPool, roiWarp, type NmsOptions, type RoiPoolOptions } from './engine/ops/rois.ts';
+export { FasterRcnn } from './model/fasterRcnn.ts';
+export { makeDetector } from './model/detectors.ts';
 export {
-  FasterRcnn,
+  type Detections,
+  type Detector,
   type LabelledBox,
   LOSS_TERMS,
   type Losses,
   type LossTerm,
   type PreparedImage,
-} from './model/fasterRcnn.ts';
+  type Sampling,
+} from './model/detector.ts';
 export type { Pixels } from './model/prepareImage.ts';
-export type { Sampling } from './model/rpn.ts';
 export { detectImage, detectInStages, type Proposal, type StagedDetection, STAGES } from './run/evaluation/detect.ts';
 export type { Detection } from './eval/voc.ts';
 export {

@@ -128,11 +128,11 @@ test('settings are settings, with values that are allowed', () => {
   const { detector, training, staged } = PRESETS['paper-vgg16-voc07']!;
   const config = {
     // With the settings that presets leave out.
-    detector: { ...detector, classes: ['__background__', 'thing'], precision: 'f16' as const },
+    detector: { ...detector, classes: ['__background__', 'thing'], system: 'faster-rcnn', precision: 'f16' as const },
     training: { ...training, ...staged?.training, lossScale: 1024 },
   };
   const settings = code.flatMap(({ name, line }) =>
-    [...line.matchAll(/\b(?:detector|training)(?:\.\w+)+(?:=(?:\[[^\]]*\]|[\w.]+))?/g)]
+    [...line.matchAll(/\b(?:detector|training)(?!\.ts\b)(?:\.\w+)+(?:=(?:\[[^\]]*\]|[\w.]+))?/g)]
       .map(([setting]) => ({ name, setting }))
       .filter(({ setting }) => !/=\[\.\.\.\]/.test(setting)),
   );

@@ -11,7 +11,8 @@ import {
   detectInStages,
   evaluate,
   type EvaluationReport,
-  FasterRcnn,
+  type Detector,
+  makeDetector,
   type Gpu,
   kernelChecks,
   loadRun,
@@ -74,7 +75,7 @@ export class Session {
   private readonly turns = new Turns();
   private gpu!: Gpu;
   private scenes!: Record<'train' | 'test', Dataset>;
-  private models: Partial<Record<WeightsName, FasterRcnn>> = {};
+  private models: Partial<Record<WeightsName, Detector>> = {};
   private run: RunConfig | undefined;
   private done = { step: 0, seconds: 0, dataSeconds: 0 };
   private paused: Promise<void> | undefined;
@@ -131,7 +132,7 @@ export class Session {
     let end = await this.turns.take();
     try {
       this.models.trained?.dispose();
-      const model = new FasterRcnn(this.gpu, config.detector, SEED);
+      const model = makeDetector(this.gpu, config.detector, SEED);
       this.models.trained = model;
       this.run = config;
       this.stop = new AbortController();
@@ -171,7 +172,7 @@ export class Session {
   }
 
   /** What the detector makes of the test scenes by now. */
-  private async look(model: FasterRcnn, step: number): Promise<void> {
+  private async look(model: Detector, step: number): Promise<void> {
     const scenes: StagedDetection[] = [];
     for (const sample of this.scenes.test.samples.slice(0, SHOWN)) {
       scenes.push(await detectInStages(model, await sample.load()));
@@ -250,7 +251,7 @@ export class Session {
     return this.turns.during(async () => {
       const { detector, training } = PRESETS['demo']!;
       const dataset = this.scenes.train;
-      const model = new FasterRcnn(this.gpu, { ...detector, classes: dataset.classes }, SEED);
+      const model = makeDetector(this.gpu, { ...detector, classes: dataset.classes }, SEED);
       const optimizer = caffeSgd(model.parameters, training);
       const steps: number[] = [];
       let start = NaN; // the first step, which compiles, is no time

@@ -3,7 +3,7 @@ import type { Dataset } from '../data/types.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { backboneNamed } from '../model/backbones/index.ts';
 import type { DetectorConfig } from '../model/config.ts';
-import type { FasterRcnn } from '../model/fasterRcnn.ts';
+import type { Detector } from '../model/detector.ts';
 import { bestOverlaps, betterAnchors, fitOf, inputObjects } from '../run/reports/anchorFit.ts';
 import type { RunConfig, ValidationConfig } from '../run/config/configSchema.ts';
 import type { RunDirectory, ValidationLine } from '../run/storage/runDirectory.ts';
@@ -142,7 +142,7 @@ function describeRun(
   dataset: Dataset,
   validation: Dataset | undefined,
   weights: string,
-  model: FasterRcnn,
+  model: Detector,
   memory: number,
 ): string {
   const { detector, training, preset, split } = config;

@@ -6,6 +6,7 @@
 import * as z from 'zod';
 import { BACKBONES } from './backbones/index.ts';
 import { CONVENTIONS } from './conventions.ts';
+import { DETECTORS } from './detectors.ts';
 
 /** A setting: what it may be, what it means, and its value unless a preset chooses another. */
 export function setting<S extends z.ZodType>(schema: S, help: string, usual?: z.infer<S>): S {
@@ -106,6 +107,15 @@ const test = z.strictObject({
 });
 
 export const detectorSchema = z.strictObject({
+  system: setting(
+    z
+      .string()
+      .refine((name) => DETECTORS.has(name), {
+        error: ({ input }) => `must be one of ${[...DETECTORS.keys()].join(', ')}, not ${JSON.stringify(input)}`,
+      })
+      .optional(),
+    'kind of detector; without it `faster-rcnn`',
+  ),
   convention: setting(
     z.enum(Object.keys(CONVENTIONS) as (keyof typeof CONVENTIONS)[]),
     'the implementation whose box arithmetic is used',

@@ -1,13 +1,11 @@
 /**
- * The Fast R-CNN detection head (Girshick 2015; paper, section 3.2): RoI pooling, the backbone's region layers, then class
- * scores [R, K] and box deltas [R, 4K], of which only the region's own class is used.
+ * The Fast R-CNN detection head (Girshick 2015; paper, section 3.2): from the features of a region to class scores [R, K] and
+ * box deltas [R, 4K], of which only the region's own class is used.
  */
 import type { Gpu } from '../engine/gpu.ts';
 import type { Bindable } from '../engine/memory.ts';
 import { linear } from '../engine/ops/linear.ts';
 import { smoothL1Loss, softmaxLogLoss } from '../engine/ops/losses.ts';
-import { maxPool2d } from '../engine/ops/pooling.ts';
-import { roiPool, roiWarp } from '../engine/ops/rois.ts';
 import { concat, softmax } from '../engine/ops/axes.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
@@ -15,10 +13,11 @@ import { copyFromSlice, sliceLayout } from '../kernels/concat.ts';
 import { type DetectionParams, detectionsScratch, recordDetections } from '../kernels/detections.ts';
 import { stageVariant } from '../kernels/planner.ts';
 import { recordRoiTargets, roiTargetsScratch } from '../kernels/roiTargets.ts';
-import { type Backbone, ParameterStore } from './backbones/backbone.ts';
+import { ParameterStore } from './backbones/backbone.ts';
 import type { DetectorConfig } from './config.ts';
 import { CONVENTIONS } from './conventions.ts';
-import type { GroundTruth, ImageGeometry, Proposals, Sampling } from './rpn.ts';
+import type { Detections, GroundTruth, ImageGeometry, Proposals, Sampling } from './detector.ts';
+import type { RegionFeatures } from './regionFeatures.ts';
 
 const ROI_STREAM = 0x20a1;
 /** RoIs that pass through the region layers at once at test time: more could occupy a slow GPU longer than drivers allow. */
@@ -37,22 +36,23 @@ export interface RoiBatch {
   outsideWeights: Tensor;
 }
 
-export class DetectionHead {
+/** `F`: the maps that regions are taken from. */
+export class DetectionHead<F> {
   readonly parameters: Readonly<Record<string, Tensor>>;
   private readonly gpu: Gpu;
   private readonly config: DetectorConfig;
-  private readonly backbone: Backbone;
+  private readonly regions: RegionFeatures<F>;
   private readonly layers: Record<'cls' | 'box', { weight: Tensor; bias: Tensor }>;
 
-  constructor(gpu: Gpu, config: DetectorConfig, backbone: Backbone, seed: number) {
+  constructor(gpu: Gpu, config: DetectorConfig, regions: RegionFeatures<F>, seed: number) {
     this.gpu = gpu;
     this.config = config;
-    this.backbone = backbone;
+    this.regions = regions;
     const store = new ParameterStore(gpu, seed);
     const classes = config.classes.length;
     this.layers = {
-      cls: store.layer('head.cls_score', [classes, backbone.regionFeatures], { gaussian: { std: 0.01, fanIn: 4096 } }),
-      box: store.layer('head.bbox_pred', [4 * classes, backbone.regionFeatures], {
+      cls: store.layer('head.cls_score', [classes, regions.length], { gaussian: { std: 0.01, fanIn: 4096 } }),
+      box: store.layer('head.bbox_pred', [4 * classes, regions.length], {
         gaussian: { std: 0.001, fanIn: 4096 },
       }),
     };
@@ -63,8 +63,8 @@ export class DetectionHead {
    * logits [R, K] and deltas [R, 4K]; the deltas are in units of the target standard deviations. `training` holds the seed
    * of the dropout masks; null at test time.
    */
-  forward(features: Tensor, rois: Tensor, training: { seed: number } | null): { logits: Tensor; deltas: Tensor } {
-    const x = this.backbone.regions(this.pool(features, rois), training);
+  forward(features: F, rois: Tensor, training: { seed: number } | null): { logits: Tensor; deltas: Tensor } {
+    const x = this.regions.regions(features, rois, training);
     return {
       logits: linear(x, this.layers.cls.weight, this.layers.cls.bias, { dtype: 'f32' }),
       deltas: linear(x, this.layers.box.weight, this.layers.box.bias, { dtype: 'f32' }),
@@ -72,7 +72,7 @@ export class DetectionHead {
   }
 
   /** `forward` at test time, some RoIs at a time, so that all anchors of an image need no more memory than proposals. */
-  score(features: Tensor, rois: Tensor): { logits: Tensor; deltas: Tensor } {
+  score(features: F, rois: Tensor): { logits: Tensor; deltas: Tensor } {
     const { gpu } = this;
     const [rows, columns] = rois.shape as [number, number];
     if (rows <= TEST_ROIS) return this.forward(features, rois, null);
@@ -94,13 +94,6 @@ export class DetectionHead {
         0,
       );
     return { logits: whole('logits'), deltas: whole('deltas') };
-  }
-
-  private pool(features: Tensor, rois: Tensor): Tensor {
-    const { pooled, pooling } = this.config.head;
-    const spatialScale = 1 / this.backbone.stride;
-    if (pooling !== 'warp') return roiPool(features, rois, { size: pooled, spatialScale });
-    return maxPool2d(roiWarp(features, rois, { size: 2 * pooled, spatialScale }), { kernel: 2 });
   }
 
   /** Samples proposals and ground truth into a mini-batch with labels and regression targets. */
@@ -159,11 +152,7 @@ export class DetectionHead {
   }
 
   /** Detections from scores and deltas: score threshold, suppression per class, the best of all classes. */
-  detections(
-    output: { logits: Tensor; deltas: Tensor },
-    proposals: Proposals,
-    image: ImageGeometry,
-  ): { rows: Tensor; count: Tensor } {
+  detections(output: { logits: Tensor; deltas: Tensor }, proposals: Proposals, image: ImageGeometry): Detections {
     const { gpu } = this;
     const { test, head, convention } = this.config;
     const params: DetectionParams = {

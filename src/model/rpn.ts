@@ -20,46 +20,15 @@ import { baseAnchors } from './anchors.ts';
 import { type Backbone, convolve, ParameterStore } from './backbones/backbone.ts';
 import type { DetectorConfig, ProposalConfig } from './config.ts';
 import { CONVENTIONS } from './conventions.ts';
+import type { GroundTruth, ImageGeometry, Proposals, Sampling } from './detector.ts';
 
 /** Streams of random numbers, one per purpose. */
 const ANCHOR_STREAM = 0xa11c;
 const RANKING_STREAM = 0x4a9d;
 
-export interface ImageGeometry {
-  /** Size of the network's input, pixels, and its scale from the original image. */
-  height: number;
-  width: number;
-  scale: number;
-  original: { height: number; width: number };
-}
-
-/** Ground truth of one image: rows of x1, y1, x2, y2, class in input pixels, of which the first `count` are used. */
-export interface GroundTruth {
-  boxes: Tensor;
-  count: number;
-}
-
-/** The random choices of one step. Parity tests turn them off: then the first candidates by index are taken, without dropout. */
-export interface Sampling {
-  random: boolean;
-  seed: number;
-  /** False turns off dropout alone, for a loss that is measured but not minimised. */
-  dropout?: boolean;
-}
-
 export interface RpnOutput {
   logits: Tensor;
   deltas: Tensor;
-}
-
-export interface Proposals {
-  /** [postNms, 5]: image index, x1, y1, x2, y2 in input pixels, best first; zero beyond the count. */
-  rois: Tensor;
-  scores: Tensor;
-  /** i32 [postNms]: the index of the anchor that each proposal was decoded from. */
-  anchors: Tensor;
-  /** One integer on the GPU. */
-  count: Tensor;
 }
 
 type DecodeSaved = {

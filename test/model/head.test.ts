@@ -6,10 +6,11 @@ import { chain } from '../../src/model/backbones/backbone.ts';
 import { pixelBoxes } from '../../src/kernels/checks/inputs.ts';
 import { expectClose, randomArray, sharedGpu } from '../harness.ts';
 import { pooledBackbone, POOLED_DETECTOR, ramp } from './pooledBackbone.ts';
+import { registered } from './registered.ts';
 
 test('more regions than pass through the layers at a time score as they do all at once', async () => {
   const gpu = await sharedGpu();
-  const model = new FasterRcnn(gpu, POOLED_DETECTOR, 1, pooledBackbone());
+  const model = new FasterRcnn(gpu, POOLED_DETECTOR, 1);
   for (const rows of [513, 1100]) {
     await gpu.scope(async () => {
       const map = gpu.tensor(randomArray(3 * 56 * 80, 1), [1, 3, 56, 80]);
@@ -46,12 +47,14 @@ for (const side of [32, 96])
   test(`dropout is for training: a detection has none (${side} pixels)`, async () => {
     const gpu = await sharedGpu();
     const seeds: (number | undefined)[] = [];
-    const build = pooledBackbone((flat, training) => {
-      seeds.push(training?.seed);
-      return training ? dropout(flat, { p: 0.5, seed: training.seed }) : flat;
-    });
+    const backbone = registered(
+      pooledBackbone((flat, training) => {
+        seeds.push(training?.seed);
+        return training ? dropout(flat, { p: 0.5, seed: training.seed }) : flat;
+      }),
+    );
     const input = { ...POOLED_DETECTOR.input, shorterSide: side };
-    const model = new FasterRcnn(gpu, { ...POOLED_DETECTOR, input, stages: 1 }, 1, build);
+    const model = new FasterRcnn(gpu, { ...POOLED_DETECTOR, backbone, input, stages: 1 }, 1);
     const picture = ramp(32, 32);
     const truth = [{ x1: 4, y1: 4, x2: 20, y2: 20, classIndex: 1 }];
     const detections = await detectImage(model, picture);

@@ -6,14 +6,14 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { detectImage, FasterRcnn, type DetectorConfig } from '../../src/index.ts';
 import { expectClose, sharedGpu } from '../harness.ts';
-import { pooledBackbone, POOLED_DETECTOR, ramp } from './pooledBackbone.ts';
+import { POOLED_DETECTOR, ramp } from './pooledBackbone.ts';
 
 /** Probabilities of the background, of class 1 and of class 2, for all windows. */
 const P = [0.5, 0.1, 0.4];
 
 async function oneStage(change: Partial<DetectorConfig> = {}): Promise<FasterRcnn> {
   const config: DetectorConfig = { ...POOLED_DETECTOR, stages: 1, ...change };
-  const model = new FasterRcnn(await sharedGpu(), config, 1, pooledBackbone());
+  const model = new FasterRcnn(await sharedGpu(), config, 1);
   for (const [name, parameter] of Object.entries(model.parameters))
     if (name.startsWith('head.')) parameter.write(new Float32Array(parameter.size));
   model.parameters['head.cls_score.bias']!.write(P.map(Math.log));

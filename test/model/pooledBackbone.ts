@@ -1,6 +1,7 @@
 /** A network without parameters, for tests of what stands on it: the map is the image's largest values of every 4 x 4 pixels. */
 import { maxPool2d, PRESETS, reshape, type DetectorConfig, type Tensor } from '../../src/index.ts';
 import type { BackboneBuilder } from '../../src/model/backbones/backbone.ts';
+import { registered } from './registered.ts';
 
 type Regions = (flat: Tensor, training: { seed: number } | null) => Tensor;
 
@@ -19,9 +20,10 @@ export const pooledBackbone =
 
 const { detector } = PRESETS['digits']!;
 
-/** A detector of two classes for it: anchors of 16 pixels, coordinates that decode exactly, nothing suppressed. */
+/** A detector of two classes on a region's map as it is: anchors of 16 pixels, coordinates that decode exactly, nothing suppressed. */
 export const POOLED_DETECTOR: DetectorConfig = {
   ...detector,
+  backbone: registered(pooledBackbone()),
   convention: 'matlab',
   classes: ['__background__', 'a', 'b'],
   input: { shorterSide: 32, longerSide: 1000, channels: 'rgb', mean: [0, 0, 0], factor: [1, 1, 1] },

@@ -4,9 +4,10 @@ import * as assert from 'uvu/assert';
 import { FasterRcnn, PRESETS, RPN_DEFAULTS, type DetectorConfig } from '../../src/index.ts';
 import type { Backbone } from '../../src/model/backbones/backbone.ts';
 import type { RpnConfig } from '../../src/model/config.ts';
-import { type ImageGeometry, RegionProposalNetwork } from '../../src/model/rpn.ts';
+import type { ImageGeometry } from '../../src/model/detector.ts';
+import { RegionProposalNetwork } from '../../src/model/rpn.ts';
 import { expectClose, sharedGpu } from '../harness.ts';
-import { pooledBackbone, POOLED_DETECTOR, ramp } from './pooledBackbone.ts';
+import { POOLED_DETECTOR, ramp } from './pooledBackbone.ts';
 
 /** A map of stride 4, of which only the geometry is used. */
 const BACKBONE = { stride: 4, channels: 1 } as Backbone;
@@ -90,7 +91,7 @@ for (const [settings, expected] of [
       head: { ...POOLED_DETECTOR.head, pooling: 'warp', warpLimit: 3, batch: 1, foregroundFraction: 1 },
     };
     const gpu = await sharedGpu();
-    const model = new FasterRcnn(gpu, config, 1, pooledBackbone());
+    const model = new FasterRcnn(gpu, config, 1);
     // Proposals are anchors, and every region is of class 1 by so much that the loss of one of class 2 has huge gradients.
     for (const parameter of Object.values(model.parameters)) parameter.write(new Float32Array(parameter.size));
     const weight = model.parameters['head.cls_score.weight']!;

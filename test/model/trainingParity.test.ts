@@ -11,9 +11,11 @@ import { linear, relu, reshape, Sgd, type DetectorConfig } from '../../src/index
 import { loadSafetensors } from '../../src/node.ts';
 import { type Backbone, convolve, ParameterStore } from '../../src/model/backbones/backbone.ts';
 import { HEAD_DEFAULTS, RPN_DEFAULTS, TEST_DEFAULTS } from '../../src/model/config.ts';
-import { FasterRcnn, LOSS_TERMS, type PreparedImage } from '../../src/model/fasterRcnn.ts';
+import { LOSS_TERMS, type PreparedImage } from '../../src/model/detector.ts';
+import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import type { Gpu } from '../../src/engine/gpu.ts';
 import { expectClose, sharedGpu } from '../harness.ts';
+import { registered } from './registered.ts';
 
 const { tensors, metadata } = await loadSafetensors(
   new URL('../golden/pytorch-frcnn.safetensors', import.meta.url).pathname,
@@ -45,7 +47,7 @@ const config: DetectorConfig = {
   convention: 'py-faster-rcnn',
   stages: 2,
   features: 'shared',
-  backbone: 'tiny',
+  backbone: registered(tinyBackbone),
   classes: ['__background__', ...Array.from({ length: settings.classes - 1 }, (_, i) => `class ${i + 1}`)],
   input: { shorterSide: height, longerSide: width, channels: 'rgb', mean: [0, 0, 0], factor: [1, 1, 1] },
   anchors: {
@@ -77,7 +79,7 @@ const config: DetectorConfig = {
 };
 
 function setUp(gpu: Gpu) {
-  const model = new FasterRcnn(gpu, config, 0, tinyBackbone);
+  const model = new FasterRcnn(gpu, config, 0);
   const names = Object.keys(tensors).filter((name) => name.startsWith('start/'));
   assert.equal(Object.keys(model.parameters).sort(), names.map((name) => name.slice('start/'.length)).sort());
   for (const [name, parameter] of Object.entries(model.parameters)) {

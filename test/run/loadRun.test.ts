@@ -7,6 +7,8 @@ import { reshape } from '../../src/engine/ops/reshape.ts';
 import { parseSafetensors, type Safetensors, serializeSafetensors } from '../../src/engine/safetensors.ts';
 import { type BackboneBuilder, connect, ParameterStore } from '../../src/model/backbones/backbone.ts';
 import { small } from '../../src/model/backbones/small.ts';
+import type { Detector } from '../../src/model/detector.ts';
+import { makeDetector } from '../../src/model/detectors.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { restoreCheckpoint, serializeCheckpoint } from '../../src/run/storage/checkpointFormat.ts';
 import { parseRunConfig } from '../../src/run/config/configSchema.ts';
@@ -15,6 +17,7 @@ import { loadRun } from '../../src/run/storage/loadRun.ts';
 import { caffeSgd } from '../../src/run/training/caffeSgd.ts';
 import { trainDetector } from '../../src/run/training/trainDetector.ts';
 import { sharedGpu } from '../harness.ts';
+import { registered } from '../model/registered.ts';
 import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
 
 /** A run on disk, and its files as a page gets them. After six steps hardly anything is surer than 0.05. */
@@ -24,7 +27,7 @@ const run = (async () => {
   return { directory, config, checkpoint: new Uint8Array(readFileSync(directory.checkpointPath)) };
 })();
 
-const weights = async (model: FasterRcnn): Promise<Safetensors['tensors']> => {
+const weights = async (model: Detector): Promise<Safetensors['tensors']> => {
   const end = { step: 6, seconds: 0, dataSeconds: 0 };
   return parseSafetensors(await serializeCheckpoint(model, undefined, end), 'test').tensors;
 };
@@ -103,10 +106,11 @@ test('a parameter in shards is whole in the checkpoint, whatever device reads it
       regions: (region) => connect(reshape(region, [region.shape[0]!, -1]), fc6),
     };
   };
+  const backbone = registered(splitting);
   const make = (maxBindingBytes: number, seed: number): FasterRcnn => {
     const { device } = gpu.plans;
     gpu.plans.planFor({ ...device, maxBindingBytes });
-    const model = new FasterRcnn(gpu, detector, seed, splitting);
+    const model = new FasterRcnn(gpu, { ...detector, backbone }, seed);
     for (const plans of [gpu.plans, model.plans]) plans.planFor(device);
     return model;
   };
@@ -138,7 +142,7 @@ test('a detection in stages finds the same, from the proposals at test time, and
     const model =
       features === 'shared'
         ? await loadRun(gpu, parsed, checkpoint)
-        : new FasterRcnn(gpu, { ...parsed.detector, features }, 3);
+        : makeDetector(gpu, { ...parsed.detector, features }, 3);
     const before = gpu.statistics().liveBytes;
     const staged = await detectInStages(model, picture);
     assert.is(gpu.statistics().liveBytes, before);

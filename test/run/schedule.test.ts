@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert';
 import { loadSafetensors } from '../../src/engine/node/files.ts';
 import { learningRate } from '../../src/run/training/learningRate.ts';
 import { BACKBONES } from '../../src/model/backbones/index.ts';
+import type { Detector } from '../../src/model/detector.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { evaluate } from '../../src/run/evaluation/evaluate.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
@@ -32,7 +33,7 @@ async function scheduled(schedule: string, options: Partial<RunTraining> = {}) {
 /** The names of the tensors whose bits differ. */
 const changes = (a: Record<string, string>, b: Record<string, string>): string[] =>
   Object.keys(a).filter((name) => !name.startsWith('momentum/') && name !== 'step' && a[name] !== b[name]);
-const parts = (model: FasterRcnn, names: string[]): string[] =>
+const parts = (model: Detector, names: string[]): string[] =>
   [...new Set(names.map((name) => model.partOf(name)!))].sort();
 
 test('by rule, the stages of joint training on VOC 2007 have the published numbers of updates', () => {

@@ -5,6 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { AnnotatedBox, Dataset } from '../../src/data/types.ts';
 import { type Choices, type Met, Plans } from '../../src/engine/plans.ts';
+import type { Detector } from '../../src/model/detector.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { type Proposal, proposeImage } from '../../src/run/evaluation/detect.ts';
 import { evaluate } from '../../src/run/evaluation/evaluate.ts';
@@ -60,7 +61,7 @@ test('the random proposals of an RPN without scores are those of the run and the
   await trainHere(run, { directory, resume: true });
   assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
   // They are not those of any other seed.
-  const model = whole.model;
+  const model = whole.model as FasterRcnn;
   const picture = await run.dataset.samples[0]!.load();
   const rois = (seed: number) =>
     model.gpu.scope(() => {
@@ -76,14 +77,14 @@ test('the random proposals of an RPN without scores are those of the run and the
 });
 
 /** Other kernels than the planner's for every convolution that a step of the model meets and that has a choice. */
-function otherKernels(model: FasterRcnn): { kernels: Choices; met: Met[] } {
+function otherKernels(model: Detector): { kernels: Choices; met: Met[] } {
   const plans = new Plans(model.plans.device);
   const met = model.plans.takeUntuned().filter(({ kind, candidates }) => kind === 'conv' && candidates.length > 1);
   for (const shape of met) plans.set(shape, shape.candidates.at(-1)!);
   return { kernels: plans.export(), met };
 }
 
-const planOf = (model: FasterRcnn, met: Met) =>
+const planOf = (model: Detector, met: Met) =>
   met.kind === 'conv' ? model.plans.conv(met.direction, met.shape) : assert.unreachable();
 
 test('a resumed run computes by the kernels that its configuration names, one without any by the planner’s', async () => {
@@ -110,7 +111,7 @@ test('a run that is loaded with kernels of its own changes no bit of a training 
   const config = { ...run.config, kernels };
   const checkpoint = readFileSync(alone.directory.checkpointPath);
 
-  let loaded: FasterRcnn | undefined;
+  let loaded: Detector | undefined;
   const found: Proposal[][] = [];
   const beside = await trainHere(run, {
     onStep: async (step) => {

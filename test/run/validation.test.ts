@@ -14,6 +14,7 @@ import { trainRun } from '../../src/run/training/trainRun.ts';
 import type { RunTraining } from '../../src/run/training/trainRun.ts';
 import { temporaryFolder, userError, vocXml, writeVoc } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
+import { registered } from '../model/registered.ts';
 import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
 
 const IMAGES = 3;
@@ -111,7 +112,7 @@ test('losses and detections are those of the network without dropout', async () 
   const gpu = await sharedGpu();
   const { config, dataset } = await tinyRun();
   const dropped: boolean[] = [];
-  const model = new FasterRcnn(gpu, config.detector, 3, (...args) => {
+  const backbone = registered((...args) => {
     const backbone = small.build(...args);
     return {
       ...backbone,
@@ -121,6 +122,7 @@ test('losses and detections are those of the network without dropout', async () 
       },
     };
   });
+  const model = new FasterRcnn(gpu, { ...config.detector, backbone }, 3);
   const sample = dataset.samples[0]!;
   const picture = await sample.load();
   const values = async (use: (image: ReturnType<typeof model.prepare>) => import('../../src/node.ts').Tensor[]) => {

@@ -8,7 +8,8 @@ import type { Picture } from '../../data/types.ts';
 import type { Gpu, TypedArray } from '../../engine/gpu.ts';
 import { Sgd } from '../../engine/sgd.ts';
 import type { Precision } from '../../model/config.ts';
-import { FasterRcnn, type LabelledBox } from '../../model/fasterRcnn.ts';
+import type { Detector, LabelledBox } from '../../model/detector.ts';
+import { makeDetector } from '../../model/detectors.ts';
 import { detectInStages, type StagedDetection, STAGES } from '../../run/evaluation/detect.ts';
 import { lossScale } from '../../run/training/trainDetector.ts';
 import { PRESETS } from '../../run/config/presets.ts';
@@ -66,7 +67,7 @@ function detectorPair(network: Network, precision: Precision): BenchCase[] {
   const { detector, training } = PRESETS[preset]!;
   const load = async (gpu: Gpu) => {
     const loaded = await scene();
-    const model = new FasterRcnn(gpu, { ...detector, classes: loaded.classes, precision }, 1);
+    const model = makeDetector(gpu, { ...detector, classes: loaded.classes, precision }, 1);
     return { ...loaded, model, scale: lossScale(model, training) };
   };
   return [
@@ -75,7 +76,7 @@ function detectorPair(network: Network, precision: Precision): BenchCase[] {
   ];
 }
 
-type Loaded = Scene & { model: FasterRcnn; scale: number };
+type Loaded = Scene & { model: Detector; scale: number };
 
 function prepareDetection({ model, picture }: Loaded): PreparedCase {
   const compute = () => {
@@ -146,7 +147,7 @@ function sameBits(results: TypedArray[]) {
 }
 
 /** Milliseconds of each stage of a detection, the medians of three. */
-async function stages(model: FasterRcnn, picture: Picture): Promise<Record<string, number>> {
+async function stages(model: Detector, picture: Picture): Promise<Record<string, number>> {
   const runs: StagedDetection[] = [];
   for (let i = 0; i < 3; i++) runs.push(await detectInStages(model, picture));
   return Object.fromEntries(STAGES.map((stage) => [stage, median(runs.map((run) => run.milliseconds[stage]))]));

@@ -9,7 +9,7 @@
  *   unshared     stages 1 and 2 alone: two networks
  */
 import type { DetectorConfig, StageTrainingConfig, TrainingConfig } from '../../model/config.ts';
-import type { Part } from '../../model/fasterRcnn.ts';
+import type { Part } from '../../model/detector.ts';
 
 export const SCHEDULES = ['joint', 'joint-warp', 'alternating', 'unshared'] as const;
 export type Schedule = (typeof SCHEDULES)[number];

@@ -1,11 +1,9 @@
 /** Detections of a trained network, one image at a time, as plain objects. */
-import type { Tensor } from '../../engine/tensor.ts';
 import { WarmUp } from '../../engine/warmUp.ts';
 import type { Detection } from '../../eval/voc.ts';
 import type { ProposalConfig } from '../../model/config.ts';
-import type { FasterRcnn } from '../../model/fasterRcnn.ts';
+import { capable, type Detections, type Detector, type Proposals } from '../../model/detector.ts';
 import type { Pixels } from '../../model/prepareImage.ts';
-import type { Proposals } from '../../model/rpn.ts';
 
 /** Columns of the model's result: x1, y1, x2, y2, score, class. */
 const COLUMNS = 6;
@@ -30,23 +28,23 @@ export interface StagedDetection {
   milliseconds: Record<(typeof STAGES)[number], number>;
 }
 
-const warmUps = new WeakMap<FasterRcnn, WarmUp>();
+const warmUps = new WeakMap<Detector, WarmUp>();
 
 /** Compiles the shaders of a detection without blocking the thread: a page stays responsive. */
-function compileFor(model: FasterRcnn, pixels: Pixels): Promise<void> {
+function compileFor(model: Detector, pixels: Pixels): Promise<void> {
   const warmUp = warmUps.get(model) ?? new WarmUp(model.gpu);
   warmUps.set(model, warmUp);
   return warmUp.before(`${pixels.width}x${pixels.height}`, () => void model.detect(model.prepare(pixels)));
 }
 
-/** The detections in an image, best first, in pixels of that image. `seed`: see `FasterRcnn.propose`. */
-export async function detectImage(model: FasterRcnn, pixels: Pixels, seed = 0): Promise<Detection[]> {
+/** The detections in an image, best first, in pixels of that image. `seed`: see `Detector.propose`. */
+export async function detectImage(model: Detector, pixels: Pixels, seed = 0): Promise<Detection[]> {
   await compileFor(model, pixels);
   return readDetections(model.gpu.scope(() => model.detect(model.prepare(pixels), seed)));
 }
 
 /** As `detectImage`, part by part: slower, because it waits for the device after each. The times are without compilation. */
-export async function detectInStages(model: FasterRcnn, pixels: Pixels): Promise<StagedDetection> {
+export async function detectInStages(model: Detector, pixels: Pixels): Promise<StagedDetection> {
   const { gpu } = model;
   await compileFor(model, pixels);
   const milliseconds = {} as StagedDetection['milliseconds'];
@@ -68,24 +66,27 @@ export async function detectInStages(model: FasterRcnn, pixels: Pixels): Promise
 }
 
 /**
- * The proposals of an image in pixels of that image, best first, with their objectness; as at test time unless `limits` says
- * otherwise. `seed`: see `FasterRcnn.propose`.
+ * The regions of an image that the detector classifies, in pixels of that image, best first, with their objectness; with
+ * `limits` the proposals of its RPN within those. `seed`: see `Detector.propose`.
  */
 export async function proposeImage(
-  model: FasterRcnn,
+  model: Detector,
   pixels: Pixels,
   limits?: ProposalConfig,
   seed?: number,
 ): Promise<Proposal[]> {
   const { proposals, scale } = model.gpu.scope(() => {
     const image = model.prepare(pixels);
-    return { proposals: model.propose(image, limits, seed), scale: image.scale };
+    const proposals = limits
+      ? capable(model, 'propose').propose(image, limits, seed)
+      : model.proposeOn(model.convolve(image), image, seed);
+    return { proposals, scale: image.scale };
   });
   return readProposals(proposals, scale);
 }
 
 /** What the model found, as plain objects; frees its tensors. */
-export async function readDetections({ rows, count }: { rows: Tensor; count: Tensor }): Promise<Detection[]> {
+export async function readDetections({ rows, count }: Detections): Promise<Detection[]> {
   // Both reads are started together: the device has to be waited for only once.
   const [values, [found = 0]] = await Promise.all([rows.read(), count.read()]);
   rows.dispose();

@@ -4,7 +4,7 @@ import type { Dataset } from '../../data/types.ts';
 import { type Canvas, writePng } from '../../draw/canvas.ts';
 import { plotLosses } from '../../draw/losses.ts';
 import type { Detection } from '../../eval/voc.ts';
-import type { FasterRcnn } from '../../model/fasterRcnn.ts';
+import type { Detector } from '../../model/detector.ts';
 import { detectionsSheet, proposalsSheet } from './pictures.ts';
 import type { RunDirectory } from '../storage/runDirectory.ts';
 import { hasDetector, stagesOf } from '../config/stages.ts';
@@ -15,7 +15,7 @@ import { hasDetector, stagesOf } from '../config/stages.ts';
  * and its path.
  */
 export async function drawResults(
-  model: FasterRcnn,
+  model: Detector,
   test: Dataset,
   detections: readonly Detection[][],
   run: RunDirectory,

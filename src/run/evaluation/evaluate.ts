@@ -3,7 +3,7 @@ import type { Dataset } from '../../data/types.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { type CocoSummary, evaluateCoco } from '../../eval/coco.ts';
 import { type Detection, evaluateVoc, type VocMetric } from '../../eval/voc.ts';
-import type { FasterRcnn } from '../../model/fasterRcnn.ts';
+import type { Detector } from '../../model/detector.ts';
 import { detectImage } from './detect.ts';
 
 export type Metric = VocMetric | 'coco';
@@ -27,7 +27,7 @@ export interface Evaluation {
 }
 
 export async function evaluate(
-  model: FasterRcnn,
+  model: Detector,
   dataset: Dataset,
   metric: Metric,
   onImage?: (done: number) => void,

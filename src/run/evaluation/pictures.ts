@@ -3,7 +3,7 @@ import type { Dataset } from '../../data/types.ts';
 import { type Canvas } from '../../draw/canvas.ts';
 import { contactSheet, drawDetections, drawProposals } from '../../draw/pictures.ts';
 import type { Detection } from '../../eval/voc.ts';
-import type { FasterRcnn } from '../../model/fasterRcnn.ts';
+import type { Detector } from '../../model/detector.ts';
 import { proposeImage } from './detect.ts';
 
 /** Detections with a lower score are not drawn. */
@@ -54,7 +54,7 @@ export async function truthSheet({ name, classes, samples }: Dataset): Promise<C
 }
 
 /** The first images with the best proposals of the network, and the ground truth, dashed. */
-export async function proposalsSheet(model: FasterRcnn, dataset: Dataset): Promise<Canvas> {
+export async function proposalsSheet(model: Detector, dataset: Dataset): Promise<Canvas> {
   const canvases: Canvas[] = [];
   for (const sample of dataset.samples.slice(0, PROPOSALS)) {
     const picture = await sample.load();

@@ -7,13 +7,11 @@ import { countedBoxes } from '../../data/boxes.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { UserError } from '../../engine/errors.ts';
 import { evaluateRecall, recallAt } from '../../eval/recall.ts';
-import { anchorAt } from '../../kernels/anchorGrid.ts';
-import { isInside } from '../../kernels/anchorLabels.ts';
 import type { Box } from '../../kernels/boxes.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
 import { Random } from '../../kernels/rng.ts';
 import type { ProposalConfig } from '../../model/config.ts';
-import type { FasterRcnn } from '../../model/fasterRcnn.ts';
+import { capable, type Detector } from '../../model/detector.ts';
 import { proposeImage } from './detect.ts';
 
 /** The stream of random numbers that orders the anchors of the first image; the second image has the next stream. */
@@ -80,7 +78,7 @@ const enoughProposals = (count: number): ProposalConfig => ({
 
 /** Up to `count` proposals per image, best first by the network's objectness. */
 export async function networkProposals(
-  model: FasterRcnn,
+  model: Detector,
   samples: readonly Sample[],
   count: number,
   onImage?: (done: number) => void,
@@ -100,37 +98,25 @@ export async function networkProposals(
  * without replacement. A smaller `count` gives the first ones of a larger.
  */
 export async function randomAnchors(
-  model: FasterRcnn,
+  model: Detector,
   samples: readonly Sample[],
   count: number,
   seed: number,
 ): Promise<Box[][]> {
-  const base = Float64Array.from(await model.rpn.anchors.read());
+  const anchored = capable(model, 'anchorsInside');
   const { input } = model.config;
-  return samples.map((sample, i) => {
-    const image = resizedSize(sample.height, sample.width, input.shorterSide, input.longerSide);
-    const map = mapSize(model, image);
-    const grid = { ...map, anchorCount: base.length / 4, stride: model.backbone.stride };
-    const size = { imageHeight: image.height, imageWidth: image.width };
-    const inside = Array.from({ length: grid.anchorCount * map.height * map.width }, (_, j) =>
-      anchorAt(base, j, grid),
-    ).filter((anchor) => isInside(anchor, size));
+  const proposals: Box[][] = [];
+  for (const [i, sample] of samples.entries()) {
+    const original = { height: sample.height, width: sample.width };
+    const image = { ...resizedSize(sample.height, sample.width, input.shorterSide, input.longerSide), original };
+    const inside = await anchored.anchorsInside(image);
     const drawn = new Random(seed, ORDER_STREAM + i).permutation(inside.length).slice(0, count);
-    return drawn.map((k): Box => {
-      const [x1, y1, x2, y2] = inside[k]!;
-      return [x1 / image.scale, y1 / image.scale, x2 / image.scale, y2 / image.scale];
-    });
-  });
-}
-
-/** The size of an image's map in cells; nothing is computed. */
-function mapSize({ gpu, backbone }: FasterRcnn, image: { height: number; width: number }) {
-  let size = { height: 0, width: 0 };
-  gpu.measure(() =>
-    gpu.withoutGradients(() => {
-      const [, , height, width] = backbone.features(gpu.empty([1, 3, image.height, image.width])).shape;
-      size = { height: height!, width: width! };
-    }),
-  );
-  return size;
+    proposals.push(
+      drawn.map((k): Box => {
+        const [x1, y1, x2, y2] = inside[k]!;
+        return [x1 / image.scale, y1 / image.scale, x2 / image.scale, y2 / image.scale];
+      }),
+    );
+  }
+  return proposals;
 }

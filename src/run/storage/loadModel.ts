@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import { loadSafetensors } from '../../engine/node/files.ts';
-import type { FasterRcnn } from '../../model/fasterRcnn.ts';
+import type { Detector } from '../../model/detector.ts';
 import { restoreRun } from './loadRun.ts';
 import { type RunConfig, withPrecision } from '../config/configSchema.ts';
 import { RunDirectory } from './runDirectory.ts';
@@ -33,7 +33,7 @@ export async function loadModel(
   run: string,
   change: (config: RunConfig) => RunConfig = (config) => config,
   weights: WeightsName = 'last',
-): Promise<FasterRcnn> {
+): Promise<Detector> {
   const directory = new RunDirectory(run);
   const config = change(withPrecision(readTrainedConfig(directory, weights), 'f32'));
   const path = weights === 'best' ? directory.bestPath : directory.checkpointPath;

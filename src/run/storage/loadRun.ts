@@ -2,7 +2,8 @@
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import { parseSafetensors, type Safetensors } from '../../engine/safetensors.ts';
-import { FasterRcnn } from '../../model/fasterRcnn.ts';
+import type { Detector } from '../../model/detector.ts';
+import { makeDetector } from '../../model/detectors.ts';
 import { restoreCheckpoint } from './checkpointFormat.ts';
 import type { Precision } from '../../model/config.ts';
 import { type RunConfig, withPrecision } from '../config/configSchema.ts';
@@ -22,7 +23,7 @@ export async function loadRun(
   checkpoint: Uint8Array,
   source = 'checkpoint.safetensors',
   precision: Precision = 'f32',
-): Promise<FasterRcnn> {
+): Promise<Detector> {
   let file: Safetensors;
   try {
     file = parseSafetensors(checkpoint, source);
@@ -38,8 +39,8 @@ export async function restoreRun(
   config: RunConfig,
   checkpoint: Safetensors,
   source: string,
-): Promise<FasterRcnn> {
-  const model = new FasterRcnn(gpu, config.detector, config.training.seed);
+): Promise<Detector> {
+  const model = makeDetector(gpu, config.detector, config.training.seed);
   usePlansOf(config, model.plans);
   try {
     await restoreCheckpoint(checkpoint, source, model);

@@ -14,7 +14,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
 import { makeFolder, readRegularText, replaceFile, syncFile, unwritable } from '../../engine/node/files.ts';
-import type { LossTerm } from '../../model/fasterRcnn.ts';
+import type { LossTerm } from '../../model/detector.ts';
 import { DETECTOR_RUN, parseConfig, type RunConfig, type RunKind } from '../config/configSchema.ts';
 import type { MetricsLine } from './metrics.ts';
 import { addLine, METRICS_LINE, readLines, truncateLines, VALIDATION_LINE } from './lines.ts';

@@ -11,7 +11,7 @@ import type { Tensor } from '../../engine/tensor.ts';
 import type { Dataset } from '../../data/types.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import type { ProposalConfig } from '../../model/config.ts';
-import type { FasterRcnn, PreparedImage } from '../../model/fasterRcnn.ts';
+import type { Detector, PreparedImage } from '../../model/detector.ts';
 import { proposeImage } from '../evaluation/detect.ts';
 
 export class ProposalStore {
@@ -34,7 +34,7 @@ export class ProposalStore {
 
   /** The proposals of a trained RPN for the images with these numbers; null once the signal is aborted. */
   static async collect(
-    model: FasterRcnn,
+    model: Detector,
     { samples }: Dataset,
     images: ReadonlySet<number>,
     limits: ProposalConfig,

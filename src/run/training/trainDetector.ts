@@ -12,14 +12,14 @@ import { WarmUp } from '../../engine/warmUp.ts';
 import { seedOf } from '../../kernels/rng.ts';
 import type { TrainingConfig } from '../../model/config.ts';
 import {
-  type FasterRcnn,
+  type Detector,
   LOSS_TERMS,
   type Losses,
   type LossTerm,
   type Part,
   type PreparedImage,
-} from '../../model/fasterRcnn.ts';
-import type { GroundTruth, Sampling } from '../../model/rpn.ts';
+} from '../../model/detector.ts';
+import type { GroundTruth, Sampling } from '../../model/detector.ts';
 import { NO_PROGRESS, type Progress } from '../storage/checkpointFormat.ts';
 import { blankPicture } from './blankPicture.ts';
 import { caffeSgd } from './caffeSgd.ts';
@@ -30,7 +30,7 @@ const PREFETCH = 8;
 
 /** Records the loss terms of one image. Before the first step it is also rehearsed (`Gpu.compile`): it must not read. */
 export type ImageLosses = (
-  model: FasterRcnn,
+  model: Detector,
   image: PreparedImage,
   truth: GroundTruth,
   sampling: Sampling,
@@ -50,7 +50,7 @@ export const JOINT_TASK: DetectorTask = {
 };
 
 export interface DetectorTraining extends LoopEvents<LossTerm> {
-  model: FasterRcnn;
+  model: Detector;
   dataset: Dataset;
   training: TrainingConfig;
   /** By default joint training of everything. */
@@ -124,7 +124,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
 }
 
 /** Freezes what the task does not train, and makes the optimiser of the rest. */
-export function detectorSgd(model: FasterRcnn, training: TrainingConfig, { trains }: DetectorTask = JOINT_TASK): Sgd {
+export function detectorSgd(model: Detector, training: TrainingConfig, { trains }: DetectorTask = JOINT_TASK): Sgd {
   if (trains) {
     for (const [name, parameter] of Object.entries(model.parameters)) {
       parameter.requiresGrad &&= trains.includes(model.partOf(name)!);
@@ -137,12 +137,12 @@ export function detectorSgd(model: FasterRcnn, training: TrainingConfig, { train
  * What the loss is multiplied by in the backward pass. In f16 the gradients of maps would otherwise be lost: a loss that is a
  * mean over 256 anchors gives each at most 1/256, and most get a thousandth of that; 6e-5 is the smallest normal number.
  */
-export const lossScale = ({ config }: FasterRcnn, { lossScale: set = 1024 }: TrainingConfig): number =>
+export const lossScale = ({ config }: Detector, { lossScale: set = 1024 }: TrainingConfig): number =>
   config.precision === 'f16' ? set : 1;
 
 /** The forward and backward passes of one image, whose gradients are added to those of the step. */
 function imagePasses(
-  model: FasterRcnn,
+  model: Detector,
   task: DetectorTask,
   { sample, picture, index, flip }: Omit<LoadedSample, 'step'>,
   sampling: Sampling,
@@ -157,7 +157,7 @@ function imagePasses(
 }
 
 /** The most bytes of GPU memory that a step on a picture of this sample's size needs, weights included; computes nothing. */
-export function measureStep(model: FasterRcnn, task: DetectorTask, sample: Sample): number {
+export function measureStep(model: Detector, task: DetectorTask, sample: Sample): number {
   const loaded = { sample, picture: blankPicture(sample), index: 0, flip: false };
   return model.gpu.measure(() => void imagePasses(model, task, loaded, { random: true, seed: 0 }, 1));
 }

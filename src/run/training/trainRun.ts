@@ -8,7 +8,9 @@ import type { Gpu } from '../../engine/gpu.ts';
 import type { Sgd } from '../../engine/sgd.ts';
 import type { Dataset, Sample } from '../../data/types.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
-import { FasterRcnn, type LossTerm, PROPOSAL_NETWORK } from '../../model/fasterRcnn.ts';
+import { capable, type Detector, type LossTerm } from '../../model/detector.ts';
+import { makeDetector } from '../../model/detectors.ts';
+import { PROPOSAL_NETWORK } from '../../model/fasterRcnn.ts';
 import { hasDetector, hasStages, type Stage, stagesOf, stageTraining } from '../config/stages.ts';
 import {
   checkpointProgress,
@@ -47,7 +49,7 @@ export interface RunEvents extends LoopEvents<LossTerm>, ValidationEvents, Tunin
   /** The run is planned for a device whose kernels this one cannot run (`--deterministic`): it plans for itself. */
   onOtherDevice?(): void;
   /** Before the first step of a stage in this session, which compiles the shaders. */
-  onStart?(progress: Progress, model: FasterRcnn): void;
+  onStart?(progress: Progress, model: Detector): void;
   /** The proposals of an RPN that are kept for the next stage. */
   onProposals?(done: number, total: number): void;
 }
@@ -71,7 +73,7 @@ export interface RunTraining extends RunEvents {
 }
 
 export interface TrainedRun {
-  model: FasterRcnn;
+  model: Detector;
   progress: Progress;
   /** Whether all steps are done; false after an abort. */
   finished: boolean;
@@ -126,7 +128,7 @@ async function trainStages(run: RunTraining): Promise<TrainedRun> {
   }
   const tuned = withKernelsOfStages(directory, config);
   if (tuned !== config) directory.writeConfig(tuned);
-  const model = new FasterRcnn(gpu, tuned.detector, tuned.training.seed);
+  const model = makeDetector(gpu, tuned.detector, tuned.training.seed);
   usePlansOf(tuned, model.plans);
   return disposingOnError(model, async () => {
     await assemble(model, directory, tuned);
@@ -151,7 +153,7 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
   const { stage, directory, config, resume, validated } = stageRun;
   const { training } = config;
   const task = await taskOf(stage, run);
-  const model = new FasterRcnn(gpu, config.detector, training.seed);
+  const model = makeDetector(gpu, config.detector, training.seed);
   return disposingOnError(model, async () => {
     if (!usePlansOf(config, model.plans)) run.onOtherDevice?.();
     const started = resume && directory.hasCheckpoint;
@@ -210,8 +212,8 @@ async function taskOf({ losses, trains, proposals }: Stage, { gpu, dataset, dire
       : await ProposalStore.load(directory.stage(proposals).proposalsPath, dataset.samples.length);
   const stageLosses: ImageLosses = (model, image, truth, sampling, { index, flip }) =>
     stored
-      ? model.detectorLosses(image, truth, stored.upload(gpu, index, flip, image), sampling)
-      : model.rpnLosses(image, truth, sampling);
+      ? capable(model, 'detectorLosses').detectorLosses(image, truth, stored.upload(gpu, index, flip, image), sampling)
+      : capable(model, 'rpnLosses').rpnLosses(image, truth, sampling);
   return { losses: stageLosses, trains };
 }
 
@@ -219,7 +221,7 @@ async function taskOf({ losses, trains, proposals }: Stage, { gpu, dataset, dire
 async function begin(
   run: RunTraining,
   { stage: { from }, directory, resume }: StageRun,
-  model: FasterRcnn,
+  model: Detector,
   optimizer: Sgd,
 ): Promise<Progress> {
   const started = resume && directory.hasCheckpoint;
@@ -233,7 +235,7 @@ async function begin(
 }
 
 /** Evaluates as the run's configuration says, at the latest after `steps`; what it finds goes to the run directory itself. */
-function validationOf(run: RunTraining, model: FasterRcnn, steps: number, { step }: Progress): Validation | undefined {
+function validationOf(run: RunTraining, model: Detector, steps: number, { step }: Progress): Validation | undefined {
   const { directory, config, validation, signal } = run;
   if (!validation || !config.validation) return undefined;
   const { interval } = config.validation;
@@ -243,7 +245,7 @@ function validationOf(run: RunTraining, model: FasterRcnn, steps: number, { step
 /** Keeps the proposals of a trained RPN for the images that the stage of `reader` will see; false after an abort. */
 async function keepProposals(
   { dataset, signal, onProposals }: RunTraining,
-  model: FasterRcnn,
+  model: Detector,
   directory: RunDirectory,
   { detector }: RunConfig,
   { training }: RunConfig,
@@ -264,7 +266,7 @@ function isDone(home: RunDirectory, { training }: RunConfig, keeps: boolean): bo
 }
 
 /** The weights of the last stage; if features are not shared, the RPN of the first stage and the layers below it too. */
-async function assemble(model: FasterRcnn, root: RunDirectory, { schedule, detector }: RunConfig): Promise<void> {
+async function assemble(model: Detector, root: RunDirectory, { schedule, detector }: RunConfig): Promise<void> {
   const stages = stagesOf(schedule);
   const checkpoint = (stage: Stage): string => root.stage(stage.name).checkpointPath;
   const unshared = detector.features === 'unshared';

@@ -3,7 +3,7 @@ import type { Sample } from '../../data/types.ts';
 import { readTuningCache, saveTuningCache } from '../../engine/node/tuningCache.ts';
 import type { Choices } from '../../engine/plans.ts';
 import { tune, type TuneReport } from '../../engine/tuner.ts';
-import type { FasterRcnn } from '../../model/fasterRcnn.ts';
+import type { Detector } from '../../model/detector.ts';
 import { type DetectorTask, measureStep } from './trainDetector.ts';
 
 export interface TuningEvents {
@@ -20,7 +20,7 @@ const TUNED_PICTURES = 3;
  * fastest kernels for the model. Returns all choices that the model now has.
  */
 export async function tuneModel(
-  model: FasterRcnn,
+  model: Detector,
   task: DetectorTask,
   samples: readonly Sample[],
   events: TuningEvents,

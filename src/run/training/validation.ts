@@ -11,7 +11,7 @@ import { countedBoxes } from '../../data/boxes.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { concat } from '../../engine/ops/axes.ts';
 import type { Detection } from '../../eval/voc.ts';
-import { type FasterRcnn, LOSS_TERMS, type LossTerm } from '../../model/fasterRcnn.ts';
+import { type Detector, LOSS_TERMS, type LossTerm } from '../../model/detector.ts';
 import { type Progress, saveCheckpoint } from '../storage/checkpoint.ts';
 import { readDetections } from '../evaluation/detect.ts';
 import { evaluateDetections } from '../evaluation/evaluate.ts';
@@ -24,7 +24,7 @@ export interface ValidationEvents {
 }
 
 export interface ValidationOptions {
-  model: FasterRcnn;
+  model: Detector;
   /** Its images: `openValidation` of runConfig.ts. */
   dataset: Dataset;
   /** Where the lines and the best weights go. */

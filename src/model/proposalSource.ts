@@ -1,0 +1,48 @@
+/** Where the regions come from that a detector classifies. */
+import type { Tensor } from '../engine/tensor.ts';
+import type { Backbone } from './backbones/backbone.ts';
+import type { DetectorConfig, ProposalConfig } from './config.ts';
+import type { GroundTruth, ImageGeometry, PreparedImage, Proposals, Sampling } from './detector.ts';
+import type { RoiBatch } from './head.ts';
+import type { RegionProposalNetwork, RpnOutput } from './rpn.ts';
+
+/** `F`: the maps of the detector's feature extractor; `S`: what the source computes of an image before it proposes. */
+export interface ProposalSource<F, S> {
+  /** Its own layers. */
+  readonly parameters: Readonly<Record<string, Tensor>>;
+  /** Its convolutions. `features()`: the maps of the detector; a source that does not ask for them saves computing them. */
+  forward(image: PreparedImage, features: () => F): S;
+  /** The losses of its own layers; null if it has none to train. */
+  losses(state: S, image: ImageGeometry, truth: GroundTruth, sampling: Sampling): { cls: Tensor; box: Tensor } | null;
+  /** The best regions, by `limits`. `seed`: see `Detector.propose`. */
+  propose(state: S, image: PreparedImage, limits: ProposalConfig, seed: number): Proposals;
+  /** The RoIs of a mini-batch, on the tape where gradients shall reach what proposed them. */
+  connect(batch: RoiBatch, proposals: Proposals, state: S, image: ImageGeometry): Tensor;
+}
+
+/** The proposals of an RPN on the maps of the detector or, where it has a backbone of its own, on the maps of that. */
+export function rpnProposals(
+  rpn: RegionProposalNetwork,
+  { head }: DetectorConfig,
+  ownBackbone: Backbone | null,
+): ProposalSource<Tensor, RpnOutput> {
+  return {
+    parameters: rpn.parameters,
+    forward: ({ tensor }, features) => rpn.forward(ownBackbone ? ownBackbone.features(tensor) : features()),
+    losses: (output, image, truth, sampling) => rpn.losses(output, truth, image, sampling),
+    propose: (output, image, limits, seed) => rpn.proposals(output, image, limits, seed),
+    connect: (batch, proposals, output, image) =>
+      head.pooling === 'warp' ? rpn.connectRois(batch, proposals, output, image) : batch.rois,
+  };
+}
+
+/** All anchors, clipped to the image: one-stage detection (paper, table 10). The layers of the RPN are not used. */
+export function slidingWindows(rpn: RegionProposalNetwork): ProposalSource<Tensor, Tensor> {
+  return {
+    parameters: rpn.parameters,
+    forward: (_image, features) => features(),
+    losses: () => null,
+    propose: (features, image) => rpn.slidingWindows(features, image),
+    connect: ({ rois }) => rois,
+  };
+}

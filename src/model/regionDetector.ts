@@ -1,0 +1,229 @@
+/**
+ * A detector that classifies regions, composed of four parts: a feature extractor (the convolutions), a proposal source, the
+ * features of a region, and the detection head that scores them. A kind of detector says which parts it has (fasterRcnn.ts).
+ *
+ * A step uploads an image and its boxes and records one sequence of dispatches; nothing is read back in between.
+ */
+import { UserError } from '../engine/errors.ts';
+import type { Gpu } from '../engine/gpu.ts';
+import { add } from '../engine/ops/arithmetic.ts';
+import { Plans } from '../engine/plans.ts';
+import { wholeName } from '../engine/shards.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { resizedSize } from '../kernels/imagePrepare.ts';
+import type { DetectorConfig } from './config.ts';
+import type {
+  Detections,
+  Detector,
+  GroundTruth,
+  ImageGeometry,
+  LabelledBox,
+  Losses,
+  Part,
+  PreparedImage,
+  Proposals,
+  Sampling,
+} from './detector.ts';
+import type { DetectionHead, RoiBatch } from './head.ts';
+import { type Pixels, prepareImage } from './prepareImage.ts';
+import type { ProposalSource } from './proposalSource.ts';
+import type { RegionFeatures } from './regionFeatures.ts';
+
+/** The rows of a ground-truth buffer are rounded up to a multiple of this, so that few sizes occur. */
+const TRUTH_ROWS = 16;
+
+/** The convolutional layers. `F`: their maps. */
+export interface FeatureExtractor<F> {
+  readonly parameters: Readonly<Record<string, Tensor>>;
+  /** image [1, 3, H, W] -> its maps */
+  features(image: Tensor): F;
+}
+
+export interface DetectorParts<F, S> {
+  extractor: FeatureExtractor<F>;
+  source: ProposalSource<F, S>;
+  regions: RegionFeatures<F>;
+  head: DetectionHead<F>;
+  /** Parameters by name of what no stage of alternating training trains alone: an RPN's own convolutional layers. */
+  others?: Readonly<Record<string, Tensor>>;
+  /** Tensors besides the parameters that the detector owns. */
+  constants?: readonly Tensor[];
+}
+
+/** The results of a detection's convolutions. */
+export interface Maps<F, S> {
+  features: F;
+  /** What the proposal source computed. */
+  state: S;
+}
+
+export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
+  readonly gpu: Gpu;
+  readonly config: DetectorConfig;
+  readonly plans: Plans;
+  readonly parameters: Readonly<Record<string, Tensor>>;
+  readonly head: DetectionHead<F>;
+  protected readonly extractor: FeatureExtractor<F>;
+  protected readonly source: ProposalSource<F, S>;
+  private readonly constants: readonly Tensor[];
+  private readonly partsByName = new Map<string, Part>();
+
+  constructor(gpu: Gpu, config: DetectorConfig, parts: DetectorParts<F, S>) {
+    const { extractor, source, regions, head, others = {}, constants = [] } = parts;
+    this.gpu = gpu;
+    this.config = config;
+    this.plans = new Plans(gpu.plans.device);
+    this.extractor = extractor;
+    this.source = source;
+    this.head = head;
+    this.constants = constants;
+    this.parameters = {
+      ...extractor.parameters,
+      ...regions.parameters,
+      ...others,
+      ...source.parameters,
+      ...head.parameters,
+    };
+    const byPart: Record<Part, Readonly<Record<string, Tensor>>> = {
+      features: extractor.parameters,
+      regions: regions.parameters,
+      rpn: source.parameters,
+      head: head.parameters,
+    };
+    for (const [part, parameters] of Object.entries(byPart)) {
+      for (const name of Object.keys(parameters)) this.partsByName.set(wholeName(name), part as Part);
+    }
+  }
+
+  partOf(name: string): Part | undefined {
+    return this.partsByName.get(wholeName(name));
+  }
+
+  prepare(pixels: Pixels, flip = false): PreparedImage {
+    const { input } = this.config;
+    const { width, height, scale } = resizedSize(pixels.height, pixels.width, input.shorterSide, input.longerSide);
+    const placement = { height, width, perY: 1 / scale, perX: 1 / scale, flip };
+    const whole = prepareImage(this.gpu, pixels, placement, input);
+    const tensor = this.config.precision === 'f16' ? whole.inDtype('f16') : whole;
+    if (tensor !== whole) whole.dispose();
+    return { tensor, height, width, scale, original: { height: pixels.height, width: pixels.width } };
+  }
+
+  truth(boxes: readonly LabelledBox[], image: ImageGeometry): GroundTruth {
+    const rows = Math.max(1, Math.ceil(boxes.length / TRUTH_ROWS)) * TRUTH_ROWS;
+    const data = new Float32Array(rows * 5);
+    boxes.forEach(({ x1, y1, x2, y2, classIndex }, i) => {
+      data.set([x1 * image.scale, y1 * image.scale, x2 * image.scale, y2 * image.scale, classIndex], i * 5);
+    });
+    return { boxes: this.gpu.tensor(data, [rows, 5], 'ground truth'), count: boxes.length };
+  }
+
+  losses(image: PreparedImage, truth: GroundTruth, sampling: Sampling): Losses {
+    return this.planned(() => this.lossesOn(this.maps(image), image, truth, sampling));
+  }
+
+  /** Each term has weight 1, and lambda is inside the RPN's box term. */
+  total(losses: Losses): Tensor {
+    return add(losses.rpn_cls, losses.rpn_box, losses.head_cls, losses.head_box);
+  }
+
+  validate(image: PreparedImage, truth: GroundTruth, seed: number): Detections & { losses: Losses } {
+    return this.infer(() => {
+      const maps = this.maps(image);
+      const losses = this.lossesOn(maps, image, truth, { random: true, seed, dropout: false });
+      return { ...this.classify(maps, this.proposeOn(maps, image, seed), image), losses };
+    });
+  }
+
+  detect(image: PreparedImage, seed = 0): Detections {
+    return this.infer(() => {
+      const maps = this.maps(image);
+      return this.classify(maps, this.proposeOn(maps, image, seed), image);
+    });
+  }
+
+  convolve(image: PreparedImage): Maps<F, S> {
+    return this.infer(() => this.maps(image));
+  }
+
+  proposeOn({ state }: Maps<F, S>, image: PreparedImage, seed = 0): Proposals {
+    return this.infer(() => this.source.propose(state, image, this.config.rpn.test, seed));
+  }
+
+  /** The RoIs' own scores are not used again. */
+  classify({ features }: Maps<F, S>, proposals: Proposals, image: PreparedImage): Detections {
+    return this.infer(() => this.head.detections(this.head.score(features, proposals.rois), proposals, image));
+  }
+
+  /** The terms of the detection head on given proposals; the others are zero. */
+  detectorLosses(
+    image: PreparedImage,
+    truth: GroundTruth,
+    proposals: Pick<Proposals, 'rois' | 'count'>,
+    sampling: Sampling,
+  ): Losses {
+    return this.planned(() => {
+      const features = this.extractor.features(image.tensor);
+      const batch = this.head.sample(proposals, truth, sampling);
+      return { ...this.noLosses(), ...this.headLosses(features, batch, batch.rois, sampling) };
+    });
+  }
+
+  dispose(): void {
+    for (const tensor of [...Object.values(this.parameters), ...this.constants]) tensor.dispose();
+  }
+
+  /** With this detector's own kernels. */
+  protected planned<T>(fn: () => T): T {
+    return this.gpu.withPlans(this.plans, fn);
+  }
+
+  /** The same without gradients. */
+  protected infer<T>(fn: () => T): T {
+    return this.planned(() => this.gpu.withoutGradients(fn));
+  }
+
+  /** What the proposal source computes, alone: the detector's own maps are computed where the source asks for them. */
+  protected sourceState(image: PreparedImage): S {
+    return this.source.forward(image, () => this.extractor.features(image.tensor));
+  }
+
+  protected noLosses(): Losses {
+    const zero = this.gpu.zeros([1], 'no loss');
+    return { rpn_cls: zero, rpn_box: zero, head_cls: zero, head_box: zero };
+  }
+
+  private maps(image: PreparedImage): Maps<F, S> {
+    const features = this.extractor.features(image.tensor);
+    return { features, state: this.source.forward(image, () => features) };
+  }
+
+  private lossesOn(
+    { features, state }: Maps<F, S>,
+    image: PreparedImage,
+    truth: GroundTruth,
+    sampling: Sampling,
+  ): Losses {
+    const proposed = this.source.losses(state, image, truth, sampling);
+    const proposals = this.source.propose(state, image, this.config.rpn.train, sampling.seed);
+    const batch = this.head.sample(proposals, truth, sampling);
+    const rois = this.source.connect(batch, proposals, state, image);
+    const losses = this.headLosses(features, batch, rois, sampling);
+    if (proposed === null) return { ...this.noLosses(), ...losses };
+    return { rpn_cls: proposed.cls, rpn_box: proposed.box, ...losses };
+  }
+
+  private headLosses(features: F, batch: RoiBatch, rois: Tensor, sampling: Sampling) {
+    const output = this.head.forward(features, rois, (sampling.dropout ?? sampling.random) ? sampling : null);
+    const { cls, box } = this.head.losses(output, batch);
+    return { head_cls: cls, head_box: box };
+  }
+}
+
+/** Throws a UserError where the device cannot compute in the precision of a configuration. */
+export function assertPrecision(gpu: Gpu, { precision }: DetectorConfig): void {
+  if (precision !== 'f16' || gpu.hasHalf) return;
+  throw new UserError(
+    `--precision f16: ${gpu.adapter.description} does not have it (WebGPU's feature shader-f16); use --precision f32`,
+  );
+}
