@@ -13,6 +13,7 @@ import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import { drillPage, type DrillReport } from './page.ts';
 import { type Part, runParts } from './parts.ts';
+import { pythonWithTorch } from './python.ts';
 import { bringLibraries, candidates, findDrivers, whyNone } from './vulkan.ts';
 
 const TOTAL_SECONDS = 465;
@@ -237,7 +238,7 @@ function parts(form: Form): Part[] {
       limitSeconds: form === 'full' ? 90 : 40,
       commands: [
         {
-          command: 'python3',
+          command: pythonWithTorch(env),
           args: [path.join(pack, 'torch_rows.py'), path.join(pack, 'rows.json'), file('torch.json'), ...quick],
         },
       ],

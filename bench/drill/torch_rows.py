@@ -35,6 +35,8 @@ except Exception as error:  # absent, or built for other libraries
 
 cuda = torch.cuda.is_available()
 device = torch.device('cuda' if cuda else 'cpu')
+if not cuda:  # some builds begin with one thread
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
 report.update(available=True, note='PyTorch %s, CUDA %s, cuDNN %s' % (
     torch.__version__, torch.version.cuda, torch.backends.cudnn.version()),
     device=torch.cuda.get_device_name(0) if cuda else 'the CPU, %d threads' % torch.get_num_threads())
