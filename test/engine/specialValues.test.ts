@@ -1,7 +1,14 @@
-/** NaN and infinity through layers that fuse several operations, whatever plan the device has for them. */
+/**
+ * NaN and infinity through layers that fuse several operations, whatever plan the device has for them; and that the table of
+ * special values, which `rcnn info` checks, has every kernel of every operation.
+ */
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { conv2d, linear } from '../../src/index.ts';
+import * as api from '../../src/index.ts';
+import { conv2d, type Gpu, linear, type Tensor } from '../../src/index.ts';
+import { specialValueChecks } from '../../src/kernels/checks/specialValues.ts';
 import { sharedGpu } from '../harness.ts';
 
 const filled = (n: number, special: number) => Float32Array.from({ length: n }, (_, i) => (i === 5 ? special : -1));
@@ -36,6 +43,134 @@ test('conv2d with relu: NaN reaches what its window reaches, and no other map', 
     assert.ok(Number.isNaN(y[5]), `${kernel}x${kernel} at the cell itself`);
     assert.is([...y.subarray(8 * pixels)].filter((value) => value !== 0).length, 0, 'the other image');
   }
+});
+
+/** Each operation on a few numbers, and where it takes other kernels for other shapes, again on more. */
+const SAMPLES: Record<string, (gpu: Gpu) => (Tensor | { count: Tensor })[]> = {
+  abs: (gpu) => [api.abs(ones(gpu, 2, 3))],
+  add: (gpu) => [api.add(ones(gpu, 2, 3), ones(gpu, 2, 3)), api.add(ones(gpu, 2, 3), ones(gpu, 3))],
+  averagePool2d: (gpu) => [api.averagePool2d(ones(gpu, 1, 1, 4, 4), { kernel: 2 })],
+  batchNorm: (gpu) =>
+    [true, false].map((training) => {
+      const running = { mean: gpu.zeros([2]), variance: gpu.zeros([2]) };
+      return api.batchNorm(ones(gpu, 2, 2, 3), ones(gpu, 2), ones(gpu, 2), running, { training });
+    }),
+  cast: (gpu) => (gpu.hasHalf ? [api.cast(api.cast(ones(gpu, 4), 'f16'), 'f32')] : []),
+  concat: (gpu) => [
+    api.concat([ones(gpu, 2, 3), ones(gpu, 2, 1)], 1),
+    api.concat([ones(gpu, 1, 4), ones(gpu, 2, 4)], 0),
+  ],
+  conv2d: (gpu) => [
+    api.conv2d(ones(gpu, 1, 2, 5, 5), ones(gpu, 3, 2, 3, 3), ones(gpu, 3), { padding: 1 }),
+    api.conv2d(ones(gpu, 1, 32, 24, 24), ones(gpu, 32, 32, 3, 3), null, { padding: 1, relu: true }),
+    api.conv2d(ones(gpu, 1, 2, 5, 5), ones(gpu, 3, 2, 1, 1), null, { stride: 2 }),
+  ],
+  convTranspose2d: (gpu) => [
+    api.convTranspose2d(ones(gpu, 1, 2, 3, 3), ones(gpu, 2, 2, 2, 2), ones(gpu, 2), { stride: 2 }),
+  ],
+  dropout: (gpu) => [api.dropout(ones(gpu, 4), { p: 0.5 })],
+  exp: (gpu) => [api.exp(ones(gpu, 3))],
+  linear: (gpu) => [
+    api.linear(ones(gpu, 2, 3), ones(gpu, 4, 3), ones(gpu, 4), { relu: true }),
+    api.linear(ones(gpu, 64, 300), ones(gpu, 64, 300)),
+  ],
+  localResponseNorm: (gpu) => [api.localResponseNorm(ones(gpu, 1, 4, 3, 3), { size: 3 })],
+  log: (gpu) => [api.log(ones(gpu, 3))],
+  matmul: (gpu) => [
+    api.matmul(ones(gpu, 3, 2), ones(gpu, 2, 4)),
+    api.matmul(ones(gpu, 2, 64, 64), ones(gpu, 2, 64, 64)),
+  ],
+  maxPool2d: (gpu) => [api.maxPool2d(ones(gpu, 1, 1, 4, 4), { kernel: 2 })],
+  mean: (gpu) => [api.mean(ones(gpu, 2, 3, 4)), api.mean(ones(gpu, 2, 3, 4), 1), api.mean(ones(gpu, 2, 3, 4), [0, 2])],
+  meanSquaredError: (gpu) => [api.meanSquaredError(ones(gpu, 3), ones(gpu, 3))],
+  multiply: (gpu) => [api.multiply(ones(gpu, 2, 3), ones(gpu, 2, 3)), api.multiply(ones(gpu, 2, 3), ones(gpu, 2, 1))],
+  nms: (gpu) => [3, 600].map((n) => api.nms(ones(gpu, n, 4), ones(gpu, n), { iouThreshold: 0.5 })),
+  permute: (gpu) => [api.permute(ones(gpu, 2, 3, 4), [2, 0, 1])],
+  reciprocal: (gpu) => [api.reciprocal(ones(gpu, 3))],
+  relu: (gpu) => [api.relu(ones(gpu, 3))],
+  reshape: (gpu) => [api.reshape(ones(gpu, 2, 3), [3, 2])],
+  roiPool: (gpu) => [api.roiPool(ones(gpu, 1, 2, 4, 4), rois(gpu), { size: 2, spatialScale: 1 })],
+  roiWarp: (gpu) => [api.roiWarp(ones(gpu, 1, 2, 4, 4), rois(gpu), { size: 2, spatialScale: 1 })],
+  scale: (gpu) => [api.scale(ones(gpu, 3), 2)],
+  sigmoid: (gpu) => [api.sigmoid(ones(gpu, 3))],
+  slice: (gpu) => [api.slice(ones(gpu, 2, 3), 1, 1, 2), api.slice(ones(gpu, 3, 4), 0, 1, 2)],
+  smoothL1Loss: (gpu) => [
+    api.smoothL1Loss(ones(gpu, 3), ones(gpu, 3)),
+    api.smoothL1Loss(ones(gpu, 3), ones(gpu, 3), { insideWeights: ones(gpu, 3), outsideWeights: ones(gpu, 3) }),
+  ],
+  softmax: (gpu) => [api.softmax(ones(gpu, 2, 3), 1), api.softmax(ones(gpu, 2, 2000), 1)],
+  softmaxLogLoss: (gpu) =>
+    [2, 2000].map((classes) => api.softmaxLogLoss(ones(gpu, 2, classes), gpu.tensor(Int32Array.of(0, 1), [2]))),
+  softplus: (gpu) => [api.softplus(ones(gpu, 3))],
+  sqrt: (gpu) => [api.sqrt(ones(gpu, 3))],
+  subtract: (gpu) => [api.subtract(ones(gpu, 2, 3), ones(gpu, 2, 3)), api.subtract(ones(gpu, 2, 3), ones(gpu, 3))],
+  sum: (gpu) => [
+    api.sum(ones(gpu, 2, 3)),
+    api.sum(ones(gpu, 2, 3), 0),
+    api.sum(ones(gpu, 2, 3, 40_000), [0, 2]),
+    api.sum(ones(gpu, 2, 2, 9000), 2),
+  ],
+  tanh: (gpu) => [api.tanh(ones(gpu, 3))],
+};
+
+/** A tensor of ones whose gradient is asked for. */
+function ones(gpu: Gpu, ...shape: number[]): Tensor {
+  const tensor = gpu.tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(1), shape);
+  tensor.requiresGrad = true;
+  return tensor;
+}
+
+const rois = (gpu: Gpu): Tensor => {
+  const tensor = gpu.tensor([0, 0, 0, 3, 3], [1, 5]);
+  tensor.requiresGrad = true;
+  return tensor;
+};
+
+/** Of a kernel's name: what else is fused with it, how many values it takes at a time, and how it finds their places. */
+const VARIANTS = [
+  / f16$/,
+  /(?<=^copy_(into|from)_slice)_\w+$/,
+  /(?<=^(add|subtract|multiply|expand|permute))_\w+$/,
+  /(?<=^(matmul|conv2d|winograd|smooth_l1|channel_sum|axis_sum)\w*)_(assign|accumulate|bias|relu|add|aligned|inside|outside)\b/,
+  /(?<=^winograd\w*)_(tiles_channels|channels_tiles)/,
+];
+function familyOf(name: string): string {
+  for (let before = ''; before !== name;) {
+    before = name;
+    for (const variant of VARIANTS) name = name.replace(variant, '');
+  }
+  return name;
+}
+
+/** They work on whole numbers, and on the boxes that `nms_keys` and `gather_sorted` left over. */
+const AFTER_SORTING = /^(radix_|nms_(mask|removed|sweep|original))/;
+
+test('the table of special values has every kernel of every operation of the package', async () => {
+  const gpu = await sharedGpu();
+  const folder = fileURLToPath(new URL('../../src/engine/ops', import.meta.url));
+  const modules = await Promise.all(readdirSync(folder).map((file) => import(`${folder}/${file}`) as Promise<object>));
+  const exported = modules.flatMap((module) =>
+    Object.entries(module).flatMap(([name, value]) => ((api as Record<string, unknown>)[name] === value ? [name] : [])),
+  );
+  assert.equal(Object.keys(SAMPLES).sort(), exported.sort(), 'an operation without a sample');
+  const checked = new Set(specialValueChecks.map((build) => familyOf(build().kernel.name)));
+  const run = gpu.run;
+  const missing = new Set<string>();
+  for (const [operation, sample] of Object.entries(SAMPLES)) {
+    gpu.run = (kernel, ...rest) => {
+      const known = checked.has(familyOf(kernel.name)) || AFTER_SORTING.test(kernel.name);
+      if (!known) missing.add(`${operation}: ${kernel.name}`);
+      return run.call(gpu, kernel, ...rest);
+    };
+    try {
+      gpu.scope(() => {
+        for (const result of sample(gpu)) if ('backward' in result) api.sum(result).backward();
+      });
+    } finally {
+      gpu.run = run;
+    }
+  }
+  assert.equal([...missing], []);
 });
 
 test.run();

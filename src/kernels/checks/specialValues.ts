@@ -13,35 +13,47 @@ import {
 } from '../batchNorm.ts';
 import { broadcast, expand } from '../broadcast.ts';
 import { copyFromSlice, copyIntoSlice, copyScalars } from '../concat.ts';
-import { convForward } from '../conv2d.ts';
-import { convForwardWorkgroup, convUniforms } from '../conv2dWorkgroup.ts';
+import { convFilterGradient, convForward, convInputGradient } from '../conv2d.ts';
+import {
+  convFilterGradientWorkgroup,
+  convForwardWorkgroup,
+  convInputGradientWorkgroup,
+  convUniforms,
+} from '../conv2dWorkgroup.ts';
 import { dropout } from '../dropout.ts';
-import { accumulate, add, multiply, scale, subtract } from '../elementwise.ts';
+import { accumulate, add, cast, fill, multiply, scale, subtract } from '../elementwise.ts';
 import type { Kernel } from '../kernel.ts';
-import { lrnForward } from '../lrn.ts';
+import { lrnBackward, lrnForward } from '../lrn.ts';
 import { matmul, matmulShape } from '../matmul.ts';
 import { maxPoolBackward, maxPoolForward } from '../maxPool.ts';
-import { nmsKeys } from '../nms.ts';
+import { gatherSorted, nmsKeys } from '../nms.ts';
 import { permute, permuteUniforms } from '../permute.ts';
 import { PORTABLE_TILE } from '../planner.ts';
 import { LAST_KEY } from '../radixSort.ts';
-import { axisSum, broadcastScalar, channelSum, channelSumPart, sumFinal, sumPartial } from '../reduce.ts';
+import { axisSum, axisSumPart, broadcastScalar, channelSum, channelSumPart, sumFinal, sumPartial } from '../reduce.ts';
 import { reluBackward, reluForward } from '../relu.ts';
-import { roiPoolForward } from '../roiPool.ts';
-import { roiWarpForward } from '../roiWarp.ts';
+import { roiPoolBackward, roiPoolForward } from '../roiPool.ts';
+import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../roiWarp.ts';
 import { sgdSteps } from '../sgd.ts';
 import { smoothL1Backward, smoothL1Partial } from '../smoothL1Loss.ts';
 import { softmaxBackward, softmaxBackwardRows, softmaxForward, softmaxForwardRows } from '../softmax.ts';
 import { sumPartials } from '../sumPartials.ts';
 import {
   softmaxLogLossBackward,
+  softmaxLogLossBackwardRows,
   softmaxLogLossFinal,
   softmaxLogLossPartial,
   softmaxLogLossRows,
 } from '../softmaxLogLoss.ts';
 import { transpose } from '../transpose.ts';
 import { unaryBackward, unaryForward, type UnaryName } from '../unary.ts';
-import { winogradScatter } from '../winograd.ts';
+import {
+  winogradFilter,
+  winogradFilterGradient,
+  winogradGather,
+  winogradScatter,
+  type WinogradSize,
+} from '../winograd.ts';
 import { WORKGROUP_TILES } from '../workgroupPlans.ts';
 import type { KernelCheck } from './check.ts';
 import { convShape } from './matmul.ts';
@@ -118,6 +130,60 @@ const PRODUCT = matmulShape({ M: 1, N: 4, K: 1, am: 1, ak: 1, bk: 4, bn: 1, cm: 
 const CONVOLUTION = convShape([1, 1, 1, 4], [1, 1, 1], 1, 0);
 /** The smallest one, which every device has memory for. */
 const WORKGROUP_TILE = WORKGROUP_TILES.at(-1)!;
+
+/** Of a convolution with one factor: each is its own gradient of the input. */
+const GRADIENT = [NaN, -1, 2, I];
+const TWO_FILTERS = convShape([1, 1, 1, 4], [2, 1, 1], 1, 0);
+const TWO_GRADIENTS = [NaN, 0, 0, 0, I, 1, 1, 1];
+
+/** Winograd's transforms: NaN in every place reaches every point, as sums have no weight of 0. */
+function winogradRows(m: WinogradSize): (() => KernelCheck)[] {
+  const side = m + 2;
+  const points = side * side;
+  const nans = (n: number): number[] => Array<number>(n).fill(NaN);
+  const tiles = tileUniforms(m, [1, 1, side, side], 0, [0, 1]);
+  const output = tileUniforms(m, [1, 1, m, m], 0, [0, 1]);
+  return [
+    () =>
+      row(
+        `winograd${m} input`,
+        winogradGather(m, 'input', 'channels-tiles', false),
+        { x: nans(points) },
+        { ...tiles, tilesY: 1, tilesX: 1, total: 1 },
+        { v: nans(points) },
+      ),
+    () =>
+      row(
+        `winograd${m} gradient of the output`,
+        winogradGather(m, 'output', 'channels-tiles', false),
+        { x: nans(m * m) },
+        output,
+        { v: nans(points) },
+      ),
+    ...[false, true].map(
+      (turned) => () =>
+        row(
+          `winograd${m} filter${turned ? ', turned' : ''}`,
+          winogradFilter(m, turned),
+          { w: nans(9) },
+          { K: 1, C: 1 },
+          { v: nans(points) },
+        ),
+    ),
+    () =>
+      row(`winograd${m} result`, winogradScatter(m, false, 'assign', false), { v: nans(points) }, output, {
+        y: nans(m * m),
+      }),
+    () =>
+      row(
+        `winograd${m} filter gradient`,
+        winogradFilterGradient(m, false),
+        { v: nans(points) },
+        { K: 1, C: 1 },
+        { dw: nans(9) },
+      ),
+  ];
+}
 
 const logLoss = (name: string, x: readonly number[], label: number, loss: number, clip = 0) =>
   [softmaxLogLossPartial, softmaxLogLossRows].map((kernel) => (): KernelCheck => {
@@ -229,6 +295,39 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
     ),
   () =>
     row(
+      'register convolution, input gradient',
+      convInputGradient(PORTABLE_TILE, false),
+      { dy: GRADIENT, w: FACTOR },
+      CONVOLUTION,
+      { dx: GRADIENT },
+    ),
+  () =>
+    row(
+      'workgroup convolution, input gradient',
+      convInputGradientWorkgroup(WORKGROUP_TILE, 'k', false),
+      { dy: GRADIENT, w: FACTOR },
+      convUniforms('input', WORKGROUP_TILE, CONVOLUTION),
+      { dx: GRADIENT },
+    ),
+  () =>
+    row(
+      'register convolution, filter gradient',
+      convFilterGradient(PORTABLE_TILE, false),
+      { x: [1, 1, 1, 1], dy: TWO_GRADIENTS },
+      { ...TWO_FILTERS, splits: 1 },
+      { dw: [NaN, I] },
+    ),
+  () =>
+    row(
+      'workgroup convolution, filter gradient',
+      convFilterGradientWorkgroup(WORKGROUP_TILE, false, false),
+      { x: [1, 1, 1, 1], dy: TWO_GRADIENTS },
+      convUniforms('filter', WORKGROUP_TILE, TWO_FILTERS, 1),
+      { dw: [NaN, I] },
+    ),
+  ...([2, 4] as const).flatMap((m) => winogradRows(m)),
+  () =>
+    row(
       'channel sum in parts',
       channelSumPart(false),
       { dy: [NaN, 1, I, 1, I, -I] },
@@ -238,6 +337,16 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       },
     ),
   () => row('axis sum', axisSum(false), { x: [NaN, 1, I, 1, I, -I] }, CHANNEL, { y: [NaN, -I] }),
+  () =>
+    row(
+      'axis sum in parts',
+      axisSumPart,
+      { x: [NaN, 1, I, 1, I, -I] },
+      { ...CHANNEL, parts: 1 },
+      { partial: [NaN, -I] },
+    ),
+  () => row('cast', cast, { x: X }, { n: 8 }, { y: X }),
+  () => row('fill', fill, {}, { n: 4, value: I }, { y: [I, I, I, I] }),
   () =>
     row('softmax', softmaxForward, { x: [NaN, 1, I, 1, -I, 1, -I, -I, BIG, -BIG] }, ROWS, {
       y: [NaN, NaN, NaN, NaN, 0, 1, NaN, NaN, 1, 0],
@@ -297,14 +406,16 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
         count: i32(0),
       },
     ),
-  () =>
-    row(
-      'log loss backward',
-      softmaxLogLossBackward,
-      { x: [NaN, 1, -I, 1, BIG, -BIG, I, 1], labels: i32(1, 0, 1, -1), count: i32(3), dloss: [3] },
-      { ...ONE_ROW, outer: 4 },
-      { dx: [NaN, NaN, -1, 1, 1, -1, 0, 0] },
-    ),
+  ...[softmaxLogLossBackward, softmaxLogLossBackwardRows].map(
+    (kernel) => () =>
+      row(
+        kernel.name,
+        kernel,
+        { x: [NaN, 1, -I, 1, BIG, -BIG, I, 1], labels: i32(1, 0, 1, -1), count: i32(3), dloss: [3] },
+        { ...ONE_ROW, outer: 4 },
+        { dx: [NaN, NaN, -1, 1, 1, -1, 0, 0] },
+      ),
+  ),
   ...(
     [
       [NaN, NaN],
@@ -362,6 +473,14 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
         y: [NaN, NaN, (5 / 3) ** -0.75, (5 / 3) ** -0.75, 0, NaN],
         scale: [NaN, NaN, 5 / 3, 5 / 3, I, I],
       },
+    ),
+  () =>
+    row(
+      'local response normalisation backward',
+      lrnBackward('across'),
+      { x: [1, 1, 1, 1], y: [1, 1, 1, 1], scale: [1, NaN, 1, 1], dy: [1, 1, I, 1] },
+      { images: 2, channels: 2, h: 1, w: 1, size: 1, alpha: 1, beta: 0.5, k: 1 },
+      { dx: [0, NaN, NaN, 0] },
     ),
   () =>
     row('batch statistics', batchNormStatistics(false), { x: [NaN, 1, I, 1, 2, 4] }, CHANNEL, {
@@ -442,6 +561,30 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
     ),
   () =>
     row(
+      'RoI pooling backward',
+      roiPoolBackward,
+      { dy: [NaN, I, 1], argmax: i32(5, 3, -1), rois: [0, 0, 0, 3, 1] },
+      { ...ROI_MAP, pooledH: 1, pooledW: 3, bands: 1 },
+      { dx: [0, 0, 0, I, 0, NaN, 0, 0] },
+    ),
+  () =>
+    row(
+      'RoI warping, gradient of the map',
+      roiWarpBackwardInput,
+      { dy: [NaN, I, 1], rois: [0, 0, 0, 3, 0] },
+      { ...ROI_MAP, pooledH: 1, pooledW: 3 },
+      { dx: [NaN, I, 1, 0, 0, 0, 0, 0] },
+    ),
+  () =>
+    row(
+      'RoI warping, gradient of the RoI',
+      roiWarpBackwardRois,
+      { dy: [1], x: [0, NaN, 1, 1, 0, NaN, 1, 1], rois: [0, 0.5, 0.5, 1, 1] },
+      { ...ROI_MAP, pooledH: 1, pooledW: 1 },
+      { drois: [0, NaN, NaN, NaN, NaN] },
+    ),
+  () =>
+    row(
       'RoI warping',
       roiWarpForward,
       { x: [NaN, 1, 1, 1, 1, 1, 1, 1], rois: [0, 0, 0, 3.5, 1] },
@@ -494,5 +637,13 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
         keys: u32(LAST_KEY, LAST_KEY, LAST_KEY, 0x7fffffff, 0x7fffffff, 0x7fffffff - 0x3f800000),
         order: u32(0, 1, 2, 3, 4, 5),
       },
+    ),
+  () =>
+    row(
+      'boxes in the order of scores',
+      gatherSorted,
+      { keys: u32(0x40000000, LAST_KEY), order: u32(1, 0), boxes: [NaN, NaN, NaN, NaN, 1, 2, 3, I] },
+      { n: 2, capacity: 2, slices: 1 },
+      { sorted: [1, 2, 3, I, 0, 0, 0, 0], counts: u32(1) },
     ),
 ];
