@@ -1,6 +1,7 @@
 /** `rcnn demo`: trains on the digit scenes, evaluates the detector, and draws what it finds. */
 import type { Command } from 'commander';
 import { openDataset } from '../data/registry.ts';
+import { UserError } from '../engine/errors.ts';
 import { drawResults } from '../run/evaluation/drawResults.ts';
 import { evaluate } from '../run/evaluation/evaluate.ts';
 import { evaluationTable } from '../run/evaluation/evaluationTable.ts';
@@ -77,10 +78,20 @@ async function demoIn(
 async function start(given: { steps?: number; seed?: number }, directory: RunDirectory) {
   const configured = await configureRun({ data: 'digits', preset: 'demo', ...given });
   if (directory.hasCheckpoint) {
+    assertDemo(directory);
     console.log(`${directory.path}: replacing the run of an earlier demo`);
     directory.clear();
   }
   return configured;
+}
+
+/** Throws if the folder holds another run than a demo's, which somebody may still need. */
+function assertDemo(directory: RunDirectory): void {
+  const { path } = directory;
+  const preset = directory.hasConfig ? directory.readConfig().preset : undefined;
+  if (preset === 'demo') return;
+  const found = preset === undefined ? 'a checkpoint without a configuration' : `a run of the preset ${preset}`;
+  throw new UserError(`${path}: holds ${found}, not a demo, and is not replaced; choose another --out`);
 }
 
 async function reopen(given: { steps?: number; seed?: number }, directory: RunDirectory) {

@@ -89,8 +89,8 @@ async function pretrainIn(
   { adapter, resume = false, ...choices }: Omit<PretrainCommand, 'out'>,
 ): Promise<void> {
   if (!resume) {
-    directory.assertFree();
     assertOutputs(directory.files, { files: [choices.init] });
+    directory.assertFree();
   }
   const { config, data } = await (resume ? reopenPretrain(choices, directory) : configurePretrain(choices));
   await withGpu(adapter, async (gpu) => {

@@ -147,8 +147,8 @@ async function train({ adapter, out, resume = false, tune, ...choices }: TrainCo
 }
 
 async function open(choices: RunChoices, directory: RunDirectory) {
-  directory.assertFree();
   assertOutputs(directory.files, { files: [choices.init] });
+  directory.assertFree();
   const run = await configureRun(choices);
   await lookAtPictures([...run.dataset.samples, ...(run.validation?.samples ?? [])]);
   return run;

@@ -17,6 +17,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { replaceFile } from '../../src/engine/node/files.ts';
 import { thisProcess } from '../../src/engine/node/processes.ts';
+import { configureRun } from '../../src/run/config/runConfig.ts';
 import { RunDirectory } from '../../src/run/storage/runDirectory.ts';
 import { asOnlyWriter, lockPath } from '../../src/run/storage/runLock.ts';
 import { temporaryFolder, userError } from '../data/fixtures.ts';
@@ -150,6 +151,31 @@ test('lines that are no records are left out, wherever they stand', () => {
   directory.appendValidation(evaluated as never);
   directory.appendValidation({ ...evaluated, step: 20, mAP: NaN } as never);
   assert.equal(directory.readValidation(), [evaluated, { ...evaluated, step: 20, mAP: NaN }]);
+});
+
+test('a new run replaces no file that is not a run’s', async () => {
+  const told = async (directory: RunDirectory): Promise<string> =>
+    userError(Promise.resolve().then(() => directory.assertFree()));
+  for (const [name, text] of [
+    ['config.json', '{"model_type": "bert"}'],
+    ['config.json', '{"format": 1}'],
+    ['metrics.jsonl', '{"accuracy": 1}\n'],
+    ['best.safetensors', 'x'],
+    [join('1-rpn', 'config.json'), '{}'],
+  ] as const) {
+    const directory = new RunDirectory(temporaryFolder());
+    mkdirSync(join(directory.path, '1-rpn'));
+    writeFileSync(join(directory.path, name), text);
+    const line = `${directory.path}: is not a run of 'rcnn train', so its ${name} is not replaced; choose another --out`;
+    assert.is(await told(directory), line);
+    assert.is(readFileSync(join(directory.path, name), 'utf8'), text);
+  }
+  const { config } = await configureRun({ preset: 'demo' });
+  const own = new RunDirectory(temporaryFolder());
+  own.create(config);
+  own.appendMetrics(line as never);
+  own.create(config); // it never reached a checkpoint
+  assert.equal(readdirSync(own.path), ['config.json']);
 });
 
 test('a folder in the place of a file of the run is told in one line', async () => {

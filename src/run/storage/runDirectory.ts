@@ -11,7 +11,7 @@
  *   proposals.safetensors   if the next stage trains on the proposals of its RPN
  */
 import { existsSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
 import { makeFolder, readRegularText, replaceFile, syncFile, unwritable } from '../../engine/node/files.ts';
 import type { LossTerm } from '../../model/detector.ts';
@@ -86,18 +86,37 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
     return existsSync(this.checkpointPath);
   }
 
-  /** Every file that a run may have here and in its stages, the checkpoints first; none where there is no folder. */
+  /**
+   * Every file that a run may have here and in its stages, the checkpoint first and the configuration, by which the others
+   * are known as a run's, last; none if there is no folder.
+   */
   get files(): string[] {
     if (!existsSync(this.path)) return [];
     const { checkpointPath, metricsPath, configPath, proposalsPath, validationPath, bestPath } = this;
-    const own = [checkpointPath, metricsPath, configPath, proposalsPath, validationPath, bestPath];
-    return [...own, ...[...this.stages.values()].flatMap((stage) => stage.files)];
+    const stages = [...this.stages.values()].flatMap((stage) => stage.files);
+    return [checkpointPath, metricsPath, proposalsPath, validationPath, bestPath, ...stages, configPath];
   }
 
-  /** Throws if a new run would destroy the checkpoint of another. */
+  /** Throws if a new run would destroy the checkpoint of another, or files that are not a run's. */
   assertFree(): void {
     if (this.hasCheckpoint || [...this.stages.values()].some(({ hasCheckpoint }) => hasCheckpoint)) {
       throw new UserError(`${this.path}: already holds a run; continue it with --resume, or choose another --out`);
+    }
+    const [first] = this.files.filter((path) => existsSync(path));
+    if (first === undefined || this.hasOwnConfig()) return;
+    throw new UserError(
+      `${this.path}: is not a run of '${this.kind.command}', so its ${relative(this.path, first)} is not replaced; choose another --out`,
+    );
+  }
+
+  /** Whether the configuration is one that this kind of run wrote. */
+  private hasOwnConfig(): boolean {
+    try {
+      this.readConfig();
+      return true;
+    } catch (error) {
+      if (error instanceof UserError) return false;
+      throw error;
     }
   }
 
