@@ -1,18 +1,9 @@
 /** Writes a data set in another format: its pictures as they are, its boxes as that format has them. */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { makeFolder, readRegularFileAsync, unwritable } from '../engine/node/files.ts';
+import { makeTemporaryFolder } from '../engine/node/temporaries.ts';
 import { eachAtOnce } from './atOnce.ts';
 import type { FormatWriter, WrittenImage, WrittenPart } from './format.ts';
 import { folderExists, stemOf } from './pictureFiles.ts';
@@ -53,7 +44,7 @@ export async function convert(
   let partial: string | undefined;
   try {
     makeFolder(dirname(target));
-    partial = mkdtempSync(join(dirname(target), `.${basename(target)}.partial-`));
+    partial = makeTemporaryFolder(target);
     const at = (path: string): string => {
       const full = join(partial!, path);
       mkdirSync(dirname(full), { recursive: true });

@@ -225,6 +225,7 @@ const OBSTACLES: Readonly<Record<string, string>> = {
   ENOTDIR: 'a part of its path is a file; choose another place',
   EEXIST: 'a part of its path is a file; choose another place',
   EISDIR: 'there is a folder of this name; choose another name',
+  ELOOP: 'there is a symbolic link that leads back to itself; choose another name',
   EACCES: 'you have no permission to write there; choose another place',
   EPERM: 'you have no permission to write there; choose another place',
   EROFS: 'it is on a read-only file system; choose another place',
@@ -376,8 +377,14 @@ function isStream(path: string): boolean {
 /** Throws if `replaceFile` could not write `path`, as far as that can be known beforehand; makes nothing. */
 export function assertWritable(path: string): void {
   const obstacle = (code: string): UserError => unwritable(path, Object.assign(new Error(code), { code }), '');
-  if (existsSync(path) && statSync(path).isDirectory()) throw obstacle('EISDIR');
-  if (isStream(path)) return;
+  let before: Stats | undefined;
+  try {
+    before = statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw unwritable(path, error as NodeJS.ErrnoException, '');
+  }
+  if (before?.isDirectory()) throw obstacle('EISDIR');
+  if (before && !before.isFile()) return; // a pipe or a device
   let folder = dirname(resolve(path));
   while (!existsSync(folder)) folder = dirname(folder);
   if (!statSync(folder).isDirectory()) throw obstacle('ENOTDIR');

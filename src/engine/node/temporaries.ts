@@ -1,5 +1,8 @@
-/** Temporary files beside those they will replace. Their names tell the owning process, so stale ones can be removed. */
-import { constants, openSync, readdirSync, rmSync } from 'node:fs';
+/**
+ * Temporary files and folders beside those they will become. Their names tell the owning process, so that stale ones can be
+ * removed.
+ */
+import { constants, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { isRunning } from './processes.ts';
@@ -30,22 +33,44 @@ export function openTemporary(path: string): { file: number; temporary: string }
 
 /** Removes the temporary files in a folder that were left by processes of this host which no longer run. */
 export function removeDeadTemporaries(folder: string): void {
-  let names: string[];
-  try {
-    names = readdirSync(folder);
-  } catch {
-    return; // there is no such folder, so there is nothing in it
-  }
-  for (const name of names) {
-    const [, owner, pid] = TEMPORARY.exec(name) ?? [];
-    if (owner !== host()) continue;
-    // A file with this process's own number is stale: files are written synchronously, so none is being written now.
-    const alive = Number(pid) !== process.pid && isRunning({ host: hostname(), pid: Number(pid), started: null });
-    if (alive) continue;
+  for (const name of namesIn(folder)) {
+    if (!isDead(TEMPORARY.exec(name))) continue;
     try {
       rmSync(join(folder, name));
     } catch {
       // another process was faster, or it is a folder and not one of our files
     }
   }
+}
+
+const PARTIAL = /^\.(.*)\.([\w-]+)\.(\d+)\.partial$/s;
+
+/** Makes an empty folder beside `path`, to be renamed to it once it is filled. Those that dead processes left are removed. */
+export function makeTemporaryFolder(path: string): string {
+  const [folder, name] = [dirname(path), basename(path).slice(0, 60)];
+  for (const other of namesIn(folder)) {
+    const [, target, ...owner] = PARTIAL.exec(other) ?? [];
+    if (target === name && isDead(['', ...owner])) rmSync(join(folder, other), { recursive: true, force: true });
+  }
+  const temporary = join(folder, `.${name}.${host()}.${process.pid}.partial`);
+  mkdirSync(temporary);
+  return temporary;
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return []; // there is no such folder, so there is nothing in it
+  }
+}
+
+/**
+ * Whether a name tells a process of this host that no longer runs. One with this process's own number is stale: it is asked
+ * only while this process is writing none.
+ */
+function isDead(match: readonly (string | undefined)[] | null): boolean {
+  const [, owner, pid] = match ?? [];
+  if (owner !== host()) return false;
+  return Number(pid) === process.pid || !isRunning({ host: hostname(), pid: Number(pid), started: null });
 }

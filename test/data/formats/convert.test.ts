@@ -1,5 +1,7 @@
 /** What a writer writes its reader reads: boxes, classes and parts of random data sets, through every pair of formats. */
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { test } from 'uvu';
@@ -239,6 +241,25 @@ test('links in place of copies; drawn pictures as PNG; parts that YOLO does not 
   assert.ok(lstatSync(join(linked, 'JPEGImages', 'a.jpg')).isSymbolicLink());
   const odd = convert([{ split: 'odd', dataset: one([{}]) }], WRITERS.get('yolo')!, join(linked, 'x'));
   says(await userError(odd), '--split odd: YOLO has one part each for train, val and test; choose them with --split');
+});
+
+test('what a killed conversion to the same place left behind is removed, and nothing else', async () => {
+  await written;
+  const folder = temporaryFolder();
+  const dead = spawnSync(process.execPath, ['-e', '']).pid;
+  const host = hostname()
+    .replace(/[^\w-]/g, '-')
+    .slice(0, 40);
+  const name = (of: string, pid: number, on = host): string => `.${of}.${on}.${pid}.partial`;
+  const kept = [name('other', dead), name('out', process.ppid), name('out', dead, 'elsewhere'), '.out.partial'];
+  for (const one of [name('out', dead), ...kept]) {
+    mkdirSync(join(folder, one, 'images'), { recursive: true });
+    writeFileSync(join(folder, one, 'images', 'a.jpg'), '');
+  }
+  const dataset = await openDataset('digits', { split: 'test' });
+  dataset.samples = dataset.samples.slice(0, 1);
+  await convert([{ split: undefined, dataset }], WRITERS.get('csv')!, join(folder, 'out'));
+  assert.equal(readdirSync(folder).sort(), [...kept, 'out'].sort());
 });
 
 test.run();
