@@ -92,6 +92,7 @@ async function openSet(set: AnnotatedSet, options: OpenOptions, notes: Notes): P
       `${set.path}: classes '${one}' and '${other}' differ only in how they are written; rename one if they are the same`,
     );
   }
+  attempt(onProblem, () => assertPixels(images, set));
   const located = await locate(images, set, options, notes.context);
   const bad = new BadBoxes(options.onBadBox);
   const classIndex = new Map(classes.map((name, i) => [className(name, set.path), i + 1]));
@@ -183,6 +184,15 @@ async function locate(
 }
 
 const hasObject = (images: readonly AnnotatedImage[]): boolean => images.some(({ objects }) => objects.length > 0);
+
+/** Throws if no box reaches beyond the first pixel: its coordinates are fractions of the image then. */
+function assertPixels(images: readonly AnnotatedImage[], { path }: AnnotatedSet): void {
+  const objects = images.flatMap(({ objects, fractions = false }) => (fractions ? [] : objects));
+  if (objects.length === 0 || !objects.every(({ x2, y2 }) => x2 <= 1 && y2 <= 1)) return;
+  throw new UserError(
+    `${path}: no box reaches beyond the first pixel, so the coordinates seem to be fractions of the image; multiply them by its width and height`,
+  );
+}
 
 /** The images of a split, which is drawn if the data set has no splits of its own. */
 function imagesOf(

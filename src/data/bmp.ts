@@ -24,7 +24,7 @@ export function decodeBmp(bytes: Buffer): Picture {
   try {
     bitmap = decode(bytes, { toRGBA: true });
   } catch (error) {
-    throw new Error(error instanceof RangeError ? 'the file is cut off' : (error as Error).message);
+    throw new Error(error instanceof RangeError ? 'it is cut off' : (error as Error).message);
   }
   const { width, height, data } = bitmap;
   const rgba = new Uint8Array(data);

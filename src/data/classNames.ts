@@ -4,8 +4,13 @@ import { UserError } from '../engine/errors.ts';
 /** The name of class 0 in every data set. */
 export const BACKGROUND = '__background__';
 
-/** The form in which names are compared and stored: trimmed, single spaces, accents composed (NFC). */
-export const tidyName = (name: string): string => name.trim().replace(/\s+/g, ' ').normalize('NFC');
+/** The form in which names are compared and stored: trimmed, single spaces, none of no width, accents composed (NFC). */
+export const tidyName = (name: string): string =>
+  name
+    .replace(/[\u200b\u2060\ufeff]/g, '')
+    .trim()
+    .replace(/\s+/g, ' ')
+    .normalize('NFC');
 
 /** The tidy name of an object class; `where` begins the error message if it is empty or the background's. */
 export function className(name: string, where: string): string {

@@ -3,8 +3,9 @@ import { constants } from 'node:buffer';
 import { statSync } from 'node:fs';
 import type { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
-import { readRegularText } from '../engine/node/files.ts';
-import { printable } from './textFile.ts';
+import { asBuffer } from '../engine/node/asBuffer.ts';
+import { readRegularFile } from '../engine/node/files.ts';
+import { encodingOf, printable } from './textFile.ts';
 
 export interface JsonFileOptions {
   /** What the file should be, to end a sentence that begins with 'give'. */
@@ -38,7 +39,11 @@ function sizeOf(path: string): number {
 
 function readWhole(path: string, tooLarge: string): string {
   if (sizeOf(path) <= constants.MAX_STRING_LENGTH) {
-    return readRegularText(path, { maxBytes: constants.MAX_STRING_LENGTH }).replace(/^\uFEFF/, '');
+    const bytes = asBuffer(readRegularFile(path, { maxBytes: constants.MAX_STRING_LENGTH }));
+    const encoding = encodingOf(bytes);
+    // A Buffer decodes the half gigabyte of a COCO file faster.
+    if (encoding?.startsWith('utf-16')) return new TextDecoder(encoding).decode(bytes);
+    return bytes.toString('utf8').replace(/^\uFEFF/, '');
   }
   const limit = Math.floor(constants.MAX_STRING_LENGTH / 1e6);
   throw new UserError(`${path}: is larger than the ${limit} MB that can be read as one text; ${tooLarge}`);

@@ -3,13 +3,15 @@
  * another extension or none, with backslashes, with a folder too many, or as the URL from which a tool fetched them.
  */
 import { type Dirent, readdirSync, realpathSync, statSync } from 'node:fs';
-import { isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { printable } from './textFile.ts';
 
 export const PICTURE_EXTENSIONS: readonly string[] = [
   '.jpg',
   '.jpeg',
+  '.jpe',
+  '.jfif',
   '.png',
   '.webp',
   '.bmp',
@@ -19,12 +21,16 @@ export const PICTURE_EXTENSIONS: readonly string[] = [
   '.avif',
 ];
 
+/** Of photographs that are found, so that the error can say what they are; they are not read. */
+const UNREAD_EXTENSIONS = ['.heic', '.heif'];
+const KNOWN_EXTENSIONS = [...PICTURE_EXTENSIONS, ...UNREAD_EXTENSIONS];
+
 export const isPictureFile = (name: string): boolean =>
-  PICTURE_EXTENSIONS.some((extension) => name.toLowerCase().endsWith(extension));
+  KNOWN_EXTENSIONS.some((extension) => name.toLowerCase().endsWith(extension));
 
 /** A file name without its image extension, if it has one: 'a.v2.jpg' becomes 'a.v2', and 'a.v2' stays. */
 export function stemOf(file: string): string {
-  const extension = PICTURE_EXTENSIONS.find((extension) => file.toLowerCase().endsWith(extension));
+  const extension = KNOWN_EXTENSIONS.find((extension) => file.toLowerCase().endsWith(extension));
   return extension === undefined ? file : file.slice(0, -extension.length);
 }
 
@@ -134,28 +140,40 @@ class Folder {
     }
   }
 
-  /** The exact path, or one that differs only in case, Unicode form or extension. */
-  find(path: string): string | undefined {
+  /**
+   * The exact path, or one that differs only in case, Unicode form or extension. If there are several, `names` says which one
+   * is meant: other names that the image has.
+   */
+  find(path: string, names: readonly string[]): string | undefined {
     if (this.exact.has(path)) return path;
     return (
-      this.only(this.byPath, key(path), path) ??
-      this.only(this.byStem, key(path), path) ??
-      this.only(this.byStem, key(stemOf(path)), path)
+      this.only(this.byPath, key(path), path, names) ??
+      this.only(this.byStem, key(path), path, names) ??
+      this.only(this.byStem, key(stemOf(path)), path, names)
     );
   }
 
   /** Anywhere beneath the folder. */
-  findName(name: string): string | undefined {
+  findName(name: string, names: readonly string[]): string | undefined {
     return (
-      this.only(this.byName, key(name), name) ??
-      this.only(this.byNameStem, key(name), name) ??
-      this.only(this.byNameStem, key(stemOf(name)), name)
+      this.only(this.byName, key(name), name, names) ??
+      this.only(this.byNameStem, key(name), name, names) ??
+      this.only(this.byNameStem, key(stemOf(name)), name, names)
     );
   }
 
-  private only(map: Map<string, string[]>, wanted: string, written: string): string | undefined {
+  private only(
+    map: Map<string, string[]>,
+    wanted: string,
+    written: string,
+    names: readonly string[],
+  ): string | undefined {
     const found = map.get(wanted);
     if (!found || found.length === 1) return found?.[0];
+    const named = found.filter((file) => names.some((name) => key(basename(file)) === key(basename(name))));
+    if (named.length === 1) return named[0];
+    const readable = found.filter((file) => PICTURE_EXTENSIONS.some((extension) => key(file).endsWith(extension)));
+    if (readable.length === 1) return readable[0];
     throw new UserError(
       `${join(this.path, printable(written))}: could be ${found[0]} or ${found[1]}; rename one, or write its path and extension in full`,
     );
@@ -182,20 +200,22 @@ export class PictureFinder {
   /** Looks for an image by each of the names in turn, first in the folder `own`; undefined if there is none. */
   find(names: readonly string[], own?: string): FoundPicture | undefined {
     const folders = own !== undefined && folderExists(own) ? [own, ...this.#folders] : this.#folders;
-    const written = names.map((name) => ({ name, parts: partsOf(name) })).filter(({ parts }) => parts.length > 0);
+    // Some tools write names as in a URL: a%20b.jpg.
+    const forms = names.flatMap((name) => (/%[0-9a-f]{2}/i.test(name) ? [name, decoded(name)] : [name]));
+    const written = forms.map((name) => ({ name, parts: partsOf(name) })).filter(({ parts }) => parts.length > 0);
     const inside = written.filter(({ parts }) => !parts.includes('..'));
     const found =
-      this.#first(folders, inside, (folder, parts) => folder.find(parts.join('/')), false) ??
+      this.#first(folders, inside, (folder, parts) => folder.find(parts.join('/'), names), false) ??
       this.#first(
         folders,
         written,
         (folder, parts) => {
           for (let skipped = 1; skipped < parts.length; skipped++) {
             const rest = parts.slice(skipped);
-            const path = rest.includes('..') ? undefined : folder.find(rest.join('/'));
+            const path = rest.includes('..') ? undefined : folder.find(rest.join('/'), names);
             if (path !== undefined) return path;
           }
-          return folder.findName(parts.at(-1)!);
+          return folder.findName(parts.at(-1)!, names);
         },
         true,
       );

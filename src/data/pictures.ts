@@ -11,7 +11,8 @@ import { readRegularFileAsync } from '../engine/node/files.ts';
 import { nativePackage } from '../engine/node/nativePackage.ts';
 import { eachAtOnce } from './atOnce.ts';
 import { BMP_HEADER, bmpSize, decodeBmp } from './bmp.ts';
-import { decodeJpeg, isJpeg } from './jpeg.ts';
+import { assertNothingLeft, decodeJpeg, isJpeg } from './jpeg.ts';
+import { printable } from './textFile.ts';
 import type { Picture, Sample } from './types.ts';
 
 /** Larger than any image that a detector is trained on. */
@@ -39,8 +40,15 @@ export async function decodePicture(bytes: Uint8Array, name: string): Promise<Pi
 }
 
 async function decode(bytes: Buffer): Promise<Picture> {
+  assertNoHeic(bytes);
   if (bmpSize(bytes)) return decodeBmp(bytes);
   return isJpeg(bytes) ? decodeJpeg(bytes, decodeWithSharp) : decodeWithSharp(bytes, 'truncated');
+}
+
+/** Photographs of iPhones, whose codec is patented and so not part of libvips here. */
+function assertNoHeic(bytes: Buffer): void {
+  if (!/^ftyp(hei[cxms]|hev[cxms])/.test(bytes.toString('latin1', 4, 12))) return;
+  throw new Error('its format is HEIC, which is not read here: convert it to JPEG');
 }
 
 async function decodeWithSharp(bytes: Buffer, failOn: 'truncated' | 'warning'): Promise<Picture> {
@@ -52,6 +60,20 @@ async function decodeWithSharp(bytes: Buffer, failOn: 'truncated' | 'warning'): 
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true });
   return { width: info.width, height: info.height, rgba: new Uint8Array(data.buffer, data.byteOffset, data.length) };
+}
+
+/**
+ * Throws a UserError if a JPEG file's header announces fewer pixels than its data hold. `readPicture` does not look for this,
+ * which takes a second decoding.
+ */
+export async function assertWholePicture(path: string): Promise<void> {
+  try {
+    const bytes = asBuffer(await readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES }));
+    if (!isJpeg(bytes)) return;
+    await assertNothingLeft(bytes, (changed) => loadSharp()(changed, { failOn: 'warning' }).raw().toBuffer());
+  } catch (error) {
+    throw unreadable(path, error as Error);
+  }
 }
 
 /** A picture as the bytes of a PNG file. */
@@ -109,7 +131,9 @@ export interface PictureHeader {
 /** Reads the size from the beginning of a file; throws like `readPicture` if it is not an image. */
 export async function checkPicture(path: string): Promise<PictureHeader> {
   try {
-    const bitmap = bmpSize(await firstBytes(path, BMP_HEADER));
+    const first = await firstBytes(path, BMP_HEADER);
+    assertNoHeic(first);
+    const bitmap = bmpSize(first);
     if (bitmap) return { ...bitmap, orientation: 1 };
     const { autoOrient, orientation = 1 } = await loadSharp()(path).metadata();
     return { ...autoOrient, orientation };
@@ -159,9 +183,30 @@ export async function checkPictures(
   return turnedNotes(turned.sort());
 }
 
+/** What decoders say of files that they cannot read, and what it means. */
+const MEANINGS: readonly (readonly [said: RegExp, meaning: string])[] = [
+  [/buffer is empty/i, 'it is empty'],
+  [/pixel limit/i, 'it announces more pixels than any picture has'],
+  [/premature end|unexpected end|end of (the )?(stream|file)|insufficient|truncated|cut off/i, 'it is cut off'],
+  [/unsupported image format/i, 'its contents are not those of an image'],
+];
+
+/** An error of a decoder in plain words: what the library called the step in which it failed is left out. */
+function plainly({ message }: Error): string {
+  const [, meaning] = MEANINGS.find(([said]) => said.test(message)) ?? [];
+  if (meaning !== undefined) return meaning;
+  const last = message.trim().split('\n').at(-1)!.trim();
+  const detail = last
+    .replace(/^Input (buffer|file) has corrupt header:?\s*/i, '')
+    .replace(/^[\w#-]*(vips|load|webp|heif|png|tiff)[\w#-]*:\s*/i, '');
+  if (/^its /.test(last)) return last; // worded here
+  return detail === '' ? 'it is damaged' : `it is damaged: ${detail}`;
+}
+
 function unreadable(path: string, error: NodeJS.ErrnoException): UserError {
   if (error instanceof UserError) return error;
   if (error.code === 'ENOENT') return new UserError(`${path}: there is no such file; check the name, or add the image`);
-  const reason = error.message.split('\n')[0]!.trim();
-  return new UserError(`${path}: cannot be read as an image (${reason}); replace the file or remove it from the list`);
+  return new UserError(
+    `${path}: cannot be read as an image (${printable(plainly(error))}); replace the file or remove it from the list`,
+  );
 }

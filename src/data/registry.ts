@@ -1,6 +1,6 @@
 /** The formats of data, and how `--data` names a data set: 'voc:PATH', 'digits', or a folder. */
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import type { DataFormat } from './format.ts';
 import { coco } from './formats/coco.ts';
@@ -81,20 +81,46 @@ function parseSpec(spec: string): ParsedSpec {
     const what = missing === spec ? 'not a data set' : `there is no ${missing}`;
     throw new UserError(`--data ${spec}: ${what}; give ${dataUsage()}`);
   }
-  const [format, ...others] = new Set(paths.map(recognise));
+  const found = paths.map((path) => recognise(path));
+  const [format, ...others] = new Set(found.map((one) => one.format));
   if (others.length > 0)
     throw new UserError(`--data ${spec}: its folders have different formats; give folders of one format`);
-  const sets = format!.sets(paths);
-  if (sets) return { format: format!, paths, sets };
+  const foundPaths = found.map((one) => one.path);
+  const sets = format!.sets(foundPaths);
+  if (sets) return { format: format!, paths: foundPaths, sets };
   throw new UserError(`--data ${spec}: not a data set; give ${dataUsage()}`);
 }
 
-/** The format that recognises a folder or file with the highest confidence. */
-function recognise(path: string): DataFormat {
+/** Folders around a data set, as unpacking an archive makes them. */
+const OUTER_FOLDERS = 2;
+
+/** The format that recognises a folder or file with the highest confidence; for a folder around one data set, that one. */
+function recognise(path: string): { format: DataFormat; path: string } {
+  const found = recogniseWithin(path, OUTER_FOLDERS);
+  if (found.length === 1) return found[0]!;
+  if (found.length === 0) throw new UserError(`--data ${path}: its format is not recognised; give ${dataUsage()}`);
+  const names = found.map((one) => one.path);
+  throw new UserError(
+    `--data ${path}: holds several data sets; give one of them, or several that belong together: ${names.join(',')}`,
+  );
+}
+
+function recogniseWithin(path: string, levels: number): { format: DataFormat; path: string }[] {
   const sure = [...FORMATS.values()]
-    .map((format) => ({ format, confidence: format.recognises(path) ?? 0 }))
+    .map((format) => ({ format, path, confidence: format.recognises(path) ?? 0 }))
     .filter(({ confidence }) => confidence > 0)
     .sort((a, b) => b.confidence - a.confidence);
-  if (sure[0]) return sure[0].format;
-  throw new UserError(`--data ${path}: its format is not recognised; give ${dataUsage()}`);
+  if (sure[0] || levels === 0) return sure.slice(0, 1);
+  return foldersIn(path).flatMap((folder) => recogniseWithin(folder, levels - 1));
+}
+
+function foldersIn(path: string): string[] {
+  try {
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && !/^(\.|__MACOSX$)/.test(entry.name))
+      .map(({ name }) => join(path, name))
+      .sort();
+  } catch {
+    return []; // it is a file, or may not be listed
+  }
 }

@@ -7,6 +7,9 @@ const TRAIN = /^train(ing)?(20\d\d)?$/i;
 const VAL = /^val(id|idation)?(20\d\d)?$/i;
 const TEST = /^test(ing)?(20\d\d)?$/i;
 
+/** Whether a folder or file of this name is a split. */
+export const isSplitName = (name: string): boolean => [TRAIN, VAL, TEST].some((meaning) => meaning.test(name));
+
 /** What a usual name may stand for, the best match first. Many data sets (Ultralytics') have no test split: val serves as one. */
 const MEANINGS: Readonly<Record<string, readonly RegExp[]>> = { train: [TRAIN], val: [VAL], test: [TEST, VAL] };
 

@@ -28,11 +28,12 @@ export function readText(path: string, declared: (beginning: string) => string |
   }
 }
 
-/** By the byte order mark, or by the zeros that UTF-16 has beside letters of ASCII. */
-function encodingOf([a, b, c]: Uint8Array): string | undefined {
+/** By the byte order mark, or by the zeros that UTF-16 has beside letters of ASCII; undefined if there is neither. */
+export function encodingOf([a = 0, b = 0, c = 0, d = 0]: Uint8Array): string | undefined {
+  const ascii = (byte: number): boolean => byte > 0 && byte < 0x80;
   if (a === 0xef && b === 0xbb && c === 0xbf) return 'utf-8';
-  if ((a === 0xff && b === 0xfe) || (a === 0x3c && b === 0)) return 'utf-16le';
-  if ((a === 0xfe && b === 0xff) || (a === 0 && b === 0x3c)) return 'utf-16be';
+  if ((a === 0xff && b === 0xfe) || (ascii(a) && b === 0 && ascii(c) && d === 0)) return 'utf-16le';
+  if ((a === 0xfe && b === 0xff) || (a === 0 && ascii(b) && c === 0 && ascii(d))) return 'utf-16be';
   return undefined;
 }
 
@@ -54,10 +55,8 @@ export function beginningOf(path: string, bytes = 65536): string {
     const file = openSync(path, 'r');
     try {
       const buffer = Buffer.alloc(bytes);
-      return buffer
-        .subarray(0, readSync(file, buffer, 0, bytes, 0))
-        .toString('utf8')
-        .replace(/^\uFEFF/, '');
+      const read = buffer.subarray(0, readSync(file, buffer, 0, bytes, 0));
+      return new TextDecoder(encodingOf(read) ?? 'utf-8').decode(read);
     } finally {
       closeSync(file);
     }

@@ -26,6 +26,7 @@ const parserOf = (lists: readonly string[]): XMLParser =>
     ignoreAttributes: false,
     attributeNamePrefix: '@',
     parseTagValue: false, // a class may be called '007'
+    htmlEntities: true, // numbers of characters too: caf&#233;
     parseAttributeValue: false,
     isArray: (name) => lists.includes(name),
   });

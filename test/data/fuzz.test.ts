@@ -229,6 +229,22 @@ const DATA_SETS: Record<string, { format: string; split?: string; files: Record<
       'a.jpg': '',
     },
   },
+  'VIA 3': {
+    format: 'via',
+    files: {
+      'project.json': {
+        project: { pid: '1', data_format_version: '3.1.1', vid_list: ['1'] },
+        attribute: { '1': { aname: 'class', type: 4, options: { '0': 'cat', '1': 'dog' } } },
+        file: { '1': { fid: '1', fname: 'a.jpg', type: 2, loc: 1, src: '' } },
+        view: { '1': { fid_list: ['1'] } },
+        metadata: {
+          '1_a': { vid: '1', flg: 0, z: [], xy: [2, 2, 3, 18, 12], av: { '1': '0' } },
+          '1_b': { vid: '1', flg: 0, z: [], xy: [7, 2, 3, 20, 3, 4, 15], av: { '1': '1' } },
+        },
+      },
+      'a.jpg': '',
+    },
+  },
   'VIA: CSV': {
     format: 'via',
     files: {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { checkPicture, readPicture } from '../../src/data/pictures.ts';
+import { assertWholePicture, checkPicture, readPicture } from '../../src/data/pictures.ts';
 import { openDataset } from '../../src/data/registry.ts';
 import type { Picture } from '../../src/data/types.ts';
 import { decodeAll, openParts } from '../../src/run/reports/dataReport.ts';
@@ -114,15 +114,18 @@ test('a JPEG without its last marker is whole, with bytes behind it too; one tha
   assert.is(await outcome(jpeg.subarray(0, -1)), whole);
   assert.is(await outcome(jpeg.subarray(0, -2)), whole);
   for (const rest of [0.95, 0.9]) {
-    assert.match(await outcome(jpeg.subarray(0, rest * jpeg.length)), /premature end|end before/);
+    assert.match(await outcome(jpeg.subarray(0, rest * jpeg.length)), /^it is cut off$|end before/);
   }
-  assert.match(await outcome(Buffer.alloc(0)), /empty/i);
-  assert.match(await outcome(Buffer.from('<html>not here</html>')), /unsupported image format/);
+  assert.is(await outcome(Buffer.alloc(0)), 'it is empty');
+  assert.is(await outcome(Buffer.from('<html>not here</html>')), 'its contents are not those of an image');
 });
 
 test('a picture whose header announces more pixels than its data hold is one line', async () => {
-  for (const progressive of [false, true]) {
-    const jpeg = await quarters().jpeg({ progressive }).toBuffer();
+  const kinds = [quarters(), quarters().greyscale(), quarters().toColourspace('cmyk')];
+  for (const encoded of kinds.flatMap((kind) =>
+    [false, true].map((progressive) => kind.clone().jpeg({ progressive })),
+  )) {
+    const jpeg = await encoded.toBuffer();
     for (const [width, height] of [
       [64, 15664],
       [64, 80],
@@ -134,10 +137,10 @@ test('a picture whose header announces more pixels than its data hold is one lin
   }
   const png = await quarters().png().toBuffer();
   const cut = Buffer.concat([png.subarray(0, -40), png.subarray(-12)]);
-  assert.match(await outcome(cut, 'a.png'), /png/i);
+  assert.match(await outcome(cut, 'a.png'), /^it is (cut off|damaged)/);
   const announced = Buffer.from(png);
   announced.writeUInt32BE(2 * HEIGHT, 20);
-  assert.match(await outcome(announced, 'a.png'), /png|CRC/i);
+  assert.match(await outcome(announced, 'a.png'), /^it is (cut off|damaged)/);
   // Grey pictures are pictures.
   const grey = { create: { width: WIDTH, height: HEIGHT, channels: 3 as const, background: '#808080' } };
   assert.ok((await outcome(await sharp(grey).jpeg().toBuffer())).startsWith(`${WIDTH}x${HEIGHT}`));
@@ -149,6 +152,34 @@ test('a picture whose header announces more pixels than its data hold is one lin
   const { problems } = await decodeAll(parts[0]!.dataset.samples);
   assert.is(problems.length, 1);
   assert.match(problems[0]!, /a\.jpg: .*end before the 40x3000 pixels/);
+});
+
+test('a JPEG whose header announces fewer pixels than its data hold is a problem for rcnn check', async () => {
+  const kinds = [quarters(), quarters().greyscale(), quarters().toColourspace('cmyk')];
+  const options = [{}, { progressive: true }, { chromaSubsampling: '4:4:4' }, { quality: 100 }];
+  for (const encoded of kinds.flatMap((kind) => options.map((option) => kind.clone().jpeg(option)))) {
+    const path = join(temporaryFolder(), 'a.jpg');
+    const jpeg = await encoded.toBuffer();
+    for (const whole of [jpeg, jpeg.subarray(0, -2), Buffer.concat([jpeg, Buffer.alloc(1000, 7)])]) {
+      writeFileSync(path, whole);
+      await assertWholePicture(path);
+    }
+    for (const [width, height] of [
+      [64, 16],
+      [32, 48],
+      [16, 16],
+    ] as const) {
+      writeFileSync(path, resized(jpeg, width, height));
+      const message = await userError(assertWholePicture(path));
+      assert.match(message, `(its data hold more than the ${width}x${height} pixels that its header announces);`);
+    }
+  }
+  const root = await writeVoc();
+  const path = join(root, 'JPEGImages', 'a.jpg');
+  writeFileSync(path, resized(readFileSync(path), 40, 15));
+  writeFileSync(join(root, 'Annotations', 'a.xml'), vocXml([{ name: 'cat', box: [3, 4, 20, 15] }], { height: 15 }));
+  const { parts } = await openParts(root, ['train']);
+  assert.match((await decodeAll(parts[0]!.dataset.samples)).problems.join(), /a\.jpg: .*more than the 40x15 pixels/);
 });
 
 test('boxes of a turned photograph that only fit the pixels as they are stored are one problem', async () => {

@@ -71,23 +71,37 @@ const annotation = z.object({
   id: cocoId.nullish(),
   image_id: cocoId,
   category_id: cocoId,
-  bbox: z.union([z.tuple([coordinate, coordinate, coordinate, coordinate]), z.tuple([])]).nullish(),
+  bbox: z
+    .union([z.tuple([coordinate, coordinate, coordinate, coordinate]), z.tuple([])], {
+      error: 'must be four numbers, x, y, width and height',
+    })
+    .nullish(),
   area: number.nullish(),
   iscrowd: z.union([z.number(), z.boolean(), z.string()]).nullish(),
   segmentation: z.unknown().optional(),
 });
 
-const image = z.object({
-  id: cocoId,
-  file_name: z.string().trim().min(1),
-  width: number.nullish(),
-  height: number.nullish(),
-});
+const image = z.preprocess(
+  // Names that some tools give to it instead.
+  (one) => {
+    const { file_name, filename, path } = (one ?? {}) as Record<string, unknown>;
+    return typeof one === 'object' ? { ...one, file_name: file_name ?? filename ?? path } : one;
+  },
+  z.object({
+    id: cocoId,
+    file_name: z.string().trim().min(1),
+    width: number.nullish(),
+    height: number.nullish(),
+  }),
+);
+
+/** Digits as class names are written as numbers by some tools. */
+const categoryName = z.union([z.string().min(1), z.number().transform(String)]);
 
 const annotationFile = z.object({
   images: z.array(z.unknown()),
   categories: z
-    .array(z.object({ id: cocoId, name: z.string().min(1), supercategory: z.unknown().optional() }), {
+    .array(z.object({ id: cocoId, name: categoryName, supercategory: z.unknown().optional() }), {
       error: 'is missing: it names the classes, [{"id": 1, "name": "cat"}, ...]',
     })
     .min(1),
@@ -320,7 +334,7 @@ class CocoFile {
 
 /** Roboflow's first category is the supercategory of the others; some tools list the background as a category. */
 const isNoClass = (name: string, categories: readonly { name: string; supercategory?: unknown }[]): boolean =>
-  /^(__)?background(__)?$/i.test(name.trim()) ||
+  /^_*(background|ignore)_*$/i.test(name.trim()) ||
   categories.some((other) => other.name !== name && other.supercategory === name);
 
 const byIds = (a: CocoId, b: CocoId): number =>

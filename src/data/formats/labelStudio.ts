@@ -24,7 +24,8 @@ const FILES: AnnotationFiles = {
   extension: '.json',
   accepts: (beginning) =>
     /^\s*\[\s*\{/.test(beginning) &&
-    (/"(annotations|completions)"\s*:\s*\[/.test(beginning) || /"(rectangle|polygon|ellipse)labels"/.test(beginning)),
+    ((/"(annotations|completions)"\s*:\s*\[/.test(beginning) && /"(data|result)"\s*:/.test(beginning)) ||
+      /"(rectangle|polygon|ellipse)labels"/.test(beginning)),
 };
 
 export const labelStudio = annotatedFormat({

@@ -1,5 +1,5 @@
 /**
- * VIA, the VGG Image Annotator (versions 1 and 2): its CSV, its JSON, or its project file.
+ * VIA, the VGG Image Annotator: its CSV and JSON (versions 1 and 2), or its project file (version 3 too: via3.ts).
  *
  * A rectangle is x, y, width and height in pixels, edges counted from 0 (corners: x and x + width). Of circles, ellipses and
  * polygons the bounds are taken; points and lines have no area and are left out. The class is the attribute of the region that
@@ -18,12 +18,14 @@ import { firstIssue, readJsonFile } from '../jsonFile.ts';
 import { folderExists } from '../pictureFiles.ts';
 import { attempt } from '../problems.ts';
 import { printable } from '../textFile.ts';
+import { asProject2, beginsProject3 } from './via3.ts';
 
 const JSON_FILES: AnnotationFiles = {
   extension: '.json',
   accepts: (beginning) =>
     /^\s*\{/.test(beginning) &&
     (/"_via_(settings|img_metadata)"/.test(beginning) ||
+      beginsProject3(beginning) ||
       /^\s*\{\s*"[^"]*"\s*:\s*\{\s*"(fileref|filename)"/.test(beginning)),
 };
 
@@ -69,7 +71,8 @@ function readJson(path: string, root: string, context: ReadContext): AnnotatedIm
     expected: 'the JSON or the project file of VIA',
     tooLarge: 'export fewer images at a time',
   });
-  const images = content['_via_img_metadata'] ?? content;
+  const isProject3 = 'project' in content && 'view' in content;
+  const images = isProject3 ? asProject2(content, path, root, context) : (content['_via_img_metadata'] ?? content);
   if (typeof images !== 'object' || images === null) {
     throw new UserError(`${path}: _via_img_metadata is no object of images; save the project anew`);
   }

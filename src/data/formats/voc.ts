@@ -3,8 +3,8 @@
  *
  *   Annotations/ID.xml   JPEGImages/ID.jpg   ImageSets/Main/SPLIT.txt (one ID a line)
  *
- * or XML files and images in folders of other names, or side by side, without lists (labelImg, Label Studio), or with one list
- * of all images (CVAT's default.txt). IDs may contain folders: cam1/0001.
+ * or XML files and images in folders of other names, or side by side, without lists (labelImg, Label Studio), with one list
+ * of all images (CVAT's default.txt), or in a folder for each split (Roboflow). IDs may contain folders: cam1/0001.
  *
  * Pixels count from 1, both corners inclusive. Coordinates are floats and clipped: an xmin of 0, which many tools write, must
  * not become -1. Children are read by name, since some tools write xmin, xmax, ymin, ymax, and only direct children of an
@@ -20,6 +20,7 @@ import { boundsOf, type Point } from '../bounds.ts';
 import { eachPath } from '../format.ts';
 import { filesBeneath, folderExists, isPictureFile, stemOf } from '../pictureFiles.ts';
 import { attempt } from '../problems.ts';
+import { isSplitName } from '../splitNames.ts';
 import { printable, readLines } from '../textFile.ts';
 import { child, children, readXml, textOf, type Xml } from '../xml.ts';
 import { vocWriter } from '../writers/voc.ts';
@@ -33,7 +34,8 @@ export const voc = annotatedFormat({
   recognises(path) {
     if (!folderExists(path)) return null;
     const folder = annotationFolder(path);
-    return folder === undefined ? null : folder === path ? 0.5 : 0.9;
+    if (folder !== undefined) return folder === path ? 0.5 : 0.9;
+    return splitFolders(path).length > 0 ? 0.5 : null;
   },
   read: ([root], context) => readVoc(root!, context),
 });
@@ -52,10 +54,54 @@ const hasXml = (folder: string, depth?: number): boolean =>
 const annotationFolder = (root: string): string | undefined =>
   existing(root, ANNOTATIONS.slice(0, -1)).find((folder) => hasXml(folder)) ?? (hasXml(root, 0) ? root : undefined);
 
+/** The folders named after a split that hold XML files, in either of the layouts above. */
+function splitFolders(root: string): { split: string; path: string; folder: string }[] {
+  let names: string[];
+  try {
+    names = readdirSync(root).filter(isSplitName).sort();
+  } catch {
+    return []; // reading says what is wrong
+  }
+  return names
+    .map((split) => ({ split, path: join(root, split) }))
+    .filter(({ path }) => folderExists(path))
+    .flatMap(({ split, path }) => {
+      const folder = annotationFolder(path);
+      return folder === undefined ? [] : [{ split, path, folder }];
+    });
+}
+
+/** Splits that are folders: their images may have the same names. */
+function readSplitFolders(
+  root: string,
+  folders: readonly { split: string; path: string; folder: string }[],
+  context: ReadContext,
+): AnnotatedSet {
+  const annotations = new Map(folders.map(({ split, folder }) => [split, new Annotations(folder, context)]));
+  return {
+    name: basename(root),
+    path: root,
+    splits: folders.map(({ split }) => split),
+    pictureFolders: folders.flatMap(({ path, folder }) => [...existing(path, PICTURES), folder]),
+    inclusive: true,
+    images: (wanted) =>
+      folders
+        .filter(({ split }) => wanted === undefined || split === wanted)
+        .flatMap(({ split, path }) => {
+          const { ids } = annotations.get(split)!;
+          const images = ids.flatMap((id) => annotations.get(split)!.read(id));
+          const [own] = existing(path, PICTURES);
+          return images.map((image) => ({ ...image, ...(own !== undefined && { folder: own }) }));
+        }),
+  };
+}
+
 function readVoc(root: string, context: ReadContext): AnnotatedSet {
   if (!folderExists(root)) throw new UserError(`${root}: no such folder; give one in VOC layout`);
   const folder = annotationFolder(root);
   if (folder === undefined) {
+    const folders = splitFolders(root);
+    if (folders.length > 0) return readSplitFolders(root, folders, context);
     throw new UserError(
       `${root}: holds no annotation file; VOC layout is Annotations/*.xml, JPEGImages/* and ImageSets/Main/*.txt`,
     );
@@ -63,8 +109,13 @@ function readVoc(root: string, context: ReadContext): AnnotatedSet {
   const annotations = new Annotations(folder, context);
   const lists = new Lists(root, annotations);
   // CVAT lists all images as 'default' if the user named no splits.
-  const splits = lists.names.length === 1 && lists.names[0] === 'default' ? [] : lists.names;
+  const listed = lists.names.length === 1 && lists.names[0] === 'default' ? [] : lists.names;
+  const splits = listed.length > 0 ? listed : splitsOfIds(annotations.ids);
   let doubted = false;
+  const idsOf = (split?: string): readonly string[] => {
+    if (split === undefined) return lists.names.length > 0 ? lists.allIds() : annotations.ids;
+    return listed.length > 0 ? lists.ids(split) : annotations.ids.filter((id) => id.startsWith(`${split}/`));
+  };
   return {
     name: basename(root),
     path: root,
@@ -72,13 +123,19 @@ function readVoc(root: string, context: ReadContext): AnnotatedSet {
     pictureFolders: [...new Set([...existing(root, PICTURES), folder])],
     inclusive: true,
     images: (split) => {
-      const ids = split !== undefined ? lists.ids(split) : lists.names.length > 0 ? lists.allIds() : annotations.ids;
+      const ids = idsOf(split);
       const images = ids.flatMap((id) => annotations.read(id, split));
       if (!doubted) doubtOrigin(root, images, context);
       doubted = true;
       return images;
     },
   };
+}
+
+/** The folders that annotations without lists lie in, if all of them are named after splits: Annotations/train/0001.xml. */
+function splitsOfIds(ids: readonly string[]): string[] {
+  const folders = new Set(ids.map((id) => id.split('/').slice(0, -1)[0] ?? ''));
+  return folders.size > 1 && [...folders].every(isSplitName) ? [...folders].sort() : [];
 }
 
 /** A coordinate of 0 shows that the files were written by a tool that counts from 0; reported once per data set. */
@@ -165,16 +222,16 @@ class Annotations {
   readonly context: ReadContext;
   /** In the order of their names. */
   readonly ids: readonly string[];
-  private readonly files: ReadonlySet<string>;
+  /** The file of each. */
+  private readonly files: ReadonlyMap<string, string>;
   private readonly known = new Map<string, AnnotatedImage | undefined>();
 
   constructor(folder: string, context: ReadContext) {
     this.folder = folder;
     this.context = context;
-    this.ids = filesBeneath(folder)
-      .filter((file) => /\.xml$/i.test(file))
-      .map((file) => file.slice(0, -'.xml'.length));
-    this.files = new Set(this.ids);
+    const files = filesBeneath(folder).filter((file) => /\.xml$/i.test(file));
+    this.files = new Map(files.map((file) => [file.slice(0, -'.xml'.length), join(folder, file)]));
+    this.ids = [...this.files.keys()];
   }
 
   has(id: string): boolean {
@@ -187,10 +244,10 @@ class Annotations {
       this.known.set(
         id,
         attempt(this.context.onProblem, () => {
-          const path = join(this.folder, `${printable(id)}.xml`);
-          if (this.has(id)) return readAnnotation(join(this.folder, `${id}.xml`), id, this.context);
+          const file = this.files.get(id);
+          if (file !== undefined) return readAnnotation(file, id, this.context);
           throw new UserError(
-            `${path}: missing, though split '${split}' lists ${printable(id)}; add it or drop the line`,
+            `${join(this.folder, `${printable(id)}.xml`)}: missing, though split '${split}' lists ${printable(id)}; add it or drop the line`,
           );
         }),
       );

@@ -44,7 +44,7 @@ export const yolo = annotatedFormat({
 
 /** Text files that are read to recognise a folder. */
 const LOOKED_AT = 20;
-const LABEL_LINE = /^\s*\d+(\.0+)?([ \t]+-?\d*\.?\d+(e[-+]?\d+)?){4,}[ \t]*(\r|\n|$)/i;
+const LABEL_LINE = /^\s*\d+(\.0+)?([ \t]+-?\d*[.,]?\d+(e[-+]?\d+)?){4,}[ \t]*(\r|\n|$)/i;
 
 /** Files of names, lists and notes that may lie beside the label files. */
 const OTHER_TEXTS = /^(classes|labels|obj|predefined_classes|train|val|valid|test|readme.*|notes|requirements)\.txt$/i;
@@ -369,7 +369,7 @@ const LARGEST = 1.5;
 
 /** The numbers of a line: a class and a box, optionally with a score, or a class and at least three points. */
 function valuesOf(line: string, where: string): number[] {
-  const words = line.trim().split(/[\s,]+/);
+  const words = wordsOf(line);
   const values = words.map(Number);
   const wrong = values.findIndex((value) => !Number.isFinite(value));
   if (wrong >= 0)
@@ -378,6 +378,13 @@ function valuesOf(line: string, where: string): number[] {
   throw new UserError(
     `${where}: has ${values.length} value${values.length === 1 ? '' : 's'}, not class, centre x and y, width and height; fix or remove it`,
   );
+}
+
+/** Separated by spaces, or by commas; between spaces a comma is a decimal one. */
+function wordsOf(line: string): string[] {
+  const words = line.trim().split(/\s+/);
+  const decimalCommas = words.length >= 5 && words.every((word) => /^-?\d+(,\d+)?$/.test(word));
+  return decimalCommas ? words.map((word) => word.replace(',', '.')) : line.trim().split(/[\s,]+/);
 }
 
 const pointsOf = (values: readonly number[]): Point[] =>

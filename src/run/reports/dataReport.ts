@@ -8,7 +8,7 @@ import { eachAtOnce } from '../../data/atOnce.ts';
 import type { AnnotatedBox, Dataset, Sample, OpenOptions } from '../../data/types.ts';
 import { openDataset } from '../../data/registry.ts';
 import { countedBoxes } from '../../data/boxes.ts';
-import { MAX_PICTURE_BYTES, turnedNotes } from '../../data/pictures.ts';
+import { assertWholePicture, MAX_PICTURE_BYTES, turnedNotes } from '../../data/pictures.ts';
 import { UserError } from '../../engine/errors.ts';
 import { readRegularFile } from '../../engine/node/files.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
@@ -138,6 +138,7 @@ export async function decodeAll(
   await eachAtOnce(samples, AT_ONCE, async (sample) => {
     try {
       await sample.load();
+      if (sample.file !== undefined) await assertWholePicture(sample.file);
       if ((await sample.check?.()) === 'turned') turned.push(sample.id);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
