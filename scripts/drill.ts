@@ -10,10 +10,11 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { fillDisk, killAtCalls, killAtRandom, leaveAlone, loseDevice } from './drill/kills.ts';
+import { hostileCases, runHostile } from './drill/hostile.ts';
 import { manyPictures, manySteps } from './drill/leaks.ts';
-import { everyKind } from './drill/runs.ts';
+import { everyKind, finish, tinyTraining } from './drill/runs.ts';
 
-const PARTS = ['calls', 'kills', 'disk', 'device', 'steps', 'pictures'] as const;
+const PARTS = ['calls', 'kills', 'disk', 'device', 'steps', 'pictures', 'hostile'] as const;
 
 const options = new Command('npm run drill --')
   .option('--kills <n>', 'kills at random moments', Number, 102)
@@ -88,3 +89,13 @@ const drill = { folder, log: (line: string) => console.error(`${time()} ${line}`
 if (asked('steps')) row('steps in one process', options.steps, await manySteps(drill, options.steps));
 if (asked('pictures'))
   row('pictures through `rcnn detect`', options.pictures, await manyPictures(drill, options.pictures));
+if (asked('hostile')) {
+  const root = path.join(folder, 'hostile');
+  const cases = await hostileCases(root, (run) => finish(tinyTraining(2), run));
+  const wrong = await runHostile(root, cases, (done) => {
+    if (done % 100 === 0) drill.log(`${done} of ${cases.length} commands`);
+  });
+  for (const line of wrong) console.error(line);
+  row('commands with hostile inputs', cases.length, wrong.length === 0 ? 'one line each' : `${wrong.length} not right`);
+  if (wrong.length > 0) process.exitCode = 1;
+}

@@ -76,7 +76,8 @@ async function check(options: CheckCommand): Promise<void> {
   const { parts } = opened;
   if (parts.length === 0) {
     if (opened.problems.length === 1) throw new UserError(opened.problems[0]!);
-    return printProblems(opened.problems);
+    printProblems(opened.problems);
+    throw new UserError(`${data}: has no split that can be read; its problems are listed above`);
   }
   const classes = parts[0]!.dataset.classes;
   const detector = run ? withSettings(run, options.set ?? []).detector : detectorFor({ ...options, data }, classes);

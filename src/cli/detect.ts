@@ -78,6 +78,9 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
     );
     const { classes } = model.config;
     const found: FoundIn[] = [];
+    const keep = (one: FoundIn): void => {
+      if (json !== undefined) found.push(one);
+    };
     for (const [i, input] of inputs.entries()) {
       try {
         for await (const { picture, number } of framesOf(input, every)) {
@@ -87,7 +90,7 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
           await writePng(output, drawDetections(picture, detections, classes));
           const what = countByClass(detections, classes) || `nothing above ${threshold}`;
           console.log(`${input}${number === undefined ? '' : ` frame ${number}`}: ${what} -> ${output}`);
-          found.push({
+          keep({
             image: input,
             ...(number !== undefined && { frame: number }),
             detections: detections.map(({ classIndex, score, ...box }) => ({
@@ -100,7 +103,7 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
         console.error(`rcnn detect: ${error.message}`);
-        found.push({ image: input, error: error.message });
+        keep({ image: input, error: error.message });
         process.exitCode = 1;
       }
     }

@@ -1,0 +1,96 @@
+/** The command `rcnn` with all its commands, as a function: from arguments to an exit code. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { UserError } from '../engine/errors.ts';
+import { addBench } from './bench.ts';
+import { addCheck } from './check.ts';
+import { addConvert } from './convert.ts';
+import { addDemo } from './demo.ts';
+import { addDetect } from './detect.ts';
+import { addEval } from './eval.ts';
+import { addInfo } from './info.ts';
+import { addPretrain } from './pretrain.ts';
+import { addRecall } from './recall.ts';
+import { addTrain } from './train.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+/**
+ * Runs a command, prints what it has to say, and returns the exit code: 0 success, 1 an error that the user can fix (one line
+ * on stderr), 2 a bug in this program (with its stack trace), 130 stopped by a signal after saving.
+ */
+export async function runCommand(args: readonly string[]): Promise<number> {
+  const program = newProgram();
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    return report(program, args, error);
+  }
+}
+
+function newProgram(): Command {
+  const program = new Command('rcnn')
+    .description('Faster R-CNN on WebGPU: train an object detector, evaluate it, find objects in images.')
+    .version(version)
+    .exitOverride()
+    .configureOutput({ outputError: () => {} }) // printed by `report`, with the command's name
+    .showSuggestionAfterError()
+    .addHelpText(
+      'after',
+      '\nStart with `rcnn demo`: it trains a detector of handwritten digits and draws what it finds.',
+    );
+  program.hook('preAction', (_, command) => refuseEmpty(command));
+  for (const add of [
+    addDemo,
+    addInfo,
+    addCheck,
+    addConvert,
+    addPretrain,
+    addTrain,
+    addEval,
+    addRecall,
+    addDetect,
+    addBench,
+  ])
+    add(program);
+  return program;
+}
+
+function report(program: Command, [first]: readonly string[], error: unknown): number {
+  const name = program.commands.some((command) => command.name() === first) ? `rcnn ${first}` : 'rcnn';
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0 || error.code === 'commander.help') return error.exitCode; // --help or --version, already printed
+    console.error(`${name}: ${oneLine(error.message.replace(/^error: /, ''))}; see ${name} --help`);
+    return 1;
+  }
+  if (error instanceof UserError) {
+    console.error(`${name}: ${oneLine(error.message)}`);
+    return 1;
+  }
+  console.error(`${name}: a bug in this program, not in its input:`);
+  console.error(error);
+  return 2;
+}
+
+/** An empty name would stand for the current folder, as it does in a script whose variable is not set. */
+function refuseEmpty(command: Command): void {
+  const option = command.options.find((option) => {
+    const name = option.attributeName();
+    return command.getOptionValueSource(name) === 'cli' && command.getOptionValue(name) === '';
+  });
+  if (option) throw new UserError(`${option.long}: is empty; give it a value, or leave it out`);
+  if (command.args.includes('')) throw new UserError('an argument is empty; check the command');
+}
+
+/** Characters of an error: names from files and options may have any length. */
+const LONGEST_ERROR = 1000;
+
+function oneLine(text: string): string {
+  const line = text.replace(/\s*\n\s*/g, ' ');
+  if (line.length <= LONGEST_ERROR) return line;
+  const half = LONGEST_ERROR / 2;
+  return `${line.slice(0, half)} ... ${line.slice(-half)}`;
+}
