@@ -4,8 +4,8 @@
  *   multiply-add   registers only: 16 independent chains a lane, the loop's body unrolled; 2 operations each
  *   copy           y = x, four floats at a time; bytes read and bytes written both count
  *
- * A device may like another shape of the same probe better, so each has variants and the best counts: the best of many
- * short times, as on a CPU whatever else runs takes a core away for most of them.
+ * Devices differ in which form of a probe suits them, so each probe has variants and the best one counts. Of many short times
+ * the best is taken, because on a CPU other programs take a core away during most of them.
  */
 import type { Gpu } from '../engine/gpu.ts';
 import { kernel, linear, type Kernel } from '../kernels/kernel.ts';
@@ -17,43 +17,37 @@ export interface Peaks {
 }
 
 const CHAINS = Array.from({ length: 16 }, (_, i) => i);
-/** Turns of the loop. */
+/** How often the loop runs. */
 const TURNS = 256;
 const TIMES = { repetitions: 40, budgetMs: 600 };
 
-/** `unroll` multiply-adds on each of the 16 chains in one turn. */
+/** Each turn of the loop does `unroll` multiply-adds on each of the 16 chains. */
 export const multiplyAddProbe = (unroll: number): Kernel<'y', 'n' | 'turns' | 'factor'> =>
   kernel({
     name: `probe_multiply_add_${unroll}`,
     buffers: { y: 'write' },
     uniforms: { n: 'u32', turns: 'u32', factor: 'f32' },
     grid: ({ n }) => linear(n, 64),
-    wgsl: /* wgsl */ `
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+    body: /* wgsl */ `
   let i = linear_index(group, groups, lane, 64u);
   let b = f32(i) * 1e-6;
 ${CHAINS.map((c) => `  var s${c} = b + ${c}.0;`).join('\n')}
   for (var turn = 0u; turn < u.turns; turn++) {
 ${Array.from({ length: unroll }, () => CHAINS.map((c) => `    s${c} = fma(s${c}, u.factor, b);`).join('\n')).join('\n')}
   }
-  if (i < u.n) { y[i] = ${CHAINS.map((c) => `s${c}`).join(' + ')}; }
-}`,
+  if (i < u.n) { y[i] = ${CHAINS.map((c) => `s${c}`).join(' + ')}; }`,
   });
 
-/** A workgroup copies `run` vectors, 64 side by side at a turn. */
+/** A workgroup copies `run` vectors, 64 adjacent ones at a time. */
 export const copyProbe = (run: number): Kernel<'x' | 'y', 'n'> =>
   kernel({
     name: `probe_copy_${run}`,
     buffers: { x: 'read vec4f', y: 'write vec4f' },
     uniforms: { n: 'u32' },
     grid: ({ n }) => linear(n, run),
-    wgsl: /* wgsl */ `
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+    body: /* wgsl */ `
   let start = linear_index(group, groups, 0u, ${run}u);
-  for (var i = start + lane; i < min(start + ${run}u, u.n); i += 64u) { y[i] = x[i]; }
-}`,
+  for (var i = start + lane; i < min(start + ${run}u, u.n); i += 64u) { y[i] = x[i]; }`,
   });
 
 /** Milliseconds that copying `bytes` once takes. */

@@ -11,7 +11,7 @@
  * partial sums a second kernel adds in order: deterministic, without atomics.
  */
 import { type BufferSpec, kernel, memoize, type Kernel } from './kernel.ts';
-import { loadsOfA, matmulEnable, matmulGrid, matmulShader, type Tile } from './matmulCore.ts';
+import { loadsOfA, matmulBody, matmulGrid, type Tile } from './matmulCore.ts';
 import { RELU_WGSL } from './relu.ts';
 import { range } from './text.ts';
 
@@ -40,22 +40,20 @@ export const convForward = memoize((tile: Tile, bias: boolean, relu: boolean = f
   const sum = `value${bias ? ' + bias[m]' : ''}`;
   return kernel({
     name: `conv2d_forward${relu ? '_relu' : ''}`,
-    enable: matmulEnable(tile),
     buffers: { x: 'read', w: 'read', ...(bias ? { bias: 'read' } : {}), y: 'write' } as Record<string, BufferSpec>,
     uniforms: CONV_SHAPE,
     grid: (u) => matmulGrid(tile, u.K, u.B * u.OH * u.OW),
-    wgsl:
-      (relu ? RELU_WGSL : '') +
-      matmulShader(tile, {
-        m: 'u.K',
-        n: '(u.B * u.OH * u.OW)',
-        setup: 'let plane = u.H * u.W; let taps = u.R * u.S; let outputs = u.OH * u.OW;',
-        column: (j) => `let image${j} = n${j} / outputs;
+    ...matmulBody(tile, {
+      declarations: relu ? RELU_WGSL : '',
+      m: 'u.K',
+      n: '(u.B * u.OH * u.OW)',
+      setup: 'let plane = u.H * u.W; let taps = u.R * u.S; let outputs = u.OH * u.OW;',
+      column: (j) => `let image${j} = n${j} / outputs;
   let pixel${j} = n${j} % outputs;
   let top${j} = i32(pixel${j} / u.OW * u.stride) - i32(u.pad);
   let left${j} = i32(pixel${j} % u.OW * u.stride) - i32(u.pad);
   let base${j} = image${j} * u.C * plane;`,
-        loop: (body) => `for (var r = 0u; r < u.R; r++) {
+      loop: (body) => `for (var r = 0u; r < u.R; r++) {
     for (var s = 0u; s < u.S; s++) {
       ${each(
         tile,
@@ -71,10 +69,10 @@ export const convForward = memoize((tile: Tile, bias: boolean, relu: boolean = f
       }
     }
   }`,
-        a: (i) => `w[wa${i}]`,
-        b: (j) => `select(0.0, x[at${j}], in${j})`,
-        store: `y[(n / outputs * u.K + m) * outputs + n % outputs] = ${relu ? `relu(${sum})` : sum};`,
-      }),
+      a: (i) => `w[wa${i}]`,
+      b: (j) => `select(0.0, x[at${j}], in${j})`,
+      store: `y[(n / outputs * u.K + m) * outputs + n % outputs] = ${relu ? `relu(${sum})` : sum};`,
+    }),
   });
 });
 
@@ -87,11 +85,10 @@ export const convForward = memoize((tile: Tile, bias: boolean, relu: boolean = f
 export const convInputGradient = memoize((tile: Tile, add: boolean): Kernel =>
   kernel({
     name: `conv2d_input_gradient${add ? '_add' : ''}`,
-    enable: matmulEnable(tile),
     buffers: { dy: 'read', w: 'read', dx: add ? 'read_write' : 'write' },
     uniforms: CONV_SHAPE,
     grid: (u) => matmulGrid(tile, u.C, u.B * u.H * u.W),
-    wgsl: matmulShader(tile, {
+    ...matmulBody(tile, {
       m: 'u.C',
       n: '(u.B * u.H * u.W)',
       setup: 'let plane = u.H * u.W; let taps = u.R * u.S; let outputs = u.OH * u.OW;',
@@ -129,11 +126,10 @@ export const convInputGradient = memoize((tile: Tile, add: boolean): Kernel =>
 export const convFilterGradient = memoize((tile: Tile, add: boolean): Kernel =>
   kernel({
     name: `conv2d_filter_gradient${add ? '_add' : ''}`,
-    enable: matmulEnable(tile),
     buffers: { x: 'read', dy: 'read', dw: add ? 'read_write' : 'write' },
     uniforms: { ...CONV_SHAPE, splits: 'u32' },
     grid: (u) => matmulGrid(tile, u.K, u.C * u.R * u.S, u.splits),
-    wgsl: matmulShader(tile, {
+    ...matmulBody(tile, {
       m: 'u.K',
       n: '(u.C * u.R * u.S)',
       setup: `let plane = u.H * u.W; let taps = u.R * u.S; let outputs = u.OH * u.OW; let filters = u.C * taps;

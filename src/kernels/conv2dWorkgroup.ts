@@ -13,7 +13,7 @@
 import { CONV_SHAPE, type ConvShape } from './conv2d.ts';
 import { type BufferSpec, ceilDiv, kernel, memoize, type Kernel } from './kernel.ts';
 import { RELU_WGSL } from './relu.ts';
-import { type Fetch, matrixCursor, workgroupGrid, workgroupShader, type WorkgroupTile } from './workgroupCore.ts';
+import { type Fetch, matrixCursor, workgroupGrid, workgroupBody, type WorkgroupTile } from './workgroupCore.ts';
 
 const UNIFORMS = {
   ...CONV_SHAPE,
@@ -140,7 +140,7 @@ export const convForwardWorkgroup = memoize(
       } as Record<string, BufferSpec>,
       uniforms: UNIFORMS,
       grid: (u) => workgroupGrid(tile, u.K, u.B * u.OH * u.OW),
-      wgsl: workgroupShader(tile, {
+      ...workgroupBody(tile, {
         fetchA,
         fetchB: 'side',
         together: false,
@@ -187,7 +187,7 @@ export const convInputGradientWorkgroup = memoize((tile: WorkgroupTile, fetchA: 
     buffers: { dy: 'read', w: `read${vectorOf(fetchA)}`, dx: add ? 'read_write' : 'write' },
     uniforms: UNIFORMS,
     grid: (u) => workgroupGrid(tile, u.C, u.B * u.H * u.W),
-    wgsl: workgroupShader(tile, {
+    ...workgroupBody(tile, {
       fetchA,
       fetchB: 'side',
       together: false,
@@ -243,7 +243,7 @@ export const convFilterGradientWorkgroup = memoize((tile: WorkgroupTile, togethe
     } as unknown as Record<string, BufferSpec>,
     uniforms: UNIFORMS,
     grid: (u) => workgroupGrid(tile, u.K, u.C * u.R * u.S, u.splits),
-    wgsl: workgroupShader(tile, {
+    ...workgroupBody(tile, {
       fetchA: 'k',
       fetchB: 'k',
       together,
@@ -324,11 +324,9 @@ export const packFilters = kernel({
   buffers: { w: 'read', packed: 'write' },
   uniforms: PACK_UNIFORMS,
   grid: ({ K, C, taps }) => [ceilDiv(C * taps, BLOCK), ceilDiv(K, BLOCK), 1],
-  wgsl: /* wgsl */ `
-var<workgroup> block: array<f32, ${BLOCK * (BLOCK + 1)}>;
-
-@compute @workgroup_size(${BLOCK * BLOCK})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  lanes: BLOCK * BLOCK,
+  functions: `var<workgroup> block: array<f32, ${BLOCK * (BLOCK + 1)}>;`,
+  body: /* wgsl */ `
   let first_column = group.x * ${BLOCK}u;
   let first_filter = group.y * ${BLOCK}u;
   let inner = lane % ${BLOCK}u;
@@ -342,8 +340,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let column = first_column + outer;
   if (row >= u.K || column >= columns) { return; }
   let channel = column / u.taps;
-  packed[(column % u.taps * u.C + channel) * u.K + row] = block[outer * ${BLOCK + 1}u + inner];
-}`,
+  packed[(column % u.taps * u.C + channel) * u.K + row] = block[outer * ${BLOCK + 1}u + inner];`,
 });
 
 /**
@@ -355,16 +352,14 @@ export const packTurnedFilters = kernel({
   buffers: { w: 'read', packed: 'write' },
   uniforms: PACK_UNIFORMS,
   grid: ({ K, C }) => [ceilDiv(C, CHANNELS), K, 1],
-  wgsl: /* wgsl */ `
-@compute @workgroup_size(${CHANNELS})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  lanes: CHANNELS,
+  body: /* wgsl */ `
   let channel = group.x * ${CHANNELS}u + lane;
   let row = group.y;
   if (channel >= u.C) { return; }
   for (var tap = 0u; tap < u.taps; tap++) {
     packed[(tap * u.K + row) * u.C + channel] = w[(row * u.C + channel) * u.taps + tap];
-  }
-}`,
+  }`,
 });
 
 export function packFiltersReference(

@@ -1,10 +1,10 @@
 /**
- * Half precision: a kernel's variant whose buffers hold f16 where its text says f32.
+ * Half precision: a variant of a kernel in which some buffers hold f16 instead of f32.
  *
  * Every load is converted to f32 and every store back, so all arithmetic and all sums stay in float32 and the kernel's text is
- * written once. The error of a variant is therefore that of the kernel, on the numbers that its inputs hold, and one rounding
- * for each stored result: `HALF_ROUNDING` of its size, above 65504 infinity, below 2^-14 perhaps 0 (WGSL lets a device flush
- * subnormal numbers). What a kernel adds to a stored sum (`+=`) is rounded each time.
+ * written once. The error of a variant is therefore that of the kernel on the rounded inputs, plus one rounding for each
+ * stored result: `HALF_ROUNDING` relative to its size, infinity above 65504, perhaps 0 below 2^-14 (WGSL lets a device flush
+ * subnormal numbers). A sum that is accumulated in a buffer (`+=`) is rounded at each addition.
  */
 import type { BufferSpec, Kernel } from './kernel.ts';
 
@@ -13,11 +13,11 @@ export const HALF_ROUNDING = 2 ** -10;
 /** The smallest normal number of half precision, below which results may be 0. */
 export const HALF_TINY = 2 ** -14;
 
-/** By the elements of a buffer: those of its half-precision form, and the type that loads are converted to, if any. */
+/** For each element type of a buffer, its half-precision form and the type that loads are converted to, if any. */
 const FORMS: Readonly<Record<string, { stored: string; loaded: string | null }>> = {
   f32: { stored: 'f16', loaded: 'f32' },
   vec4f: { stored: 'vec4<f16>', loaded: 'vec4f' },
-  // Kernels that only move words.
+  // For kernels that only move words.
   u32: { stored: 'f16', loaded: null },
   vec4u: { stored: 'vec4<f16>', loaded: null },
 };
@@ -26,7 +26,7 @@ const elementOf = (spec: BufferSpec): string => spec.split(' ')[1] ?? 'f32';
 
 const variants = new WeakMap<Kernel, Map<string, Kernel>>();
 
-/** The variant of a kernel whose buffers `names` hold f16. Throws where such a buffer holds integers. */
+/** The variant of a kernel whose buffers `names` hold f16. Throws if one of them holds integers. */
 export function halfVariant(kernel: Kernel, names: readonly string[]): Kernel {
   let known = variants.get(kernel);
   if (!known) variants.set(kernel, (known = new Map()));
@@ -65,7 +65,7 @@ function convertAccesses(text: string, forms: ReadonlyMap<string, Converted>): s
     const open = match.index + match[0].length - 1;
     const close = closing(text, open);
     const element = `${match[1]}[${convertAccesses(text.slice(open + 1, close), forms)}]`;
-    // A component of a vector, by its number.
+    // An index may follow that picks a component of a vector.
     const end = text[close + 1] === '[' ? closing(text, close + 1) : close;
     const part = convertAccesses(text.slice(close + 1, end + 1), forms);
     const assigned = /^\s*(\+?=)(?!=)/.exec(text.slice(end + 1));
@@ -102,7 +102,7 @@ export function toHalf(value: number): number {
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const size = Math.abs(value);
   if (size >= 65520) return sign | 0x7c00;
-  // A multiple of the distance of neighbours in this power of two; that of subnormal numbers is 2^-24.
+  // Measured in the spacing of numbers in this power of two; that of subnormal numbers is 2^-24.
   let exponent = -14;
   while (size >= 2 ** (exponent + 1)) exponent++;
   const steps = roundHalfEven(size / 2 ** (exponent - 10));

@@ -13,6 +13,14 @@ import { DIVIDE_WGSL } from './divide.ts';
 import { kernel, linear } from './kernel.ts';
 import { roundHalfEven } from './rounding.ts';
 
+/** A decoded image: row-major, 4 bytes per pixel. Data sets load it; a canvas's `ImageData` has the same layout. */
+export interface DecodedImage {
+  width: number;
+  height: number;
+  /** Alpha is not used. */
+  rgba: Uint8Array | Uint8ClampedArray;
+}
+
 /** Pixels per workgroup; each of its 64 invocations takes several. */
 const RUN = 256;
 

@@ -5,7 +5,7 @@
  * Conventions that every kernel file follows:
  *   - binding 0 is the uniform block `u` (all fields 4 bytes wide), bindings 1.. are the buffers in the order written;
  *   - shapes go in uniforms, tile sizes and fused epilogues in the text, so that few pipelines serve many shapes;
- *   - the entry point is `main`. `kernel` writes it around a `body`; only a kernel that needs other builtins writes its own;
+ *   - the entry point is `main`, which `kernel` writes around a `body`;
  *   - a grid above 65535 workgroups is folded into y by `linear` and unfolded by `linear_index`.
  */
 
@@ -32,43 +32,37 @@ export type Factor<U extends string> = U | { readonly uniform: U; readonly size:
 export const blocksOf = <U extends string>(uniform: U, size: number): Factor<U> => ({ uniform, size });
 
 /** The statements of `main`, and the declarations outside it. */
-interface Body {
+export interface KernelBody {
   /** WGSL functions, structures and workgroup variables that the body uses. */
   functions?: string;
   /** WGSL statements. `group` (workgroup_id), `groups` (num_workgroups) and `lane` (local_invocation_index) are in scope. */
   body: string;
   /** Invocations of a workgroup: 64 by default. */
   lanes?: number;
+  /** `holder`, the place of the invocation in its subgroup (subgroup_invocation_id), is in scope too; needs subgroups. */
+  subgroups?: boolean;
 }
 
 /** `body` runs once for every `i` from 0 to the product of the factors: the common case. */
-interface EachInvocation<U extends string> extends Body {
+interface EachInvocation<U extends string> extends KernelBody {
   each: NoInfer<U> | readonly Factor<NoInfer<U>>[];
 }
 
 /** A workgroup runs `body` for every `item` from 0 to the product of the factors; its invocations share the work. */
-interface EachWorkgroup<U extends string> extends Body {
+interface EachWorkgroup<U extends string> extends KernelBody {
   eachWorkgroup: NoInfer<U> | readonly Factor<NoInfer<U>>[];
 }
 
 /** The body works out from `group` and `lane` what to do. */
-interface OwnGrid<U extends string> extends Body {
+interface OwnGrid<U extends string> extends KernelBody {
   grid: (uniforms: Readonly<Record<U, number>>) => Grid;
-}
-
-/** The whole shader except its bindings; the entry point is included. */
-interface WholeText<U extends string> {
-  grid: (uniforms: Readonly<Record<U, number>>) => Grid;
-  wgsl: string;
 }
 
 export type KernelSpec<B extends string, U extends string> = {
   name: string;
   buffers: Record<B, BufferSpec>;
   uniforms: Record<U, Scalar>;
-  /** Lines that must stand first in the shader, such as `enable subgroups;`. */
-  enable?: string;
-} & (EachInvocation<U> | EachWorkgroup<U> | OwnGrid<U> | WholeText<U>);
+} & (EachInvocation<U> | EachWorkgroup<U> | OwnGrid<U>);
 
 /** WebGPU's default limit on workgroups in one dimension; grids stay below it on every adapter. */
 export const MAX_WORKGROUPS = 65535;
@@ -103,12 +97,15 @@ function itemCount<U extends string>(each: U | readonly Factor<U>[]) {
 }
 
 /** `main` around a body. */
-const entry = ({ functions = '', body, lanes = 64 }: Body, opening: string): string => /* wgsl */ `${functions}
+const entry = (
+  { functions = '', body, lanes = 64, subgroups }: KernelBody,
+  opening: string,
+): string => /* wgsl */ `${functions}
 @compute @workgroup_size(${lanes})
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_index) lane: u32,${subgroups ? '\n  @builtin(subgroup_invocation_id) holder: u32,' : ''}
 ) {${opening}
   ${body.trim()}
 }
@@ -118,7 +115,6 @@ fn main(
 function program<B extends string, U extends string>(
   spec: KernelSpec<B, U>,
 ): { grid: (uniforms: Readonly<Record<U, number>>) => Grid; wgsl: string } {
-  if ('wgsl' in spec) return spec;
   if ('grid' in spec) return { grid: spec.grid, wgsl: entry(spec, '') };
   const { lanes = 64 } = spec;
   if ('each' in spec) {
@@ -140,7 +136,7 @@ export function kernel<B extends string, U extends string>(spec: KernelSpec<B, U
   const buffers = Object.entries(spec.buffers) as [B, BufferSpec][];
   const uniforms = Object.entries(spec.uniforms) as [U, Scalar][];
   const lines = [`// ${spec.name}`];
-  if (spec.enable) lines.unshift(spec.enable);
+  if (spec.subgroups) lines.unshift('enable subgroups;');
   if (uniforms.length > 0) {
     lines.push(`struct Uniforms { ${uniforms.map(([name, type]) => `${name}: ${type}`).join(', ')} }`);
     lines.push('@group(0) @binding(0) var<uniform> u: Uniforms;');

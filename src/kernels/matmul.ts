@@ -9,13 +9,13 @@
  * Variants: `subgroup` and `register` of matmulCore.ts, in groups of one column or, where memory allows it
  * (`allowsVectors`), of four; and `workgroup`, the tiles in workgroup memory of workgroupCore.ts.
  */
-import { type BufferSpec, kernel, memoize, type Kernel } from './kernel.ts';
-import { loadsOfA, matmulEnable, matmulGrid, matmulShader, tileName, type Tile } from './matmulCore.ts';
+import { type BufferSpec, kernel, memoize, type Kernel, type KernelBody } from './kernel.ts';
+import { loadsOfA, matmulBody, matmulGrid, tileName, type Tile } from './matmulCore.ts';
 import {
   type Fetch,
   matrixCursor,
   workgroupGrid,
-  workgroupShader,
+  workgroupBody,
   type WorkgroupTile,
   workgroupTileName,
 } from './workgroupCore.ts';
@@ -101,11 +101,10 @@ const tileKernel = memoize((tile: Tile, epilogue: MatmulEpilogue, relu: boolean,
   const rowElement = tile.rowWidth === 4 ? ' vec4f' : '';
   return kernel({
     name: `matmul_${epilogue}${relu ? '_relu' : ''}`,
-    enable: matmulEnable(tile),
     buffers: buffersOf(epilogue, rowElement, element, epilogue === 'bias' ? element : '', together ? element : ''),
     uniforms: UNIFORMS,
     grid: ({ M, N, batch }) => matmulGrid(tile, M, N, batch),
-    wgsl: (relu ? RELU_WGSL : '') + tileShader(tile, epilogue, relu, together),
+    ...tileBody(tile, epilogue, relu, together),
   });
 });
 
@@ -117,7 +116,7 @@ const workgroupKernel = memoize(
       buffers: buffersOf(epilogue, vectorOf(fetchA), vectorOf(fetchB), '', together ? ' vec4f' : ''),
       uniforms: UNIFORMS,
       grid: ({ M, N, batch }) => workgroupGrid(tile, M, N, batch),
-      wgsl: workgroupShader(tile, {
+      ...workgroupBody(tile, {
         fetchA,
         fetchB,
         together,
@@ -179,12 +178,13 @@ function storeText(epilogue: MatmulEpilogue, relu: boolean, width: 1 | 4, togeth
         .join(' ')}`;
 }
 
-function tileShader(tile: Tile, epilogue: MatmulEpilogue, relu: boolean, together: boolean): string {
+function tileBody(tile: Tile, epilogue: MatmulEpilogue, relu: boolean, together: boolean): KernelBody {
   const loads = range(loadsOfA(tile));
   const groups = range(tile.columns);
   const by = tile.width === 4 ? ' / 4u' : '';
   const rowBy = tile.rowWidth === 4 ? ' / 4u' : '';
-  return matmulShader(tile, {
+  return matmulBody(tile, {
+    declarations: relu ? RELU_WGSL : '',
     m: 'u.M',
     n: 'u.N',
     setup: loads.map((i) => `var at${i} = (slice * u.az + row${i} * u.am)${rowBy};`).join('\n  '),

@@ -19,8 +19,7 @@
  * an im2col matrix is only ever an address computation. Sums run over k in loop order: the result does not depend on the
  * device's scheduling, nor on the tile.
  */
-import type { Grid } from './kernel.ts';
-import { ceilDiv, MAX_WORKGROUPS } from './kernel.ts';
+import { ceilDiv, type Grid, type KernelBody, MAX_WORKGROUPS } from './kernel.ts';
 import { range } from './text.ts';
 
 export interface Tile {
@@ -59,7 +58,7 @@ export interface MatmulText {
 export const loadsOfA = ({ variant, rows, rowWidth, lanes }: Tile): number =>
   variant === 'subgroup' ? ceilDiv(rows, lanes * rowWidth) : rows;
 
-export function matmulShader(tile: Tile, text: MatmulText): string {
+export function matmulBody(tile: Tile, text: MatmulText): KernelBody {
   const { rows, rowWidth, columns, width, lanes } = tile;
   const subgroup = tile.variant === 'subgroup';
   const type = width === 4 ? 'vec4f' : 'f32';
@@ -97,13 +96,11 @@ export function matmulShader(tile: Tile, text: MatmulText): string {
   const rowIndices = lines(loads.map((i) => `let row${i} = ${rowOfLoad(i)};`));
   const sums = lines(range(rows).flatMap((i) => groups.map((j) => `var c${i}_${j} = ${type}();`)));
   const allSums = range(rows).flatMap((i) => groups.map((j) => `c${i}_${j}`));
-  return /* wgsl */ `${text.declarations ?? ''}
-@compute @workgroup_size(${lanes})
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,${subgroup ? '\n  @builtin(subgroup_invocation_id) holder: u32,' : ''}
-) {
+  return {
+    functions: text.declarations ?? '',
+    lanes,
+    subgroups: subgroup,
+    body: /* wgsl */ `
   let tile_n = group.x;
   let tile_m = group.y;
   let slice = group.z;
@@ -124,11 +121,9 @@ fn main(
       let value = results[i * ${columns}u + j];
       ${text.store}
     }
-  }
-}`;
+  }`,
+  };
 }
-
-export const matmulEnable = (tile: Tile): string => (tile.variant === 'subgroup' ? 'enable subgroups;' : '');
 
 /** Workgroups for M x N results; the third dimension is the operation's (its batch, or its splits of k). */
 export function matmulGrid(tile: Tile, m: number, n: number, slices = 1): Grid {

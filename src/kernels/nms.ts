@@ -4,29 +4,29 @@
  *   nms_keys       scores [n] -> keys, order = 0..n-1                         then the radix sort of radixSort.ts
  *   gather_sorted  the first K boxes in sorted order, and how many are valid  (elements with LAST_KEY are not)
  *   then for each block of 1024 sorted boxes:
- *   nms_removed    removed [32] u32: which of the block go because of a box that was kept before it
- *   nms_mask       mask [1024, 32] u32: bit j of row i: box j > i of the block goes if box i stays, since
- *                  intersection > threshold * union    (strictly, as py_cpu_nms.py and nms_kernel.cu); 0 where j went before
- *   nms_sweep      one workgroup walks over the block, 32 boxes at a time; kept = indices into the sorted order
+ *   nms_removed    removed [32] u32: the boxes of the block that are suppressed by boxes kept from earlier blocks
+ *   nms_mask       mask [1024, 32] u32: bit j of row i says that box i, if kept, suppresses the later box j of the block, because
+ *                  intersection > threshold * union (strictly, as in py_cpu_nms.py and nms_kernel.cu); 0 if j is removed already
+ *   nms_sweep      one workgroup walks over the block, 32 boxes at a time; kept holds indices into the sorted order
  *                  (nms_sweep_wide on a GPU)
  *   nms_original   kept indices into the sorted order -> indices into the input
  *
- * A box is held only against boxes that were kept and against its own block, and nothing is done any more once maxOutput
- * boxes are kept: of 12000 proposals that leave 2000 that is a fifteenth of all pairs, which nms_kernel.cu compares.
+ * A box is compared only with the boxes kept so far and with those of its own block, and all work ends once maxOutput boxes
+ * are kept. For 12000 proposals of which 2000 are kept, that is a fifteenth of the pairs that nms_kernel.cu compares.
  *
  * Only words at or right of the diagonal of a mask are written, and only those are read. `slices` independent problems
  * of equal capacity (one per class) run in one dispatch (workgroup_id.z).
  */
 import { BOXES_WGSL, boxAt, type Box } from './boxes.ts';
-import { ceilDiv, type Grid, kernel, linear } from './kernel.ts';
+import { ceilDiv, type Grid, kernel } from './kernel.ts';
 import { LAST_KEY, radixSortScratch, recordRadixSort, SORT_KEY_WGSL, sortKey } from './radixSort.ts';
 import type { Run, StageBuffers, StageVariant } from './sequence.ts';
 import { unroll } from './text.ts';
 
-/** Boxes of a block; a power of two. */
+/** The number of boxes in a block; a power of two. */
 const BLOCK = 1024;
 
-/** Rows and words of a mask: a block, or all boxes where they are fewer. */
+/** Rows and words of a mask: those of a block, or of all boxes if they are fewer. */
 const blockRows = (capacity: number): number => Math.min(capacity, BLOCK);
 const blockWords = (capacity: number): number => ceilDiv(blockRows(capacity), 32);
 
@@ -34,16 +34,12 @@ export const nmsKeys = kernel({
   name: 'nms_keys',
   buffers: { scores: 'read', keys: 'write u32', order: 'write u32' },
   uniforms: { n: 'u32' },
-  grid: ({ n }) => linear(n, 256),
-  wgsl: /* wgsl */ `
-${SORT_KEY_WGSL}
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = linear_index(group, groups, lane, 256u);
-  if (i >= u.n) { return; }
+  each: 'n',
+  lanes: 256,
+  functions: SORT_KEY_WGSL,
+  body: /* wgsl */ `
   keys[i] = sort_key(scores[i]);
-  order[i] = i;
-}`,
+  order[i] = i;`,
 });
 
 /** keys, order [slices,n] sorted; boxes [slices,n,4] unsorted -> sorted [slices,capacity,4], counts [slices]; capacity <= n. */
@@ -52,24 +48,21 @@ export const gatherSorted = kernel({
   buffers: { keys: 'read u32', order: 'read u32', boxes: 'read vec4f', sorted: 'write vec4f', counts: 'write u32' },
   uniforms: { n: 'u32', capacity: 'u32', slices: 'u32' },
   grid: ({ capacity, slices }) => [ceilDiv(capacity, 64), 1, slices],
-  wgsl: /* wgsl */ `
-${SORT_KEY_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let k = id.x;
+  functions: SORT_KEY_WGSL,
+  body: /* wgsl */ `
+  let k = group.x * 64u + lane;
   if (k >= u.capacity) { return; }
-  let base = id.z * u.n;
+  let base = group.z * u.n;
   let valid = keys[base + k] != LAST_KEY;
-  sorted[id.z * u.capacity + k] = select(vec4f(0.0), boxes[base + order[base + k]], valid);
-  // Invalid elements sort last: exactly one invocation stands at the border.
-  if (valid && (k + 1u == u.capacity || keys[base + k + 1u] == LAST_KEY)) { counts[id.z] = k + 1u; }
-  if (k == 0u && !valid) { counts[id.z] = 0u; }
-}`,
+  sorted[group.z * u.capacity + k] = select(vec4f(0.0), boxes[base + order[base + k]], valid);
+  // Invalid elements come last in the order, so exactly one invocation is at the border.
+  if (valid && (k + 1u == u.capacity || keys[base + k + 1u] == LAST_KEY)) { counts[group.z] = k + 1u; }
+  if (k == 0u && !valid) { counts[group.z] = 0u; }`,
 });
 
-/** Rows that an invocation holds in registers while it meets the 32 boxes of a word. */
+/** Rows that an invocation holds in registers while it goes through the 32 boxes of a word. */
 const MASK_ROWS = 8;
-/** Rows of a workgroup. */
+/** Rows that a workgroup handles. */
 const MASK_GROUP = 32 * MASK_ROWS;
 
 const everyRow = (line: (k: number) => string) => unroll(MASK_ROWS, line);
@@ -80,8 +73,8 @@ fn first_bits(n: u32) -> u32 { return select((1u << (n & 31u)) - 1u, 0xffffffffu
 `;
 
 /**
- * What costs is reading the 32 boxes of a word, so every read serves eight rows (lavapipe, 1000 boxes: 1.2 ms with one row,
- * 0.43 ms with eight). They come from memory and not through the workgroup's: there a barrier costs more than the reads.
+ * Most of the time goes into reading the 32 boxes of a word, so every read serves eight rows (lavapipe, 1000 boxes: 1.2 ms with
+ * one row, 0.43 ms with eight). Boxes are not copied to workgroup memory: on lavapipe a barrier costs more than the reads.
  */
 const WORD_WGSL = /* wgsl */ `
 ${BOXES_WGSL}
@@ -93,7 +86,7 @@ fn suppresses(a: vec4f, a_area: f32, b: vec4f, b_area: f32) -> bool {
 fn block_words() -> u32 { return (min(u.capacity, ${BLOCK}u) + 31u) / 32u; }
 ${FIRST_BITS_WGSL}`;
 
-/** removed u32 [slices,words] gets the bits of the boxes that a kept one suppresses; from the second block on. */
+/** Sets in removed u32 [slices,words] the bits of boxes that a kept box suppresses. It runs from the second block on. */
 export const nmsRemoved = kernel({
   name: 'nms_removed',
   buffers: {
@@ -116,10 +109,9 @@ export const nmsRemoved = kernel({
     ceilDiv(Math.min(capacity - block * BLOCK, BLOCK), 32),
     slices,
   ],
-  wgsl: /* wgsl */ `
-${WORD_WGSL}
-@compute @workgroup_size(32)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  lanes: 32,
+  functions: WORD_WGSL,
+  body: /* wgsl */ `
   let count = counts[group.z];
   let base = group.z * u.capacity;
   let column = u.block * ${BLOCK}u + group.y * 32u;
@@ -130,7 +122,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let list = group.z * u.maxOutput;
 ${everyRow((k) => `  let row${k} = sorted[base + kept[list + min(first + ${32 * k}u, rows - 1u)]]; let area${k} = box_area(row${k}, u.plusOne);`)}
   var bits = 0u;
-  // What other rows have removed by now need not be met again; whether they have makes no difference to the result.
+  // Boxes that other rows have removed by now are skipped. How many those are does not change the result.
   for (var rest = first_bits(count - column) & ~atomicLoad(&removed[word]); rest != 0u; rest &= rest - 1u) {
     let j = countTrailingZeros(rest);
     let box = sorted[base + column + j];
@@ -139,11 +131,10 @@ ${everyRow((k) => `  let row${k} = sorted[base + kept[list + min(first + ${32 * 
 ${everyRow((k) => `    gone = gone | suppresses(row${k}, area${k}, box, area);`)}
     bits |= u32(gone) << j;
   }
-  if (bits != 0u) { atomicOr(&removed[word], bits); }
-}`,
+  if (bits != 0u) { atomicOr(&removed[word], bits); }`,
 });
 
-/** mask [slices, rows, words] of one block. A workgroup: 256 rows, one word of each. */
+/** mask [slices, rows, words] of one block. A workgroup writes one word in each of 256 rows. */
 export const nmsMask = kernel({
   name: 'nms_mask',
   buffers: {
@@ -158,10 +149,17 @@ export const nmsMask = kernel({
     const rows = Math.min(capacity - block * BLOCK, BLOCK);
     return [ceilDiv(rows, 32), ceilDiv(rows, MASK_GROUP), slices];
   },
-  wgsl: /* wgsl */ `
+  lanes: 32,
+  functions: /* wgsl */ `
 ${WORD_WGSL}
-@compute @workgroup_size(32)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+/** Stores those bits of a word that lie right of the diagonal: all, some or none. */
+fn write_word(top: u32, row: u32, count: u32, column: u32, words: u32, bits: u32) {
+  if (row >= count || row >= column + 32u) { return; }
+  var later = 0xffffffffu;
+  if (row >= column) { later = 0xfffffffeu << (row - column); }
+  mask[(top + row) * words + column / 32u] = bits & later;
+}`,
+  body: /* wgsl */ `
   let start = u.block * ${BLOCK}u;
   let count = max(counts[group.z], start) - start;
   let base = group.z * u.capacity + start;
@@ -170,7 +168,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   if (column >= count || column + 31u < group.y * ${MASK_GROUP}u) { return; }
   if (u.block > 0u && keptCounts[group.z] >= u.maxOutput) { return; }
 ${everyRow((k) => `  let row${k} = sorted[base + min(first + ${32 * k}u, count - 1u)]; let area${k} = box_area(row${k}, u.plusOne); var bits${k} = 0u;`)}
-  // What is gone already needs no bits.
+  // Boxes that are already removed need no bits.
   let gone = select(removed[group.z * block_words() + group.x], 0u, u.block == 0u);
   for (var rest = first_bits(count - column) & ~gone; rest != 0u; rest &= rest - 1u) {
     let j = countTrailingZeros(rest);
@@ -180,19 +178,10 @@ ${everyRow((k) => `    bits${k} |= u32(suppresses(row${k}, area${k}, box, area))
   }
   let words = block_words();
   let top = group.z * min(u.capacity, ${BLOCK}u);
-${everyRow((k) => `  write_word(top, first + ${32 * k}u, count, column, words, bits${k});`)}
-}
-
-/** Of the bits of a word those right of the diagonal: all, some or none. */
-fn write_word(top: u32, row: u32, count: u32, column: u32, words: u32, bits: u32) {
-  if (row >= count || row >= column + 32u) { return; }
-  var later = 0xffffffffu;
-  if (row >= column) { later = 0xfffffffeu << (row - column); }
-  mask[(top + row) * words + column / 32u] = bits & later;
-}`,
+${everyRow((k) => `  write_word(top, first + ${32 * k}u, count, column, words, bits${k});`)}`,
 });
 
-/** What both kernels that sweep a block bind and are launched with. */
+/** The buffers, uniforms and grid of both kernels that sweep a block. */
 const SWEEP = {
   buffers: {
     mask: 'read u32',
@@ -205,17 +194,16 @@ const SWEEP = {
   grid: ({ slices }: Readonly<Record<'capacity' | 'slices' | 'maxOutput' | 'block', number>>): Grid => [1, 1, slices],
 } as const;
 
-/** Appends the survivors of one block to kept; keptCounts and removed need no start values, and removed is zero afterwards. */
+/** Appends the survivors of one block to kept. keptCounts and removed need not be initialised; afterwards removed is zero. */
 export const nmsSweep = kernel({
   name: 'nms_sweep',
   ...SWEEP,
-  wgsl: /* wgsl */ `
+  lanes: BLOCK / 32,
+  functions: /* wgsl */ `
 var<workgroup> gone_words: array<u32, ${BLOCK / 32}>;
 var<workgroup> diagonal: array<u32, 32>;
-var<workgroup> shared_count: u32;
-
-@compute @workgroup_size(${BLOCK / 32})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+var<workgroup> shared_count: u32;`,
+  body: /* wgsl */ `
   let start = u.block * ${BLOCK}u;
   let height = min(u.capacity, ${BLOCK}u);
   let words = (height + 31u) / 32u;
@@ -256,24 +244,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
   }
   storageBarrier(); // every lane has read the count that is replaced
-  if (lane == 0u) { keptCounts[group.z] = total; }
-}`,
+  if (lane == 0u) { keptCounts[group.z] = total; }`,
 });
 
-/** Lanes of the wide sweep, and the rows of 32 that each of them holds of its word. */
+/** Lanes of the wide sweep, and how many of 32 rows each lane holds of its word. */
 const SWEEP_LANES = 256;
 const SWEEP_ROWS = BLOCK / SWEEP_LANES;
 
 /**
- * `nmsSweep` for a GPU, where the other is a chain of waits: its lanes read up to 32 rows of the mask one after the other, each
- * for some 500 cycles, so 32 boxes take up to 18000 cycles and a block 0.35 ms. Here nothing but arithmetic lies between one
- * part of 32 boxes and the next:
+ * `nmsSweep` for GPUs. The lanes of `nmsSweep` read up to 32 rows of the mask one after the other, and each read takes a GPU some
+ * 500 cycles, so 32 boxes take up to 18000 cycles and a block 0.35 ms. Here only arithmetic lies between one part of 32 boxes
+ * and the next:
  *   - the words on the diagonal are copied to workgroup memory at the start, 4 KiB;
- *   - 256 lanes hold the words of all 32 rows, four each, and ask for those of the next part before they decide this one;
- *   - the decision is written out, three operations a box with the diagonal in registers, about 450 cycles for 32 boxes, and
- *     every lane makes it for itself, so that it needs no barrier;
- *   - the rows that stay are put together by atomicOr, which gives the same bits in any order, before the one barrier of a part.
- * About 650 cycles a part: 12 us a block at 1.7 GHz, however many boxes stay.
+ *   - 256 lanes hold the words of all 32 rows, four each, and request those of the next part before they decide this one;
+ *   - the decision is unrolled, three operations per box with the diagonal in registers, about 450 cycles for 32 boxes, and every
+ *     lane makes it for itself, so that no barrier is needed;
+ *   - the rows of kept boxes are combined by atomicOr, which gives the same bits in any order, before a part's only barrier.
+ * That makes about 650 cycles per part and 12 us per block at 1.7 GHz, however many boxes are kept.
  */
 export const nmsSweepWide = kernel({
   name: 'nms_sweep_wide',
@@ -317,7 +304,7 @@ fn diagonal_of(base: u32, row: u32, count: u32, words: u32) -> u32 {
   for (var part = 0u; part * 32u < count; part++) {
     ${unroll(SWEEP_ROWS, (k) => `let row${k} = next${k}; next${k} = word_of(base, (part + 1u) * 32u + first_row + ${k}u, count, word, words);`)}
     ${unroll(8, (k) => `let diagonal${k} = diagonals[8u * part + ${k}u];`)}
-    // Bit i of gone is final once the boxes before i are decided: if it is 0, box i stays and its own word is added.
+    // Bit i of gone is final once the boxes before i are decided. If it is 0, box i is kept and its own word is added.
     var gone = atomicLoad(&gone_words[part]) | ~first_bits(count - part * 32u);
     ${unroll(32, (i) => `gone |= diagonal${i >> 2}[${i & 3}] & (((gone >> ${i}u) & 1u) - 1u);`)}
     var keep = ~gone;
@@ -338,19 +325,15 @@ export const nmsOriginal = kernel({
   name: 'nms_original',
   buffers: { kept: 'read u32', keptCounts: 'read u32', order: 'read u32', indices: 'write i32' },
   uniforms: { maxOutput: 'u32' },
-  grid: ({ maxOutput }) => linear(maxOutput, 256),
-  wgsl: /* wgsl */ `
-@compute @workgroup_size(256)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let k = linear_index(group, groups, lane, 256u);
-  if (k >= u.maxOutput) { return; }
-  indices[k] = -1;
-  if (k < keptCounts[0]) { indices[k] = i32(order[kept[k]]); }
-}`,
+  each: 'maxOutput',
+  lanes: 256,
+  body: /* wgsl */ `
+  indices[i] = -1;
+  if (i < keptCounts[0]) { indices[i] = i32(order[kept[i]]); }`,
 });
 
 export interface SuppressParams {
-  /** K: boxes of a slice. */
+  /** K: the number of boxes in a slice. */
   capacity: number;
   slices?: number;
   threshold: number;
@@ -427,7 +410,7 @@ export function recordNms<H>(
   run(nmsOriginal, { kept, keptCounts: count, order, indices }, { maxOutput });
 }
 
-/** Whether box b goes if a stays. */
+/** Whether box a, if kept, suppresses box b. */
 export function suppresses(a: Box, b: Box, threshold: number, plusOne: number): boolean {
   const area = (c: Box) => (c[2] - c[0] + plusOne) * (c[3] - c[1] + plusOne);
   const w = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]) + plusOne);

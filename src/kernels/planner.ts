@@ -132,8 +132,8 @@ export function matmulTiles(device: Capabilities, shape: MatmulShape): readonly 
 const withFirst = <T>(first: T, all: readonly T[]): T[] => [first, ...all.filter((other) => other !== first)];
 
 /**
- * Whether a product costs less as its transpose, with a and b exchanged: a software adapter's small maps have few tiles, and as
- * columns 100 of them fill tiles of 64 badly, as rows ones of fitting height well.
+ * Whether a product costs less as its transpose, with a and b exchanged. It can on a software adapter: the 100 tiles of a small
+ * map, say, fill tiles of 64 columns badly, but as rows they fill tiles of a suitable height well.
  */
 export function turnsProduct(device: Capabilities, shape: MatmulShape, turned: MatmulShape): boolean {
   const least = (one: MatmulShape): number => {
@@ -157,7 +157,7 @@ export function convPlans(device: Capabilities, direction: ConvPass, shape: Conv
   ];
   const direct: ConvPlan[] = tiles.map((tile) => ({ algorithm: 'direct', tile }));
   if (R === 1 && S === 1 && stride === 1 && pad === 0) {
-    // Of one image, a filter gradient is a product along the pixels; a software adapter is better off with the direct sum.
+    // For one image, a filter gradient is a product along the pixels; on a software adapter the direct sum is faster.
     const product = direction !== 'filter' || (B === 1 && !device.software);
     return product ? [{ algorithm: 'pointwise' }, ...direct] : direct;
   }
@@ -189,20 +189,20 @@ const KEPT_BYTES = 1024 * 1024;
 
 /**
  * Whether the transformed input of a convolution, `size` elements, is kept for its filter gradient: it takes 2.25 times the
- * memory of the map (F(2x2): 4 times), which large maps do not have to spare, and is whole only where all tiles were in one band.
+ * memory of the map (F(2x2): 4 times), too much for large maps, and is complete only if all tiles were in one band.
  */
 export const keepsPoints = (size: number, { total, count }: { total: number; count: number }): boolean =>
   count >= total && 4 * size <= KEPT_BYTES;
 
-/** Results for each of the packed factor's elements from which packing costs less than reading the factor as it lies. */
+/** From this many results per element of the packed factor on, packing costs less than reading the factor as it lies in memory. */
 const PACKED_RESULTS = 128;
 /** Columns from which a product fills tiles of vectors. */
 const PACKED_COLUMNS = 48;
 
 /**
- * Which factor of a product a * b, whose rows of a and columns of b lie dense along k as in a linear layer, is turned round first,
- * so that the other's products with it are computed four columns at a time: b, or a, for the transposed product. The smaller one
- * is; none where neither is used often enough, or on a GPU, whose tiles in workgroup memory read along either axis.
+ * Which factor of a product a * b is transposed first, if the rows of a and the columns of b are contiguous along k as in a linear
+ * layer. Then results are computed four columns at a time: with b transposed, or with a for the transposed product. It is the
+ * smaller factor; none if neither is used often enough, or on a GPU, whose tiles in workgroup memory read along either axis.
  */
 export function packedFactor({ software }: Capabilities, shape: MatmulShape): 'a' | 'b' | null {
   const { M, N, K, am, ak, bk, bn, batch } = shape;
@@ -219,7 +219,7 @@ export function packedFactor({ software }: Capabilities, shape: MatmulShape): 'a
  */
 export const stageVariant = ({ software }: Capabilities): StageVariant => (software ? 'narrow' : 'wide');
 
-/** Workgroups of 64 that a core needs, about, so that enough loads are on their way to keep its share of the memory busy. */
+/** Roughly how many workgroups of 64 a core needs to have enough loads in flight for its share of the memory bandwidth. */
 const WORKGROUPS_EACH = 8;
 /** The fewest terms of a part of a sum that a workgroup adds, 16 loads of four by each lane, and that an invocation adds. */
 const PART_TERMS = { workgroup: 4096, invocation: 16 } as const;
@@ -251,12 +251,12 @@ export const sharesPositions = (
   { outer, channels, inner }: ChannelView,
 ): boolean => !software && channels >= SHARED_CHANNELS && (inner === 1 || outer * inner < 64 * machine.cores);
 
-/** Cells of a channel, of all images, that one workgroup on hardware is given to mask; a guess, not measured. */
+/** The most cells of a channel, over all images, that one workgroup on a GPU masks; a guess, not measured. */
 const MASKED_CELLS = 16384;
 
 /**
- * Whether the backward pass of a ReLU and the sum of its result over each channel are one dispatch, of a workgroup a channel,
- * and not two.
+ * Whether the backward pass of a ReLU and the sum of its result over each channel are done in one dispatch, with one workgroup
+ * per channel, instead of two.
  */
 export const sumsWithMask = ({ software }: Capabilities, { outer, inner }: { outer: number; inner: number }): boolean =>
   software || outer * inner <= MASKED_CELLS;

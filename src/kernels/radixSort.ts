@@ -4,15 +4,15 @@
  *
  * Four passes of 8-bit digits, two dispatches each:
  *   radix_histogram   histogram [tiles,256]: how often each digit occurs in each tile of 1024 elements
- *   radix_scatter     every element moves to its run, in its old order. A tile sums up the histogram for itself: a digit
- *                     starts after the smaller digits of all tiles and its own in the tiles before. That costs tiles^2
- *                     reads in all, but no third dispatch; sorts here are of some ten tiles
+ *   radix_scatter     every element moves to the run of its digit, in its old order. Each tile sums up the histogram for
+ *                     itself: its run of a digit starts after the smaller digits of all tiles and the same digit of
+ *                     earlier tiles. That costs tiles^2 reads in all but saves a third dispatch; there are some ten tiles
  * Inside a tile the elements are first sorted by the digit's low half, then by its high half: 64 threads of 16 contiguous
  * elements, each with its own count of 16 digits, so a thread's rank follows from the threads before it. Integer atomics
- * count only; the order never depends on them. Where all elements are one tile, all passes are one dispatch.
+ * are used only for counting; the order never depends on them. If one tile holds all elements, one dispatch does all passes.
  *
- * On a GPU, radix_scatter_wide and radix_sort_tile_wide give each of 256 threads four elements: what a thread does one after
- * the other, some 6000 cycles for a half digit with 16 elements, becomes some 1700.
+ * On a GPU, radix_scatter_wide and radix_sort_tile_wide give four elements to each of 256 threads. A thread works through its
+ * elements one after the other, so half a digit takes some 1700 cycles instead of the 6000 of 16 elements.
  *
  * `slices` independent arrays of n elements, one after another, are sorted by one dispatch (workgroup_id.z).
  */
@@ -22,7 +22,7 @@ import { unroll } from './text.ts';
 
 const TILE = 1024;
 
-/** The key of an element that takes no part: after every finite score. */
+/** The key of an element that takes no part. It comes after the key of every finite score. */
 export const LAST_KEY = 0xffffffff;
 
 /** `sort_key(score)`: descending scores get ascending keys, ties the same key, NaN and infinities LAST_KEY. `key_score` inverts it. */
@@ -52,11 +52,8 @@ export const radixHistogram = kernel({
   buffers: { keys: 'read u32', histogram: 'write vec4u' },
   uniforms: { n: 'u32', slices: 'u32', shift: 'u32' },
   grid: ({ n, slices }) => [ceilDiv(n, TILE), 1, slices],
-  wgsl: /* wgsl */ `
-var<workgroup> counts: array<atomic<u32>, 256>;
-
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  functions: 'var<workgroup> counts: array<atomic<u32>, 256>;',
+  body: /* wgsl */ `
   for (var k = 0u; k < 4u; k++) { atomicStore(&counts[4u * lane + k], 0u); }
   workgroupBarrier();
   let end = min(u.n, (group.x + 1u) * ${TILE}u);
@@ -66,13 +63,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   workgroupBarrier();
   let at = 4u * lane;
   histogram[(group.z * groups.x + group.x) * 64u + lane] =
-    vec4u(atomicLoad(&counts[at]), atomicLoad(&counts[at + 1u]), atomicLoad(&counts[at + 2u]), atomicLoad(&counts[at + 3u]));
-}`,
+    vec4u(atomicLoad(&counts[at]), atomicLoad(&counts[at + 1u]), atomicLoad(&counts[at + 2u]), atomicLoad(&counts[at + 3u]));`,
 });
 
 /**
- * `sort_by_half`: a stable sort of up to 1024 `items` in workgroup memory by `digit_of(item, shift)`, four bits that the shader
- * defines; and `sum_before`. A workgroup has 64 threads.
+ * `sort_by_half`: a stable sort of up to 1024 `items` in workgroup memory by `digit_of(item, shift)`, four bits, which the
+ * shader defines; and `sum_before`. For workgroups of 64 threads.
  */
 const HALF_DIGIT_WGSL = /* wgsl */ `
 var<workgroup> items: array<u32, ${TILE}>;
@@ -101,7 +97,7 @@ fn sum_before(lane: u32, own: vec2u) -> vec2u {
   return result;
 }
 
-/** Sorts the first items, as many as size, by four bits. */
+/** Sorts the first size items by four bits. */
 fn sort_by_half(lane: u32, size: u32, shift: u32) {
   let first = min(size, lane * 16u);
   let own = min(size, first + 16u) - first;
@@ -132,8 +128,8 @@ fn sort_by_half(lane: u32, size: u32, shift: u32) {
  * `sort_by_half` by 256 threads of four elements. Counts of half digits d and d + 8 share a word, 16 bits each, so that the
  * table is 8 KiB and a workgroup stays within the 16 KiB that every device has. A running total over all words, in the order
  * of half digits and then threads, gives in the low bits the places of digits below 8, and in the high bits those of the
- * others but for the total of the low ones, which is added. `scan(lane, own)`: the sum of the lanes before, and of all; it
- * uses `items`, which the threads hold in registers meanwhile.
+ * others, to which the total of the low ones is added. `scan(lane, own)` gives the sum of the lanes before and of all lanes; it
+ * uses the memory of `items`, which the threads hold in registers at that time.
  */
 const WIDE_HALF_DIGIT_WGSL = /* wgsl */ `
 var<workgroup> items: array<u32, ${TILE}>;
@@ -158,7 +154,7 @@ fn scan(lane: u32, own: u32) -> vec2u {
 
 fn slot_of(digit: u32, lane: u32) -> u32 { return (digit & 7u) * 256u + lane; }
 
-/** Sorts the first items, as many as size, by four bits. */
+/** Sorts the first size items by four bits. */
 fn sort_by_half(lane: u32, size: u32, shift: u32) {
   let first = 4u * lane;
   ${unroll(4, (k) => `let held${k} = items[first + ${k}u]; let digit${k} = digit_of(held${k}, shift);`)}
@@ -188,73 +184,55 @@ ${unroll(
 }
 `;
 
-const SCATTER_BUFFERS = {
-  keys: 'read u32',
-  values: 'read u32',
-  histogram: 'read vec4u',
-  keysOut: 'write u32',
-  valuesOut: 'write u32',
-} as const;
-
-/** `radixScatter` for a GPU. Lane l answers for digit l. */
-export const radixScatterWide = kernel({
-  name: 'radix_scatter_wide',
-  buffers: { ...SCATTER_BUFFERS, histogram: 'read u32' },
-  uniforms: { n: 'u32', slices: 'u32', shift: 'u32' },
-  grid: ({ n, slices }) => [ceilDiv(n, TILE), 1, slices],
-  lanes: 256,
-  functions: /* wgsl */ `
+/**
+ * The scatter of one pass by `lanes` threads: `countDigits` are statements that set `moves`, how far each digit's elements
+ * move between the sorted tile and the output; then the tile is sorted by its digit, half by half, and moves as sorted.
+ */
+const scatter = (
+  name: string,
+  lanes: number,
+  sortByHalf: string,
+  histogram: 'read u32' | 'read vec4u',
+  countDigits: string,
+) =>
+  kernel({
+    name,
+    buffers: { keys: 'read u32', values: 'read u32', histogram, keysOut: 'write u32', valuesOut: 'write u32' },
+    uniforms: { n: 'u32', slices: 'u32', shift: 'u32' },
+    grid: ({ n, slices }) => [ceilDiv(n, TILE), 1, slices],
+    lanes,
+    functions: /* wgsl */ `
 // An item is digit * 1024 + place in the tile.
 var<workgroup> moves: array<u32, 256>;      // per digit: place in the output - place in the sorted tile, modulo 2^32
-${WIDE_HALF_DIGIT_WGSL}
+${sortByHalf}
 fn digit_of(item: u32, shift: u32) -> u32 { return (item >> shift) & 15u; }`,
-  body: /* wgsl */ `
+    body: /* wgsl */ `
   let base = group.z * u.n;
   let first = group.x * ${TILE}u;
   let size = min(u.n - first, ${TILE}u);
-  var all = 0u;
-  var earlier = 0u;
-  var own = 0u;
-  for (var tile = 0u; tile < groups.x; tile++) {
-    let count = histogram[(group.z * groups.x + tile) * 256u + lane];
-    all += count;
-    earlier += select(0u, count, tile < group.x);
-    own += select(0u, count, tile == group.x);
-  }
-  moves[lane] = scan(lane, all).x + earlier - scan(lane, own).x;
-  for (var i = lane; i < size; i += 256u) {
+  ${countDigits.trim()}
+  for (var i = lane; i < size; i += ${lanes}u) {
     items[i] = (((keys[base + first + i] >> u.shift) & 255u) << 10u) | i;
   }
   workgroupBarrier();
   sort_by_half(lane, size, 10u);
   sort_by_half(lane, size, 14u);
-  for (var i = lane; i < size; i += 256u) {
+  for (var i = lane; i < size; i += ${lanes}u) {
     let item = items[i];
     let source = base + first + (item & 1023u);
     let place = base + i + moves[item >> 10u];
     keysOut[place] = keys[source];
     valuesOut[place] = values[source];
   }`,
-});
+  });
 
-export const radixScatter = kernel({
-  name: 'radix_scatter',
-  buffers: SCATTER_BUFFERS,
-  uniforms: { n: 'u32', slices: 'u32', shift: 'u32' },
-  grid: ({ n, slices }) => [ceilDiv(n, TILE), 1, slices],
-  wgsl: /* wgsl */ `
-// An item is digit * 1024 + place in the tile.
-var<workgroup> moves: array<u32, 256>;      // per digit: place in the output - place in the sorted tile, modulo 2^32
-${HALF_DIGIT_WGSL}
-fn digit_of(item: u32, shift: u32) -> u32 { return (item >> shift) & 15u; }
-
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let base = group.z * u.n;
-  let first = group.x * ${TILE}u;
-  let size = min(u.n - first, ${TILE}u);
-
-  // Lane l answers for the digits 4 l ... 4 l + 3.
+/** Lane l counts the digits 4 l ... 4 l + 3. */
+export const radixScatter = scatter(
+  'radix_scatter',
+  64,
+  HALF_DIGIT_WGSL,
+  'read vec4u',
+  /* wgsl */ `
   var all = vec4u(0u);
   var earlier = vec4u(0u);
   var own = vec4u(0u);
@@ -268,36 +246,39 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var k = 0u; k < 4u; k++) {
     moves[4u * lane + k] = starts.x + earlier[k] - starts.y;
     starts += vec2u(all[k], own[k]);
-  }
+  }`,
+);
 
-  for (var i = lane; i < size; i += 64u) {
-    items[i] = (((keys[base + first + i] >> u.shift) & 255u) << 10u) | i;
+/** `radixScatter` for a GPU. Lane l counts digit l. */
+export const radixScatterWide = scatter(
+  'radix_scatter_wide',
+  256,
+  WIDE_HALF_DIGIT_WGSL,
+  'read u32',
+  /* wgsl */ `
+  var all = 0u;
+  var earlier = 0u;
+  var own = 0u;
+  for (var tile = 0u; tile < groups.x; tile++) {
+    let count = histogram[(group.z * groups.x + tile) * 256u + lane];
+    all += count;
+    earlier += select(0u, count, tile < group.x);
+    own += select(0u, count, tile == group.x);
   }
-  workgroupBarrier();
-  sort_by_half(lane, size, 10u);
-  sort_by_half(lane, size, 14u);
-  for (var i = lane; i < size; i += 64u) {
-    let item = items[i];
-    let source = base + first + (item & 1023u);
-    let place = base + i + moves[item >> 10u];
-    keysOut[place] = keys[source];
-    valuesOut[place] = values[source];
-  }
-}`,
-});
+  moves[lane] = scan(lane, all).x + earlier - scan(lane, own).x;`,
+);
 
-/** All of it for slices of one tile: by eight half digits in workgroup memory, in place. An item is a place in the slice. */
+/** The whole sort for slices of one tile: eight half digits in workgroup memory, in place. An item is a place in the slice. */
 export const radixSortTile = kernel({
   name: 'radix_sort_tile',
   buffers: { keys: 'read_write u32', values: 'read_write u32' },
   uniforms: { n: 'u32', slices: 'u32' },
   grid: ({ slices }) => [1, 1, slices],
-  wgsl: /* wgsl */ `
+  functions: /* wgsl */ `
 var<workgroup> tile_keys: array<u32, ${TILE}>;
 fn digit_of(item: u32, shift: u32) -> u32 { return (tile_keys[item] >> shift) & 15u; }
-${HALF_DIGIT_WGSL}
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+${HALF_DIGIT_WGSL}`,
+  body: /* wgsl */ `
   let base = group.z * u.n;
   for (var i = lane; i < u.n; i += 64u) {
     tile_keys[i] = keys[base + i];
@@ -315,8 +296,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       keys[base + i] = tile_keys[items[i]];
       values[base + i] = held[k];
     }
-  }
-}`,
+  }`,
 });
 
 /** `radixSortTile` for a GPU. */
@@ -351,20 +331,20 @@ ${unroll(
 });
 
 export interface RadixSortParams {
-  /** Elements of a slice. */
+  /** The number of elements in a slice. */
   n: number;
   slices?: number;
   /** Default `narrow`. */
   variant?: StageVariant;
 }
 
-/** Slices of one tile need none. */
+/** Slices of one tile need no scratch. */
 export const radixSortScratch = ({ n, slices = 1 }: RadixSortParams) => {
   const size = n > TILE ? slices * n : 0;
   return { sortKeys: size, sortValues: size, sortHistogram: size && slices * 256 * ceilDiv(n, TILE) };
 };
 
-/** The digits from the least significant; an even number of passes, so the result lies where the input was. */
+/** The digits from the least significant on. The number of passes is even, so the result ends up where the input was. */
 const radixSortPasses = (): { shift: number; swapped: boolean }[] =>
   Array.from({ length: 4 }, (_, i) => ({ shift: 8 * i, swapped: i % 2 === 1 }));
 

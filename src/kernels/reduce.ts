@@ -1,10 +1,10 @@
 /**
  * Sums in a fixed order, so that the same inputs give the same bits.
  *
- *   sum:          x[n] -> partials[ceil(n / CHUNK)] -> y[1]    one workgroup a chunk, then one workgroup over the partials
- *   channel sum:  db[c] = sum over o, i of dy[o, c, i]         one workgroup a channel; dy is [outer, channels, inner]
- *   axis sum:     y[o, i] = sum over c of x[o, c, i]           one invocation a result; of a linear layer's bias, outer is 1
- *                 both also in parts
+ *   sum:          x[n] -> partials[ceil(n / CHUNK)] -> y[1]    one workgroup per chunk, then one workgroup for the partials
+ *   channel sum:  db[c] = sum over o, i of dy[o, c, i]         one workgroup per channel; dy is [outer, channels, inner]
+ *   axis sum:     y[o, i] = sum over c of x[o, c, i]           one invocation per result; outer is 1 for a linear layer's bias
+ *                 channel sum and axis sum also exist in parts
  *   broadcast:    dx[i] = dy[0]                                the backward pass of sum
  *
  * An invocation adds its own elements one after the other, then the workgroup adds the 64 results in two levels.
@@ -20,9 +20,9 @@ export const REDUCE_CHUNK = 2048;
 export const partialCount = (n: number): number => Math.max(1, ceilDiv(n, REDUCE_CHUNK));
 
 /**
- * `group_sum(lane, value)`: the sum over a workgroup of 64, right in lane 0 alone. Needs uniform control flow.
- * Two levels of eight, so two barriers. On SwiftShader barriers and the invocations they hold up are most of the time of a
- * reduction: workgroups of 256 take six times as long.
+ * `group_sum(lane, value)`: the sum over a workgroup of 64, correct only in lane 0. Needs uniform control flow.
+ * It has two levels of eight and so two barriers. On SwiftShader a reduction spends most of its time in barriers: workgroups
+ * of 256 take six times as long.
  */
 export const GROUP_SUM_WGSL = /* wgsl */ `
 var<workgroup> lane_sums: array<f32, 64>;
@@ -45,7 +45,7 @@ fn group_sum(lane: u32, value: f32) -> f32 {
 `;
 
 /**
- * Beside GROUP_SUM_WGSL, for kernels whose every lane goes on with the result: `group_total(lane, value)`, the same sum, and
+ * In addition to GROUP_SUM_WGSL, for kernels in which every lane needs the result: `group_total(lane, value)`, the same sum, and
  * `group_largest(lane, value)`. Both need uniform control flow.
  */
 export const GROUP_TOTAL_WGSL = /* wgsl */ `
@@ -88,7 +88,7 @@ export const sumPartial = kernel({
   if (lane == 0u) { partials[chunk] = total; }`,
 });
 
-/** The second stage: one workgroup, `n` the number of partials. */
+/** The second stage: one workgroup; `n` is the number of partials. */
 export const sumFinal = kernel({
   name: 'sum_final',
   buffers: { partials: 'read', y: 'write' },
@@ -103,9 +103,9 @@ export const sumFinal = kernel({
 });
 
 /**
- * The gradient of a convolution's bias. `vectors`: inner is a multiple of four, maps are read four cells at a time. `add`: it
- * is added to what `db` holds, as parameters accumulate over the images of a step; otherwise assigned. `rectified`: the
- * backward pass of a ReLU with result y comes first (relu.ts): dx, which is dy where y > 0, is what is added up.
+ * The gradient of a convolution's bias. With `vectors`, inner is a multiple of four and maps are read four cells at a time. With
+ * `add`, the sum is added to db, as parameters accumulate over the images of a step; otherwise it is assigned. With `rectified`,
+ * the backward pass of a ReLU with result y comes first (relu.ts), and its dx, which is dy where y > 0, is summed.
  */
 export const channelSum = memoize((vectors: boolean, add: boolean, rectified: boolean = false): Kernel => {
   const [map, zero] = vectors ? (['vec4f', 'vec4f()'] as const) : (['f32', '0.0'] as const);
@@ -151,9 +151,9 @@ export const axisSum = memoize((add: boolean) =>
 
 /**
  * `channelSum` and `axisSum` in parts, for a GPU: a channel of a large map keeps one workgroup busy for hundreds of loads in a
- * row while most cores have nothing to do, and so does an invocation that adds up hundreds of rows. A part is a run of the terms
- * in their order; sumPartials.ts adds the parts [parts, channels] or [parts, outer * inner]. The sums round otherwise
- * than those of one part.
+ * row while most cores have nothing to do, and so does an invocation that adds hundreds of rows. A part is a run of consecutive
+ * terms; sumPartials.ts adds the parts [parts, channels] or [parts, outer * inner]. The sums are rounded differently from those
+ * of one part.
  */
 export const channelSumPart = memoize((vectors: boolean) => {
   const [map, zero] = vectors ? (['vec4f', 'vec4f()'] as const) : (['f32', '0.0'] as const);

@@ -16,7 +16,7 @@
  * count instead (radixSelect.ts: select_random_histogram for each digit, select_random_apply), and the same elements stay.
  */
 import { ceilDiv, kernel } from './kernel.ts';
-import { NOTE, RADIX_SELECT_WGSL, radixSelectClear, radixSelectScratch, SELECT_TILE } from './radixSelect.ts';
+import { countDigitBody, RADIX_SELECT_WGSL, radixSelectClear, radixSelectScratch, SELECT_TILE } from './radixSelect.ts';
 import { randomU32, RNG_WGSL } from './rng.ts';
 import type { Run, StageBuffers, StageVariant } from './sequence.ts';
 
@@ -32,6 +32,15 @@ const UNIFORMS = {
   stream: 'u32',
 } as const;
 
+/** `key_of(i)`: the key of element i. */
+const KEY_WGSL = /* wgsl */ `
+${RNG_WGSL}
+fn key_of(i: u32) -> u32 {
+  if (u.random == 0u) { return i; }
+  return random_u32(u.seed, u.stream, i);
+}
+`;
+
 export const selectRandom = kernel({
   name: 'select_random',
   buffers: { flags: 'read_write i32', counts: 'read_write u32' },
@@ -39,17 +48,12 @@ export const selectRandom = kernel({
   grid: () => [1, 1, 1],
   lanes: 256,
   functions: /* wgsl */ `
-${RNG_WGSL}
+${KEY_WGSL}
 var<workgroup> histogram: array<atomic<u32>, 256>;
 var<workgroup> prefix: u32;      // the leading digits of the limit-th smallest key
 var<workgroup> remaining: u32;   // its rank among the keys that share them, from 1
 var<workgroup> total: u32;
-var<workgroup> settled: u32;     // the digits that follow do not matter
-
-fn key(i: u32) -> u32 {
-  if (u.random == 0u) { return i; }
-  return random_u32(u.seed, u.stream, i);
-}`,
+var<workgroup> settled: u32;     // the digits that follow do not matter`,
   body: /* wgsl */ `
   var limit = u.limit;
   if (u.subtract >= 0) { limit -= min(limit, counts[u.subtract]); }
@@ -57,15 +61,15 @@ fn key(i: u32) -> u32 {
     prefix = 0u;
     remaining = limit;
   }
-  var largest = 0u; // of the keys that stay
+  var largest = 0u; // the largest key that stays
   for (var digit = 0u; digit < 4u; digit++) {
     let shift = 24u - 8u * digit;
     atomicStore(&histogram[lane], 0u);
     workgroupBarrier();
     for (var i = lane; i < u.n; i += 256u) {
       if (flags[i] != u.value) { continue; }
-      let k = key(i);
-      if (digit == 0u || (k >> (shift + 8u)) == prefix) { atomicAdd(&histogram[(k >> shift) & 255u], 1u); }
+      let key = key_of(i);
+      if (digit == 0u || (key >> (shift + 8u)) == prefix) { atomicAdd(&histogram[(key >> shift) & 255u], 1u); }
     }
     workgroupBarrier();
     if (lane == 0u) {
@@ -93,28 +97,17 @@ fn key(i: u32) -> u32 {
   }
   if (total > limit) {
     for (var i = lane; i < u.n; i += 256u) {
-      if (flags[i] == u.value && (limit == 0u || key(i) > largest)) { flags[i] = u.otherwise; }
+      if (flags[i] == u.value && (limit == 0u || key_of(i) > largest)) { flags[i] = u.otherwise; }
     }
   }
   if (lane == 0u) { counts[u.slot] = min(total, limit); }`,
 });
 
 const SEARCH_WGSL = /* wgsl */ `
-${RNG_WGSL}
-fn key_of(i: u32) -> u32 {
-  if (u.random == 0u) { return i; }
-  return random_u32(u.seed, u.stream, i);
-}
+${KEY_WGSL}
 fn limit_of() -> u32 {
   if (u.subtract < 0) { return u.limit; }
   return u.limit - min(u.limit, counts[u.subtract]);
-}
-/** What is known before a digit: the leading digits of the limit-th smallest key, its rank among the keys that have them. */
-fn note_of(lane: u32, digit: u32, limit: u32) -> vec2u {
-  if (digit == 0u) { return vec2u(0u, limit); }
-  let before = vec2u(notes[${NOTE}u * (digit - 1u)], notes[${NOTE}u * (digit - 1u) + 1u]);
-  let found = bin_of_rank(lane, atomicLoad(&histograms[256u * (digit - 1u) + lane]), before.y);
-  return vec2u((before.x << 8u) | found.x, found.y);
 }
 `;
 
@@ -130,25 +123,10 @@ export const selectRandomHistogram = kernel({
   grid: ({ n }) => [Math.max(1, ceilDiv(n, SELECT_TILE)), 1, 1],
   lanes: 256,
   functions: RADIX_SELECT_WGSL + SEARCH_WGSL,
-  body: /* wgsl */ `
-  clear_bins(lane);
-  let note = note_of(lane, u.digit, limit_of());
-  workgroupBarrier();
-  let end = min(u.n, (group.x + 1u) * ${SELECT_TILE}u);
-  for (var i = group.x * ${SELECT_TILE}u + lane; i < end; i += 256u) {
-    if (flags[i] != u.value) { continue; }
-    let key = key_of(i);
-    if (shares_digits(key, u.digit, note.x)) { count_digit(key, u.digit); }
-  }
-  workgroupBarrier();
-  add_bins(lane, u.digit);
-  if (group.x == 0u && lane == 0u) {
-    notes[${NOTE}u * u.digit] = note.x;
-    notes[${NOTE}u * u.digit + 1u] = note.y;
-  }`,
+  body: countDigitBody('limit_of()', 'if (flags[i] != u.value) { continue; }\n    let key = key_of(i);'),
 });
 
-/** Changes the flags of those that go, and counts those that stay. */
+/** Changes the flags of elements that are not selected, and counts those that are. */
 export const selectRandomApply = kernel({
   name: 'select_random_apply',
   buffers: {
@@ -175,7 +153,7 @@ export const selectRandomApply = kernel({
   if (group.x == 0u && lane == 0u) { counts[u.slot] = min(total, limit); }`,
 });
 
-/** Elements from which six dispatches by many workgroups cost less than one by a single one; a guess, not measured. */
+/** From this many elements on, six dispatches of many workgroups cost less than one of a single workgroup; a guess, not measured. */
 const MANY = 8192;
 
 const searches = (n: number, variant: StageVariant): StageVariant => (n >= MANY ? variant : 'narrow');

@@ -1,17 +1,17 @@
 /**
- * The k smallest of n keys, in their old order; of equal keys the first ones. A sort of those k costs a fraction of a sort of
- * all: a training step suppresses the best few of many thousand proposals.
+ * The k smallest of n keys, in their old order; among equal keys the first ones. Sorting only those k costs a fraction of sorting
+ * all: a training step keeps a few of many thousand proposals.
  *
- *   top_k_threshold   threshold u32 [2]: the k-th smallest key, and how many of the keys equal to it are taken. One workgroup,
- *                     radix select by four histograms of 8 bits. On a GPU that is a hundred microseconds or more in which all
- *                     other cores wait; there many workgroups count (radixSelect.ts: top_k_histogram, top_k_rank)
+ *   top_k_threshold   threshold u32 [2]: the k-th smallest key, and how many of the keys equal to it are taken. One workgroup
+ *                     does a radix select with four histograms of 8 bits. On a GPU all other cores would wait for it for a
+ *                     hundred microseconds or more, so many workgroups count (radixSelect.ts: top_k_histogram, top_k_rank)
  *   top_k_count       tileCounts [tiles,2]: keys below the threshold and equal to it, in each tile of 1024
  *   top_k_compact     keysOut, indicesOut [k]
  *
- * Integer atomics count only. 0 < k <= n.
+ * Integer atomics are used only for counting. 0 < k <= n.
  */
 import { ceilDiv, kernel } from './kernel.ts';
-import { NOTE, RADIX_SELECT_WGSL, radixSelectClear, radixSelectScratch, SELECT_TILE } from './radixSelect.ts';
+import { countDigitBody, RADIX_SELECT_WGSL, radixSelectClear, radixSelectScratch, SELECT_TILE } from './radixSelect.ts';
 import type { Run, StageBuffers, StageVariant } from './sequence.ts';
 
 const TILE = 1024;
@@ -21,13 +21,12 @@ export const topKThreshold = kernel({
   buffers: { keys: 'read u32', threshold: 'write u32' },
   uniforms: { n: 'u32', k: 'u32' },
   grid: () => [1, 1, 1],
-  wgsl: /* wgsl */ `
+  lanes: 256,
+  functions: /* wgsl */ `
 var<workgroup> histogram: array<atomic<u32>, 256>;
 var<workgroup> prefix: u32;      // the leading digits of the k-th smallest key
-var<workgroup> remaining: u32;   // its rank among the keys that share them, from 1
-
-@compute @workgroup_size(256)
-fn main(@builtin(local_invocation_index) lane: u32) {
+var<workgroup> remaining: u32;   // its rank among the keys that share them, from 1`,
+  body: /* wgsl */ `
   if (lane == 0u) {
     prefix = 0u;
     remaining = u.k;
@@ -58,55 +57,30 @@ fn main(@builtin(local_invocation_index) lane: u32) {
   if (lane == 0u) {
     threshold[0] = prefix;
     threshold[1] = remaining;
-  }
-}`,
+  }`,
 });
 
-/** `note_of(lane, digit)`: the digits before `digit` of the k-th smallest key, and its rank among the keys that have them. */
-const NOTE_WGSL = /* wgsl */ `
-fn note_of(lane: u32, digit: u32) -> vec2u {
-  if (digit == 0u) { return vec2u(0u, u.k); }
-  let before = vec2u(notes[${NOTE}u * (digit - 1u)], notes[${NOTE}u * (digit - 1u) + 1u]);
-  let found = bin_of_rank(lane, atomicLoad(&histograms[256u * (digit - 1u) + lane]), before.y);
-  return vec2u((before.x << 8u) | found.x, found.y);
-}
-`;
-
-/** Adds the counts of a digit to histograms [4,256]; notes [4,4] holds what was found before each digit. */
+/** Adds the counts of a digit to histograms [4,256]; notes [4,2] keeps what was known before each digit. */
 export const topKHistogram = kernel({
   name: 'top_k_histogram',
   buffers: { keys: 'read u32', histograms: 'read_write atomic<u32>', notes: 'read_write u32' },
   uniforms: { n: 'u32', k: 'u32', digit: 'u32' },
   grid: ({ n }) => [ceilDiv(n, SELECT_TILE), 1, 1],
   lanes: 256,
-  functions: RADIX_SELECT_WGSL + NOTE_WGSL,
-  body: /* wgsl */ `
-  clear_bins(lane);
-  let note = note_of(lane, u.digit);
-  workgroupBarrier();
-  let end = min(u.n, (group.x + 1u) * ${SELECT_TILE}u);
-  for (var i = group.x * ${SELECT_TILE}u + lane; i < end; i += 256u) {
-    let key = keys[i];
-    if (shares_digits(key, u.digit, note.x)) { count_digit(key, u.digit); }
-  }
-  workgroupBarrier();
-  add_bins(lane, u.digit);
-  if (group.x == 0u && lane == 0u) {
-    notes[${NOTE}u * u.digit] = note.x;
-    notes[${NOTE}u * u.digit + 1u] = note.y;
-  }`,
+  functions: RADIX_SELECT_WGSL,
+  body: countDigitBody('u.k', 'let key = keys[i];'),
 });
 
-/** The last digit, and with it the threshold. */
+/** Finds the last digit, and with it the threshold. */
 export const topKRank = kernel({
   name: 'top_k_rank',
   buffers: { histograms: 'read_write atomic<u32>', notes: 'read u32', threshold: 'write u32' },
   uniforms: { k: 'u32' },
   grid: () => [1, 1, 1],
   lanes: 256,
-  functions: RADIX_SELECT_WGSL + NOTE_WGSL,
+  functions: RADIX_SELECT_WGSL,
   body: /* wgsl */ `
-  let note = note_of(lane, 4u);
+  let note = note_of(lane, 4u, u.k);
   if (lane < 2u) { threshold[lane] = note[lane]; }`,
 });
 
@@ -115,12 +89,10 @@ export const topKCount = kernel({
   buffers: { keys: 'read u32', threshold: 'read u32', tileCounts: 'write vec2u' },
   uniforms: { n: 'u32' },
   grid: ({ n }) => [ceilDiv(n, TILE), 1, 1],
-  wgsl: /* wgsl */ `
+  functions: /* wgsl */ `
 var<workgroup> below: atomic<u32>;
-var<workgroup> equal: atomic<u32>;
-
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+var<workgroup> equal: atomic<u32>;`,
+  body: /* wgsl */ `
   var own = vec2u(0u);
   for (var i = group.x * ${TILE}u + lane; i < min(u.n, (group.x + 1u) * ${TILE}u); i += 64u) {
     own += vec2u(u32(keys[i] < threshold[0]), u32(keys[i] == threshold[0]));
@@ -128,8 +100,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   atomicAdd(&below, own.x);
   atomicAdd(&equal, own.y);
   workgroupBarrier();
-  if (lane == 0u) { tileCounts[group.x] = vec2u(atomicLoad(&below), atomicLoad(&equal)); }
-}`,
+  if (lane == 0u) { tileCounts[group.x] = vec2u(atomicLoad(&below), atomicLoad(&equal)); }`,
 });
 
 /** A thread has 16 contiguous keys, so that their places follow from the tiles and the threads before it. */
@@ -144,11 +115,8 @@ export const topKCompact = kernel({
   },
   uniforms: { n: 'u32' },
   grid: ({ n }) => [ceilDiv(n, TILE), 1, 1],
-  wgsl: /* wgsl */ `
-var<workgroup> sums: array<vec2u, 64>;
-
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  functions: 'var<workgroup> sums: array<vec2u, 64>;',
+  body: /* wgsl */ `
   let limit = threshold[0];
   let ties = threshold[1];
   let first = min(u.n, group.x * ${TILE}u + lane * 16u);
@@ -168,8 +136,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       indicesOut[place] = i;
     }
     before += vec2u(u32(key < limit), u32(key == limit));
-  }
-}`,
+  }`,
 });
 
 export const topKScratch = ({ n, variant = 'narrow' }: { n: number; variant?: StageVariant }) => ({

@@ -1,9 +1,9 @@
 /**
  * Winograd's minimal filtering for 3x3 convolutions of stride 1 (Lavin and Gray 2016), F(m x m, 3 x 3) with m = 2 or 4:
- * a tile of m x m outputs costs (m + 2)^2 multiplications a channel instead of 9 m^2, 2.25 or 4 times fewer.
+ * a tile of m x m outputs costs (m + 2)^2 multiplications per channel instead of 9 m^2, 2.25 or 4 times fewer.
  *
  *   forward           y = A' [ sum_c (G w G') * (B' x B) ] A          x: patches of side m + 2, m apart
- *   input gradient    the forward form, of dy with the filters turned by 180 degrees and c, k exchanged
+ *   input gradient    the forward form applied to dy, with the filters turned by 180 degrees and c, k exchanged
  *   filter gradient   dw = G' [ sum_tiles (A dy A') * (B' x B) ] G    the exact derivative of the forward form
  *
  * (' transposes, * multiplies elementwise.) The sums in brackets are (m + 2)^2 independent matrix products, one for each
@@ -11,7 +11,8 @@
  * back. Tiles t run over images, then rows, then columns of tiles; a launch handles `count` of them from `first` on, so
  * that the transformed maps of a large image need not exist at once.
  *
- * With m = 4 sums cancel more: its error against float64 is about five times that of the direct sum (docs/performance.md).
+ * With m = 4 there is more cancellation: the error against float64 is about five times that of the direct sum
+ * (docs/performance.md).
  */
 import { DIVIDE_WGSL } from './divide.ts';
 import { type BufferSpec, ceilDiv, kernel, linear, memoize, type Kernel } from './kernel.ts';
@@ -76,7 +77,7 @@ const TRANSFORMS: Readonly<Record<WinogradSize, Transforms>> = {
 
 const transpose = (matrix: Matrix): Matrix => matrix[0]!.map((_, column) => matrix.map((row) => row[column]!));
 
-/** Points of a transformed tile. */
+/** The number of points of a transformed tile. */
 export const pointsOf = (m: WinogradSize): number => (m + 2) ** 2;
 
 /** A map that is cut into tiles, and the tiles of one launch. */
@@ -84,11 +85,11 @@ const TILES = {
   channels: 'u32',
   h: 'u32',
   w: 'u32',
-  /** Zeros around the map, the side of a patch that hangs over. */
+  /** Width of the border of zeros around the map, into which patches extend. */
   pad: 'u32',
   tilesY: 'u32',
   tilesX: 'u32',
-  /** Tiles of all images. */
+  /** The number of tiles of all images. */
   total: 'u32',
   first: 'u32',
   count: 'u32',
@@ -98,7 +99,7 @@ export type TileUniforms = Record<keyof typeof TILES, number>;
 
 const WORKGROUP = 64;
 
-/** Where tile t lies. */
+/** `place(t)`: where tile t lies. */
 const TILE_WGSL = /* wgsl */ `${DIVIDE_WGSL}
 // Column, row, image.
 fn place(t: u32) -> vec3u {
@@ -142,12 +143,12 @@ function sandwich(matrix: Matrix, from: string, to: string): string {
 const grid2 = <T>(rows: number, columns: number, line: (i: number, j: number) => T): T[] =>
   Array.from({ length: rows * columns }, (_, z) => line(Math.floor(z / columns), z % columns));
 
-/** Invocations side by side along channels where those run fastest; the others are along tiles. */
+/** If channels run fastest, a workgroup spans this many channels; its other dimension runs along tiles. */
 const ACROSS = 8;
 
 /**
- * Whether rows can be read and written four columns at a time: a tile of four columns begins at a multiple of four, in the
- * map and in memory. Patches hang over by the padding of 1 that such a tile's neighbours fill.
+ * Whether rows can be read and written four columns at a time: tiles of four columns then begin at a multiple of four, in the
+ * map and in memory. A patch of the input overlaps its neighbours by the padding of 1.
  */
 export const alignsTiles = (m: WinogradSize, what: 'input' | 'output', { w, pad }: TileUniforms): boolean =>
   m === 4 && w % 4 === 0 && pad === (what === 'input' ? 1 : 0);
@@ -157,8 +158,8 @@ export type PointLayout = 'channels-tiles' | 'tiles-channels';
 
 /**
  * x [B, channels, h, w] -> v [points, channels, count] or [points, count, channels]; tiles beyond `total` become 0.
- * `what`: 'input' cuts patches of side m + 2 (B' x B), 'output' the m x m tiles themselves (A dy A'). `aligned` as
- * `alignsTiles` says; then x is bound a second time, as `rows`.
+ * `what`: 'input' cuts patches of side m + 2 (B' x B), 'output' the m x m tiles themselves (A dy A'). If `aligned`
+ * (`alignsTiles`), x is bound a second time, as `rows`.
  */
 export const winogradGather = memoize(
   (m: WinogradSize, what: 'input' | 'output', layout: PointLayout, aligned: boolean): Kernel => {
@@ -167,7 +168,7 @@ export const winogradGather = memoize(
     const points = matrix.length;
     const tilesFirst = layout === 'channels-tiles';
 
-    // One invocation transforms one patch, d, of which row r lies on the map (on) or not, and column s in it (in) or not.
+    // One invocation transforms one patch d. on{r} and in{s} say whether its row r and its column s lie on the map.
     const channelAndTile = tilesFirst
       ? [
           `let index = linear_index(group, groups, lane, ${WORKGROUP}u);`,
@@ -213,9 +214,9 @@ export const winogradGather = memoize(
         tilesFirst
           ? linear(channels * count, WORKGROUP)
           : [ceilDiv(channels, ACROSS), ceilDiv(count, WORKGROUP / ACROSS), 1],
-      wgsl: /* wgsl */ `${TILE_WGSL}
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+      lanes: WORKGROUP,
+      functions: TILE_WGSL,
+      body: /* wgsl */ `
   ${lines(channelAndTile)}
   if (c >= u.channels || i >= u.count) { return; }
   let t = u.first + i;
@@ -230,20 +231,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   ${sandwich(matrix, 'd', 'v')}
   let area = u.channels * u.count;
   var target_at = ${tilesFirst ? 'index' : 'i * u.channels + c'};
-  ${lines(grid2(points, points, storePoint))}
-}`,
+  ${lines(grid2(points, points, storePoint))}`,
     });
   },
 );
 
-/** What becomes of the result: assigned as it is or rectified, or added to what y holds. */
+/** What happens to the result: it is assigned, rectified and assigned, or added to y. */
 export type WinogradStore = 'assign' | 'relu' | 'add';
 
 const STORE_SUFFIX: Readonly<Record<WinogradStore, string>> = { assign: '', relu: '_relu', add: '_add' };
 
 /**
- * v [points, channels, count] -> y [B, channels, h, w]: A' v A, plus bias [channels] where there is one.
- * `aligned` as `alignsTiles` says: y holds vectors.
+ * v [points, channels, count] -> y [B, channels, h, w]: A' v A, plus bias [channels] if there is one.
+ * If `aligned` (`alignsTiles`), y holds vectors.
  */
 export const winogradScatter = memoize(
   (m: WinogradSize, bias: boolean, store: WinogradStore, aligned: boolean): Kernel => {
@@ -272,9 +272,9 @@ export const winogradScatter = memoize(
       } as Record<string, BufferSpec>,
       uniforms: TILES,
       grid: ({ channels, count }) => linear(channels * count, WORKGROUP),
-      wgsl: /* wgsl */ `${TILE_WGSL}${store === 'relu' ? RELU_WGSL : ''}
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+      lanes: WORKGROUP,
+      functions: TILE_WGSL + (store === 'relu' ? RELU_WGSL : ''),
+      body: /* wgsl */ `
   let index = linear_index(group, groups, lane, ${WORKGROUP}u);
   let c = divide(index, u.count);
   let t = u.first + index - c * u.count;
@@ -288,8 +288,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let left = at.x * ${m}u;
   let plane = (at.z * u.channels + c) * u.h * u.w;
   ${bias ? 'let shift = bias[c];' : ''}
-  ${(aligned ? grid2(m, 1, storeFour) : grid2(m, m, storeOne)).join('\n  ')}
-}`,
+  ${(aligned ? grid2(m, 1, storeFour) : grid2(m, m, storeOne)).join('\n  ')}`,
     });
   },
 );
@@ -308,9 +307,8 @@ export const winogradFilter = memoize((m: WinogradSize, turned: boolean): Kernel
     buffers: { w: 'read', v: 'write' },
     uniforms: FILTERS,
     grid: ({ K, C }) => (turned ? [ceilDiv(C, WORKGROUP), K, 1] : [ceilDiv(K, WORKGROUP), C, 1]),
-    wgsl: /* wgsl */ `
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    lanes: WORKGROUP,
+    body: /* wgsl */ `
   let row = group.x * ${WORKGROUP}u + lane;
   let step = group.y;
   let rows = ${turned ? 'u.C' : 'u.K'};
@@ -320,12 +318,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   ${sandwich(matrix, 'd', 'v')}
   let area = u.K * u.C;
   var target_at = step * rows + row;
-  ${grid2(points, points, (i, j) => `v[target_at] = v${i}_${j}; target_at += area;`).join('\n  ')}
-}`,
+  ${grid2(points, points, (i, j) => `v[target_at] = v${i}_${j}; target_at += area;`).join('\n  ')}`,
   });
 });
 
-/** v [points, C, K] -> dw [K, C, 3, 3] = G' v G; with `add`, added to what dw holds. */
+/** v [points, C, K] -> dw [K, C, 3, 3] = G' v G; with `add`, added to dw. */
 export const winogradFilterGradient = memoize((m: WinogradSize, add: boolean): Kernel => {
   const matrix = transpose(TRANSFORMS[m].filter);
   const points = matrix[0]!.length;
@@ -334,9 +331,8 @@ export const winogradFilterGradient = memoize((m: WinogradSize, add: boolean): K
     buffers: { v: 'read', dw: add ? 'read_write' : 'write' },
     uniforms: FILTERS,
     grid: ({ K, C }) => [ceilDiv(K, WORKGROUP), C, 1],
-    wgsl: /* wgsl */ `
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    lanes: WORKGROUP,
+    body: /* wgsl */ `
   let k = group.x * ${WORKGROUP}u + lane;
   let c = group.y;
   if (k >= u.K) { return; }
@@ -345,8 +341,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   var source = c * u.K + k;
   ${grid2(points, points, (r, s) => `let d${r}_${s} = v[source]; source += area;`).join('\n  ')}
   ${sandwich(matrix, 'd', 'w')}
-  ${grid2(3, 3, (r, s) => `dw[first + ${r * 3 + s}u] ${add ? '+=' : '='} w${r}_${s};`).join('\n  ')}
-}`,
+  ${grid2(3, 3, (r, s) => `dw[first + ${r * 3 + s}u] ${add ? '+=' : '='} w${r}_${s};`).join('\n  ')}`,
   });
 });
 

@@ -15,8 +15,7 @@
  * im2col matrix is only an address computation, and divisions happen once per tile. Every result is one chain of fused
  * multiply-adds over ascending k, as in matmulCore.ts: no choice of tile changes its bits.
  */
-import type { Grid } from './kernel.ts';
-import { ceilDiv, MAX_WORKGROUPS } from './kernel.ts';
+import { ceilDiv, type Grid, type KernelBody, MAX_WORKGROUPS } from './kernel.ts';
 import { range } from './text.ts';
 
 export interface WorkgroupTile {
@@ -132,7 +131,7 @@ fn four_${name}(vector: u32) -> vec4u { return ${
   };
 }
 
-export function workgroupShader(tile: WorkgroupTile, text: WorkgroupText): string {
+export function workgroupBody(tile: WorkgroupTile, text: WorkgroupText): KernelBody {
   const { rows, columns, rowsEach, columnsEach, depth } = tile;
   const { fetchA, fetchB, together } = text;
   const a = operand(tile, 'a', rows, fetchA, fetchA === 'vector');
@@ -162,14 +161,14 @@ export function workgroupShader(tile: WorkgroupTile, text: WorkgroupText): strin
   }`;
   });
   const place = (x: string, j: number): string => (together && x !== 'x' ? '0u' : `column(n${j}.${x})`);
-  return /* wgsl */ `
+  return {
+    lanes: invocationsOf(tile),
+    functions: /* wgsl */ `
 const DEPTH = ${depth}u;
 ${text.declarations}
 ${a.declarations}
-${b.declarations}
-
-@compute @workgroup_size(${invocationsOf(tile)})
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+${b.declarations}`,
+    body: /* wgsl */ `
   let first_n = group.x * ${columns}u;
   let first_m = group.y * ${rows}u;
   let slice = group.z;
@@ -208,8 +207,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     )
     .join('\n  ')}
   var m = 0u;
-  ${stores.join('\n  ')}
-}`;
+  ${stores.join('\n  ')}`,
+  };
 }
 
 /** A cursor of a matrix that lies in memory with strides: WGSL for `CursorA` or `CursorB`. */

@@ -1,6 +1,6 @@
 /**
- * What a tile in workgroup memory costs on a machine: bytes, registers, occupancy, and the bound that follows. Pure arithmetic
- * that orders the planner's candidates when nothing has been measured (docs/performance.md has a table).
+ * What a tile in workgroup memory costs on a machine: bytes, registers, occupancy, and the bound that follows. It is pure arithmetic,
+ * which orders the planner's candidates when nothing has been measured (docs/performance.md has a table).
  *
  * A stage of a tile keeps a core busy for the longer of two: its multiply-adds, and the traffic of its workgroup memory, where
  * every invocation reads rowsEach + columnsEach values for rowsEach * columnsEach multiply-adds. All tiles together need

@@ -8,34 +8,8 @@ import type { KernelCheck } from './check.ts';
 import { convWorkgroupChecks } from './conv2dWorkgroup.ts';
 import { halfInputs } from './inputs.ts';
 import { matmulChecks } from './matmul.ts';
-import {
-  accumulateCheck,
-  addCheck,
-  castCheck,
-  copyFromSliceCheck,
-  copyIntoSliceCheck,
-  dropoutCheck,
-  fillCheck,
-  reluBackwardCheck,
-  reluForwardCheck,
-} from './elementwise.ts';
-import { permuteCheck } from './placement.ts';
-import {
-  axisSumCheck,
-  axisSumPartCheck,
-  channelSumCheck,
-  channelSumPartCheck,
-  reluBackwardChannelSumCheck,
-} from './reductions.ts';
+import { eitherPrecisionChecks } from './nn.ts';
 import { roiPoolBackwardCheck, roiPoolForwardCheck, roiWarpBackwardChecks, roiWarpForwardCheck } from './rois.ts';
-import {
-  averagePoolBackwardCheck,
-  averagePoolForwardCheck,
-  lrnBackwardCheck,
-  lrnForwardCheck,
-  maxPoolBackwardCheck,
-  maxPoolForwardCheck,
-} from './spatial.ts';
 import { winogradMapChecks } from './winograd.ts';
 
 /** The buffers of each kernel that are f16 in a network of half precision; biases, gradients of parameters and points are f32. */
@@ -88,49 +62,9 @@ function halved(build: () => KernelCheck): KernelCheck {
 /** One in so many checks of products: they take turns at the tiles, which differ in nothing that f16 touches. */
 const EVERY = 11;
 
-const N = 1999;
-const VIEWS = [
-  { outer: 3, channels: 7, inner: 131 },
-  { outer: 2, channels: 5, inner: 520 },
-];
-const POOLED = { planes: 6, h: 13, w: 17 };
-const WINDOW = { kernel: 3, stride: 2, padding: 1, ceilMode: true };
-const NORMALISED = { images: 2, channels: 7, h: 5, w: 11 };
-const WITHIN = { size: 3, alpha: 5e-2, beta: 0.75, k: 1, mode: 'within' } as const;
-const ACROSS = { size: 5, alpha: 5e-2, beta: 0.75, k: 2, mode: 'across' } as const;
 const ROIS = { images: 2, channels: 11, height: 9, width: 13, roiCount: 7, pooledH: 4, pooledW: 3, scale: 1 / 16 };
-/** Rows, a run and vectors of a slice. */
-const SLICES = [
-  [3, 11, 13],
-  [1, 11, 13],
-  [1, 11, 12],
-] as const;
 
-const others: readonly (() => KernelCheck)[] = [
-  () => castCheck(N),
-  () => fillCheck(N),
-  () => addCheck(N),
-  () => accumulateCheck(N),
-  () => reluForwardCheck(N),
-  () => reluBackwardCheck(N),
-  () => dropoutCheck(N),
-  ...SLICES.flatMap(([outer, axis, inner]) => [
-    () => copyIntoSliceCheck(outer, axis, inner, 4, 5),
-    () => copyFromSliceCheck(outer, axis, inner, 4, 5),
-  ]),
-  () => permuteCheck([5, 7, 11, 3], [2, 0, 3, 1]),
-  ...VIEWS.flatMap((view) => [() => channelSumCheck(view), () => reluBackwardChannelSumCheck(view)]),
-  () => channelSumPartCheck({ outer: 3, channels: 7, inner: 131 }, 4),
-  () => axisSumCheck({ outer: 1, channels: 31, inner: 67 }),
-  () => axisSumPartCheck({ outer: 1, channels: 31, inner: 67 }, 4),
-  () => maxPoolForwardCheck(POOLED, WINDOW),
-  () => maxPoolBackwardCheck(POOLED, WINDOW),
-  () => averagePoolForwardCheck(POOLED, WINDOW),
-  () => averagePoolBackwardCheck(POOLED, WINDOW),
-  ...[WITHIN, ACROSS].flatMap((settings) => [
-    () => lrnForwardCheck(NORMALISED, settings),
-    () => lrnBackwardCheck(NORMALISED, settings),
-  ]),
+const roiChecks: readonly (() => KernelCheck)[] = [
   () => roiPoolForwardCheck(ROIS),
   () => roiPoolBackwardCheck(ROIS, 2),
   () => roiWarpForwardCheck(ROIS),
@@ -142,5 +76,5 @@ const others: readonly (() => KernelCheck)[] = [
 export function halfChecks(device: Capabilities): readonly (() => KernelCheck)[] {
   const products = [...matmulChecks(device), ...convWorkgroupChecks(device)];
   const taken = device.software ? products.filter((_, i) => i % EVERY === 0) : products;
-  return [...taken, ...winogradMapChecks, ...others].map((build) => () => halved(build));
+  return [...taken, ...winogradMapChecks, ...eitherPrecisionChecks, ...roiChecks].map((build) => () => halved(build));
 }

@@ -66,21 +66,19 @@ const WIDE_HEAD = { outer: 33, channels: 201, inner: 1 };
 const POOL_SHAPE = { planes: 5, h: 13, w: 17 };
 const POOL = { kernel: 3, stride: 2, padding: 1, ceilMode: true };
 const MAPS = { outer: 3, channels: 7, inner: 131 };
+const WIDE_MAPS = { outer: 2, channels: 5, inner: 520 };
 const QUADS = { outer: 2, channels: 5, inner: 132 };
 const LRN_SHAPE = { images: 2, channels: 7, h: 5, w: 11 };
 const LRN_WITHIN = { size: 3, alpha: 5e-2, beta: 0.75, k: 1, mode: 'within' } as const;
 const LRN_ACROSS = { size: 5, alpha: 5e-2, beta: 0.75, k: 2, mode: 'across' } as const;
 
-export const nnChecks: readonly (() => KernelCheck)[] = [
+/** The checks of kernels that networks in half precision use too: half.ts runs these same ones on f16. */
+export const eitherPrecisionChecks: readonly (() => KernelCheck)[] = [
   () => fillCheck(N),
   () => addCheck(N),
   () => addCheck(N, 7),
-  () => copyScalarsCheck(4),
   () => castCheck(N),
   () => accumulateCheck(N),
-  () => scaleCheck(N),
-  () => multiplyCheck(N),
-  () => subtractCheck(N),
   () => reluForwardCheck(N),
   () => reluBackwardCheck(N),
   () => dropoutCheck(N),
@@ -90,6 +88,34 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => copyFromSliceCheck(3, 11, 13, 4, 5),
   () => copyFromSliceCheck(1, 11, 13, 4, 5),
   () => copyFromSliceCheck(1, 11, 12, 4, 5),
+  ...[MAPS, WIDE_MAPS].flatMap((view) =>
+    [true, false].flatMap((add) => [() => channelSumCheck(view, add), () => reluBackwardChannelSumCheck(view, add)]),
+  ),
+  () => channelSumCheck({ outer: 131, channels: 7, inner: 1 }),
+  () => channelSumPartCheck(WIDE_MAPS, 7),
+  () => channelSumPartCheck(MAPS, 4),
+  () => axisSumCheck({ outer: 1, channels: 31, inner: 67 }),
+  () => axisSumCheck({ outer: 3, channels: 31, inner: 67 }, false),
+  () => axisSumPartCheck({ outer: 1, channels: 31, inner: 67 }, 4),
+  () => axisSumPartCheck({ outer: 3, channels: 10, inner: 5 }, 6),
+  () => maxPoolForwardCheck(POOL_SHAPE, POOL),
+  () => maxPoolBackwardCheck(POOL_SHAPE, POOL),
+  () => averagePoolForwardCheck(POOL_SHAPE, POOL),
+  () => averagePoolBackwardCheck(POOL_SHAPE, POOL),
+  () => lrnForwardCheck(LRN_SHAPE, LRN_WITHIN),
+  () => lrnBackwardCheck(LRN_SHAPE, LRN_WITHIN),
+  () => lrnForwardCheck(LRN_SHAPE, LRN_ACROSS),
+  () => lrnBackwardCheck(LRN_SHAPE, LRN_ACROSS),
+  () => permuteCheck([5, 7, 11, 3], [2, 0, 3, 1]),
+  () => permuteCheck([37, 53], [1, 0]),
+];
+
+export const nnChecks: readonly (() => KernelCheck)[] = [
+  ...eitherPrecisionChecks,
+  () => copyScalarsCheck(4),
+  () => scaleCheck(N),
+  () => multiplyCheck(N),
+  () => subtractCheck(N),
   () => sgdStepsCheck([N]),
   () => sgdStepsCheck([3 * N, 5]),
   () => flagNonFiniteCheck(N),
@@ -101,21 +127,6 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => sumPartialCheck(3 * N),
   () => sumFinalCheck(N),
   () => broadcastScalarCheck(N),
-  () => channelSumCheck({ outer: 3, channels: 7, inner: 131 }),
-  () => channelSumCheck({ outer: 3, channels: 7, inner: 131 }, false),
-  () => reluBackwardChannelSumCheck({ outer: 3, channels: 7, inner: 131 }),
-  () => reluBackwardChannelSumCheck({ outer: 3, channels: 7, inner: 131 }, false),
-  () => reluBackwardChannelSumCheck({ outer: 2, channels: 5, inner: 520 }),
-  () => reluBackwardChannelSumCheck({ outer: 2, channels: 5, inner: 520 }, false),
-  () => axisSumCheck({ outer: 1, channels: 31, inner: 67 }),
-  () => axisSumCheck({ outer: 3, channels: 31, inner: 67 }, false),
-  () => channelSumCheck({ outer: 2, channels: 5, inner: 520 }),
-  () => channelSumCheck({ outer: 2, channels: 5, inner: 520 }, false),
-  () => channelSumCheck({ outer: 131, channels: 7, inner: 1 }),
-  () => channelSumPartCheck({ outer: 2, channels: 5, inner: 520 }, 7),
-  () => channelSumPartCheck({ outer: 3, channels: 7, inner: 131 }, 4),
-  () => axisSumPartCheck({ outer: 1, channels: 31, inner: 67 }, 4),
-  () => axisSumPartCheck({ outer: 3, channels: 10, inner: 5 }, 6),
   () => softmaxForwardCheck(HEAD),
   ...[WIDE_HEAD, { outer: 2, channels: 70, inner: 3 }].flatMap((view) => [
     () => softmaxForwardRowsCheck(view),
@@ -131,12 +142,6 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => smoothL1PartialCheck(N, 1, false, false),
   () => smoothL1BackwardCheck(N, 3, true, true),
   () => smoothL1BackwardCheck(N, 1, false, false),
-  () => maxPoolForwardCheck(POOL_SHAPE, POOL),
-  () => maxPoolBackwardCheck(POOL_SHAPE, POOL),
-  () => lrnForwardCheck(LRN_SHAPE, LRN_WITHIN),
-  () => lrnBackwardCheck(LRN_SHAPE, LRN_WITHIN),
-  () => lrnForwardCheck(LRN_SHAPE, LRN_ACROSS),
-  () => lrnBackwardCheck(LRN_SHAPE, LRN_ACROSS),
   () => imagePrepareCheck(37, 53, 61, 79, { flip: true, bgr: true }),
   ...(Object.keys(UNARY) as UnaryName[]).flatMap((name) => [
     () => unaryForwardCheck(name, N),
@@ -147,8 +152,6 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => broadcastCheck('multiply', 'channels', MAPS),
   () => expandCheck('ends', MAPS),
   () => expandCheck('channels', MAPS),
-  () => permuteCheck([5, 7, 11, 3], [2, 0, 3, 1]),
-  () => permuteCheck([37, 53], [1, 0]),
   ...[MAPS, QUADS].flatMap((view) => [
     () => batchNormStatisticsCheck(view),
     () => batchNormForwardCheck(view),
@@ -157,6 +160,4 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
     () => batchNormBackwardCheck(view, true),
   ]),
   () => batchNormTrackCheck(67, 100),
-  () => averagePoolForwardCheck(POOL_SHAPE, POOL),
-  () => averagePoolBackwardCheck(POOL_SHAPE, POOL),
 ];

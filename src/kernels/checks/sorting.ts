@@ -164,8 +164,8 @@ function digitHistograms(keys: Uint32Array, k: number, digit: number): Uint32Arr
 
 /** What was noted before `digit`. */
 function digitNotes(keys: Uint32Array, k: number, digit: number): Uint32Array {
-  const notes = new Uint32Array(16);
-  for (let d = 0; d < digit; d++) notes.set(digitNoteReference(keys, k, d), 4 * d);
+  const notes = new Uint32Array(8);
+  for (let d = 0; d < digit; d++) notes.set(digitNoteReference(keys, k, d), 2 * d);
   return notes;
 }
 
