@@ -1,6 +1,6 @@
 /**
- * Compares this tree with an earlier commit: both run the same rows of `rcnn bench` in turns, and the median ratio of each
- * row's best times counts. It needs only the command line of the earlier tree. Run it on an otherwise idle machine.
+ * Compares this tree with an earlier commit: both run the same rows of `rcnn bench` in turns, and the result is the median ratio
+ * of each row's best times. Of the earlier tree only the command line is used. Run it on an otherwise idle machine.
  *
  *   npx tsx bench/against.ts COMMIT [ROUNDS] [FILTER]
  *
@@ -41,7 +41,7 @@ console.log(`\nmedians of ${count} rounds, times as fast as ${commit}`);
 for (const [name, ratio] of medians) console.log(`  ${ratio.toFixed(2)}  ${name}`);
 console.log(`  ${geometricMean(medians.map(([, ratio]) => ratio))!.toFixed(2)}  geometric mean`);
 
-/** The report of a tree on the rows. */
+/** A tree's report on the rows. */
 function measure(tree: string) {
   const file = path.join(folder, 'report.json');
   run(tree, 'npx', 'tsx', path.join('src', 'cli', 'rcnn.ts'), 'bench', '--filter', filter, '--json', file);

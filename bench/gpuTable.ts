@@ -1,6 +1,6 @@
 /**
- * What the planner expects of a GPU, as the table in docs/performance.md: `npx tsx bench/gpuTable.ts` prints it, `--write` puts
- * it there. Pure arithmetic (kernels/workgroupCost.ts): it needs no GPU, and none of it is measured.
+ * Makes the tables in docs/performance.md of what the planner expects of a GPU: `npx tsx bench/gpuTable.ts` prints them, `--write`
+ * puts them into the document. They are pure arithmetic (kernels/workgroupCost.ts): no GPU is needed, and nothing is measured.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -37,7 +37,7 @@ const percent = (share: number): string => `${Math.round(100 * share)} %`;
 const megabytes = (bytes: number): string => (bytes / 1e6).toPrecision(3);
 const short = (tile: WorkgroupTile): string => workgroupTileName(tile).replace('workgroup ', '');
 
-/** What does not depend on the product, for each tile on each machine. */
+/** What each tile needs on each machine, whatever the product. */
 function tileTable(): string {
   const access = { fetchA: 'vector', fetchB: 'vector' } as const;
   const rows = WORKGROUP_TILES.map((tile) => {
@@ -59,7 +59,7 @@ function tileTable(): string {
   return table(['tile', 'cache B', 'workgroup B', 'registers', 'KiB', ...KNOWN_MACHINES.map(({ kind }) => kind)], rows);
 }
 
-/** First choices on one machine. */
+/** The planner's first choices on one machine. */
 function choiceTable(machine: Machine): string {
   const device = deviceOf(machine);
   const row = (name: string, tile: WorkgroupTile, product: ProductExtents, access: Access, microseconds: number) => {
@@ -136,11 +136,11 @@ function choiceTable(machine: Machine): string {
 
 /** Both tables, as they stand in docs/performance.md. */
 export const gpuTables = (): string =>
-  `${tileTable()}\n\nFirst choices on an H100; the convolutions are VGG-16's at 600x800, of F(4x4) the 36 products.\n\n${choiceTable(machineOf('NVIDIA H100'))}\n`;
+  `${tileTable()}\n\nThe first choices on an H100. Convolutions are VGG-16's at 600x800; those marked F(4x4) are their 36 products.\n\n${choiceTable(machineOf('NVIDIA H100'))}\n`;
 
 const [BEGIN, END] = ['<!-- gpu:begin -->\n\n', '\n<!-- gpu:end -->'] as const;
 
-/** The document with the current tables in their place. */
+/** The document, with the tables replaced by the current ones. */
 export function withTables(document: string): string {
   const [begin, end] = [document.indexOf(BEGIN), document.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error(`docs/performance.md has no ${BEGIN.trim()} ... ${END.trim()}`);

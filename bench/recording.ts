@@ -1,6 +1,6 @@
 /**
- * What recording a steady training step costs on the CPU, in JavaScript and in Dawn: the network of a preset, one digit
- * scene a step, on Dawn's null backend, which validates and computes nothing.
+ * Measures what recording a steady training step costs on the CPU, in JavaScript and in Dawn: a preset's network and one digit
+ * scene per step, on Dawn's null backend, which validates calls but computes nothing.
  *
  *   npx tsx bench/recording.ts [PRESET] [STEPS]
  */
@@ -24,7 +24,7 @@ const optimizer = new Sgd(Object.values(model.parameters), preset.training);
 const sample = dataset.samples[0]!;
 const pixels = await sample.load();
 
-/** The null backend holds at most half a gigabyte. It computes nothing, so no buffer need be larger than what a step uploads. */
+/** The null backend holds at most half a gigabyte. It computes nothing, so a buffer need not be larger than the step's uploads. */
 function withSmallBuffers(device: GPUDevice): GPUDevice {
   const most = 1 << 18;
   const createBuffer = device.createBuffer.bind(device);

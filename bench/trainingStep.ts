@@ -1,13 +1,13 @@
 /**
- * Joint training steps of a preset at full size on one synthetic scene: losses, seconds, and the most memory the process had
- * (with a software adapter that is all the memory there is to count).
+ * Joint training steps of a preset at full size on one synthetic scene: losses, seconds, and the peak memory of the process
+ * (with a software adapter, that includes the device's memory).
  *
  *   npx tsx bench/trainingStep.ts [PRESET] [HEIGHTxWIDTH] [STEPS]
  */
 import { Sgd } from '../src/index.ts';
 import { type LabelledBox, LOSS_TERMS } from '../src/model/detector.ts';
 import { makeDetector } from '../src/model/detectors.ts';
-import type { Pixels } from '../src/model/prepareImage.ts';
+import type { DecodedImage } from '../src/kernels/imagePrepare.ts';
 import { openGpu } from '../src/node.ts';
 import { Random } from '../src/kernels/rng.ts';
 import { findPreset } from '../src/run/config/runConfig.ts';
@@ -50,8 +50,8 @@ console.log(
 );
 gpu.close();
 
-/** Noise with three boxes of one colour each. */
-function scene(): { pixels: Pixels; boxes: LabelledBox[] } {
+/** Noise with three boxes, each of one colour. */
+function scene(): { pixels: DecodedImage; boxes: LabelledBox[] } {
   const random = new Random(1);
   const rgba = Uint8Array.from({ length: 4 * height * width }, () => random.integer(256));
   const boxes = [0.05, 0.35, 0.6].map((left, i) => {

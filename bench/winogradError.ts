@@ -32,7 +32,7 @@ for (const [C, K, H, W] of [
   const whole = (n: number) => random.integer(n);
   const taps = Array.from({ length: 9 }, (_, i) => [Math.floor(i / 3) - 1, (i % 3) - 1] as const);
 
-  /** Index of a random result, and its value in float64. */
+  /** The index of a random result and its value in float64. */
   const exact: Record<ConvPass, () => [number, number]> = {
     forward() {
       const [k, i, j] = [whole(K), whole(H), whole(W)];

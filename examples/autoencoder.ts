@@ -1,5 +1,5 @@
 /**
- * An autoencoder: digits through 16 numbers and back, and one of them drawn beside its reconstruction.
+ * An autoencoder: squeezes each digit into 16 numbers and back, and draws one beside its reconstruction.
  *
  *   npx tsx examples/autoencoder.ts [STEPS]
  */

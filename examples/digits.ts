@@ -3,7 +3,7 @@ import { readGlyphs } from '../src/data/mnistFiles.ts';
 import { type Gpu, type Tensor } from '../src/node.ts';
 
 export interface Batch {
-  /** [N, 1, 28, 28], 0 paper to 1 ink. */
+  /** [N, 1, 28, 28], from 0 for paper to 1 for ink. */
   images: Tensor;
   /** i32 [N]. */
   labels: Tensor;

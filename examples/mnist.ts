@@ -1,5 +1,5 @@
 /**
- * A convolutional network on MNIST, from random weights to above 98 % of the test digits:
+ * A convolutional network on MNIST, trained from random weights to more than 98 % of the test digits:
  *
  *   npx tsx examples/mnist.ts [STEPS]
  */

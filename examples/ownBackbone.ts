@@ -1,6 +1,6 @@
 /**
- * A detector on a backbone of one's own: two convolutions of stride 4, a pool and one layer for a region, trained on the digit
- * scenes. `npx tsx examples/ownBackbone.ts [STEPS]`
+ * A detector on a backbone of your own: convolutions and a pooling layer with a total stride of 4 and one layer for each region,
+ * trained on the digit scenes. `npx tsx examples/ownBackbone.ts [STEPS]`
  */
 import { chain, convolve, detectImage, FasterRcnn, linear, maxPool2d, openDataset, openGpu } from '../src/node.ts';
 import { type BackboneDescriptor, ParameterStore, PRESETS, registerBackbone, reshape } from '../src/node.ts';
@@ -52,7 +52,7 @@ const onMetrics = ({ step, loss }: { step: number; loss: number }) => {
   if (step % 100 === 0 || step === steps) console.log(`step ${step}: loss ${loss.toFixed(3)}`);
 };
 await trainDetector({ model, dataset, training: withSteps(training, steps), onMetrics });
-console.log(`loss ${losses[0]!.toFixed(3)} at first, ${losses.at(-1)!.toFixed(3)} at last`);
+console.log(`the loss went from ${losses[0]!.toFixed(3)} to ${losses.at(-1)!.toFixed(3)}`);
 const found = await detectImage(model, await dataset.samples[0]!.load());
 console.log(`${found.length} objects found in the first scene`);
 gpu.close();

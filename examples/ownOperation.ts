@@ -1,14 +1,14 @@
 /**
- * An operation of one's own: a WGSL kernel forward, one backward, the rule that joins them, and the proof that the rule is
- * the gradient. Here Swish, y = x / (1 + e^-x).
+ * An operation of your own: one WGSL kernel for the forward pass, one for the backward pass, the rule that joins them, and a
+ * check that the rule is the gradient. The operation is Swish, y = x / (1 + e^-x).
  *
  *   npx tsx examples/ownOperation.ts
  */
 import { elementwise4, linear, openGpu, operation, onTape, Sgd, sum, type Tensor } from '../src/node.ts';
 import { gaussian, meanSquaredError, zeros } from '../src/node.ts';
 
-// A kernel is data: buffers in the order of their bindings, uniforms, WGSL. `elementwise4` runs the body for four elements at
-// a time, i counting vec4f; `kernel` is for everything else (docs/engine.md).
+// A kernel is data: buffers in the order of their bindings, uniforms, WGSL. `elementwise4` runs the body on four elements at a
+// time, so i counts vec4f; `kernel` is for everything else (docs/engine.md).
 const forward = elementwise4({
   name: 'swish',
   buffers: { x: 'read vec4f', y: 'write vec4f' },
@@ -21,7 +21,7 @@ const backward = elementwise4({
     dx[i] = dy[i] * s * (1.0 + x[i] * (1.0 - s));`,
 });
 
-// The rule is given dy and what the forward pass saved, and returns a fresh gradient for every input.
+// The rule gets dy and what the forward pass saved, and returns a fresh gradient for every input.
 const swishOperation = operation<{ x: Tensor }>('swish', ({ dy }, { x }) => {
   const dx = x.gpu.empty(x.shape, 'f32', 'dx swish');
   x.gpu.run(backward, { x, dy, dx }, { n: x.size });
@@ -37,7 +37,7 @@ export function swish(x: Tensor): Tensor {
 const gpu = await openGpu();
 console.log(gpu.adapter.description);
 
-// The proof: central differences of the sum, at a few points.
+// The check: central differences of the sum, at a few points.
 const points = Float32Array.of(-4, -1, -0.1, 0.3, 2, 5);
 const x = gpu.tensor(points, [6], 'x');
 x.requiresGrad = true;
@@ -56,9 +56,9 @@ const at = async (shift: number) =>
     .read();
 const [above, below] = [await at(0.01), await at(-0.01)];
 const off = Math.max(...gradient.map((g, i) => Math.abs(g - (above[i]! - below[i]!) / 0.02)));
-console.log(`largest difference to central differences: ${off.toExponential(1)}`);
+console.log(`largest difference from central differences: ${off.toExponential(1)}`);
 
-// Its use: one hidden layer that learns a sine.
+// In use: one hidden layer that learns a sine.
 const inputs = Float32Array.from({ length: 128 }, (_, i) => (i - 64) / 20);
 const t = gpu.tensor(inputs, [128, 1]);
 const sine = gpu.tensor(inputs.map(Math.sin), [128, 1]);

@@ -1,6 +1,6 @@
 /**
- * Residual blocks with batch normalisation (He et al. 2016) on MNIST. A layer is a function that keeps its parameters; what
- * is saved and loaded are all of them by name, the running statistics included.
+ * Residual blocks with batch normalisation (He et al. 2016) on MNIST. A layer is a function that keeps its parameters; all of
+ * them are saved and loaded by name, including the running statistics.
  *
  *   npx tsx examples/residual.ts [STEPS]
  */
@@ -17,7 +17,7 @@ console.log(gpu.adapter.description);
 type Layer = (x: Tensor, training: boolean) => Tensor;
 const parameters: Record<string, Tensor> = {};
 
-/** A 3x3 convolution and batch normalisation. */
+/** A 3x3 convolution followed by batch normalisation. */
 function normalised(name: string, inputs: number, outputs: number, stride = 1): Layer {
   const make = (part: string, init: typeof zeros, shape: number[], trained = true): Tensor => {
     const tensor = gpu.parameter(init, shape, `${name}.${part}`);
@@ -35,7 +35,7 @@ function normalised(name: string, inputs: number, outputs: number, stride = 1): 
     batchNorm(conv2d(x, filters, null, { stride, padding: 1 }), weight, bias, running, { training });
 }
 
-/** relu(x + F(x)); with a stride the shortcut has a convolution of its own. */
+/** relu(x + F(x)); if there is a stride, the shortcut has a convolution of its own. */
 function block(name: string, inputs: number, outputs: number, stride: number): Layer {
   const first = normalised(`${name}.1`, inputs, outputs, stride);
   const second = normalised(`${name}.2`, outputs, outputs);

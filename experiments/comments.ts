@@ -1,4 +1,4 @@
-/** What is to be said of an experiment of docs/experiments.md beside its numbers. */
+/** What docs/experiments.md says about each experiment besides its numbers. */
 export const COMMENTS: Readonly<Record<string, string>> = {
   sharing:
     'As in the paper, sharing features helps. Joint training is a fifth faster than alternating training here, proposals for the stages not counted (the paper: 25 to 50 %), and ahead of it, where the paper finds them alike. A reason may be that each of the four stages sees 4/7 of these few steps, from random weights; the paper’s start from ImageNet.',

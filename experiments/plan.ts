@@ -1,23 +1,23 @@
 /**
  * The paper's experiments on the digit scenes: what is trained, how each network is tested, and the paper's own figures.
- * Sizes are to the scenes (160 x 160 pixels, digits of 18 to 80) what the paper's are to photographs.
+ * Sizes suit the scenes (160 x 160 pixels, digits of 18 to 80) as the paper's suit photographs.
  */
 
-/** A network: the demo preset trained with other choices, once a seed. */
+/** A network: the demo preset with some choices changed, trained once per seed. */
 export interface Variant {
   id: string;
   schedule?: 'joint' | 'joint-warp' | 'alternating' | 'unshared';
-  /** As for `rcnn train --set`. */
+  /** In the form of `rcnn train --set`. */
   set?: string[];
 }
 
-/** A row of a table: a trained network, tested with other settings if any. */
+/** A row of a table: a trained network, and the settings that are changed for the test, if any. */
 export interface Row {
   label: string;
   variant: string;
-  /** As for `rcnn eval --set`. */
+  /** In the form of `rcnn eval --set`. */
   set?: string[];
-  /** mAP that the paper prints for what corresponds, per cent. */
+  /** The mAP that the paper prints for the corresponding row, in per cent. */
   paper?: number;
 }
 

@@ -1,4 +1,4 @@
-/** The results of every experiment: a panel each, a column each row, a point each seed, and the paper's figures. */
+/** Plots the results: a panel for each experiment, a column for each row, a point for each seed, and the paper's figures. */
 import type { Canvas } from '../src/draw/canvas.ts';
 import { axisStyle, type Curve, lineChart } from '../src/draw/chart.ts';
 import { classColour } from '../src/draw/colours.ts';

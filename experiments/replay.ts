@@ -1,7 +1,7 @@
-/** Trains and tests what the plan asks for, one run directory a network and seed; what is there already is not done again. */
+/** Trains and tests what the plan asks for, in one run directory for each network and seed; finished ones are not repeated. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { replaceFile } from '../src/engine/node/files.ts';
+import { replaceFile } from '../src/engine/node/writeFile.ts';
 import type { Gpu } from '../src/engine/gpu.ts';
 import { openDataset } from '../src/data/registry.ts';
 import { withSettings } from '../src/run/config/configSchema.ts';
@@ -18,11 +18,11 @@ export interface Settings {
   out: string;
   steps: number;
   seeds: number;
-  /** Test scenes. */
+  /** The number of test scenes. */
   images: number;
 }
 
-/** result.json of a network: seconds of training, and mAP by what it was tested with. */
+/** result.json of a network: seconds of training, and the mAP under the name of each test. */
 export interface Result {
   seconds: number;
   mAP: Record<string, number>;
@@ -34,13 +34,13 @@ export const testName = (set: readonly string[] = []): string => set.join(' ') |
 const home = (settings: Settings, variant: string, seed: number): string =>
   join(settings.out, variant, `seed-${seed}-steps-${settings.steps}`);
 
-/** Null where it was not run yet. */
+/** Null if it has not been run yet. */
 export function readResult(settings: Settings, variant: string, seed: number): Result | null {
   const path = join(home(settings, variant, seed), 'result.json');
   return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Result) : null;
 }
 
-/** Every network with every seed, seed by seed: a replay that is stopped early has whole tables of fewer seeds. */
+/** Runs every network with every seed, seed by seed, so that a replay which is stopped early has complete tables for fewer seeds. */
 export async function replay(gpu: Gpu, settings: Settings, signal: AbortSignal): Promise<void> {
   const total = VARIANTS.length * settings.seeds;
   for (let run = 0; run < total && !signal.aborted; run++) {

@@ -1,8 +1,8 @@
-/** docs/experiments.md from the results that are there. */
+/** Writes docs/experiments.md from the results that exist. */
 import { EXPERIMENTS, type Experiment, type Row } from './plan.ts';
 import { readResult, type Settings, testName } from './replay.ts';
 
-/** What the seeds gave for a row: mAP in per cent, and minutes of training. */
+/** The results of a row, one per seed: mAP in per cent, and minutes of training. */
 export interface Measured extends Row {
   values: number[];
   minutes: number[];
@@ -38,7 +38,7 @@ function table(experiment: Experiment, rows: readonly Measured[]): string {
   return [line(head), line(head.map(() => '---')), ...rows.map((row) => line(cells(row, timed)))].join('\n');
 }
 
-/** Which of two rows is ahead here and in the paper, where their seeds tell. */
+/** Which of two rows is ahead, here and in the paper, for pairs whose seeds do not overlap. */
 function direction(rows: readonly Measured[]): string {
   const known = rows.filter((row) => row.paper !== undefined && row.values.length > 0);
   const notes: string[] = [];
@@ -58,7 +58,7 @@ function direction(rows: readonly Measured[]): string {
     : `In another order than in the paper, with ranges apart: ${notes.join('; ')}.`;
 }
 
-/** @param comments what is to be said of an experiment beside its numbers, by its id */
+/** @param comments what to say about an experiment besides its numbers, by its id */
 export function report(settings: Settings, machine: string, comments: Readonly<Record<string, string>>): string {
   const sections = EXPERIMENTS.map((experiment) => {
     const rows = measured(settings, experiment);

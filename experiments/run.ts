@@ -1,11 +1,11 @@
 /**
  * `npm run experiments`: the paper's experiments on the digit scenes, each with several seeds; writes docs/experiments.md
- * and its plot. Ctrl-C stops it, the same command goes on.
+ * and its plot. Ctrl-C stops it, and the same command continues it.
  */
 import { Command } from 'commander';
 import { fileURLToPath } from 'node:url';
 import { positiveInteger, withGpu, adapterOption, type AdapterKind } from '../src/cli/common.ts';
-import { replaceFile } from '../src/engine/node/files.ts';
+import { replaceFile } from '../src/engine/node/writeFile.ts';
 import { writePng } from '../src/draw/canvas.ts';
 import { COMMENTS } from './comments.ts';
 import { EXPERIMENTS } from './plan.ts';
@@ -23,7 +23,7 @@ const docs = (name: string): string => fileURLToPath(new URL(`../docs/${name}`, 
 async function main(options: Options): Promise<void> {
   const controller = new AbortController();
   process.once('SIGINT', () => {
-    console.log('stopping; the same command goes on');
+    console.log('stopping; the same command continues');
     controller.abort();
   });
   await withGpu(options.adapter, async (gpu) => {
@@ -39,11 +39,11 @@ async function main(options: Options): Promise<void> {
 
 await new Command('experiments')
   .description("Replays the paper's experiments on the digit scenes.")
-  .option('--out <dir>', 'where the runs go, and are found again', 'runs/experiments')
-  .option('--steps <n>', 'of each network', positiveInteger, 1200)
-  .option('--seeds <n>', 'of each network', positiveInteger, 3)
-  .option('--images <n>', 'test scenes', positiveInteger, 200)
-  .option('--report-only', 'write the report of what is there')
+  .option('--out <dir>', 'where the runs are kept', 'runs/experiments')
+  .option('--steps <n>', 'training steps of each network', positiveInteger, 1200)
+  .option('--seeds <n>', 'how often each network is trained', positiveInteger, 3)
+  .option('--images <n>', 'how many test scenes', positiveInteger, 200)
+  .option('--report-only', 'only write the report of the results that exist')
   .addOption(adapterOption())
   .action(main)
   .parseAsync();

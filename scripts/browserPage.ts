@@ -1,4 +1,4 @@
-/** What testBrowser.ts runs in a page: the library on the page's own device, a picture from a canvas, no files. */
+/** What testBrowser.ts runs in a page: the library on the page's own device, with an image from a canvas and no files. */
 import {
   detectImage,
   type DetectorConfig,
@@ -7,7 +7,7 @@ import {
   HEAD_DEFAULTS,
   type LabelledBox,
   parseSafetensors,
-  type Pixels,
+  type DecodedImage,
   requestGpu,
   restoreCheckpoint,
   RPN_DEFAULTS,
@@ -50,14 +50,14 @@ const STEPS = 60;
 let gpu: Gpu;
 let trained: FasterRcnn;
 
-/** Opens the device; the adapter's name, or null where the browser has none. */
+/** Opens the device. Returns the adapter's name, or null if the browser has none. */
 export async function open(): Promise<string | null> {
   if (!(await navigator.gpu?.requestAdapter())) return null;
   gpu = await requestGpu();
   return gpu.adapter.description;
 }
 
-/** Each returns what it found, or throws; a later one may go on with what an earlier one made. */
+/** Each test returns what it found, or throws; a later one may build on what an earlier one made. */
 export const tests: Readonly<Record<string, () => Promise<string>>> = {
   'joint training, twice with one seed': async () => {
     const scene = paintScene();
@@ -80,7 +80,7 @@ export const tests: Readonly<Record<string, () => Promise<string>>> = {
     const detections = await detectImage(model, paintScene());
     const seen = JSON.stringify(detections);
     if (seen !== JSON.stringify(await detectImage(trained, paintScene())))
-      throw new Error('the copy detects otherwise');
+      throw new Error('the copy detects something else');
     const overlaps = OBJECTS.map((object) => {
       const found = detections.find(({ classIndex }) => classIndex === object.classIndex);
       const overlap = found ? iou(corners(found), corners(object), 1) : 0;
@@ -91,8 +91,8 @@ export const tests: Readonly<Record<string, () => Promise<string>>> = {
   },
 };
 
-/** The losses of a training of the same picture, the model, and the bits of all losses and weights. */
-async function train(scene: Pixels): Promise<{ losses: number[]; model: FasterRcnn; bits: Uint32Array }> {
+/** Trains on one image. Returns the losses, the model, and the bits of all losses and weights. */
+async function train(scene: DecodedImage): Promise<{ losses: number[]; model: FasterRcnn; bits: Uint32Array }> {
   const model = new FasterRcnn(gpu, CONFIG, SEED);
   const optimizer = new Sgd(Object.values(model.parameters), {
     learningRate: 0.01,
@@ -118,8 +118,8 @@ async function train(scene: Pixels): Promise<{ losses: number[]; model: FasterRc
   return { losses, model, bits: new Uint32Array(await new Blob(values).arrayBuffer()) };
 }
 
-/** The objects on a slope of greys. */
-function paintScene(): Pixels {
+/** Paints the objects on a gradient of greys. */
+function paintScene(): DecodedImage {
   const context = new OffscreenCanvas(SIDE, SIDE).getContext('2d')!;
   const slope = context.createLinearGradient(0, 0, SIDE, SIDE);
   slope.addColorStop(0, '#555');

@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { readGlyphs } from '../src/data/mnistFiles.ts';
 import { root } from './shell.ts';
 
-/** Of MNIST, for the page to draw its scenes with: about a megabyte. Ten times as many teach the detector nothing more. */
+/** How many of MNIST's digits the page gets to draw its scenes with: about a megabyte. Ten times as many do not improve the detector. */
 const DIGITS = { train: 5000, test: 1000 } as const;
 
 export const webOptions = (folder: string): BuildOptions & { outdir: string } => ({
@@ -15,7 +15,7 @@ export const webOptions = (folder: string): BuildOptions & { outdir: string } =>
   loader: { '.html': 'copy' },
   outdir: folder,
   bundle: true,
-  splitting: true, // what page and worker share
+  splitting: true, // so that page and worker share files
   platform: 'browser',
   format: 'esm',
   target: 'es2022',
@@ -27,7 +27,7 @@ export async function buildWeb(folder: string): Promise<void> {
   await build(webOptions(folder));
 }
 
-/** Writes the digits as web/digits.ts reads them. */
+/** Writes the digits in the form that web/digits.ts reads. */
 export function packDigits(folder: string): void {
   fs.mkdirSync(folder, { recursive: true });
   for (const split of ['train', 'test'] as const) {

@@ -1,6 +1,6 @@
 /**
- * The drill: runs are killed, starved of disk, robbed of their device and watched for leaks, and must end as though nothing
- * had happened. Its figures are in docs/reliability.md. Each part takes minutes:
+ * The drill: runs are killed, run out of disk, lose their device and are watched for leaks, and must still end as if nothing had
+ * happened. Its figures are in docs/reliability.md. Each part takes minutes:
  *
  *   npm run drill                          all of it
  *   npm run drill -- --only kills --kills 10
@@ -20,8 +20,8 @@ const options = new Command('npm run drill --')
   .option('--kills <n>', 'kills at random moments', Number, 102)
   .option('--losses <n>', 'lost devices', Number, 12)
   .option('--steps <n>', 'steps of the run that is watched for leaks', Number, 10_000)
-  .option('--pictures <n>', 'pictures of the detection that is watched for leaks', Number, 2000)
-  .option('--calls <text>', 'of the calls only those for paths that contain this; default: all in the run directory')
+  .option('--pictures <n>', 'images of the detection that is watched for leaks', Number, 2000)
+  .option('--calls <text>', 'only calls for paths that contain this text; default: all in the run directory')
   .option('--runs <text>', 'only the kinds of runs whose name begins with this: training, alternating, pre-training')
   .option('--only <part,...>', `${PARTS.join(', ')}; default: all`)
   .parse()
@@ -44,9 +44,9 @@ const time = (): string => new Date().toISOString().slice(11, 19);
 
 row('what', 'how often', 'outcome');
 row('---', '---', '---');
-/** Enough that a third of the time is not for starting. */
+/** Enough steps that starting takes less than a third of the time. */
 const MANY_STEPS = 60;
-/** Each of their checkpoints is ended at each of its calls. */
+/** The steps of runs that are killed at every single call of every checkpoint. */
 const FEW_STEPS = 6;
 
 const runsOf = async (steps: number) =>

@@ -24,7 +24,7 @@ const LIBRARIES = [
 ];
 const SWIFTSHADER = '@sparticuz/chromium';
 const LOADER = 'libvulkan.so.1';
-/** The loader, and what NVIDIA's driver asks for on a machine without a display. */
+/** The Vulkan loader, and the libraries that NVIDIA's driver needs on a machine without a display. */
 const VULKAN_LIBRARIES = [
   LOADER,
   ...['libX11.so.6', 'libXext.so.6', 'libxcb.so.1', 'libXau.so.6', 'libXdmcp.so.6', 'libbsd.so.0', 'libmd.so.0'],
@@ -86,7 +86,7 @@ function assertPlatform(): void {
   if (Number(process.versions.node.split('.')[0]) < 20) fail(`Node 20 or later is needed; this is ${process.version}`);
 }
 
-/** The names of the shared libraries that a program asks for. */
+/** The names of the shared libraries that a program needs. */
 function needsOf(program: string): string[] {
   return [...run(root, 'ldd', program).matchAll(/^\s*(?:\S*\/)?([\w.+-]+\.so[\w.]*)/gm)].map((match) => match[1]!);
 }
@@ -138,7 +138,7 @@ async function stage(): Promise<void> {
   fs.writeFileSync(at('pack.json'), JSON.stringify(pack, null, 1) + '\n');
 }
 
-/** SwiftShader as the engine keeps it in its cache: the pack proves itself where there is no driver at all. */
+/** Packs SwiftShader in the form in which the engine caches it, so that the pack can be tested without any driver. */
 function stageSwiftShader(at: (...parts: string[]) => string, modules: string): void {
   const source = path.join(modules, SWIFTSHADER);
   const { version, main, exports } = JSON.parse(fs.readFileSync(path.join(source, 'package.json'), 'utf8'));
@@ -153,7 +153,7 @@ function stageSwiftShader(at: (...parts: string[]) => string, modules: string): 
   copy(source, at('app', 'node_modules', SWIFTSHADER), named);
 }
 
-/** These packages with all that they depend on. */
+/** These packages and everything they depend on. */
 function closure(names: readonly string[], modules: string): Set<string> {
   const found = new Set(names);
   for (const name of found) {
@@ -163,7 +163,7 @@ function closure(names: readonly string[], modules: string): Set<string> {
   return found;
 }
 
-/** The files of a folder that `wanted` takes, by their paths from it. */
+/** Copies the files of a folder that `wanted` accepts by their relative paths. */
 function copy(from: string, to: string, wanted: (file: string) => boolean): void {
   for (const file of fs.readdirSync(from, { recursive: true, encoding: 'utf8' })) {
     if (!wanted(file) || !fs.statSync(path.join(from, file)).isFile()) continue;
@@ -172,7 +172,7 @@ function copy(from: string, to: string, wanted: (file: string) => boolean): void
   }
 }
 
-/** A library of this system, or out of its Debian package; else the pack goes without it, and says so. */
+/** A library of this system or, failing that, from its Debian package; without either, a line says that the pack lacks it. */
 function bring(library: string, folder: string): void {
   fs.mkdirSync(folder, { recursive: true });
   const known = spawnSync('ldconfig', ['-p'], {
@@ -203,7 +203,7 @@ function fetched(library: string): string | null {
   return file ? path.join(folder, file) : null;
 }
 
-/** The rows that are measured in PyTorch too, by the names of `rcnn bench`. */
+/** The rows that are also measured in PyTorch, under the names of `rcnn bench`. */
 function torchRows(): object[] {
   const convolutions = (group: string, layers: typeof VGG16_LAYERS, quick: readonly number[]) =>
     layers.flatMap((layer, i) =>

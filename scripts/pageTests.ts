@@ -1,11 +1,11 @@
-/** What testBrowser.ts does with the built page (web/), as a visitor would: each returns what it saw, or throws. */
+/** What testBrowser.ts does with the built page (web/), as a visitor would. Each test returns what it saw, or throws. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { Download, Page } from 'playwright-core';
 import { parseRunConfig } from '../src/index.ts';
 
 const STEPS = 20;
-/** After so few steps nothing is surer. */
+/** The threshold: after so few steps no score is higher. */
 const LEAST_SCORE = '0.05';
 
 /** @param folder for files */
@@ -30,11 +30,11 @@ export const pageTests = (page: Page, folder: string): Readonly<Record<string, (
     await page.waitForFunction(() => Number(document.querySelector('#step')!.textContent) >= 3);
     await page.click('#start');
     await sees(page, '#state', /^Paused\.$/);
-    await page.waitForTimeout(1000); // the step at hand ends
+    await page.waitForTimeout(1000); // lets the current step end
     const paused = await page.textContent('#step');
     await page.waitForTimeout(1000);
     expect((await page.textContent('#step'))!, new RegExp(`^${paused}$`));
-    if (Number(paused) >= STEPS) throw new Error('it went on to the end');
+    if (Number(paused) >= STEPS) throw new Error('it did not pause but ran to the end');
     await page.click('#start');
     await sees(page, '#map', /^0\.\d+$/);
     expect((await page.textContent('#step'))!, new RegExp(`^${STEPS}$`));
@@ -88,7 +88,7 @@ export const pageTests = (page: Page, folder: string): Readonly<Record<string, (
     await page.mouse.down();
     await page.mouse.move(x + 0.5 * width, y + 0.7 * width, { steps: 4 });
     await page.mouse.up();
-    if ((await looks(page, '#results canvas'))[0] === blank[0]) throw new Error('the stroke is not seen');
+    if ((await looks(page, '#results canvas'))[0] === blank[0]) throw new Error('the stroke does not show');
     return `${found} detections in the picture`;
   },
 
@@ -113,7 +113,7 @@ async function save(page: Page, folder: string): Promise<string[]> {
   return names.reverse().map((name) => path.join(folder, name));
 }
 
-/** Waits until an element's text is so. */
+/** Waits until an element's text matches. */
 async function sees(page: Page, selector: string, text: RegExp): Promise<void> {
   await page
     .waitForFunction(
@@ -126,7 +126,7 @@ async function sees(page: Page, selector: string, text: RegExp): Promise<void> {
     });
 }
 
-/** What canvases show. */
+/** The contents of canvases, for comparison. */
 const looks = (page: Page, selector: string): Promise<string[]> =>
   page.locator(selector).evaluateAll((canvases) => (canvases as HTMLCanvasElement[]).map((one) => one.toDataURL()));
 

@@ -1,4 +1,4 @@
-/** Serves the files of one folder on this machine, as `npm run web` does: with the headers that a page of ours can have. */
+/** Serves the files of one folder on this machine, for `npm run web`, with strict security headers. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import * as fs from 'node:fs';
@@ -12,7 +12,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 };
 
-/** Its own files alone; pictures also as they come from the camera and from files (blob:), the icon as data:. */
+/** Only the page's own files; images also from the camera and from chosen files (blob:), and the icon as data:. */
 const HEADERS: Readonly<Record<string, string>> = {
   'Content-Security-Policy':
     "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -22,7 +22,7 @@ const HEADERS: Readonly<Record<string, string>> = {
   'Cache-Control': 'no-store',
 };
 
-/** `ready` is waited for before a page is answered: its files are built by then. */
+/** Every request waits for `ready`, so that the files are built before they are served. */
 export function fileServer(folder: string, ready: () => Promise<unknown> = async () => {}): Server {
   return createServer(async (request, response) => {
     const answer = (status: number, body: string | Buffer, type = 'text/plain; charset=utf-8'): void => {
@@ -31,7 +31,7 @@ export function fileServer(folder: string, ready: () => Promise<unknown> = async
     };
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(405, 'only GET and HEAD\n');
     const name = nameOf(request.url ?? '/');
-    if (name === null) return answer(400, 'this is no address of a file\n');
+    if (name === null) return answer(400, 'this is not the address of a file\n');
     try {
       if (name.endsWith('/')) await ready();
       const file = path.join(folder, name.endsWith('/') ? `${name}index.html` : name);
@@ -42,7 +42,7 @@ export function fileServer(folder: string, ready: () => Promise<unknown> = async
   });
 }
 
-/** Listens on this machine alone; resolves with the port, which is the first free one from `first` on unless it is `exact`. */
+/** Listens on this machine only. Resolves with the port: `first`, or unless `exact`, the next one that is free. */
 export async function listen(server: Server, first: number, exact: boolean): Promise<number> {
   for (let port = first; ; port++) {
     try {
@@ -60,7 +60,7 @@ export async function listen(server: Server, first: number, exact: boolean): Pro
   }
 }
 
-/** The path that an address names, which cannot leave the folder; null where it is malformed. */
+/** The path that an address names, which cannot lead out of the folder; null if the address is malformed. */
 function nameOf(address: string): string | null {
   try {
     const name = decodeURIComponent(address.replace(/[?#].*$/s, ''));

@@ -6,7 +6,7 @@ import { runSchema } from '../src/run/config/configSchema.ts';
 
 export const settingsPath = fileURLToPath(new URL('../docs/settings.md', import.meta.url));
 
-/** The parts of JSON Schema that our settings use; `usual` is our own. */
+/** The parts of JSON Schema that the settings use; `usual` is an addition of ours. */
 interface Schema {
   type?: string | readonly string[];
   description?: string;
@@ -30,7 +30,7 @@ export function settingsDocument(): string {
   return `# Settings
 
 Every value of a run's \`config.json\`. \`--set PATH=VALUE\` changes the values under \`detector\` and \`training\`; the others
-follow from the options of \`rcnn train\`. A usual value is the one that presets start from. \`npm run settings\` writes this file
+follow from the options of \`rcnn train\`. The usual value is the one that presets start from. \`npm run settings\` writes this file
 from the schema.
 
 | setting | values | usual | meaning |
@@ -69,7 +69,7 @@ function valuesOf(schema: Schema): string {
 
 function boundsOf({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: Schema): string {
   const bounds: string[] = [];
-  // Whole numbers have the bounds of safe integers, which say nothing about a setting.
+  // The bounds of safe integers, which every whole number has, say nothing about a setting.
   if (exclusiveMinimum !== undefined) bounds.push(`above ${exclusiveMinimum}`);
   if (minimum !== undefined && minimum > Number.MIN_SAFE_INTEGER) bounds.push(`from ${minimum}`);
   if (exclusiveMaximum !== undefined) bounds.push(`below ${exclusiveMaximum}`);

@@ -1,11 +1,11 @@
-/** What the scripts share: running a command, failing in one line. */
+/** Helpers of the scripts: running a command, failing with one line. */
 import { spawnSync } from 'node:child_process';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
-/** Runs a command and returns what it wrote to stdout; a failing one ends the script with all that it wrote. */
+/** Runs a command and returns its stdout; if it fails, the script ends with everything it wrote. */
 export function run(folder: string, command: string, ...args: string[]): string {
   const result = spawnSync(command, args, {
     cwd: folder,

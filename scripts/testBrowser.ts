@@ -1,11 +1,11 @@
 /**
- * Tests the library and the page (web/) in headless Chromium: bundles browserPage.ts and runs there what it holds, then
- * builds the page and uses it as a visitor would (pageTests.ts).
+ * Tests the library and the page (web/) in headless Chromium: bundles browserPage.ts and runs its tests there, then builds the
+ * page and uses it as a visitor would (pageTests.ts).
  *
  *   npm run test:browser              the Chromium of the npm package @sparticuz/chromium, WebGPU on its SwiftShader
  *   npm run test:browser -- PATH      another Chromium, on the adapter that it offers
  *
- * Where no browser with WebGPU starts, it prints `skipped: ` and why, and that is no failure.
+ * If no browser with WebGPU starts, it prints `skipped: ` and the reason, and does not fail.
  */
 import { build } from 'esbuild';
 import * as path from 'node:path';
@@ -16,7 +16,7 @@ import { pageTests } from './pageTests.ts';
 import { fileServer, listen } from './serve.ts';
 import { root } from './shell.ts';
 
-/** For each test. On two idle cores all of them together take about two minutes, most of it the check of every kernel. */
+/** The limit for each test. On two idle cores all tests together take about two minutes, mostly for the check of every kernel. */
 const LIMIT_S = 240;
 
 const [executablePath] = process.argv.slice(2);
@@ -73,7 +73,7 @@ async function testLibrary(browser: Browser): Promise<void> {
   await page.close();
 }
 
-/** The built page, in a folder below the host's: its paths must be relative. */
+/** Tests the built page in a subfolder of the host, so that its paths must be relative. */
 async function testPage(browser: Browser): Promise<void> {
   await buildWeb(path.join(temporaryFolder, 'site', 'page'));
   const site = fileServer(path.join(temporaryFolder, 'site'));
@@ -106,7 +106,7 @@ async function testPage(browser: Browser): Promise<void> {
   }
 }
 
-/** Brings down the browser's GPU process: the page says what to do. */
+/** Crashes the browser's GPU process; the page must say what to do. */
 async function loseDevice(browser: Browser, page: Page): Promise<string> {
   await page.reload();
   await page.click('nav a[href="#train"]');
@@ -137,7 +137,7 @@ async function withoutWebGpu(address: string): Promise<string> {
 
 async function launch(): Promise<Browser> {
   return launchChromium(executablePath).catch(({ message }: Error) => {
-    // What the browser itself wrote, where it came so far, else the first line of a long report.
+    // What the browser itself wrote, if it got that far; otherwise the first line of a long report.
     const why = /\[err\] (.*)/.exec(message)?.[1] ?? message.split('\n')[0];
     skip(`no browser starts (${why}); name another: npm run test:browser -- PATH`);
   });

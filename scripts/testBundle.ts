@@ -1,4 +1,4 @@
-/** Bundles the browser's entry, src/index.ts, as a page would: fails on anything that only Node has. */
+/** Bundles the browser's entry, src/index.ts, as a page would, and fails on anything that only Node has. */
 import { build, type Message } from 'esbuild';
 import { gzipSync } from 'node:zlib';
 import { fail, root } from './shell.ts';
@@ -11,7 +11,7 @@ const result = await build({
   format: 'esm',
   target: 'es2022',
   minify: true,
-  treeShaking: false, // what nobody imports must bundle too
+  treeShaking: false, // exports that nothing imports must bundle too
   write: false,
   logLevel: 'silent',
 }).catch((error: { errors: Message[] }) =>

@@ -1,10 +1,10 @@
 /**
- * Tries the pack of `npm run gpu:pack` in bare roots: bash, a few of coreutils, python3 and a Vulkan driver (lavapipe), and
- * the same without a driver, where the packed SwiftShader runs. Linux, as root, as chroot needs that.
+ * Tests the pack of `npm run gpu:pack` in two bare root folders: one with bash, a few coreutils, python3 and a Vulkan driver
+ * (lavapipe), and one without a driver, where the packed SwiftShader runs. Needs Linux, and root for chroot.
  *
  *   npm run test:pack -- [FOLDER]
  *
- * FOLDER: a pack that is there already; else one is made.
+ * FOLDER: an existing pack; without it, a pack is made.
  */
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
@@ -15,7 +15,7 @@ import { fail, root, run } from './shell.ts';
 const COREUTILS = ['dirname', 'mkdir', 'mktemp', 'rm', 'uname', 'timeout'];
 const LAVAPIPE = '/usr/share/vulkan/icd.d/lvp_icd.json';
 const LIMIT_SECONDS = 300;
-/** The C library's parts that a program of old may ask for by name. */
+/** Parts of the C library that older programs ask for by name. */
 const C_LIBRARY = ['libdl.so.2', 'libpthread.so.0', 'librt.so.1', 'libm.so.6'];
 
 const made = process.argv[2];
@@ -134,7 +134,7 @@ function drill(bare: string, name: string, adapter: RegExp): void {
     ['that PyTorch is missing', /^Not measured: PyTorch cannot be imported/m],
     ['the profile', /^(\d+ dispatches; recorded in|.*no timestamp queries)/m],
   ];
-  for (const [what, text] of expected) if (!text.test(page)) fail(`${name}: the page does not tell ${what}:\n${page}`);
+  for (const [what, text] of expected) if (!text.test(page)) fail(`${name}: the page does not say ${what}:\n${page}`);
   const files = fs.readdirSync(path.join(bare, results)).sort();
   if (files.join() !== 'README.md,log.txt,report.json') fail(`${name}: the results are ${files.join(', ')}`);
 }

@@ -1,6 +1,6 @@
 /**
- * Tests the package as a user gets it: packs it, installs the tarball in an empty project together with `webgpu`, and
- * runs there the README's example of the engine, the command, and the types of both entries.
+ * Tests the package as users get it: packs it, installs the tarball in an empty project together with `webgpu`, and there runs
+ * the README's example of the engine and the command, and compiles against the types of both entries.
  */
 import * as fs from 'node:fs';
 import * as os from 'node:os';

@@ -1,7 +1,7 @@
 /**
  * The page: trains and detects in a browser.
  *
- *   npm run web                     serves it on this machine, prints its address; what is changed is built again
+ *   npm run web                     serves it on this machine and prints its address; changes are built again
  *   npm run web -- --build FOLDER   writes its files, for any static host
  */
 import { Command, InvalidArgumentError } from 'commander';
@@ -16,7 +16,7 @@ import { fail } from './shell.ts';
 const port = (text: string): number => {
   const number = Number(text);
   if (Number.isInteger(number) && number > 0 && number < 65536) return number;
-  throw new InvalidArgumentError('it is a number from 1 to 65535.');
+  throw new InvalidArgumentError('it must be a number from 1 to 65535.');
 };
 
 const { build: target, port: wanted } = new Command('npm run web --')

@@ -52,7 +52,7 @@ export {
   type PreparedImage,
   type Sampling,
 } from './model/detector.ts';
-export type { Pixels } from './model/prepareImage.ts';
+export type { DecodedImage } from './kernels/imagePrepare.ts';
 export { detectImage, detectInStages, type Proposal, type StagedDetection, STAGES } from './run/evaluation/detect.ts';
 export type { Detection } from './eval/voc.ts';
 export {
@@ -70,7 +70,7 @@ export { withSteps } from './run/config/stages.ts';
 export { type Progress, restoreCheckpoint, serializeCheckpoint } from './run/storage/checkpointFormat.ts';
 export { loadRun } from './run/storage/loadRun.ts';
 export { parseRunConfig, type RunConfig } from './run/config/configSchema.ts';
-export type { AnnotatedBox, Dataset, Picture, Sample } from './data/types.ts';
+export type { AnnotatedBox, Dataset, Sample } from './data/types.ts';
 export { openDigits } from './data/digits.ts';
 export type { Glyphs } from './data/glyphs.ts';
 export { classColour, scoreColour } from './draw/colours.ts';

@@ -1,9 +1,9 @@
 /** Node entry: everything of index.ts, and what needs Node: opening a device, files. */
 export * from './index.ts';
 export { openGpu, type OpenOptions } from './engine/node/open.ts';
-export { loadSafetensors, saveSafetensors } from './engine/node/files.ts';
+export { loadSafetensors, saveSafetensors } from './engine/node/safetensorsFile.ts';
 export { loadModel } from './run/storage/loadModel.ts';
-export { readPicture } from './data/pictures.ts';
+export { readImage } from './data/pictures.ts';
 export { openDataset, registerFormat } from './data/registry.ts';
 export { annotatedFormat, type AnnotatedFormat } from './data/annotatedFormat.ts';
 export type { AnnotatedImage, AnnotatedObject, AnnotatedSet } from './data/annotated.ts';

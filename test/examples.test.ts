@@ -37,7 +37,7 @@ test('residual: most test digits after 60 steps, with the running statistics', a
   above(number(await example('residual', '60'), /accuracy ([\d.]+) %/), 70);
 });
 
-test('autoencoder: half the error of a grey picture after 100 steps', async () => {
+test('autoencoder: half the error of a grey image after 100 steps', async () => {
   below(number(await example('autoencoder', '100'), /step 100: loss ([\d.]+)/), 0.1);
 });
 

@@ -1,5 +1,5 @@
-/** A picture on a canvas with what was found in it: boxes with class and score, or the proposals that they came from. */
-import { classColour, type Pixels, scoreColour, type StagedDetection } from '../src/index.ts';
+/** Draws an image on a canvas with what was found in it: boxes with class and score, or the proposals they came from. */
+import { classColour, type DecodedImage, scoreColour, type StagedDetection } from '../src/index.ts';
 
 export type Layer = 'proposals' | 'detections';
 export const LAYERS: Readonly<Record<Layer, string>> = { proposals: '1 Proposals', detections: '2 Detections' };
@@ -9,29 +9,29 @@ export interface View {
   found?: StagedDetection;
   classes: readonly string[];
   layer: Layer;
-  /** Least score of a detection that is drawn. */
+  /** Detections with a lower score are not drawn. */
   threshold: number;
 }
 
-/** Of the proposals, which are many. */
+/** How many of the best proposals are drawn. */
 const SHOWN_PROPOSALS = 20;
 
-/** The pixels of a picture as something that a canvas draws. */
-export function bitmap({ width, height, rgba }: Pixels): OffscreenCanvas {
+/** The pixels of an image as something that a canvas can draw. */
+export function bitmap({ width, height, rgba }: DecodedImage): OffscreenCanvas {
   const canvas = new OffscreenCanvas(width, height);
   canvas.getContext('2d')!.putImageData(new ImageData(new Uint8ClampedArray(rgba), width, height), 0, 0);
   return canvas;
 }
 
-/** The other way round. */
-export function pixels(picture: CanvasImageSource & { width: number; height: number }): Pixels {
+/** The pixels of something that a canvas can draw. */
+export function pixels(picture: CanvasImageSource & { width: number; height: number }): DecodedImage {
   const { width, height } = picture;
   const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })!;
   context.drawImage(picture, 0, 0);
   return { width, height, rgba: context.getImageData(0, 0, width, height).data };
 }
 
-/** Draws at the width that the canvas has in the page, as sharp as the screen is. */
+/** Draws at the width of the canvas in the page and the pixel density of the screen. */
 export function draw(canvas: HTMLCanvasElement, { picture, found, classes, layer, threshold }: View): void {
   const width = canvas.clientWidth || picture.width;
   const scale = width / picture.width;
@@ -46,13 +46,13 @@ export function draw(canvas: HTMLCanvasElement, { picture, found, classes, layer
   const outline = ({ x1, y1, x2, y2 }: DrawnBox, thickness: number, style: string): void => {
     context.lineWidth = thickness;
     context.strokeStyle = style;
-    // A box of inclusive corners is around its last pixels too.
+    // The corners are inclusive, so the outline goes around the last pixels as well.
     context.strokeRect(x1 * scale, y1 * scale, (x2 - x1 + 1) * scale, (y2 - y1 + 1) * scale);
   };
   if (layer === 'proposals') {
     context.fillStyle = 'rgb(0 0 0 / 0.35)';
     context.fillRect(0, 0, width, picture.height * scale);
-    // The surest on top, yellow; violet the least sure.
+    // The highest score is drawn last, on top, in yellow; the lowest is violet.
     for (const proposal of found.proposals.slice(0, SHOWN_PROPOSALS).reverse()) {
       outline(proposal, 1.5, scoreColour(proposal.score));
     }
@@ -63,7 +63,7 @@ export function draw(canvas: HTMLCanvasElement, { picture, found, classes, layer
     outline(detection, 4, 'rgb(0 0 0 / 0.45)');
     outline(detection, 2, classColour(detection.classIndex));
   }
-  // Labels after all boxes: a neighbour's line must not cross a name.
+  // Labels come after all boxes, so that no neighbour's line crosses a name.
   for (const detection of shown) {
     const text = `${classes[detection.classIndex]} ${detection.score.toFixed(2)}`;
     label(context, text, detection.x1 * scale, detection.y1 * scale, width, classColour(detection.classIndex));
@@ -77,7 +77,7 @@ interface DrawnBox {
   y2: number;
 }
 
-/** Text on a tab above a box's left corner, within the picture. */
+/** Draws text on a tab above a box's left corner, kept within the image. */
 function label(
   context: CanvasRenderingContext2D,
   text: string,
@@ -99,7 +99,7 @@ function label(
   context.fillText(text, x + 4, y + tabHeight / 2 + 0.5);
 }
 
-/** Whether black is readable on the colour that the context fills with, which it has resolved to #rrggbb. */
+/** Whether black can be read on the context's fill colour, which the context has resolved to #rrggbb. */
 function isLight({ fillStyle }: CanvasRenderingContext2D): boolean {
   const [red, green, blue] = [1, 3, 5].map((i) => parseInt(String(fillStyle).slice(i, i + 2), 16)) as [
     number,

@@ -1,4 +1,4 @@
-/** Check: every kernel on this device, and a report to be sent. */
+/** The Check part: runs every kernel on this device and writes a report that can be sent. */
 import type { CheckOutcome, StagedDetection } from '../src/index.ts';
 import { attempt, element, make } from './dom.ts';
 import type { RemoteSession } from './remote.ts';
@@ -45,7 +45,7 @@ export function startCheck(session: RemoteSession, facts: AdapterFacts): { liste
       element('check-progress').style.width = `${(100 * done) / total}%`;
       element('check-state').textContent = `${done} of ${total}`;
       const line = make('li', { className: outcome.passed ? 'ok' : 'failed' }, ...lineOf(outcome));
-      // Failures stay in sight.
+      // Failures stay at the top, in sight.
       if (outcome.passed) list.append(line);
       else list.prepend(line);
     },
@@ -63,7 +63,7 @@ function verdict(outcomes: readonly CheckOutcome[]): string {
   return `${outcomes.length - failed} kernels passed, ${failed} failed`;
 }
 
-/** Text for a bug report: the browser, the device, what failed, what it took. */
+/** Text for a bug report: the browser, the device, what failed, and the times. */
 function reportOf(facts: AdapterFacts, outcomes?: readonly CheckOutcome[], measured?: Measured): string {
   const { description, software, limits, features } = facts;
   const lines = [

@@ -1,5 +1,5 @@
-/** Detect: the weights just trained, or a run's files, on scenes, drawings, pictures and the camera. */
-import { type Pixels, type StagedDetection, STAGES } from '../src/index.ts';
+/** The Detect part: runs the weights just trained, or those of a run's files, on scenes, drawings, image files and the camera. */
+import { type DecodedImage, type StagedDetection, STAGES } from '../src/index.ts';
 import { bitmap, draw, type Layer, LAYERS, pixels, type View } from './boxes.ts';
 import { attempt, element, make, segments, showTrouble } from './dom.ts';
 import { drawingBoard } from './drawingBoard.ts';
@@ -14,7 +14,7 @@ const SOURCES: Readonly<Record<Source, string>> = {
   pictures: 'Pictures',
   camera: 'Camera',
 };
-/** Of the paper's table 5, and their colours in style.css. */
+/** The stages of the paper's table 5, and their colours in style.css. */
 const PARTS = {
   image: ['image', '--line-strong'],
   conv: ['convolutions', '--rpn-cls'],
@@ -22,7 +22,7 @@ const PARTS = {
   region: ['regions', '--head-cls'],
 } as const satisfies Record<(typeof STAGES)[number], readonly [string, string]>;
 
-/** A picture in the page, and what was found in it. */
+/** An image in the page, and what was found in it. */
 interface Result {
   canvas: HTMLCanvasElement;
   picture: View['picture'];
@@ -36,7 +36,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
   let loaded: LoadedRun | undefined;
   let layer: Layer = 'detections';
   let shown: Result[] = [];
-  /** Ends what the source at hand does by itself. */
+  /** Stops what the current source does on its own, such as reading the camera. */
   let leave = (): void => {};
   let again = (): void => {};
 
@@ -50,14 +50,14 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
     describe(shown.at(-1)?.found);
   };
 
-  /** Whether there are weights to detect with; says what to do where there are none. */
+  /** Whether there are weights to detect with; if not, says what to do. */
   const ready = (): boolean => {
     const there = weights === 'loaded' ? loaded !== undefined : training.step !== null;
     element('weights-facts').textContent = weightsFacts(weights, training.step, loaded);
     return there;
   };
 
-  async function detect(result: Result, picture: Pixels): Promise<void> {
+  async function detect(result: Result, picture: DecodedImage): Promise<void> {
     if (!ready()) return redraw();
     const by = weights;
     const found = await session.detect(by, picture);
@@ -67,7 +67,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
     redraw();
   }
 
-  /** Shows a picture alone, or beside those that are shown already. */
+  /** Shows an image alone, or beside those that are already shown. */
   function place(picture: View['picture'], beside = false): Result {
     const result: Result = { canvas: make('canvas'), picture };
     if (!beside) {
@@ -109,7 +109,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
       swatch.style.background = `var(${colour})`;
       legend.append(make('li', {}, swatch, name, make('b', { textContent: `${milliseconds[stage].toFixed(1)} ms` })));
     }
-    const sum = `${total.toFixed(1)} ms in all, ${(1000 / total).toPrecision(3)} images/s, each part waited for.`;
+    const sum = `${total.toFixed(1)} ms in all, ${(1000 / total).toPrecision(3)} images/s. Each part is timed until the device is done.`;
     element('times').replaceChildren(bar, legend, make('p', { className: 'quiet', textContent: sum }));
   }
 
@@ -123,7 +123,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
     const own: Result[] = (shown = []);
     for (const file of files) {
       const picture = await createImageBitmap(file).catch(() => {
-        throw new Error(`${file.name}: the browser cannot read it as a picture; choose a JPEG, PNG or WebP`);
+        throw new Error(`${file.name}: the browser cannot read it as an image; choose a JPEG, PNG or WebP`);
       });
       if (shown !== own) return; // others were chosen meanwhile
       await detect(place(picture, true), pixels(picture));
@@ -146,7 +146,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
         attempt(async () => {
           redraw();
           changed = true;
-          if (looking) return; // the look at hand is followed by another
+          if (looking) return; // the detection that is running will be followed by another
           looking = true;
           try {
             while (changed) {
@@ -171,7 +171,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
       again = show;
       const input = make('input', { type: 'file', accept: 'image/*', multiple: true });
       input.onchange = () => ((files = [...input.files!]), show());
-      const label = make('label', { className: 'button' }, 'Choose pictures', input);
+      const label = make('label', { className: 'button' }, 'Choose images', input);
       tools.append(label, make('span', { className: 'quiet', textContent: 'or drop them anywhere on this page.' }));
       results.replaceChildren();
       shown = [];
@@ -227,7 +227,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
     again();
   });
 
-  /** The two files of a run, in any order; other ones are left. */
+  /** Loads the two files of a run, given in any order; other files are ignored. */
   const loadFiles = (files: readonly File[]): Promise<void> =>
     attempt(async () => {
       const config = files.find(({ name }) => name.endsWith('.json'));
@@ -252,14 +252,14 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
     const pictures = files.filter(({ type }) => type.startsWith('image/'));
     if (pictures.length > 0) dropped(pictures);
     else if (files.some(({ name }) => /\.(json|safetensors)$/.test(name))) void loadFiles(files);
-    else showTrouble('Drop pictures, or the two files of a run: config.json and checkpoint.safetensors.');
+    else showTrouble('Drop images, or the two files of a run: config.json and checkpoint.safetensors.');
   });
   threshold.oninput = () => {
     element('threshold-value').textContent = threshold.valueAsNumber.toFixed(2);
     redraw();
   };
   addEventListener('resize', redraw);
-  // What was trained meanwhile may see more.
+  // A training that went on meanwhile may find more now.
   addEventListener('hashchange', () => (location.hash === '#detect' ? again() : leave()));
   chooseWeights('trained');
   chooseSource('scene');
@@ -269,7 +269,7 @@ function weightsFacts(weights: WeightsName, step: number | null, loaded: LoadedR
   if (weights === 'trained') {
     return step === null
       ? 'Nothing is trained yet: start a training, or choose the files of a run.'
-      : `The training at step ${step}.`;
+      : `These weights are from step ${step} of the training.`;
   }
   if (!loaded) return 'Choose the two files of a run, or drop them on this page.';
   const { classes, backbone, parameters } = loaded;

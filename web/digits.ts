@@ -1,6 +1,6 @@
 /**
- * Handwritten digits beside the page, a part of MNIST, that scripts/buildWeb.ts packs: a file for each split, gzip of a label
- * for each digit, then 28x28 bytes for each. The splits share no digit.
+ * Reads the handwritten digits that lie beside the page, a part of MNIST packed by scripts/buildWeb.ts: a gzipped file for
+ * each split, with a label for each digit and then 28x28 bytes for each. The splits share no digit.
  */
 import { type Glyphs, UserError } from '../src/index.ts';
 

@@ -1,4 +1,4 @@
-/** The few things about elements that the parts of the page share. */
+/** Helpers for elements that the parts of the page share. */
 
 export function element<T extends HTMLElement = HTMLElement>(id: string): T {
   const found = document.getElementById(id);
@@ -17,7 +17,7 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** Buttons of which one is pressed. Returns what presses one, as a click would. */
+/** A row of buttons of which one is pressed at a time. Returns a function that presses one, as a click would. */
 export function segments<T extends string>(
   id: string,
   names: Readonly<Record<T, string>>,
@@ -38,7 +38,7 @@ export function segments<T extends string>(
 
 let lasting = false;
 
-/** Shows an error where everyone sees it; null takes it away. What ends everything lasts: it is the cause of all later ones. */
+/** Shows an error at the top of the page; null removes it. A lasting one stays, because it is the cause of all later errors. */
 export function showTrouble(message: string | null, options: { lasting?: boolean } = {}): void {
   if (lasting) return;
   lasting = options.lasting === true;
@@ -47,7 +47,7 @@ export function showTrouble(message: string | null, options: { lasting?: boolean
   place.textContent = message;
 }
 
-/** Runs what a click asked for; what it throws is shown. */
+/** Runs what a click asked for, and shows its error if it throws. */
 export async function attempt(work: () => Promise<void>): Promise<void> {
   showTrouble(null);
   try {

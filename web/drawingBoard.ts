@@ -1,11 +1,11 @@
-/** A board to draw digits on: chalk of the width and the contrast that the digit scenes have, at their size. */
+/** A board to draw digits on, with strokes of the width and contrast that digits have in the scenes, and of the same size. */
 
 /** Side of a scene, pixels. */
 const SIDE = 160;
 const CHALK = 5;
 
 export interface DrawingBoard {
-  /** What is drawn, at the size of a scene. */
+  /** The drawing, at the size of a scene. */
   canvas: OffscreenCanvas;
   /** Draws with the pointer over `surface`, which shows the board. */
   listen(surface: HTMLElement, onStroke: () => void): void;

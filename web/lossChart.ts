@@ -1,9 +1,9 @@
-/** The loss and its four terms against steps, on a canvas, while they come. */
+/** Draws the loss and its four terms against steps on a canvas, as they arrive. */
 import { Chart, type ChartDataset, LinearScale, LineController, LineElement, PointElement, Tooltip } from 'chart.js';
 import { LOSS_TERMS, type MetricsLine, type LossTerm } from '../src/index.ts';
 import { colour, element, make, onColours } from './dom.ts';
 
-/** What is drawn: its name for people, and its colour in style.css. */
+/** What is drawn, with the name to show and the colour in style.css. */
 const CURVES: Readonly<Record<LossTerm | 'loss', { name: string; colour: string }>> = {
   loss: { name: 'loss', colour: '--ink' },
   rpn_cls: { name: 'RPN objectness', colour: '--rpn-cls' },
@@ -13,7 +13,7 @@ const CURVES: Readonly<Record<LossTerm | 'loss', { name: string; colour: string 
 };
 const NAMES = ['loss', ...LOSS_TERMS] as const;
 
-/** Lines that a curve is the mean of: single ones are noise. */
+/** A point of a curve is the mean of this many lines, because single losses are noisy. */
 const SMOOTHED = 8;
 
 export class LossChart {
@@ -47,7 +47,7 @@ export class LossChart {
     this.paint();
   }
 
-  /** Begins anew, for so many steps. */
+  /** Starts again, with an axis for so many steps. */
   clear(steps: number): void {
     this.lines = [];
     for (const { data } of this.chart.data.datasets) data.length = 0;
@@ -64,7 +64,7 @@ export class LossChart {
       this.chart.data.datasets[i]!.data.push({ x: line.step, y: mean });
       this.values[name]!.textContent = mean.toFixed(2);
     });
-    // The first losses may be far above all others, and would flatten them.
+    // The first losses may be far above all others and would flatten their curves.
     const tops = this.lines.map(({ loss }) => loss).sort((a, b) => a - b);
     this.chart.options.scales!['y']!.max = 1.2 * tops[Math.floor(0.95 * (tops.length - 1))]!;
     this.chart.update();

@@ -17,7 +17,7 @@ function show(): void {
     if (link.getAttribute('href') === `#${chosen.id}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
-  dispatchEvent(new Event('resize')); // what was hidden had no size to be drawn at
+  dispatchEvent(new Event('resize')); // a hidden canvas has no size, so it must be drawn now
 }
 addEventListener('hashchange', show);
 show();
@@ -29,7 +29,7 @@ await attempt(async () => {
     if (event.kind === 'lost') showTrouble(event.message, { lasting: true });
     else for (const listen of listeners) listen(event);
   });
-  // The scenes need no GPU: they are there even where the next line throws.
+  // The scenes need no GPU, so they are shown even if the next line throws.
   const scenes = await session.openScenes();
   const train = startTrain(session, scenes);
   const adapter = element('adapter');

@@ -1,4 +1,4 @@
-/** The session, wherever it runs: calls go to the worker as messages, and what it returns comes back as a promise. */
+/** Calls to the session, wherever it runs: they go to the worker as messages, and results come back as promises. */
 import type { Session, SessionEvent } from './session.ts';
 
 type Methods = { [K in keyof Session as Session[K] extends (...args: never[]) => unknown ? K : never]: Session[K] };
@@ -20,7 +20,7 @@ export type Answer =
   | { kind: 'result'; id: number; result: unknown }
   | { kind: 'error'; id: number; message: string };
 
-/** Starts a session in a worker, or in this page where workers have no WebGPU. */
+/** Starts a session in a worker, or in this page if workers have no WebGPU. */
 export async function startSession(tell: (event: SessionEvent) => void): Promise<RemoteSession> {
   const worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
   const waiting = new Map<number, PromiseWithResolvers>();
@@ -38,7 +38,7 @@ export async function startSession(tell: (event: SessionEvent) => void): Promise
   if (!webgpu) {
     worker.terminate();
     const { Session } = await import('./session.ts');
-    return new Session(tell) as unknown as RemoteSession; // what it returns may be awaited as well
+    return new Session(tell) as unknown as RemoteSession; // awaiting a value that is not a promise works as well
   }
   let calls = 0;
   const send = (method: keyof Methods, args: unknown[]) =>
@@ -47,7 +47,7 @@ export async function startSession(tell: (event: SessionEvent) => void): Promise
       worker.postMessage({ id: calls, method, args } satisfies Call);
     });
   return new Proxy({} as RemoteSession, {
-    // A promise is told by its `then`: this is none.
+    // `await` takes whatever has a `then` for a promise, so the proxy must not have one.
     get: (_, method) => (method === 'then' ? undefined : (...args: unknown[]) => send(method as keyof Methods, args)),
   });
 }

@@ -1,8 +1,8 @@
 /**
- * All that the page does with the library: a device, a training, a run that was loaded, detections, the kernel checks. No
- * element of the page is touched here, so it runs in a worker (worker.ts), or in the page where workers have no WebGPU.
+ * Everything the page does with the library: opening a device, training, loading a run, detecting, checking the kernels. It
+ * touches no element of the page, so it runs in a worker (worker.ts), or in the page itself if workers have no WebGPU.
  *
- * A program of yours imports the same names from 'webgpu-rcnn'.
+ * Your own program imports the same names from 'webgpu-rcnn'.
  */
 import {
   caffeSgd,
@@ -21,8 +21,7 @@ import {
   type LossTerm,
   openDigits,
   parseRunConfig,
-  type Picture,
-  type Pixels,
+  type DecodedImage,
   PRESETS,
   reportedLimits,
   requestGpu,
@@ -36,7 +35,7 @@ import {
 import { readDigits } from './digits.ts';
 import { Turns } from './turns.ts';
 
-/** What the page is told while a call runs. */
+/** What the session reports to the page while a call runs. */
 export type SessionEvent =
   | { kind: 'lost'; message: string }
   | { kind: 'step'; step: number; seconds: number }
@@ -45,7 +44,7 @@ export type SessionEvent =
   | { kind: 'evaluated'; done: number; total: number }
   | { kind: 'checked'; done: number; total: number; outcome: CheckOutcome };
 
-/** For people and for a bug report. */
+/** Facts to show and to put into a bug report. */
 export interface AdapterFacts {
   description: string;
   software: boolean;
@@ -62,16 +61,16 @@ export interface LoadedRun {
 }
 
 const SEED = 1;
-/** Test scenes that are shown while training; those after them are for the page's other part. */
+/** How many test scenes are shown during training; the Detect part uses those that follow. */
 const SHOWN = 9;
-/** Test scenes of the average precision at the end. */
+/** How many test scenes the average precision at the end is measured on. */
 const EVALUATED = 100;
-/** Between two looks at the test scenes: a multiple of these steps, a second, and ten times as long as a look takes. */
+/** Between two detections in the test scenes lie a multiple of these steps, a second at least, and ten times a detection's time. */
 const LOOK = { steps: 25, milliseconds: 1000, share: 1 / 10 };
 
 export class Session {
   private readonly tell: (event: SessionEvent) => void;
-  /** The device is for one at a time: between two steps of a training others have their turn. */
+  /** Only one task uses the device at a time; between two steps of a training the others have their turn. */
   private readonly turns = new Turns();
   private gpu!: Gpu;
   private scenes!: Record<'train' | 'test', Dataset>;
@@ -86,7 +85,7 @@ export class Session {
     this.tell = tell;
   }
 
-  /** Opens the device. Throws one line that says what to do where there is none. */
+  /** Opens the device. If there is none, throws one line that says what to do. */
   async open(): Promise<AdapterFacts> {
     this.gpu = await requestGpu();
     void this.gpu.device.lost.then(({ message, reason }) => {
@@ -99,7 +98,7 @@ export class Session {
   }
 
   /** The test scenes that are shown, drawn with digits that training never sees. */
-  async openScenes(): Promise<{ pictures: Picture[]; classes: string[] }> {
+  async openScenes(): Promise<{ pictures: DecodedImage[]; classes: string[] }> {
     const digits = await readDigits();
     const open = (split: 'train' | 'test') => openDigits({ split, seed: SEED }, (split) => digits[split]);
     this.scenes = { train: open('train'), test: open('test') };
@@ -108,12 +107,12 @@ export class Session {
   }
 
   /** A test scene that is not among those shown. */
-  testScene(number: number): Promise<Picture> {
+  testScene(number: number): Promise<DecodedImage> {
     const { samples } = this.scenes.test;
     return samples[SHOWN + (number % (samples.length - SHOWN))]!.load();
   }
 
-  /** Trains from random weights to the end, or until `abandon`; then evaluates. Null where it was abandoned. */
+  /** Trains from random weights to the end or until `abandon`, then evaluates. Null if it was abandoned. */
   async train(steps: number): Promise<EvaluationReport | null> {
     const { detector, training } = PRESETS['demo']!;
     const { train, test } = this.scenes;
@@ -150,7 +149,7 @@ export class Session {
           this.done.step = step;
           this.done.seconds += (performance.now() - resumedAt) / 1000;
           this.tell({ kind: 'step', step, seconds: this.done.seconds });
-          end(); // detections that were asked for meanwhile
+          end(); // lets detections run that were requested meanwhile
           if (step < steps) await this.paused;
           end = await this.turns.take();
           resumedAt = performance.now();
@@ -171,7 +170,7 @@ export class Session {
     }
   }
 
-  /** What the detector makes of the test scenes by now. */
+  /** What the detector finds in the test scenes at this point. */
   private async look(model: Detector, step: number): Promise<void> {
     const scenes: StagedDetection[] = [];
     for (const sample of this.scenes.test.samples.slice(0, SHOWN)) {
@@ -180,7 +179,7 @@ export class Session {
     this.tell({ kind: 'found', step, scenes });
   }
 
-  /** The training waits after its next step. */
+  /** Makes the training wait after its next step. */
   pause(): void {
     this.paused ??= new Promise((resolve) => (this.resumed = resolve));
   }
@@ -196,7 +195,7 @@ export class Session {
     this.resume();
   }
 
-  /** What was trained so far, as the two files of a run. */
+  /** The weights trained so far, as the two files of a run. */
   async save(): Promise<{ config: string; checkpoint: Uint8Array<ArrayBuffer> }> {
     return this.turns.during(async () => ({
       config: JSON.stringify(this.run, null, 2) + '\n',
@@ -216,15 +215,15 @@ export class Session {
     });
   }
 
-  /** The objects in a picture, with the proposals and the time of each part. */
-  async detect(weights: WeightsName, pixels: Pixels): Promise<StagedDetection> {
+  /** The objects in an image, with the proposals and the time of each part. */
+  async detect(weights: WeightsName, pixels: DecodedImage): Promise<StagedDetection> {
     return this.turns.during(async () => {
       const model = this.models[weights]!;
       return detectInStages(model, pixels);
     });
   }
 
-  /** Every kernel against its float64 reference, on a device of its own: an error there must not end a training. */
+  /** Checks every kernel against its float64 reference, on a device of its own, so that an error there does not end a training. */
   async check(): Promise<CheckOutcome[]> {
     return this.turns.during(async () => {
       let gpu = await requestGpu();
@@ -237,7 +236,7 @@ export class Session {
         try {
           gpu.assertHealthy();
         } catch {
-          gpu.close(); // it would say so at every later call
+          gpu.close(); // after this error every later call on this device would fail
           gpu = await requestGpu();
         }
       }
@@ -246,7 +245,7 @@ export class Session {
     });
   }
 
-  /** Milliseconds of a step of the training above and of the parts of a detection, medians, with random weights. */
+  /** Median milliseconds of a step of the training above and of the parts of a detection, with random weights. */
   async measure(): Promise<{ step: number; detection: StagedDetection['milliseconds'] }> {
     return this.turns.during(async () => {
       const { detector, training } = PRESETS['demo']!;
@@ -254,7 +253,7 @@ export class Session {
       const model = makeDetector(this.gpu, { ...detector, classes: dataset.classes }, SEED);
       const optimizer = caffeSgd(model.parameters, training);
       const steps: number[] = [];
-      let start = NaN; // the first step, which compiles, is no time
+      let start = NaN; // the first step compiles shaders and is not counted
       const onStep = () => void (steps.push(performance.now() - start), (start = performance.now()));
       await trainDetector({ model, dataset, optimizer, training: { ...training, steps: 12 }, onStep });
       const picture = await dataset.samples[0]!.load();

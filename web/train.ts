@@ -1,5 +1,5 @@
-/** Train: a training from random weights, its losses, and what it finds in scenes that it never trained on. */
-import type { EvaluationReport, Picture, StagedDetection } from '../src/index.ts';
+/** The Train part: trains from random weights, and shows the losses and what is found in scenes it never trained on. */
+import type { EvaluationReport, DecodedImage, StagedDetection } from '../src/index.ts';
 import { bitmap, draw, type Layer, LAYERS } from './boxes.ts';
 import { attempt, element, make, segments } from './dom.ts';
 import { LossChart } from './lossChart.ts';
@@ -7,26 +7,26 @@ import type { RemoteSession } from './remote.ts';
 import type { SessionEvent } from './session.ts';
 
 const THRESHOLD = 0.5;
-/** Steps over which the rate is taken. */
+/** The rate is measured over this many steps. */
 const WINDOW = 50;
 
 const HINTS: Readonly<Record<Layer, string>> = {
   proposals:
-    'The 20 best of the 100 regions that the region proposal network proposes, yellow where it is sure of an object: the first stage.',
-  detections: `What the detection head makes of the proposals, surer than ${THRESHOLD}: the second stage.`,
+    'First stage: the 20 best of the 100 regions that the region proposal network proposes. Yellow means a high score.',
+  detections: `Second stage: what the detection head makes of the proposals, if its score is above ${THRESHOLD}.`,
 };
 
 export interface TrainPart {
-  /** There is a device: training may begin. */
+  /** Allows training to begin, once there is a device. */
   enable(): void;
   listen(event: SessionEvent): void;
-  /** Steps done, or null where nothing is trained yet. */
+  /** The number of steps done, or null if nothing has been trained yet. */
   readonly step: number | null;
 }
 
 export function startTrain(
   session: RemoteSession,
-  { pictures, classes }: { pictures: Picture[]; classes: string[] },
+  { pictures, classes }: { pictures: DecodedImage[]; classes: string[] },
 ): TrainPart {
   const chart = new LossChart();
   const start = element<HTMLButtonElement>('start');
@@ -61,7 +61,7 @@ export function startTrain(
     mode = next;
     state.textContent = text;
     const idle = step === null ? 'Train' : 'Train again';
-    start.textContent = { idle, training: 'Pause', paused: 'Go on', evaluating: 'Evaluating' }[mode];
+    start.textContent = { idle, training: 'Pause', paused: 'Resume', evaluating: 'Evaluating' }[mode];
     start.disabled = mode === 'evaluating';
     restart.hidden = mode !== 'paused';
     steps.disabled = mode !== 'idle';
@@ -96,7 +96,7 @@ export function startTrain(
         return enter('paused', 'Paused.');
       }
       await session.resume();
-      times = []; // a pause is no time of a step
+      times = []; // a pause must not count as time of a step
       enter('training', '');
     });
 

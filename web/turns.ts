@@ -1,8 +1,8 @@
-/** Turns at something that one can use at a time, in the order in which they were asked for. */
+/** Gives turns at something that only one can use at a time, in the order of the requests. */
 export class Turns {
   private last: Promise<void> = Promise.resolve();
 
-  /** Resolves when it is the caller's turn, with what ends it. */
+  /** Resolves when it is the caller's turn, with a function that ends the turn. */
   async take(): Promise<() => void> {
     const before = this.last;
     let end!: () => void;

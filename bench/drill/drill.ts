@@ -1,7 +1,7 @@
 /**
- * The drill on a machine with a GPU, out of a pack (scripts/gpuPack.ts): finds a Vulkan device, then runs the parts, the most
- * valuable first, each as processes of their own, so that neither a crash of the driver nor a hang takes the rest along.
- * RESULTS holds README.md, report.json and log.txt, written anew every few seconds.
+ * The GPU drill, which a pack (scripts/gpuPack.ts) carries to a machine with a GPU: it finds a Vulkan device, then runs the parts,
+ * the most valuable first, each in processes of its own, so that the others survive a driver that crashes or hangs. RESULTS
+ * holds README.md, report.json and log.txt, which are rewritten every few seconds.
  *
  *   node drill.mjs --pack FOLDER --results RESULTS [--full|--quick|--tiny]
  */
@@ -117,7 +117,7 @@ function machine(): DrillReport['machine'] {
   };
 }
 
-/** Finds a device, notes how, and returns the environment for the parts. */
+/** Finds a device, notes how it was found, and returns the environment variables for the parts. */
 function device(): Record<string, string | undefined> {
   const brought = path.join(scratch, 'lib');
   const missing = bringLibraries(path.join(pack, 'lib', 'vulkan'), brought, hasLibrary);
@@ -160,7 +160,7 @@ function device(): Record<string, string | undefined> {
   return base;
 }
 
-/** Whether the system has a library. Node throws in any case; the message tells why. */
+/** Whether the system has a library. Loading it always throws in Node, but the message differs. */
 function hasLibrary(library: string): boolean {
   try {
     process.dlopen({ exports: {} }, library, os.constants.dlopen.RTLD_LAZY);
@@ -288,19 +288,19 @@ function parts(form: Form): Part[] {
       collect: () => json('tune.json'),
     },
   ];
-  // What takes minutes to compile on a software adapter is left out of the shortest form.
+  // The shortest form leaves out what takes minutes to compile on a software adapter.
   const short = ['info', 'bench', 'torch', 'profile'];
   return all.filter(
     ({ name }) => name === 'torch' || (report.device.adapter !== null && (!tiny || short.includes(name))),
   );
 }
 
-/** The SHA-256 of a file, or null before it is there. */
+/** The SHA-256 of a file, or null if it does not exist yet. */
 function hash(name: string): string | null {
   return fs.existsSync(name) ? createHash('sha256').update(fs.readFileSync(name)).digest('hex') : null;
 }
 
-/** The last line of a file of JSON lines that has been written so far. */
+/** The last complete line of a file of JSON lines that is still being written. */
 function lastLine(name: string): unknown {
   try {
     return JSON.parse(fs.readFileSync(name, 'utf8').trim().split('\n').at(-1)!);

@@ -1,4 +1,4 @@
-/** The page of a drill, in Markdown, from what is known so far. */
+/** The page of a drill in Markdown, made from what is known so far. */
 import { farthest } from '../../src/bench/profile.ts';
 import type { BenchReport, BenchRow } from '../../src/bench/report.ts';
 import type { Outcome } from './parts.ts';
@@ -10,7 +10,7 @@ export interface DrillReport {
   machine: { os: string; cpu: string; memory_gb: number; nvidia_smi: string };
   device: { adapter: string | null; software: boolean; tried: string[]; note: string | null };
   parts: Outcome[];
-  /** False until every part had its turn. */
+  /** False until every part has had its turn. */
   ended: boolean;
 }
 
@@ -20,7 +20,7 @@ interface InfoResult {
   kernels: { name: string; passed: boolean; problems: string[] }[];
 }
 
-/** What torch_rows.py writes; milliseconds by mode, or why there are none. */
+/** What torch_rows.py writes: milliseconds by mode, or the reason why there are none. */
 export interface TorchResult {
   available: boolean;
   note: string;
@@ -62,7 +62,7 @@ export function drillPage(report: DrillReport): string {
     '',
     ...(report.ended
       ? []
-      : ['The drill has not ended, or was ended early: what is missing below was not measured.', '']),
+      : ['The drill is still running or was ended early: what is missing below was not measured.', '']),
     ...info(result<InfoResult>('info')),
     ...bench('Benchmark', result<BenchReport>('bench'), torch),
     ...torchLines(torch),

@@ -1,13 +1,13 @@
-/** Runs the parts of a drill one after the other, each within its limit, and keeps what came of them. */
+/** Runs the parts of a drill one after the other, each within its time limit, and keeps their outcomes. */
 import { type ChildProcess, spawn } from 'node:child_process';
 
 export interface Part {
   name: string;
   title: string;
   limitSeconds: number;
-  /** Run one after the other; one that fails ends the part. */
+  /** Commands that run one after the other; one that fails ends the part. */
   commands: readonly { command: string; args: readonly string[] }[];
-  /** What the part has written so far; called while it runs, too. */
+  /** Returns what the part has written so far; also called while it runs. */
   collect(): unknown;
 }
 
@@ -16,7 +16,7 @@ export interface Outcome {
   title: string;
   state: 'waiting' | 'running' | 'done' | 'failed' | 'over its limit' | 'not run';
   seconds: number;
-  /** Why it is not done, in a line. */
+  /** One line that says why it is not done. */
   why: string | null;
   result: unknown;
 }
@@ -25,9 +25,9 @@ export interface Surroundings {
   env: Readonly<Record<string, string | undefined>>;
   cwd: string;
   log(text: string): void;
-  /** After every change, and every few seconds while a part runs. */
+  /** Called after every change, and every few seconds while a part runs. */
   save(outcomes: readonly Outcome[]): void;
-  /** Milliseconds of `performance.now()` at which everything is over. */
+  /** The time of `performance.now()` at which the drill must end. */
   deadline: number;
   /** Ends the drill early. */
   signal: AbortSignal;
@@ -86,7 +86,7 @@ async function runPart(part: Part, outcome: Outcome, limit: number, around: Surr
 
 const OVER = 'over its limit';
 
-/** Why it failed, in a line, or null. */
+/** Runs a command. Returns one line that says why it failed, or null. */
 function runCommand(command: string, args: readonly string[], seconds: number, around: Surroundings) {
   around.log(`\n$ ${[command, ...args].join(' ')}\n`);
   return new Promise<string | null>((resolve) => {
@@ -132,7 +132,7 @@ function runCommand(command: string, args: readonly string[], seconds: number, a
   });
 }
 
-/** The command with all that it started. A driver that hangs does not hear a polite signal. */
+/** Kills the command and everything it started. A process that hangs in its driver ignores a polite signal. */
 function endGroup(child: ChildProcess): void {
   try {
     process.kill(-child.pid!, 'SIGKILL');

@@ -1,7 +1,7 @@
 /**
- * Finds a Vulkan driver. Containers often have a GPU's libraries without the manifest by which the loader finds them, or
- * without a loader: manifests are then looked for in more places than the loader does, or written, and the pack brings a
- * loader and the libraries of X that NVIDIA's driver asks for.
+ * Finds a Vulkan driver. Containers often have a GPU's libraries but no loader, or not the manifest by which the loader finds
+ * them. So manifests are looked for in more places than the loader looks, or written, and the pack brings a loader and the X
+ * libraries that NVIDIA's driver needs.
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -28,15 +28,15 @@ const LIBRARY_FOLDERS = [
   '/opt/nvidia/lib64',
   '/run/opengl-driver/lib',
 ];
-/** NVIDIA's Vulkan driver goes by either name: one for a display, one for machines without. */
+/** NVIDIA's Vulkan driver has two names: one for use with a display, one for use without. */
 const NVIDIA_DRIVERS = ['libGLX_nvidia.so.0', 'libEGL_nvidia.so.0'];
 const CUDA = 'libcuda.so.1';
 
 export interface Found {
   manifests: string[];
-  /** NVIDIA's libraries with a Vulkan driver inside. */
+  /** NVIDIA's libraries that contain a Vulkan driver. */
   drivers: string[];
-  /** CUDA's library: a machine can have it without any for graphics. */
+  /** CUDA's library, which a machine can have without the graphics libraries. */
   cuda: string | null;
 }
 
@@ -45,7 +45,7 @@ export interface Candidate {
   env: Record<string, string>;
 }
 
-/** `root`: '' but in tests. */
+/** `root` is '' except in tests. */
 export function findDrivers(env: Readonly<Record<string, string | undefined>>, root = ''): Found {
   const given = (env['VK_DRIVER_FILES'] ?? env['VK_ICD_FILENAMES'] ?? '').split(':').filter((file) => file !== '');
   const folders = [...(env['LD_LIBRARY_PATH'] ?? '').split(':').filter((folder) => folder !== ''), ...LIBRARY_FOLDERS];
@@ -66,7 +66,7 @@ export function findDrivers(env: Readonly<Record<string, string | undefined>>, r
   };
 }
 
-/** What to try, in this order, until a GPU answers; `work`: a folder for manifests of our own. */
+/** The candidates to try, in this order, until a GPU answers. `work` is a folder for the manifests we write. */
 export function candidates(found: Found, env: Readonly<Record<string, string | undefined>>, work: string): Candidate[] {
   const tried: Candidate[] = [{ name: 'the system as it is', env: {} }];
   if (found.manifests.length > 0) tried.push({ name: 'every manifest that was found', env: drivers(found.manifests) });
@@ -81,13 +81,13 @@ export function candidates(found: Found, env: Readonly<Record<string, string | u
   return tried;
 }
 
-/** Old loaders know the second name alone. */
+/** Old loaders know only the second name. */
 const drivers = (manifests: readonly string[]): Record<string, string> => ({
   VK_DRIVER_FILES: manifests.join(':'),
   VK_ICD_FILENAMES: manifests.join(':'),
 });
 
-/** Why there is no GPU, as far as files tell. */
+/** Why there is no GPU, as far as the files show. */
 export function whyNone({ manifests, drivers, cuda }: Found): string {
   if (drivers.length > 0) return `no Vulkan device, although ${drivers.join(' and ')} exist`;
   if (cuda !== null)
@@ -97,7 +97,7 @@ export function whyNone({ manifests, drivers, cuda }: Found): string {
     : "no Vulkan driver: neither a manifest nor one of NVIDIA's libraries was found";
 }
 
-/** The packed libraries that the system lacks, linked in a folder for LD_LIBRARY_PATH; their names. */
+/** Links the packed libraries that the system lacks into a folder for LD_LIBRARY_PATH; returns their names. */
 export function bringLibraries(packed: string, folder: string, has: (library: string) => boolean): string[] {
   const missing = list(packed).filter((library) => !has(library));
   fs.mkdirSync(folder, { recursive: true });

@@ -10,7 +10,7 @@ import { describeRow, expectedElements, type PeerRow, ROWS, sampledElements } fr
 import { makeRow, ours, type ReportRow } from './report.ts';
 import type { Reply, Request } from './worker.ts';
 
-/** Their names in the report, and the names of their files in engines/. */
+/** The names of the peers in the report, and of their files in engines/. */
 export const PEERS = { 'onnxruntime-node': 'onnxruntime', tfjs: 'tfjs', 'jax-js': 'jax' } as const;
 
 const ROUNDS = 3;
@@ -124,7 +124,7 @@ function makeCheck(row: PeerRow): (name: string, values: readonly number[]) => s
   }
   const expected = expectedElements(row).map((element, index) => ({ ...element, index }));
   return (name, values) => {
-    // It computes convolution and ReLU, which it fuses.
+    // onnxruntime-node computes the convolution fused with a ReLU.
     const rectified = name === 'onnxruntime-node' && row.kind === 'conv';
     const wanted = rectified
       ? expected.map((element) => ({ ...element, value: Math.max(0, element.value) }))

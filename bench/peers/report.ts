@@ -25,7 +25,7 @@ export interface PeersReport {
   peak_gflops: number;
   versions: Record<string, string>;
   rows: ReportRow[];
-  /** Of the ratios over the rows of each pass; null where there is none. */
+  /** The geometric mean of the ratios over the rows of each pass; null if there are none. */
   geomean: { forward: number | null; input_gradient: number | null; filter_gradient: number | null };
   /** Engines that did not start, and why. */
   missing: Record<string, string>;
@@ -73,7 +73,7 @@ const number = (value: number | null | undefined, digits: number): string =>
 
 const time = (value: number | null | undefined): string => number(value, (value ?? 0) < 100 ? 1 : 0);
 
-/** Heading and cells of every row: milliseconds of each engine, then what they come to. */
+/** The heading and the cells of every row: the milliseconds of each engine, then what follows from them. */
 function cells(report: Pick<PeersReport, 'rows'>, peers: readonly string[]): string[][] {
   return report.rows.map((row) => [
     row.op.replace('_', ' '),
@@ -141,7 +141,7 @@ export function markdown(report: PeersReport, peers: readonly string[]): string 
 
 const [BEGIN, END] = ['<!-- peers:begin -->', '<!-- peers:end -->'];
 
-/** The document with `text` between its two marks; null where it has no such marks. */
+/** The document with `text` between its two marks; null if it does not have them. */
 export function between(document: string, text: string): string | null {
   const [from, to] = [document.indexOf(BEGIN), document.indexOf(END)];
   if (from < 0 || to < from) return null;

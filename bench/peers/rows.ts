@@ -36,7 +36,7 @@ export function matmulInputs(n: number): { a: Float32Array; b: Float32Array } {
   return { a: uniform(n * n, 1), b: uniform(n * n, 2) };
 }
 
-/** Elements in which each engine's result is checked; none for training, where engines are compared with each other. */
+/** The elements in which each engine's result is checked; none for training, where engines are compared with one another. */
 export function sampledElements(row: PeerRow): number[] {
   if (row.kind === 'matmul') return sampleIndices(row.n ** 2, 128);
   if (row.kind === 'training') return sampleIndices(16 * 3 * 25, 128);
@@ -48,7 +48,7 @@ export function sampledElements(row: PeerRow): number[] {
   return sampleIndices(2 * plane, 128).map((i) => (i < plane ? i : (channels - 2) * plane + i));
 }
 
-/** In float64. */
+/** The expected elements, in float64. */
 export function expectedElements(row: Exclude<PeerRow, { kind: 'training' }>): Expected[] {
   const indices = sampledElements(row);
   if (row.kind === 'matmul') {

@@ -33,7 +33,7 @@ const program = new Command('bench:peers')
   .description('Time convolutions, matrix products and a training step beside other engines on WebGPU.')
   .exitOverride()
   .configureOutput({ outputError: () => {} }) // printed below, with the command's name
-  .option('--filter <text>', "only rows whose name holds this: 'forward', '512->512', 'matmul'", '')
+  .option('--filter <text>', "only rows whose name contains this: 'forward', '512->512', 'matmul'", '')
   .option('--peers <names>', 'the engines to compare with, comma-separated', peerNames.join())
   .option('--json <file>', 'also write the report')
   .option('--markdown <file>', 'also write the table between the marks peers:begin and peers:end of this file')
@@ -69,7 +69,7 @@ async function main(options: Options): Promise<void> {
   if (report.rows.some(({ ours_ms }) => ours_ms === null)) process.exitCode = 1;
 }
 
-/** Called before anything is measured: with a document that has no marks the run would be lost. */
+/** Called before anything is measured, since a document without marks would only be noticed after the run. */
 function readDocument(path: string): string {
   const document = existsSync(path) ? readFileSync(path, 'utf8') : '';
   if (between(document, '') !== null) return document;

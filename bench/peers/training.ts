@@ -18,10 +18,10 @@ export const TRAINING_SHAPE = '4 convolutions 160x160';
 export const LEARNING_RATE = 0.1;
 export const MOMENTUM = 0.9;
 
-/** Forward and filter gradient of each, input gradient of all but the first. */
+/** Operations: forward and filter gradient of each convolution, input gradient of all but the first. */
 export const TRAINING_FLOPS = TRAINING_LAYERS.reduce((sum, layer, i) => sum + (i === 0 ? 2 : 3) * convFlops(layer), 0);
 
-/** Elements of the last map. */
+/** The number of elements of the last map. */
 export const OUTPUT_ELEMENTS = ((layer: ConvLayer) => {
   const { OH, OW } = outputSize(layer);
   return layer.K * OH * OW;

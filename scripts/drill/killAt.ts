@@ -1,9 +1,9 @@
 /**
  * Loaded before a program (`node --import`): ends it, as a kill would, at a chosen call that changes the file system.
  *
- *   KILL_AT=12          before the call of this number, from 1 on; a write of several bytes is done by half first
+ *   KILL_AT=12          before the 12th call; of a write of several bytes, half is written first
  *   KILL_MATCHING=text  only calls for paths that contain the text count
- *   KILL_COUNT=file     instead, writes there which calls were made, one a line
+ *   KILL_COUNT=file     kills nothing, and writes to this file which calls were made, one per line
  */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -14,7 +14,7 @@ const paths = new Map<number, string>();
 const original = { ...fs };
 let calls = 0;
 
-/** Counts a call for a path, and ends the process where it is the one. */
+/** Counts a call for a path, and ends the process if it is the chosen one. */
 function at(call: string, path: string, before?: () => void): void {
   if (!path.includes(KILL_MATCHING)) return;
   calls++;

@@ -1,24 +1,24 @@
-/** Runs that are ended in the middle: killed, without disk, without a device. Each must end with the bits of one left alone. */
+/** Ends runs in the middle: by a kill, a full disk or a lost device. Each must still finish with the bits of an undisturbed run. */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { argumentsOf, assertTidy, finish, outcome, type Run, start } from './runs.ts';
 
-/** Where a part works, and who hears how far it is. */
+/** Where a part works, and where it reports its progress. */
 export interface Drill {
   folder: string;
   log(line: string): void;
 }
 
-/** What a run that nobody disturbs does and leaves. */
+/** What an undisturbed run does and leaves behind. */
 export interface Reference {
   bits: string;
-  /** For which it kept CPUs busy. */
+  /** For how many seconds it kept CPUs busy. */
   seconds: number;
   /** Its calls that change files whose path contains `matching`. */
   calls: readonly string[];
   matching: string;
-  /** To the device. */
+  /** How many submits it made to the device. */
   submits: number;
 }
 
@@ -44,13 +44,13 @@ type Three = [string, string, string];
 
 async function assertSame(out: string, { bits }: Reference, what: string): Promise<void> {
   assertTidy(out);
-  if ((await outcome(out)) !== bits) throw new Error(`${what}: other bits than those of the run that was left alone`);
+  if ((await outcome(out)) !== bits) throw new Error(`${what}: the bits differ from those of the undisturbed run`);
   fs.rmSync(out, { recursive: true });
 }
 
 /**
- * Ends the process before each of the run's calls that change files, and amid each write; returns how many. `only` picks
- * some of them.
+ * Ends the process before each of the run's calls that change files, and in the middle of each write; returns how many there
+ * were. `only` picks some of them.
  */
 export async function killAtCalls(
   run: Run,
@@ -75,8 +75,8 @@ export async function killAtCalls(
 }
 
 /**
- * Kills a run and its continuations at random moments, again and again: each time it may compute for up to as long as the
- * whole run does. What ends by itself is compared, and the next one begins. Returns how many were compared.
+ * Kills a run and its continuations at random moments, again and again, each after at most as much computing as the whole run
+ * takes. A run that reaches its end is compared, and the next one begins. Returns how many were compared.
  */
 export async function killAtRandom(run: Run, reference: Reference, drill: Drill, kills: number): Promise<number> {
   const out = path.join(drill.folder, 'run');
@@ -88,7 +88,7 @@ export async function killAtRandom(run: Run, reference: Reference, drill: Drill,
     const { code, output } = await ended;
     clearInterval(timer);
     if (code === 'SIGKILL') drill.log(`kill ${++done} of ${kills}, after ${moment.toFixed(2)} s of computing`);
-    else if (code !== 0) throw new Error(`it did not go on after kill ${done} (${code}):\n${output}`);
+    else if (code !== 0) throw new Error(`it did not continue after kill ${done} (${code}):\n${output}`);
     if (code === 'SIGKILL' && done < kills) continue;
     await finish(run, out);
     await assertSame(out, reference, `after kill ${done}`);
@@ -97,7 +97,7 @@ export async function killAtRandom(run: Run, reference: Reference, drill: Drill,
   return compared;
 }
 
-/** Seconds for which a process has kept CPUs busy, in hundredths: other than a clock it does not depend on their load. */
+/** Seconds for which a process has kept CPUs busy, to hundredths: unlike wall time this does not depend on other load. */
 function computed(pid: number): number {
   try {
     const fields = fs
@@ -110,7 +110,7 @@ function computed(pid: number): number {
   }
 }
 
-/** A file system without room for the first checkpoint, until there is. False where none can be mounted here. */
+/** Runs on a file system that has no room for the first checkpoint, then makes room. False if none can be mounted here. */
 export async function fillDisk(run: Run, reference: Reference, { folder }: Drill): Promise<boolean> {
   const disk = path.join(folder, 'disk');
   fs.mkdirSync(disk);
@@ -136,7 +136,7 @@ export async function fillDisk(run: Run, reference: Reference, { folder }: Drill
   }
 }
 
-/** What the command says where its device is lost. */
+/** What the command says when its device is lost. */
 const LOST =
   /^rcnn \w+: the GPU device was lost \([^\n]*(; (the checkpoint of step \d+ is whole|there is no checkpoint of these steps yet), go on with: rcnn (pre)?train --resume --out [^\n]*|; run the command again[^\n]*)\n$/;
 

@@ -12,7 +12,7 @@ interface Sample {
 
 const GAUGES = ['megabytes', 'buffers', 'descriptors'] as const;
 
-/** Of memory the level counts: the garbage collector lets it rise now and then. Of the others every one. */
+/** Memory is judged by its level, since it rises and falls with the garbage collector; the others by every single one. */
 const LEVELS: Readonly<Record<keyof Sample, { share: number; slack: number }>> = {
   megabytes: { share: 0.5, slack: 10 },
   buffers: { share: 1, slack: 0 },
@@ -20,8 +20,8 @@ const LEVELS: Readonly<Record<keyof Sample, { share: number; slack: number }>> =
 };
 
 /**
- * Runs a command and samples what it holds twice a second; throws where the last third has more than the second: the median
- * of memory, the most buffers and descriptors. The first third warms up.
+ * Runs a command and samples twice a second what it holds; throws if the last third of the run holds more than the second third:
+ * by the median of memory, and the maximum of buffers and descriptors. The first third warms up.
  */
 async function watch(args: readonly string[], { folder, log }: Drill): Promise<string> {
   const counts = path.join(folder, 'device.json');
@@ -61,7 +61,7 @@ async function watch(args: readonly string[], { folder, log }: Drill): Promise<s
 export const manySteps = (drill: Drill, steps: number): Promise<string> =>
   watch([...tinyTraining(steps), '--out', path.join(drill.folder, 'long')], drill);
 
-/** Pictures of four sizes, with boxes drawn into each. */
+/** Detects in images of four sizes, and draws boxes into each. */
 export async function manyPictures(drill: Drill, pictures: number): Promise<string> {
   const model = path.join(drill.folder, 'model');
   await finish(tinyTraining(2), model);

@@ -5,10 +5,10 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
-import { loadSafetensors } from '../../src/engine/node/files.ts';
+import { loadSafetensors } from '../../src/engine/node/safetensorsFile.ts';
 import { METRICS_LINE, readLines } from '../../src/run/storage/lines.ts';
 
-/** The preset demo, made so small that a step takes some 20 ms on a CPU. */
+/** The preset demo, reduced until a step takes some 20 ms on a CPU. */
 export const TINY = [
   'detector.input.shorterSide=80',
   'detector.anchors.sizes=[16,32]',
@@ -31,7 +31,7 @@ export const tinyTraining = (steps: number): string[] => [
 /** Arguments of the command without --out. */
 export type Run = readonly string[];
 
-/** One run of every kind with several checkpoints. `folder`: for what they train on. `steps`: of a stage; a multiple of 6. */
+/** One run of every kind, with several checkpoints. `folder` gets the training data; `steps`, of each stage, is a multiple of 6. */
 export async function everyKind(folder: string, steps: number): Promise<Readonly<Record<string, Run>>> {
   const often = ['--checkpoint-every', `${steps / 3}`];
   const validated = ['--validate', 'test', '--validate-every', `${steps / 2}`, '--validate-images', '2'];
@@ -88,14 +88,14 @@ export function start(
   return { child, ended };
 }
 
-/** How a run is begun, or continued where it was killed; one that did not get as far as its configuration begins again. */
+/** The arguments that begin a run, or continue a killed one; a run killed before it wrote its configuration begins again. */
 export const argumentsOf = (run: Run, out: string): string[] =>
   fs.existsSync(path.join(out, 'config.json')) ? [run[0]!, '--resume', '--out', out] : [...run, '--out', out];
 
-/** Runs it to its end, from wherever it is, and expects that nothing temporary is left behind. */
+/** Runs it to its end from wherever it stopped, and expects that no temporary file is left behind. */
 export async function finish(run: Run, out: string): Promise<void> {
   const { code, output } = await start(argumentsOf(run, out)).ended;
-  if (code !== 0) throw new Error(`${out} did not go on (${code}):\n${output}`);
+  if (code !== 0) throw new Error(`${out} did not continue (${code}):\n${output}`);
   assertTidy(out);
 }
 

@@ -1,8 +1,8 @@
 /**
- * Loaded before a program (`node --import`): counts what it does on its device, and takes the device from it.
+ * Loaded before a program (`node --import`): counts what it does on its device, and destroys the device on request.
  *
- *   LOSE_AT=12          the device is lost at the submit of this number, from 1 on
- *   DEVICE_LOG=file     keeps there, as JSON, how many submits and buffers there have been, and how many buffers are left
+ *   LOSE_AT=12          the device is lost at the 12th submit
+ *   DEVICE_LOG=file     keeps in this file, as JSON, how many submits and buffers there have been, and how many buffers are left
  */
 import * as fs from 'node:fs';
 import { globals } from 'webgpu';
@@ -14,7 +14,7 @@ const alive = new WeakSet<GPUBuffer>();
 const counts = { submits: 0, buffersMade: 0, buffers: 0 };
 let device: GPUDevice | undefined;
 
-/** Calls `around` in place of a method, with the method and what it was called on. */
+/** Calls `around` in place of a method, passing it the method and the object it was called on. */
 function wrap<T, A extends unknown[], R>(
   { prototype }: { prototype: object },
   name: string,

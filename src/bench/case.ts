@@ -5,11 +5,11 @@ import type { Tensor } from '../engine/tensor.ts';
 import type { Comparison } from './compare.ts';
 
 export interface BenchCase {
-  /** Rows of one heading: 'VGG-16 convolutions'. */
+  /** The heading that the row stands under: 'VGG-16 convolutions'. */
   group: string;
   /** What is computed: 'conv2d forward'. */
   op: string;
-  /** On what: '64->64 3x3 300x400'. */
+  /** The shapes it is computed on: '64->64 3x3 300x400'. */
   shape: string;
   /** Part of the short run. */
   quick: boolean;
@@ -17,13 +17,13 @@ export interface BenchCase {
   flops?: number;
   /** Bytes that must be read and written at least once. */
   bytes?: number;
-  /** Bytes of the memory that the row needs at once, where they are many: it is left out where there is less. */
+  /** Bytes of memory that the row needs at once, stated if they are many; the row is left out if the device has less. */
   memory?: number;
-  /** It computes in half precision: left out where the device has none. */
+  /** Computes in half precision, and is left out if the device cannot. */
   half?: boolean;
   /**
-   * What the time is. 'device': of the kernels alone, by timestamp queries where the adapter has them. 'wall': from the
-   * first recorded dispatch until the device is done, what a user waits for.
+   * What is timed. 'device': the kernels alone, by timestamp queries if the adapter has them. 'wall': from the first
+   * recorded dispatch until the device is done, which is what a user waits for.
    */
   clock: 'device' | 'wall';
   /** Inputs on the device. Called in a scope that ends with the case: what it makes is freed then. */
@@ -33,11 +33,11 @@ export interface BenchCase {
 export interface PreparedCase {
   /** Records the work once and returns its results; timed many times. */
   compute(): Tensor[];
-  /** Which kernels compute it, where these are not the device's own plans. */
+  /** The plans that choose its kernels, if they are not the device's own. */
   plans?: Plans;
   /** Holds the results of the first `compute` against float64. */
   check(results: TypedArray[]): Comparison;
-  /** What else to measure once the times are taken: milliseconds by name. */
+  /** Further times, measured after the row's own: milliseconds by name. */
   extras?(): Promise<Record<string, number>>;
   /** Frees what outlives scopes: parameters. */
   dispose?(): void;

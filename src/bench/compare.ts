@@ -1,8 +1,8 @@
-/** Results against float64, at a sample of the elements where there are many. */
+/** Compares results with float64, at a sample of the elements if there are many. */
 import type { Precision } from '../model/config.ts';
 import { HALF_ROUNDING, HALF_TINY } from '../kernels/half.ts';
 
-/** One element as it should be. `magnitude`: the sum of its terms' absolute values, which bounds the rounding error. */
+/** The expected value of one element. `magnitude` is the sum of its terms' absolute values, which bounds the rounding error. */
 export interface Expected {
   index: number;
   value: number;
@@ -11,7 +11,7 @@ export interface Expected {
 
 export interface Comparison {
   passed: boolean;
-  /** Elements compared. */
+  /** How many elements were compared. */
   compared: number;
   /** The largest |actual - expected| / magnitude. */
   largestError: number;
@@ -19,11 +19,11 @@ export interface Comparison {
   problems: string[];
 }
 
-/** Of the magnitude: some 60 roundings to float32, which leaves room for Winograd's transforms. */
+/** As a share of the magnitude: about 60 roundings to float32, which leaves room for Winograd's transforms. */
 export const TOLERANCE = 4e-6;
 const LISTED = 3;
 
-/** `stored`: the type of the result. In f16 one more rounding is allowed, that of the kernels' checks (kernels/half.ts). */
+/** `stored` is the type of the result. For f16 one more rounding is allowed, as in the kernels' checks (kernels/half.ts). */
 export function compareElements(
   actual: ArrayLike<number>,
   expected: readonly Expected[],
@@ -44,7 +44,7 @@ export function compareElements(
   return comparison;
 }
 
-/** Integers, whole. */
+/** Compares every element of an integer result. */
 export const compareExactly = (actual: ArrayLike<number>, expected: ArrayLike<number>): Comparison =>
   compareElements(
     actual,
@@ -71,7 +71,7 @@ export function merge(comparisons: readonly Comparison[]): Comparison {
 /** `count` indices spread over 0..n-1, the first and the last among them. */
 export function sampleIndices(n: number, count: number): number[] {
   if (n <= count) return Array.from({ length: n }, (_, i) => i);
-  // Not a multiple of any tile: the golden ratio's multiples fall evenly everywhere.
+  // Multiples of the golden ratio spread evenly and keep step with no tile size.
   const inner = Array.from({ length: count - 2 }, (_, i) => Math.floor((((i + 1) * 0.6180339887498949) % 1) * n));
   return [...new Set([0, n - 1, ...inner])];
 }

@@ -1,4 +1,4 @@
-/** Two reports of `rcnn bench`, row by row: what got slower, what got wrong, what is in one alone. */
+/** Compares two reports of `rcnn bench` row by row: what got slower, what got wrong, and what only one of them has. */
 import { UserError } from '../engine/errors.ts';
 import { caseName } from './case.ts';
 import type { BenchReport } from './report.ts';
@@ -14,7 +14,7 @@ export interface RowComparison {
 
 export interface ReportComparison {
   rows: RowComparison[];
-  /** Of the ratios; null without a common row. */
+  /** The geometric mean of the ratios; null without a common row. */
   mean: number | null;
   /** Slower by more than the tolerance. */
   slower: RowComparison[];
@@ -25,8 +25,8 @@ export interface ReportComparison {
 }
 
 /**
- * `tolerance`: 1.1 lets a row take 10 % longer. Best times are compared, as what else runs on a machine only adds to a time.
- * Throws where the devices differ, unless that is what is compared.
+ * A `tolerance` of 1.1 lets a row take 10 % longer. Best times are compared, since other work on a machine only adds to a time.
+ * Throws if the devices differ, unless comparing devices is the point.
  */
 export function compareReports(
   before: BenchReport,

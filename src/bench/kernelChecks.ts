@@ -22,14 +22,14 @@ export interface CheckOutcome {
   largestError: number;
   /** The first elements beyond the tolerance, a line each; or the error that kept the kernel from running. */
   problems: string[];
-  /** Milliseconds to compile its shader; 0 where an earlier check has. */
+  /** Milliseconds to compile its shader; 0 if an earlier check has compiled it. */
   compileMs: number;
 }
 
-/** Lines of `problems`, at most. */
+/** The most lines that `problems` has. */
 const LISTED = 10;
 
-/** Every check for a device with these capabilities, and whether with `shader-f16`; building one computes its reference. */
+/** Every check for a device with these capabilities; `half` adds those for `shader-f16`. Building a check computes its reference. */
 export const kernelChecks = (device: Capabilities, half = false): readonly (() => KernelCheck)[] => [
   ...matmulChecks(device),
   ...convWorkgroupChecks(device),
@@ -78,7 +78,7 @@ function asHalf(values: TypedArray): Uint32Array {
   return words;
 }
 
-/** A kernel that cannot run, as its shader does not compile here, counts as failed. */
+/** A kernel that cannot run because its shader does not compile here counts as failed. */
 export async function runKernelCheck(gpu: Gpu, check: KernelCheck): Promise<CheckOutcome> {
   const outcome: CheckOutcome = { name: check.name, passed: true, largestError: 0, problems: [], compileMs: 0 };
   let results: Record<string, TypedArray>;

@@ -1,13 +1,13 @@
 /**
- * Times: by timestamp queries where the adapter has them and the kernels alone are asked for, else by the wall clock until
- * the device is done. Work that takes less than a few milliseconds is recorded several times over and the time divided:
- * browsers and Dawn round timestamps.
+ * Measures times: by timestamp queries if the kernels alone are asked for and the adapter has them, otherwise by the wall clock
+ * until the device is done. Work that takes less than a few milliseconds is recorded several times over and the time divided,
+ * because browsers and Dawn round timestamps.
  */
 import type { Gpu } from '../engine/gpu.ts';
 import { median } from './statistics.ts';
 
 export interface MeasureOptions {
-  /** Times taken; fewer once `budgetMs` is used up, but two at least. */
+  /** How many times are taken; fewer once `budgetMs` is used up, but at least two. */
   repetitions: number;
   budgetMs: number;
 }
@@ -23,7 +23,7 @@ const MOST_TURNS = 64;
 
 export const hasTimestamps = (gpu: Gpu): boolean => gpu.device.features.has('timestamp-query');
 
-/** `record` has run before: shaders are compiled. What it makes is freed. */
+/** `record` must have run before, so that its shaders are compiled. The tensors it makes are freed. */
 export async function measure(
   gpu: Gpu,
   record: () => unknown,

@@ -12,7 +12,7 @@ import { median } from './statistics.ts';
 
 const RUNS = 3;
 
-/** `record` has run before: shaders are compiled. Null where the adapter has no timestamp queries. */
+/** `record` must have run before, so that its shaders are compiled. Null if the adapter has no timestamp queries. */
 export async function profileWork(gpu: Gpu, record: () => unknown, peaks: Peaks): Promise<BenchProfile | null> {
   if (!hasTimestamps(gpu)) return null;
   const once = (): void => gpu.scope(() => void record());
@@ -61,7 +61,7 @@ export function summarize(dispatches: readonly DispatchTime[], peaks: Peaks): Su
   return { dispatches: dispatches.length, busy_ms: busy, gaps_ms: gaps, kernels: list };
 }
 
-/** Additions and multiplications of a product or a convolution, by the uniforms of its kernel; of other kernels none are counted. */
+/** The additions and multiplications of a product or a convolution, from the uniforms of its kernel; 0 for other kernels. */
 function operations({ name, uniforms }: Dispatched): number {
   const of = (...names: string[]): number => names.reduce((product, key) => product * (uniforms[key] ?? 1), 2);
   if (name.startsWith('conv2d')) return of('B', 'K', 'C', 'R', 'S', 'OH', 'OW');
@@ -69,8 +69,8 @@ function operations({ name, uniforms }: Dispatched): number {
 }
 
 /**
- * The kernels that lose most against their roofline, first the one with the most time above its bound. A kernel that binds a
- * large buffer and reads a part of it has a bound that is too high: it counts as at its bound.
+ * The kernels that lose most against their roofline, starting with the one that spends the most time above its bound. A kernel
+ * that binds a large buffer but reads only a part of it has too high a bound, and counts as being at its bound.
  */
 export const farthest = (kernels: BenchProfile['kernels'], count: number): BenchProfile['kernels'] =>
   [...kernels].sort((a, b) => b.milliseconds - b.bound_ms - (a.milliseconds - a.bound_ms)).slice(0, count);

@@ -1,4 +1,4 @@
-/** Single elements of convolutions and products in float64, from float32 inputs: a benchmark checks a sample of them. */
+/** Single elements of convolutions and products in float64, computed from float32 inputs: the benchmark checks a sample of the results against them. */
 import { type Expected } from './compare.ts';
 import { type ConvLayer, outputSize } from './shapes.ts';
 
@@ -67,7 +67,7 @@ export function convFilterGradientElement(
   return sum.at(index);
 }
 
-/** y = a b^T, all of them [n, n]. */
+/** y = a b^T, where all three are [n, n]. */
 export function productElement(n: number, a: Float32Array, b: Float32Array, index: number): Expected {
   const [row, column] = [Math.floor(index / n), index % n];
   const sum = new Sum();

@@ -1,4 +1,4 @@
-/** The roofline: the least time that a device's peaks allow for so many operations and bytes, and which of them it is. */
+/** The roofline: the least time that a device's peaks allow for so many operations and bytes, and which of the two peaks sets it. */
 import type { Peaks } from './probes.ts';
 
 export function roofline(

@@ -20,7 +20,7 @@ export interface BenchOptions extends MeasureOptions {
 export interface BenchEvents {
   onPeaks?(peaks: Peaks): void;
   onStart?(item: BenchCase): void;
-  /** `report`: all rows so far; not yet complete. */
+  /** `report` has all rows so far and is marked as incomplete. */
   onRow?(row: BenchRow, report: BenchReport): void;
 }
 
@@ -108,14 +108,14 @@ export async function runCase(gpu: Gpu, item: BenchCase, peaks: Peaks, options: 
       }
     });
   } catch (error) {
-    gpu.assertHealthy(); // a device that is lost fails every row: stop
+    gpu.assertHealthy(); // a lost device would fail every further row, so stop
     return failedRow(row, verdict(0, [(error as Error).message]), null);
   } finally {
     gpu.trim();
   }
 }
 
-/** Lets the tuner choose the kernels of all shapes that the row has met, then times it again. */
+/** Lets the tuner choose the kernels for all shapes that the row uses, then times the row again. */
 async function timeTuned(
   gpu: Gpu,
   { compute, plans = gpu.plans }: PreparedCase,
@@ -125,8 +125,8 @@ async function timeTuned(
   const start = performance.now();
   const { timed } = await tune(gpu, { plans });
   const tuningMs = performance.now() - start;
-  if (timed === 0) return {}; // no kernel of the row has a choice, or an earlier row made it
-  gpu.scope(() => void compute()); // compiles what the tuner has not
+  if (timed === 0) return {}; // there is nothing to choose, or an earlier row has chosen
+  gpu.scope(() => void compute()); // compiles what the tuner did not
   await gpu.finish();
   return { tuned_ms: (await measure(gpu, compute, clock, options)).bestMs, tuning_ms: tuningMs };
 }

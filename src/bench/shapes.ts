@@ -69,7 +69,7 @@ function fires(H: number, W: number, inputs: number, squeezes: readonly number[]
   return layers;
 }
 
-/** Sides of square products. */
+/** Sides of the square matrices. */
 export const MATMUL_SIZES = [512, 1024] as const;
 
 export const outputSize = ({ H, W, side, stride, pad }: ConvLayer): { OH: number; OW: number } => ({
@@ -77,13 +77,13 @@ export const outputSize = ({ H, W, side, stride, pad }: ConvLayer): { OH: number
   OW: Math.floor((W + 2 * pad - side) / stride) + 1,
 });
 
-/** Of the direct algorithm, for one image: the same for the forward pass and each gradient. */
+/** Operations of the direct algorithm on one image: the forward pass and each gradient need the same number. */
 export function convFlops(layer: ConvLayer): number {
   const { OH, OW } = outputSize(layer);
   return 2 * layer.C * layer.K * layer.side ** 2 * OH * OW;
 }
 
-/** Input, filters and output once each: what a pass of one image must move at least. The sizes are those of an element. */
+/** Input, filters and output once each: the least that a pass over one image must move. The sizes are bytes of an element. */
 export function convBytes(layer: ConvLayer, map = 4, filter = 4): number {
   const { C, K, side, H, W } = layer;
   const { OH, OW } = outputSize(layer);

@@ -16,7 +16,7 @@ export class BenchTable {
     this.shapeWidth = Math.max(...cases.map(({ shape }) => shape.length));
   }
 
-  /** The row, below a heading where a group begins; why it is wrong; its other times. */
+  /** The row's line, under a heading if a group begins, then its problems and its further times. */
   lines(row: BenchRow): string[] {
     const lines: string[] = [];
     if (row.group !== this.group) lines.push('', this.line(row.group, '', COLUMNS));
@@ -45,7 +45,7 @@ export class BenchTable {
   }
 
   private line(name: string, shape: string, cells: readonly string[]): string {
-    // A heading may be longer than the names below it: it has no shape and takes its room.
+    // A heading may be longer than the names below it; it has no shape, so it uses that column too.
     const left = (name.padEnd(this.opWidth + 4) + shape).padEnd(this.opWidth + 4 + this.shapeWidth);
     return (
       left +
@@ -57,13 +57,13 @@ export class BenchTable {
   }
 }
 
-/** Three digits. */
+/** To three digits. */
 export function milliseconds(time: number | null): string {
   if (time === null) return '';
   return time.toFixed(time >= 100 ? 0 : time >= 10 ? 1 : time >= 1 ? 2 : 3);
 }
 
-/** Kernels shown of a profile, and of those the farthest from their roofline. */
+/** How many kernels of a profile are shown, and how many of those that are farthest from their roofline. */
 const SHOWN = 10;
 
 function profileLines({ record_ms, wall_ms, busy_ms, gaps_ms, dispatches, kernels }: BenchProfile): string[] {

@@ -5,7 +5,7 @@ import { dataUsage, FORMATS, openDataset, usualSplit } from '../data/registry.ts
 import { isTestSplit } from '../data/splitNames.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
-import { replaceFile } from '../engine/node/files.ts';
+import { replaceFile } from '../engine/node/writeFile.ts';
 import { openGpu } from '../engine/node/open.ts';
 import { BACKBONES } from '../model/backbones/index.ts';
 import type { Metric } from '../run/evaluation/evaluate.ts';

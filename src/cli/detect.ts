@@ -22,7 +22,7 @@ import {
   withGpu,
   writeJson,
 } from './common.ts';
-import { unreadable } from '../engine/node/files.ts';
+import { unreadable } from '../engine/node/readFile.ts';
 import { assertOutputs } from './outputs.ts';
 
 interface DetectCommand {

@@ -2,7 +2,7 @@
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import { assertWritable } from '../engine/node/files.ts';
+import { assertWritable } from '../engine/node/writeFile.ts';
 import { removeDeadTemporaries } from '../engine/node/temporaries.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 

@@ -28,7 +28,7 @@ export interface AnnotatedObject {
 export interface AnnotatedImage {
   /** The image's path as written, with or without folders and extension, in any system's notation; pictureFiles.ts finds it. */
   file: string;
-  /** Where its picture is looked for first; then in the folders of the data set. */
+  /** Where its file is looked for first, before the folders of the data set. */
   folder?: string;
   /** Other names to look for if there is no such file. */
   alternatives?: readonly string[];

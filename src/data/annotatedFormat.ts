@@ -142,12 +142,12 @@ interface LocatedImage {
   /** If undefined, `problem` says why. */
   file?: string;
   size?: { width: number; height: number };
-  /** EXIF's, if the size was read from the image. */
+  /** EXIF's orientation, if the size was read from the image. */
   orientation?: number;
   problem?: string;
 }
 
-/** Image headers that are read at the same time. */
+/** How many image headers are read at the same time. */
 const SIZES_AT_ONCE = 16;
 
 /** Finds the file of each image, and its size: the annotated one, or else the file's own. */
@@ -226,7 +226,7 @@ function classesOf(set: AnnotatedSet, images: readonly AnnotatedImage[]): string
   for (const { objects, source } of [...images, ...set.images()]) {
     for (const { className: name, what } of objects) {
       attempt(
-        () => {}, // is reported where the object is taken
+        () => {}, // problems are reported when the object itself is read
         () => names.add(className(name, `${source}: ${what}`)),
       );
     }

@@ -1,4 +1,4 @@
-/** Formats of which one annotation file or more lie in a folder of pictures: their reader takes one file, the rest is here. */
+/** Formats with one or more annotation files in a folder of images: the format reads a single file, the rest is done here. */
 import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
@@ -8,7 +8,7 @@ import { attempt } from './problems.ts';
 import { beginningOf } from './textFile.ts';
 
 export interface AnnotationFiles {
-  /** Of the annotation files, with its dot. */
+  /** The extension of the annotation files, with its dot. */
   extension: string;
   /** Whether a file with this beginning is one of the format. */
   accepts(beginning: string): boolean;
@@ -16,7 +16,7 @@ export interface AnnotationFiles {
 
 /** Files that are read to recognise a folder. */
 const LOOKED_AT = 20;
-/** Annotation files are looked for in a folder and so far beneath it. */
+/** Annotation files are looked for in a folder and this many levels beneath it. */
 const DEPTH = 3;
 
 const hasExtension = (file: string, extension: string): boolean => file.toLowerCase().endsWith(extension);
@@ -41,15 +41,15 @@ export function recognisesFiles(
 export interface FilesReader extends AnnotationFiles, Pick<AnnotatedSet, 'inclusive'> {
   /** What such a file is, for messages: 'annotation file of labelme'. */
   title: string;
-  /** Of one file. */
+  /** Reads the images of one file. */
   read(path: string): AnnotatedImage[];
-  /** The part that an image says it belongs to; asked where neither names nor folders of files say. */
-  partOf?(image: AnnotatedImage): string | undefined;
-  /** The classes in their order, where a file has them, given all files. */
+  /** The split that an image names; used if the names and folders of the files do not name any. */
+  splitOf?(image: AnnotatedImage): string | undefined;
+  /** The classes in their order, if a file lists them; it gets all files. */
   classes?(paths: readonly string[]): readonly string[] | undefined;
 }
 
-/** The data set of one annotation file, or of all in a folder; their names or folders say which part each is. */
+/** The data set of one annotation file, or of all in a folder, whose names or folders may say which split each belongs to. */
 export function setOfFiles(path: string, { onProblem }: ReadContext, reader: FilesReader): AnnotatedSet {
   if (!existsSync(path))
     throw new UserError(`${path}: there is no such folder or file; give one with ${reader.title}s`);
@@ -61,7 +61,7 @@ export function setOfFiles(path: string, { onProblem }: ReadContext, reader: Fil
       )
     : [basename(path)];
   if (names.length === 0) throw new UserError(`${path}: holds no ${reader.title}; give another folder`);
-  const files = names.map((name) => ({ path: join(root, name), part: partOf(name) }));
+  const files = names.map((name) => ({ path: join(root, name), part: splitOf(name) }));
   const known = new Map<string, AnnotatedImage[]>();
   const read = (file: string): AnnotatedImage[] => {
     if (!known.has(file)) known.set(file, attempt(onProblem, () => reader.read(file)) ?? []);
@@ -71,15 +71,15 @@ export function setOfFiles(path: string, { onProblem }: ReadContext, reader: Fil
   const folders = [root, ...paths.map(dirname)];
   const imagesOf = (split?: string): AnnotatedImage[] =>
     files.filter(({ part }) => split === undefined || part === split).flatMap((file) => read(file.path));
-  const byFile = partsAmong(files.map(({ part }) => part));
-  const said = reader.partOf && byFile.length === 0 ? reader.partOf.bind(reader) : undefined;
+  const byFile = splitsAmong(files.map(({ part }) => part));
+  const said = reader.splitOf && byFile.length === 0 ? reader.splitOf.bind(reader) : undefined;
   let classes: readonly string[] | undefined;
   let bySaying: string[] | undefined;
   return {
     name: basename(resolve(path)).replace(/\.\w+$/, ''),
     path,
     get splits() {
-      return said ? (bySaying ??= partsAmong(imagesOf().map(said))) : byFile;
+      return said ? (bySaying ??= splitsAmong(imagesOf().map(said))) : byFile;
     },
     get classes() {
       return (classes ??= reader.classes?.(paths));
@@ -91,17 +91,17 @@ export function setOfFiles(path: string, { onProblem }: ReadContext, reader: Fil
   };
 }
 
-/** Two or more that all have one. */
-function partsAmong(parts: readonly (string | undefined)[]): string[] {
+/** The distinct splits, if there are two or more and every file names one. */
+function splitsAmong(parts: readonly (string | undefined)[]): string[] {
   const distinct = new Set(parts);
   return distinct.size > 1 && !distinct.has(undefined) ? [...(distinct as Set<string>)].sort() : [];
 }
 
-/** Folders of pictures beside annotation files, by the tools' names. */
+/** The names that tools give to folders of images beside annotation files. */
 const PICTURES = ['images', 'img', 'JPEGImages'];
 
-/** The part that a file belongs to by a word of its name, or by a folder; undefined: none says. */
-const partOf = (file: string): string | undefined =>
+/** The split that a word in a file's name, or else a folder, names; undefined if there is none. */
+const splitOf = (file: string): string | undefined =>
   file
     .replace(/\.\w+$/, '')
     .split('/')

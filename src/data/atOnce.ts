@@ -1,4 +1,4 @@
-/** Work on many files: some at once, as reading and decoding wait for the disk and for threads of their own. */
+/** Works on several files at once, since reading and decoding wait for the disk and for other threads. */
 
 /** Begins `work` on the items in their order, at most `limit` at once. The first error ends it. */
 export async function eachAtOnce<T>(

@@ -3,7 +3,7 @@ import { UserError } from '../engine/errors.ts';
 import type { AnnotatedObject } from './annotated.ts';
 import type { AnnotatedBox } from './types.ts';
 
-/** Pixels by which a box may cross the image border as a rounding error, to be clipped; beyond that it is unusable. */
+/** A box may cross the image border by this many pixels, as a rounding error, and is clipped; beyond that it is unusable. */
 const BORDER_TOLERANCE = 2;
 
 export class BadBoxes {
@@ -14,7 +14,7 @@ export class BadBoxes {
     this.#action = action;
   }
 
-  /** `what`: the file, the box and what is wrong with it. */
+  /** `what` names the file, the box and what is wrong with it. */
   add(what: string): void {
     if (this.#action === 'error') throw new UserError(`${what}; fix or delete it, or pass --skip-bad-boxes`);
     this.#found.push(what);
@@ -27,7 +27,7 @@ export class BadBoxes {
 }
 
 /**
- * The inclusive corners of an object's box, clipped to the image, or else what is wrong with it. For a box with `bbox`, as
+ * The inclusive corners of an object's box, clipped to the image, or what is wrong with it. A box with `bbox` is clipped as in
  * py-faster-rcnn lib/datasets/coco.py: x1 = max(0, x), x2 = min(W - 1, x1 + max(0, width - 1)), and the same for y.
  *
  * @param inclusive whether a box one pixel wide or high is taken for a slip of the mouse (VOC's xmin = xmax)

@@ -1,6 +1,6 @@
 /** Windows bitmaps, which libvips does not read: through bmp-ts. */
 import { decode } from 'bmp-ts';
-import type { Picture } from './types.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
 
 /** Pixels of a picture, at most, as in libvips: a header may say anything. */
 const MAX_PIXELS = 0x3fff * 0x3fff;
@@ -19,7 +19,7 @@ export function bmpSize(bytes: Buffer): { width: number; height: number } | unde
 }
 
 /** Throws an Error where the file is cut off or damaged. */
-export function decodeBmp(bytes: Buffer): Picture {
+export function decodeBmp(bytes: Buffer): DecodedImage {
   let bitmap: { width: number; height: number; data: Uint8Array };
   try {
     bitmap = decode(bytes, { toRGBA: true });

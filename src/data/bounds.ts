@@ -1,8 +1,8 @@
-/** The smallest upright boxes around outlines, where annotations have these and no box. */
+/** The smallest upright boxes around outlines, for annotations that have an outline but no box. */
 
 export type Point = readonly [x: number, y: number];
 
-/** x1, y1, x2, y2 of the points. */
+/** The bounds x1, y1, x2, y2 of points. */
 export function boundsOf(points: readonly Point[]): [number, number, number, number] {
   let [x1, y1, x2, y2] = [Infinity, Infinity, -Infinity, -Infinity];
   for (const [x, y] of points) {
@@ -12,8 +12,8 @@ export function boundsOf(points: readonly Point[]): [number, number, number, num
 }
 
 /**
- * x1, y1, x2, y2 (edges) of a mask in COCO's runs: columns of `height` pixels, of which alternately so many are outside and
- * inside; as numbers, or packed into a text (cocoapi, maskApi.c rleFrString). Undefined: nothing is inside.
+ * The bounds x1, y1, x2, y2 (edges) of a mask in COCO's run lengths: column by column, the lengths of alternating runs outside and
+ * inside, as numbers or packed into a text (cocoapi, maskApi.c rleFrString). Undefined if nothing is inside.
  */
 export function boundsOfRuns(
   counts: string | readonly number[],
@@ -26,7 +26,7 @@ export function boundsOfRuns(
     const end = at + run;
     if (i % 2 === 1 && run > 0) {
       const [first, last] = [Math.floor(at / height), Math.floor((end - 1) / height)];
-      const within = first === last; // otherwise the run passes the lower border
+      const within = first === last; // otherwise the run continues past the lower border
       [x1, x2] = [Math.min(x1, first), Math.max(x2, last + 1)];
       [y1, y2] = within ? [Math.min(y1, at % height), Math.max(y2, ((end - 1) % height) + 1)] : [0, height];
     }
@@ -35,7 +35,7 @@ export function boundsOfRuns(
   return x2 > x1 ? [x1, y1, x2, y2] : undefined;
 }
 
-/** Five bits a character, the lowest first; from the fourth run on differences to the one before the last. */
+/** Five bits per character, lowest first; from the fourth run on, the difference from the run two places before. */
 function unpackRuns(text: string): number[] {
   const runs: number[] = [];
   for (let p = 0; p < text.length;) {
@@ -52,7 +52,7 @@ function unpackRuns(text: string): number[] {
   return runs;
 }
 
-/** Points turned clockwise in the picture about a centre. */
+/** Points turned clockwise about a centre, as seen in the image. */
 export function turned(points: readonly Point[], degrees: number, [cx, cy]: Point): Point[] {
   if (degrees === 0) return [...points];
   const [cos, sin] = [Math.cos((degrees * Math.PI) / 180), Math.sin((degrees * Math.PI) / 180)];

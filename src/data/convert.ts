@@ -2,8 +2,9 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import { makeFolder, readRegularFileAsync, unwritable } from '../engine/node/files.ts';
+import { readRegularFileAsync } from '../engine/node/readFile.ts';
 import { makeTemporaryFolder } from '../engine/node/temporaries.ts';
+import { makeFolder, unwritable } from '../engine/node/writeFile.ts';
 import { eachAtOnce } from './atOnce.ts';
 import type { FormatWriter, WrittenImage, WrittenPart } from './format.ts';
 import { folderExists, stemOf } from './pictureFiles.ts';

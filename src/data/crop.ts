@@ -1,14 +1,14 @@
-/** Squares cut out of pictures. */
-import type { Picture } from './types.ts';
+/** Cuts squares out of images. */
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
 
-/** A square of a picture, in pixels. */
+/** A square of an image, in pixels. */
 export interface Crop {
   left: number;
   top: number;
   side: number;
 }
 
-export function crop({ width, rgba }: Picture, { left, top, side }: Crop): Picture {
+export function crop({ width, rgba }: DecodedImage, { left, top, side }: Crop): DecodedImage {
   const part = new Uint8Array(4 * side * side);
   for (let y = 0; y < side; y++) {
     const from = 4 * ((top + y) * width + left);

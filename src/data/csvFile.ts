@@ -1,15 +1,15 @@
-/** Tables that other tools wrote: comma, semicolon or tab between the cells. */
+/** Tables that other tools wrote, with commas, semicolons or tabs between the cells. */
 import { parse } from 'csv-parse/sync';
 import { UserError } from '../engine/errors.ts';
 import { printable, readText } from './textFile.ts';
 
 export interface CsvRow {
   cells: string[];
-  /** In the file, from 1. */
+  /** The number of its line in the file, from 1. */
   line: number;
 }
 
-/** The rows that are not empty, whose cells have no white space around them. */
+/** The rows that are not empty, with white space around cells removed. */
 export function readCsv(path: string): CsvRow[] {
   const text = readText(path);
   try {
@@ -27,13 +27,13 @@ export function readCsv(path: string): CsvRow[] {
   }
 }
 
-/** The cells of the first row of a file that begins so. */
+/** The cells of the first row, given the beginning of a file. */
 export function firstCells(beginning: string): string[] {
   const line = beginning.split(/\r\n|\r|\n/).find((one) => one.trim() !== '') ?? '';
   return line.split(delimiterOf(line)).map((cell) => cell.trim().replace(/^"(.*)"$/, '$1'));
 }
 
-/** Which of the usual ones is in the first line, outside quotes, most often. */
+/** The usual separator that occurs most often in the first line, outside quotes. */
 function delimiterOf(text: string): string {
   const line = (text.split(/\r\n|\r|\n/).find((one) => one.trim() !== '') ?? '').replace(/"[^"]*"/g, '');
   const count = (delimiter: string): number => line.split(delimiter).length;

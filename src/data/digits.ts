@@ -4,7 +4,7 @@
  * A scene holds 1 to 8 digits. With aspect a = w/h of the ink times a stretch in [0.7, 1.4] and size s = sqrt(w h)
  * log-uniform in [18, 66]: w = s sqrt(a), h = s / sqrt(a), at most half the scene. Boxes are tight around the ink.
  *
- * Scene i of a split is a pure function of (seed, split, i) and the stored digits, drawn when it is asked for. The splits share no digit: test
+ * Scene i of a split is a pure function of (seed, split, i) and the stored digits, drawn when it is needed. The splits share no digit: test
  * scenes use MNIST's test digits, validation scenes the last 10 000 training digits, training scenes the others.
  */
 import { UserError } from '../engine/errors.ts';
@@ -31,16 +31,17 @@ import {
   paintStrokes,
   stamp,
 } from './painting.ts';
-import type { AnnotatedBox, Dataset, OpenOptions, Picture, Sample } from './types.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
+import type { AnnotatedBox, Dataset, OpenOptions, Sample } from './types.ts';
 
 const SCENE = 160;
 const MAX_DIGITS = 8;
 const MIN_SIZE = 18;
 const MAX_SIZE = 66;
-/** Before rendering; the border of the ink adds up to four pixels. */
+/** The sizes before rendering; the border of the ink adds up to four pixels. */
 const MAX_SIDE = SCENE / 2 - 4;
 const STRETCH = [0.7, 1.4] as const;
-/** Of the intersection to the smaller of two boxes: IoU stays below it and no digit is hidden by another. */
+/** The largest share of the smaller of two boxes that they may have in common: it bounds the IoU, and no digit hides another. */
 const MAX_OVERLAP = 0.08;
 const SPLITS: Record<GlyphSplit, { scenes: number; stream: number }> = {
   train: { scenes: 4000, stream: 0x10000000 },
@@ -50,7 +51,7 @@ const SPLITS: Record<GlyphSplit, { scenes: number; stream: number }> = {
 
 export const DIGIT_SPLITS: readonly string[] = Object.keys(SPLITS);
 
-/** The scenes of a split, drawn with the stored digits that `read` gives for it: in Node those of mnistFiles.ts. */
+/** The scenes of a split, drawn with the stored digits that `read` returns for it; in Node these come from mnistFiles.ts. */
 export function openDigits({ split, classes, seed = 0 }: OpenOptions, read: (split: GlyphSplit) => Glyphs): Dataset {
   if (!Object.hasOwn(SPLITS, split)) {
     throw new UserError(`--data digits: has no split '${split}'; known: ${DIGIT_SPLITS.join(', ')}`);
@@ -83,7 +84,7 @@ interface PlacedDigit {
   box: AnnotatedBox;
 }
 
-/** Chooses digits, sizes and places. Where no place is free a digit shrinks, and is left out in the end. */
+/** Chooses digits, sizes and places. A digit that finds no free place shrinks, and in the end is left out. */
 function layOut(glyphs: Glyphs, random: Random): PlacedDigit[] {
   const placed: PlacedDigit[] = [];
   const wanted = 1 + random.integer(MAX_DIGITS);
@@ -122,7 +123,7 @@ function overlap(a: Rectangle, b: Rectangle): number {
   return width > 0 && height > 0 ? (width * height) / Math.min(area(a), area(b)) : 0;
 }
 
-function paint(digits: PlacedDigit[], glyphs: Glyphs, random: Random): Picture {
+function paint(digits: PlacedDigit[], glyphs: Glyphs, random: Random): DecodedImage {
   const canvas = newCanvas(SCENE);
   paintBackground(canvas, random);
   paintStrokes(canvas, random);
@@ -133,7 +134,7 @@ function paint(digits: PlacedDigit[], glyphs: Glyphs, random: Random): Picture {
   return develop(canvas, random);
 }
 
-/** Small cuttings of digits, too small to tell which, beside the digits: ink alone must not make an object. */
+/** Adds small fragments of digits, too small to be recognised, so that ink alone does not make an object. */
 function paintFragments(canvas: Canvas, digits: PlacedDigit[], glyphs: Glyphs, random: Random): void {
   const fragments = random.integer(6);
   for (let n = 0; n < fragments; n++) {

@@ -22,28 +22,28 @@ export interface DataFormat {
   open(sets: readonly string[][], options: OpenOptions): Promise<Dataset>;
   /** Confidence, above 0 and up to 1, that a folder or file has this format; null if it does not. Must not throw or read much. */
   recognises(path: string): number | null;
-  /** How `rcnn convert` writes it; undefined: it is only read. */
+  /** How `rcnn convert` writes it; undefined for a format that is only read. */
   writer?: FormatWriter;
 }
 
 export interface WrittenImage {
   sample: Sample;
-  /** Distinct in all parts, without extension; '/' between folders. */
+  /** Distinct across all splits, without extension; '/' between folders. */
   name: string;
-  /** Of the picture's file, with its dot. */
+  /** The extension of the image file, with its dot. */
   extension: string;
 }
 
-/** `split` is undefined where the data has no parts: it is the only one. */
+/** `split` is undefined for data that is not divided, whose only split it is. */
 export interface WrittenPart {
   split: string | undefined;
   images: readonly WrittenImage[];
 }
 
 export interface FormatWriter {
-  /** Where a picture goes, from the folder that is written. */
+  /** Where an image goes, as a path in the folder that is written. */
   picturePath(image: WrittenImage, split: string | undefined): string;
-  /** The other files by their paths, and what they cannot hold, a line each. `classes`: without the background. */
+  /** The other files by their paths, and what they cannot hold, one line each. `classes` are without the background. */
   files(parts: readonly WrittenPart[], classes: readonly string[]): { files: Map<string, string>; losses: string[] };
 }
 

@@ -1,10 +1,10 @@
-/** Pictures to detect in, wherever they come from: image files, frames of videos (through ffmpeg), standard input. */
+/** Images to detect in, from any source: image files, frames of videos (through ffmpeg), standard input. */
 import { spawn } from 'node:child_process';
 import { extname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { UserError } from '../engine/errors.ts';
-import { decodePicture, MAX_PICTURE_BYTES, readPicture } from './pictures.ts';
-import type { Picture } from './types.ts';
+import { decodeImage, MAX_PICTURE_BYTES, readImage } from './pictures.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
 
 export const STDIN = '-';
 
@@ -23,25 +23,25 @@ export const VIDEO_EXTENSIONS: readonly string[] = [
 export const isVideoFile = (path: string): boolean => VIDEO_EXTENSIONS.includes(extname(path).toLowerCase());
 
 export interface Frame {
-  picture: Picture;
-  /** Of a video, from 1; undefined: the input is a picture. */
+  picture: DecodedImage;
+  /** The number of the frame in a video, from 1; undefined if the input is an image. */
   number?: number;
 }
 
 /**
- * The picture of an input, or each `every`-th frame of a video. Standard input ('-') is taken for a video where it is not a
- * picture. Throws a UserError that names the input.
+ * The image of an input, or every `every`-th frame of a video. Standard input ('-') is taken for a video if it is not an image.
+ * Throws a UserError that names the input.
  */
 export async function* framesOf(path: string, every: number): AsyncGenerator<Frame> {
   if (path !== STDIN) {
     if (isVideoFile(path)) yield* videoFrames(path, path, undefined, every);
-    else yield { picture: await readPicture(path) };
+    else yield { picture: await readImage(path) };
     return;
   }
   const bytes = await readAll(process.stdin);
-  let picture: Picture;
+  let picture: DecodedImage;
   try {
-    picture = await decodePicture(bytes, 'standard input');
+    picture = await decodeImage(bytes, 'standard input');
   } catch (error) {
     if (!(error instanceof UserError) || bytes.length === 0) throw error;
     return yield* videoFrames('standard input', 'pipe:0', bytes, every);
@@ -61,7 +61,7 @@ async function readAll(stream: Readable): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** ffmpeg decodes while the frames are taken: it waits as soon as a pipe is full. */
+/** ffmpeg decodes while frames are taken, and waits when the pipe is full. */
 async function* videoFrames(
   name: string,
   input: string,
@@ -93,7 +93,7 @@ async function* videoFrames(
   });
   let said = '';
   ffmpeg.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(0, 2000)));
-  ffmpeg.stdin.on('error', () => {}); // it ended before it had read everything, and says why itself
+  ffmpeg.stdin.on('error', () => {}); // ffmpeg ended before it had read everything, and reports why itself
   ffmpeg.stdin.end(bytes);
   let frames = 0;
   try {
@@ -113,8 +113,8 @@ async function* videoFrames(
 const LEAST_HEADER = 11;
 const LONGEST_HEADER = 32;
 
-/** Pictures in the format 'P6 WIDTH HEIGHT 255' and RGB, one after the other. */
-async function* ppmPictures(stream: Readable): AsyncGenerator<Picture> {
+/** Images in the form 'P6 WIDTH HEIGHT 255' and RGB, one after the other. */
+async function* ppmPictures(stream: Readable): AsyncGenerator<DecodedImage> {
   let waiting: Buffer[] = [];
   let length = 0;
   let needed = LEAST_HEADER;

@@ -1,17 +1,17 @@
 /** Handwritten digits (MNIST): the stored glyphs, and their ink at any size. mnistFiles.ts reads them in Node. */
 import type { AnnotatedBox } from './types.ts';
 
-/** Side of a stored digit, pixels. */
+/** The side of a stored digit in pixels. */
 export const GLYPH = 28;
-/** Ink of a stored digit, of 255: from here on a pixel belongs to its extent. */
+/** From this much ink on (of 255), a pixel belongs to the extent of a stored digit. */
 const INK = 128;
 
 export const DIGITS: readonly string[] = Array.from({ length: 10 }, (_, digit) => String(digit));
 
-/** The parts of the stored digits, which share none: MNIST's training digits but for the last 10 000, those, its test digits. */
+/** The splits of the stored digits, which share none: MNIST's training digits except the last 10 000, those 10 000, and its test digits. */
 export type GlyphSplit = 'train' | 'val' | 'test';
 
-/** Stored digits: 28x28 bytes each, 0 paper to 255 ink. */
+/** Stored digits: 28x28 bytes each, from 0 for paper to 255 for ink. */
 export interface Glyphs {
   images: Uint8Array;
   labels: Uint8Array;
@@ -48,7 +48,7 @@ function grow(extent: Rectangle, x: number, y: number): void {
 
 /**
  * Resamples a glyph so that the pixel rectangle `from` covers the rectangle `to` of the scene: bilinear, with the triangle
- * widened where the glyph shrinks (no aliasing), then steepened, as enlarged ink would have soft borders otherwise.
+ * widened if the glyph shrinks, against aliasing, then steepened, because enlarged ink would otherwise have soft borders.
  * Two pixels beyond `to` are kept for the border of the ink.
  */
 export function renderInk(glyphs: Glyphs, glyph: number, from: Rectangle, to: Rectangle): Ink {
@@ -81,7 +81,7 @@ export function renderInk(glyphs: Glyphs, glyph: number, from: Rectangle, to: Re
   return { left, top, width, height, alpha };
 }
 
-/** For each of `size` + 2 `margin` outputs the source pixels (0..27) and weights, source range [first, last] onto `size`. */
+/** The source pixels (0..27) and weights for each of `size` + 2 `margin` outputs, where [first, last] maps onto `size`. */
 function triangleWeights(
   first: number,
   last: number,
@@ -103,7 +103,7 @@ function triangleWeights(
   });
 }
 
-/** Inclusive extent of the pixels that are more ink than paper. */
+/** The inclusive extent of the pixels that are more ink than paper. */
 export function tightBox({ left, top, width, height, alpha }: Ink): Rectangle {
   const extent = { x1: left + width, y1: top + height, x2: -1, y2: -1 };
   for (let y = 0; y < height; y++) {

@@ -1,7 +1,7 @@
 /**
  * A folder of images per class, the layout of ImageNet's and many other data sets for classification:
  *
- *   PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg (or another picture), or
+ *   PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg (or another image format), or
  *   PATH/CLASS/*.jpg, of which every tenth of each class, from the first on in the order of names, is for validation
  *
  * Names that begin with a dot do not count.
@@ -10,16 +10,16 @@ import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { isPictureFile, PICTURE_EXTENSIONS } from './pictureFiles.ts';
-import { checkPicture, checkPictures, readPicture } from './pictures.ts';
-import type { LabelledOptions, LabelledPicture, LabelledPictures } from './types.ts';
+import { checkPicture, checkPictures, readImage } from './pictures.ts';
+import type { LabelledOptions, LabelledImage, LabelledImages } from './types.ts';
 
-/** One picture in so many is for validation where the folder does not say. */
+/** One image in this many is for validation, if the folder has no split for it. */
 const VALIDATION_SHARE = 10;
 
 export async function openImageFolder(
   root: string,
   { check }: Pick<LabelledOptions, 'check'>,
-): Promise<LabelledPictures> {
+): Promise<LabelledImages> {
   if (!existsSync(root))
     throw new UserError(`${root}: no such folder; give one that holds a folder of images per class`);
   const { classes, train, val } = existsSync(join(root, 'train')) ? splitFolders(root) : oneFolder(root);
@@ -84,7 +84,7 @@ function entries(folder: string) {
   }
 }
 
-/** Links to folders count: large data sets are often put together of them. */
+/** Links to folders count, since large data sets are often assembled from links. */
 const folders = (folder: string): string[] =>
   entries(folder)
     .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
@@ -98,8 +98,8 @@ function listPictures(folder: string): string[] {
   throw new UserError(`${folder}: holds no image (${PICTURE_EXTENSIONS.join(', ')}); add some or remove the folder`);
 }
 
-const toSample = ({ path, label }: LabelledFile): LabelledPicture => ({
+const toSample = ({ path, label }: LabelledFile): LabelledImage => ({
   id: path,
   label,
-  load: () => readPicture(path),
+  load: () => readImage(path),
 });

@@ -2,7 +2,7 @@
  * JPEG files whose header and data disagree. Where data are missing, libjpeg fills in grey and calls it a warning; data that
  * are left over it does not look at.
  */
-import type { Picture } from './types.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
 
 /** The marker at the end of a file. */
 const END_OF_IMAGE = Buffer.from([0xff, 0xd9]);
@@ -27,9 +27,9 @@ export const isJpeg = (bytes: Buffer): boolean => bytes[0] === 0xff && bytes[1] 
  */
 export async function decodeJpeg(
   bytes: Buffer,
-  decode: (bytes: Buffer, failOn: 'truncated' | 'warning') => Promise<Picture>,
-): Promise<Picture> {
-  let picture: Picture;
+  decode: (bytes: Buffer, failOn: 'truncated' | 'warning') => Promise<DecodedImage>,
+): Promise<DecodedImage> {
+  let picture: DecodedImage;
   try {
     picture = await decode(bytes, 'truncated');
   } catch (error) {
@@ -51,7 +51,7 @@ export async function decodeJpeg(
 }
 
 /** The share of pixels that are filled as a corner is: the last pixels are in one, however the picture is turned. */
-function filledShare({ width, height, rgba }: Picture): number {
+function filledShare({ width, height, rgba }: DecodedImage): number {
   const corners = [0, width - 1, width * (height - 1), width * height - 1].map((i) => rgba.subarray(4 * i, 4 * i + 3));
   const filled = corners.filter((corner) =>
     FILLINGS.some((filling) => filling.every((value, c) => Math.abs(corner[c]! - value) <= FILLING_TOLERANCE)),

@@ -1,16 +1,16 @@
-/** JSON files that other tools wrote: read, held against a schema, and in one line what is wrong with them. */
+/** Reads JSON files that other tools wrote and checks them against a schema; one line says what is wrong with a file. */
 import { constants } from 'node:buffer';
 import { statSync } from 'node:fs';
 import type { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { asBuffer } from '../engine/node/asBuffer.ts';
-import { readRegularFile } from '../engine/node/files.ts';
+import { readRegularFile } from '../engine/node/readFile.ts';
 import { encodingOf, printable } from './textFile.ts';
 
 export interface JsonFileOptions {
-  /** What the file should be, to end a sentence that begins with 'give'. */
+  /** What the file should be; it ends a sentence that begins with 'give'. */
   expected: string;
-  /** What to do where the file is larger than a string can be. */
+  /** What to do if the file is larger than a string can be. */
   tooLarge: string;
   /** Text that is not needed: matches are replaced before parsing. */
   shorten?: (text: string) => string;
@@ -33,7 +33,7 @@ function sizeOf(path: string): number {
   try {
     return statSync(path).size;
   } catch {
-    return 0; // reading says what is wrong
+    return 0; // reading it will say what is wrong
   }
 }
 
@@ -53,16 +53,16 @@ function parse(text: string, path: string, shorten?: (text: string) => string): 
   try {
     return parseTolerantly(shorten ? shorten(text) : text);
   } catch (error) {
-    if (shorten) return parse(text, path); // says where in the file it is wrong
+    if (shorten) return parse(text, path); // so that the message gives the position in the original file
     throw new UserError(
       `${path}: is not JSON (${printable((error as Error).message.replace(/\s+/g, ' '))}); restore or fix it`,
     );
   }
 }
 
-/** A number that a double cannot hold, between what may surround a value. */
+/** Matches a number that a double cannot hold, between characters that may surround a value. */
 const LONG_INTEGER = /[:[,\s]-?\d{16,}\s*[,\]}\s]/;
-/** Texts, which are passed over, and what is replaced outside them. */
+/** Matches texts, which are passed over, and what is replaced outside them. */
 const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])|\bNaN\b|-?\bInfinity\b/g;
 const LONG = '\u0000integer:';
 const NUMBER = '\u0000number:';

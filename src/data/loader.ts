@@ -1,25 +1,26 @@
 /**
  * The order of training.
  *
- * Step t takes pair t mod m of the permutation of epoch floor(t / m) over the m = 2n pairs (picture, mirrored or not), as
- * py-faster-rcnn doubles its roidb; m = n where mirroring is off. A permutation is a pure function of (seed, epoch), so
- * a resumed run needs the step alone.
+ * Step t takes pair t mod m of the permutation of epoch floor(t / m) over the m = 2n pairs (image, mirrored or not), as
+ * py-faster-rcnn doubles its roidb; m = n if mirroring is off. A permutation is a pure function of (seed, epoch), so a resumed
+ * run needs only the step.
  */
 import { Random } from '../kernels/rng.ts';
-import type { Picture, Sample } from './types.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
+import type { Sample } from './types.ts';
 
-/** Keeps the permutations apart from other uses of the run's seed; an epoch's own stream is this plus its number. */
+/** Keeps the permutations apart from other uses of the run's seed; the stream of an epoch is this plus its number. */
 const ORDER_STREAM = 0x0de50000;
 
 export interface OrderOptions {
-  /** Mirrored copies take part. */
+  /** Whether mirrored copies take part. */
   flip: boolean;
 }
 
 export class TrainingOrder {
   readonly seed: number;
   readonly samples: number;
-  /** Steps in an epoch: each picture once, and once mirrored if mirroring is on. */
+  /** Steps in an epoch: each image once, and once mirrored if mirroring is on. */
   readonly length: number;
   #epoch = -1;
   #permutation: number[] = [];
@@ -49,17 +50,17 @@ export class TrainingOrder {
 
 export interface LoadedSample<S = Sample> {
   step: number;
-  /** Of the sample in the data set. */
+  /** The index of the sample in the data set. */
   index: number;
   sample: S;
-  /** As stored: whoever prepares it mirrors it, with its boxes (`flipBoxes`). */
-  picture: Picture;
+  /** As stored; the caller mirrors it when preparing it, with its boxes (`flipBoxes`). */
+  picture: DecodedImage;
   flip: boolean;
 }
 
-/** What loads the sample of a step in this order, for a `Prefetcher`. */
+/** Returns a function that loads the sample of a step in this order, for a `Prefetcher`. */
 export const inTrainingOrder =
-  <S extends { load(): Promise<Picture> }>(samples: readonly S[], order: TrainingOrder) =>
+  <S extends { load(): Promise<DecodedImage> }>(samples: readonly S[], order: TrainingOrder) =>
   async (step: number): Promise<LoadedSample<S>> => {
     const { index, flip } = order.at(step);
     const sample = samples[index]!;

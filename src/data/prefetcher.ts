@@ -1,4 +1,4 @@
-/** Loads ahead of whoever takes: pictures are decoded while the device computes. */
+/** Loads items ahead of the one that is being used: images are decoded while the device computes. */
 export interface PrefetchOptions {
   /** The number of the first item that `next()` gives. */
   start: number;
@@ -9,7 +9,7 @@ export interface PrefetchOptions {
 }
 
 export class Prefetcher<T> {
-  /** Milliseconds that all calls of `next()` so far waited: whoever takes was idle for so long. */
+  /** Milliseconds for which the calls of `next()` have waited so far: the time for which the caller was idle. */
   waitedMs = 0;
   readonly #load: (n: number) => Promise<T>;
   readonly #options: PrefetchOptions;
@@ -22,7 +22,7 @@ export class Prefetcher<T> {
     this.#next = options.start;
   }
 
-  /** One item of each of `items`, in their order, with the next loaded ahead. */
+  /** Loads one item for each of `items`, in their order, with the next one loading ahead. */
   static inOrder<S, T>(items: readonly S[], load: (item: S) => Promise<T>): Prefetcher<T> {
     return new Prefetcher((n) => load(items[n]!), { start: 0, end: items.length, ahead: 1 });
   }
@@ -41,7 +41,7 @@ export class Prefetcher<T> {
   #fill(count: number): void {
     while (this.#pending.length < count && this.#next < this.#options.end) {
       const loading = this.#load(this.#next++);
-      loading.catch(() => {}); // reported by the `next()` that takes it; Node must not call it unhandled before
+      loading.catch(() => {}); // the `next()` that returns it reports the error; until then Node must not treat it as unhandled
       this.#pending.push(loading);
     }
   }

@@ -1,7 +1,7 @@
 /**
  * Proposals of other methods (Selective Search, EdgeBoxes...), read from a CSV file:
  *
- *   image,x1,y1,x2,y2,score        this line first, then one box a line in any order
+ *   image,x1,y1,x2,y2,score        this line first, then one box per line in any order
  *   000005,12,30.5,211,174,0.83
  *
  * `image` is the name of the image in the data set (VOC: the file's name without its extension). Boxes are in pixels of
@@ -9,7 +9,7 @@
  * the file.
  */
 import { UserError } from '../engine/errors.ts';
-import { readRegularLines } from '../engine/node/files.ts';
+import { readRegularLines } from '../engine/node/readFile.ts';
 import type { Box } from '../kernels/boxes.ts';
 import { printable } from './textFile.ts';
 import type { Sample } from './types.ts';
@@ -21,7 +21,7 @@ interface ScoredBox {
   score: number;
 }
 
-/** For each sample its boxes, best first. The file may be larger than a string can be: it is read line by line. */
+/** The boxes of each sample, best first. It is read line by line, since the file may be larger than a string can be. */
 export async function readProposalFile(path: string, samples: readonly Sample[]): Promise<Box[][]> {
   const byImage = new Map(samples.map((sample) => [sample.id, { sample, boxes: [] as ScoredBox[] }]));
   let number = 0;
@@ -52,7 +52,7 @@ export async function readProposalFile(path: string, samples: readonly Sample[])
   return [...byImage.values()].map(({ boxes }) => boxes.sort((a, b) => b.score - a.score).map(({ box }) => box));
 }
 
-/** The box of a line; or what is wrong with it. */
+/** The box of a line, or what is wrong with the line. */
 function parseBox(fields: string[], { width, height }: Sample): ScoredBox | string {
   if (fields.length !== 5) return `has ${fields.length + 1} fields, not the 6 of '${HEADER}'; fix the line`;
   const bad = fields.find((field) => field.trim() === '' || !Number.isFinite(Number(field)));
@@ -60,7 +60,7 @@ function parseBox(fields: string[], { width, height }: Sample): ScoredBox | stri
   const [x1, y1, x2, y2, score] = fields.map(Number) as [...Box, number];
   const box = `box (${x1}, ${y1}, ${x2}, ${y2})`;
   if (x2 < x1 || y2 < y1) return `${box} has its corners swapped; the order is x1, y1, x2, y2`;
-  // A box of the scaled image ends a fraction of a pixel beyond the last one.
+  // A box from the scaled image may end a fraction of a pixel beyond the last pixel.
   if (x1 < 0 || y1 < 0 || x2 >= width || y2 >= height) {
     return `${box} leaves its ${width}x${height} image; pixels count from 0 and x comes first`;
   }

@@ -35,7 +35,7 @@ export function registerFormat(format: DataFormat): void {
 export const dataUsage = (): string =>
   `${[...FORMATS.values()].map(({ usage }) => `'${usage}'`).join(', ')}, or a folder whose format is recognised`;
 
-/** Opens what `spec` names. Annotations are read and checked here; pictures only when a sample is loaded. */
+/** Opens what `spec` names. Annotations are read and checked here; images only when a sample is loaded. */
 export async function openDataset(spec: string, options: OpenOptions): Promise<Dataset> {
   const { format, sets } = parseSpec(spec);
   return format.open(sets, options);

@@ -13,7 +13,7 @@ export const isSplitName = (name: string): boolean => [TRAIN, VAL, TEST].some((m
 /** What a usual name may stand for, the best match first. Many data sets (Ultralytics') have no test split: val serves as one. */
 const MEANINGS: Readonly<Record<string, readonly RegExp[]>> = { train: [TRAIN], val: [VAL], test: [TEST, VAL] };
 
-/** The split that is meant by a usual name, or the whole of what is not divided; the name itself where neither exists. */
+/** The split that a usual name stands for, or the whole of data that is not divided; the name itself if neither exists. */
 export function namedSplit(splits: readonly string[], wanted: string): string {
   if (splits.includes(wanted)) return wanted;
   for (const meaning of MEANINGS[wanted] ?? []) {
@@ -23,12 +23,12 @@ export function namedSplit(splits: readonly string[], wanted: string): string {
   return splits.length === 1 && splits[0] === WHOLE ? WHOLE : wanted;
 }
 
-/** Whether a split is held out from training and validation, by its name; the whole of a file counts, as its user chose it. */
+/** Whether a split is held out from training and validation, judged by its name. The whole of a file counts as held out, since the user chose it. */
 export const isTestSplit = (split: string): boolean => split === WHOLE || TEST.test(split);
 
 /**
- * Splits that share no image and together hold the data: the whole of data that is not divided; those with usual names
- * (`trainval` in place of the two that it joins); else all.
+ * The splits that share no image and together hold all data: the whole of data that is not divided; or those with usual names
+ * (`trainval` in place of the two that it joins); otherwise all splits.
  */
 export function disjointSplits(splits: readonly string[]): readonly string[] {
   if (splits.includes(WHOLE)) return [WHOLE];

@@ -1,10 +1,10 @@
-/** Text files that other tools wrote, in the encoding that they have: by a byte order mark, as they declare, or UTF-8. */
+/** Text files that other tools wrote, in the encoding given by a byte order mark or declared in the file, otherwise UTF-8. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { UserError } from '../engine/errors.ts';
 import { asBuffer } from '../engine/node/asBuffer.ts';
-import { readRegularFile } from '../engine/node/files.ts';
+import { readRegularFile } from '../engine/node/readFile.ts';
 
-/** More than any annotation file but COCO's has (jsonFile.ts reads those). */
+/** More than any annotation file has, except COCO's, which jsonFile.ts reads. */
 const MAX_TEXT_BYTES = 256e6;
 
 /** The text of a file without its byte order mark. `declared`: the encoding that the file says it has, if it says so. */
@@ -28,7 +28,7 @@ export function readText(path: string, declared: (beginning: string) => string |
   }
 }
 
-/** By the byte order mark, or by the zeros that UTF-16 has beside letters of ASCII; undefined if there is neither. */
+/** The encoding, recognised by the byte order mark or by the zero bytes that UTF-16 has beside ASCII letters; undefined if there is neither. */
 export function encodingOf([a = 0, b = 0, c = 0, d = 0]: Uint8Array): string | undefined {
   const ascii = (byte: number): boolean => byte > 0 && byte < 0x80;
   if (a === 0xef && b === 0xbb && c === 0xbf) return 'utf-8';
@@ -44,11 +44,11 @@ export const readLines = (path: string): string[] =>
     .map((line) => line.trim())
     .filter((line) => line !== '');
 
-/** A text from a file as it may be printed: control characters could colour or clear a terminal. */
+/** A text from a file, made safe to print: control characters could colour or clear a terminal. */
 export const printable = (text: string): string =>
   text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
 
-/** The first bytes of a file, for a look at what it is; empty where it cannot be read. */
+/** The first bytes of a file, to see what it is; empty if it cannot be read. */
 export function beginningOf(path: string, bytes = 65536): string {
   try {
     if (!statSync(path).isFile()) return '';

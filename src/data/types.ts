@@ -4,14 +4,7 @@
  * Boxes are 0-based and inclusive: a box of the single top-left pixel is (0, 0, 0, 0), width = x2 - x1 + 1.
  * Class 0 is the background in every data set, so class indices are those of the detection head.
  */
-
-/** A decoded image. */
-export interface Picture {
-  width: number;
-  height: number;
-  /** Row-major, 4 bytes per pixel, alpha 255. */
-  rgba: Uint8Array;
-}
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
 
 /** An annotated object, ready for training and evaluation. */
 export interface AnnotatedBox {
@@ -44,8 +37,8 @@ export interface Sample {
   file?: string;
   /** The ids of the image and of the classes in the COCO file it comes from, for result files. */
   resultIds?: { image: CocoId; categories: readonly (CocoId | undefined)[] };
-  /** Decodes (or draws) the picture; throws a UserError that names the file. */
-  load(): Promise<Picture>;
+  /** Decodes (or draws) the image; throws a UserError that names the file. */
+  load(): Promise<DecodedImage>;
   /**
    * Reads only the beginning of the file; throws if it is not an image or not of this size. Returns 'turned' if its EXIF
    * orientation makes it unclear which pixels the boxes refer to. Generated images have no `check`.
@@ -86,20 +79,20 @@ export interface OpenOptions {
   allowOutside?: boolean;
 }
 
-export interface LabelledPicture {
+export interface LabelledImage {
   id: string;
   /** An index into `classes`. */
   label: number;
-  /** Decodes (or draws) the picture; throws a UserError that names the file. */
-  load(): Promise<Picture>;
+  /** Decodes (or draws) the image; throws a UserError that names the file. */
+  load(): Promise<DecodedImage>;
 }
 
 /** Images with one label each, to train a classifier. */
-export interface LabelledPictures {
+export interface LabelledImages {
   name: string;
   classes: string[];
-  train: LabelledPicture[];
-  val: LabelledPicture[];
+  train: LabelledImage[];
+  val: LabelledImage[];
   /** Whether a crop or the mirror image still shows the same class: false for digits. */
   augment: boolean;
 }

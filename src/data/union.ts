@@ -2,8 +2,8 @@
 import type { Dataset } from './types.ts';
 
 /**
- * The samples of all, one data set after the other. `classes`: those of the model, in which the data sets were opened;
- * without it the union of what each found, numbered anew.
+ * The samples of all data sets, one set after the other. `classes` are those of the model, with which the data sets were opened;
+ * without it, the classes are the union of those found in each, with new numbers.
  */
 export function unite(parts: readonly Dataset[], classes?: readonly string[]): Dataset {
   const [first] = parts;

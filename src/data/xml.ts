@@ -6,7 +6,7 @@ import { printable, readText } from './textFile.ts';
 /** A parsed element: text, or children (and attributes, named '@name') by name; a repeated child is an array. */
 export type Xml = string | Xml[] | { [child: string]: Xml };
 
-/** The root's children by name. Throws a UserError where the file is not well-formed XML. `lists`: elements that are arrays always. */
+/** The root's children by name. Throws a UserError if the file is not well-formed XML. `lists` names the elements that are always arrays. */
 export function readXml(path: string, lists: readonly string[]): Xml {
   const text = readText(path, (beginning) => /^\s*<\?xml[^>]*\sencoding\s*=\s*["']([^"']+)["']/.exec(beginning)?.[1]);
   const wrong = (what: string): UserError =>
@@ -16,7 +16,7 @@ export function readXml(path: string, lists: readonly string[]): Xml {
     if (valid !== true) throw wrong(`line ${valid.err.line}: not well-formed XML (${valid.err.msg})`);
     return parserOf(lists).parse(text) as Xml;
   } catch (error) {
-    // Entities beyond limits, or an element called __proto__.
+    // There are too many entities, or an element is called __proto__.
     throw error instanceof UserError ? error : wrong(`cannot be read as XML (${(error as Error).message})`);
   }
 }
@@ -41,7 +41,7 @@ export function children(element: Xml | undefined, name: string): Xml[] {
   return found === undefined ? [] : Array.isArray(found) ? found : [found];
 }
 
-/** The text of an element, of its first child of a name if one is given; undefined: there is none, or it has children. */
+/** The text of an element or, given a name, of its first child of that name; undefined if there is none, or if it has children. */
 export function textOf(element: Xml | undefined, name?: string): string | undefined {
   const found = name === undefined ? element : children(element, name)[0];
   if (typeof found === 'string') return found;

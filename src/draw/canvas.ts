@@ -5,7 +5,7 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { Canvas, SKRSContext2D } from '@napi-rs/canvas';
-import { replaceFile } from '../engine/node/files.ts';
+import { replaceFile } from '../engine/node/writeFile.ts';
 import { nativePackage } from '../engine/node/nativePackage.ts';
 
 export type { Canvas, SKRSContext2D };

@@ -4,7 +4,7 @@
  * Boxes are 0-based and inclusive, in pixels of the picture; a box is drawn around its pixels, from x1 to x2 + 1.
  * Small pictures are enlarged by a whole factor, so that lines and labels stay small beside the objects.
  */
-import type { Picture } from '../data/types.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
 import { type Canvas, FONT, type SKRSContext2D, newCanvas } from './canvas.ts';
 import { classColour, scoreColour } from './colours.ts';
 
@@ -33,7 +33,7 @@ export interface DrawOptions {
 
 /** Boxes in the colours of their classes, labelled 'name 0.98', the highest score on top. `classes[0]` is the background. */
 export function drawDetections(
-  picture: Picture,
+  picture: DecodedImage,
   detections: readonly DrawnDetection[],
   classes: readonly string[],
   { groundTruth = [], scale = defaultScale(picture) }: DrawOptions = {},
@@ -66,7 +66,7 @@ export function drawDetections(
  * ground truth dashed. `rois[i]` is x1, y1, x2, y2 in pixels of the picture.
  */
 export function drawProposals(
-  picture: Picture,
+  picture: DecodedImage,
   rois: readonly ArrayLike<number>[],
   scores: ArrayLike<number>,
   groundTruth: readonly DrawnTruth[] = [],
@@ -131,11 +131,12 @@ export function contactSheet(
   return sheet;
 }
 
-const defaultScale = ({ width, height }: Picture): number => Math.max(1, Math.round(480 / Math.min(width, height)));
+const defaultScale = ({ width, height }: DecodedImage): number =>
+  Math.max(1, Math.round(480 / Math.min(width, height)));
 
 const lineWidth = (canvas: Canvas): number => Math.max(2, Math.round(Math.min(canvas.width, canvas.height) / 200));
 
-function enlarged(picture: Picture, scale: number): { canvas: Canvas; context: SKRSContext2D } {
+function enlarged(picture: DecodedImage, scale: number): { canvas: Canvas; context: SKRSContext2D } {
   const original = newCanvas(picture.width, picture.height);
   const pixels = original.getContext('2d').createImageData(picture.width, picture.height);
   pixels.data.set(picture.rgba);

@@ -3,7 +3,7 @@
  *
  * For each class, area range and IoU threshold t = 0.5, 0.55, ..., 0.95, in each image:
  *   take the detections by descending score, at most 100, and the objects with those to ignore last: crowds, and objects
- *   whose area is out of the range. A detection matches the object that it overlaps most, if by at least t; among equal
+ *   whose area is out of the range. A detection matches the object that it overlaps most, if that IoU is at least t; among equal
  *   overlaps, the later object. It is right if that object counts and ignored if not. An object that is not a crowd is matched
  *   once, and an object to ignore only if none that counts can be matched. A detection without a match is wrong, or ignored
  *   if its own area is out of the range.
@@ -28,7 +28,7 @@ export interface CocoGroundTruthBox extends GroundTruthBox {
   area?: number;
 }
 
-/** The twelve numbers, under the names of COCO's leaderboard; s, m, l: small, medium and large objects. -1: no such object. */
+/** The twelve numbers, under the names of COCO's leaderboard; s, m and l stand for small, medium and large objects; -1 means that there are none. */
 export interface CocoSummary {
   /** IoU 0.5 to 0.95; 0.5; 0.75; the area below 32², to 96², and above. */
   AP: number;
@@ -37,7 +37,7 @@ export interface CocoSummary {
   APs: number;
   APm: number;
   APl: number;
-  /** At most 1, 10, 100 detections in an image of a class. */
+  /** With at most 1, 10 and 100 detections of a class in an image. */
   AR1: number;
   AR10: number;
   AR100: number;
@@ -166,7 +166,7 @@ interface ClassImage {
   overlaps: number[][];
 }
 
-/** For each class but the background the images that have anything of it, in order. */
+/** For each class but the background, the images that contain or claim an object of it, in order. */
 function byClass(
   detections: readonly (readonly Detection[])[],
   groundTruth: readonly (readonly CocoGroundTruthBox[])[],
@@ -215,12 +215,12 @@ const WRONG = 0;
 const RIGHT = 1;
 const IGNORED = 2;
 
-/** The matches of an image. */
+/** What became of the detections in an image. */
 interface Matched {
   scores: number[];
   /** [threshold][detection]: WRONG, RIGHT or IGNORED, all in one array. */
   outcomes: Uint8Array;
-  /** Objects that count. */
+  /** How many objects count. */
   positives: number;
 }
 
@@ -251,7 +251,7 @@ function match({ scores, areas, truths, overlaps }: ClassImage, [low, high]: Ran
   return { scores, outcomes, positives: counted.length };
 }
 
-/** Over all images, with the `most` best detections of each. */
+/** The curve over all images, from the `most` best detections in each. */
 function curveOf(images: readonly Matched[], most: number): CocoCurve | null {
   const positives = images.reduce((sum, image) => sum + image.positives, 0);
   if (positives === 0) return null;

@@ -13,7 +13,7 @@
  */
 import { type Box, iou } from '../kernels/boxes.ts';
 
-/** One detected object, corners in inclusive 0-based pixels of the original picture. */
+/** One detected object, corners in inclusive 0-based pixels of the original image. */
 export interface Detection {
   x1: number;
   y1: number;
@@ -76,12 +76,12 @@ export function evaluateVoc(
 }
 
 export interface ClassMatches {
-  /** One entry per detection by descending score: 1 for a true (a false) positive; both are 0 at a difficult object. */
+  /** One entry per detection, by descending score: 1 for a true or a false positive, and 0 in both lists at a difficult object. */
   truePositive: number[];
   falsePositive: number[];
   recall: number[];
   precision: number[];
-  /** Non-difficult objects. */
+  /** How many objects are not difficult. */
   positives: number;
 }
 

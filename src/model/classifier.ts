@@ -12,11 +12,12 @@ import type { Tensor } from '../engine/tensor.ts';
 import { type Backbone, backboneParameters, type Layer, ParameterStore } from './backbones/backbone.ts';
 import { backboneNamed } from './backbones/index.ts';
 import type { ClassifierConfig } from './config.ts';
-import { type Pixels, prepareImage } from './prepareImage.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
+import { prepareImage } from './prepareImage.ts';
 
 /** An image of a batch; `flip` mirrors it left to right. */
 export interface ClassifierImage {
-  pixels: Pixels;
+  pixels: DecodedImage;
   flip: boolean;
 }
 

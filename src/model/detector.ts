@@ -8,7 +8,7 @@ import type { Plans } from '../engine/plans.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { Box } from '../kernels/boxes.ts';
 import type { DetectorConfig, ProposalConfig } from './config.ts';
-import type { Pixels } from './prepareImage.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
 
 /** A labelled box, pixels of the original image, 0-based and inclusive. */
 export interface LabelledBox {
@@ -84,7 +84,7 @@ export interface Detector<Maps = unknown> {
   partOf(name: string): Part | undefined;
 
   /** Uploads an image, resizes it, subtracts the mean. `flip` mirrors it left to right. */
-  prepare(pixels: Pixels, flip?: boolean): PreparedImage;
+  prepare(pixels: DecodedImage, flip?: boolean): PreparedImage;
   /** Uploads ground truth, scaled as the image was. */
   truth(boxes: readonly LabelledBox[], image: ImageGeometry): GroundTruth;
 

@@ -1,17 +1,10 @@
-/** Prepares a picture for a network: uploads and resizes it, reorders its channels, normalises mean and range. */
+/** Prepares an image for a network: uploads and resizes it, reorders its channels, normalises mean and range. */
 import type { Gpu } from '../engine/gpu.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { imagePrepare, prepareUniforms } from '../kernels/imagePrepare.ts';
+import { type DecodedImage, imagePrepare, prepareUniforms } from '../kernels/imagePrepare.ts';
 import type { InputConfig } from './config.ts';
 
-/** A picture, row-major, 4 bytes per pixel: as data sets load it, or as a canvas's `ImageData` holds it. */
-export interface Pixels {
-  width: number;
-  height: number;
-  rgba: Uint8Array | Uint8ClampedArray;
-}
-
-/** Where the pixels go: the size of the result, and pixels of the picture per pixel of the result. */
+/** Where the pixels go: the size of the result, and pixels of the image per pixel of the result. */
 export interface Placement {
   height: number;
   width: number;
@@ -22,10 +15,10 @@ export interface Placement {
 }
 
 /** One word per pixel. Bytes that do not start on a word boundary of their buffer are copied. */
-function pixelWords({ width, height, rgba }: Pixels): Int32Array {
+function pixelWords({ width, height, rgba }: DecodedImage): Int32Array {
   const bytes = 4 * width * height;
   if (!(rgba.length >= bytes && bytes > 0))
-    throw new Error(`prepareImage: rgba has ${rgba.length} bytes, expected 4 x ${width} x ${height} of a picture`);
+    throw new Error(`prepareImage: rgba has ${rgba.length} bytes, expected 4 x ${width} x ${height}`);
   const whole = rgba.byteOffset % 4 === 0 ? rgba : rgba.slice(0, bytes);
   return new Int32Array(whole.buffer, whole.byteOffset, width * height);
 }
@@ -33,7 +26,7 @@ function pixelWords({ width, height, rgba }: Pixels): Int32Array {
 /** [1, 3, height, width] */
 export function prepareImage(
   gpu: Gpu,
-  pixels: Pixels,
+  pixels: DecodedImage,
   { height, width, perY, perX, flip }: Placement,
   { channels, mean, factor }: Pick<InputConfig, 'channels' | 'mean' | 'factor'>,
 ): Tensor {

@@ -25,7 +25,8 @@ import type {
   Sampling,
 } from './detector.ts';
 import type { DetectionHead, RoiBatch } from './head.ts';
-import { type Pixels, prepareImage } from './prepareImage.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
+import { prepareImage } from './prepareImage.ts';
 import type { ProposalSource } from './proposalSource.ts';
 import type { RegionFeatures } from './regionFeatures.ts';
 
@@ -99,7 +100,7 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
     return this.partsByName.get(wholeName(name));
   }
 
-  prepare(pixels: Pixels, flip = false): PreparedImage {
+  prepare(pixels: DecodedImage, flip = false): PreparedImage {
     const { input } = this.config;
     const { width, height, scale } = resizedSize(pixels.height, pixels.width, input.shorterSide, input.longerSide);
     const placement = { height, width, perY: 1 / scale, perX: 1 / scale, flip };

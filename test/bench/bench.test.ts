@@ -81,7 +81,7 @@ test('samples of elements', () => {
   }
 });
 
-test('a comparison finds one wrong element and one that is no number', () => {
+test('a comparison finds one wrong element and one that is not a number', () => {
   const expected = [1, 2, 3].map((value, index) => ({ index, value, magnitude: 10 }));
   assert.ok(compareElements([1, 2 + 9 * TOLERANCE, 3], expected).passed);
   const wrong = compareElements([1, 2 + 11 * TOLERANCE, NaN], expected);

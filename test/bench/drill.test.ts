@@ -54,7 +54,7 @@ test('a part that loses the device, crashes, hangs or cannot start does not take
   );
 });
 
-test('what no time is left for, or comes after the end, is not run', async () => {
+test('parts that have no time left, or come after the end, are not run', async () => {
   assert.equal((await run([part('late', 'true')], 1)).outcomes, [['not run', 'no time was left', null]]);
   const ending = new AbortController();
   setTimeout(() => ending.abort(), 300);
@@ -176,7 +176,7 @@ test('the page says what was measured, what was not, and why', () => {
     'Device: **A GPU**.',
     '| bench | failed | 5 | the GPU device was lost (reset) |',
     '| tune | not run | 5 | no time was left |',
-    'The drill has not ended',
+    'The drill is still running',
     '2 right, 1 wrong.',
     '- **relu**',
     '1 rows, 0 wrong; cut off',

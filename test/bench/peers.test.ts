@@ -77,7 +77,7 @@ test('a wrong peer has no time, one without the operation is left out', async ()
   );
 });
 
-test('our own wrong result is no time either', async () => {
+test('a wrong result of our own engine gets no time either', async () => {
   const row = await compareRow([respondent('webgpu-rcnn', 10, 1.001), respondent('tfjs', 60)], product, 100);
   assert.equal([row.ours_ms, row.ratio_to_best_peer], [null, null]);
   assert.match(row.notes[0]!, /^webgpu-rcnn is wrong/);

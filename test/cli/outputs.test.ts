@@ -46,7 +46,7 @@ test('an output that is also an input, by whatever name, is refused; so are two 
   if (process.platform !== 'win32') assertOutputs(['/dev/null', '/dev/null']);
 });
 
-test('detect does not replace its picture, nor eval the checkpoint', async () => {
+test('detect does not replace its image, nor eval the checkpoint', async () => {
   const folder = temporaryFolder();
   mkdirSync(join(folder, 'run'));
   writeFileSync(join(folder, 'img.png'), 'picture');
@@ -84,7 +84,7 @@ test('control characters are printed as escapes', async () => {
 const train = ['train', '--preset', 'demo', '--steps', '4', '--out', 'run'];
 const unix = process.platform !== 'win32';
 
-test('a training whose output nobody reads any more goes on to its end', async () => {
+test('a training whose output is no longer read continues to its end', async () => {
   if (!unix) return;
   const cwd = temporaryFolder();
   const command = `set -o pipefail; "$0" --import ${import.meta.resolve('tsx')} ${entry} ${train.join(' ')} | head -n 1`;
@@ -110,7 +110,7 @@ test('a closed terminal and Ctrl-\\ save as Ctrl-C does', async () => {
   }
 });
 
-test('a second process that would write the same run is refused, and the first goes on', async () => {
+test('a second process that would write the same run is refused, and the first continues', async () => {
   const cwd = temporaryFolder();
   const begin = [...train.slice(0, 3), '--steps', '2000', '--out', 'run'];
   const first = start(begin, cwd);

@@ -291,7 +291,7 @@ test('initial weights that cannot be used: one line, and no run is left behind',
   assert.equal(readdirSync(folder).sort(), [...files].sort());
 });
 
-test('of initial weights what fits is taken, and what does not is listed', async () => {
+test('initial weights that fit are taken, and the others are listed', async () => {
   const folder = temporaryFolder();
   const shapes = {
     'conv1.weight': [16, 3, 5, 5],

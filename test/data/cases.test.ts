@@ -16,7 +16,7 @@ import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { drawSplits } from '../../src/data/drawnSplits.ts';
-import { checkPicture, readPicture } from '../../src/data/pictures.ts';
+import { checkPicture, readImage } from '../../src/data/pictures.ts';
 import { openDataset, splitsOf, usualSplit } from '../../src/data/registry.ts';
 import { UserError } from '../../src/engine/errors.ts';
 import { decodeAll, openParts, sameContent } from '../../src/run/reports/dataReport.ts';
@@ -275,14 +275,14 @@ test('drawn parts: 60/20/20 by a seed, frames of one video and copies of one ima
   assert.equal(count(drawSplits(['x'], 0).parts), [1, 0, 0]);
 });
 
-test('pictures of every kind are read, and those that are none say so', async () => {
+test('images of every kind are read, and files that are not images are reported', async () => {
   const root = temporaryFolder();
   const png = join(root, 'a.png');
   await writeImage(png, 40, 30);
   for (const kind of ['tiff', 'gif', 'avif', 'webp'] as const) {
     const path = join(root, `a.${kind}`);
     writeFileSync(path, await sharp(png).toFormat(kind).toBuffer());
-    const { width, height, rgba } = await readPicture(path);
+    const { width, height, rgba } = await readImage(path);
     assert.equal([width, height], [40, 30]);
     assert.ok(rgba[0]! > 230 && rgba[1]! < 25 && rgba[4 * 39 + 2]! > 230, kind);
     const header = await checkPicture(path);
@@ -290,7 +290,7 @@ test('pictures of every kind are read, and those that are none say so', async ()
   }
   symlinkSync('/dev/zero', join(root, 'device.png'));
   for (const bad of [join(root, 'device.png'), root]) {
-    for (const read of [readPicture, checkPicture]) {
+    for (const read of [readImage, checkPicture]) {
       assert.match(await userError(read(bad)), /(is a device; name a regular file|is a folder)/);
     }
   }

@@ -126,7 +126,7 @@ test('a file without annotations, as of COCO’s test images, can be tested on b
   says(await userError(openDataset(spec, { split: 'all' })), 'instances.json', 'nothing to learn');
 });
 
-test('boxes without area or outside: an error, or left out and told', async () => {
+test('boxes without area or outside: an error, or left out with a note', async () => {
   const bad: [annotation: object, text: string][] = [
     [object([5, 5, 0, 9]), 'bbox [5, 5, 0, 9] has no area'],
     [object([5, 5, 9, -1]), 'has no area'],
@@ -205,7 +205,7 @@ test('every other fault is one line that names the file', async () => {
   says(await userError(open(nested)), join('images', 'none', 'b.jpg'), 'no such image');
 });
 
-test('a picture of another size fails when it is loaded', async () => {
+test('an image of another size fails when it is loaded', async () => {
   const { folder, path, spec } = await writeCoco();
   const { samples } = await openDataset(spec, { split: 'all' });
   await writeImage(join(folder, 'a.jpg'), 41, 30);

@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { AnnotatedBox, Picture } from '../../src/data/types.ts';
+import type { DecodedImage } from '../../src/kernels/imagePrepare.ts';
+import type { AnnotatedBox } from '../../src/data/types.ts';
 import { openDataset } from '../../src/data/registry.ts';
 import { readGlyphs } from '../../src/data/mnistFiles.ts';
 import { UserError } from '../../src/engine/errors.ts';
@@ -87,7 +88,7 @@ test('the digits of the test scenes are in no training or validation scene', asy
   assert.is(Buffer.from(parts.val.images.subarray(0, 784)).equals(last(parts.train.images)), false);
 });
 
-test('the picture is opaque RGB of 160x160, with digits that stand out', async () => {
+test('an image is opaque RGB of 160x160, with digits that stand out', async () => {
   for (const sample of train.samples.slice(0, 30)) {
     const { width, height, rgba } = await sample.load();
     assert.equal([width, height, rgba.length], [160, 160, 160 * 160 * 4]);
@@ -110,12 +111,12 @@ test('an unknown split and foreign classes are one clear line', async () => {
 
 const quad = ({ x1, y1, x2, y2 }: AnnotatedBox): [number, number, number, number] => [x1, y1, x2, y2];
 
-const lumaAt = ({ width, rgba }: Picture, x: number, y: number): number => {
+const lumaAt = ({ width, rgba }: DecodedImage, x: number, y: number): number => {
   const i = 4 * (y * width + x);
   return 0.299 * rgba[i]! + 0.587 * rgba[i + 1]! + 0.114 * rgba[i + 2]!;
 };
 
-function lumaRange(picture: Picture, box: AnnotatedBox): number {
+function lumaRange(picture: DecodedImage, box: AnnotatedBox): number {
   let [low, high] = [255, 0];
   for (let y = box.y1; y <= box.y2; y++) {
     for (let x = box.x1; x <= box.x2; x++) {
@@ -127,7 +128,7 @@ function lumaRange(picture: Picture, box: AnnotatedBox): number {
 }
 
 /** Range of luma along the top, bottom, left and right edge of the box, `out` pixels outside it (0: the edge itself). */
-function contrastOfEdges(picture: Picture, box: AnnotatedBox, out: number): number[] {
+function contrastOfEdges(picture: DecodedImage, box: AnnotatedBox, out: number): number[] {
   const clamp = (value: number) => Math.min(159, Math.max(0, value));
   const row = (y: number) => range(box.x1, box.x2).map((x) => lumaAt(picture, x, clamp(y)));
   const column = (x: number) => range(box.y1, box.y2).map((y) => lumaAt(picture, clamp(x), y));

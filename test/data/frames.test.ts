@@ -33,7 +33,7 @@ async function collect(path: string, every = 1) {
   return frames;
 }
 
-test('a picture is one frame, a video as many as ffmpeg gives, in pieces of any size', async () => {
+test('an image is one frame, a video as many as ffmpeg gives, in pieces of any size', async () => {
   // Three frames of 3x2, written byte by byte around the headers.
   const script = `
     const frame = (value) => Buffer.concat([Buffer.from('P6\\n3 2\\n255\\n'), Buffer.alloc(18, value)]);
@@ -68,7 +68,7 @@ async function withStdin(pieces: readonly Buffer[], fn: () => Promise<void>): Pr
   }
 }
 
-test('standard input is a picture, or a video that ffmpeg reads from its own standard input', async () => {
+test('standard input is an image, or a video that ffmpeg reads from its own standard input', async () => {
   // A frame for each byte that it is given.
   const script = `
     const bytes = require('node:fs').readFileSync(0);

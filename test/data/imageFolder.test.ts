@@ -9,7 +9,7 @@ import { temporaryFolder, userError, writeClasses } from './fixtures.ts';
 
 const open = (root: string) => openLabelled(`folder:${root}`, { size: 32, seed: 1, check: true });
 
-test('train and val folders: classes by name, pictures by name, what begins with a dot left out', async () => {
+test('train and val folders: classes and images in the order of names, without those that begin with a dot', async () => {
   const root = await writeClasses({ 'train/cat': 2, 'train/ant': 3, 'val/cat': 1 });
   mkdirSync(join(root, 'train', '.cache'));
   writeFileSync(join(root, 'train', 'cat', '._0.png'), 'not an image');
@@ -41,7 +41,7 @@ test('folders of classes alone: one in ten of each class is for validation, the 
   );
 });
 
-test('what is wrong with a folder is one line that names it', async () => {
+test('a wrong folder is reported in one line that names it', async () => {
   const fails = async (root: string, message: RegExp) => assert.match(await userError(open(root)), message);
   await fails(join(temporaryFolder(), 'absent'), /absent: no such folder; /);
   await fails(temporaryFolder(), /holds no class folder; /);

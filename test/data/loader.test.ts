@@ -8,7 +8,7 @@ import { flipBoxes } from '../../src/data/boxes.ts';
 import { Prefetcher } from '../../src/data/prefetcher.ts';
 import { UserError } from '../../src/engine/errors.ts';
 
-test('every epoch takes each picture once, and once mirrored, in a fresh order', () => {
+test('every epoch takes each image once, and once mirrored, in a new order', () => {
   for (const flip of [false, true]) {
     const order = new TrainingOrder(1, 7, { flip });
     const epochs = [0, 1].map((epoch) =>
@@ -99,7 +99,7 @@ test('the time waited is that of the caller, not of the decoding', async () => {
   assert.ok(loader.waitedMs - before < 20, String(loader.waitedMs - before));
 });
 
-test('a broken picture fails at its own step', async () => {
+test('a broken image fails at its own step', async () => {
   const order = new TrainingOrder(5, 6, { flip: false });
   const broken = order.at(3).index;
   const loader = new Prefetcher(inTrainingOrder(countingDataset(1, broken).dataset.samples, order), {

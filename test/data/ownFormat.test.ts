@@ -1,42 +1,15 @@
-/** A program's own format of data: one file that reads what is written, and one call. */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+/** A format of data that a program adds (ownFormat.ts) is opened, recognised and checked like the others. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { annotatedFormat, openDataset, registerFormat } from '../../src/node.ts';
+import { openDataset, registerFormat } from '../../src/node.ts';
 import { absoluteSpec } from '../../src/data/registry.ts';
 import { userError } from './fixtures.ts';
 import { boxesOf, writeFiles } from './formats/files.ts';
+import { mine } from './ownFormat.ts';
 
-/** A file FOLDER/boxes.mine with lines 'PICTURE CLASS x1 y1 x2 y2': edges in pixels. */
-const mine = annotatedFormat({
-  name: 'mine',
-  usage: 'mine:FILE',
-  summary: 'lines of a picture, a class and four numbers',
-  sets: (paths) => paths.map((path) => [path]),
-  recognises: (path) => (path.endsWith('.mine') ? 1 : null),
-  read: ([path]) => ({
-    name: 'mine',
-    path: path!,
-    splits: [],
-    pictureFolders: [dirname(path!)],
-    images: () => {
-      const lines = readFileSync(path!, 'utf8').trim().split('\n');
-      return lines.map((line, i) => {
-        const [file, className, ...corners] = line.split(' ');
-        const [x1, y1, x2, y2] = corners.map(Number);
-        const object = { className: className!, x1: x1!, y1: y1!, x2: x2!, y2: y2! };
-        return {
-          file: file!,
-          source: path!,
-          objects: [{ ...object, what: `line ${i + 1}`, written: `box (${corners.join(', ')})` }],
-        };
-      });
-    },
-  }),
-});
-
-test('it is opened by its name and recognised; pictures, sizes, classes and usable boxes are the same for all', async () => {
+test('it is opened by its name and recognised; images, sizes, classes and usable boxes are the same for all', async () => {
   const root = await writeFiles({
     'boxes.mine': 'a.jpg cat 2 3 20 15\nb dog 0 0 40 30\n',
     'a.jpg': '',

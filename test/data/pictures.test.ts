@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { assertWholePicture, checkPicture, readPicture } from '../../src/data/pictures.ts';
+import { assertWholePicture, checkPicture, readImage } from '../../src/data/pictures.ts';
 import { openDataset } from '../../src/data/registry.ts';
-import type { Picture } from '../../src/data/types.ts';
+import type { DecodedImage } from '../../src/kernels/imagePrepare.ts';
 import { decodeAll, openParts } from '../../src/run/reports/dataReport.ts';
 import { temporaryFolder, userError, vocXml, writeVoc } from './fixtures.ts';
 
@@ -25,7 +25,7 @@ function quarters(width = WIDTH, height = HEIGHT): Sharp {
 const COLOURS = { r: [255, 0, 0], g: [0, 255, 0], b: [0, 0, 255], w: [255, 255, 255], k: [0, 0, 0] };
 
 /** The nearest of `COLOURS` in the middle of each quarter, row by row: lossy encoders and CMYK miss them by a little. */
-function coloursOf({ width, height, rgba }: Picture): string {
+function coloursOf({ width, height, rgba }: DecodedImage): string {
   const at = (x: number, y: number): string => {
     const i = 4 * (Math.floor(y * height) * width + Math.floor(x * width));
     const distances = Object.entries(COLOURS).map(
@@ -40,11 +40,11 @@ function coloursOf({ width, height, rgba }: Picture): string {
 async function outcome(bytes: Buffer, name = 'a.jpg'): Promise<string> {
   const path = join(temporaryFolder(), name);
   writeFileSync(path, bytes);
-  let picture: Picture;
+  let picture: DecodedImage;
   try {
-    picture = await readPicture(path);
+    picture = await readImage(path);
   } catch {
-    const message = await userError(readPicture(path));
+    const message = await userError(readImage(path));
     assert.ok(message.startsWith(`${path}: cannot be read as an image (`), message);
     return message.slice(message.indexOf('(') + 1, message.lastIndexOf(');'));
   }
@@ -69,7 +69,7 @@ test("the camera's orientation is applied, all eight", async () => {
   }
 });
 
-test('encodings: whatever libvips reads, and bitmaps, by their contents', async () => {
+test('encodings: those that libvips reads, and bitmaps, by their contents', async () => {
   const grey = quarters().greyscale();
   const two = { raw: { width: WIDTH, height: 2 * HEIGHT, channels: 3 as const, pageHeight: HEIGHT } };
   const pages = Buffer.concat([await quarters().raw().toBuffer(), await quarters().negate().raw().toBuffer()]);
@@ -120,7 +120,7 @@ test('a JPEG without its last marker is whole, with bytes behind it too; one tha
   assert.is(await outcome(Buffer.from('<html>not here</html>')), 'its contents are not those of an image');
 });
 
-test('a picture whose header announces more pixels than its data hold is one line', async () => {
+test('an image whose header announces more pixels than its data hold is reported in one line', async () => {
   const kinds = [quarters(), quarters().greyscale(), quarters().toColourspace('cmyk')];
   for (const encoded of kinds.flatMap((kind) =>
     [false, true].map((progressive) => kind.clone().jpeg({ progressive })),

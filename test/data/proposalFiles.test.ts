@@ -45,7 +45,7 @@ test('a box of a scaled image may end within the last pixel', async () => {
   assert.equal((await read(`${HEADER}\na,0,0,39.9,29.9,1\nb,0,0,1,1,1`))[0], [[0, 0, 39.9, 29.9]]);
 });
 
-test('what is wrong is one line with the file, the line and what to do', async () => {
+test('an error is one line with the file, the line and what to do', async () => {
   const cases: [text: string, message: RegExp][] = [
     ['', /boxes\.csv: is empty; its first line must be 'image,x1/],
     ['a,1,2,3,4,1\n', /line 1: is not 'image,x1,y1,x2,y2,score'; put that line first/],

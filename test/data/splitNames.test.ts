@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { disjointSplits, isTestSplit, namedSplit } from '../../src/data/splitNames.ts';
 
-test('a usual name finds the split that tools call otherwise', () => {
+test('a usual name finds the split that tools call by another name', () => {
   assert.is(namedSplit(['train', 'valid', 'test'], 'val'), 'valid');
   assert.is(namedSplit(['train2017', 'val2017'], 'train'), 'train2017');
   assert.is(namedSplit(['all'], 'test'), 'all');

@@ -116,7 +116,7 @@ test('JPEG, PNG and WebP decode to RGBA; the name of the annotation file goes be
   }
 });
 
-test('boxes of no area, with swapped corners or outside: an error, or left out and told', async () => {
+test('boxes without area, with swapped corners or outside: an error, or left out with a note', async () => {
   const bad: [VocObjectSpec['box'], string][] = [
     [[5, 5, 5, 9], 'has no area'],
     [[5, 9, 8, 9], 'has no area'],
@@ -218,7 +218,7 @@ test('the splits of a data set, of several folders those that all have', async (
   assert.equal(splitsOf('digits'), ['train', 'val', 'test']);
 });
 
-test('a picture that is cut off, no picture, or of another size fails when it is loaded', async () => {
+test('an image that is cut off, not an image, or of another size fails when it is loaded', async () => {
   for (const image of ['a.jpg', 'a.png', 'a.webp']) {
     const root = await writeVoc({ images: [image] });
     const { samples } = await openDataset(`voc:${root}`, { split: 'train' });
@@ -237,7 +237,7 @@ test('a picture that is cut off, no picture, or of another size fails when it is
   }
 });
 
-test('a check before training takes the size as the picture is turned, and looks at every file', async () => {
+test('a check before training takes the size of the turned image, and looks at every file', async () => {
   const { samples } = await open({
     splits: { train: 'a\nb\n' },
     annotations: { a: vocXml([{ name: 'cat', box: [1, 1, 9, 9] }], { width: 30, height: 40 }), b: vocXml([]) },

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { readRegularFile, readRegularFileAsync, readRegularText } from '../../src/engine/node/files.ts';
+import { readRegularFile, readRegularFileAsync, readRegularText } from '../../src/engine/node/readFile.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 
 const limits = { maxBytes: 1000 };
@@ -43,7 +43,7 @@ test('a regular file is read whole, through a link too, up to its limit', async 
   assert.is(readRegularFile(path, limits).length, 0);
 });
 
-test('what is no regular file is refused in one line, and nothing of it is read', async () => {
+test('anything but a regular file is refused in one line, and none of it is read', async () => {
   const folder = temporaryFolder();
   mkdirSync(join(folder, 'folder'));
   writeFileSync(join(folder, 'file'), '');
@@ -75,7 +75,7 @@ test('a pipe is read to its end where a stream makes sense, and no further than 
         '-c',
         `exec ${process.execPath} --import ${import.meta.resolve('tsx')} -e "$1" <(head -c ${bytes} /dev/zero)`,
         'bash',
-        `import { readRegularFile } from '${new URL('../../src/engine/node/files.ts', import.meta.url).pathname}';
+        `import { readRegularFile } from '${new URL('../../src/engine/node/readFile.ts', import.meta.url).pathname}';
          try { console.log(readRegularFile(process.argv[1], { maxBytes: 300000, pipe: true }).length); }
          catch (error) { console.log(error.message.replace(/^\\S+ /, '')); }`,
       ],

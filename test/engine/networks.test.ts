@@ -137,7 +137,7 @@ function autoencoder(gpu: Gpu) {
   return { step, apply, running, trained, dispose };
 }
 
-test('such a network learns, in a steady state makes nothing anew, and gives the same bits twice', async () => {
+test('such a network learns, makes nothing new in a steady state, and gives the same bits twice', async () => {
   const gpu = await sharedGpu();
   const live = gpu.statistics().liveBytes;
   const run = async () => {

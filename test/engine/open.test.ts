@@ -139,8 +139,8 @@ test('packages with native parts are loaded when they are needed, and named wher
   const [command, canvas, pictures] = files.map((file) => new URL(file, import.meta.url).href);
   const draw = `import { newCanvas } from '${canvas}';
     try { newCanvas(4, 4); } catch (error) { console.log(error.name, error.message); }`;
-  const read = `import { readPicture } from '${pictures}';
-    await readPicture('${new URL('../../docs/web.jpg', import.meta.url).pathname}').catch((error) => console.log(error.name, error.message));`;
+  const read = `import { readImage } from '${pictures}';
+    await readImage('${new URL('../../docs/web.jpg', import.meta.url).pathname}').catch((error) => console.log(error.name, error.message));`;
   const runs = [
     [
       'sharp',

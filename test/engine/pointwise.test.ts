@@ -20,7 +20,7 @@ test('dropout without a seed draws a new mask every call; with one, the same', a
   [x, ...draws].forEach((tensor) => tensor.dispose());
 });
 
-test('dropout drops the gradient where it dropped the value, scaled alike', async () => {
+test('dropout drops the gradient where it dropped the value, with the same scale', async () => {
   const gpu = await sharedGpu();
   const w = gpu.parameter(new Float32Array(500).fill(1), [500], 'w');
   const c = gpu.tensor(randomArray(500, 3), [500]);

@@ -15,7 +15,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parseSafetensors, serializeSafetensors, UserError } from '../../src/index.ts';
 import { parseSafetensorsHeader } from '../../src/engine/safetensors.ts';
-import { assertWritable, readSafetensorsHeader, replaceFile } from '../../src/engine/node/files.ts';
+import { readSafetensorsHeader } from '../../src/engine/node/safetensorsFile.ts';
+import { assertWritable, replaceFile } from '../../src/engine/node/writeFile.ts';
 import { loadSafetensors, saveSafetensors } from '../../src/node.ts';
 import { withFault } from '../faults.ts';
 import { randomArray, sharedGpu, skip } from '../harness.ts';
@@ -241,7 +242,7 @@ test('any change of a byte gives a file that holds together, or one line', () =>
   fc.assert(property, { numRuns: 4000 });
 });
 
-test('a file of PyTorch’s is told to be one', async () => {
+test('a file of PyTorch’s is recognised as one', async () => {
   const advice = 'convert it to safetensors as docs/weights.md says';
   const refused = (...bytes: number[]) => message(() => parseSafetensors(Uint8Array.from(bytes), 'x.pth'));
   // A zip archive's first entry; the pickle of PyTorch's magic number, 0x1950a86a20f9469cfc6c.
@@ -258,7 +259,7 @@ test('doubles are rounded to f32', () => {
   assert.equal(tensors['d']!.data, Float32Array.from(values));
 });
 
-test('the header alone is read as with the tensors, and refused alike', async () => {
+test('the header alone is read, or refused, as with the tensors', async () => {
   const target = path.join(folder, 'header.safetensors');
   await saveSafetensors(target, { x: { shape: [2], data: Float32Array.of(1, 2) } }, { k: 'v' });
   const { entries, metadata } = readSafetensorsHeader(target);
@@ -313,7 +314,7 @@ test('a device is written to, and stays what it is', () => {
   rmSync(link);
 });
 
-test('a missing folder is made; what is in the way is told in one line, beforehand too', async () => {
+test('a missing folder is made; an obstacle is reported in one line, beforehand too', async () => {
   const made = path.join(folder, 'a', 'b', 'model.safetensors');
   assertWritable(made);
   assert.not.ok(existsSync(path.join(folder, 'a')));

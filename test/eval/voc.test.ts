@@ -52,7 +52,7 @@ test('matching with difficult, doubled and missed objects over three images', ()
   near(evaluateVoc(dets, gts, ['bg', 'x'], { metric: 'voc10' }).mAP, mini.ap_area, 1e-8);
 });
 
-test('an IoU of exactly the threshold is no match', () => {
+test('an IoU of exactly the threshold is not a match', () => {
   // 10x10 object, 10x5 detection inside it: IoU 0.5 in inclusive pixels.
   const gts = [[truth([0, 0, 9, 9])]];
   assert.is(evaluateVoc([[detection([0, 0, 9, 4], 1)]], gts, ['bg', 'x'], { metric: 'voc10' }).mAP, 0);

@@ -8,7 +8,7 @@ import { expectClose, randomArray, sharedGpu } from '../harness.ts';
 import { pooledBackbone, POOLED_DETECTOR, ramp } from './pooledBackbone.ts';
 import { registered } from './registered.ts';
 
-test('more regions than pass through the layers at a time score as they do all at once', async () => {
+test('RoIs that pass through the layers in several batches score as in one', async () => {
   const gpu = await sharedGpu();
   const model = new FasterRcnn(gpu, POOLED_DETECTOR, 1);
   for (const rows of [513, 1100]) {

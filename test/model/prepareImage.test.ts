@@ -28,10 +28,7 @@ test('too few bytes are one clear error', async () => {
   const gpu = await sharedGpu();
   const short = { width: 2, height: 1, rgba: new Uint8Array(7) };
   const none = { width: 0, height: 1, rgba: new Uint8Array(7) };
-  assert.throws(
-    () => prepareImage(gpu, short, placement, input),
-    'prepareImage: rgba has 7 bytes, expected 4 x 2 x 1 of a picture',
-  );
+  assert.throws(() => prepareImage(gpu, short, placement, input), 'prepareImage: rgba has 7 bytes, expected 4 x 2 x 1');
   assert.throws(() => prepareImage(gpu, none, placement, input), 'prepareImage: rgba has 7 bytes, expected 4 x 0 x 1');
 });
 

@@ -105,7 +105,7 @@ test('shares and quantiles', () => {
   assert.equal(quantiles([7], [0, 0.5, 1]), [7, 7, 7]);
 });
 
-test('anchors that fit are left alone, for others there are better ones', async () => {
+test('anchors that fit are kept, for others better ones are found', async () => {
   const { samples } = await openDataset('digits', { split: 'val' });
   const advised = (config: DetectorConfig) => {
     const objects = inputObjects(samples, config);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { UserError } from '../../src/engine/errors.ts';
-import { saveSafetensors } from '../../src/engine/node/files.ts';
+import { saveSafetensors } from '../../src/engine/node/safetensorsFile.ts';
 import { learningRate } from '../../src/run/training/learningRate.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { loadInitialWeights } from '../../src/run/storage/checkpoint.ts';
@@ -60,7 +60,7 @@ test('stages are frozen only where there are weights worth keeping', async () =>
   assert.is((await configureRun({})).config.preset, 'digits');
 });
 
-test('what does not exist is named, with what does', async () => {
+test('an unknown name is reported with the names that exist', async () => {
   const wrong: [RunChoices, RegExp][] = [
     [
       { preset: 'nope' },
@@ -101,7 +101,7 @@ test('a resumed run takes no option that contradicts it', async () => {
   );
 });
 
-test('initial weights fit by name and shape; of a file with nothing that fits there is an error', async () => {
+test('initial weights fit by name and shape; a file without any that fits is an error', async () => {
   const gpu = await sharedGpu();
   const { config } = await tinyRun();
   const model = new FasterRcnn(gpu, config.detector, 3);
@@ -133,7 +133,7 @@ test('initial weights that cannot be used leave no run behind', async () => {
   assert.not(existsSync(directory.path));
 });
 
-test('a checkpoint that is cut off, of another network, or none at all', async () => {
+test('a checkpoint that is cut off, of another network, or not a checkpoint', async () => {
   const gpu = await sharedGpu();
   const { directory } = await trainHere(await tinyRun({ steps: 1 }));
   await loadModel(gpu, directory.path);
@@ -167,7 +167,7 @@ test('a checkpoint that is cut off, of another network, or none at all', async (
   await fails(loadModel(gpu, temporaryFolder()), /config\.json: there is no such file; .* is not a run/);
 });
 
-test('a new run replaces none that has a checkpoint, but one that never came to it', async () => {
+test('a new run does not replace one that has a checkpoint, but does replace one without', async () => {
   const run = await tinyRun({ steps: 1 });
   const { directory } = await trainHere(run);
   await fails(

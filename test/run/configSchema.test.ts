@@ -19,7 +19,7 @@ test('every preset is a valid configuration', () => {
   }
 });
 
-test('values are changed one by one, and what was given is left as it was', () => {
+test('values are changed one by one, and the given configuration stays as it was', () => {
   const before = base();
   const { detector, training } = withSettings(before, [
     'detector.rpn.lambda=10',
@@ -38,7 +38,7 @@ test('values are changed one by one, and what was given is left as it was', () =
   assert.is(training.flip, true);
 });
 
-test('a wrong setting is told in one line', () => {
+test('a wrong setting is reported in one line', () => {
   const cases: [string, RegExp][] = [
     [
       'detector.rpn.lamda=10',

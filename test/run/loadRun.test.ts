@@ -32,7 +32,7 @@ const weights = async (model: Detector): Promise<Safetensors['tensors']> => {
   return parseSafetensors(await serializeCheckpoint(model, undefined, end), 'test').tensors;
 };
 
-test('training without files, saved and gone on with, ends with the weights of rcnn train', async () => {
+test('training without files, saved and continued, ends with the weights of rcnn train', async () => {
   const gpu = await sharedGpu();
   const { config, dataset } = await tinyRun({ steps: 6 });
   const { detector, training } = config;
@@ -201,7 +201,7 @@ test('a checkpoint that changed since it was saved, or is not finite, is refused
   assert.is(gpu.statistics().liveBytes, before);
 });
 
-test('files that are no run, or of two, are one line, and no memory stays behind', async () => {
+test('files that are not a run, or belong to two, are refused in one line, and no memory stays behind', async () => {
   const gpu = await sharedGpu();
   const { config, checkpoint } = await run;
   const parsed = parseRunConfig(config);

@@ -2,41 +2,18 @@
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type BackboneDescriptor, conv2d, linear, ParameterStore, registerBackbone, reshape } from '../../src/index.ts';
+import { detectImage, openDataset, registerBackbone, registerFormat } from '../../src/node.ts';
 import { configurePretrain } from '../../src/run/config/pretrainConfig.ts';
 import { configureRun } from '../../src/run/config/runConfig.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
 import { RunDirectory } from '../../src/run/storage/runDirectory.ts';
 import { trainRun } from '../../src/run/training/trainRun.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
+import { writeFiles } from '../data/formats/files.ts';
+import { mine } from '../data/ownFormat.ts';
 import { sharedGpu } from '../harness.ts';
-import { tinyRun } from './tinyRun.ts';
-
-/** One convolution of stride 8; the names of its layers say nothing about which part they belong to. */
-const own: BackboneDescriptor = {
-  name: 'own',
-  title: 'one convolution, stride 8',
-  stride: 8,
-  input: { channels: 'bgr', mean: [1, 2, 3], factor: [0.1, 0.1, 0.1] },
-  frozenStages: 0,
-  pooled: 2,
-  learnsFromRandom: true,
-  pretraining: { size: 40, batch: 4, learningRate: 0.02 },
-  build(gpu, { pooled, seed }) {
-    const [convolutions, regions] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
-    const a = convolutions.layer('a', [8, 3, 9, 9]);
-    const b = regions.layer('b', [12, 8 * pooled * pooled]);
-    return {
-      stride: 8,
-      channels: 8,
-      regionFeatures: 12,
-      featureParameters: convolutions.parameters,
-      regionParameters: regions.parameters,
-      features: (image) => conv2d(image, a.weight, a.bias, { stride: 8, padding: 4, relu: true }),
-      regions: (region) => linear(reshape(region, [region.shape[0]!, -1]), b.weight, b.bias, { relu: true }),
-    };
-  },
-};
+import { own } from './ownBackbone.ts';
+import { tinyRun, trainHere } from './tinyRun.ts';
 
 registerBackbone(own);
 
@@ -69,6 +46,26 @@ test('it is trained in stages, its region layer with the head, and read back fro
   const loaded = await loadModel(gpu, directory.path);
   assert.equal(await loaded.parameters['b.weight']!.read(), expected);
   loaded.dispose();
+});
+
+test('a backbone and a format of a program, one file and one call each, train and detect together', async () => {
+  registerFormat(mine);
+  const root = await writeFiles({
+    'boxes.mine': 'a.jpg cat 2 3 20 15\nb.jpg dog 5 4 30 28\n',
+    'a.jpg': '',
+    'b.jpg': '',
+  });
+  const data = `mine:${join(root, 'boxes.mine')}`;
+  const { config } = await tinyRun({ data, split: 'all', preset: 'demo', steps: 3, backbone: 'own' });
+  const dataset = await openDataset(data, { split: 'all' });
+  assert.equal([config.data, config.detector.classes], [data, ['__background__', 'cat', 'dog']]);
+  const { model, finished, directory } = await trainHere({ config, dataset });
+  assert.ok(finished);
+  const image = await dataset.samples[0]!.load();
+  const loaded = await loadModel(await sharedGpu(), directory.path);
+  assert.is(loaded.config.backbone, 'own');
+  assert.equal(await detectImage(loaded, image), await detectImage(model, image));
+  [model, loaded].forEach((network) => network.dispose());
 });
 
 test('a name is taken once', () => {

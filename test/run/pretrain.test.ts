@@ -37,7 +37,7 @@ async function pretrainHere(choices: PretrainChoices, options: Partial<PretrainO
   return { ...result, directory };
 }
 
-test('the loss falls, and what was learned is told apart', async () => {
+test('the loss falls, and the classes are told apart', async () => {
   const root = await writeClasses({ red: 6, blue: 6 });
   const choices = { data: `folder:${root}`, steps: 40 };
   const { model, directory } = await pretrainHere(choices);
@@ -88,7 +88,7 @@ test('a pre-training that fails leaves nothing on the device', async () => {
   }
 });
 
-test('lines of a log after the checkpoint are written anew', async () => {
+test('lines of a log after the checkpoint are written again', async () => {
   const { directory } = await pretrainHere({ steps: 12, checkpointEvery: 10 });
   directory.appendMetrics({ ...directory.readMetrics()[0]!, step: 14 });
   const reopened = await reopenPretrain({}, directory);
@@ -161,7 +161,7 @@ test('the rank of a label: ties and NaN count against it', () => {
   assert.is(rankOfLabel([NaN, NaN, NaN], 0), 2);
 });
 
-test('the command: one line for what is wrong, nothing written; else the accuracy', async () => {
+test('the command reports an error in one line and writes nothing; otherwise it prints the accuracy', async () => {
   const cwd = temporaryFolder();
   const root = await writeClasses({ red: 3, blue: 3 });
   const fails = async (message: RegExp, ...args: string[]): Promise<string> => {

@@ -3,7 +3,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { loadSafetensors } from '../../src/engine/node/files.ts';
+import { loadSafetensors } from '../../src/engine/node/safetensorsFile.ts';
 import { learningRate } from '../../src/run/training/learningRate.ts';
 import { BACKBONES } from '../../src/model/backbones/index.ts';
 import type { Detector } from '../../src/model/detector.ts';
@@ -60,7 +60,7 @@ test('alternating training: each stage starts from the right weights and trains 
 });
 
 for (const [backbone, { stride }] of BACKBONES) {
-  test(`${backbone}: fc6 and fc7 go on from stage 2 and learn in stage 4, the convolutions are those of stage 2`, async () => {
+  test(`${backbone}: fc6 and fc7 continue from stage 2 and learn in stage 4, the convolutions are those of stage 2`, async () => {
     const set = [
       'training.stages.rpn={"steps":1,"milestones":[]}',
       'training.stages.detector={"steps":1,"milestones":[]}',
@@ -136,7 +136,7 @@ test('stages with settings of their own', async () => {
   assert.is(directory.stage('2-detector').readMetrics().at(-1)!.lr, learningRate(1, ran[1]!));
 });
 
-test('a schedule that was stopped goes on at its stage and ends with the same bits', async () => {
+test('a stopped schedule continues at its stage and ends with the same bits', async () => {
   const whole = await scheduled('alternating');
   const expected = await checkpointBits(whole.directory);
   whole.model.dispose();
@@ -174,7 +174,7 @@ test('a schedule that was stopped goes on at its stage and ends with the same bi
   model.dispose();
 });
 
-test('a stage that was stopped goes on with the kernels that it was tuned to', async () => {
+test('a stopped stage continues with the kernels that it was tuned to', async () => {
   const controller = new AbortController();
   const stopped = await scheduled('alternating', {
     signal: controller.signal,
@@ -233,7 +233,7 @@ test('stored proposals of an RPN without scores depend on the image alone, not o
   model.dispose();
 });
 
-test('a new run leaves nothing of stages that never came to a checkpoint', async () => {
+test('a new run removes stages that never reached a checkpoint', async () => {
   const { config } = await tinyRun({ steps: 7, schedule: 'alternating' });
   const directory = new RunDirectory(join(temporaryFolder(), 'run'));
   directory.create(config);

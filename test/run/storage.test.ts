@@ -15,7 +15,7 @@ import { hostname } from 'node:os';
 import { join, relative } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { replaceFile } from '../../src/engine/node/files.ts';
+import { replaceFile } from '../../src/engine/node/writeFile.ts';
 import { thisProcess } from '../../src/engine/node/processes.ts';
 import { configureRun } from '../../src/run/config/runConfig.ts';
 import { RunDirectory } from '../../src/run/storage/runDirectory.ts';
@@ -139,7 +139,7 @@ const strangers = [
   '{"step":20,"lo',
 ];
 
-test('lines that are no records are left out, wherever they stand', () => {
+test('lines that do not fit are left out, wherever they stand', () => {
   const directory = new RunDirectory(temporaryFolder());
   for (const text of strangers) appendFileSync(directory.metricsPath, text + '\n');
   directory.appendMetrics(line as never);
@@ -178,7 +178,7 @@ test('a new run replaces no file that is not a run’s', async () => {
   assert.equal(readdirSync(own.path), ['config.json']);
 });
 
-test('a folder in the place of a file of the run is told in one line', async () => {
+test('a folder in the place of a file of the run is reported in one line', async () => {
   const directory = new RunDirectory(temporaryFolder());
   for (const path of [directory.metricsPath, directory.configPath]) mkdirSync(path);
   const told = async (fn: () => unknown) => userError(Promise.resolve().then(fn));

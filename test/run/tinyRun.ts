@@ -1,7 +1,7 @@
 /** Runs small enough for tests: digit scenes at half their size, the small network with few proposals and RoIs. */
 import { join } from 'node:path';
 import type { Dataset } from '../../src/data/types.ts';
-import { loadSafetensors } from '../../src/engine/node/files.ts';
+import { loadSafetensors } from '../../src/engine/node/safetensorsFile.ts';
 import { configureRun, type RunChoices } from '../../src/run/config/runConfig.ts';
 import type { RunConfig } from '../../src/run/config/configSchema.ts';
 import { RunDirectory } from '../../src/run/storage/runDirectory.ts';

@@ -17,7 +17,13 @@ import { sharedGpu } from '../harness.ts';
 import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
 
 test('the same seed gives the same bits, another seed others', async () => {
-  const bits = async (seed: number) => checkpointBits((await trainHere(await tinyRun({ steps: 4, seed }))).directory);
+  const bits = async (seed: number) => {
+    const run = await tinyRun({ steps: 4, seed });
+    const given = structuredClone(run.config);
+    const { directory } = await trainHere(run);
+    assert.equal(run.config, given, 'the configuration that the caller gave stays as it was');
+    return checkpointBits(directory);
+  };
   const first = await bits(7);
   assert.equal(await bits(7), first);
   const other = await bits(8);
@@ -72,7 +78,7 @@ test('the random proposals of an RPN without scores are those of the run and the
   assert.equal(await rois(1), await rois(1));
   assert.not.equal(await rois(1), await rois(2));
   const proposals = (seed?: number) => proposeImage(model, picture, model.config.rpn.train, seed);
-  assert.equal(await proposals(), await proposals(), 'what was proposed before changes nothing');
+  assert.equal(await proposals(), await proposals(), 'earlier proposals change nothing');
   assert.not.equal(await proposals(1), await proposals(2));
 });
 
@@ -171,7 +177,7 @@ test('step 200 holds as many GPU bytes as step 10, and no new buffer, pipeline o
   assert.ok(late.dispatches > settled.dispatches);
 });
 
-test('four scenes are learnt by heart: AP 1 for every class in them', async () => {
+test('four scenes are memorised: AP 1 for every class in them', async () => {
   const { config, dataset } = await tinyRun({ steps: 400 });
   const { detector } = config;
   config.training.warmup = 20;
@@ -264,7 +270,7 @@ test('a full disk while saving: one line, the last good checkpoint intact', asyn
   assert.ok(resumed.finished);
 });
 
-test('the last line of a log that a kill cut off is dropped, and lines after the checkpoint are written anew', async () => {
+test('the last line of a log that a kill cut off is dropped, and lines after the checkpoint are written again', async () => {
   const controller = new AbortController();
   const run = await tinyRun({ steps: 30, checkpointEvery: 10 });
   const { directory } = await trainHere(run, {

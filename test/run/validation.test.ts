@@ -3,7 +3,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { loadSafetensors } from '../../src/engine/node/files.ts';
+import { loadSafetensors } from '../../src/engine/node/safetensorsFile.ts';
 import { small } from '../../src/model/backbones/small.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { evaluate } from '../../src/run/evaluation/evaluate.ts';
@@ -200,7 +200,7 @@ test('in stages: the last of alternating is evaluated, and unshared features onc
   assert.equal(await lines('unshared'), [8]); // 4 and 4
 });
 
-test('stopped in its last evaluation a run is not finished, whatever its schedule, and is evaluated when it goes on', async () => {
+test('a run that is stopped in its last evaluation is not finished, whatever its schedule, and is evaluated when it continues', async () => {
   for (const [schedule, last] of [
     ['joint', 7],
     ['alternating', 4],

@@ -1,11 +1,11 @@
-/** Initial weights: whose names they have, what of them fits, and how a picture is prepared for them. */
+/** Initial weights: whose names they use, which of them fit, and how an image is prepared for them. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { UserError } from '../../src/engine/errors.ts';
 import type { Gpu } from '../../src/engine/gpu.ts';
-import { loadSafetensors, saveSafetensors } from '../../src/engine/node/files.ts';
+import { loadSafetensors, saveSafetensors } from '../../src/engine/node/safetensorsFile.ts';
 import type { StoredTensor } from '../../src/engine/safetensors.ts';
 import type { Shape } from '../../src/engine/tensor.ts';
 import { backboneNamed } from '../../src/model/backbones/index.ts';
@@ -236,7 +236,7 @@ test('the four axes of an old Caffe file', () => {
   assert.is(fit({ 'cls_score/0': ones([1, 2, 21, 2048]) }).misfits.length, 1);
 });
 
-test('what does not fit is named with the shape found and the shape expected', () => {
+test('tensors that do not fit are named with the shape found and the shape expected', () => {
   const { taken, misfits, unused } = fit({
     'head.cls_score.bias': ones([21]),
     'head.cls_score.weight': ones([5, 4096]),
@@ -268,7 +268,7 @@ test('the last layers of a checkpoint with other classes stay out', () => {
   assert.equal(with_([...CLASSES].reverse()), ['rpn.conv.weight', 'rpn.conv.bias']);
 });
 
-test('a picture is prepared as the initial weights were trained', async () => {
+test('an image is prepared as it was when the initial weights were trained', async () => {
   const folder = temporaryFolder();
   const file = async (name: string, tensor: string, metadata: Record<string, string> = {}) => {
     const path = join(folder, `${name}.safetensors`);
@@ -297,7 +297,7 @@ test('a picture is prepared as the initial weights were trained', async () => {
   assert.is(await input({ backbone: 'squeezenet1_1', init: torchvision, input: 'rgb' }), rgb);
   assert.is(await input({ backbone: 'small', init: caffe }), 'rgb 110,110,110');
   const broken = await file('broken', 'features.0.weight', { step: '1', input: '{"channels":"rgb"}' });
-  await fails(input({ init: broken }), /broken\.safetensors: its metadata do not say how a picture is prepared/);
+  await fails(input({ init: broken }), /broken\.safetensors: its metadata do not say how an image is prepared/);
 });
 
 async function fails(promise: Promise<unknown>, text: RegExp): Promise<void> {
@@ -331,7 +331,7 @@ test('--input rgb gives what torchvision’s networks take', async () => {
   tensor.dispose();
 });
 
-test('a run that starts from another’s checkpoint takes what fits of it', async () => {
+test('a run that starts from another’s checkpoint takes the tensors that fit', async () => {
   const gpu = await sharedGpu();
   const { directory } = await trainHere(await tinyRun({ steps: 1 }));
   const { metadata, tensors } = await loadSafetensors(directory.checkpointPath);

@@ -5,7 +5,7 @@ import { type Drill, killAtCalls, killAtRandom, leaveAlone, loseDevice } from '.
 import { tinyTraining } from '../../scripts/drill/runs.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 
-test('a training that is killed or loses its device ends with the bits of one that was left alone', async () => {
+test('a training that is killed or loses its device ends with the bits of an undisturbed one', async () => {
   const run = [...tinyTraining(4), '--checkpoint-every', '2'];
   const drill: Drill = { folder: temporaryFolder(), log() {} };
   const reference = await leaveAlone(run, drill, 'checkpoint.safetensors');

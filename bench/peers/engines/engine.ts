@@ -6,7 +6,7 @@ export interface Engine {
   adapter: string | null;
   /** The peak of its device; only our engine measures it. */
   peakGflops?: number;
-  /** Null if it does not have the operation. */
+  /** Null if the engine does not have the operation. */
   prepare(row: PeerRow): Promise<PreparedRow | null>;
   close?(): void;
 }

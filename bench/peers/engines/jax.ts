@@ -123,7 +123,7 @@ function prepareTraining(jax: Jax): PreparedRow {
       .mul(1 / OUTPUT_ELEMENTS);
   };
   const gradients = jax.grad(loss, { argnums: Array.from({ length: count }, (_, i) => i + 1) });
-  /** Picture, parameters, momenta -> new parameters, new momenta. */
+  /** Image, parameters, momenta -> new parameters, new momenta. */
   const step = jax.jit((picture: JaxArray, ...state: JaxArray[]) => {
     const [values, before] = [state.slice(0, count), state.slice(count)];
     const moments = gradients(picture, ...values.map(({ ref }) => ref)).map((gradient, i) =>

@@ -1,4 +1,4 @@
-/** ONNX models of a few nodes, written as protobuf by hand: onnx.proto3, ModelProto and what it holds. */
+/** ONNX models of a few nodes, written as protobuf by hand after onnx.proto3: a ModelProto and its parts. */
 
 /** A field: its number and its value: an integer, text, bytes or a message. */
 type Field = readonly [number: number, value: number | string | Uint8Array];
@@ -65,7 +65,7 @@ const model = ({ nodes, initializers, inputs, outputs }: Graph): Uint8Array =>
     [8, message([1, ''], [2, OPSET])],
   );
 
-/** y = relu(conv(x, w)), of which the first and the last channel are the output: copying out all would count as computing. */
+/** y = relu(conv(x, w)); only the first and the last channel are output, because copying all of them would be timed too. */
 export function convolutionModel(
   x: readonly number[],
   w: { shape: readonly number[]; values: Float32Array },

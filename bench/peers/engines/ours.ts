@@ -44,7 +44,7 @@ function prepare(gpu: Gpu, row: PeerRow): PreparedRow {
   });
 }
 
-/** `make` makes the inputs and returns how to compute; the scope that holds them ends at `dispose`. */
+/** `make` makes the inputs and returns a function that computes; the scope that holds the inputs ends at `dispose`. */
 function inScope(gpu: Gpu, make: () => () => Tensor): PreparedRow {
   let compute: (() => Tensor) | undefined;
   let result: Tensor | undefined;

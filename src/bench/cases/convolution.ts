@@ -15,10 +15,10 @@ import { convBytes, convFlops, type ConvLayer, layerName, outputSize } from '../
 export const CONV_PASSES = ['forward', 'input gradient', 'filter gradient'] as const;
 export type ConvPass = (typeof CONV_PASSES)[number];
 
-/** Elements compared; one of a filter gradient is a sum over the whole map. */
+/** How many elements are compared: few of a filter gradient, each of which is a sum over the whole map. */
 const SAMPLES: Record<ConvPass, number> = { forward: 256, 'input gradient': 256, 'filter gradient': 64 };
 
-/** `quick`: indices of the layers in the short run. `dtype`: of the maps and filters; biases and gradients of filters are f32. */
+/** `quick` has the indices of the layers in the short run. `dtype` is that of maps and filters; biases and filter gradients are f32. */
 export const convCases = (
   group: string,
   layers: readonly ConvLayer[],
@@ -75,7 +75,7 @@ function prepareConv(gpu: Gpu, layer: ConvLayer, pass: ConvPass, dtype: Precisio
   };
 }
 
-/** What records the pass. A gradient is asked of the operation's own rule, for one input alone. */
+/** Returns a function that records the pass. A gradient comes from the operation's own rule, which is asked for one input only. */
 export function convPass(
   gpu: Gpu,
   layer: ConvLayer,
@@ -87,7 +87,7 @@ export function convPass(
   const { OH, OW } = outputSize(layer);
   const x = cast(gpu.tensor(inputs.x, [1, C, H, W], 'x'), dtype);
   const weight = gpu.tensor(inputs.w, [K, C, side, side], 'weight');
-  if (dtype === 'f16') weight.half(); // kept, as that of a parameter is: not part of the times
+  if (dtype === 'f16') weight.half(); // the rounded copy is kept, as a parameter's is, so rounding is not timed
   if (pass === 'forward') return () => [conv2d(x, weight, null, { stride, padding })];
   const input = pass === 'input gradient';
   (input ? x : weight).requiresGrad = true;

@@ -1,10 +1,10 @@
 /**
- * Whole detections and training steps from random weights, until the device is done. Nothing in float64 covers a whole
- * network, so the check is of another kind: every number finite, and a second run from the same weights gives the same bits.
- * A detection's extras are its stages (paper, table 5), each waited for.
+ * Whole detections and training steps from random weights, until the device is done. There is no float64 reference for a
+ * whole network, so the check is that every number is finite and that a second run from the same weights gives the same bits.
+ * A detection also reports its stages (paper, table 5), each timed until the device is done.
  */
 import { openDataset } from '../../data/registry.ts';
-import type { Picture } from '../../data/types.ts';
+import type { DecodedImage } from '../../kernels/imagePrepare.ts';
 import type { Gpu, TypedArray } from '../../engine/gpu.ts';
 import { Sgd } from '../../engine/sgd.ts';
 import type { Precision } from '../../model/config.ts';
@@ -19,12 +19,12 @@ import { uniform } from '../inputs.ts';
 import { median } from '../statistics.ts';
 
 interface Scene {
-  picture: Picture;
+  picture: DecodedImage;
   boxes: readonly LabelledBox[];
   classes: string[];
 }
 
-/** Of a training step of VGG-16: parameters with gradient and momentum, and the maps of a picture of 600x800. */
+/** For a training step of VGG-16: parameters with gradient and momentum, and the maps of an image of 600x800. */
 const VGG16_STEP_BYTES = 3.5 * 2 ** 30;
 
 interface Network {
@@ -33,7 +33,7 @@ interface Network {
   shape: string;
   quick?: boolean;
   scene(): Promise<Scene>;
-  /** Bytes that a training step needs, where they are many. */
+  /** Bytes that a training step needs, stated if they are many. */
   stepBytes?: number;
 }
 
@@ -84,7 +84,7 @@ function prepareDetection({ model, picture }: Loaded): PreparedCase {
     return [rows, count];
   };
   return {
-    // Twice at the first call: the second result is held against the first.
+    // The first call runs it twice, so that the second result can be compared with the first.
     compute: twiceAtFirst(compute),
     plans: model.plans,
     check: sameBits,
@@ -147,7 +147,7 @@ function sameBits(results: TypedArray[]) {
 }
 
 /** Milliseconds of each stage of a detection, the medians of three. */
-async function stages(model: Detector, picture: Picture): Promise<Record<string, number>> {
+async function stages(model: Detector, picture: DecodedImage): Promise<Record<string, number>> {
   const runs: StagedDetection[] = [];
   for (let i = 0; i < 3; i++) runs.push(await detectInStages(model, picture));
   return Object.fromEntries(STAGES.map((stage) => [stage, median(runs.map((run) => run.milliseconds[stage]))]));
@@ -158,7 +158,7 @@ async function digitScene(): Promise<Scene> {
   return { picture: await samples[0]!.load(), boxes: samples[0]!.boxes, classes };
 }
 
-/** Random pixels and two boxes of 20 classes: the time does not depend on what there is to see. */
+/** Random pixels and two boxes of 20 classes: the time does not depend on the content. */
 function noiseScene(height: number, width: number): Scene {
   const rgba = Uint8Array.from(uniform(height * width * 4, 1), (value) => 128 + 127 * value);
   const boxes = [

@@ -12,10 +12,10 @@ import { sortingCases } from './sorting.ts';
 /** The layers of VGG-16 that are also measured in half precision: one bound by memory, one by arithmetic. */
 const HALF_LAYERS = [VGG16_LAYERS[1]!, VGG16_LAYERS[5]!];
 
-/** Bytes of a parameter while it is trained: itself, its momentum, its gradient. */
+/** Bytes of a parameter during training: its value, momentum and gradient. */
 const TRAINED_BYTES = 12;
 
-/** Those that a run which is cut off should have come first. `memory`: bytes that the largest row may take. */
+/** The most telling rows come first, in case the run is cut off. `memory`: bytes that the largest row may take. */
 export const benchCases = (memory: number): readonly BenchCase[] =>
   [
     ...convCases('VGG-16 convolutions', VGG16_LAYERS, [5, 8]),

@@ -11,7 +11,7 @@ import { productElement } from '../references.ts';
 
 const SAMPLES = 256;
 
-/** `dtype` of all three matrices. `product` is what is measured: a test puts a wrong one in its place. */
+/** `dtype` is that of all three matrices. `product` is what is measured; a test passes a wrong one. */
 export const matmulCase = (
   n: number,
   dtype: Precision = 'f32',

@@ -22,10 +22,10 @@ const GROUP = 'RoIs';
 const STRIDE = 16;
 const [HEIGHT, WIDTH, CHANNELS] = [38, 50, 512] as const;
 const [IMAGE_HEIGHT, IMAGE_WIDTH] = [600, 800] as const;
-/** Of boxes kept: float32 and float64 may decide differently on a pair whose overlap is the threshold to the last bits. */
+/** Share of the boxes kept that may differ: float32 and float64 may decide differently on an overlap that equals the threshold to the last bits. */
 const DIFFERENT_BOXES = 0.02;
 
-/** Channels that are compared: the others do the same. */
+/** The channels that are compared; all channels are computed alike. */
 const COMPARED_CHANNELS = [0, 7, 8, CHANNELS - 1];
 const POOLED = 7;
 const BINS = POOLED * POOLED;
@@ -152,7 +152,7 @@ function suppression(n: number, maxOutput: number): BenchCase {
   };
 }
 
-/** Boxes around some 600 places, as proposals lie around objects: part of them is suppressed. */
+/** Boxes around some 600 places, as proposals cluster around objects, so that some of them are suppressed. */
 function clusteredBoxes(n: number): Float32Array {
   const [places, jitter] = [uniform(600 * 4, 6), uniform(n * 4, 7)];
   const boxes = new Float32Array(n * 4);

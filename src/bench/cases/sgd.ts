@@ -11,7 +11,7 @@ import type { BenchCase } from '../case.ts';
 import { compareElements, merge } from '../compare.ts';
 import { uniform } from '../inputs.ts';
 
-/** Elements of each layer, filters and biases: conv1_1 ... conv5_3, RPN (512 channels, 9 anchors), fc6, fc7, 21 classes. */
+/** The number of elements of each layer's filters and biases: conv1_1 ... conv5_3, RPN (512 channels, 9 anchors), fc6, fc7, 21 classes. */
 const VGG16_SIZES: readonly number[] = [
   ...[3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512].flatMap((C, i) => {
     const K = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512][i]!;
@@ -20,12 +20,12 @@ const VGG16_SIZES: readonly number[] = [
   ...[512 * 512 * 9, 512, 18 * 512, 18, 36 * 512, 36],
   ...[21 * 4096, 21, 84 * 4096, 84, 4096 * 4096, 4096, 25088 * 4096, 4096],
 ];
-/** Of a piece: a quarter of WebGPU's guaranteed binding. */
+/** Elements of a piece: a quarter of the binding that WebGPU guarantees. */
 const PIECE = (32 * 1024 * 1024) / 4;
-/** Parameters up to this size are random and compared whole; larger ones are constant: making them would take long. */
+/** Parameters up to this size are random and compared whole; larger ones are constant, since random ones would take long to make. */
 const RANDOM = 65536;
 const SETTINGS = { learningRate: 0.1, momentum: 0.9, weightDecay: 0.0005 };
-/** Read w, h, gradient; write w, h. */
+/** Reads w, h and the gradient; writes w and h. */
 const BYTES_PER_PARAMETER = 20;
 
 /** The pieces of parameters, at most `limit` elements in all. */

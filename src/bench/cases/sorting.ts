@@ -1,4 +1,4 @@
-/** What Faster R-CNN sorts and selects, at the numbers of anchors of VGG-16 (17100 on 600x800) and of a larger map. */
+/** What Faster R-CNN sorts and selects, for the anchors of VGG-16 (17100 on 600x800) and of a larger map. */
 import type { Gpu } from '../../engine/gpu.ts';
 import type { Bindable } from '../../engine/memory.ts';
 import { scratch } from '../../engine/scratch.ts';
@@ -31,7 +31,7 @@ function row(op: string, shape: string, bytes: number, prepare: (gpu: Gpu) => Pr
 }
 
 const keysOf = (n: number): Uint32Array => Uint32Array.from(uniform(n, 1), sortKey);
-/** Integers of 32 bits as tensors hold and return them. */
+/** 32-bit integers in the form in which tensors hold and return them. */
 const signed = (values: Uint32Array): Int32Array => new Int32Array(values.buffer);
 
 function topK(gpu: Gpu, n: number, k: number): PreparedCase {

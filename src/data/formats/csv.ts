@@ -1,12 +1,12 @@
 /**
  * Tables with a row for each object:
  *
- *   path/a.jpg,x1,y1,x2,y2,class                              keras-retinanet; a row 'path/b.jpg,,,,,' is an image without any
+ *   path/a.jpg,x1,y1,x2,y2,class                              keras-retinanet; 'path/b.jpg,,,,,' is an image without objects
  *   filename,width,height,class,xmin,ymin,xmax,ymax           TensorFlow's tutorials and Roboflow
  *
- * A first row of names says which column is which; without one the first form is meant. A file classes.csv (class,number)
- * beside gives the order of the classes. Corners are edges in pixels, counted from 0, as the tools that train on such files
- * take them: keras-retinanet writes COCO's x and x + width there, TensorFlow's example divides them by the picture's size.
+ * The first row may name the columns; without such a row, the first form is assumed. A file classes.csv (class,number) beside
+ * the table gives the order of the classes. Corners are edges in pixels, counted from 0, as the tools that train on these files
+ * read them: keras-retinanet writes COCO's x and x + width, TensorFlow's example divides them by the image's size.
  */
 import { basename, dirname, join } from 'node:path';
 import { existsSync } from 'node:fs';
@@ -21,7 +21,7 @@ import { attempt } from '../problems.ts';
 import { printable } from '../textFile.ts';
 import { csvWriter } from '../writers/csv.ts';
 
-/** What a column is called, in lower case without anything but letters and digits. */
+/** The names of a column, in lower case and reduced to letters and digits. */
 const COLUMNS = {
   file: ['filename', 'file', 'image', 'imagepath', 'imagename', 'imageid', 'img', 'path', 'filepath', 'imgpath'],
   class: ['class', 'label', 'classname', 'labelname', 'category', 'name'],
@@ -35,7 +35,7 @@ const COLUMNS = {
 type Column = keyof typeof COLUMNS;
 const REQUIRED: readonly Column[] = ['file', 'x1', 'y1', 'x2', 'y2', 'class'];
 
-/** Which cell is which; undefined: the row has no such names. */
+/** Which cell holds what; undefined if the row does not name the columns. */
 function columnsOf(cells: readonly string[]): Partial<Record<Column, number>> | undefined {
   const tidy = cells.map((cell) => cell.toLowerCase().replace(/[^a-z0-9]/g, ''));
   const found = Object.entries(COLUMNS).flatMap(([column, names]) => {
@@ -116,7 +116,7 @@ function readTable(path: string, { onProblem }: ReadContext): AnnotatedImage[] {
   return withoutFolder([...images.values()]);
 }
 
-/** Named without the folder of pictures that all of them are in, as in other formats. */
+/** Named without the folder that all images have in common, as in other formats. */
 function withoutFolder(images: AnnotatedImage[]): AnnotatedImage[] {
   const ids = images.map(({ file }) => stemOf(file).replace(/^images\//, ''));
   const fit = images.every(({ file }) => file.startsWith('images/')) && new Set(ids).size === ids.length;

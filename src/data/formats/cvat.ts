@@ -1,10 +1,10 @@
 /**
- * CVAT's own XML, "CVAT for images 1.1": one file, an `<image>` for each picture with its shapes, and the labels of the task
+ * CVAT's own XML, "CVAT for images 1.1": one file, with an `<image>` for each image and its shapes, and the labels of the task
  * in `<meta>`.
  *
- * Coordinates are edges in pixels, counted from 0: a box of the whole picture has xtl 0 and xbr W. A rotation is in degrees,
- * clockwise about the centre. Of rotated boxes, polygons, ellipses, masks and cuboids the bounds are taken; points and lines have
- * no area and are left out. A `subset` says which part an image belongs to.
+ * Coordinates are edges in pixels, counted from 0: a box of the whole image has xtl 0 and xbr W. A rotation is in degrees,
+ * clockwise about the centre. Rotated boxes, polygons, ellipses, masks and cuboids are replaced by their bounds; points and lines
+ * have no area and are left out. A `subset` says which split an image belongs to.
  */
 import { dirname } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
@@ -51,7 +51,7 @@ function readCvat(path: string, context: ReadContext): AnnotatedSet {
         if (image) subsets.set(image, attribute(element, 'subset'));
         return image ?? [];
       }),
-    partOf: (image) => subsets.get(image),
+    splitOf: (image) => subsets.get(image),
     classes: (files) => {
       const labels = files.flatMap((file) => labelsOf(attempt(context.onProblem, () => parse(file))));
       return labels.length > 0 ? [...new Set(labels)] : undefined;
@@ -66,7 +66,7 @@ function annotationsOf(path: string): Xml {
   throw new UserError(`${path}: is 'CVAT for video', with tracks; export it as 'CVAT for images 1.1'`);
 }
 
-/** Of the task, the project or the job; those that are parts of a skeleton are no objects. */
+/** The labels of the task, the project or the job. Labels that are part of a skeleton are not objects. */
 function labelsOf(annotations: Xml | undefined): string[] {
   const meta = child(annotations, 'meta');
   return ['task', 'project', 'job', '.']

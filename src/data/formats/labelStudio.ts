@@ -1,11 +1,12 @@
 /**
- * Label Studio's own JSON and its JSON-MIN: a list of tasks, each with a picture and what annotators drew on it.
+ * Label Studio's own JSON and its JSON-MIN: a list of tasks, each with an image and what annotators drew on it.
  *
- * Values are per cent of the picture, edges counted from 0: a box of the whole picture is x 0, y 0, width 100, height 100. A
- * rotation is in degrees, clockwise about the top left corner of the box. Of rotated boxes, polygons and ellipses the bounds are
- * taken; points, masks and whatever has no shape are left out. The picture is an address (/data/upload/1/0a1b2c3d-cat.jpg,
- * /data/local-files/?d=cat.jpg, s3://...): its last part is looked for in the folder, also without the digits that Label Studio
- * puts before the names of uploads. Of several annotations of a task the one marked as ground truth is taken, or the last.
+ * Values are per cent of the image, edges counted from 0: a box of the whole image is x 0, y 0, width 100, height 100. A
+ * rotation is in degrees, clockwise about the top left corner of the box. Rotated boxes, polygons and ellipses are replaced by
+ * their bounds; points, masks and results without a shape are left out. The image is given by an address
+ * (/data/upload/1/0a1b2c3d-cat.jpg, /data/local-files/?d=cat.jpg, s3://...), whose last part is looked for in the folder, with
+ * and without the digits that Label Studio puts before the names of uploads. If a task has several annotations, the one marked
+ * as ground truth counts, or else the last.
  */
 import { dirname } from 'node:path';
 import { z } from 'zod';
@@ -85,7 +86,7 @@ function readTask(one: unknown, i: number, path: string, root: string, context: 
   const file = decoded(base).replace(/^.*[/\\]/, '');
   return {
     file,
-    // Before the name of an upload there are eight digits.
+    // Label Studio puts eight digits before the name of an upload.
     alternatives: [file.replace(/^[0-9a-f]{8}-/i, '')],
     folder: dirname(path),
     ...(sizes[0] && { size: sizes[0] }),
@@ -107,7 +108,7 @@ function decoded(text: string): string {
   }
 }
 
-/** "image", or the first text that ends as a picture does. */
+/** The value of "image", or the first text that ends like the name of an image file. */
 function pictureOf(data: Record<string, unknown>): string | undefined {
   const texts = Object.values(data ?? {}).filter((value) => typeof value === 'string');
   const { image } = data ?? {};
@@ -115,7 +116,7 @@ function pictureOf(data: Record<string, unknown>): string | undefined {
   return texts.find((text) => isPictureFile(text.replace(/[?#].*$/s, '')))?.trim();
 }
 
-/** What counts of a task's annotations. */
+/** The results of the annotation that counts for a task. */
 function chosen(drawn: unknown, name: string, path: string, root: string, { tally }: ReadContext): unknown[] {
   const parsed = z.array(annotation).safeParse(drawn);
   if (!parsed.success)
@@ -127,7 +128,7 @@ function chosen(drawn: unknown, name: string, path: string, root: string, { tall
   return (valid.find(({ ground_truth }) => ground_truth === true) ?? valid.at(-1))?.result ?? [];
 }
 
-/** JSON-MIN has the values of each control by its name, beside the data of the task. */
+/** JSON-MIN has the values of each control under its name, beside the data of the task. */
 const minimal = (task: Record<string, unknown>): unknown[] =>
   Object.values(task)
     .filter((value) => Array.isArray(value))
@@ -168,7 +169,7 @@ function toObject(
   if (rotation !== 0 && !size) {
     throw new UserError(`${where}: is rotated, and has no original_width and original_height; add them, or remove it`);
   }
-  // A rotation keeps angles in pixels, not in per cent.
+  // A rotation preserves angles in pixels, but not in per cent.
   const { width, height } = size ?? { width: 100, height: 100 };
   const bounds = boundsOfShape(kind, value, rotation, [width / 100, height / 100], number, where);
   const [x1, y1, x2, y2] = bounds.map((edge, i) => edge / (i % 2 === 0 ? width : height)) as [
@@ -191,7 +192,7 @@ const isShape = (kind: string, value: Record<string, unknown>): boolean =>
   `${kind}labels` in value ||
   (Array.isArray(value['labels']) && { rectangle: 'width', polygon: 'points', ellipse: 'radiusX' }[kind]! in value);
 
-/** In pixels; `unit`: those of one per cent. */
+/** Bounds in pixels; `unit` is the size of one per cent. */
 function boundsOfShape(
   kind: string,
   value: Record<string, unknown>,

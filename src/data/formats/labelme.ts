@@ -1,9 +1,9 @@
 /**
- * labelme's JSON files, one for each picture: `shapes` with a label, a `shape_type` and points, and `imagePath`.
+ * labelme's JSON files, one for each image: `shapes` with a label, a `shape_type` and points, and `imagePath`.
  *
- * Points are pixels counted from 0 and the last one is part of the shape: labelme lets a corner go no further than W - 1, and
- * fills its masks to there (labelme/utils/shape.py, shape_to_mask). Of polygons, circles and masks the bounds are taken; points
- * and lines have no area and are left out.
+ * Points are pixels counted from 0 and the last one is part of the shape: labelme limits corners to W - 1 and fills
+ * masks up to there (labelme/utils/shape.py, shape_to_mask). Polygons, circles and masks are replaced by their bounds; points and
+ * lines have no area and are left out.
  */
 import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
@@ -24,7 +24,7 @@ const FILES: AnnotationFiles = {
 export const labelme = annotatedFormat({
   name: 'labelme',
   usage: 'labelme:PATH',
-  summary: 'labelme: a folder with a JSON file for each picture',
+  summary: 'labelme: a folder with a JSON file for each image',
   sets: eachPath,
   recognises: (path) => recognisesFiles(FILES, path, 0.8),
   read: ([path], context) => readLabelme(path!, context),
@@ -98,7 +98,7 @@ function toObject(one: unknown, i: number, path: string, root: string, { tally }
   ];
 }
 
-/** By its centre and a point on it. */
+/** The bounds of a circle that is given by its centre and a point on it. */
 function boundsOfCircle(centre: Point, on: Point): [number, number, number, number] {
   const radius = Math.hypot(on[0] - centre[0], on[1] - centre[1]);
   return boundsOfEllipse(centre, radius, radius, 0);

@@ -1,9 +1,9 @@
 /**
  * VIA, the VGG Image Annotator: its CSV and JSON (versions 1 and 2), or its project file (version 3 too: via3.ts).
  *
- * A rectangle is x, y, width and height in pixels, edges counted from 0 (corners: x and x + width). Of circles, ellipses and
- * polygons the bounds are taken; points and lines have no area and are left out. The class is the attribute of the region that
- * is called class, label, name or type, or the only one.
+ * A rectangle is x, y, width and height in pixels, edges counted from 0 (corners: x and x + width). Circles, ellipses
+ * and polygons are replaced by their bounds; points and lines have no area and are left out. The class is the attribute of the
+ * region that is called class, label, name or type, or the only attribute.
  */
 import { dirname } from 'node:path';
 import { z } from 'zod';
@@ -55,7 +55,7 @@ function readVia(path: string, context: ReadContext): AnnotatedSet {
   });
 }
 
-/** One picture as VIA's JSON has it; regions were an object of them in version 1. */
+/** One image in VIA's JSON. In version 1, `regions` was an object with a region under each key. */
 const entry = z.object({
   filename: z.string().trim().min(1),
   regions: z.union([z.array(z.unknown()), z.record(z.string(), z.unknown())]).nullish(),
@@ -98,7 +98,7 @@ function readJson(path: string, root: string, context: ReadContext): AnnotatedIm
   });
 }
 
-/** filename, ..., region_shape_attributes and region_attributes, of which the last two are JSON; a row for each region. */
+/** filename, ..., region_shape_attributes and region_attributes, of which the last two are JSON; one row per region. */
 function readTable(path: string, root: string, context: ReadContext): AnnotatedImage[] {
   const [header, ...rows] = readCsv(path);
   const at = (name: string): number => {
@@ -194,7 +194,7 @@ function boundsOfShape(
 
 const CLASS_ATTRIBUTES = /^(class|label|name|type|category|object|species)(_?name)?$/i;
 
-/** Of a list of check boxes, {cat: true}, the one that is checked. */
+/** For check boxes, {cat: true}, the name of the one that is checked. */
 function classOf(attributes: Record<string, unknown>, where: string): string {
   const entries = Object.entries(attributes);
   const [, value] = entries.find(([name]) => CLASS_ATTRIBUTES.test(name)) ?? (entries.length === 1 ? entries[0]! : []);

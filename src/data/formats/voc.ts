@@ -1,7 +1,7 @@
 /**
  * Pascal VOC, as published and as tools write it:
  *
- *   Annotations/ID.xml   JPEGImages/ID.jpg   ImageSets/Main/SPLIT.txt (one ID a line)
+ *   Annotations/ID.xml   JPEGImages/ID.jpg   ImageSets/Main/SPLIT.txt (one ID per line)
  *
  * or XML files and images in folders of other names, or side by side, without lists (labelImg, Label Studio), with one list
  * of all images (CVAT's default.txt), or in a folder for each split (Roboflow). IDs may contain folders: cam1/0001.
@@ -168,7 +168,7 @@ class Lists {
           .sort();
   }
 
-  /** The images of a list, each once. */
+  /** The images of a list, each only once. */
   ids(split: string): string[] {
     const [path, lines] = [this.path(split), this.lines(split)];
     if (lines.length === 0) {
@@ -333,7 +333,7 @@ function polygonOf(object: Xml, where: string): Point[] | undefined {
   return points.map(([x, y]) => [toNumber(x!, `${where}: <polygon>`), toNumber(y!, `${where}: <polygon>`)]);
 }
 
-/** roLabelImg's: centre, size, and an angle in radians, clockwise in the picture. */
+/** roLabelImg's form: centre, size, and an angle in radians, clockwise in the image. */
 function rotatedBoxOf(object: Xml, where: string): Point[] | undefined {
   const box = children(object, 'robndbox')[0];
   if (box === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** COCO as a format to write: x, y, width, height, edges from 0; one file for each part. */
+/** COCO as a format to write: x, y, width, height, edges from 0; one file for each split. */
 import type { FormatWriter, WrittenImage, WrittenPart } from '../format.ts';
 import type { AnnotatedBox, CocoId } from '../types.ts';
 import { countRounding, edgesOf, Losses, PIXEL_DECIMALS } from './edges.ts';
@@ -24,7 +24,7 @@ export const cocoWriter: FormatWriter = {
   },
 };
 
-/** Those of the file that the data comes from, as far as they are all numbers or texts, and distinct. */
+/** The ids of the file that the data comes from, if they are all numbers or all texts, and distinct. */
 function kept(ids: readonly (CocoId | undefined)[]): (number | string)[] | undefined {
   const known = ids.filter((id) => typeof id === 'number' || typeof id === 'string');
   return known.length === ids.length && new Set(known.map(String)).size === ids.length ? known : undefined;

@@ -1,4 +1,4 @@
-/** Tables as keras-retinanet reads them: a file for each part, classes.csv beside; edges from 0. */
+/** Tables in the form that keras-retinanet reads: a file for each split, with classes.csv beside them; edges from 0. */
 import type { FormatWriter, WrittenImage } from '../format.ts';
 import { countRounding, decimal, edgesOf, isPlain, Losses, PIXEL_DECIMALS, usualNames } from './edges.ts';
 

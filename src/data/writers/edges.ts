@@ -1,25 +1,25 @@
-/** What the writers of formats share: corners as edges, numbers as texts, which part is which, and what is lost. */
+/** Helpers of the writers of formats: corners as edges, numbers as texts, names of splits, and lines about what is lost. */
 import { UserError } from '../../engine/errors.ts';
 import type { WrittenPart } from '../format.ts';
 import type { AnnotatedBox } from '../types.ts';
 
-/** x1, y1, x2, y2 as edges: of a box of the single top-left pixel 0, 0, 1, 1. */
+/** x1, y1, x2, y2 as edges: 0, 0, 1, 1 for a box of the single top-left pixel. */
 export const edgesOf = ({ x1, y1, x2, y2 }: AnnotatedBox): [number, number, number, number] => [x1, y1, x2 + 1, y2 + 1];
 
-/** Without an exponent and trailing zeros. */
+/** The number as text, without an exponent or trailing zeros. */
 export const decimal = (value: number, digits: number): string => {
   const text = value.toFixed(digits).replace(/\.?0+$/, '');
   return text === '-0' ? '0' : text;
 };
 
-/** Decimals of a pixel that are written. */
+/** How many decimals of a pixel are written. */
 export const PIXEL_DECIMALS = 6;
 
-/** Counts what is lost, as lines. */
+/** Counts what is lost, and reports it in lines. */
 export class Losses {
   readonly #counts = new Map<string, number>();
 
-  /** `what`: of so many objects, 'difficult objects are left out'. */
+  /** `what` follows the number of objects: 'difficult objects are left out'. */
   add(what: string, count = 1): void {
     if (count > 0) this.#counts.set(what, (this.#counts.get(what) ?? 0) + count);
   }
@@ -29,7 +29,7 @@ export class Losses {
   }
 }
 
-/** Whether an object can be written where there is no word for difficult ones and for regions of many. */
+/** Whether an object can be written in a format that cannot mark difficult objects or regions of many objects. */
 export function isPlain({ difficult, crowd }: AnnotatedBox, format: string, losses: Losses): boolean {
   if (crowd) losses.add(`${format} has no regions of many objects: they are left out`);
   else if (difficult) losses.add(`${format} has no difficult objects: they are left out`);
@@ -42,7 +42,7 @@ export function countRounding(box: AnnotatedBox, losses: Losses): void {
   if (rounded) losses.add(`corners are rounded to ${PIXEL_DECIMALS} decimals of a pixel`);
 }
 
-/** The parts under the names train, val and test, for formats that know no other. */
+/** The splits under the names train, val and test, for formats that know only these. */
 export function usualNames(parts: readonly WrittenPart[], format: string): Map<WrittenPart, string | undefined> {
   const usual = (split: string): string | undefined =>
     [/^train/i, /^val/i, /^test/i]

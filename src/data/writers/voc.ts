@@ -14,7 +14,7 @@ export const vocWriter: FormatWriter = {
       files.set(`ImageSets/Main/${split ?? 'default'}.txt`, images.map(({ name }) => `${name}\n`).join(''));
       for (const image of images) {
         const path = `Annotations/${image.name}.xml`;
-        if (files.has(path)) continue; // also in another part
+        if (files.has(path)) continue; // it is in another split, too
         const boxes = image.sample.boxes.filter((box) => canHold(box, losses));
         for (const { classIndex } of boxes) used.add(classes[classIndex - 1]!);
         files.set(path, annotation(image, boxes, classes));
@@ -38,7 +38,7 @@ function canHold(box: AnnotatedBox, losses: Losses): boolean {
   return true;
 }
 
-/** XML has no word for control characters. */
+/** XML cannot contain control characters. */
 const xmlText = (text: string): string => text.replace(/[\u0000-\u001f\ufffe\uffff]/g, '\ufffd');
 
 function annotation(

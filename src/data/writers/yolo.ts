@@ -1,9 +1,9 @@
-/** YOLO as a format to write, in the layout of Ultralytics: centre and size as fractions of the picture, edges from 0. */
+/** YOLO as a format to write, in the layout of Ultralytics: centre and size as fractions of the image, edges from 0. */
 import { stringify } from 'yaml';
 import type { FormatWriter, WrittenImage } from '../format.ts';
 import { decimal, edgesOf, isPlain, Losses, usualNames } from './edges.ts';
 
-/** Of a fraction. */
+/** How many decimals of a fraction are written. */
 const DECIMALS = 9;
 
 const pictureFolder = (split: string | undefined): string => (split === undefined ? 'images' : `images/${split}`);
@@ -21,7 +21,7 @@ export const yoloWriter: FormatWriter = {
       const key = names.get(part);
       if (key !== undefined) yaml[key] = pictureFolder(part.split);
       for (const image of part.images) {
-        // Ultralytics looks for the text file in the last folder 'images' turned into 'labels'.
+        // Ultralytics looks for the text file at the same path, with the last folder 'images' replaced by 'labels'.
         const stem = picturePath({ ...image, extension: '' }, part.split);
         files.set(`${stem.replace(/^(.*\/)?images\//, '$1labels/')}.txt`, lines(image, losses));
       }

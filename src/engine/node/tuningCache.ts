@@ -7,7 +7,8 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type { Gpu } from '../gpu.ts';
 import type { Choices } from '../plans.ts';
-import { readRegularText, replaceFile } from './files.ts';
+import { readRegularText } from './readFile.ts';
+import { replaceFile } from './writeFile.ts';
 import { cacheFolder } from './folders.ts';
 
 /** A shape takes some hundred bytes. */

@@ -54,7 +54,7 @@ export const runSchema = z.strictObject({
   init: commonSettings.init,
   skipBadBoxes: setting(z.boolean(), 'whether boxes outside their image or without area are left out'),
   checkpointInterval: commonSettings.checkpointInterval,
-  validation: setting(validation.optional(), 'evaluation of the weights during training; left out, there is none'),
+  validation: setting(validation.optional(), 'evaluation of the weights during training, if there is any'),
   ...knobs.shape,
   plannedFor: setting(
     plannedForSchema.optional(),
@@ -62,7 +62,7 @@ export const runSchema = z.strictObject({
   ),
   kernels: setting(
     z.record(z.string(), z.string()).optional(),
-    'kernels that the tuner chose, if it ran: a resumed run takes the same, and so ends with the same bits',
+    'kernels that the tuner chose, if it ran: a resumed run uses the same ones, and so ends with the same bits',
   ),
 });
 
@@ -70,10 +70,10 @@ export type ValidationConfig = z.infer<typeof validation>;
 export type RunConfig = z.infer<typeof runSchema>;
 export type Knobs = z.infer<typeof knobs>;
 
-/** What is wrong with the network or its training, in one line (the value's path, then what it must be), or null. */
+/** One line that says what is wrong with the network or its training (the value's path, then what it must be), or null. */
 export const problemOf = (config: Knobs): string | null => problemWith(config, knobs, []);
 
-/** What is wrong with a value in one line that begins with its path, or null. */
+/** One line that says what is wrong with a value and begins with its path, or null. */
 export function problemWith(value: unknown, schema: z.ZodType, path: readonly string[] = []): string | null {
   const issue = schema.safeParse(value, { error: explain }).error?.issues[0];
   if (!issue) return null;
@@ -92,7 +92,7 @@ const KINDS: Readonly<Record<string, string>> = {
   tuple: 'a list',
 };
 
-/** An issue in plain words; undefined leaves it to the library's. */
+/** An issue in plain words; undefined leaves the wording to the library. */
 function explain(issue: z.core.$ZodRawIssue): string | undefined {
   const { input } = issue;
   if (input === undefined) return 'is missing';
@@ -113,7 +113,7 @@ function explain(issue: z.core.$ZodRawIssue): string | undefined {
 export const parseRunConfig = (text: string, source = 'config.json'): RunConfig =>
   parseConfig(text, source, DETECTOR_RUN);
 
-/** Whose runs a directory holds. */
+/** The kind of run that a directory holds. */
 export interface RunKind<Config> {
   command: string;
   /** `format` of its config.json. */
@@ -135,7 +135,7 @@ export function parseConfig<Config>(
   );
 }
 
-/** Reports another format before anything else, since its settings may differ. */
+/** A different format is reported before anything else, since its settings may differ too. */
 function wrongFormat(config: unknown, format: string | number): string | null {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) return 'not an object';
   const { format: found } = config as { format?: unknown };
@@ -214,7 +214,7 @@ export function withSettings<C extends Knobs>(config: C, settings: readonly stri
   return changed;
 }
 
-/** The configuration as the network shall compute: weights are stored alike in either precision. */
+/** The configuration with another precision to compute in; weights are stored in the same form for either. */
 export function withPrecision<C extends Knobs>(config: C, precision: Precision): C {
   const { precision: _, ...detector } = config.detector;
   return { ...config, detector: { ...detector, ...(precision === 'f16' && { precision }) } };
@@ -222,7 +222,7 @@ export function withPrecision<C extends Knobs>(config: C, precision: Precision):
 
 type Branch = Record<string, unknown>;
 
-/** JSON, or else the text itself, so that words need no quotes. */
+/** The text as JSON or, if it is not JSON, the text itself, so that words need no quotes. */
 function parsed(text: string): unknown {
   const value = parsedJson(text);
   return value === undefined ? text : value;

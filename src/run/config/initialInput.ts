@@ -1,21 +1,21 @@
 /**
- * How a picture becomes the network's input: as its initial weights were trained. A run's configuration records it, and a
- * checkpoint's metadata, so that a run that starts from it does likewise.
+ * How an image becomes the network's input: in the way in which its initial weights were trained. A run's configuration records
+ * it, and so do the metadata of a checkpoint, so that a run that starts from the checkpoint does the same.
  */
 import { UserError } from '../../engine/errors.ts';
-import { readSafetensorsHeader } from '../../engine/node/files.ts';
+import { readSafetensorsHeader } from '../../engine/node/safetensorsFile.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import { INPUT_FORMS, type InputForm } from '../../model/inputForms.ts';
 import { INPUT } from '../storage/checkpointFormat.ts';
 import { namedByTorchvision } from '../storage/weightNames.ts';
 
 /**
- * What `form` (bgr or rgb) says for this backbone, else what the file of initial weights does: a checkpoint by its metadata,
- * weights with torchvision's names by these, where the backbone is published under them by torchvision alone. Undefined: as
- * the preset has it.
+ * The form of the input. It is what `form` (bgr or rgb) says for this backbone. Without `form`, the file of initial weights
+ * decides: a checkpoint by its metadata; weights with torchvision's names by these, if only torchvision publishes the backbone
+ * under such names. Undefined leaves it as the preset has it.
  */
 export function chooseInput(backbone: string, form?: string, init?: string): InputForm | undefined {
-  const header = init === undefined ? undefined : readSafetensorsHeader(init); // in any case: a bad file is told at once
+  const header = init === undefined ? undefined : readSafetensorsHeader(init); // read in any case, so that a bad file is reported at once
   if (form !== undefined) return formFor(backbone, form);
   if (init === undefined || header === undefined) return undefined;
   const { entries, metadata } = header;
@@ -39,7 +39,7 @@ function parseInput(path: string, text: string): InputForm {
     const { channels, mean, factor } = JSON.parse(text) as InputForm;
     if (['bgr', 'rgb'].includes(channels) && isTriple(mean) && isTriple(factor)) return { channels, mean, factor };
   } catch {
-    // said below
+    // reported below
   }
-  throw new UserError(`${path}: its metadata do not say how a picture is prepared (${text}); give --input`);
+  throw new UserError(`${path}: its metadata do not say how an image is prepared (${text}); give --input`);
 }

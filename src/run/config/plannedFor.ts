@@ -1,6 +1,6 @@
 /**
- * Which kernels compute the network of a run: the tuner's choices, or the planner's for capabilities that the run's configuration
- * records (`--deterministic`). Either is the same when the run is resumed or its network is loaded.
+ * Which kernels compute the network of a run: those that the tuner chose, or those that the planner chooses for the capabilities
+ * recorded in the run's configuration (`--deterministic`). Either way they stay the same when the run is resumed or loaded.
  */
 import * as z from 'zod';
 import { type Capabilities, serves, withDefaultLimits } from '../../kernels/machine.ts';
@@ -13,12 +13,12 @@ const positive = z.number().positive();
 const machine = z.strictObject({
   kind: setting(z.string(), 'its name'),
   lanes: setting(count, 'lanes of a subgroup'),
-  cores: setting(count, 'number of what shares one workgroup memory'),
+  cores: setting(count, 'number of cores; a core is what shares one workgroup memory'),
   multiplyAdds: setting(count, 'multiply-adds of a core per cycle'),
   registers: setting(count, '32-bit registers of a core'),
   registersEach: setting(count, 'registers of an invocation at most'),
   workgroupMemory: setting(count, 'bytes of workgroup memory of a core'),
-  workgroupBytesPerCycle: setting(positive, 'bytes that it delivers per cycle'),
+  workgroupBytesPerCycle: setting(positive, 'bytes per cycle that workgroup memory delivers'),
   invocations: setting(count, 'invocations of a core at most'),
   cacheBytesPerCycle: setting(positive, 'bytes per cycle of the shared cache'),
   memoryBytesPerCycle: setting(positive, 'bytes per cycle of memory'),
@@ -34,15 +34,15 @@ export const plannedForSchema: z.ZodType<Capabilities> = z.strictObject({
   machine: setting(machine, 'what a GPU is assumed to be'),
 });
 
-/** The part of a run's configuration that decides. */
+/** The part of a run's configuration that decides which kernels are used. */
 export interface RunKernels {
   plannedFor?: Capabilities | undefined;
   kernels?: Readonly<Record<string, string>> | undefined;
 }
 
 /**
- * Makes a model's plans those of its run. A device that cannot run what was planned for another plans for itself, and false is
- * returned: its bits would differ from the other's anyway.
+ * Gives a model the plans of its run. A device that cannot run kernels planned for another one plans for itself, and false is
+ * returned: its bits would differ anyway.
  */
 export function usePlansOf({ plannedFor, kernels }: RunKernels, plans: Plans): boolean {
   const served = !plannedFor || serves(plans.device, plannedFor);

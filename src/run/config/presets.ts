@@ -1,4 +1,4 @@
-/** Named configurations: everything `rcnn train` needs but the data. A command-line option changes single values. */
+/** Named configurations: everything that `rcnn train` needs except the data. Command-line options change single values. */
 import type { BackboneDescriptor } from '../../model/backbones/backbone.ts';
 import { small } from '../../model/backbones/small.ts';
 import { squeezenet } from '../../model/backbones/squeezenet.ts';
@@ -20,11 +20,11 @@ export interface Preset {
   detector: Omit<DetectorConfig, 'classes'>;
   /** Joint training. */
   training: TrainingConfig;
-  /** What differs where the RPN and the detector are trained in stages (`--schedule alternating`, `unshared`). */
+  /** What differs if the RPN and the detector are trained in stages (`--schedule alternating`, `unshared`). */
   staged?: { head: Partial<HeadConfig>; training: Partial<TrainingConfig> };
-  /** The part of the data to train on; default train. */
+  /** The split to train on; default train. */
   split?: string;
-  /** Leave out boxes without area instead of stopping at them. */
+  /** Leaves out boxes without area instead of stopping at them. */
   skipBadBoxes?: boolean;
 }
 
@@ -43,7 +43,7 @@ const digitsDetector: Preset['detector'] = {
     train: { preNms: 1000, postNms: 300, without: 'nothing' },
     test: { preNms: 1000, postNms: 100, without: 'nothing' },
   },
-  // Few objects a scene: half of the regions may be foreground, so that telling the digits apart weighs more.
+  // A scene has few objects. Half of the RoIs may be foreground, so that telling digits apart counts for more.
   head: { ...HEAD_DEFAULTS, pooled: small.pooled, batch: 64, foregroundFraction: 0.5 },
   test: TEST_DEFAULTS,
   frozenStages: small.frozenStages,
@@ -88,12 +88,12 @@ const photosTraining: TrainingConfig = {
   flip: true,
 };
 
-/** The mini-batches of Fast R-CNN, by which the detector's stages learn: 64 RoIs from each image. */
+/** The mini-batches of Fast R-CNN, which the detector's stages use: 64 RoIs from each image. */
 const FAST_RCNN_HEAD: Partial<HeadConfig> = { batch: 64 };
 
 /**
  * The paper's detector and its training on VOC 2007 trainval, as py-faster-rcnn publishes them. Joint (end to end): two images
- * an update with 128 RoIs each, 50k updates at 0.001 and 20k at 0.0001; biases learn twice as fast and do decay. In stages
+ * per update with 128 RoIs each, 50k updates at 0.001 and 20k at 0.0001; biases learn twice as fast and do decay. In stages
  * (alternating optimisation): 60k and 20k updates of one image for an RPN, 30k and 10k of two images for a detector.
  */
 const paper = (
@@ -154,12 +154,12 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     training: photosTraining,
   },
   bccd: {
-    summary: 'blood cells (BCCD): as photos, shorter side 600, on trainval, without the few boxes of no area',
+    summary: 'blood cells (BCCD): as photos, shorter side 600, on trainval, without the few boxes that have no area',
     detector: {
       ...photosDetector,
-      // A platelet is about 40 pixels of a photograph 480 high: a map of stride 16 should hold it in three cells.
+      // A platelet has about 40 pixels in a photograph 480 high; on a map of stride 16 it should take three cells.
       input: { ...photosDetector.input, shorterSide: 600, longerSide: 1000 },
-      // 15 to 30 cells an image: more regions, so that each cell has some.
+      // With 15 to 30 cells in an image it takes more RoIs for each cell to have some.
       head: { ...HEAD_DEFAULTS, batch: 256 },
     },
     training: { ...photosTraining, steps: 3500, milestones: [2800] },
@@ -170,7 +170,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     summary: 'chess pieces (CHESS416): as photos, shorter side 600, anchors twice as high as wide',
     detector: {
       ...photosDetector,
-      // A piece is about 26 x 53 pixels of a photograph 416 high: 37 x 76 here.
+      // A piece has about 26 x 53 pixels in a photograph 416 high, which makes 37 x 76 here.
       input: { ...photosDetector.input, shorterSide: 600, longerSide: 1000 },
       anchors: { sizes: [40, 56, 80], ratios: [1, 2] },
       head: { ...HEAD_DEFAULTS, batch: 256 },
@@ -182,8 +182,8 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
   'paper-vgg16-voc0712': {
     summary: 'as paper-vgg16-voc07 on VOC 2007 and 2012: --data voc:VOC2007,VOC2012',
     ...PAPER_VGG16,
-    // No joint schedule for the two is published: it is the one for VOC 2007. The stages are those of the paper's own code
-    // (github.com/ShaoqingRen/faster_rcnn): a detector learns for longer from more images, an RPN does not.
+    // No joint schedule is published for the two years together, so this is the one for VOC 2007. The stages are those of the
+    // paper's own code (github.com/ShaoqingRen/faster_rcnn): a detector trains longer on more images, an RPN does not.
     staged: {
       head: FAST_RCNN_HEAD,
       training: {
@@ -199,7 +199,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     detector: { ...PAPER_VGG16.detector, anchors: { sizes: [64, 128, 256, 512], ratios: [0.5, 1, 2] } },
     // py-faster-rcnn, end to end.
     training: { ...PAPER_VGG16.training, steps: 490000, milestones: [350000] },
-    // The paper, section 4.2, on eight GPUs: an RPN has one image on each, a detector two, and the rate is higher for that.
+    // The paper, section 4.2, on eight GPUs: an RPN has one image on each and a detector two, hence the higher rate.
     staged: {
       head: FAST_RCNN_HEAD,
       training: {
@@ -211,10 +211,10 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       },
     },
     split: 'train',
-    // A few of its boxes are lines.
+    // A few of the boxes are lines.
     skipBadBoxes: true,
   },
 };
 
-/** What --preset is unless given. */
+/** The preset if none is chosen. */
 export const defaultPreset = (data: string): string => (data === 'digits' ? 'digits' : 'photos');

@@ -1,10 +1,10 @@
-/** The configuration of a pre-training: what each backbone takes, and what the user chose. */
+/** The configuration of a pre-training: the defaults of each backbone, and what the user chose. */
 import { resolve } from 'node:path';
 import * as z from 'zod';
-import type { LabelledPictures } from '../../data/types.ts';
+import type { LabelledImages } from '../../data/types.ts';
 import { absoluteLabelled, openLabelled } from '../../data/labelled.ts';
 import { UserError } from '../../engine/errors.ts';
-import { readSafetensorsHeader } from '../../engine/node/files.ts';
+import { readSafetensorsHeader } from '../../engine/node/safetensorsFile.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import { small } from '../../model/backbones/small.ts';
 import { classifierSchema, OPTIMISER_DEFAULTS, trainingSchema } from '../../model/config.ts';
@@ -31,12 +31,12 @@ export type PretrainDirectory = RunDirectory<PretrainConfig, PretrainLine>;
 export const pretrainDirectory = (path: string): PretrainDirectory =>
   new RunDirectory(path, { command: 'rcnn pretrain', format: FORMAT, schema: pretrainSchema });
 
-/** What `rcnn pretrain` was told. */
+/** What the user chose in `rcnn pretrain`. */
 export interface PretrainChoices {
   /** `mnist` or `folder:PATH`. */
   data?: string;
   backbone?: string;
-  /** Side of the network's input, pixels. */
+  /** The side of the network's input in pixels. */
   size?: number;
   steps?: number;
   batch?: number;
@@ -48,21 +48,21 @@ export interface PretrainChoices {
   checkpointEvery?: number;
 }
 
-/** The backbone unless --backbone names another: it learns from few images. */
+/** The default of --backbone: this one learns from few images. */
 export const PRETRAIN_BACKBONE = small.name;
 
 const STEPS = 2000;
-/** Share of the steps after which the rate is divided by ten. */
+/** After this share of the steps the learning rate is divided by ten. */
 const MILESTONE = 0.8;
 
-/** Settles every value, then opens and checks the data. Throws a UserError for what cannot be. */
+/** Settles every value, then opens and checks the data. Throws a UserError for choices that do not work. */
 export async function configurePretrain(
   choices: PretrainChoices,
-): Promise<{ config: PretrainConfig; data: LabelledPictures }> {
+): Promise<{ config: PretrainConfig; data: LabelledImages }> {
   const name = choices.backbone ?? PRETRAIN_BACKBONE;
   const { pooled, input, pretraining } = backboneNamed(name, `--backbone ${name}`);
   const { size = pretraining.size, steps = STEPS, seed = 1 } = choices;
-  if (choices.init !== undefined) readSafetensorsHeader(choices.init); // a file that is none is said before anything starts
+  if (choices.init !== undefined) readSafetensorsHeader(choices.init); // so that a bad file is reported before anything starts
   const spec = absoluteLabelled(choices.data ?? 'mnist');
   const data = await openLabelled(spec, { size, seed, check: true });
   const config: PretrainConfig = {
@@ -86,11 +86,11 @@ export async function configurePretrain(
   return { config, data };
 }
 
-/** The data of a run that is resumed with these choices; they must be the run's own. */
+/** The data of a run that is resumed with these choices, which must agree with the run's own. */
 export async function reopenPretrain(
   choices: PretrainChoices,
   directory: PretrainDirectory,
-): Promise<{ config: PretrainConfig; data: LabelledPictures }> {
+): Promise<{ config: PretrainConfig; data: LabelledImages }> {
   const config = directory.readConfig();
   const { classifier, training } = config;
   assertSameChoices(

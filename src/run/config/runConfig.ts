@@ -1,11 +1,11 @@
 /**
- * From a preset and what the user gave to the configuration of a run.
+ * Makes the configuration of a run from a preset and the user's choices.
  *
- *   --schedule   where there are stages, takes what the preset has for them
+ *   --schedule   with stages, takes what the preset has for them
  *   --steps      moves the preset's milestones and stages in proportion
- *   --backbone   takes its own channels, mean and factor of the input, and the bins of a region its weights expect
- *   --init       the input as these weights were trained, unless --input says otherwise (initialInput.ts)
- *   without initial weights no stage is frozen
+ *   --backbone   brings its own channels, mean and factor of the input, and the number of bins of a RoI that its weights expect
+ *   --init       prepares the input as it was when these weights were trained, unless --input differs (initialInput.ts);
+ *                without it no stage is frozen
  */
 import { resolve } from 'node:path';
 import type { Dataset, OpenOptions } from '../../data/types.ts';
@@ -22,9 +22,9 @@ import { LOG_INTERVAL } from '../storage/metrics.ts';
 import type { RunConfig, ValidationConfig } from './configSchema.ts';
 import { hasStages, type Schedule, SCHEDULES, withSchedule, withSteps } from './stages.ts';
 
-/** What `rcnn train` was told; everything else comes from the preset. */
+/** What the user chose in `rcnn train`; everything else comes from the preset. */
 export interface RunChoices {
-  /** As `dataUsage` (data/registry.ts) says; several folders, or folders and files, are taken as one. */
+  /** In the form that `dataUsage` (data/registry.ts) explains; several folders or files are taken as one data set. */
   data?: string;
   split?: string;
   preset?: string;
@@ -36,21 +36,21 @@ export interface RunChoices {
   input?: string;
   steps?: number;
   seed?: number;
-  /** Whether the kernels are planned for recorded capabilities; what they are is up to the device (`withPlannedKernels`). */
+  /** Whether the kernels are planned for recorded capabilities, which come from the device (`withPlannedKernels`). */
   deterministic?: boolean;
   learningRate?: number;
   skipBadBoxes?: boolean;
-  /** Of the parts of data that has none of its own. */
+  /** The seed of the splits drawn for data that has none of its own. */
   splitSeed?: number;
   allowOutside?: boolean;
-  /** What the network stores maps and weights in while it computes; float32 by default. */
+  /** The type in which the network stores maps and weights while it computes; float32 by default. */
   precision?: Precision;
-  /** Changes of single values: `withSettings`. */
+  /** Changes of single values, for `withSettings`. */
   set?: string[];
   /** Steps between two checkpoints. */
   checkpointEvery?: number;
   /**
-   * The part of the data, or of other data, on which the weights are evaluated during training, how often, and on how many
+   * The split, of this data or of other data, on which the weights are evaluated during training; how often, and on how many
    * images at most.
    */
   validate?: string;
@@ -60,12 +60,12 @@ export interface RunChoices {
 }
 
 export const CHECKPOINT_INTERVAL = 200;
-/** Images of a validation, at most: enough to see where the training goes. */
+/** The most images of a validation: enough to see where the training is going. */
 const VALIDATION_IMAGES = 100;
-/** Validations in a run, where their number is not given. */
+/** How many validations a run has, unless their interval is given. */
 const VALIDATIONS = 10;
 
-/** The preset of a name, or the usual one for the data. */
+/** The preset of this name, or the default one for the data. */
 export function findPreset(name: string | undefined, data: string): { name: string; preset: Preset } {
   const chosen = name ?? defaultPreset(data);
   const preset = Object.hasOwn(PRESETS, chosen) ? PRESETS[chosen] : undefined;
@@ -75,13 +75,13 @@ export function findPreset(name: string | undefined, data: string): { name: stri
 
 export interface ConfiguredRun {
   config: RunConfig;
-  /** Trained on. */
+  /** The data to train on. */
   dataset: Dataset;
-  /** Evaluated on while training, if anything is. */
+  /** The data to evaluate on during training, if any. */
   validation: Dataset | undefined;
 }
 
-/** Opens and checks the data, then settles every value. Throws a UserError for what cannot be. */
+/** Opens and checks the data, then settles every value. Throws a UserError for choices that do not work. */
 export async function configureRun(choices: RunChoices): Promise<ConfiguredRun> {
   const settled = settle(choices);
   const dataset = await openDataset(settled.data, openOptions(settled));
@@ -143,25 +143,25 @@ function validationOf(
 ): ValidationConfig | undefined {
   if (validate === undefined && validateData === undefined) {
     if (validateEvery === undefined && validateImages === undefined) return undefined;
-    throw new UserError('--validate-every, --validate-images: on which part of the data? Give --validate SPLIT too');
+    throw new UserError('--validate-every, --validate-images: on which split of the data? Give --validate SPLIT too');
   }
   const validated = validateData === undefined ? data : absoluteSpec(validateData);
   return {
     data: validated,
     split: validate ?? usualSplit(validated, 'val'),
     images: validateImages ?? VALIDATION_IMAGES,
-    // Whole lines of metrics.jsonl: a checkpoint goes before each.
+    // A multiple of the lines of metrics.jsonl, because a checkpoint comes before each validation.
     interval: validateEvery ?? Math.ceil(steps / VALIDATIONS / LOG_INTERVAL) * LOG_INTERVAL,
   };
 }
 
-/** What a preset has for a schedule: for joint training, or for stages. */
+/** What a preset has for a schedule: its values for joint training, or those for stages. */
 function presetFor(schedule: Schedule, { detector: { head }, training, staged }: Preset) {
   if (!staged || !hasStages(schedule)) return { head, training };
   return { head: { ...head, ...staged.head }, training: { ...training, ...staged.training } };
 }
 
-/** Throws where a setting would change nothing: stages of a schedule without any, or what every stage has of its own. */
+/** Throws if a setting would have no effect: stages of a schedule without any, or a value that every stage sets for itself. */
 function assertEffective(
   settings: readonly string[],
   { schedule, detector: { precision }, training: { stages, lossScale } }: RunConfig,
@@ -187,7 +187,7 @@ function assertEffective(
   }
 }
 
-/** Throws where no anchor lies within any image as the network takes it: the RPN would have nothing to learn from. */
+/** Throws if no anchor fits into any image at the network's input size: the RPN would have nothing to learn from. */
 function assertAnchorsFit({ anchors, input }: DetectorConfig, { samples }: Dataset): void {
   const sizes = samples.map(({ width, height }) => resizedSize(height, width, input.shorterSide, input.longerSide));
   const fits = anchors.sizes.some((size) =>
@@ -198,11 +198,11 @@ function assertAnchorsFit({ anchors, input }: DetectorConfig, { samples }: Datas
   if (fits || sizes.length === 0) return;
   const largest = sizes.reduce((a, b) => (a.width * a.height > b.width * b.height ? a : b));
   throw new UserError(
-    `anchors ${anchors.sizes.join(', ')}: larger than every image (the largest is ${largest.width} x ${largest.height} as the network takes it); choose smaller ones with --set detector.anchors.sizes=[...]`,
+    `anchors ${anchors.sizes.join(', ')}: larger than every image (the largest is ${largest.width} x ${largest.height} at the network's input size); choose smaller ones with --set detector.anchors.sizes=[...]`,
   );
 }
 
-/** Throws where something chosen is not what the run to be resumed has. */
+/** Throws if a choice differs from the run that is to be resumed. */
 export function assertSameRun(choices: RunChoices, config: RunConfig, configPath: string): void {
   const { data, init, validateData } = choices;
   const pairs: [option: string, chosen: unknown, saved: unknown][] = [
@@ -234,7 +234,7 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
   }
 }
 
-/** Throws where an option was given that differs from the value of the run to be resumed. */
+/** Throws if an option was given that differs from the value in the run that is to be resumed. */
 export function assertSameChoices(
   pairs: readonly (readonly [option: string, chosen: unknown, saved: unknown])[],
   configPath: string,
@@ -251,12 +251,12 @@ export function assertSameChoices(
 export const openRunData = (config: RunConfig): Promise<Dataset> =>
   openDataset(config.data, { ...openOptions(config), classes: config.detector.classes.slice(1) });
 
-/** How a run opens its data, but for the classes. */
+/** The options with which a run opens its data, except for the classes. */
 function openOptions({ split, skipBadBoxes, splitSeed, allowOutside }: RunConfig): OpenOptions {
   return { split, onBadBox: skipBadBoxes ? 'skip' : 'error', splitSeed, allowOutside };
 }
 
-/** The images on which a run is validated: all of the part that its configuration names, or some, evenly spaced. */
+/** The images on which a run is validated: all of the split that its configuration names, or some, evenly spaced. */
 export async function openValidation(config: RunConfig): Promise<Dataset | undefined> {
   if (!config.validation) return undefined;
   const { data, split, images } = config.validation;

@@ -3,10 +3,10 @@
  *
  *   joint        one stage, all losses at once; proposals are constants for the detector ("approximate")
  *   joint-warp   the same with RoI warping, through which the detector's losses reach the RPN's boxes
- *   alternating  1 the RPN with features of its own; 2 the detector with features of its own, on the proposals of 1;
- *                3 the RPN anew on the features of 2, which are fixed; 4 the detector's own layers on those features and
- *                the proposals of 3, its last two layers anew (py-faster-rcnn carries fc6 and fc7 along)
- *   unshared     stages 1 and 2 alone: two networks
+ *   alternating  1 the RPN, with features of its own; 2 the detector, with features of its own, on the proposals of 1;
+ *                3 a new RPN on the features of 2, which stay fixed; 4 the detector's own layers on those features and the
+ *                proposals of 3, with new output layers (fc6 and fc7 continue from stage 2, as in py-faster-rcnn)
+ *   unshared     only stages 1 and 2: two networks
  */
 import type { DetectorConfig, StageTrainingConfig, TrainingConfig } from '../../model/config.ts';
 import type { Part } from '../../model/detector.ts';
@@ -15,12 +15,12 @@ export const SCHEDULES = ['joint', 'joint-warp', 'alternating', 'unshared'] as c
 export type Schedule = (typeof SCHEDULES)[number];
 
 export interface Stage {
-  /** Of its folder in the run directory; empty for a run of one stage, which lies in the run directory itself. */
+  /** The name of its folder in the run directory; empty for the only stage of a run, which lies in the run directory itself. */
   name: string;
   title: string;
   losses: 'joint' | 'rpn' | 'detector';
   trains: readonly Part[];
-  /** The stage whose weights of some parts it starts from; the others are initial ones. */
+  /** The stage from which it takes the weights of some parts; the other parts start from initial weights. */
   from?: { stage: string; parts: readonly Part[] };
   /** The stage whose proposals the detector is trained on. */
   proposals?: string;
@@ -59,7 +59,7 @@ const SHARING: readonly Stage[] = [
 
 const JOINT: Stage = { name: '', title: 'joint training', losses: 'joint', trains: ALL };
 
-/** Whether there is a whole detector from a stage's first step on: what it does not train, it has from the stage before. */
+/** Whether a stage has a whole detector from its first step on: the parts it does not train come from an earlier stage. */
 export const hasDetector = ({ trains, from }: Stage): boolean =>
   ALL.every((part) => trains.includes(part) || from?.parts.includes(part));
 
@@ -71,21 +71,21 @@ export function stagesOf(schedule: Schedule): readonly Stage[] {
 /** Whether the RPN and the detector are trained one after the other. */
 export const hasStages = (schedule: Schedule): boolean => stagesOf(schedule).length > 1;
 
-/** What a schedule asks of the network itself. */
+/** The configuration that a schedule requires of the network. */
 export const withSchedule = <D extends Omit<DetectorConfig, 'classes'>>(detector: D, schedule: Schedule): D => ({
   ...detector,
   features: schedule === 'unshared' ? 'unshared' : 'shared',
   head: { ...detector.head, pooling: schedule === 'joint-warp' ? 'warp' : 'max' },
 });
 
-/** The share of joint training's images that a stage sees: py-faster-rcnn publishes 80k a stage, 140k for joint training. */
+/** The share of joint training's images that a stage sees: py-faster-rcnn publishes 80k for a stage, 140k for joint training. */
 const STAGE_SHARE = 4 / 7;
-/** The step at which a stage's rate falls: after 60k of 80k images. */
+/** The share of a stage after which its learning rate falls: 60k of 80k images. */
 const STAGE_MILESTONE = 3 / 4;
 
 /**
- * The training of a stage: joint training as it is; of the others what `training.stages` says, and what it leaves out by
- * rule: an RPN takes one image an update, a detector as many as joint training.
+ * The training settings of a stage. Joint training has those of the configuration. The others have what `training.stages` says;
+ * what that leaves out follows by rule: an RPN takes one image per update, a detector as many as joint training.
  */
 export function stageTraining(
   { losses }: Pick<Stage, 'losses'>,
@@ -100,7 +100,7 @@ export function stageTraining(
   return { ...training, imagesPerStep, steps, milestones };
 }
 
-/** With another number of steps: all milestones and the steps of the stages move in proportion. */
+/** The settings for another number of steps: all milestones and the steps of the stages change in proportion. */
 export function withSteps({ stages, ...training }: TrainingConfig, steps: number): TrainingConfig {
   const moved = (step: number): number => (step * steps) / training.steps;
   const movedStage = ({ steps, milestones, ...stage }: StageTrainingConfig = {}): StageTrainingConfig => ({

@@ -3,7 +3,7 @@ import { WarmUp } from '../../engine/warmUp.ts';
 import type { Detection } from '../../eval/voc.ts';
 import type { ProposalConfig } from '../../model/config.ts';
 import { capable, type Detections, type Detector, type Proposals } from '../../model/detector.ts';
-import type { Pixels } from '../../model/prepareImage.ts';
+import type { DecodedImage } from '../../kernels/imagePrepare.ts';
 
 /** Columns of the model's result: x1, y1, x2, y2, score, class. */
 const COLUMNS = 6;
@@ -22,29 +22,29 @@ export const STAGES = ['image', 'conv', 'proposal', 'region'] as const;
 
 export interface StagedDetection {
   detections: Detection[];
-  /** What the head was given, best first. */
+  /** The proposals that the head received, best first. */
   proposals: Proposal[];
-  /** Of each part, until the device had finished it. */
+  /** The time of each part, until the device had finished it. */
   milliseconds: Record<(typeof STAGES)[number], number>;
 }
 
 const warmUps = new WeakMap<Detector, WarmUp>();
 
-/** Compiles the shaders of a detection without blocking the thread: a page stays responsive. */
-function compileFor(model: Detector, pixels: Pixels): Promise<void> {
+/** Compiles the shaders of a detection without blocking the thread, so that a page stays responsive. */
+function compileFor(model: Detector, pixels: DecodedImage): Promise<void> {
   const warmUp = warmUps.get(model) ?? new WarmUp(model.gpu);
   warmUps.set(model, warmUp);
   return warmUp.before(`${pixels.width}x${pixels.height}`, () => void model.detect(model.prepare(pixels)));
 }
 
 /** The detections in an image, best first, in pixels of that image. `seed`: see `Detector.propose`. */
-export async function detectImage(model: Detector, pixels: Pixels, seed = 0): Promise<Detection[]> {
+export async function detectImage(model: Detector, pixels: DecodedImage, seed = 0): Promise<Detection[]> {
   await compileFor(model, pixels);
   return readDetections(model.gpu.scope(() => model.detect(model.prepare(pixels), seed)));
 }
 
-/** As `detectImage`, part by part: slower, because it waits for the device after each. The times are without compilation. */
-export async function detectInStages(model: Detector, pixels: Pixels): Promise<StagedDetection> {
+/** Like `detectImage`, but part by part, and slower, since it waits for the device after each. Times exclude compilation. */
+export async function detectInStages(model: Detector, pixels: DecodedImage): Promise<StagedDetection> {
   const { gpu } = model;
   await compileFor(model, pixels);
   const milliseconds = {} as StagedDetection['milliseconds'];
@@ -71,7 +71,7 @@ export async function detectInStages(model: Detector, pixels: Pixels): Promise<S
  */
 export async function proposeImage(
   model: Detector,
-  pixels: Pixels,
+  pixels: DecodedImage,
   limits?: ProposalConfig,
   seed?: number,
 ): Promise<Proposal[]> {
@@ -87,7 +87,7 @@ export async function proposeImage(
 
 /** What the model found, as plain objects; frees its tensors. */
 export async function readDetections({ rows, count }: Detections): Promise<Detection[]> {
-  // Both reads are started together: the device has to be waited for only once.
+  // Both reads are started together, so that the device is waited for only once.
   const [values, [found = 0]] = await Promise.all([rows.read(), count.read()]);
   rows.dispose();
   count.dispose();
@@ -97,7 +97,7 @@ export async function readDetections({ rows, count }: Detections): Promise<Detec
   });
 }
 
-/** Reads and frees them. `scale`: pixels of the network's input per pixel of the image. */
+/** Reads proposals and frees them. `scale`: pixels of the network's input per pixel of the image. */
 async function readProposals({ rois, scores, anchors, count }: Proposals, scale: number): Promise<Proposal[]> {
   const [boxes, objectness, [found = 0]] = await Promise.all([rois.read(), scores.read(), count.read()]);
   [rois, scores, anchors, count].forEach((tensor) => tensor.dispose());

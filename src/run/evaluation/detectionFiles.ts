@@ -12,7 +12,7 @@ import { cocoId } from '../../data/formats/coco.ts';
 import type { Dataset } from '../../data/types.ts';
 import { readJsonFile } from '../../data/jsonFile.ts';
 import { UserError } from '../../engine/errors.ts';
-import { replaceFile } from '../../engine/node/files.ts';
+import { replaceFile } from '../../engine/node/writeFile.ts';
 import { toCocoBox } from '../../eval/coco.ts';
 import type { Detection } from '../../eval/voc.ts';
 
@@ -31,7 +31,7 @@ interface Ids {
   categories: readonly (CocoId | undefined)[];
 }
 
-/** The ids by image. Throws if two images have the same. */
+/** The ids by image. Throws if two images have the same id. */
 function idsOf({ samples, classes }: Dataset): Ids[] {
   const ids = samples.map(({ id, resultIds }): Ids => resultIds ?? { image: id, categories: classes });
   const seen = new Set<CocoId>();
@@ -43,7 +43,7 @@ function idsOf({ samples, classes }: Dataset): Ids[] {
   return ids;
 }
 
-/** Returns a function that writes detections to `path`, all or nothing. Whether the data has ids for it is checked at once. */
+/** Returns a function that writes detections to `path`, all or nothing. The ids of the data are checked at once. */
 export function detectionWriter(
   path: string,
   dataset: Dataset,
@@ -62,11 +62,11 @@ export function detectionWriter(
   };
 }
 
-/** By image, in the order of the data set. Throws a UserError that names the file. */
+/** Reads the detections of each image, in the order of the data set. Throws a UserError that names the file. */
 export function readDetectionFile(path: string, dataset: Dataset): Detection[][] {
   const entries = readJsonFile(path, results, {
     expected: "detections in COCO's format of results",
-    tooLarge: 'leave out what scores least',
+    tooLarge: 'leave out the lowest scores',
   });
   const detections: Detection[][] = dataset.samples.map(() => []);
   const images = new Map(idsOf(dataset).map(({ image, categories }, i) => [image, { i, categories }]));

@@ -1,4 +1,4 @@
-/** The pictures that show what a training run has learnt. */
+/** Draws the pictures that show what a training run has learnt. */
 import { join } from 'node:path';
 import type { Dataset } from '../../data/types.ts';
 import { type Canvas, writePng } from '../../draw/canvas.ts';

@@ -13,7 +13,7 @@ export interface EvaluationReport {
   metric: Metric;
   /** COCO's AP with the coco metric. NaN if the split has no object. */
   mAP: number;
-  /** By class; null where the split has no object of it. */
+  /** By class; null for a class of which the split has no object. */
   ap: Record<string, number | null>;
   images: number;
   seconds: number;
@@ -61,7 +61,7 @@ export function evaluateDetections(
     const { summary, ap } = evaluateCoco(detections, truths, classes);
     return { ...report(summary.AP < 0 ? NaN : summary.AP, ap), coco: summary };
   }
-  // VOC has no crowds: like difficult objects they count neither way.
+  // VOC has no crowds, so they are treated like difficult objects, which count neither way.
   const truths = samples.map(({ boxes }) => boxes.map((box) => (box.crowd ? { ...box, difficult: true } : box)));
   const { mAP, ap } = evaluateVoc(detections, truths, classes, { metric });
   return report(mAP, ap);

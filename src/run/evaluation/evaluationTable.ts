@@ -1,4 +1,4 @@
-/** An evaluation as text. */
+/** Formats an evaluation as text. */
 import type { CocoSummary } from '../../eval/coco.ts';
 import type { EvaluationReport, Metric } from './evaluate.ts';
 

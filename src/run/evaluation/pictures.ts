@@ -9,12 +9,12 @@ import { proposeImage } from './detect.ts';
 /** Detections with a lower score are not drawn. */
 const SHOWN_SCORE = 0.5;
 const COLUMNS = 4;
-/** Pictures on a sheet of detections or ground truth, and on one of proposals. */
+/** How many images are drawn on a sheet of detections or ground truth, and on one of proposals. */
 const DETECTIONS = 12;
 const PROPOSALS = 8;
-/** Proposals drawn in a picture, the best. */
+/** How many of the best proposals are drawn in an image. */
 const SHOWN_PROPOSALS = 40;
-/** Enlargement of a picture on a sheet, so that its shorter side is about this many pixels. */
+/** On a sheet, images are enlarged until the shorter side has about this many pixels. */
 const SHEET_SIDE = 320;
 
 const enlargement = (width: number, height: number): number =>

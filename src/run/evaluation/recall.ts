@@ -26,7 +26,7 @@ export interface RecallRow {
   proposals: number;
   /** The mean number of proposals used per image. */
   meanProposals: number;
-  /** At IoU 0.5 and 0.7; the mean over 0.5, 0.55, ..., 0.95; at each IoU of `RECALL_CURVE`. */
+  /** Recall at IoU 0.5 and 0.7, its mean over 0.5, 0.55, ..., 0.95, and recall at each IoU of `RECALL_CURVE`. */
   recall50: number;
   recall70: number;
   averageRecall: number;

@@ -75,7 +75,7 @@ function bestShift(
 
 export interface AnchorFit {
   objects: number;
-  /** Shares of the objects whose greatest IoU is at least 0.5, and 0.7. */
+  /** The shares of objects whose greatest IoU is at least 0.5 and at least 0.7. */
   iou50: number;
   iou70: number;
 }
@@ -95,7 +95,7 @@ const POOR: Pick<AnchorFit, 'iou50' | 'iou70'> = { iou50: 0.9, iou70: 0.5 };
 const WORTH = 0.05;
 /** Anchors are compared on at most this many objects, evenly spaced. */
 const COMPARED = 4000;
-/** More would slow the RPN down. */
+/** More anchors would slow the RPN down. */
 const MOST_ANCHORS = 12;
 
 export const isPoor = ({ iou50, iou70 }: AnchorFit): boolean => iou50 < POOR.iou50 || iou70 < POOR.iou70;

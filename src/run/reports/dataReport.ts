@@ -10,7 +10,7 @@ import { openDataset } from '../../data/registry.ts';
 import { countedBoxes } from '../../data/boxes.ts';
 import { assertWholePicture, MAX_PICTURE_BYTES, turnedNotes } from '../../data/pictures.ts';
 import { UserError } from '../../engine/errors.ts';
-import { readRegularFile } from '../../engine/node/files.ts';
+import { readRegularFile } from '../../engine/node/readFile.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
 import type { DetectorConfig } from '../../model/config.ts';
 import {
@@ -25,7 +25,7 @@ import {
   sizeOf,
 } from './anchorFit.ts';
 
-/** Where quantiles are taken. */
+/** The points at which quantiles are taken. */
 export const QUANTILES: readonly number[] = [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1];
 /** Images decoded at the same time, one per thread of Node's pool. */
 const AT_ONCE = 4;
@@ -162,7 +162,7 @@ export interface DataReport {
   /** Only objects that count, i.e. are trained on. */
   classes: (AnchorFit & { name: string; images: number })[];
   objectsPerImage: number[];
-  /** The most frequent first. */
+  /** The most frequent come first. */
   pictures: PictureSize[];
   inputs: PictureSize[];
   /** In pixels of the network's input: side of the square of equal area, and height over width; null without objects. */

@@ -1,7 +1,8 @@
 /** Checkpoints (checkpointFormat.ts) and initial weights as files. */
 import { UserError } from '../../engine/errors.ts';
 import { allFinite } from '../../engine/integrity.ts';
-import { loadSafetensors, readSafetensorsHeader, replaceFile } from '../../engine/node/files.ts';
+import { loadSafetensors, readSafetensorsHeader } from '../../engine/node/safetensorsFile.ts';
+import { replaceFile } from '../../engine/node/writeFile.ts';
 import type { Sgd } from '../../engine/sgd.ts';
 import { wholeParameters, writeWhole } from '../../engine/shards.ts';
 import { BACKBONES } from '../../model/backbones/index.ts';
@@ -19,7 +20,7 @@ import { fitWeights, type WeightFit } from './weightNames.ts';
 
 export type { Progress, Trainable };
 
-/** Replaces the file at `path`, all or nothing. Weights that are not finite are refused: the file stays as it was. */
+/** Replaces the file at `path`, all or nothing. If weights are not finite, it throws and the file stays as it was. */
 export async function saveCheckpoint(
   path: string,
   model: Trainable,
@@ -29,7 +30,7 @@ export async function saveCheckpoint(
   replaceFile(path, await serializeCheckpoint(model, optimizer, progress), 'continue with --resume');
 }
 
-/** Where a training in a run directory writes what it has done, as `runLoop` takes it. */
+/** The storage of a training in a run directory, for `runLoop`. */
 export const keptIn = <Line>(
   directory: { checkpointPath: string; appendMetrics(line: Line): void; syncMetrics(): void },
   { checkpointInterval }: { checkpointInterval: number },
@@ -44,17 +45,17 @@ export const keptIn = <Line>(
   append: (line: Line) => directory.appendMetrics(line),
 });
 
-/** How far the run of a checkpoint has come. */
+/** The progress of the run that a checkpoint belongs to. */
 export const checkpointProgress = (path: string): Progress => readProgress(path, readSafetensorsHeader(path).metadata);
 
-/** Fills the model and, where given, the optimiser's momentum. The file must fit the network exactly. */
+/** Fills the model and, if given, the optimiser's momentum. The file must fit the network exactly. */
 export async function loadCheckpoint(path: string, model: Trainable, optimizer?: Sgd): Promise<Progress> {
   return restoreCheckpoint(await loadSafetensors(path), path, model, optimizer);
 }
 
 /**
- * Copies the tensors of a checkpoint that `keep` names, or places under another name, into the network; it must have them
- * all. `keep` returns the name in the network, or null.
+ * Copies tensors of a checkpoint into the network. `keep` returns the name that a tensor has in the network, or null to leave it
+ * out; the network must have all the others.
  */
 export async function loadParts(path: string, model: Trainable, keep: (name: string) => string | null): Promise<void> {
   const { tensors } = await loadSafetensors(path);
@@ -71,15 +72,15 @@ export async function loadParts(path: string, model: Trainable, keep: (name: str
 }
 
 export interface InitReport extends Pick<WeightFit, 'misfits' | 'unused'> {
-  /** Parameters taken from the file, in the network's order, and the name each has there. */
+  /** Parameters taken from the file, in the network's order, each with its name in the file. */
   loaded: { name: string; from: string }[];
   /** Parameters of the network that keep their random values. */
   fresh: string[];
 }
 
 /**
- * Copies what fits of a file of ours, of torchvision's or of Caffe's. Refused: a file of which nothing fits, values that are
- * not finite, and frozen parameters that would stay random.
+ * Copies the tensors that fit from a file of ours, of torchvision's or of Caffe's. Throws if no tensor fits, if values are not
+ * finite, or if frozen parameters would stay random.
  */
 export async function loadInitialWeights(path: string, model: Trainable): Promise<InitReport> {
   const file = await loadSafetensors(path);

@@ -1,11 +1,11 @@
 /**
- * What a checkpoint holds, as bytes in memory; checkpoint.ts has the files.
+ * Checkpoints as bytes in memory; checkpoint.ts has the files.
  *
  * Safetensors: every parameter under its name, its momentum under `momentum/<name>`, and as metadata the step, the classes
- * and how a picture becomes the network's input: what another run needs that starts from it. The random numbers and the
- * order of the data are pure functions of the run's seed and the step, so nothing else is needed to go on with the same
- * bits. A parameter in shards is one tensor here: a checkpoint does not depend on the device that wrote it. The metadata
- * also have a checksum (engine/integrity.ts), which every reader verifies.
+ * and how an image becomes the network's input, which a run needs that starts from it. The random numbers and the order of the
+ * data are pure functions of the run's seed and the step, so nothing else is needed to continue with the same bits. A
+ * parameter in shards is stored as one tensor, so that a checkpoint does not depend on the device that wrote it. The metadata
+ * also contain a checksum (engine/integrity.ts), which every reader verifies.
  */
 import { UserError } from '../../engine/errors.ts';
 import { allFinite, verified, withChecksum } from '../../engine/integrity.ts';
@@ -17,10 +17,10 @@ import type { InputForm } from '../../model/inputForms.ts';
 import { CLASSES } from './weightNames.ts';
 
 export const MOMENTUM = 'momentum/';
-/** Under this the metadata hold how a picture is prepared, as JSON. */
+/** The key of the metadata under which the preparation of an image is stored, as JSON. */
 export const INPUT = 'input';
 
-/** What is trained, as files see it: a detector or a classifier. */
+/** What files need of a network that is trained: a detector or a classifier. */
 export interface Trainable {
   /** Every parameter by its name. */
   readonly parameters: Readonly<Record<string, Tensor>>;
@@ -28,7 +28,7 @@ export interface Trainable {
     readonly backbone: string;
     readonly classes: readonly string[];
     readonly input: InputForm;
-    /** Of a detector. */
+    /** Only a detector has this. */
     readonly head?: { readonly targetStds: readonly number[] };
   };
 }
@@ -40,12 +40,12 @@ export interface Progress {
   dataSeconds: number;
 }
 
-/** Where every training begins. */
+/** The progress with which every training begins. */
 export const NO_PROGRESS: Readonly<Progress> = { step: 0, seconds: 0, dataSeconds: 0 };
 
 /**
- * The bytes of a checkpoint file, once everything recorded so far has run; without an optimiser it can be used but not
- * trained on with the same bits. Throws a UserError where a value is not finite.
+ * The bytes of a checkpoint file, once everything recorded so far has run. Without an optimiser the checkpoint can be used, but
+ * training cannot continue from it with the same bits. Throws a UserError if a value is not finite.
  */
 export async function serializeCheckpoint(
   model: Trainable,
@@ -72,13 +72,13 @@ export async function serializeCheckpoint(
   return serializeSafetensors(tensors, await withChecksum({ tensors, metadata }));
 }
 
-/** What a checkpoint holds: parameters by name, and where an optimiser is given their momentum. */
+/** The tensors of a checkpoint: parameters by name and, if there is an optimiser, their momentum. */
 function everything(model: Trainable, optimizer?: Sgd): Record<string, WholeParameter> {
   const momentum = (optimizer?.slots ?? []).map(({ parameter, h }) => [MOMENTUM + parameter.name, h] as const);
   return wholeParameters({ ...model.parameters, ...Object.fromEntries(momentum) });
 }
 
-/** How far the run of a checkpoint has come. `source` begins the message where it is none. */
+/** The progress of the run that a checkpoint belongs to. `source` begins the message if the file is not a checkpoint. */
 export function readProgress(
   source: string,
   { step, seconds, data_seconds: dataSeconds }: Safetensors['metadata'],
@@ -88,8 +88,8 @@ export function readProgress(
 }
 
 /**
- * Fills the model and, where given, the optimiser's momentum. The checkpoint must fit the network exactly, be what was saved
- * and hold finite values alone; else nothing is filled.
+ * Fills the model and, if given, the optimiser's momentum. The checkpoint must fit the network exactly, be unchanged since it
+ * was saved and hold only finite values; otherwise nothing is filled.
  */
 export async function restoreCheckpoint(
   checkpoint: Safetensors,
@@ -112,7 +112,7 @@ export async function restoreCheckpoint(
 export const wrongNetwork = (source: string, why: string): UserError =>
   new UserError(`${source}: ${why}; it belongs to another network: restore the run's own files, or train again`);
 
-/** Throws where a stored tensor cannot be the parameter, or holds NaN or infinity. */
+/** Throws if a stored tensor does not fit the parameter, or holds NaN or infinity. */
 export function fitting(
   source: string,
   name: string,

@@ -1,23 +1,24 @@
 /**
- * The lines of metrics.jsonl and validation.jsonl: JSON objects, one a line, added as a run goes on.
+ * The lines of metrics.jsonl and validation.jsonl: JSON objects, one per line, added as a run proceeds.
  *
- * A line that does not fit the schema is left out, whether a kill or a power cut broke it or something else wrote it: what a run does
- * next never depends on these files, but for which evaluation is due.
+ * Lines that do not fit the schema are ignored, whether a kill or a power cut broke them or another program wrote them. Nothing
+ * that a run does depends on these files, except which evaluation is due.
  */
 import { existsSync } from 'node:fs';
 import * as z from 'zod';
-import { appendLine, readRegularText, replaceFile } from '../../engine/node/files.ts';
+import { readRegularText } from '../../engine/node/readFile.ts';
+import { appendLine, replaceFile } from '../../engine/node/writeFile.ts';
 
-/** A million steps have some 20 MB. */
+/** The file of a million steps has some 20 MB. */
 const MAX_BYTES = 500e6;
 const AFTER_FULL_DISK = 'continue with --resume';
 
 const step = z.int().nonnegative();
 
-/** Of metrics.jsonl: every value is a number, and which terms of the loss there are depends on what is trained. */
+/** A line of metrics.jsonl. All values are numbers; which loss terms there are depends on what is trained. */
 export const METRICS_LINE = z.object({ step, loss: z.number() }).catchall(z.number());
 
-/** Of validation.jsonl. JSON has no NaN: the mAP of images without any object is null there. */
+/** A line of validation.jsonl. JSON has no NaN, so the mAP of images without any object is null. */
 export const VALIDATION_LINE = z
   .object({
     step,
@@ -29,7 +30,7 @@ export const VALIDATION_LINE = z
   })
   .catchall(z.number());
 
-/** The lines of a file that fit the schema, in order; none if there is no file. */
+/** The lines of a file that fit the schema, in order; an empty list if there is no file. */
 export function readLines<Line>(path: string, schema: z.ZodType): Line[] {
   if (!existsSync(path)) return [];
   return readRegularText(path, { maxBytes: MAX_BYTES })
@@ -40,7 +41,7 @@ export function readLines<Line>(path: string, schema: z.ZodType): Line[] {
     });
 }
 
-/** Undefined where the text is not JSON. */
+/** Undefined if the text is not JSON. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);

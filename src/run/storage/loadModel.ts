@@ -2,13 +2,13 @@
 import { existsSync } from 'node:fs';
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
-import { loadSafetensors } from '../../engine/node/files.ts';
+import { loadSafetensors } from '../../engine/node/safetensorsFile.ts';
 import type { Detector } from '../../model/detector.ts';
 import { restoreRun } from './loadRun.ts';
 import { type RunConfig, withPrecision } from '../config/configSchema.ts';
 import { RunDirectory } from './runDirectory.ts';
 
-/** Which weights of a run: those of its last checkpoint, or the best of those that were validated. */
+/** Which weights of a run to load: those of its last checkpoint, or the best of those that were validated. */
 export type WeightsName = 'last' | 'best';
 
 /** The configuration of a run that has something to load. */
@@ -27,7 +27,7 @@ export function readTrainedConfig(directory: RunDirectory, weights: WeightsName 
   return config;
 }
 
-/** The network with its weights. `change`: the run's configuration as it shall be at test time; in float32 unless it says otherwise. */
+/** The network with its weights. `change` adapts the run's configuration for the test, which is in float32 unless `change` says otherwise. */
 export async function loadModel(
   gpu: Gpu,
   run: string,

@@ -1,4 +1,4 @@
-/** The trained network of a run from the contents of its files: in a browser, or wherever they come from. */
+/** The trained network of a run from the contents of its files, which in a browser may come from anywhere. */
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import { parseSafetensors, type Safetensors } from '../../engine/safetensors.ts';
@@ -13,8 +13,8 @@ import { usePlansOf } from '../config/plannedFor.ts';
  * The network of a run with its weights: `config` is what its config.json holds (`parseRunConfig` reads and checks it),
  * `checkpoint` the bytes of its checkpoint.safetensors. A parameter larger than a binding of this device is split.
  * The network is computed by the kernels that the run was tuned to or planned for; others on the device keep theirs.
- * `precision`: how it computes, whatever it was trained in; f16 needs a device with `shader-f16`.
- * Throws a UserError, one line that begins with `source`, where the bytes are not a checkpoint, have
+ * `precision` says in which type it computes, independently of its training; f16 needs a device with `shader-f16`.
+ * Throws a UserError, one line that begins with `source`, if the bytes are not a checkpoint, have
  * changed since they were saved, or belong to another network.
  */
 export async function loadRun(

@@ -2,8 +2,8 @@
 export const LOG_INTERVAL = 10;
 
 /**
- * A line of metrics.jsonl: means since the line before, seconds of training (without the compilation of shaders) and of waiting
- * for data so far.
+ * A line of metrics.jsonl: means since the previous line, and the seconds so far of training (without compiling shaders) and of
+ * waiting for data.
  */
 export type MetricsLine<Term extends string> = Record<Term, number> & {
   step: number;

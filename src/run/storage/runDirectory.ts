@@ -13,7 +13,8 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
-import { makeFolder, readRegularText, replaceFile, syncFile, unwritable } from '../../engine/node/files.ts';
+import { readRegularText } from '../../engine/node/readFile.ts';
+import { makeFolder, replaceFile, syncFile, unwritable } from '../../engine/node/writeFile.ts';
 import type { LossTerm } from '../../model/detector.ts';
 import { DETECTOR_RUN, parseConfig, type RunConfig, type RunKind } from '../config/configSchema.ts';
 import type { MetricsLine } from './metrics.ts';
@@ -24,14 +25,14 @@ import { SCHEDULES, stagesOf } from '../config/stages.ts';
 export interface ValidationLine extends Record<LossTerm, number> {
   step: number;
   mAP: number;
-  /** By class; null where the images have no object of it. */
+  /** By class; null for a class of which the images have no object. */
   ap: Record<string, number | null>;
   loss: number;
   images: number;
   seconds: number;
 }
 
-/** With the kernels that were chosen for a thousand shapes it has some 200 kB. */
+/** config.json has some 200 kB if kernels were chosen for a thousand shapes. */
 const MAX_CONFIG_BYTES = 16e6;
 
 export class RunDirectory<Config = RunConfig, Line extends { step: number } = MetricsLine<LossTerm>> {
@@ -67,7 +68,7 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
     return join(this.path, 'proposals.safetensors');
   }
 
-  /** The run directory of a stage; that of a schedule's only stage is this one. */
+  /** The run directory of a stage. For a schedule of only one stage it is this one. */
   stage(name: string): RunDirectory<Config, Line> {
     return name === '' ? this : new RunDirectory<Config, Line>(join(this.path, name), this.kind);
   }
@@ -76,7 +77,7 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
     return existsSync(this.configPath);
   }
 
-  /** Of all schedules' stages, whether they are there or not, by their names. */
+  /** The directories of the stages of all schedules by name, whether they exist or not. */
   get stages(): ReadonlyMap<string, RunDirectory<Config, Line>> {
     const names = SCHEDULES.flatMap(stagesOf).map(({ name }) => name);
     return new Map(names.filter((name) => name !== '').map((name) => [name, this.stage(name)]));
@@ -87,8 +88,8 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
   }
 
   /**
-   * Every file that a run may have here and in its stages, the checkpoint first and the configuration, by which the others
-   * are known as a run's, last; none if there is no folder.
+   * Every file that a run may have here and in its stages: checkpoints first, and the configuration, by which the others are
+   * recognised as a run's, last. Empty if the folder does not exist.
    */
   get files(): string[] {
     if (!existsSync(this.path)) return [];
@@ -137,7 +138,7 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
     replaceFile(this.configPath, JSON.stringify(config, null, 2) + '\n');
   }
 
-  /** Removes the files of a run, and nothing else that lies in the directory. */
+  /** Removes the files of a run, and nothing else from the directory. */
   clear(): void {
     for (const path of this.files) rmSync(path, { force: true });
   }
@@ -159,12 +160,12 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
     addLine(this.metricsPath, line);
   }
 
-  /** Waits until the lines so far are on the disk: those up to a checkpoint are there when it is. */
+  /** Waits until the lines so far are on the disk, so that a checkpoint never precedes its lines. */
   syncMetrics(): void {
     syncFile(this.metricsPath, 'continue with --resume');
   }
 
-  /** Forgets the lines after `step`: the run goes on from its checkpoint. */
+  /** Drops the lines after `step`, because the run continues from its checkpoint. */
   truncateMetrics(step: number): void {
     truncateLines(this.metricsPath, METRICS_LINE, step);
   }

@@ -7,7 +7,8 @@ import { existsSync, linkSync, readdirSync, renameSync, rmdirSync, rmSync } from
 import { dirname, join, resolve } from 'node:path';
 import * as z from 'zod';
 import { UserError } from '../../engine/errors.ts';
-import { exclusiveFile, makeFolder, readRegularText, unwritable } from '../../engine/node/files.ts';
+import { readRegularText } from '../../engine/node/readFile.ts';
+import { exclusiveFile, makeFolder, unwritable } from '../../engine/node/writeFile.ts';
 import { isRunning, type ProcessIdentity, thisProcess } from '../../engine/node/processes.ts';
 import { removeDeadTemporaries } from '../../engine/node/temporaries.ts';
 
@@ -62,13 +63,13 @@ function lock(directory: string): () => void {
   };
 }
 
-/** Removes the lock of a dead process; throws where its process lives. */
+/** Removes the lock of a dead process; throws if the process is alive. */
 function takeAway(path: string, directory: string): void {
   const text = textOf(path);
-  if (text === null) return; // just given back
+  if (text === null) return; // it has just been released
   const holder = holderOf(text);
   if (holder && isRunning(holder)) throw new UserError(`${directory}: ${describe(holder, path)}`);
-  // Of several that find the same dead lock one takes it away. Where another was faster and made its own meanwhile, that
+  // Of several processes that find the same dead lock, one removes it. If another was faster and has made its own lock by now, that one
   // is put back.
   const aside = `${path}.${process.pid}`;
   try {
@@ -90,7 +91,7 @@ function describe({ host, pid, since }: Holder, path: string): string {
     : `${writer}; stop that one first, or choose another --out`;
 }
 
-/** Null where the text names no process: it is made whole or not at all, so nobody holds it. */
+/** Null if the text names no process. Locks are created whole, so then nobody holds it. */
 function holderOf(text: string): Holder | null {
   try {
     return HOLDER.parse(JSON.parse(text));
@@ -99,7 +100,7 @@ function holderOf(text: string): Holder | null {
   }
 }
 
-/** Null where there is no lock. */
+/** Null if there is no lock. */
 function textOf(path: string): string | null {
   try {
     return readRegularText(path, { maxBytes: 4096 });
@@ -109,7 +110,7 @@ function textOf(path: string): string | null {
   }
 }
 
-/** Removes a folder and those above it, down from `first`, for as long as they are empty. */
+/** Removes a folder and its parents up to `first`, as long as they are empty. */
 function removeEmpty(folder: string, first: string): void {
   for (let path = resolve(folder); path.length >= first.length; path = dirname(path)) {
     try {

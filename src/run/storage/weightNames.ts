@@ -1,35 +1,35 @@
 /**
- * Which tensor of a file of weights is which parameter of a network: by our own names, torchvision's and Caffe's.
+ * Finds which tensor in a file of weights is which parameter of a network, by our own names, torchvision's and Caffe's.
  *
  *   torchvision   features.0, classifier.0 of its VGG-16 and SqueezeNet; backbone.0 or backbone.body.0, rpn.head.conv,
  *                 roi_heads.box_head.fc6, ... of its Faster R-CNN
  *   Caffe         conv1_1, fc6, rpn_conv/3x3, cls_score, ... ; a layer's blobs are /0 and /1, or _w and _b in Caffe2
  *
- * A layer is taken whole: a bias whose weight does not fit stays out. Order of classes (background first), of anchors
- * (ratio-major), of the four deltas and of the values of a flattened region (channel by channel) are the same in all.
+ * Layers are taken whole: a bias is left out if its weight does not fit. The orders of classes (background first), of anchors
+ * (ratio-major), of the four deltas and of the values of a flattened RoI (channel by channel) are the same in all of them.
  */
 import type { Safetensors, StoredTensor } from '../../engine/safetensors.ts';
 import type { Shape } from '../../engine/tensor.ts';
 
 export interface Network {
   parameters: Readonly<Record<string, { shape: Shape }>>;
-  /** Layers by the names that files of its backbone give them, where those are not the parameters' own. */
+  /** Layers by the names in published files of its backbone, if these differ from the parameters' own. */
   publishedNames: Readonly<Record<string, string>>;
   classes: readonly string[];
-  /** What its head divides the regression targets by. */
+  /** The standard deviations by which its head divides the regression targets. */
   targetStds: readonly number[];
 }
 
 export interface WeightFit {
-  /** By parameter: the tensor of the file it comes from, and the values as this network has them. */
+  /** For each parameter, the tensor of the file that it comes from, and the values in the form of this network. */
   taken: Map<string, { from: string; data: Float32Array }>;
-  /** Tensors that have a parameter but cannot be it; `why` goes on after `from`. */
+  /** Tensors that belong to a parameter but do not fit it; the sentence is `from`, then `why`. */
   misfits: { from: string; name: string; why: string }[];
-  /** Tensors that have none. */
+  /** Tensors that belong to no parameter. */
   unused: string[];
 }
 
-/** As in py-faster-rcnn's models/pascal_voc; ZF's alternating training names the RPN's convolution otherwise. */
+/** The names in py-faster-rcnn's models/pascal_voc; ZF's alternating training has another name for the RPN's convolution. */
 const CAFFE_DETECTOR = {
   'rpn_conv/3x3': 'rpn.conv',
   rpn_conv1: 'rpn.conv',
@@ -56,10 +56,10 @@ const TORCHVISION_DETECTOR = {
 const DETECTOR_LAYERS = new Map(Object.entries({ ...CAFFE_DETECTOR, ...TORCHVISION_DETECTOR }));
 
 const TORCHVISION = /^(features|classifier|backbone|rpn\.head|roi_heads)\./;
-/** torchvision's networks take pictures otherwise than Caffe's; see model/inputForms.ts. */
+/** torchvision's networks prepare images differently from Caffe's; see model/inputForms.ts. */
 export const namedByTorchvision = (names: readonly string[]): boolean => names.some((name) => TORCHVISION.test(name));
 
-/** Under this a checkpoint's metadata hold the names of its classes, as JSON. */
+/** The key of a checkpoint's metadata under which the names of its classes are stored, as JSON. */
 export const CLASSES = 'classes';
 
 export function fitWeights({ tensors, metadata }: Safetensors, network: Network): WeightFit {
@@ -93,7 +93,7 @@ export function fitWeights({ tensors, metadata }: Safetensors, network: Network)
   return fit;
 }
 
-/** The layer that a tensor's name names, and which of its two tensors it is. */
+/** The layer in a tensor's name, and which of the layer's two tensors it is. */
 function splitName(name: string): { layer: string; kind: 'weight' | 'bias' } | undefined {
   const [, layer, end] = /^(.+?)(\.weight|\.bias|_w|_b|\/0|\/1)$/.exec(name) ?? [];
   if (layer === undefined) return undefined;
@@ -127,14 +127,14 @@ function withRank({ shape, data }: StoredTensor, rank: number): StoredTensor {
   return { shape: shape.slice(0, extra).every((n) => n === 1) ? shape.slice(extra) : shape, data };
 }
 
-/** The values as our networks have them. */
+/** The values in the form that our networks use. */
 function convert(from: string, stored: StoredTensor, targetStds: readonly number[]): StoredTensor {
   if (from.startsWith('rpn.head.cls_logits.')) return withBackground(stored);
   // Caffe's files give deltas in units of the box, Caffe2's (_w, _b) and ours in units of the targets' deviations.
   return /^bbox_pred[./]/.test(from) ? divideRows(stored, targetStds) : stored;
 }
 
-/** A sigmoid's A logits as softmax's 2A, backgrounds first: the softmax of (0, x) is the sigmoid of x. */
+/** The A logits of a sigmoid as 2A logits of a softmax, backgrounds first: the softmax of (0, x) is the sigmoid of x. */
 function withBackground({ shape, data }: StoredTensor): StoredTensor {
   const both = new Float32Array(2 * data.length);
   both.set(data, data.length);

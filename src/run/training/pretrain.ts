@@ -4,8 +4,8 @@
  * mirrored or not; validation takes the square in the middle (224 of 256 pixels, as the paper's networks were trained).
  */
 import { crop } from '../../data/crop.ts';
-import type { LabelledPicture, LabelledPictures } from '../../data/types.ts';
-import type { Picture } from '../../data/types.ts';
+import type { LabelledImage, LabelledImages } from '../../data/types.ts';
+import type { DecodedImage } from '../../kernels/imagePrepare.ts';
 import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import type { Gpu } from '../../engine/gpu.ts';
@@ -31,7 +31,7 @@ const CROP_STREAM = 0x60000000;
 
 export interface PretrainOptions extends LoopEvents<(typeof PRETRAIN_TERMS)[number]> {
   gpu: Gpu;
-  data: LabelledPictures;
+  data: LabelledImages;
   directory: PretrainDirectory;
   config: PretrainConfig;
   /** Goes on from the directory's checkpoint, or from the start where there is none yet; otherwise the directory is made. */
@@ -164,14 +164,18 @@ function measureStep(model: Classifier, batch: number): number {
 }
 
 /** The square of a picture that this draw trains on. */
-function trainingPart({ step, picture }: LoadedSample<LabelledPicture>, data: LabelledPictures, seed: number): Picture {
+function trainingPart(
+  { step, picture }: LoadedSample<LabelledImage>,
+  data: LabelledImages,
+  seed: number,
+): DecodedImage {
   if (!data.augment) return picture;
   const random = new Random(seed, CROP_STREAM + step);
   return square(picture, random.next(), random.next());
 }
 
 /** The square with CROP times the shorter side; its place is given as two fractions of the room that it has. */
-function square(picture: Picture, across: number, down: number): Picture {
+function square(picture: DecodedImage, across: number, down: number): DecodedImage {
   const side = Math.max(1, Math.round(CROP * Math.min(picture.width, picture.height)));
   const left = Math.floor(across * (picture.width - side + 1));
   const top = Math.floor(down * (picture.height - side + 1));
@@ -188,7 +192,7 @@ export interface Accuracy {
 /** The shares of the validation images whose class is ranked first, and among the first five. */
 export async function validate(
   model: Classifier,
-  data: LabelledPictures,
+  data: LabelledImages,
   batch: number,
   onImages?: (done: number) => void,
 ): Promise<Accuracy> {
@@ -217,7 +221,7 @@ export async function validate(
   return { images, top1: right.top1 / images, top5: classes > 5 ? right.top5 / images : null };
 }
 
-const load = ({ val, augment }: LabelledPictures, first: number, count: number): Promise<Picture[]> =>
+const load = ({ val, augment }: LabelledImages, first: number, count: number): Promise<DecodedImage[]> =>
   Promise.all(
     val.slice(first, first + count).map(async (sample) => {
       const picture = await sample.load();

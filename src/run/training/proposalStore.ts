@@ -6,7 +6,7 @@
  */
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
-import { loadSafetensors, saveSafetensors } from '../../engine/node/files.ts';
+import { loadSafetensors, saveSafetensors } from '../../engine/node/safetensorsFile.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import type { Dataset } from '../../data/types.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';

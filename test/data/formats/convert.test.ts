@@ -190,7 +190,7 @@ test('each format has the corners in its own convention, and says what it cannot
   }
 });
 
-test('names lead nowhere else, and no two pictures to one file; the folder is whole or not there', async () => {
+test('names cannot lead elsewhere, no two images share a file, and the folder is complete or absent', async () => {
   await written;
   const names = ['../../evil', '..\\evil', '.hidden', 'x.png.jpg', 'x', 'X', '"q"', ''];
   const samples = names.map((id) => ({ ...one([{}]).samples[0]!, id }));
@@ -223,7 +223,7 @@ test('names lead nowhere else, and no two pictures to one file; the folder is wh
   assert.ok(!existsSync(join(pictures, '..', 'evil.jpg')));
 });
 
-test('links in place of copies; drawn pictures as PNG; parts that YOLO does not know are refused', async () => {
+test('links in place of copies; drawn images as PNG; splits that YOLO does not know are refused', async () => {
   await written;
   const drawn = await openDataset('digits', { split: 'test' });
   const few = { ...drawn, samples: drawn.samples.slice(0, 2) };

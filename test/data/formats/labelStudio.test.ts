@@ -20,7 +20,7 @@ const rectangle = (x: number, y: number, width: number, height: number, rotation
 });
 const task = (id: number, image: string, ...annotations: object[]) => ({ id, data: { image }, annotations });
 
-test('per cent of the picture, rotated about the top left corner; pictures by the address of their upload', async () => {
+test('per cent of the image, rotated about the top left corner; images by the address of their upload', async () => {
   const root = await writeFiles({
     'project.json': [
       task(1, '/data/upload/3/0a1b2c3d-a.jpg', {
