@@ -8,6 +8,8 @@ import type { Gpu } from '../engine/gpu.ts';
 import { replaceFile } from '../engine/node/writeFile.ts';
 import { openGpu } from '../engine/node/open.ts';
 import { BACKBONES } from '../model/backbones/index.ts';
+import { takesProposals } from '../model/detectors.ts';
+import { giveProposals } from '../run/config/runConfig.ts';
 import type { Metric } from '../run/evaluation/evaluate.ts';
 import { readTrainedConfig, type WeightsName } from '../run/storage/loadModel.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
@@ -96,6 +98,31 @@ export async function openTestData(options: TestDataOptions & { model?: string }
   });
   for (const note of dataset.notes) console.log(`note: ${note}`);
   return dataset;
+}
+
+/**
+ * The files of `--proposals`, or undefined. Throws where the run of a model has no use for proposals of another method, or
+ * finds nothing without.
+ */
+export function proposalFiles(files: string | undefined, model: string): string[] | undefined {
+  const takes = takesProposals(new RunDirectory(model).readConfig().detector);
+  if (takes && files === undefined) {
+    throw new UserError(
+      `--proposals is missing: ${model} was trained on proposals of another method; give some for these images in CSV`,
+    );
+  }
+  if (!takes && files !== undefined)
+    throw new UserError(`--proposals: ${model} makes its own proposals; leave the option out`);
+  return files?.split(',');
+}
+
+/** Gives each image to evaluate on its proposals, if the run takes any, and prints for how many there are none. */
+export async function giveTestProposals(files: string | undefined, model: string, dataset: Dataset): Promise<void> {
+  const paths = proposalFiles(files, model);
+  if (!paths) return;
+  const { length } = dataset.notes;
+  await giveProposals(paths, undefined, dataset);
+  for (const note of dataset.notes.slice(length)) console.log(`note: ${note}`);
 }
 
 /** Opens the device, prints which one it is, and closes it after `fn`, so that the process can exit. */

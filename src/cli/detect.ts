@@ -3,6 +3,9 @@ import type { Command } from 'commander';
 import { readdirSync, statSync } from 'node:fs';
 import { join, parse, resolve } from 'node:path';
 import { framesOf, isVideoFile, STDIN } from '../data/frames.ts';
+import { assertProposals, readProposals } from '../data/proposalFiles.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
+import type { ScoredBoxes } from '../kernels/boxes.ts';
 import { isPictureFile, PICTURE_EXTENSIONS } from '../data/pictureFiles.ts';
 import { writePng } from '../draw/canvas.ts';
 import { drawDetections } from '../draw/pictures.ts';
@@ -16,6 +19,7 @@ import {
   adapterOption,
   positiveInteger,
   precisionOption,
+  proposalFiles,
   score,
   weightsOption,
   withExample,
@@ -32,6 +36,7 @@ interface DetectCommand {
   threshold: number;
   json?: string;
   every: number;
+  proposals?: string;
   precision: Precision;
   adapter: AdapterKind;
 }
@@ -49,6 +54,10 @@ export function addDetect(program: Command): void {
     .option('--threshold <score>', 'lowest score of a detection, 0 to 1', score, 0.5)
     .option('--json <file>', 'also write the detections of each image: x1, y1, x2, y2 (pixels from 0), class, score')
     .option('--every <n>', 'take every n-th frame of a video', positiveInteger, 1)
+    .option(
+      '--proposals <file,...>',
+      'proposals of another method, in CSV: for a run that was trained on those; images by name, without extension',
+    )
     .addOption(precisionOption().default('f32'))
     .addOption(adapterOption())
     .action(detect);
@@ -68,7 +77,9 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
   const { out, threshold, json, every } = options;
   const inputs = images.flatMap(inputFiles);
   const names = outputNames(inputs, out);
-  assertOutputs([...names.map((name) => `${name}.png`), json], { files: inputs, model: options.model });
+  const files = [...inputs, ...(options.proposals?.split(',') ?? [])];
+  assertOutputs([...names.map((name) => `${name}.png`), json], { files, model: options.model });
+  const proposals = await inputProposals(inputs, proposalFiles(options.proposals, options.model));
   await withGpu(options.adapter, async (gpu) => {
     const model = await loadModel(
       gpu,
@@ -84,7 +95,9 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
     for (const [i, input] of inputs.entries()) {
       try {
         for await (const { picture, number } of framesOf(input, every)) {
-          const detections = await detectImage(model, picture, i);
+          const regions = proposals?.[i];
+          if (regions) assertWithin(regions, picture, input);
+          const detections = await detectImage(model, picture, i, regions);
           const frame = number === undefined ? '' : `-${String(number).padStart(6, '0')}`;
           const output = `${names[i]}${frame}.png`;
           await writePng(output, drawDetections(picture, detections, classes));
@@ -109,6 +122,28 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
     }
     if (json !== undefined) writeJson(json, found);
   });
+}
+
+/** The proposals of each image, which the files name without its extension; how large it is shows when it is read. */
+async function inputProposals(
+  inputs: readonly string[],
+  paths: string[] | undefined,
+): Promise<ScoredBoxes[] | undefined> {
+  if (!paths) return undefined;
+  const moving = inputs.find((input) => input === STDIN || isVideoFile(input));
+  if (moving !== undefined)
+    throw new UserError(`${moving}: only image files have proposals (--proposals); leave it out`);
+  const images = inputs.map((input) => ({ id: parse(input).name, width: Infinity, height: Infinity }));
+  const read = await readProposals(paths, images);
+  assertProposals(paths, images, (i) => read[i]!.scores.length);
+  return read;
+}
+
+function assertWithin({ boxes }: ScoredBoxes, { width, height }: DecodedImage, image: string): void {
+  const outside = boxes.findIndex((value, i) => (i % 4 === 2 && value >= width) || (i % 4 === 3 && value >= height));
+  if (outside < 0) return;
+  const box = boxes.subarray(outside - (outside % 4), outside - (outside % 4) + 4).join(', ');
+  throw new UserError(`${image}: is ${width}x${height}, and its proposal (${box}) leaves it; take the right file`);
 }
 
 /** '2 cat, 1 dog', the class of the highest score first. */

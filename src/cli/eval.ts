@@ -13,6 +13,7 @@ import { RunDirectory } from '../run/storage/runDirectory.ts';
 import {
   type AdapterKind,
   adapterOption,
+  giveTestProposals,
   metric,
   openTestData,
   precisionOption,
@@ -33,6 +34,7 @@ interface EvalCommand extends TestDataOptions {
   metric: Metric;
   json?: string;
   detections?: string;
+  proposals?: string;
   pictures?: string;
   set?: string[];
   precision: Precision;
@@ -56,6 +58,10 @@ export function addEval(program: Command): void {
       '--json <file>',
       'also write the metric, mAP, AP by class, images, seconds and, for coco, the twelve numbers',
     )
+    .option(
+      '--proposals <file,...>',
+      'proposals of another method, in CSV, for the images to evaluate on: for a run that was trained on those',
+    )
     .option('--detections <file>', "also write the detections in COCO's results format")
     .addOption(
       new Option('--from <file>', 'evaluate the detections in such a file instead of a model').conflicts([
@@ -63,6 +69,7 @@ export function addEval(program: Command): void {
         'set',
         'detections',
         'pictures',
+        'proposals',
       ]),
     )
     .option('--pictures <dir>', 'also draw detections and proposals in the first images, and the loss curves')
@@ -84,11 +91,12 @@ async function evaluateModel(options: EvalCommand): Promise<void> {
   }
   const { json, detections, pictures } = options;
   assertOutputs([json, detections, pictures && join(pictures, 'detections.png')], {
-    files: [from],
+    files: [from, ...(options.proposals?.split(',') ?? [])],
     model: path,
     data: options.data,
   });
   const dataset = await openTestData(options);
+  if (path !== undefined) await giveTestProposals(options.proposals, path, dataset);
   if (path === undefined) {
     const started = performance.now();
     report(options, evaluateDetections(readDetectionFile(from!, dataset), dataset, options.metric, started));

@@ -6,14 +6,7 @@ import { UserError } from '../engine/errors.ts';
 import { checkPictures } from '../data/pictures.ts';
 import { dataUsage } from '../data/registry.ts';
 import { type Preset, PRESETS } from '../run/config/presets.ts';
-import {
-  assertSameRun,
-  configureRun,
-  findPreset,
-  openRunData,
-  openValidation,
-  type RunChoices,
-} from '../run/config/runConfig.ts';
+import { assertSameRun, configureRun, findPreset, reopenRun, type RunChoices } from '../run/config/runConfig.ts';
 import { withPlannedKernels } from '../run/config/plannedFor.ts';
 import { SCHEDULES, stagesOf, stageTraining } from '../run/config/stages.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
@@ -54,7 +47,14 @@ export function addTrain(program: Command): void {
     .option('--out <dir>', 'the run directory; default: runs/PRESET')
     .option('--preset <name>', 'a named configuration (listed below); default: digits, or photos for any other data')
     .addOption(backboneOption("default: the preset's"))
-    .option('--schedule <name>', `how the RPN and the detector share features: ${SCHEDULES.join(', ')}; default: joint`)
+    .option(
+      '--schedule <name>',
+      `what is trained, and how the RPN and the detector share features: ${SCHEDULES.join(', ')}; default: joint`,
+    )
+    .option(
+      '--proposals <file,...>',
+      'with a schedule that has no RPN: proposals of another method, in CSV, for all images to train and validate on',
+    )
     .option(
       '--init <file>',
       'initial weights (safetensors): ours, torchvision’s or Caffe’s; layers that fit are loaded',
@@ -96,7 +96,12 @@ ${backbonesHelp()}
 
 With --schedule alternating or unshared, the RPN and the detector are trained in stages. training.stages.rpn and
 training.stages.detector set their steps, milestones and imagesPerStep; values left out follow from joint training.
---validate evaluates in the last stage of alternating and at the end of unshared: earlier stages have no whole detector.`,
+--validate evaluates in the last stage of alternating and at the end of unshared: earlier stages have no whole detector.
+
+--schedule fast-rcnn trains a Fast R-CNN detector on the proposals of another method: lines image,x1,y1,x2,y2,score, as 'rcnn
+recall --proposals-file' reads them; several files count as one. As published, an update takes 64 RoIs of each of two images,
+background from an IoU of 0.1. detector.rpn.train.postNms and .test.postNms say how many of an image's proposals are used,
+the best ones.`,
     )
     .action(train);
   withExample(
@@ -105,6 +110,7 @@ training.stages.detector set their steps, milestones and imagesPerStep; values l
     'rcnn train --data voc:my-data --init squeezenet1_1.safetensors --input rgb --out runs/mine',
     'rcnn train --data voc:my-data --init squeezenet1_1.safetensors --input rgb --validate val',
     'rcnn train --schedule alternating --set training.stages.rpn.steps=2000 --out runs/alternating',
+    'rcnn train --schedule fast-rcnn --proposals train.csv,val.csv --validate val --data voc:my-data',
     'rcnn train --resume --out runs/mine',
   );
 }
@@ -147,7 +153,7 @@ async function train({ adapter, out, resume = false, tune, ...choices }: TrainCo
 }
 
 async function open(choices: RunChoices, directory: RunDirectory) {
-  assertOutputs(directory.files, { files: [choices.init] });
+  assertOutputs(directory.files, { files: [choices.init, ...(choices.proposals?.split(',') ?? [])] });
   directory.assertFree();
   const run = await configureRun(choices);
   await lookAtPictures([...run.dataset.samples, ...(run.validation?.samples ?? [])]);
@@ -180,5 +186,5 @@ async function lookAtPictures(samples: readonly Sample[]): Promise<void> {
 async function reopen(choices: RunChoices, directory: RunDirectory) {
   const config = directory.readConfig();
   assertSameRun(choices, config, directory.configPath);
-  return { config, dataset: await openRunData(config), validation: await openValidation(config) };
+  return reopenRun(config);
 }

@@ -127,6 +127,11 @@ function describeAnchors({ samples }: Dataset, detector: DetectorConfig): string
   return `anchors   IoU >= 0.5 with ${percent(iou50)} of ${count(objects.length)} objects, >= 0.7 with ${percent(iou70)}${advice}`;
 }
 
+function describeProposals(paths: readonly string[], { samples }: Dataset, { rpn }: DetectorConfig): string {
+  const used = samples.reduce((sum, { proposals }) => sum + Math.min(proposals!.scores.length, rpn.train.postNms), 0);
+  return `proposals ${paths.join(', ')}: ${count(Math.round(used / samples.length))} an image`;
+}
+
 /** Where the weights come from with which this session of a stage starts. */
 function describeWeights({ init, detector }: RunConfig, step: number, from: Stage['from']): string {
   if (step > 0) return `from the checkpoint after step ${step}`;
@@ -150,7 +155,8 @@ function describeRun(
     `data      ${config.data}, split ${split}: ${count(dataset.samples.length)} images, ${detector.classes.length - 1} classes`,
     `network   ${detector.backbone}, ${count(countParameters(model))} parameters`,
     `weights   ${weights}`,
-    ...(config.data === 'digits' ? [] : [describeAnchors(dataset, detector)]),
+    ...(config.proposals ? [describeProposals(config.proposals, dataset, detector)] : []),
+    ...(config.data === 'digits' || config.proposals ? [] : [describeAnchors(dataset, detector)]),
     `training  preset ${preset}: ${count(training.steps)} steps, learning rate ${training.learningRate}, seed ${training.seed}`,
     ...(validation ? [describeValidated(config.validation!, validation.samples.length, config.data)] : []),
     `memory    a step on the largest image needs ${Math.ceil(memory / 2 ** 20)} MiB on the device`,

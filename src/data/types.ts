@@ -4,6 +4,7 @@
  * Boxes are 0-based and inclusive: a box of the single top-left pixel is (0, 0, 0, 0), width = x2 - x1 + 1.
  * Class 0 is the background in every data set, so class indices are those of the detection head.
  */
+import type { ScoredBoxes } from '../kernels/boxes.ts';
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
 
 /** An annotated object, ready for training and evaluation. */
@@ -33,6 +34,8 @@ export interface Sample {
   height: number;
   /** May be empty: such an image trains as all background. */
   readonly boxes: AnnotatedBox[];
+  /** Regions that may hold an object, pixels of the original image, for a detector that proposes none itself. */
+  proposals?: ScoredBoxes;
   /** The image file; undefined if the image is generated. */
   file?: string;
   /** The ids of the image and of the classes in the COCO file it comes from, for result files. */

@@ -17,6 +17,13 @@ import { vec4At } from './text.ts';
 
 export type Box = readonly [x1: number, y1: number, x2: number, y2: number];
 
+/** Boxes of one image with a score each, best first. */
+export interface ScoredBoxes {
+  /** x1, y1, x2, y2 of each, inclusive corners. */
+  readonly boxes: Float32Array;
+  readonly scores: Float32Array;
+}
+
 /** log(1000/16): no box grows more than 62.5-fold, so exp never overflows. */
 export const MAX_LOG_SCALE = 4.135166556742356;
 

@@ -6,7 +6,7 @@ import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import type { Plans } from '../engine/plans.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import type { Box } from '../kernels/boxes.ts';
+import type { Box, ScoredBoxes } from '../kernels/boxes.ts';
 import type { DetectorConfig, ProposalConfig } from './config.ts';
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
 
@@ -30,6 +30,8 @@ export interface ImageGeometry {
 /** The image on the GPU, [1, 3, height, width], and its geometry. */
 export interface PreparedImage extends ImageGeometry {
   tensor: Tensor;
+  /** Regions that the image comes with, in input pixels, mirrored if the image is. */
+  proposals?: ScoredBoxes;
 }
 
 /** Ground truth of one image: rows of x1, y1, x2, y2, class in input pixels, of which the first `count` are used. */
@@ -51,7 +53,7 @@ export interface Proposals {
   /** [capacity, 5]: image index, x1, y1, x2, y2 in input pixels, best first; zero beyond the count. */
   rois: Tensor;
   scores: Tensor;
-  /** i32 [capacity]: the index of the anchor that each proposal was decoded from. */
+  /** i32 [capacity]: the index of the anchor that each proposal was decoded from; -1 if from none. */
   anchors: Tensor;
   /** One integer on the GPU. */
   count: Tensor;
@@ -83,8 +85,11 @@ export interface Detector<Maps = unknown> {
   /** What a parameter belongs to; undefined if there is no such parameter, or no part that is trained alone has it. */
   partOf(name: string): Part | undefined;
 
-  /** Uploads an image, resizes it, subtracts the mean. `flip` mirrors it left to right. */
-  prepare(pixels: DecodedImage, flip?: boolean): PreparedImage;
+  /**
+   * Uploads an image, resizes it, subtracts the mean. `flip` mirrors it left to right. `proposals`: regions of the image in
+   * its own pixels, which a detector without a network for proposals classifies.
+   */
+  prepare(pixels: DecodedImage, flip?: boolean, proposals?: ScoredBoxes): PreparedImage;
   /** Uploads ground truth, scaled as the image was. */
   truth(boxes: readonly LabelledBox[], image: ImageGeometry): GroundTruth;
 
@@ -150,6 +155,6 @@ export function capable<K extends Capability>(
 ): Detector & Required<Pick<Detector, K>> {
   if (detector[capability]) return detector as Detector & Required<Pick<Detector, K>>;
   throw new UserError(
-    `detector.system ${systemOf(detector.config)}: it has ${CAPABILITIES[capability]}; choose another system`,
+    `detector.system ${systemOf(detector.config)}: has ${CAPABILITIES[capability]}; take a run of another system`,
   );
 }

@@ -3,19 +3,34 @@ import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import type { DetectorConfig } from './config.ts';
 import { type Detector, systemOf } from './detector.ts';
+import { fastRcnn } from './fastRcnn.ts';
 import { FasterRcnn } from './fasterRcnn.ts';
 
 /** `seed`: of the initial weights. */
 export type DetectorBuilder = (gpu: Gpu, config: DetectorConfig, seed: number) => Detector;
 
-export const DETECTORS: ReadonlyMap<string, DetectorBuilder> = new Map<string, DetectorBuilder>([
-  ['faster-rcnn', (...args) => new FasterRcnn(...args)],
+export interface DetectorKind {
+  build: DetectorBuilder;
+  /** Whether every image has to come with proposals of another method. */
+  givenProposals: boolean;
+}
+
+export const DETECTORS: ReadonlyMap<string, DetectorKind> = new Map<string, DetectorKind>([
+  ['faster-rcnn', { build: (...args) => new FasterRcnn(...args), givenProposals: false }],
+  ['fast-rcnn', { build: fastRcnn, givenProposals: true }],
 ]);
 
 /** The detector of a configuration, with random weights. */
 export function makeDetector(gpu: Gpu, config: DetectorConfig, seed: number): Detector {
+  return kindOf(config).build(gpu, config, seed);
+}
+
+/** Whether every image has to come with proposals of another method. */
+export const takesProposals = (config: Pick<DetectorConfig, 'system'>): boolean => kindOf(config).givenProposals;
+
+function kindOf(config: Pick<DetectorConfig, 'system'>): DetectorKind {
   const system = systemOf(config);
-  const build = DETECTORS.get(system);
-  if (build) return build(gpu, config, seed);
+  const kind = DETECTORS.get(system);
+  if (kind) return kind;
   throw new UserError(`detector.system ${system}: unknown; choose from ${[...DETECTORS.keys()].join(', ')}`);
 }

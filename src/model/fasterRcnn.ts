@@ -15,6 +15,7 @@ import { backboneNamed } from './backbones/index.ts';
 import { type Backbone, backboneParameters } from './backbones/backbone.ts';
 import type { DetectorConfig } from './config.ts';
 import type { GroundTruth, ImageGeometry, Losses, PreparedImage, Proposals, Sampling } from './detector.ts';
+import { backboneMap } from './featureExtractor.ts';
 import { DetectionHead } from './head.ts';
 import { type ProposalSource, rpnProposals, slidingWindows } from './proposalSource.ts';
 import { assertPrecision, type DetectorParts, RegionDetector } from './regionDetector.ts';
@@ -87,7 +88,7 @@ function compose(gpu: Gpu, config: DetectorConfig, seed: number) {
   const rpnSource = rpnProposals(rpn, config, ownBackbone);
   const regions = pooledRegions(backbone, config.head);
   const parts: DetectorParts<Tensor, RpnOutput | Tensor> = {
-    extractor: { parameters: backbone.featureParameters, features: (image) => backbone.features(image) },
+    extractor: backboneMap(backbone),
     source: config.stages === 1 ? slidingWindows(rpn) : rpnSource,
     regions,
     head: new DetectionHead(gpu, config, regions, seed),

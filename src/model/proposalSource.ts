@@ -1,4 +1,6 @@
 /** Where the regions come from that a detector classifies. */
+import { UserError } from '../engine/errors.ts';
+import type { Gpu } from '../engine/gpu.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { Backbone } from './backbones/backbone.ts';
 import type { DetectorConfig, ProposalConfig } from './config.ts';
@@ -43,6 +45,34 @@ export function slidingWindows(rpn: RegionProposalNetwork): ProposalSource<Tenso
     forward: (_image, features) => features(),
     losses: () => null,
     propose: (features, image) => rpn.slidingWindows(features, image),
+    connect: ({ rois }) => rois,
+  };
+}
+
+/** The rows of a buffer of given proposals are rounded up to a multiple of this, so that few sizes occur. */
+const GIVEN_ROWS = 128;
+
+/** The regions that an image comes with, the first `limits.postNms` of them: another method has proposed them. */
+export function givenProposals(gpu: Gpu): ProposalSource<unknown, null> {
+  return {
+    parameters: {},
+    forward: () => null,
+    losses: () => null,
+    propose(_state, { proposals }, limits) {
+      if (!proposals)
+        throw new UserError('the detector classifies proposals of another method: pass some with the image');
+      const found = Math.min(proposals.scores.length, limits.postNms);
+      const rows = Math.max(1, Math.ceil(found / GIVEN_ROWS)) * GIVEN_ROWS;
+      const [rois, scores] = [new Float32Array(rows * 5), new Float32Array(rows)];
+      for (let i = 0; i < found; i++) rois.set(proposals.boxes.subarray(4 * i, 4 * i + 4), 5 * i + 1);
+      scores.set(proposals.scores.subarray(0, found));
+      return {
+        rois: gpu.tensor(rois, [rows, 5], 'given proposals'),
+        scores: gpu.tensor(scores, [rows], 'their scores'),
+        anchors: gpu.tensor(new Int32Array(rows).fill(-1), [rows], 'their anchors'),
+        count: gpu.tensor(Int32Array.of(found), [1], 'proposal count'),
+      };
+    },
     connect: ({ rois }) => rois,
   };
 }

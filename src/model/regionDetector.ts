@@ -10,6 +10,7 @@ import { add } from '../engine/ops/arithmetic.ts';
 import { Plans } from '../engine/plans.ts';
 import { wholeName } from '../engine/shards.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import type { ScoredBoxes } from '../kernels/boxes.ts';
 import { resizedSize } from '../kernels/imagePrepare.ts';
 import type { DetectorConfig } from './config.ts';
 import type {
@@ -24,6 +25,7 @@ import type {
   Proposals,
   Sampling,
 } from './detector.ts';
+import type { FeatureExtractor } from './featureExtractor.ts';
 import type { DetectionHead, RoiBatch } from './head.ts';
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
 import { prepareImage } from './prepareImage.ts';
@@ -32,13 +34,6 @@ import type { RegionFeatures } from './regionFeatures.ts';
 
 /** The rows of a ground-truth buffer are rounded up to a multiple of this, so that few sizes occur. */
 const TRUTH_ROWS = 16;
-
-/** The convolutional layers. `F`: their maps. */
-export interface FeatureExtractor<F> {
-  readonly parameters: Readonly<Record<string, Tensor>>;
-  /** image [1, 3, H, W] -> its maps */
-  features(image: Tensor): F;
-}
 
 export interface DetectorParts<F, S> {
   extractor: FeatureExtractor<F>;
@@ -100,14 +95,21 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
     return this.partsByName.get(wholeName(name));
   }
 
-  prepare(pixels: DecodedImage, flip = false): PreparedImage {
+  prepare(pixels: DecodedImage, flip = false, proposals?: ScoredBoxes): PreparedImage {
     const { input } = this.config;
     const { width, height, scale } = resizedSize(pixels.height, pixels.width, input.shorterSide, input.longerSide);
     const placement = { height, width, perY: 1 / scale, perX: 1 / scale, flip };
     const whole = prepareImage(this.gpu, pixels, placement, input);
     const tensor = this.config.precision === 'f16' ? whole.inDtype('f16') : whole;
     if (tensor !== whole) whole.dispose();
-    return { tensor, height, width, scale, original: { height: pixels.height, width: pixels.width } };
+    return {
+      tensor,
+      height,
+      width,
+      scale,
+      original: { height: pixels.height, width: pixels.width },
+      ...(proposals && { proposals: onInput(proposals, scale, flip ? pixels.width - 1 : undefined) }),
+    };
   }
 
   truth(boxes: readonly LabelledBox[], image: ImageGeometry): GroundTruth {
@@ -219,6 +221,18 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
     const { cls, box } = this.head.losses(output, batch);
     return { head_cls: cls, head_box: box };
   }
+}
+
+/** Boxes of a picture as they lie in the network's input. `mirror`: the last column of the picture, if it is mirrored. */
+function onInput({ boxes, scores }: ScoredBoxes, scale: number, mirror: number | undefined): ScoredBoxes {
+  const moved = boxes.map((value) => value * scale);
+  if (mirror !== undefined) {
+    for (let i = 0; i < boxes.length; i += 4) {
+      moved[i] = (mirror - boxes[i + 2]!) * scale;
+      moved[i + 2] = (mirror - boxes[i]!) * scale;
+    }
+  }
+  return { boxes: moved, scores };
 }
 
 /** Throws a UserError where the device cannot compute in the precision of a configuration. */

@@ -1,8 +1,13 @@
 import { type BackboneBuilder, BACKBONES, registerBackbone } from '../../src/index.ts';
 
+const PREFIX = 'backbone of a test ';
+
+/** The names of those that are no test's: all test files share one process. */
+export const usualBackbones = (): string[] => [...BACKBONES.keys()].filter((name) => !name.startsWith(PREFIX));
+
 /** Registers a backbone of a test; returns the name for `DetectorConfig.backbone`. */
 export function registered(build: BackboneBuilder): string {
-  const name = `test ${BACKBONES.size}`;
+  const name = `${PREFIX}${BACKBONES.size}`;
   registerBackbone({
     name,
     title: 'of a test',

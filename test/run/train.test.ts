@@ -77,7 +77,8 @@ test('the random proposals of an RPN without scores are those of the run and the
     });
   assert.equal(await rois(1), await rois(1));
   assert.not.equal(await rois(1), await rois(2));
-  const proposals = (seed?: number) => proposeImage(model, picture, model.config.rpn.train, seed);
+  const proposals = (seed?: number) =>
+    proposeImage(model, picture, { limits: model.config.rpn.train, ...(seed !== undefined && { seed }) });
   assert.equal(await proposals(), await proposals(), 'earlier proposals change nothing');
   assert.not.equal(await proposals(1), await proposals(2));
 });

@@ -50,7 +50,11 @@ export const runSchema = z.strictObject({
   ),
   allowOutside: setting(z.boolean().optional(), 'whether annotations may name images outside the folder of the data'),
   preset: setting(z.string().min(1), 'the preset from which the other values were taken'),
-  schedule: setting(z.enum(SCHEDULES), 'how the RPN and the detector share features'),
+  schedule: setting(z.enum(SCHEDULES), 'what is trained, and how the RPN and the detector share features'),
+  proposals: setting(
+    z.array(data).min(1).optional(),
+    'CSV files of proposals, with absolute paths, which the detector classifies in place of its own',
+  ),
   init: commonSettings.init,
   skipBadBoxes: setting(z.boolean(), 'whether boxes outside their image or without area are left out'),
   checkpointInterval: commonSettings.checkpointInterval,
@@ -169,6 +173,7 @@ const fieldOf = (fields: Fields | undefined, name: string): z.ZodType | undefine
 
 /** Settings with an option of their own, which does more than change the value. */
 const OWN_OPTION: ReadonlyMap<string, string> = new Map([
+  ['detector.system', '--schedule'],
   ['detector.backbone', '--backbone'],
   ['detector.features', '--schedule unshared'],
   ['detector.head.pooling', '--schedule joint-warp'],

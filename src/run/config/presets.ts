@@ -89,7 +89,7 @@ const photosTraining: TrainingConfig = {
 };
 
 /** The mini-batches of Fast R-CNN, which the detector's stages use: 64 RoIs from each image. */
-const FAST_RCNN_HEAD: Partial<HeadConfig> = { batch: 64 };
+export const FAST_RCNN_HEAD: Partial<HeadConfig> = { batch: 64 };
 
 /**
  * The paper's detector and its training on VOC 2007 trainval, as py-faster-rcnn publishes them. Joint (end to end): two images
@@ -201,7 +201,8 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     training: { ...PAPER_VGG16.training, steps: 490000, milestones: [350000] },
     // The paper, section 4.2, on eight GPUs: an RPN has one image on each and a detector two, hence the higher rate.
     staged: {
-      head: FAST_RCNN_HEAD,
+      // The paper, section 4.2: on COCO background RoIs begin at an IoU of 0.
+      head: { ...FAST_RCNN_HEAD, backgroundLow: 0 },
       training: {
         learningRate: 0.003,
         stages: {

@@ -1,7 +1,7 @@
 /**
  * Makes the configuration of a run from a preset and the user's choices.
  *
- *   --schedule   with stages, takes what the preset has for them
+ *   --schedule   with stages, takes what the preset has for them; without an RPN, the settings of Fast R-CNN
  *   --steps      moves the preset's milestones and stages in proportion
  *   --backbone   brings its own channels, mean and factor of the input, and the number of bins of a RoI that its weights expect
  *   --init       prepares the input as it was when these weights were trained, unless --input differs (initialInput.ts);
@@ -9,6 +9,7 @@
  */
 import { resolve } from 'node:path';
 import type { Dataset, OpenOptions } from '../../data/types.ts';
+import { assertProposals, readProposals } from '../../data/proposalFiles.ts';
 import { absoluteSpec, openDataset, usualSplit } from '../../data/registry.ts';
 import { countedBoxes } from '../../data/boxes.ts';
 import { UserError } from '../../engine/errors.ts';
@@ -17,10 +18,18 @@ import { resizedSize } from '../../kernels/imagePrepare.ts';
 import type { DetectorConfig, Precision } from '../../model/config.ts';
 import { withSettings } from './configSchema.ts';
 import { chooseInput } from './initialInput.ts';
-import { defaultPreset, type Preset, PRESETS } from './presets.ts';
+import { defaultPreset, FAST_RCNN_HEAD, type Preset, PRESETS } from './presets.ts';
 import { LOG_INTERVAL } from '../storage/metrics.ts';
 import type { RunConfig, ValidationConfig } from './configSchema.ts';
-import { hasStages, type Schedule, SCHEDULES, withSchedule, withSteps } from './stages.ts';
+import {
+  fastRcnnTraining,
+  givesProposals,
+  hasStages,
+  type Schedule,
+  SCHEDULES,
+  withSchedule,
+  withSteps,
+} from './stages.ts';
 
 /** What the user chose in `rcnn train`; everything else comes from the preset. */
 export interface RunChoices {
@@ -30,6 +39,8 @@ export interface RunChoices {
   preset?: string;
   backbone?: string;
   schedule?: string;
+  /** CSV files of proposals, separated by commas. */
+  proposals?: string;
   /** A safetensors file. */
   init?: string;
   /** `bgr` or `rgb`. */
@@ -60,6 +71,8 @@ export interface RunChoices {
 }
 
 export const CHECKPOINT_INTERVAL = 200;
+/** The lowest IoU of a background RoI of Fast R-CNN (Girshick 2015): a crude form of hard example mining. */
+const BACKGROUND_LOW = 0.1;
 /** The most images of a validation: enough to see where the training is going. */
 const VALIDATION_IMAGES = 100;
 /** How many validations a run has, unless their interval is given. */
@@ -86,8 +99,41 @@ export async function configureRun(choices: RunChoices): Promise<ConfiguredRun> 
   const settled = settle(choices);
   const dataset = await openDataset(settled.data, openOptions(settled));
   const config = complete(settled, dataset.classes, choices);
-  assertAnchorsFit(config.detector, dataset);
-  return { config, dataset, validation: await openValidation(config) };
+  if (!config.proposals) assertAnchorsFit(config.detector, dataset);
+  return { config, ...(await withValidation(config, dataset)) };
+}
+
+/** As `configureRun`, for a run that has its configuration. */
+export const reopenRun = async (config: RunConfig): Promise<ConfiguredRun> => ({
+  config,
+  ...(await withValidation(config, await openRunData(config))),
+});
+
+/** The data to train on, with the images to validate on and the proposals of both, if the run has any. */
+async function withValidation(config: RunConfig, dataset: Dataset): Promise<Omit<ConfiguredRun, 'config'>> {
+  const validation = await openValidation(config);
+  if (config.proposals) await giveProposals(config.proposals, dataset, validation);
+  return { dataset, validation };
+}
+
+/**
+ * Gives each sample its proposals. Every image to train on must have some. An image to evaluate on may have none: nothing is
+ * found in it, and a note says so.
+ */
+export async function giveProposals(
+  paths: readonly string[],
+  train: Dataset | undefined,
+  test?: Dataset,
+): Promise<void> {
+  const samples = [...(train?.samples ?? []), ...(test?.samples ?? [])];
+  const read = await readProposals(paths, samples);
+  samples.forEach((sample, i) => (sample.proposals = read[i]!));
+  if (train) assertProposals(paths, train.samples, (i) => read[i]!.scores.length);
+  const without = test?.samples.filter(({ proposals }) => proposals!.scores.length === 0) ?? [];
+  if (without.length === 0) return;
+  const { length } = test!.samples;
+  const how = `${without.length} of ${length} images, in which nothing can be found; the first: ${without[0]!.id}`;
+  test!.notes.push(`${paths.join(', ')}: has no box for ${how}`);
 }
 
 /** The network that a run with these choices would train on data of these classes, '__background__' first. */
@@ -102,6 +148,7 @@ function settle(choices: RunChoices): RunConfig {
   const backbone = checkBackbone(choices.backbone ?? preset.detector.backbone);
   const input = chooseInput(backbone, choices.input, choices.init);
   const { head, training } = presetFor(schedule, preset);
+  const proposals = proposalsFor(schedule, choices.proposals);
   const detector = withSchedule(withBackbone({ ...preset.detector, head }, backbone), schedule);
   return {
     format: 1,
@@ -111,6 +158,7 @@ function settle(choices: RunChoices): RunConfig {
     ...(choices.allowOutside && { allowOutside: true }),
     preset: name,
     schedule,
+    ...(proposals && { proposals }),
     init: choices.init === undefined ? null : resolve(choices.init),
     skipBadBoxes: choices.skipBadBoxes || preset.skipBadBoxes === true,
     checkpointInterval: choices.checkpointEvery ?? CHECKPOINT_INTERVAL,
@@ -155,11 +203,34 @@ function validationOf(
   };
 }
 
-/** What a preset has for a schedule: its values for joint training, or those for stages. */
+const absoluteFiles = (files: string): string[] => files.split(',').map((file) => resolve(file));
+
+/** The files of `--proposals`, which some schedules need and the others have no use for. */
+function proposalsFor(schedule: Schedule, files: string | undefined): string[] | undefined {
+  if (givesProposals(schedule)) {
+    if (files === undefined)
+      throw new UserError(`--schedule ${schedule}: on which proposals? Give --proposals FILE.csv[,FILE...]`);
+    return absoluteFiles(files);
+  }
+  if (files === undefined) return undefined;
+  const others = SCHEDULES.filter(givesProposals).join(', ');
+  throw new UserError(`--proposals: --schedule ${schedule} trains an RPN, which makes its own; choose ${others}`);
+}
+
+/** What a preset has for a schedule: its values for joint training, for stages, or for a detector without an RPN. */
 function presetFor(schedule: Schedule, { detector: { head }, training, staged }: Preset) {
+  if (givesProposals(schedule)) {
+    return {
+      head: { ...head, ...FAST_RCNN_HEAD, backgroundLow: BACKGROUND_LOW, ...staged?.head },
+      training: fastRcnnTraining({ ...training, ...staged?.training }),
+    };
+  }
   if (!staged || !hasStages(schedule)) return { head, training };
   return { head: { ...head, ...staged.head }, training: { ...training, ...staged.training } };
 }
+
+/** Settings that have no effect without an RPN. */
+const RPN_SETTINGS = /^detector\.(stages|anchors\.|rpn\.(?!(train|test)\.postNms=))/;
 
 /** Throws if a setting would have no effect: stages of a schedule without any, or a value that every stage sets for itself. */
 function assertEffective(
@@ -172,6 +243,12 @@ function assertEffective(
   if (stages && !hasStages(schedule)) {
     throw new UserError(
       `--set training.stages: --schedule ${schedule} has no stages; there are some with ${SCHEDULES.filter(hasStages).join(' and ')}`,
+    );
+  }
+  const rpnSetting = settings.find((setting) => RPN_SETTINGS.test(setting));
+  if (rpnSetting !== undefined && givesProposals(schedule)) {
+    throw new UserError(
+      `--set ${rpnSetting}: --schedule ${schedule} has no RPN; of its settings detector.rpn.train.postNms and detector.rpn.test.postNms count, the most proposals of an image`,
     );
   }
   if (!hasStages(schedule)) return;
@@ -210,6 +287,7 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
     ['--split', choices.split, config.split],
     ['--preset', choices.preset, config.preset],
     ['--schedule', choices.schedule, config.schedule],
+    ['--proposals', choices.proposals && absoluteFiles(choices.proposals).join(), config.proposals?.join()],
     ['--backbone', choices.backbone, config.detector.backbone],
     ['--init', init && resolve(init), config.init],
     ['--precision', choices.precision, config.detector.precision ?? 'f32'],

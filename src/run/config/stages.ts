@@ -7,11 +7,15 @@
  *                3 a new RPN on the features of 2, which stay fixed; 4 the detector's own layers on those features and the
  *                proposals of 3, with new output layers (fc6 and fc7 continue from stage 2, as in py-faster-rcnn)
  *   unshared     only stages 1 and 2: two networks
+ *
+ * Without an RPN:
+ *
+ *   fast-rcnn    one stage: Fast R-CNN on the proposals of another method, given with each image
  */
 import type { DetectorConfig, StageTrainingConfig, TrainingConfig } from '../../model/config.ts';
 import type { Part } from '../../model/detector.ts';
 
-export const SCHEDULES = ['joint', 'joint-warp', 'alternating', 'unshared'] as const;
+export const SCHEDULES = ['joint', 'joint-warp', 'alternating', 'unshared', 'fast-rcnn'] as const;
 export type Schedule = (typeof SCHEDULES)[number];
 
 export interface Stage {
@@ -59,6 +63,12 @@ const SHARING: readonly Stage[] = [
 
 const JOINT: Stage = { name: '', title: 'joint training', losses: 'joint', trains: ALL };
 
+/** The kinds of detector (`detector.system`) of the schedules that train another than Faster R-CNN. */
+const SYSTEMS: Partial<Record<Schedule, string>> = { 'fast-rcnn': 'fast-rcnn' };
+
+/** Whether a schedule trains a detector on the proposals of another method. */
+export const givesProposals = (schedule: Schedule): boolean => SYSTEMS[schedule] !== undefined;
+
 /** Whether a stage has a whole detector from its first step on: the parts it does not train come from an earlier stage. */
 export const hasDetector = ({ trains, from }: Stage): boolean =>
   ALL.every((part) => trains.includes(part) || from?.parts.includes(part));
@@ -72,11 +82,18 @@ export function stagesOf(schedule: Schedule): readonly Stage[] {
 export const hasStages = (schedule: Schedule): boolean => stagesOf(schedule).length > 1;
 
 /** The configuration that a schedule requires of the network. */
-export const withSchedule = <D extends Omit<DetectorConfig, 'classes'>>(detector: D, schedule: Schedule): D => ({
-  ...detector,
-  features: schedule === 'unshared' ? 'unshared' : 'shared',
-  head: { ...detector.head, pooling: schedule === 'joint-warp' ? 'warp' : 'max' },
-});
+export function withSchedule<D extends Omit<DetectorConfig, 'classes'>>(detector: D, schedule: Schedule): D {
+  const { rpn } = detector;
+  const system = SYSTEMS[schedule];
+  return {
+    ...detector,
+    ...(system && { system }),
+    features: schedule === 'unshared' ? 'unshared' : 'shared',
+    // As many proposals at test time as in training: those of other methods are ranked less well than an RPN's.
+    ...(system && { rpn: { ...rpn, test: rpn.train } }),
+    head: { ...detector.head, pooling: schedule === 'joint-warp' ? 'warp' : 'max' },
+  };
+}
 
 /** The share of joint training's images that a stage sees: py-faster-rcnn publishes 80k for a stage, 140k for joint training. */
 const STAGE_SHARE = 4 / 7;
@@ -98,6 +115,24 @@ export function stageTraining(
   const steps = own.steps ?? Math.ceil(share / imagesPerStep);
   const milestones = own.milestones ?? [Math.round(steps * STAGE_MILESTONE)];
   return { ...training, imagesPerStep, steps, milestones };
+}
+
+/** Images of an update of Fast R-CNN (Girshick 2015). */
+const FAST_RCNN_IMAGES = 2;
+
+/**
+ * The training of Fast R-CNN: as a stage of the detector where the preset has steps for that, else on as many images as joint
+ * training, two an update.
+ */
+export function fastRcnnTraining({ stages, ...training }: TrainingConfig): TrainingConfig {
+  const { steps, milestones, imagesPerStep = FAST_RCNN_IMAGES } = stages?.detector ?? {};
+  const moved = (step: number): number => Math.ceil((step * training.imagesPerStep) / imagesPerStep);
+  return {
+    ...training,
+    imagesPerStep,
+    steps: steps ?? moved(training.steps),
+    milestones: milestones ?? training.milestones.map(moved),
+  };
 }
 
 /** The settings for another number of steps: all milestones and the steps of the stages change in proportion. */

@@ -1,6 +1,7 @@
 /** Detections of a trained network, one image at a time, as plain objects. */
 import { WarmUp } from '../../engine/warmUp.ts';
 import type { Detection } from '../../eval/voc.ts';
+import type { ScoredBoxes } from '../../kernels/boxes.ts';
 import type { ProposalConfig } from '../../model/config.ts';
 import { capable, type Detections, type Detector, type Proposals } from '../../model/detector.ts';
 import type { DecodedImage } from '../../kernels/imagePrepare.ts';
@@ -8,7 +9,7 @@ import type { DecodedImage } from '../../kernels/imagePrepare.ts';
 /** Columns of the model's result: x1, y1, x2, y2, score, class. */
 const COLUMNS = 6;
 
-/** A region proposal in pixels of the image, inclusive corners; `score` is its objectness. */
+/** A region proposal in pixels of the image, inclusive corners; `score` is its objectness, or what another method scored it. */
 export interface Proposal {
   x1: number;
   y1: number;
@@ -31,22 +32,35 @@ export interface StagedDetection {
 const warmUps = new WeakMap<Detector, WarmUp>();
 
 /** Compiles the shaders of a detection without blocking the thread, so that a page stays responsive. */
-function compileFor(model: Detector, pixels: DecodedImage): Promise<void> {
+function compileFor(model: Detector, pixels: DecodedImage, proposals?: ScoredBoxes): Promise<void> {
   const warmUp = warmUps.get(model) ?? new WarmUp(model.gpu);
   warmUps.set(model, warmUp);
-  return warmUp.before(`${pixels.width}x${pixels.height}`, () => void model.detect(model.prepare(pixels)));
+  const detection = (): void => void model.detect(model.prepare(pixels, false, proposals));
+  return warmUp.before(`${pixels.width}x${pixels.height}`, detection);
 }
 
-/** The detections in an image, best first, in pixels of that image. `seed`: see `Detector.propose`. */
-export async function detectImage(model: Detector, pixels: DecodedImage, seed = 0): Promise<Detection[]> {
-  await compileFor(model, pixels);
-  return readDetections(model.gpu.scope(() => model.detect(model.prepare(pixels), seed)));
+/**
+ * The detections in an image, best first, in pixels of that image. `seed`: see `Detector.propose`. `proposals`: regions of the
+ * image, for a detector that classifies those of another method.
+ */
+export async function detectImage(
+  model: Detector,
+  pixels: DecodedImage,
+  seed = 0,
+  proposals?: ScoredBoxes,
+): Promise<Detection[]> {
+  await compileFor(model, pixels, proposals);
+  return readDetections(model.gpu.scope(() => model.detect(model.prepare(pixels, false, proposals), seed)));
 }
 
 /** Like `detectImage`, but part by part, and slower, since it waits for the device after each. Times exclude compilation. */
-export async function detectInStages(model: Detector, pixels: DecodedImage): Promise<StagedDetection> {
+export async function detectInStages(
+  model: Detector,
+  pixels: DecodedImage,
+  proposals?: ScoredBoxes,
+): Promise<StagedDetection> {
   const { gpu } = model;
-  await compileFor(model, pixels);
+  await compileFor(model, pixels, proposals);
   const milliseconds = {} as StagedDetection['milliseconds'];
   const timed = async <T>(stage: keyof typeof milliseconds, compute: () => T): Promise<T> => {
     const start = performance.now();
@@ -56,27 +70,33 @@ export async function detectInStages(model: Detector, pixels: DecodedImage): Pro
     return result;
   };
   return gpu.scope(async () => {
-    const image = await timed('image', () => model.prepare(pixels));
+    const image = await timed('image', () => model.prepare(pixels, false, proposals));
     const maps = await timed('conv', () => model.convolve(image));
-    const proposals = await timed('proposal', () => model.proposeOn(maps, image));
-    const found = await timed('region', () => model.classify(maps, proposals, image));
-    const read = await readProposals(proposals, image.scale);
+    const regions = await timed('proposal', () => model.proposeOn(maps, image));
+    const found = await timed('region', () => model.classify(maps, regions, image));
+    const read = await readProposals(regions, image.scale);
     return { detections: await readDetections(found), proposals: read, milliseconds };
   });
 }
 
-/**
- * The regions of an image that the detector classifies, in pixels of that image, best first, with their objectness; with
- * `limits` the proposals of its RPN within those. `seed`: see `Detector.propose`.
- */
+/** Which regions of an image are asked for. */
+export interface ProposalRequest {
+  /** Those of the network for proposals, within these limits; without it what the detector classifies. */
+  limits?: ProposalConfig;
+  /** See `Detector.propose`. */
+  seed?: number;
+  /** See `detectImage`. */
+  proposals?: ScoredBoxes | undefined;
+}
+
+/** The regions of an image that the detector classifies, in pixels of that image, best first, with their objectness. */
 export async function proposeImage(
   model: Detector,
   pixels: DecodedImage,
-  limits?: ProposalConfig,
-  seed?: number,
+  { limits, seed, proposals: given }: ProposalRequest = {},
 ): Promise<Proposal[]> {
   const { proposals, scale } = model.gpu.scope(() => {
-    const image = model.prepare(pixels);
+    const image = model.prepare(pixels, false, given);
     const proposals = limits
       ? capable(model, 'propose').propose(image, limits, seed)
       : model.proposeOn(model.convolve(image), image, seed);

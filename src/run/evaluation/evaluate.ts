@@ -36,7 +36,7 @@ export async function evaluate(
   const detections: Detection[][] = [];
   const pictures = Prefetcher.inOrder(dataset.samples, (sample) => sample.load());
   for (let i = 0; i < dataset.samples.length; i++) {
-    detections.push(await detectImage(model, await pictures.next(), i));
+    detections.push(await detectImage(model, await pictures.next(), i, dataset.samples[i]!.proposals));
     onImage?.(i + 1);
   }
   return { report: evaluateDetections(detections, dataset, metric, started), detections };

@@ -58,7 +58,7 @@ export async function proposalsSheet(model: Detector, dataset: Dataset): Promise
   const canvases: Canvas[] = [];
   for (const sample of dataset.samples.slice(0, PROPOSALS)) {
     const picture = await sample.load();
-    const proposals = (await proposeImage(model, picture)).slice(0, SHOWN_PROPOSALS);
+    const proposals = (await proposeImage(model, picture, { proposals: sample.proposals })).slice(0, SHOWN_PROPOSALS);
     canvases.push(
       drawProposals(
         picture,

@@ -86,7 +86,7 @@ export async function networkProposals(
   const proposals: Box[][] = [];
   const pictures = Prefetcher.inOrder(samples, (sample) => sample.load());
   while (proposals.length < samples.length) {
-    const found = await proposeImage(model, await pictures.next(), enoughProposals(count));
+    const found = await proposeImage(model, await pictures.next(), { limits: enoughProposals(count) });
     proposals.push(found.map(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2]));
     onImage?.(proposals.length);
   }

@@ -46,7 +46,7 @@ export class ProposalStore {
     const pictures = Prefetcher.inOrder(seen, (sample) => sample.load());
     for (const index of samples.keys()) {
       if (signal?.aborted) return null;
-      const found = images.has(index) ? await proposeImage(model, await pictures.next(), limits, index) : [];
+      const found = images.has(index) ? await proposeImage(model, await pictures.next(), { limits, seed: index }) : [];
       counts.push(found.length);
       if (!images.has(index)) continue;
       boxes.push(Float32Array.from(found.flatMap(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2])));

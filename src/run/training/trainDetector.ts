@@ -148,7 +148,7 @@ function imagePasses(
   sampling: Sampling,
   scale: number,
 ): Losses {
-  const image = model.prepare(picture, flip);
+  const image = model.prepare(picture, flip, sample.proposals);
   const usable = countedBoxes(sample.boxes);
   const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
   const losses = task.losses(model, image, truth, sampling, { index, flip });

@@ -77,7 +77,7 @@ export class Validation {
       const picture = await pictures.next();
       if (signal?.aborted) return null;
       const { found, terms } = model.gpu.scope(() => {
-        const image = model.prepare(picture);
+        const image = model.prepare(picture, false, sample.proposals);
         const { losses, ...found } = model.validate(image, model.truth(countedBoxes(sample.boxes), image), i);
         const all = LOSS_TERMS.map((term) => losses[term]);
         return { found, terms: concat(all, 0) };

@@ -1,0 +1,26 @@
+/**
+ * Fast R-CNN (Girshick 2015): one pass of the convolutional layers over the image, RoI pooling and a head that classifies and
+ * moves the regions. Unlike Faster R-CNN it proposes no region: each image comes with those of another method.
+ */
+import type { Gpu } from '../engine/gpu.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { backboneNamed } from './backbones/index.ts';
+import type { DetectorConfig } from './config.ts';
+import { backboneMap } from './featureExtractor.ts';
+import { DetectionHead } from './head.ts';
+import { givenProposals } from './proposalSource.ts';
+import { assertPrecision, RegionDetector } from './regionDetector.ts';
+import { pooledRegions } from './regionFeatures.ts';
+
+export function fastRcnn(gpu: Gpu, config: DetectorConfig, seed: number): RegionDetector<Tensor, null> {
+  assertPrecision(gpu, config);
+  const { frozenStages, head } = config;
+  const backbone = backboneNamed(config.backbone).build(gpu, { pooled: head.pooled, seed, frozenStages });
+  const regions = pooledRegions(backbone, head);
+  return new RegionDetector<Tensor, null>(gpu, config, {
+    extractor: backboneMap(backbone),
+    source: givenProposals(gpu),
+    regions,
+    head: new DetectionHead(gpu, config, regions, seed),
+  });
+}

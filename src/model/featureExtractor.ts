@@ -1,0 +1,16 @@
+/** The convolutional layers of a detector. */
+import type { Tensor } from '../engine/tensor.ts';
+import type { Backbone } from './backbones/backbone.ts';
+
+/** `F`: their maps. */
+export interface FeatureExtractor<F> {
+  readonly parameters: Readonly<Record<string, Tensor>>;
+  /** image [1, 3, H, W] -> its maps */
+  features(image: Tensor): F;
+}
+
+/** The one map of a backbone. */
+export const backboneMap = (backbone: Backbone): FeatureExtractor<Tensor> => ({
+  parameters: backbone.featureParameters,
+  features: (image) => backbone.features(image),
+});

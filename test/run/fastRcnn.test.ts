@@ -1,0 +1,196 @@
+/** Fast R-CNN on the proposals of another method: training, resuming, evaluation, and files that do not fit the data. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  assertSameRun,
+  configureRun,
+  giveProposals,
+  reopenRun,
+  type RunChoices,
+} from '../../src/run/config/runConfig.ts';
+import { detectImage, detectInStages, proposeImage } from '../../src/run/evaluation/detect.ts';
+import { evaluate } from '../../src/run/evaluation/evaluate.ts';
+import { networkProposals } from '../../src/run/evaluation/recall.ts';
+import { loadModel } from '../../src/run/storage/loadModel.ts';
+import { trainRun } from '../../src/run/training/trainRun.ts';
+import { temporaryFolder, userError, vocXml, writeVoc } from '../data/fixtures.ts';
+import { expectClose, sharedGpu } from '../harness.ts';
+import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
+
+const HEADER = 'image,x1,y1,x2,y2,score';
+const TRAIN = ['a', 'b', 'c', 'd'];
+/** Images of 40 x 30 pixels, red on the left and blue on the right: a red object from 2 to 19, a blue one from 20 to 37. */
+const data = (async () => {
+  const ids = [...TRAIN, 'v'];
+  const xml = vocXml([
+    { name: 'blue', box: [21, 4, 38, 25] },
+    { name: 'red', box: [3, 4, 20, 25] },
+  ]);
+  return `voc:${await writeVoc({
+    splits: { train: TRAIN.join('\n'), val: 'v' },
+    annotations: Object.fromEntries(ids.map((id) => [id, xml])),
+    images: ids.map((id) => `${id}.jpg`),
+  })}`;
+})();
+
+let files = 0;
+const folder = temporaryFolder();
+function csv(...lines: string[]): string {
+  const path = join(folder, `proposals-${files++}.csv`);
+  writeFileSync(path, [HEADER, ...lines].join('\n'));
+  return path;
+}
+
+/** Near both objects, beside them, one pixel, and the whole image. */
+const boxesOf = (id: string): string[] => [
+  `${id},1,4,18,24,0.9`,
+  `${id},21,3,38,23,0.8`,
+  `${id},10,5,28,20,0.5`,
+  `${id},5,5,5,5,0.4`,
+  `${id},0,0,39,29,0.1`,
+];
+const train = csv(...TRAIN.flatMap(boxesOf));
+const val = csv(...boxesOf('v'));
+
+const choices = async (more: RunChoices = {}): Promise<RunChoices> => ({
+  data: await data,
+  schedule: 'fast-rcnn',
+  proposals: train,
+  ...more,
+});
+
+test('the published settings: 64 RoIs of two images, background from 0.1, all proposals at test time', async () => {
+  const paper = (await configureRun(await choices({ preset: 'paper-vgg16-voc07', split: 'train' }))).config;
+  const { detector, training } = paper;
+  assert.equal([detector.system, detector.head.batch, detector.head.backgroundLow], ['fast-rcnn', 64, 0.1]);
+  assert.equal([training.imagesPerStep, training.steps, training.milestones], [2, 40000, [30000]]);
+  assert.equal([detector.rpn.train.postNms, detector.rpn.test.postNms], [2000, 2000]);
+  assert.equal(paper.proposals, [train]);
+  // As many images as joint training, two an update.
+  const demo = (await configureRun(await choices({ preset: 'demo' }))).config.training;
+  assert.equal([demo.imagesPerStep, demo.steps, demo.milestones], [2, 1500, [1250]]);
+  assert.is((await configureRun(await choices({ preset: 'demo', steps: 150 }))).config.training.milestones[0], 125);
+});
+
+test('it learns from the proposals it is given, and evaluates on those of the test images', async () => {
+  const run = await tinyRun(await choices({ steps: 60, set: ['training.warmup=0'] }));
+  assert.equal(
+    run.dataset.samples.map(({ proposals }) => proposals!.scores.length),
+    [5, 5, 5, 5],
+  );
+  const { model, directory } = await trainHere(run);
+  assert.ok(Object.keys(model.parameters).every((name) => model.partOf(name) !== 'rpn'));
+  const lines = directory.readMetrics();
+  assert.ok(lines.every(({ rpn_cls, rpn_box }) => rpn_cls === 0 && rpn_box === 0));
+  assert.ok(lines.at(-1)!.loss < lines[0]!.loss / 2, `${lines[0]!.loss} to ${lines.at(-1)!.loss}`);
+  const { dataset } = await configureRun(await choices({ split: 'val', proposals: val }));
+  const loaded = await loadModel(await sharedGpu(), directory.path);
+  const { report, detections } = await evaluate(loaded, dataset, 'voc10');
+  assert.is(report.mAP, 1);
+  const sample = dataset.samples[0]!;
+  const picture = await sample.load();
+  assert.equal(await detectImage(loaded, picture, 0, sample.proposals), detections[0]);
+  const staged = await detectInStages(loaded, picture, sample.proposals);
+  assert.equal(staged.detections, detections[0]);
+  assert.equal(
+    staged.proposals.map(({ score }) => Math.fround(score)),
+    [0.9, 0.8, 0.5, 0.4, 0.1].map(Math.fround),
+  );
+  const { x1, y1, x2, y2 } = staged.proposals[0]!;
+  expectClose([x1, y1, x2, y2], [1, 4, 18, 24], { atol: 1e-5, rtol: 0, what: 'box' });
+  assert.equal(await proposeImage(loaded, picture, { proposals: sample.proposals }), staged.proposals);
+  assert.match(
+    await userError(detectImage(loaded, picture)),
+    /^the detector classifies proposals of another method: pass/,
+  );
+  assert.match(
+    await userError(networkProposals(loaded, dataset.samples, 10)),
+    /^detector\.system fast-rcnn: has no network that proposes regions; /,
+  );
+  [model, loaded].forEach((network) => network.dispose());
+});
+
+test('of an image only the best proposals count, and without any nothing is found', async () => {
+  const run = await tinyRun(await choices({ steps: 1, set: ['detector.rpn.test.postNms=2'] }));
+  const { model } = await trainHere(run);
+  const sample = run.dataset.samples[0]!;
+  const picture = await sample.load();
+  assert.is((await proposeImage(model, picture, { proposals: sample.proposals })).length, 2);
+  const none = { boxes: new Float32Array(), scores: new Float32Array() };
+  assert.equal(await detectImage(model, picture, 0, none), []);
+  model.dispose();
+});
+
+test('the proposals of a mirrored image are mirrored', async () => {
+  const run = await tinyRun(await choices({ steps: 1 }));
+  const { model } = await trainHere(run);
+  const sample = run.dataset.samples[0]!;
+  const picture = await sample.load();
+  model.gpu.scope(() => {
+    const { scale, proposals } = model.prepare(picture, true, sample.proposals);
+    const expected = [39 - 18, 4, 39 - 1, 24].map((value) => Math.fround(Math.fround(value) * scale));
+    assert.equal([...proposals!.boxes.subarray(0, 4)], expected);
+    assert.equal(
+      [...model.prepare(picture, false, sample.proposals).proposals!.boxes.subarray(0, 2)],
+      [scale, 4 * scale].map(Math.fround),
+    );
+  });
+  model.dispose();
+});
+
+test('a run that was stopped and resumed reads its proposals again and ends with the bits of one that was not', async () => {
+  const run = await tinyRun(await choices({ steps: 6, validate: 'val', proposals: `${train},${val}` }));
+  const whole = await trainHere(run);
+  const controller = new AbortController();
+  const stopped = await trainHere(run, {
+    signal: controller.signal,
+    onStep: (step) => void (step === 3 && controller.abort()),
+  });
+  assert.is(stopped.finished, false);
+  const { directory } = stopped;
+  const reopened = await reopenRun(directory.readConfig());
+  assert.equal(reopened.config.proposals, [train, val]);
+  const resumed = await trainRun({ gpu: await sharedGpu(), directory, resume: true, ...reopened });
+  assert.ok(resumed.finished);
+  assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
+  assert.is(directory.readValidation().at(-1)!.rpn_cls, 0);
+  assert.throws(
+    () => assertSameRun({ proposals: val }, reopened.config, 'config.json'),
+    /^--proposals: the run to resume has /,
+  );
+  [whole, stopped, resumed].forEach(({ model }) => model.dispose());
+});
+
+test('files that do not fit the data, and options that do not fit the schedule, are one line each', async () => {
+  const wrong: [RunChoices, RegExp][] = [
+    [{ proposals: csv('x,1,1,2,2,1') }, /line 2: image 'x' is not in the data; drop its lines, or choose the --split/],
+    [{ proposals: csv(...boxesOf('a')) }, /proposals-\d+\.csv: has no box for 3 of 4 images, the first: b; add them/],
+    [{ proposals: csv('a,1,1,40,20,1') }, /line 2: box \(1, 1, 40, 20\) leaves its 40x30 image/],
+    [{ proposals: csv('a,1,1,NaN,20,1') }, /line 2: 'NaN' is not a number; fix the line/],
+    [{ proposals: join(folder, 'none.csv') }, /none\.csv: there is no such file; check the name/],
+    [{ proposals: val }, /line 2: image 'v' is not in the data/],
+    [{ schedule: 'joint' }, /^--proposals: --schedule joint trains an RPN, which makes its own; choose fast-rcnn/],
+    [{ set: ['detector.rpn.lambda=10'] }, /^--set detector\.rpn\.lambda=10: --schedule fast-rcnn has no RPN; of its/],
+    [{ set: ['detector.anchors.sizes=[8]'] }, /^--set detector\.anchors\.sizes=\[8\]: --schedule fast-rcnn has no RPN/],
+    [{ set: ['detector.system=faster-rcnn'] }, /is what --schedule is for$/],
+    [{ set: ['training.stages={}'] }, /--schedule fast-rcnn has no stages/],
+  ];
+  for (const [more, message] of wrong) assert.match(await userError(configureRun(await choices(more))), message);
+  const { proposals: _, ...without } = await choices();
+  assert.match(await userError(configureRun(without)), /^--schedule fast-rcnn: on which proposals\? Give --proposals/);
+});
+
+test('an image to evaluate on may have no proposals, and a note counts those', async () => {
+  const { dataset } = await configureRun({ data: await data, split: 'train' });
+  const path = csv(...boxesOf('b'), ...boxesOf('c'), ...boxesOf('d'));
+  await giveProposals([path], undefined, dataset);
+  const [note] = dataset.notes.slice(-1);
+  assert.is(note, `${path}: has no box for 1 of 4 images, in which nothing can be found; the first: a`);
+  // In training's own validation too.
+  const { validation } = await configureRun(await choices({ validate: 'val' }));
+  assert.match(validation!.notes.at(-1)!, /has no box for 1 of 1 images, in which nothing can be found; the first: v$/);
+});
+
+test.run();
