@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Makes the golden files of test/golden that come from PyTorch and from pycocotools.
+"""Makes the golden files of test/golden that come from PyTorch, numpy and pycocotools.
 
-    python3 scripts/make-goldens.py [ops] [faster-rcnn] [paper-networks] [state-dicts] [coco-eval]
+    python3 scripts/make-goldens.py [ops] [faster-rcnn] [paper-networks] [state-dicts] [coco-eval] [svd]
 
 Needs numpy, PyTorch and torchvision (Debian: python3-torch python3-torchvision; made with 1.13 and 0.14), and for
 coco-eval pycocotools (pip; made with 2.0.11). The tests read the files and need no Python. All random numbers are seeded,
@@ -12,6 +12,7 @@ so a second run gives the same bytes.
     pytorch-paper.safetensors   VGG-16 and ZF at 600x800: samples of maps, RPN and head (goldens/paper_networks.py)
     pytorch-state-dicts.json    names and shapes of torchvision's networks (goldens/state_dicts.py)
     pycocotools.json            COCO's evaluation of small scenes (goldens/coco_eval.py)
+    numpy-svd.json              singular values and best approximations of small matrices (goldens/svd.py)
 """
 import json
 import struct
@@ -22,7 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.dont_write_bytecode = True
-from goldens import coco_eval, faster_rcnn, ops, paper_networks, state_dicts  # noqa: E402
+from goldens import coco_eval, faster_rcnn, ops, paper_networks, state_dicts, svd  # noqa: E402
 
 FOLDER = Path(__file__).parent.parent / 'test' / 'golden'
 
@@ -55,6 +56,7 @@ PARTS = {
     'faster-rcnn': ('pytorch-frcnn.safetensors', faster_rcnn.make, save_safetensors),
     'paper-networks': ('pytorch-paper.safetensors', paper_networks.make, save_safetensors),
     'coco-eval': ('pycocotools.json', coco_eval.make, save_json),
+    'svd': ('numpy-svd.json', svd.make, save_json),
     'state-dicts': ('pytorch-state-dicts.json', state_dicts.make, save_json),
 }
 
