@@ -161,7 +161,20 @@ ${sets
   });
 }
 
-/** `add` and, with y for b, `accumulate`. */
+/** Sums that one dispatch of `accumulateSets` adds to, two buffers each. */
+export const sumsAtOnce = (maxBuffers: number): number => Math.floor(Math.min(maxBuffers, 24) / 2);
+
+/** `accumulate` on `count` pairs of buffers at once: x0, y0, n0, x1, ... */
+export const accumulateSets = memoize((count: number): Kernel =>
+  elementwiseSets({
+    name: `accumulate_sets_${count}`,
+    count,
+    buffers: { x: 'read vec4f', y: 'read_write vec4f' },
+    body: (k) => `y${k}[i] += x${k}[i];`,
+  }),
+);
+
+/** `add` and, with y for b, `accumulate` and `accumulateSets`. */
 export const addReference = (...terms: readonly Float64Array[]): Float64Array =>
   terms.reduce((sum, term) => sum.map((value, i) => value + term[i]!));
 

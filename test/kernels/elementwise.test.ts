@@ -2,6 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
   accumulateCheck,
+  accumulateSetsCheck,
   addCheck,
   broadcastScalarCheck,
   fillCheck,
@@ -16,6 +17,7 @@ import { runCheck, testChecks } from './runCheck.ts';
 const SIZES = [1, 3, 63, 64, 65, 1023, 1024, 1025, 104729];
 
 testChecks([addCheck(67, 3), addCheck(4099, 7)]);
+testChecks([[1], [4099], [1, 70001, 3], [4096, 4096, 5, 64]].map(accumulateSetsCheck));
 for (const build of [
   fillCheck,
   (n: number) => addCheck(n),

@@ -3,6 +3,7 @@ import { copyFromSlice, copyIntoSlice, concatReference, copyScalars, sliceLayout
 import { dropout, dropoutReference, invertedScale } from '../dropout.ts';
 import {
   accumulate,
+  accumulateSets,
   add,
   addReference,
   cast,
@@ -66,6 +67,27 @@ export function accumulateCheck(n: number): KernelCheck {
     buffers: { x, y },
     uniforms: { n },
     expected: { y: addReference(doubles(x), doubles(y)) },
+    ...ROUNDED,
+  };
+}
+
+/** Sums of the given sizes in one dispatch. */
+export function accumulateSetsCheck(sizes: readonly number[]): KernelCheck {
+  const buffers: Record<string, Float32Array> = {};
+  const uniforms: Record<string, number> = {};
+  const expected: Record<string, Float64Array> = {};
+  sizes.forEach((n, k) => {
+    const [x, y] = [normals(n, 2 * k + 1), normals(n, 2 * k + 2)];
+    Object.assign(buffers, { [`x${k}`]: x, [`y${k}`]: y });
+    uniforms[`n${k}`] = n;
+    expected[`y${k}`] = addReference(doubles(x), doubles(y));
+  });
+  return {
+    name: `accumulate_sets ${sizes}`,
+    kernel: accumulateSets(sizes.length),
+    buffers,
+    uniforms,
+    expected,
     ...ROUNDED,
   };
 }

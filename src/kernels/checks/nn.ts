@@ -9,6 +9,7 @@ import {
 } from './batchNorm.ts';
 import {
   accumulateCheck,
+  accumulateSetsCheck,
   castCheck,
   addCheck,
   broadcastScalarCheck,
@@ -116,6 +117,8 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => scaleCheck(N),
   () => multiplyCheck(N),
   () => subtractCheck(N),
+  () => accumulateSetsCheck([N]),
+  () => accumulateSetsCheck([3 * N, 5]),
   () => sgdStepsCheck([N]),
   () => sgdStepsCheck([3 * N, 5]),
   () => flagNonFiniteCheck(N),

@@ -7,7 +7,9 @@ import type { Dataset, Sample } from '../../data/types.ts';
 import { countedBoxes, flipBoxes } from '../../data/boxes.ts';
 import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
+import { GradientSums } from '../../engine/gradientSums.ts';
 import type { Sgd } from '../../engine/sgd.ts';
+import { sumsAtATime } from '../../engine/treeSum.ts';
 import { WarmUp } from '../../engine/warmUp.ts';
 import { seedOf } from '../../kernels/rng.ts';
 import type { TrainingConfig } from '../../model/config.ts';
@@ -82,12 +84,13 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
   const scale = lossScale(model, training);
   const passes = (loaded: LoadedSample, sampling: Sampling): Losses =>
     imagePasses(model, task, loaded, sampling, scale);
+  const sums = new GradientSums(optimizer.slots.map(({ parameter }) => parameter));
   const warmUp = new WarmUp(model.gpu);
   const compileFor = (loaded: LoadedSample, sampling: Sampling): Promise<void> => {
     const { width, height } = loaded.picture;
     const step = (): void => {
       passes(loaded, sampling);
-      if (images > 1) passes(loaded, sampling); // which adds to gradients, by other kernels
+      if (images > 1) sums.rehearse();
       optimizer.step(images * scale);
     };
     return warmUp.before(`${width}x${height}`, step, (report) => options.onCompiled?.(report));
@@ -105,12 +108,13 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
         advice: "check the image's boxes",
         waitedMs: () => prefetcher.waitedMs,
         async passes(_step, keep) {
-          for (let i = 0; i < images; i++) {
+          for (let place = 0; place < images; place++) {
             const loaded = await prefetcher.next();
             const sampling = { random: true, seed: seedOf(training.seed, loaded.step) };
             await compileFor(loaded, sampling);
-            model.gpu.scope(() => keep(passes(loaded, sampling), `image ${loaded.sample.id}`));
+            sums.add(place, () => model.gpu.scope(() => keep(passes(loaded, sampling), `image ${loaded.sample.id}`)));
           }
+          sums.finish();
         },
       },
       storage,
@@ -119,6 +123,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
       signal,
     });
   } finally {
+    sums.dispose();
     if (!options.optimizer) optimizer.dispose();
   }
 }
@@ -140,7 +145,7 @@ export function detectorSgd(model: Detector, training: TrainingConfig, { trains 
 export const lossScale = ({ config }: Detector, { lossScale: set = 1024 }: TrainingConfig): number =>
   config.precision === 'f16' ? set : 1;
 
-/** The forward and backward passes of one image, whose gradients are added to those of the step. */
+/** The forward and backward passes of one image. */
 function imagePasses(
   model: Detector,
   task: DetectorTask,
@@ -156,10 +161,15 @@ function imagePasses(
   return losses;
 }
 
-/** The most bytes of GPU memory that a step on a picture of this sample's size needs, weights included; computes nothing. */
-export function measureStep(model: Detector, task: DetectorTask, sample: Sample): number {
+/**
+ * The most bytes of GPU memory that a step of `images` images needs if they are as large as this sample's, weights included;
+ * computes nothing.
+ */
+export function measureStep(model: Detector, task: DetectorTask, sample: Sample, images: number): number {
   const loaded = { sample, picture: blankPicture(sample), index: 0, flip: false };
-  return model.gpu.measure(() => void imagePasses(model, task, loaded, { random: true, seed: 0 }, 1));
+  const image = model.gpu.measure(() => void imagePasses(model, task, loaded, { random: true, seed: 0 }, 1));
+  const trained = Object.values(model.parameters).filter(({ requiresGrad }) => requiresGrad);
+  return image + (sumsAtATime(0, images) - 1) * 4 * trained.reduce((sum, { size }) => sum + size, 0);
 }
 
 /** The order in which a run draws its images. */

@@ -164,7 +164,7 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
     const optimizer = detectorSgd(model, training, task);
     try {
       const progress = await begin(run, stageRun, model, optimizer);
-      run.onMemory?.(measureStep(model, task, largestSample(dataset, config)));
+      run.onMemory?.(measureStep(model, task, largestSample(dataset, config), training.imagesPerStep));
       if (!resume) {
         const kernels =
           run.tune && !config.plannedFor ? await tuneModel(model, task, dataset.samples, run) : config.kernels;
