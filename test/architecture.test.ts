@@ -22,9 +22,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   data: ['engine', 'kernels'],
   eval: ['kernels'], // its float64 box arithmetic; no engine, so no GPU
   draw: ['data', 'eval', 'engine', 'kernels'],
-  run: ['draw', 'data', 'eval', 'model', 'engine', 'kernels'],
+  distributed: ['engine', 'kernels'],
+  run: ['distributed', 'draw', 'data', 'eval', 'model', 'engine', 'kernels'],
   bench: ['run', 'data', 'model', 'engine', 'kernels'],
-  cli: ['bench', 'run', 'draw', 'data', 'eval', 'model', 'engine', 'kernels'],
+  cli: ['bench', 'run', 'distributed', 'draw', 'data', 'eval', 'model', 'engine', 'kernels'],
 };
 
 interface Import {

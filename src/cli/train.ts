@@ -2,15 +2,22 @@
 import type { Command } from 'commander';
 import { join } from 'node:path';
 import type { Sample } from '../data/types.ts';
+import type { Processes } from '../distributed/processes.ts';
 import { UserError } from '../engine/errors.ts';
 import { checkPictures } from '../data/pictures.ts';
 import { dataUsage } from '../data/registry.ts';
 import { type Preset, PRESETS } from '../run/config/presets.ts';
-import { assertSameRun, configureRun, findPreset, reopenRun, type RunChoices } from '../run/config/runConfig.ts';
+import {
+  assertSameRun,
+  configureRun,
+  type ConfiguredRun,
+  findPreset,
+  reopenRun,
+  type RunChoices,
+} from '../run/config/runConfig.ts';
 import { withPlannedKernels } from '../run/config/plannedFor.ts';
 import { SCHEDULES, stagesOf, stageTraining } from '../run/config/stages.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
-import { asOnlyWriter } from '../run/storage/runLock.ts';
 import {
   type AdapterKind,
   adapterOption,
@@ -25,11 +32,19 @@ import {
   withExample,
   withGpu,
 } from './common.ts';
+import {
+  assertSameData,
+  type DistributedOptions,
+  onMixedDevices,
+  together,
+  withDistributedOptions,
+  withLock,
+} from './distributed.ts';
 import { assertOutputs } from './outputs.ts';
 import { type Progress, startProgress } from './progress.ts';
 import { trainOnTerminal } from './training.ts';
 
-interface TrainCommand extends RunChoices {
+interface TrainCommand extends RunChoices, DistributedOptions {
   out?: string;
   resume?: boolean;
   tune?: boolean;
@@ -85,7 +100,8 @@ export function addTrain(program: Command): void {
     .option('--no-deterministic', 'plan the kernels for the limits of this device')
     .addOption(precisionOption())
     .option('--resume', 'continue the run in --out from its checkpoint, with its configuration')
-    .addOption(adapterOption())
+    .addOption(adapterOption());
+  withDistributedOptions(command)
     .addHelpText(
       'after',
       `\nPresets:\n${Object.entries(PRESETS)
@@ -123,7 +139,12 @@ function stepsOf({ training, staged }: Preset): string {
   return `${training.steps} steps, in stages ${rpn === detector ? rpn : `${rpn} and ${detector}`}`;
 }
 
-async function train({ adapter, out, resume = false, tune, ...choices }: TrainCommand): Promise<void> {
+const train = (command: TrainCommand): Promise<void> => together(command, (processes) => trainIn(processes, command));
+
+async function trainIn(
+  processes: Processes,
+  { adapter, out, resume = false, tune, allowMixedDevices, ...choices }: TrainCommand,
+): Promise<void> {
   const preset = findPreset(choices.preset, choices.data ?? 'digits').name;
   const directory = new RunDirectory(out ?? join('runs', preset));
   if (tune && choices.deterministic)
@@ -131,25 +152,42 @@ async function train({ adapter, out, resume = false, tune, ...choices }: TrainCo
       '--tune: timings would choose the kernels, which --deterministic rules out; leave out one of the two',
     );
   const resumeCommand = `rcnn train --resume --out ${directory.path}`;
-  await asOnlyWriter(directory.path, async () => {
-    const run = resume ? await reopen(choices, directory) : await open(choices, directory);
+  await withLock(processes, directory.path, async () => {
+    const run = await openTogether(processes, () => (resume ? reopen(choices, directory) : open(choices, directory)));
     if (tune && run.config.plannedFor) {
       throw new UserError(`--tune: the run to resume is deterministic (${directory.configPath}); leave the option out`);
     }
-    await withGpu(adapter, (gpu) => {
+    await withGpu(adapter, async (gpu) => {
+      const mixed = await onMixedDevices(processes, gpu, allowMixedDevices);
       const deterministic = choices.deterministic ?? (gpu.adapter.software && !tune);
-      const config = resume || !deterministic ? run.config : withPlannedKernels(run.config, gpu);
-      return trainOnTerminal({
+      const config = await processes.lead(() => {
+        const planned = resume || !deterministic ? run.config : withPlannedKernels(run.config, gpu);
+        if (!mixed || planned.mixedDevices) return planned;
+        if (resume) directory.writeConfig({ ...planned, mixedDevices: true });
+        return { ...planned, mixedDevices: true as const };
+      });
+      await trainOnTerminal({
         ...run,
         config,
         gpu,
         directory,
         resume,
         resumeCommand,
+        processes,
         tune: tune ?? !gpu.adapter.software,
       });
     });
   });
+}
+
+/** The run as the first process opens it; the others open the same data, each for itself. */
+async function openTogether(processes: Processes, openFirst: () => Promise<ConfiguredRun>): Promise<ConfiguredRun> {
+  let first: ConfiguredRun | undefined;
+  const config = await processes.lead(async () => (first = await openFirst()).config);
+  const run = first ?? (await reopenRun(config));
+  const { dataset, validation } = run;
+  await assertSameData(processes, config.data, [dataset, ...(validation ? [validation] : [])]);
+  return run;
 }
 
 async function open(choices: RunChoices, directory: RunDirectory) {

@@ -1,5 +1,6 @@
 /** What `rcnn train` and `rcnn demo` print while a detector trains. */
 import type { Dataset } from '../data/types.ts';
+import type { Processes } from '../distributed/processes.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { backboneNamed } from '../model/backbones/index.ts';
 import type { DetectorConfig } from '../model/config.ts';
@@ -22,13 +23,15 @@ export interface TrainingRun {
   validation?: Dataset | undefined;
   resume: boolean;
   tune?: boolean | undefined;
+  /** Those that train together, the first of which has the terminal. */
+  processes?: Processes;
   /** The command that continues the run after Ctrl-C. */
   resumeCommand: string;
 }
 
 /** Trains, and prints everything from the description of the run to where it was saved. */
 export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
-  const { gpu, dataset, directory, resume, tune, resumeCommand } = run;
+  const { gpu, dataset, directory, resume, tune, resumeCommand, processes } = run;
   let { config, validation } = run;
   for (const note of [...dataset.notes, ...(run.validation?.notes ?? [])]) console.log(`note: ${note}`);
   let memory = 0;
@@ -44,6 +47,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
       resume,
       tune,
       signal: display.signal,
+      processes,
       onStage(stage, index, stages, stageConfig) {
         validation = hasDetector(stage) ? run.validation : undefined;
         display.stopBar();
@@ -96,6 +100,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
       },
     }),
   );
+  if (processes?.leads === false) return result;
   const [best] = directory
     .readValidation()
     .filter(({ mAP }) => !Number.isNaN(mAP))

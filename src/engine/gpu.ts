@@ -189,15 +189,28 @@ export class Gpu {
     const staging = this.device.createBuffer({ label: `read ${buffer.label}`, size, usage });
     let copy: ArrayBuffer;
     try {
-      this.recorder.copy(buffer, staging, size);
-      this.flush();
-      await this.settle(staging.mapAsync(MAP_MODE_READ));
+      this.recorder.copy(buffer, 0, staging, 0, size);
+      await this.map(staging);
       copy = staging.getMappedRange().slice(0, bytes);
     } finally {
       staging.destroy();
     }
     await this.checks.report();
     return copy;
+  }
+
+  /** Copies `count` elements of a tensor to another tensor or to a readback, after everything recorded so far. */
+  copy(from: Tensor, first: number, to: Tensor | GPUBuffer, at: number, count: number): void {
+    this.assertHealthy();
+    if (this.rehearsal || count === 0) return;
+    this.recorder.copy(from.storage, 4 * first, to instanceof Tensor ? to.storage : to, 4 * at, 4 * count);
+  }
+
+  /** Submits what is recorded and waits until `buffer` is mapped for reading. */
+  async map(buffer: GPUBuffer): Promise<void> {
+    this.assertHealthy();
+    this.flush();
+    await this.settle(buffer.mapAsync(MAP_MODE_READ));
   }
 
   /** Submits what is recorded. */

@@ -8,7 +8,7 @@
  */
 import { accumulateSets, sumsAtOnce } from '../kernels/elementwise.ts';
 import type { Tensor } from './tensor.ts';
-import { TreeSum } from './treeSum.ts';
+import { type TreeNode, TreeSum } from './treeSum.ts';
 
 /** Adds each `term` to its `sum`, tensors of equal size, several in a dispatch. */
 export function addInto(pairs: readonly { sum: Tensor; term: Tensor }[]): void {
@@ -54,6 +54,13 @@ export class GradientSums {
   finish(): void {
     this.tree.finish();
     this.give(0);
+  }
+
+  /** All images are in: the sums as far as they are whole nodes of the tree, by parameter, and the places they are of. */
+  nodes(): TreeNode<ReadonlyMap<Tensor, Tensor>>[] {
+    const nodes = this.tree.waiting.map((node) => ({ ...node, sum: this.levels[node.sum]! }));
+    this.tree.waiting.length = 0;
+    return nodes;
   }
 
   /** For `Gpu.compile`: uses the kernel that adds, with the gradients that there are. */

@@ -6,7 +6,7 @@
  */
 import type { Grid, Kernel } from '../kernels/kernel.ts';
 import { MAX_WORKGROUPS } from '../kernels/kernel.ts';
-import type { Bindable, DeviceBuffer } from './memory.ts';
+import { type Bindable, DeviceBuffer } from './memory.ts';
 import { type Pipeline, PipelineCache } from './pipelines.ts';
 import type { Profiler } from './profiler.ts';
 import { BUFFER_USAGE } from './webgpuConstants.ts';
@@ -79,16 +79,18 @@ export class Recorder {
     this.dispatches++;
   }
 
-  /** Records a copy of the first `bytes` of a buffer. */
-  copy(from: DeviceBuffer, to: GPUBuffer, bytes: number): void {
+  /** Records a copy of `bytes` bytes between two places in buffers, given in bytes: all are multiples of 4. */
+  copy(from: DeviceBuffer, fromByte: number, to: GPUBuffer | DeviceBuffer, toByte: number, bytes: number): void {
     this.endPass();
     this.encoder ??= this.device.createCommandEncoder({ label: 'batch' });
-    this.encoder.copyBufferToBuffer(from.handle, 0, to, 0, bytes);
+    from.lastBatch = this.batch;
+    if (to instanceof DeviceBuffer) to.lastBatch = this.batch;
+    this.encoder.copyBufferToBuffer(from.handle, fromByte, to instanceof DeviceBuffer ? to.handle : to, toByte, bytes);
   }
 
-  /** Whether recorded work that has not been submitted binds a buffer. */
+  /** Whether recorded work that has not been submitted uses a buffer. */
   uses(buffer: DeviceBuffer): boolean {
-    return buffer.lastBatch === this.batch && this.recorded > 0;
+    return buffer.lastBatch === this.batch && this.encoder !== null;
   }
 
   /** Submits what is recorded. */

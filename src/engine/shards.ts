@@ -6,11 +6,14 @@
 import type { Dtype } from './dtype.ts';
 import type { Shape, Tensor } from './tensor.ts';
 
-export interface WholeParameter {
+/** A tensor, or what reads and writes like one. */
+export type Stored = Pick<Tensor, 'shape' | 'dtype' | 'size' | 'read' | 'write'>;
+
+export interface WholeParameter<Part extends Stored = Stored> {
   readonly shape: Shape;
   readonly dtype: Dtype;
   /** One tensor, or its shards in the order of their rows. */
-  readonly parts: readonly Tensor[];
+  readonly parts: readonly Part[];
 }
 
 export const shardName = (whole: string, from: number, to: number): string => `${whole}[${from}:${to}]`;
@@ -26,8 +29,10 @@ export function shardRows(rows: number, columns: number, maxBytes: number): numb
 }
 
 /** Named tensors with the shards of a parameter joined under its name. */
-export function wholeParameters(tensors: Readonly<Record<string, Tensor>>): Record<string, WholeParameter> {
-  const wholes: Record<string, WholeParameter> = {};
+export function wholeParameters<Part extends Stored>(
+  tensors: Readonly<Record<string, Part>>,
+): Record<string, WholeParameter<Part>> {
+  const wholes: Record<string, WholeParameter<Part>> = {};
   for (const [name, tensor] of Object.entries(tensors)) {
     const whole = wholeName(name);
     const before = wholes[whole];

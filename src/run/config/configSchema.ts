@@ -31,6 +31,10 @@ export const commonSettings = {
   data: setting(data, 'the value of `--data`, with absolute paths'),
   init: setting(z.string().nullable(), 'file of initial weights, or null'),
   checkpointInterval: setting(count, 'steps between checkpoints'),
+  mixedDevices: setting(
+    z.literal(true).optional(),
+    'the run was trained on devices of several kinds at once (`--allow-mixed-devices`): no other run gives its bits',
+  ),
 };
 
 const validation = z.strictObject({
@@ -58,6 +62,7 @@ export const runSchema = z.strictObject({
   init: commonSettings.init,
   skipBadBoxes: setting(z.boolean(), 'whether boxes outside their image or without area are left out'),
   checkpointInterval: commonSettings.checkpointInterval,
+  mixedDevices: commonSettings.mixedDevices,
   validation: setting(validation.optional(), 'evaluation of the weights during training, if there is any'),
   ...knobs.shape,
   plannedFor: setting(

@@ -1,10 +1,12 @@
 /** The average precision of a trained network on a data set, or of given detections. */
-import type { Dataset } from '../../data/types.ts';
-import { Prefetcher } from '../../data/prefetcher.ts';
+import type { Dataset, Sample } from '../../data/types.ts';
+import type { Processes } from '../../distributed/processes.ts';
 import { type CocoSummary, evaluateCoco } from '../../eval/coco.ts';
 import { type Detection, evaluateVoc, type VocMetric } from '../../eval/voc.ts';
+import type { DecodedImage } from '../../kernels/imagePrepare.ts';
 import type { Detector } from '../../model/detector.ts';
 import { detectImage } from './detect.ts';
+import { eachImage } from './eachImage.ts';
 
 export type Metric = VocMetric | 'coco';
 
@@ -26,19 +28,18 @@ export interface Evaluation {
   detections: Detection[][];
 }
 
+/** With `processes`, each detects objects in its share of the images, and all have the evaluation. */
 export async function evaluate(
   model: Detector,
   dataset: Dataset,
   metric: Metric,
   onImage?: (done: number) => void,
+  processes?: Processes,
 ): Promise<Evaluation> {
   const started = performance.now();
-  const detections: Detection[][] = [];
-  const pictures = Prefetcher.inOrder(dataset.samples, (sample) => sample.load());
-  for (let i = 0; i < dataset.samples.length; i++) {
-    detections.push(await detectImage(model, await pictures.next(), i, dataset.samples[i]!.proposals));
-    onImage?.(i + 1);
-  }
+  const work = ({ proposals }: Sample, image: DecodedImage, i: number): Promise<Detection[]> =>
+    detectImage(model, image, i, proposals);
+  const detections = (await eachImage(dataset.samples, work, { processes, onImage: (done) => onImage?.(done) }))!;
   return { report: evaluateDetections(detections, dataset, metric, started), detections };
 }
 

@@ -3,12 +3,12 @@ import { UserError } from '../../engine/errors.ts';
 import { allFinite } from '../../engine/integrity.ts';
 import { loadSafetensors, readSafetensorsHeader } from '../../engine/node/safetensorsFile.ts';
 import { replaceFile } from '../../engine/node/writeFile.ts';
-import type { Sgd } from '../../engine/sgd.ts';
 import { wholeParameters, writeWhole } from '../../engine/shards.ts';
 import { BACKBONES } from '../../model/backbones/index.ts';
 import {
   fitting,
   MOMENTUM,
+  type Optimizer,
   type Progress,
   readProgress,
   restoreCheckpoint,
@@ -24,7 +24,7 @@ export type { Progress, Trainable };
 export async function saveCheckpoint(
   path: string,
   model: Trainable,
-  optimizer: Sgd | undefined,
+  optimizer: Optimizer | undefined,
   progress: Progress,
 ): Promise<void> {
   replaceFile(path, await serializeCheckpoint(model, optimizer, progress), 'continue with --resume');
@@ -35,7 +35,7 @@ export const keptIn = <Line>(
   directory: { checkpointPath: string; appendMetrics(line: Line): void; syncMetrics(): void },
   { checkpointInterval }: { checkpointInterval: number },
   model: Trainable,
-  optimizer: Sgd,
+  optimizer: Optimizer,
 ) => ({
   checkpointInterval,
   save: (progress: Progress) => {
@@ -49,7 +49,7 @@ export const keptIn = <Line>(
 export const checkpointProgress = (path: string): Progress => readProgress(path, readSafetensorsHeader(path).metadata);
 
 /** Fills the model and, if given, the optimiser's momentum. The file must fit the network exactly. */
-export async function loadCheckpoint(path: string, model: Trainable, optimizer?: Sgd): Promise<Progress> {
+export async function loadCheckpoint(path: string, model: Trainable, optimizer?: Optimizer): Promise<Progress> {
   return restoreCheckpoint(await loadSafetensors(path), path, model, optimizer);
 }
 

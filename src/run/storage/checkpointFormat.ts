@@ -9,9 +9,8 @@
  */
 import { UserError } from '../../engine/errors.ts';
 import { allFinite, verified, withChecksum } from '../../engine/integrity.ts';
-import type { Sgd } from '../../engine/sgd.ts';
 import { type Safetensors, serializeSafetensors, type StoredTensor } from '../../engine/safetensors.ts';
-import { readWhole, type WholeParameter, wholeParameters, writeWhole } from '../../engine/shards.ts';
+import { readWhole, type Stored, type WholeParameter, wholeParameters, writeWhole } from '../../engine/shards.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import type { InputForm } from '../../model/inputForms.ts';
 import { CLASSES } from './weightNames.ts';
@@ -33,6 +32,11 @@ export interface Trainable {
   };
 }
 
+/** What trains it, as files see it: each parameter's momentum. */
+export interface Optimizer {
+  readonly slots: readonly { parameter: { name: string }; h: Stored }[];
+}
+
 /** Steps done and seconds trained when the checkpoint was made. */
 export interface Progress {
   step: number;
@@ -49,7 +53,7 @@ export const NO_PROGRESS: Readonly<Progress> = { step: 0, seconds: 0, dataSecond
  */
 export async function serializeCheckpoint(
   model: Trainable,
-  optimizer: Sgd | undefined,
+  optimizer: Optimizer | undefined,
   { step, seconds, dataSeconds }: Progress,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const tensors: Record<string, StoredTensor> = {};
@@ -73,9 +77,9 @@ export async function serializeCheckpoint(
 }
 
 /** The tensors of a checkpoint: parameters by name and, if there is an optimiser, their momentum. */
-function everything(model: Trainable, optimizer?: Sgd): Record<string, WholeParameter> {
+function everything(model: Trainable, optimizer?: Optimizer): Record<string, WholeParameter> {
   const momentum = (optimizer?.slots ?? []).map(({ parameter, h }) => [MOMENTUM + parameter.name, h] as const);
-  return wholeParameters({ ...model.parameters, ...Object.fromEntries(momentum) });
+  return wholeParameters<Stored>({ ...model.parameters, ...Object.fromEntries(momentum) });
 }
 
 /** The progress of the run that a checkpoint belongs to. `source` begins the message if the file is not a checkpoint. */
@@ -95,7 +99,7 @@ export async function restoreCheckpoint(
   checkpoint: Safetensors,
   source: string,
   model: Trainable,
-  optimizer?: Sgd,
+  optimizer?: Optimizer,
 ): Promise<Progress> {
   const { tensors, metadata } = await verified(checkpoint, source);
   const progress = readProgress(source, metadata);

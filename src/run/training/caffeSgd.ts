@@ -5,17 +5,25 @@ import type { TrainingConfig } from '../../model/config.ts';
 /** The name of a bias, or of a shard of one. */
 const BIAS = /\.bias(\[\d+:\d+\])?$/;
 
+type Others = Readonly<Record<string, Omit<ParameterGroup, 'parameter'>>>;
+
 /** The optimiser with Caffe's multipliers for biases, and others for the parameters that `others` names. */
-export function caffeSgd(
+export const caffeSgd = (
   parameters: Readonly<Record<string, Tensor>>,
   training: TrainingConfig,
-  others: Readonly<Record<string, Omit<ParameterGroup, 'parameter'>>> = {},
-): Sgd {
+  others: Others = {},
+): Sgd => new Sgd(caffeGroups(parameters, training, others), training);
+
+/** The parameters with the multipliers that `caffeSgd` gives them. */
+export function caffeGroups(
+  parameters: Readonly<Record<string, Tensor>>,
+  training: TrainingConfig,
+  others: Others = {},
+): ParameterGroup[] {
   const biases = { rateMultiplier: training.biasRate, decayMultiplier: training.biasDecay };
-  const groups = Object.entries(parameters).map(([name, parameter]) => ({
+  return Object.entries(parameters).map(([name, parameter]) => ({
     parameter,
     ...(BIAS.test(name) && biases),
     ...others[name],
   }));
-  return new Sgd(groups, training);
 }

@@ -5,9 +5,9 @@
  * and resumed ends with the bits of one that was not. Losses stay on the GPU in a history of LOG_INTERVAL steps and are read
  * once for all of them, while later steps run; every row is checked, so a loss that is not finite is traced to its step.
  */
+import { ALONE, type Processes } from '../../distributed/processes.ts';
 import { UserError } from '../../engine/errors.ts';
 import type { CompileReport, Gpu } from '../../engine/gpu.ts';
-import type { Sgd } from '../../engine/sgd.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { copyScalars } from '../../kernels/concat.ts';
 import type { TrainingConfig } from '../../model/config.ts';
@@ -26,16 +26,16 @@ export interface LoopEvents<Term extends string> {
 
 /** What is trained: the passes of a step, and the terms of its loss. */
 export interface LoopTask<Term extends string> {
-  /** The loss is the sum of these terms; a step gives `rows` values of each. */
+  /** The loss is the sum of these terms; a step gives `rows` values of each, in all processes together. */
   terms: readonly Term[];
   rows: number;
-  /** What the sum of a step's gradients is divided by. */
-  divisor: number;
   /**
-   * Records the forward and backward passes of a step. For each row it calls `keep` with the losses and with what they were
-   * computed from, which the message about a loss that is not finite names.
+   * Records the forward and backward passes of a step, of those rows that are this process's. For each it calls `keep` with the
+   * losses and with what they were computed from, which the message about a loss that is not finite names.
    */
   passes(step: number, keep: (losses: Readonly<Record<Term, Tensor>>, of: string) => void): Promise<void>;
+  /** Changes the weights by the gradients of a step. */
+  update(): void | Promise<void>;
   /** What to do about a loss that is not finite, apart from lowering the rate. */
   advice: string;
   /** Milliseconds spent waiting for data in this session. */
@@ -58,7 +58,7 @@ export interface LoopValidation {
 
 export interface LoopOptions<Term extends string> {
   gpu: Gpu;
-  optimizer: Sgd;
+  optimizer: { learningRate: number; zeroGrad(): void };
   training: TrainingConfig;
   /** What was done before this session. */
   progress: Progress;
@@ -66,13 +66,15 @@ export interface LoopOptions<Term extends string> {
   storage?: LoopStorage<Term> | undefined;
   validation?: LoopValidation | undefined;
   events?: LoopEvents<Term>;
-  /** Once aborted, the loop finishes its step, saves a checkpoint and returns. */
+  /** Once aborted, in any process, the loop finishes its step, saves a checkpoint and returns. */
   signal?: AbortSignal | undefined;
+  /** Those that train together; each has its share of a step's rows (`Processes.places`). */
+  processes?: Processes | undefined;
 }
 
 /** Trains to the end of `training.steps`, or until `signal` is aborted, and resolves with the progress made. */
 export async function runLoop<Term extends string>(options: LoopOptions<Term>): Promise<Progress> {
-  const history = new LossHistory(options.gpu, options.task);
+  const history = new LossHistory(options.gpu, options.task, options.processes ?? ALONE);
   try {
     return await loop(options, history);
   } finally {
@@ -82,6 +84,7 @@ export async function runLoop<Term extends string>(options: LoopOptions<Term>): 
 
 async function loop<Term extends string>(options: LoopOptions<Term>, history: LossHistory<Term>): Promise<Progress> {
   const { gpu, optimizer, training, progress: before, task, storage, validation, events = {}, signal } = options;
+  const { processes = ALONE } = options;
   let hasCheckpoint = before.step > 0;
   /** Milliseconds, without time spent compiling shaders. */
   const clock = (): number => performance.now() - gpu.statistics().compileMilliseconds;
@@ -125,6 +128,8 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
     started += clock() - from;
   };
   const isDue = (step: number): boolean => validation?.isDue(step) === true;
+  const stopped = (): boolean | Promise<boolean> =>
+    processes.size === 1 ? signal?.aborted === true : processes.any(signal?.aborted === true);
 
   // What the device and the disk still work on while the next step is recorded.
   const submitted = new InFlight();
@@ -132,11 +137,12 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
   let step = before.step;
   // The run was stopped while its weights were evaluated.
   if (isDue(step)) await validate(step);
-  while (step < training.steps && !signal?.aborted) {
+  let stop = await stopped();
+  while (step < training.steps && !stop) {
     optimizer.learningRate = learningRate(step, training);
     optimizer.zeroGrad();
     await task.passes(step, (losses, of) => history.keep(losses, of));
-    optimizer.step(task.divisor);
+    await task.update();
     step++;
     // At most one step waits on the device while the next is recorded. A software adapter computes on the same cores that
     // record, so there the two would only get in each other's way.
@@ -146,6 +152,7 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
     if (step % LOG_INTERVAL === 0 || last) {
       await logged.end;
       void logged.replace(log(step)); // the losses arrive while the next steps run
+      if (processes.size > 1) await logged.end; // all processes make their calls in one order
     }
     if (last) await logged.end;
     await events.onStep?.(step);
@@ -154,11 +161,15 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
       await logged.end;
       await save(step);
     }
-    if (due && !signal?.aborted) await validate(step);
+    stop = await stopped();
+    if (due && !stop) {
+      await validate(step);
+      stop = await stopped();
+    }
   }
   await submitted.end;
   await logged.end;
-  if (signal?.aborted && step < training.steps) await save(step);
+  if (stop && step < training.steps) await save(step);
   return now(step);
 }
 
@@ -177,19 +188,24 @@ class InFlight {
 
 const round = (seconds: number): number => Math.round(seconds * 1000) / 1000;
 
-/** The losses of the steps since the last line of metrics: on the GPU, a row for each of `rows` parts of a step. */
+/** The losses of the steps since the last line of metrics: on the GPU, a row for each part of a step that this process has. */
 class LossHistory<Term extends string> {
   private readonly gpu: Gpu;
   private readonly task: LoopTask<Term>;
+  private readonly processes: Processes;
+  /** Rows of a step in this process. */
+  private readonly rows: number;
   private readonly values: Tensor;
   /** What each row was computed from. */
   private kept: string[] = [];
 
-  constructor(gpu: Gpu, task: LoopTask<Term>) {
-    const { terms, rows } = task;
+  constructor(gpu: Gpu, task: LoopTask<Term>, processes: Processes) {
+    const { first, end } = processes.places(task.rows);
     this.gpu = gpu;
     this.task = task;
-    this.values = gpu.zeros([LOG_INTERVAL * rows, terms.length], 'loss history');
+    this.processes = processes;
+    this.rows = end - first;
+    this.values = gpu.zeros([LOG_INTERVAL * this.rows, task.terms.length], 'loss history');
     this.values.persistent = true;
   }
 
@@ -202,31 +218,46 @@ class LossHistory<Term extends string> {
   }
 
   /**
-   * The means of the terms over the rows, all of which must be finite; then begins anew. Null if nothing was kept. The read
-   * is queued before any later step overwrites a row.
+   * The means of the terms over the rows of all processes, all of which must be finite; then begins anew. Null if nothing was
+   * kept. The read is queued before any later step overwrites a row.
    */
   async means(step: number, hasCheckpoint: boolean): Promise<Record<Term, number> | null> {
-    const { terms, rows, advice } = this.task;
-    const { kept } = this;
+    const { terms, advice } = this.task;
+    const { kept, rows } = this;
     if (kept.length === 0) return null;
     this.kept = [];
-    const values = await this.values.read();
-    const means = Object.fromEntries(terms.map((term) => [term, 0])) as Record<Term, number>;
-    const first = step - kept.length / rows;
+    const steps = kept.length / rows;
+    const values = (await this.values.read()).subarray(0, kept.length * terms.length) as Float32Array;
     kept.forEach((of, row) => {
       terms.forEach((term, column) => {
         const value = values[row * terms.length + column]!;
-        if (!Number.isFinite(value)) {
-          const at = `step ${first + Math.floor(row / rows) + 1}, ${of}`;
-          const intact = hasCheckpoint ? ' (the last checkpoint is intact)' : '';
-          throw new UserError(
-            `${at}: the loss term ${term} is ${value}; lower the learning rate or ${advice}${intact}`,
-          );
-        }
-        means[term] += value / kept.length;
+        if (Number.isFinite(value)) return;
+        const at = `step ${step - steps + Math.floor(row / rows) + 1}, ${of}`;
+        const intact = hasCheckpoint ? ' (the last checkpoint is intact)' : '';
+        throw new UserError(`${at}: the loss term ${term} is ${value}; lower the learning rate or ${advice}${intact}`);
       });
     });
+    const means = Object.fromEntries(terms.map((term) => [term, 0])) as Record<Term, number>;
+    const all = await this.inOrder(values, steps);
+    all.forEach((value, i) => (means[terms[i % terms.length]!] += value / (all.length / terms.length)));
     return means;
+  }
+
+  /** The values of all processes, step by step, in the order of the rows. */
+  private async inOrder(own: Float32Array, steps: number): Promise<Float32Array> {
+    if (this.processes.size === 1) return own;
+    const parts = await this.processes.all(new Uint8Array(own.buffer, own.byteOffset, own.byteLength));
+    const values = parts.map((bytes) => new Float32Array(bytes.slice().buffer));
+    const whole = new Float32Array(values.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (let step = 0; step < steps; step++) {
+      for (const part of values) {
+        const each = part.length / steps;
+        whole.set(part.subarray(step * each, (step + 1) * each), at);
+        at += each;
+      }
+    }
+    return whole;
   }
 
   dispose(): void {

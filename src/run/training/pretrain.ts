@@ -96,9 +96,9 @@ async function train(options: PretrainOptions, model: Classifier, optimizer: Sgd
     task: {
       terms: PRETRAIN_TERMS,
       rows: 1,
-      divisor: 1, // the loss is the mean over the batch
       advice: 'check the images',
       waitedMs: () => prefetcher.waitedMs,
+      update: () => optimizer.step(), // the loss is the mean over the batch
       async passes(step, keep) {
         const images: ClassifierImage[] = [];
         const labels: number[] = [];

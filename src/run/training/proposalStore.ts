@@ -9,10 +9,11 @@ import type { Gpu } from '../../engine/gpu.ts';
 import { loadSafetensors, saveSafetensors } from '../../engine/node/safetensorsFile.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import type { Dataset } from '../../data/types.ts';
-import { Prefetcher } from '../../data/prefetcher.ts';
+import { ALONE } from '../../distributed/processes.ts';
 import type { ProposalConfig } from '../../model/config.ts';
 import type { Detector, PreparedImage } from '../../model/detector.ts';
 import { proposeImage } from '../evaluation/detect.ts';
+import { eachImage, type EachImageOptions } from '../evaluation/eachImage.ts';
 
 export class ProposalStore {
   /** The number of rows that `upload` makes. */
@@ -38,23 +39,23 @@ export class ProposalStore {
     { samples }: Dataset,
     images: ReadonlySet<number>,
     limits: ProposalConfig,
-    { signal, onImage }: { signal?: AbortSignal; onImage?(done: number): void } = {},
+    options: EachImageOptions = {},
   ): Promise<ProposalStore | null> {
-    const counts: number[] = [];
-    const boxes: Float32Array[] = [];
-    const seen = samples.filter((_, index) => images.has(index));
-    const pictures = Prefetcher.inOrder(seen, (sample) => sample.load());
-    for (const index of samples.keys()) {
-      if (signal?.aborted) return null;
-      const found = images.has(index) ? await proposeImage(model, await pictures.next(), { limits, seed: index }) : [];
-      counts.push(found.length);
-      if (!images.has(index)) continue;
-      boxes.push(Float32Array.from(found.flatMap(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2])));
-      onImage?.(boxes.length);
-    }
-    const all = new Float32Array(boxes.reduce((sum, { length }) => sum + length, 0));
+    const seen = [...samples.entries()].filter(([index]) => images.has(index));
+    const found = await eachImage(
+      seen.map(([index, sample]) => ({ index, load: () => sample.load() })),
+      async ({ index }, picture) => {
+        const proposals = await proposeImage(model, picture, { limits, seed: index });
+        return proposals.flatMap(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2]);
+      },
+      options,
+    );
+    if (found === null) return null;
+    const counts = samples.map(() => 0);
+    seen.forEach(([index], i) => (counts[index] = found[i]!.length / 4));
+    const all = new Float32Array(found.reduce((sum, { length }) => sum + length, 0));
     let at = 0;
-    for (const part of boxes) {
+    for (const part of found) {
       all.set(part, at);
       at += part.length;
     }
@@ -68,14 +69,20 @@ export class ProposalStore {
     });
   }
 
-  /** Throws if the file does not hold the proposals of this many images. */
-  static async load(path: string, images: number): Promise<ProposalStore> {
-    const { boxes, counts } = (await loadSafetensors(path)).tensors;
-    const store = boxes && counts && new ProposalStore(Float32Array.from(boxes.data), [...counts.data]);
-    if (store?.counts.length !== images || store.boxes.length !== 4 * store.total) {
-      throw new UserError(`${path}: does not hold the proposals of ${images} images; remove it and resume`);
-    }
-    return store;
+  /** Process 0 reads the file, for all. Throws if it does not hold the proposals of this many images. */
+  static async load(path: string, images: number, processes = ALONE): Promise<ProposalStore> {
+    let store: ProposalStore | undefined;
+    const counts = await processes.lead(async () => {
+      const { boxes, counts } = (await loadSafetensors(path)).tensors;
+      store = boxes && counts && new ProposalStore(Float32Array.from(boxes.data), [...counts.data]);
+      if (store?.counts.length !== images || store.boxes.length !== 4 * store.total) {
+        throw new UserError(`${path}: does not hold the proposals of ${images} images; remove it and resume`);
+      }
+      return store.counts;
+    });
+    const boxes = store?.boxes ?? new Float32Array(4 * counts.reduce((sum, count) => sum + count, 0));
+    await processes.share(new Uint8Array(boxes.buffer));
+    return store ?? new ProposalStore(boxes, counts);
   }
 
   /** The proposals of image `index` as RoIs of the network's input: [capacity, 5], of which `count` are used. */

@@ -7,8 +7,10 @@ import type { Dataset, Sample } from '../../data/types.ts';
 import { countedBoxes, flipBoxes } from '../../data/boxes.ts';
 import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
+import { ALONE, type Places, type Processes } from '../../distributed/processes.ts';
+import { ShardedSgd } from '../../distributed/shardedSgd.ts';
 import { GradientSums } from '../../engine/gradientSums.ts';
-import type { Sgd } from '../../engine/sgd.ts';
+import { Sgd } from '../../engine/sgd.ts';
 import { sumsAtATime } from '../../engine/treeSum.ts';
 import { WarmUp } from '../../engine/warmUp.ts';
 import { seedOf } from '../../kernels/rng.ts';
@@ -24,7 +26,7 @@ import {
 import type { GroundTruth, Sampling } from '../../model/detector.ts';
 import { NO_PROGRESS, type Progress } from '../storage/checkpointFormat.ts';
 import { blankPicture } from './blankPicture.ts';
-import { caffeSgd } from './caffeSgd.ts';
+import { caffeGroups } from './caffeSgd.ts';
 import { type LoopEvents, type LoopStorage, type LoopValidation, runLoop } from './loop.ts';
 
 /** Pictures decoded ahead of the step. */
@@ -58,13 +60,15 @@ export interface DetectorTraining extends LoopEvents<LossTerm> {
   /** By default joint training of everything. */
   task?: DetectorTask;
   /** Give one (`caffeSgd`) to go on from a checkpoint or to save one; it updates the parameters it was made for. */
-  optimizer?: Sgd;
+  optimizer?: Sgd | ShardedSgd;
   /** What was done before; by default nothing. */
   progress?: Progress;
   /** Where metrics and checkpoints go; by default nowhere. */
   storage?: LoopStorage<LossTerm>;
   validation?: LoopValidation | undefined;
   signal?: AbortSignal | undefined;
+  /** Those that train together, of which each computes its places of a step; by default this one alone. */
+  processes?: Processes | undefined;
 }
 
 /**
@@ -74,11 +78,15 @@ export interface DetectorTraining extends LoopEvents<LossTerm> {
  */
 export async function trainDetector(options: DetectorTraining): Promise<Progress> {
   const { model, dataset, training, task = JOINT_TASK, progress = NO_PROGRESS, storage, validation, signal } = options;
-  const optimizer = options.optimizer ?? detectorSgd(model, training, task);
+  const { processes = ALONE } = options;
+  const optimizer = options.optimizer ?? detectorSgd(model, training, task, processes);
   const images = training.imagesPerStep;
-  const prefetcher = new Prefetcher(inTrainingOrder(dataset.samples, trainingOrder(training, dataset)), {
-    start: progress.step * images,
-    end: training.steps * images,
+  const { first, end } = processes.places(images);
+  const own = end - first;
+  const load = inTrainingOrder(dataset.samples, trainingOrder(training, dataset));
+  const prefetcher = new Prefetcher((n) => load(Math.floor(n / own) * images + first + (n % own)), {
+    start: progress.step * own,
+    end: training.steps * own,
     ahead: PREFETCH,
   });
   const scale = lossScale(model, training);
@@ -91,7 +99,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
     const step = (): void => {
       passes(loaded, sampling);
       if (images > 1) sums.rehearse();
-      optimizer.step(images * scale);
+      if (optimizer instanceof Sgd) optimizer.step(images * scale);
     };
     return warmUp.before(`${width}x${height}`, step, (report) => options.onCompiled?.(report));
   };
@@ -104,23 +112,27 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
       task: {
         terms: LOSS_TERMS,
         rows: images,
-        divisor: images * scale,
         advice: "check the image's boxes",
         waitedMs: () => prefetcher.waitedMs,
         async passes(_step, keep) {
-          for (let place = 0; place < images; place++) {
+          for (let place = first; place < end; place++) {
             const loaded = await prefetcher.next();
             const sampling = { random: true, seed: seedOf(training.seed, loaded.step) };
             await compileFor(loaded, sampling);
             sums.add(place, () => model.gpu.scope(() => keep(passes(loaded, sampling), `image ${loaded.sample.id}`)));
           }
+        },
+        update() {
+          if (optimizer instanceof ShardedSgd) return optimizer.step(sums.nodes(), images * scale);
           sums.finish();
+          return optimizer.step(images * scale);
         },
       },
       storage,
       validation,
       events: options,
       signal,
+      processes,
     });
   } finally {
     sums.dispose();
@@ -128,14 +140,22 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
   }
 }
 
-/** Freezes what the task does not train, and makes the optimiser of the rest. */
-export function detectorSgd(model: Detector, training: TrainingConfig, { trains }: DetectorTask = JOINT_TASK): Sgd {
+/** Freezes what the task does not train, and makes the optimiser of the rest; of several processes, their part of it. */
+export function detectorSgd(
+  model: Detector,
+  training: TrainingConfig,
+  { trains }: DetectorTask = JOINT_TASK,
+  processes = ALONE,
+): Sgd | ShardedSgd {
   if (trains) {
     for (const [name, parameter] of Object.entries(model.parameters)) {
       parameter.requiresGrad &&= trains.includes(model.partOf(name)!);
     }
   }
-  return caffeSgd(model.parameters, training);
+  const groups = caffeGroups(model.parameters, training);
+  return processes.size === 1
+    ? new Sgd(groups, training)
+    : new ShardedSgd(groups, training, training.imagesPerStep, processes);
 }
 
 /**
@@ -162,14 +182,14 @@ function imagePasses(
 }
 
 /**
- * The most bytes of GPU memory that a step of `images` images needs if they are as large as this sample's, weights included;
- * computes nothing.
+ * The most bytes of GPU memory that a step needs if its images, those at the given places, are as large as this sample's, weights
+ * included; computes nothing.
  */
-export function measureStep(model: Detector, task: DetectorTask, sample: Sample, images: number): number {
+export function measureStep(model: Detector, task: DetectorTask, sample: Sample, { first, end }: Places): number {
   const loaded = { sample, picture: blankPicture(sample), index: 0, flip: false };
   const image = model.gpu.measure(() => void imagePasses(model, task, loaded, { random: true, seed: 0 }, 1));
   const trained = Object.values(model.parameters).filter(({ requiresGrad }) => requiresGrad);
-  return image + (sumsAtATime(0, images) - 1) * 4 * trained.reduce((sum, { size }) => sum + size, 0);
+  return image + (sumsAtATime(first, end) - 1) * 4 * trained.reduce((sum, { size }) => sum + size, 0);
 }
 
 /** The order in which a run draws its images. */

@@ -4,6 +4,9 @@
  */
 import { existsSync } from 'node:fs';
 import { UserError } from '../../engine/errors.ts';
+import { ALONE, assertEnoughImages, type Processes } from '../../distributed/processes.ts';
+import { ShardedSgd } from '../../distributed/shardedSgd.ts';
+import { shareTensors } from '../../distributed/sharing.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import type { Sgd } from '../../engine/sgd.ts';
 import type { Dataset, Sample } from '../../data/types.ts';
@@ -27,7 +30,7 @@ import type { RunConfig } from '../config/configSchema.ts';
 import { usePlansOf } from '../config/plannedFor.ts';
 import type { RunDirectory } from '../storage/runDirectory.ts';
 import { disposingOnError } from './disposing.ts';
-import type { LoopEvents } from './loop.ts';
+import type { LoopEvents, LoopStorage } from './loop.ts';
 import { ProposalStore } from './proposalStore.ts';
 import {
   detectorSgd,
@@ -70,6 +73,8 @@ export interface RunTraining extends RunEvents {
   tune?: boolean | undefined;
   /** Once aborted, the training finishes its step, saves a checkpoint and returns. */
   signal?: AbortSignal | undefined;
+  /** Those that train together, each with the same run; only the first uses the directory and the file of initial weights. */
+  processes?: Processes | undefined;
 }
 
 export interface TrainedRun {
@@ -92,27 +97,45 @@ interface StageRun {
 export async function trainRun(run: RunTraining): Promise<TrainedRun> {
   const { dataset, directory, config, resume, validation } = run;
   if (dataset.samples.length === 0) throw new UserError(`${dataset.name}: there are no images to train on`);
+  assertImagesFor(config, run.processes ?? ALONE);
   if (hasStages(config.schedule)) return trainStages(run);
   const [stage] = stagesOf(config.schedule) as [Stage];
   run.onStage?.(stage, 0, 1, config);
   return trainStage(run, { stage, directory, config, resume, validated: validation !== undefined });
 }
 
+/** Throws where a stage has fewer images an update than there are processes. */
+function assertImagesFor({ schedule, training }: RunConfig, processes: Processes): void {
+  for (const stage of stagesOf(schedule)) {
+    const what = hasStages(schedule) ? `training.stages.${stage.losses}.imagesPerStep` : 'training.imagesPerStep';
+    assertEnoughImages(processes, stageTraining(stage, training).imagesPerStep, what);
+  }
+}
+
 async function trainStages(run: RunTraining): Promise<TrainedRun> {
-  const { gpu, directory, config } = run;
+  const { gpu, directory, config, processes = ALONE } = run;
   const stages = stagesOf(config.schedule);
-  if (!run.resume) directory.create(config);
+  await processes.lead(() => {
+    if (!run.resume) directory.create(config);
+  });
   let total: Progress = NO_PROGRESS;
   for (const [i, stage] of stages.entries()) {
     const home = directory.stage(stage.name);
-    const resume = home.hasConfig;
-    // A stage that was begun continues with the kernels that it was tuned to.
-    const kernels = resume ? home.readConfig().kernels : undefined;
-    const stageConfig = { ...configOf(stage, config), ...(kernels && { kernels }) };
     const reader = stages.find(({ proposals }) => proposals === stage.name);
     const validated = run.validation !== undefined && hasDetector(stage);
-    const evaluated = !validated || directory.readValidation().at(-1)?.step === stageConfig.training.steps;
-    if (!evaluated || !isDone(home, stageConfig, reader !== undefined)) {
+    const { resume, kernels, done } = await processes.lead(() => {
+      const resume = home.hasConfig;
+      const { steps } = configOf(stage, config).training;
+      const evaluated = !validated || directory.readValidation().at(-1)?.step === steps;
+      return {
+        resume,
+        // A stage that was begun continues with the kernels that it was tuned to.
+        kernels: resume ? home.readConfig().kernels : undefined,
+        done: evaluated && isDone(home, steps, reader !== undefined),
+      };
+    });
+    if (!done) {
+      const stageConfig = { ...configOf(stage, config), ...(kernels && { kernels }) };
       run.onStage?.(stage, i, stages.length, stageConfig);
       const result = await trainStage(run, { stage, directory: home, config: stageConfig, resume, validated });
       if (!result.finished) return result;
@@ -124,17 +147,23 @@ async function trainStages(run: RunTraining): Promise<TrainedRun> {
       if (!kept) return { ...result, finished: false };
       model.dispose();
     }
-    total = sum(total, checkpointProgress(home.checkpointPath));
+    total = sum(total, await processes.lead(() => checkpointProgress(home.checkpointPath)));
   }
-  const tuned = withKernelsOfStages(directory, config);
-  if (tuned !== config) directory.writeConfig(tuned);
+  const tuned = await processes.lead(() => {
+    const tuned = withKernelsOfStages(directory, config);
+    if (tuned !== config) directory.writeConfig(tuned);
+    return tuned;
+  });
   const model = makeDetector(gpu, tuned.detector, tuned.training.seed);
   usePlansOf(tuned, model.plans);
   return disposingOnError(model, async () => {
-    await assemble(model, directory, tuned);
-    await saveCheckpoint(directory.checkpointPath, model, undefined, total);
+    await processes.lead(async () => {
+      await assemble(model, directory, tuned);
+      await saveCheckpoint(directory.checkpointPath, model, undefined, total);
+    });
+    await shareTensors(processes, Object.values(model.parameters));
     if (run.validation && !stages.some(hasDetector)) {
-      const validation = validationOf(run, model, total.step, total);
+      const validation = await validationOf(run, model, total.step, total);
       if (validation?.isDue(total.step)) await validation.run(total);
     }
     return { model, progress: total, finished: true };
@@ -149,28 +178,37 @@ function withKernelsOfStages(directory: RunDirectory, config: RunConfig): RunCon
 }
 
 async function trainStage(run: RunTraining, stageRun: StageRun): Promise<TrainedRun> {
-  const { gpu, dataset, signal } = run;
+  const { gpu, dataset, signal, processes = ALONE } = run;
   const { stage, directory, config, resume, validated } = stageRun;
   const { training } = config;
   const task = await taskOf(stage, run);
   const model = makeDetector(gpu, config.detector, training.seed);
   return disposingOnError(model, async () => {
     if (!usePlansOf(config, model.plans)) run.onOtherDevice?.();
-    const started = resume && directory.hasCheckpoint;
-    if (config.init && !started) {
-      const report = await loadInitialWeights(config.init, model);
-      run.onInit?.(report);
-    }
-    const optimizer = detectorSgd(model, training, task);
-    try {
-      const progress = await begin(run, stageRun, model, optimizer);
-      run.onMemory?.(measureStep(model, task, largestSample(dataset, config), training.imagesPerStep));
-      if (!resume) {
-        const kernels =
-          run.tune && !config.plannedFor ? await tuneModel(model, task, dataset.samples, run) : config.kernels;
-        directory.create({ ...config, ...(kernels && { kernels }) });
+    const started = await processes.lead(async () => {
+      const started = resume && directory.hasCheckpoint;
+      if (config.init && !started) {
+        const report = await loadInitialWeights(config.init, model);
+        run.onInit?.(report);
       }
-      const validation = validated ? validationOf(run, model, training.steps, progress) : undefined;
+      return started;
+    });
+    const optimizer = detectorSgd(model, training, task, processes);
+    try {
+      const progress = await begin(run, stageRun, started, model, optimizer);
+      run.onMemory?.(
+        measureStep(model, task, largestSample(dataset, config), processes.places(training.imagesPerStep)),
+      );
+      if (!resume) {
+        const kernels = await processes.lead(async () => {
+          const chosen =
+            run.tune && !config.plannedFor ? await tuneModel(model, task, dataset.samples, run) : config.kernels;
+          directory.create({ ...config, ...(chosen && { kernels: chosen }) });
+          return chosen;
+        });
+        if (kernels) model.plans.use(kernels);
+      }
+      const validation = validated ? await validationOf(run, model, training.steps, progress) : undefined;
       run.onStart?.(progress, model);
       const end = await trainDetector({
         model,
@@ -179,9 +217,10 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
         task,
         optimizer,
         progress,
-        storage: keptIn(directory, config, model, optimizer),
+        storage: keptBy(processes, directory, config, model, optimizer),
         validation,
         signal,
+        processes,
         onStep: (step) => run.onStep?.(step),
         onMetrics: (line) => run.onMetrics?.(line),
         onCheckpoint: (step) => run.onCheckpoint?.(step),
@@ -196,6 +235,27 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
   });
 }
 
+/** Where the metrics and checkpoints of processes that train together go: the first writes them. */
+function keptBy(
+  processes: Processes,
+  directory: RunDirectory,
+  config: RunConfig,
+  model: Detector,
+  optimizer: Sgd | ShardedSgd,
+): LoopStorage<LossTerm> {
+  const files = keptIn(directory, config, model, optimizer);
+  if (!(optimizer instanceof ShardedSgd)) return files;
+  return {
+    ...files,
+    append: (line) => void (processes.leads && files.append(line)),
+    async save(progress) {
+      await optimizer.collect();
+      await processes.lead(() => files.save(progress));
+      optimizer.forget();
+    },
+  };
+}
+
 /** The configuration of a stage: it trains one network that has all parts, whatever the detector will have. */
 export const configOf = (stage: Stage, config: RunConfig): RunConfig => ({
   ...config,
@@ -204,12 +264,13 @@ export const configOf = (stage: Stage, config: RunConfig): RunConfig => ({
 });
 
 /** What a stage trains, and by which losses: those of the detector are computed on the proposals of an earlier stage. */
-async function taskOf({ losses, trains, proposals }: Stage, { gpu, dataset, directory }: RunTraining) {
+async function taskOf({ losses, trains, proposals }: Stage, run: RunTraining) {
+  const { gpu, dataset, directory, processes } = run;
   if (losses === 'joint') return JOINT_TASK;
   const stored =
     proposals === undefined
       ? undefined
-      : await ProposalStore.load(directory.stage(proposals).proposalsPath, dataset.samples.length);
+      : await ProposalStore.load(directory.stage(proposals).proposalsPath, dataset.samples.length, processes);
   const stageLosses: ImageLosses = (model, image, truth, sampling, { index, flip }) =>
     stored
       ? capable(model, 'detectorLosses').detectorLosses(image, truth, stored.upload(gpu, index, flip, image), sampling)
@@ -221,30 +282,42 @@ async function taskOf({ losses, trains, proposals }: Stage, { gpu, dataset, dire
 async function begin(
   run: RunTraining,
   { stage: { from }, directory, resume }: StageRun,
+  started: boolean,
   model: Detector,
-  optimizer: Sgd,
+  optimizer: Sgd | ShardedSgd,
 ): Promise<Progress> {
-  const started = resume && directory.hasCheckpoint;
-  if (from && !started) {
-    const path = run.directory.stage(from.stage).checkpointPath;
-    await loadParts(path, model, (name) => (from.parts.includes(model.partOf(name)!) ? name : null));
-  }
-  const progress = started ? await loadCheckpoint(directory.checkpointPath, model, optimizer) : NO_PROGRESS;
-  if (resume) directory.truncateMetrics(progress.step);
+  const { processes = ALONE } = run;
+  const progress = await processes.lead(async () => {
+    if (from && !started) {
+      const path = run.directory.stage(from.stage).checkpointPath;
+      await loadParts(path, model, (name) => (from.parts.includes(model.partOf(name)!) ? name : null));
+    }
+    const progress = started ? await loadCheckpoint(directory.checkpointPath, model, optimizer) : NO_PROGRESS;
+    if (resume) directory.truncateMetrics(progress.step);
+    return progress;
+  });
+  await shareTensors(processes, Object.values(model.parameters));
+  if (optimizer instanceof ShardedSgd) await optimizer.share();
   return progress;
 }
 
 /** Evaluates as the run's configuration says, at the latest after `steps`; what it finds goes to the run directory itself. */
-function validationOf(run: RunTraining, model: Detector, steps: number, { step }: Progress): Validation | undefined {
-  const { directory, config, validation, signal } = run;
+async function validationOf(
+  run: RunTraining,
+  model: Detector,
+  steps: number,
+  { step }: Progress,
+): Promise<Validation | undefined> {
+  const { directory, config, validation, signal, processes } = run;
   if (!validation || !config.validation) return undefined;
   const { interval } = config.validation;
-  return new Validation({ model, dataset: validation, directory, interval, steps, signal, events: run }, step);
+  const options = { model, dataset: validation, directory, interval, steps, signal, events: run, processes };
+  return Validation.open(options, step);
 }
 
 /** Keeps the proposals of a trained RPN for the images that the stage of `reader` will see; false after an abort. */
 async function keepProposals(
-  { dataset, signal, onProposals }: RunTraining,
+  { dataset, signal, onProposals, processes = ALONE }: RunTraining,
   model: Detector,
   directory: RunDirectory,
   { detector }: RunConfig,
@@ -253,16 +326,17 @@ async function keepProposals(
   const images = trainingOrder(training, dataset).drawn(training.steps * training.imagesPerStep);
   const limits = { ...detector.rpn.train, preNms: Infinity };
   const proposals = await ProposalStore.collect(model, dataset, images, limits, {
-    ...(signal && { signal }),
-    onImage: (done) => onProposals?.(done, images.size),
+    signal,
+    processes,
+    onImage: (done, total) => onProposals?.(done, total),
   });
-  await proposals?.save(directory.proposalsPath);
+  await processes.lead(() => proposals?.save(directory.proposalsPath));
   return proposals !== null;
 }
 
-function isDone(home: RunDirectory, { training }: RunConfig, keeps: boolean): boolean {
+function isDone(home: RunDirectory, steps: number, keeps: boolean): boolean {
   if (!home.hasCheckpoint || (keeps && !existsSync(home.proposalsPath))) return false;
-  return checkpointProgress(home.checkpointPath).step >= training.steps;
+  return checkpointProgress(home.checkpointPath).step >= steps;
 }
 
 /** The weights of the last stage; if features are not shared, the RPN of the first stage and the layers below it too. */

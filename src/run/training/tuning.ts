@@ -27,7 +27,7 @@ export async function tuneModel(
 ): Promise<Choices> {
   const { gpu, plans } = model;
   plans.use(readTuningCache(gpu));
-  for (const sample of samples.slice(0, TUNED_PICTURES)) measureStep(model, task, sample, 1);
+  for (const sample of samples.slice(0, TUNED_PICTURES)) measureStep(model, task, sample, { first: 0, end: 1 });
   const report = await tune(gpu, { plans, onShape: (done, total) => events.onTune?.(done, total) });
   if (report.timed > 0) saveTuningCache(gpu, plans.export());
   events.onTuned?.(report);

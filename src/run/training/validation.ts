@@ -8,12 +8,12 @@
  */
 import type { Dataset } from '../../data/types.ts';
 import { countedBoxes } from '../../data/boxes.ts';
-import { Prefetcher } from '../../data/prefetcher.ts';
+import { ALONE, type Processes } from '../../distributed/processes.ts';
 import { concat } from '../../engine/ops/axes.ts';
-import type { Detection } from '../../eval/voc.ts';
 import { type Detector, LOSS_TERMS, type LossTerm } from '../../model/detector.ts';
 import { type Progress, saveCheckpoint } from '../storage/checkpoint.ts';
 import { readDetections } from '../evaluation/detect.ts';
+import { eachImage } from '../evaluation/eachImage.ts';
 import { evaluateDetections } from '../evaluation/evaluate.ts';
 import type { RunDirectory, ValidationLine } from '../storage/runDirectory.ts';
 
@@ -35,17 +35,27 @@ export interface ValidationOptions {
   events: ValidationEvents;
   /** Once aborted, an evaluation ends after its image and leaves no line: a resumed run makes up for it. */
   signal?: AbortSignal | undefined;
+  /** Each measures its share of the images; the first keeps the lines and the best weights. */
+  processes?: Processes | undefined;
 }
 
 export class Validation {
   private readonly options: ValidationOptions;
   private readonly lines: ValidationLine[];
 
-  /** @param step how far the run has come: lines beyond it are forgotten */
-  constructor(options: ValidationOptions, step: number) {
+  private constructor(options: ValidationOptions, lines: ValidationLine[]) {
     this.options = options;
-    options.directory.truncateValidation(step);
-    this.lines = options.directory.readValidation();
+    this.lines = lines;
+  }
+
+  /** @param step how far the run has come: lines beyond it are forgotten */
+  static async open(options: ValidationOptions, step: number): Promise<Validation> {
+    const { directory, processes = ALONE } = options;
+    const lines = await processes.lead(() => {
+      directory.truncateValidation(step);
+      return directory.readValidation();
+    });
+    return new Validation(options, lines);
   }
 
   isDue(step: number): boolean {
@@ -54,40 +64,43 @@ export class Validation {
   }
 
   async run(progress: Progress): Promise<void> {
-    const { model, directory, events } = this.options;
+    const { model, directory, events, processes = ALONE } = this.options;
     const measured = await this.measure();
     if (measured === null) return;
     const line: ValidationLine = { step: progress.step, ...measured };
     const best = this.lines.every(({ mAP }) => mAP < line.mAP);
-    if (best) await saveCheckpoint(directory.bestPath, model, undefined, progress);
     this.lines.push(line);
-    directory.appendValidation(line);
+    await processes.lead(async () => {
+      if (best) await saveCheckpoint(directory.bestPath, model, undefined, progress);
+      directory.appendValidation(line);
+    });
     events.onValidation?.(line, best);
   }
 
   /** Null after an abort. */
   private async measure(): Promise<Omit<ValidationLine, 'step'> | null> {
-    const { model, dataset, signal, events } = this.options;
+    const { model, dataset, signal, events, processes } = this.options;
     const { samples } = dataset;
     const started = performance.now();
-    const detections: Detection[][] = [];
+    const results = await eachImage(
+      samples,
+      async (sample, picture, i) => {
+        const { found, terms } = model.gpu.scope(() => {
+          const image = model.prepare(picture, false, sample.proposals);
+          const { losses, ...found } = model.validate(image, model.truth(countedBoxes(sample.boxes), image), i);
+          const all = LOSS_TERMS.map((term) => losses[term]);
+          return { found, terms: concat(all, 0) };
+        });
+        const [detected, values] = await Promise.all([readDetections(found), terms.read()]);
+        terms.dispose();
+        return { detected, terms: [...values] };
+      },
+      { signal, processes, onImage: (done, total) => events.onValidationImage?.(done, total) },
+    );
+    if (results === null) return null;
     const sums = LOSS_TERMS.map(() => 0);
-    const pictures = Prefetcher.inOrder(samples, (sample) => sample.load());
-    for (const [i, sample] of samples.entries()) {
-      const picture = await pictures.next();
-      if (signal?.aborted) return null;
-      const { found, terms } = model.gpu.scope(() => {
-        const image = model.prepare(picture, false, sample.proposals);
-        const { losses, ...found } = model.validate(image, model.truth(countedBoxes(sample.boxes), image), i);
-        const all = LOSS_TERMS.map((term) => losses[term]);
-        return { found, terms: concat(all, 0) };
-      });
-      const [detected, values] = await Promise.all([readDetections(found), terms.read()]);
-      terms.dispose();
-      detections.push(detected);
-      values.forEach((value, term) => (sums[term]! += value / samples.length));
-      events.onValidationImage?.(i + 1, samples.length);
-    }
+    for (const { terms } of results) terms.forEach((value, term) => (sums[term]! += value / samples.length));
+    const detections = results.map(({ detected }) => detected);
     const { mAP, ap, images, seconds } = evaluateDetections(detections, dataset, 'voc10', started);
     const terms = Object.fromEntries(LOSS_TERMS.map((term, i) => [term, sums[i]!])) as Record<LossTerm, number>;
     return {

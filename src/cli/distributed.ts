@@ -1,0 +1,142 @@
+/** `--distributed`: a command as one of the processes that mpirun, srun or another MPI launcher has started. */
+import { createHash } from 'node:crypto';
+import { cpus } from 'node:os';
+import { type Command } from 'commander';
+import type { Dataset } from '../data/types.ts';
+import { MpiCommunicator, PATIENCE_S, RemoteFailure } from '../distributed/mpi.ts';
+import { ALONE, Processes } from '../distributed/processes.ts';
+import { UserError } from '../engine/errors.ts';
+import type { Gpu } from '../engine/gpu.ts';
+import { asOnlyWriter } from '../run/storage/runLock.ts';
+import { positiveNumber } from './common.ts';
+import { count } from './text.ts';
+
+export interface DistributedOptions {
+  distributed?: boolean;
+  mpiLibrary?: string;
+  patience?: number;
+  allowMixedDevices?: boolean;
+}
+
+export const withDistributedOptions = (command: Command): Command =>
+  command
+    .option('--distributed', 'share the work with the processes that mpirun or srun started; the result stays the same')
+    .option('--mpi-library <file>', "the MPI library; default: the launcher's own, or the system's (RCNN_MPI_LIBRARY)")
+    .option(
+      '--patience <s>',
+      `with --distributed, seconds without a sign of life after which a process is given up; default: ${PATIENCE_S}`,
+      positiveNumber,
+    )
+    .option('--allow-mixed-devices', 'with --distributed, compute on devices of several kinds: other bits result');
+
+/**
+ * Runs a command in every process: the first prints, the others are silent. Where one fails, all end: the first prints why, with
+ * the rank and host it happened at.
+ */
+export async function together(
+  { distributed = false, mpiLibrary, patience, allowMixedDevices }: DistributedOptions,
+  work: (processes: Processes) => Promise<void>,
+): Promise<void> {
+  if (!distributed) {
+    const given = Object.entries({ mpiLibrary, patience, allowMixedDevices }).find(([, value]) => value !== undefined);
+    if (given) {
+      const option = given[0].replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+      throw new UserError(`--${option}: is about several processes; add --distributed, or leave it out`);
+    }
+    return work(ALONE);
+  }
+  const communicator = await MpiCommunicator.open({
+    library: mpiLibrary ?? process.env['RCNN_MPI_LIBRARY'],
+    patience,
+    report: (line) => console.error(`rcnn: ${line}`),
+  });
+  const processes = new Processes(communicator);
+  if (!processes.leads) beSilent();
+  try {
+    describe(communicator);
+    await work(processes);
+  } catch (error) {
+    const known = error instanceof RemoteFailure;
+    if (!known) await communicator.fail(messageOf(error));
+    if (processes.leads) throw known || processes.size === 1 ? error : placed(error, communicator);
+    if (!known && !(error instanceof UserError)) console.error(error); // a defect: process 0 has no stack of it
+    process.exitCode = 1;
+  } finally {
+    await communicator.close();
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** The error with the place it happened at. */
+function placed(error: unknown, communicator: MpiCommunicator): unknown {
+  if (!(error instanceof UserError)) return error;
+  return new UserError(`${communicator.nameOf(communicator.rank)}: ${error.message}`, { cause: error });
+}
+
+function beSilent(): void {
+  console.log = () => {};
+  process.env['TERM'] = 'dumb'; // no bar either
+}
+
+/** Which processes there are: what a launcher says about one that was killed is its number. */
+function describe({ size, hosts, pids, library }: MpiCommunicator): void {
+  if (size === 1) return;
+  const names = hosts.map((host, rank) => `${rank} on ${host} (process ${pids[rank]})`);
+  console.log(`${size} processes over ${library}: rank ${names.join(', ')}`);
+  const crowded = hosts.filter((host) => host === hosts[0]).length;
+  const cores = cpus().length;
+  if (crowded > cores) console.log(`note: ${crowded} processes share the ${cores} cores of ${hosts[0]}`);
+}
+
+/** `asOnlyWriter` in the process that writes. */
+export const withLock = <T>({ leads }: Processes, directory: string, work: () => Promise<T>): Promise<T> =>
+  leads ? asOnlyWriter(directory, work) : work();
+
+/** Throws, in every process, where one has other images or boxes than the first. */
+export async function assertSameData(processes: Processes, data: string, sets: readonly Dataset[]): Promise<void> {
+  const digests = await processes.values(sets.map(digestOf).join(' and '));
+  const other = digests.findIndex((digest) => digest !== digests[0]);
+  if (other < 0) return;
+  throw new UserError(
+    `--data ${data}: ${processes.nameOf(other)} has ${digests[other]}, rank 0 has ${digests[0]}; copy the folder to every host, or share it`,
+  );
+}
+
+/** How many images, and a hash of their names, sizes and boxes. */
+function digestOf({ samples, classes }: Dataset): string {
+  const hash = createHash('sha256').update(JSON.stringify(classes));
+  for (const { id, width, height, boxes, proposals } of samples)
+    hash.update(JSON.stringify([id, width, height, boxes, proposals]));
+  return `${count(samples.length)} images (digest ${hash.digest('hex').slice(0, 8)})`;
+}
+
+/**
+ * Whether the processes compute on devices of several kinds, whose bits differ: refused unless it is allowed. Says once where
+ * processes share a device, and has devices watched from now on.
+ */
+export async function onMixedDevices(processes: Processes, gpu: Gpu, allowed = false): Promise<boolean> {
+  const { communicator } = processes;
+  if (!(communicator instanceof MpiCommunicator) || processes.size === 1) return false;
+  // On a software adapter a single submit may take as long as the patience lasts.
+  if (!gpu.adapter.software) communicator.watch(() => gpu.finish());
+  const { description } = gpu.adapter;
+  const kinds = await processes.values({ description, capabilities: JSON.stringify(gpu.plans.device) });
+  const [first] = kinds;
+  const other = kinds.findIndex((kind) => JSON.stringify(kind) !== JSON.stringify(first));
+  if (other < 0) {
+    const sharing = communicator.hosts.filter((host) => host === communicator.hosts[0]).length;
+    if (sharing > 1) console.log(`note: the ${sharing} processes on ${communicator.hosts[0]} share this device`);
+    return false;
+  }
+  const { description: others } = kinds[other]!;
+  const device = others === first!.description ? `${others} with other limits` : others;
+  const what = `${processes.nameOf(other)} computes on ${device}, rank 0 on ${first!.description}`;
+  if (!allowed) {
+    throw new UserError(
+      `--distributed: ${what}, so the bits would depend on who computes what; use devices of one kind with one driver, or add --allow-mixed-devices`,
+    );
+  }
+  console.log(`note: ${what}; the weights will differ in their last bits from those of any other run`);
+  return true;
+}

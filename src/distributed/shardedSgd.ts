@@ -1,0 +1,328 @@
+/**
+ * SGD whose state is divided between processes (Rajbhandari et al. 2020, ZeRO stage 1): every process holds all weights, and the
+ * momentum of its own shard of them. An update:
+ *   1  each process has the sums of its images' gradients, as nodes of the tree of treeSum.ts
+ *   2  it sends every other process that process's shard of these sums, and gets those of its own shard
+ *   3  it adds them in the order of the tree, and applies SGD to its shard, with the kernels of a single process
+ *   4  it sends its shard's new weights to all
+ * MPI moves bytes and never adds, and a float32 is the same 32 bits everywhere: so the weights are, bit for bit, those of a
+ * single process, however many there are. Frozen parameters do not travel.
+ *
+ * Parameters are exchanged in buckets, the last layers first. All buffers and staging memory are made at the first update.
+ */
+import { addInto } from '../engine/gradientSums.ts';
+import { Readback } from '../engine/readback.ts';
+import { type ParameterGroup, type SgdOptions, sgdStep, trained, type TrainedParameter } from '../engine/sgd.ts';
+import type { Stored } from '../engine/shards.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { nodesWithin, type TreeNode, TreeSum } from '../engine/treeSum.ts';
+import type { Processes } from './processes.ts';
+
+/** Values of a bucket, at least: exchanges of a megabyte hardly cost more than their bytes do. */
+const BUCKET = 2 ** 18;
+/** Shards begin at multiples of this many values. */
+const ALIGNED = 4;
+
+/** Gradient sums of a process: `GradientSums.nodes`. */
+export type GradientNode = TreeNode<ReadonlyMap<Tensor, Tensor>>;
+
+type Slot = TrainedParameter & { h: Momentum };
+
+/** A run of values of one parameter. */
+interface Segment {
+  slot: Slot;
+  /** Where it begins in the parameter, and how many values it has. */
+  first: number;
+  count: number;
+}
+
+/** A segment of this process's shard, on the device. */
+interface OwnSegment extends Segment {
+  w: Tensor;
+  h: Tensor;
+  /** Of each node, in the order of the tree. */
+  grads: Tensor[];
+}
+
+interface Bucket {
+  slots: readonly Slot[];
+  /** Of the shard of each process. */
+  segments: readonly (readonly Segment[])[];
+  own: OwnSegment[];
+  sums: Readback;
+  weights: Readback;
+  /** Received: the sums of every node, and the weights of everybody. */
+  received: Uint8Array;
+  gathered: Uint8Array;
+}
+
+/** What is exchanged, known once it is seen which parameters have gradients. */
+interface Layout {
+  buckets: readonly Bucket[];
+  /** Nodes of each process, and all of them in the order of the tree. */
+  nodes: readonly number[];
+  all: readonly { start: number; size: number }[];
+}
+
+/** A parameter's momentum as files see it: whole, in memory, between `collect` and the next update. */
+class Momentum implements Stored {
+  readonly dtype = 'f32';
+  readonly shape: readonly number[];
+  readonly size: number;
+  whole: Float32Array | null = null;
+
+  constructor({ shape, size }: Tensor) {
+    this.shape = shape;
+    this.size = size;
+  }
+
+  async read(): Promise<Float32Array> {
+    return this.whole ?? new Float32Array(this.size);
+  }
+
+  write(data: ArrayLike<number>): void {
+    this.whole = Float32Array.from(data);
+  }
+}
+
+export class ShardedSgd {
+  learningRate: number;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  readonly slots: readonly Slot[];
+  private readonly processes: Processes;
+  private readonly images: number;
+  private layout: Layout | null = null;
+
+  /** `images`: of an update. Parameters that do not require a gradient are left alone. */
+  constructor(
+    parameters: readonly (Tensor | ParameterGroup)[],
+    { learningRate, momentum = 0, weightDecay = 0 }: SgdOptions,
+    images: number,
+    processes: Processes,
+  ) {
+    this.learningRate = learningRate;
+    this.momentum = momentum;
+    this.weightDecay = weightDecay;
+    this.images = images;
+    this.processes = processes;
+    this.slots = trained(parameters).map((slot) => ({ ...slot, h: new Momentum(slot.parameter) }));
+  }
+
+  zeroGrad(): void {
+    for (const { parameter } of this.slots) parameter.clearGrad();
+  }
+
+  /** An update by the sums of all processes; every process calls it with its own. */
+  async step(nodes: readonly GradientNode[], divisor: number): Promise<void> {
+    const layout = (this.layout ??= this.plan(nodes));
+    const { buckets } = layout;
+    const reading = buckets.map((bucket) => this.read(bucket, nodes));
+    reading.forEach((bytes) => bytes.catch(() => {})); // awaited below, in turn
+    let updated: { bucket: Bucket; weights: Promise<Uint8Array> } | null = null;
+    for (const [i, bucket] of buckets.entries()) {
+      await this.exchange(bucket, layout, await reading[i]!);
+      const weights = this.update(bucket, layout, divisor);
+      weights.catch(() => {});
+      if (updated) await this.spread(updated.bucket, await updated.weights);
+      updated = { bucket, weights };
+    }
+    if (updated) await this.spread(updated.bucket, await updated.weights);
+  }
+
+  /** Copies this process's sums to where they can be read, in the order in which they are sent. */
+  private read({ segments, sums }: Bucket, nodes: readonly GradientNode[]): Promise<Uint8Array> {
+    let at = 0;
+    for (const shard of segments) {
+      for (const { sum } of nodes) {
+        for (const { slot, first, count } of shard) {
+          sums.copy(sum.get(slot.parameter)!, first, count, at);
+          at += count;
+        }
+      }
+    }
+    return sums.map();
+  }
+
+  private async exchange(bucket: Bucket, { nodes }: Layout, sums: Uint8Array): Promise<void> {
+    const { rank, communicator } = this.processes;
+    const { segments, received } = bucket;
+    const own = nodes[rank]!;
+    await communicator.exchange(
+      sums,
+      segments.map((shard) => 4 * own * valuesOf(shard)),
+      received,
+      nodes.map((count) => 4 * count * valuesOf(segments[rank]!)),
+    );
+    bucket.sums.unmap();
+  }
+
+  /** Adds up what was received, and updates the weights of this process's shard, which are then read. */
+  private update({ own, weights, received }: Bucket, { all }: Layout, divisor: number): Promise<Uint8Array> {
+    const values = new Float32Array(received.buffer);
+    const tree = new TreeSum<number>((sum, term) =>
+      addInto(own.map(({ grads }) => ({ sum: grads[sum]!, term: grads[term]! }))),
+    );
+    let at = 0;
+    all.forEach((_, node) => {
+      for (const { grads, count } of own) {
+        const { gpu, storage } = grads[node]!;
+        gpu.write(storage, values.subarray(at, (at += count)));
+      }
+    });
+    all.forEach(({ start, size }, node) => tree.push({ start, size, sum: node }));
+    const total = tree.finish();
+    sgdStep(
+      own.map(({ slot: { rate, decay }, w, h, grads }) => ({ w, h, grad: grads[total]!, rate, decay })),
+      this,
+      divisor,
+    );
+    at = 0;
+    for (const { w, count } of own) {
+      weights.copy(w, 0, count, at);
+      at += count;
+    }
+    return weights.map();
+  }
+
+  /** Sends the new weights to all, and takes theirs. */
+  private async spread({ slots, segments, weights, gathered }: Bucket, own: Uint8Array): Promise<void> {
+    await this.processes.communicator.gather(
+      own,
+      gathered,
+      segments.map((shard) => 4 * valuesOf(shard)),
+    );
+    weights.unmap();
+    const values = new Float32Array(gathered.buffer);
+    let at = 0;
+    for (const { parameter } of slots) {
+      parameter.write(values.subarray(at, (at += parameter.size)));
+    }
+  }
+
+  /** For a checkpoint: gives process 0 the whole momentum, which its `slots` then read. Every process calls it. */
+  async collect(): Promise<void> {
+    const { processes, layout } = this;
+    for (const { own, segments, slots } of layout?.buckets ?? []) {
+      const mine = new Float32Array(valuesOf(own));
+      let at = 0;
+      for (const { h, count } of own) {
+        mine.set((await h.read()) as Float32Array, at);
+        at += count;
+      }
+      // Nobody but process 0 needs it.
+      const counts = segments.map((shard) => 4 * valuesOf(shard));
+      const to = counts.map((_, rank) => (rank === 0 ? 4 * mine.length : 0));
+      const from = processes.leads ? counts : counts.map(() => 0);
+      const whole = new Float32Array(from.reduce((sum, count) => sum + count, 0) / 4);
+      await processes.communicator.exchange(new Uint8Array(mine.buffer), to, new Uint8Array(whole.buffer), from);
+      if (!processes.leads) continue;
+      at = 0;
+      for (const { h } of slots) h.whole = whole.slice(at, (at += h.size));
+    }
+  }
+
+  /** Frees what `collect` has gathered. */
+  forget(): void {
+    for (const { slots } of this.layout?.buckets ?? []) for (const { h } of slots) h.whole = null;
+  }
+
+  /** After process 0 has filled the momentum from a file: gives it to all. Every process calls it. */
+  async share(): Promise<void> {
+    for (const { h } of this.slots) {
+      const values = h.whole ?? new Float32Array(h.size);
+      await this.processes.share(new Uint8Array(values.buffer));
+      h.whole = values;
+    }
+  }
+
+  /** Frees the momentum and the gradients. */
+  dispose(): void {
+    for (const { parameter } of this.slots) parameter.freeGrad();
+    for (const { own, sums, weights } of this.layout?.buckets ?? []) {
+      sums.dispose();
+      weights.dispose();
+      for (const { w, h, grads } of own) [w, h, ...grads].forEach((tensor) => tensor.dispose());
+    }
+    this.layout = null;
+  }
+
+  private plan(nodes: readonly GradientNode[]): Layout {
+    const { processes, images } = this;
+    const ranks = Array.from({ length: processes.size }, (_, rank) => rank);
+    const within = ranks.map((rank) => {
+      const { first, end } = processes.places(images, rank);
+      return nodesWithin(first, end);
+    });
+    const all = within.flat();
+    const ready = this.slots.filter(({ parameter }) => nodes.every(({ sum }) => sum.has(parameter)));
+    if (ready.length === 0) {
+      throw new Error('ShardedSgd: no parameter has a gradient; call backward() on a loss that depends on them first');
+    }
+    const buckets = bucketsOf(ready.toReversed()).map((slots): Bucket => {
+      const size = slots.reduce((sum, { parameter }) => sum + parameter.size, 0);
+      const segments = ranks.map((rank) =>
+        segmentsOf(slots, shardStart(size, rank, ranks.length), shardStart(size, rank + 1, ranks.length)),
+      );
+      const own = segments[processes.rank]!.map((segment) => ownSegment(segment, all.length));
+      const { gpu } = slots[0]!.parameter;
+      const values = valuesOf(own);
+      return {
+        slots,
+        segments,
+        own,
+        sums: new Readback(gpu, nodes.length * size, 'gradient sums'),
+        weights: new Readback(gpu, values, 'weights of the shard'),
+        received: new Uint8Array(4 * all.length * values),
+        gathered: new Uint8Array(4 * size),
+      };
+    });
+    for (const { h } of ready) h.whole = null; // what a file had is on the device now
+    return { buckets, nodes: within.map(({ length }) => length), all };
+  }
+}
+
+const valuesOf = (segments: readonly Segment[]): number => segments.reduce((sum, { count }) => sum + count, 0);
+
+/** Where the shard of a process begins in the values of a bucket. */
+const shardStart = (values: number, rank: number, size: number): number =>
+  rank === size ? values : Math.floor((values * rank) / size / ALIGNED) * ALIGNED;
+
+/** The parts of parameters, laid end to end, that lie between two of their values. */
+function segmentsOf(slots: readonly Slot[], from: number, to: number): Segment[] {
+  let start = 0;
+  return slots.flatMap((slot) => {
+    const first = Math.max(from - start, 0);
+    const last = Math.min(to - start, slot.parameter.size);
+    start += slot.parameter.size;
+    return first < last ? [{ slot, first, count: last - first }] : [];
+  });
+}
+
+function bucketsOf(slots: readonly Slot[]): Slot[][] {
+  const buckets: Slot[][] = [];
+  let values = BUCKET;
+  for (const slot of slots) {
+    if (values >= BUCKET) {
+      buckets.push([]);
+      values = 0;
+    }
+    buckets.at(-1)!.push(slot);
+    values += slot.parameter.size;
+  }
+  return buckets;
+}
+
+function ownSegment(segment: Segment, nodes: number): OwnSegment {
+  const { slot, first, count } = segment;
+  const { gpu, name } = slot.parameter;
+  const made = (what: string): Tensor => {
+    const tensor = gpu.empty([count], 'f32', `${what} ${name}`);
+    tensor.persistent = true;
+    return tensor;
+  };
+  const [w, h] = [made('shard'), made('momentum')];
+  gpu.copy(slot.parameter, first, w, 0, count);
+  h.write(slot.h.whole?.subarray(first, first + count) ?? new Float32Array(count));
+  return { ...segment, w, h, grads: Array.from({ length: nodes }, () => made('gradient')) };
+}
