@@ -46,6 +46,17 @@ export function takeSkips(): string[] {
   return skipped.splice(0);
 }
 
+/** The message of the error with which `fn` ends, at once or later. */
+export async function message(fn: () => unknown): Promise<string> {
+  try {
+    await fn();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  assert.unreachable('this must throw');
+  return '';
+}
+
 export { launch } from '../src/bench/kernelChecks.ts';
 
 export interface Tolerance {

@@ -1,30 +1,18 @@
 /** What `rcnn train` and `rcnn demo` print while a detector trains. */
 import type { Dataset } from '../data/types.ts';
-import type { Processes } from '../distributed/processes.ts';
-import type { Gpu } from '../engine/gpu.ts';
 import { backboneNamed } from '../model/backbones/index.ts';
 import type { DetectorConfig } from '../model/config.ts';
 import type { Detector } from '../model/detector.ts';
 import { bestOverlaps, betterAnchors, fitOf, inputObjects } from '../run/reports/anchorFit.ts';
 import type { RunConfig, ValidationConfig } from '../run/config/configSchema.ts';
 import type { RunDirectory, ValidationLine } from '../run/storage/runDirectory.ts';
-import { type TrainedRun, trainRun } from '../run/training/trainRun.ts';
+import { type RunEvents, type RunTraining, type TrainedRun, trainRun } from '../run/training/trainRun.ts';
 import { hasDetector, type Stage } from '../run/config/stages.ts';
 import { columns } from './progress.ts';
 import { betterAnchorsText, count, percent } from './text.ts';
 import { countParameters, describeInit, withTrainingDisplay } from './trainingDisplay.ts';
 
-export interface TrainingRun {
-  gpu: Gpu;
-  dataset: Dataset;
-  directory: RunDirectory;
-  config: RunConfig;
-  /** Evaluated while training. */
-  validation?: Dataset | undefined;
-  resume: boolean;
-  tune?: boolean | undefined;
-  /** Those that train together, the first of which has the terminal. */
-  processes?: Processes;
+export interface TrainingRun extends Omit<RunTraining, keyof RunEvents | 'signal'> {
   /** The command that continues the run after Ctrl-C. */
   resumeCommand: string;
 }

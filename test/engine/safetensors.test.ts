@@ -19,20 +19,10 @@ import { readSafetensorsHeader } from '../../src/engine/node/safetensorsFile.ts'
 import { assertWritable, replaceFile } from '../../src/engine/node/writeFile.ts';
 import { loadSafetensors, saveSafetensors } from '../../src/node.ts';
 import { withFault } from '../faults.ts';
-import { randomArray, sharedGpu, skip } from '../harness.ts';
+import { message, randomArray, sharedGpu, skip } from '../harness.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'safetensors-'));
 test.after(() => rmSync(folder, { recursive: true }));
-
-async function message(fn: () => unknown): Promise<string> {
-  try {
-    await fn();
-  } catch (error) {
-    return (error as Error).message;
-  }
-  assert.unreachable('this must throw');
-  return '';
-}
 
 /** A file with this header, as text or as data of the header's JSON, and these bytes of tensors. */
 function file(header: unknown, bytes: ArrayLike<number> = []): Uint8Array {

@@ -36,7 +36,7 @@ import {
 import { openGpu } from '../../src/node.ts';
 import { kernel } from '../../src/kernels/kernel.ts';
 import { scale as scaleKernel } from '../../src/kernels/elementwise.ts';
-import { sharedGpu } from '../harness.ts';
+import { message, sharedGpu } from '../harness.ts';
 
 /** A device of its own, for tests that break or close it. */
 async function withGpu(fn: (gpu: Gpu) => Promise<void>): Promise<void> {
@@ -46,16 +46,6 @@ async function withGpu(fn: (gpu: Gpu) => Promise<void>): Promise<void> {
   } finally {
     gpu.close();
   }
-}
-
-async function message(fn: () => unknown): Promise<string> {
-  try {
-    await fn();
-  } catch (error) {
-    return (error as Error).message;
-  }
-  assert.unreachable('this must throw');
-  return '';
 }
 
 const values = async (tensor: Tensor) => [...(await tensor.read())];

@@ -16,7 +16,7 @@ import { allowsTile, WORKGROUP_TILES } from '../workgroupPlans.ts';
 import { type WorkgroupTile, workgroupTileName } from '../workgroupCore.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, normals } from './inputs.ts';
-import { convName, convShape, summed, wSize, xSize, ySize } from './matmul.ts';
+import { convName, convShape, filterGradientParts, linesOfPart, summed, wSize, xSize, ySize } from './matmul.ts';
 
 const packed = (w: Float32Array, pass: 'forward' | 'input', { K, C, R, S }: ConvShape): Float32Array =>
   R * S === 1 ? w : Float32Array.from(packFiltersReference(doubles(w), pass === 'input', { K, C, taps: R * S }));
@@ -57,31 +57,22 @@ export function workgroupInputGradientCheck(tile: WorkgroupTile, shape: ConvShap
 
 /** The whole, added to what the buffer holds, or `splits` parts, each assigned; the checks of `sumPartials` cover their sum. */
 export function workgroupFilterGradientCheck(tile: WorkgroupTile, shape: ConvShape, splits: number): KernelCheck {
-  const { B, K, OH, OW } = shape;
   const x = normals(xSize(shape), 1);
   const dy = normals(ySize(shape), 2);
   const before = normals(wSize(shape), 3);
-  const w = new Float32Array(wSize(shape));
-  const share = Math.ceil((B * OH) / splits);
-  const parts = Array.from({ length: splits }, (_, part) => {
-    const own = dy.map((value, i) => {
-      const line = Math.floor(i / (K * OH * OW)) * OH + (Math.floor(i / OW) % OH);
-      return Math.floor(line / share) === part ? value : 0;
-    });
-    return convGradientsReference(x, w, own, shape).dw;
-  });
+  const parts = filterGradientParts(x, dy, shape, splits);
   const whole = splits === 1;
   return {
     name: `conv2d_filter_gradient ${workgroupTileName(tile)}, ${convName(shape)}${whole ? ', added' : ` in ${splits}`}`,
     kernel: convFilterGradientWorkgroup(tile, storesFilterVectors(shape), whole),
-    buffers: { x, dy, dw: whole ? before : normals(splits * w.length, 3) },
+    buffers: { x, dy, dw: whole ? before : normals(splits * wSize(shape), 3) },
     uniforms: { ...convUniforms('filter', tile, shape, splits) },
     expected: {
       dw: whole
         ? parts[0]!.map((value, i) => value + before[i]!)
         : Float64Array.from(parts.flatMap((part) => [...part])),
     },
-    ...summed(share * OW),
+    ...summed(linesOfPart(shape, splits) * shape.OW),
   };
 }
 

@@ -118,27 +118,41 @@ function guarded(data: Float32Array, images: number): Float32Array {
   return longer;
 }
 
-/** In `splits` parts, each assigned: part p has the gradient of its share of the lines (b, oy) alone. */
-export function convFilterGradientPartialCheck(tile: Tile, shape: ConvShape, splits: number): KernelCheck {
-  const { B, K, OH, OW } = shape;
-  const x = normals(xSize(shape), 1);
-  const dy = normals(ySize(shape), 2);
+/** Lines (b, oy) in each of `splits` parts of a filter gradient. */
+export const linesOfPart = ({ B, OH }: ConvShape, splits: number): number => Math.ceil((B * OH) / splits);
+
+/** The filter gradient in `splits` parts, each of which has the gradient of its own lines (b, oy). */
+export function filterGradientParts(
+  x: Float32Array,
+  dy: Float32Array,
+  shape: ConvShape,
+  splits: number,
+): Float64Array[] {
+  const { K, OH, OW } = shape;
   const w = new Float32Array(wSize(shape));
-  const share = Math.ceil((B * OH) / splits);
-  const parts = Array.from({ length: splits }, (_, part) => {
+  const lines = linesOfPart(shape, splits);
+  return Array.from({ length: splits }, (_, part) => {
     const own = dy.map((value, i) => {
       const line = Math.floor(i / (K * OH * OW)) * OH + (Math.floor(i / OW) % OH);
-      return Math.floor(line / share) === part ? value : 0;
+      return Math.floor(line / lines) === part ? value : 0;
     });
     return convGradientsReference(x, w, own, shape).dw;
   });
+}
+
+/** In `splits` parts, each assigned. */
+export function convFilterGradientPartialCheck(tile: Tile, shape: ConvShape, splits: number): KernelCheck {
+  const { B, OW } = shape;
+  const x = normals(xSize(shape), 1);
+  const dy = normals(ySize(shape), 2);
+  const parts = filterGradientParts(x, dy, shape, splits);
   return {
     name: `conv2d_filter_gradient ${tileName(tile)}, ${convName(shape)} in ${splits}`,
     kernel: convFilterGradient(tile, false),
-    buffers: { x: guarded(x, B), dy: guarded(dy, B), dw: normals(splits * w.length, 3) },
+    buffers: { x: guarded(x, B), dy: guarded(dy, B), dw: normals(splits * wSize(shape), 3) },
     uniforms: { ...shape, splits },
     expected: { dw: Float64Array.from(parts.flatMap((part) => [...part])) },
-    ...summed(share * OW),
+    ...summed(linesOfPart(shape, splits) * OW),
   };
 }
 
