@@ -3,7 +3,7 @@ export * from './index.ts';
 export { openGpu, type OpenOptions } from './engine/node/open.ts';
 export { loadSafetensors, saveSafetensors } from './engine/node/safetensorsFile.ts';
 export { loadModel } from './run/storage/loadModel.ts';
-export { readImage } from './data/pictures.ts';
+export { readImage } from './data/images.ts';
 export { openDataset, registerFormat } from './data/registry.ts';
 export { annotatedFormat, type AnnotatedFormat } from './data/annotatedFormat.ts';
 export type { AnnotatedImage, AnnotatedObject, AnnotatedSet } from './data/annotated.ts';

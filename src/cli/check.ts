@@ -12,8 +12,8 @@ import { withSettings } from '../run/config/configSchema.ts';
 import {
   type DataReport,
   decodeAll,
-  openParts,
-  type PictureSize,
+  openSplits,
+  type ImageSize,
   QUANTILES,
   reportOn,
   sameContent,
@@ -66,35 +66,35 @@ async function check(options: CheckCommand): Promise<void> {
   const data = options.data ?? run?.data ?? 'digits';
   const { preset } = findPreset(options.preset, data);
   const known = splitsOf(data);
-  const splits =
+  const names =
     options.split?.split(',') ?? (known.length > 0 ? [...disjointSplits(known)] : [preset.split ?? 'train']);
-  const opened = await openParts(data, splits, {
+  const opened = await openSplits(data, names, {
     classes: run?.detector.classes.slice(1),
     splitSeed: options.splitSeed ?? run?.splitSeed,
     allowOutside: options.allowOutside ?? run?.allowOutside,
   });
-  const { parts } = opened;
-  if (parts.length === 0) {
+  const { splits } = opened;
+  if (splits.length === 0) {
     if (opened.problems.length === 1) throw new UserError(opened.problems[0]!);
     printProblems(opened.problems);
     throw new UserError(`${data}: has no split that can be read; its problems are listed above`);
   }
-  const classes = parts[0]!.dataset.classes;
+  const classes = splits[0]!.dataset.classes;
   const detector = run ? withSettings(run, options.set ?? []).detector : detectorFor({ ...options, data }, classes);
 
-  const samples = parts.flatMap(({ dataset }) => dataset.samples);
+  const samples = splits.flatMap(({ dataset }) => dataset.samples);
   const progress = startProgress(samples.length, 'image');
   try {
     const decoded = await decodeAll(samples, (done) => progress.update(done));
     progress.stop();
     const problems = [...new Set([...opened.problems, ...decoded.problems])];
-    const report = reportOn(parts, detector);
-    const notes = [...opened.notes, ...decoded.notes, ...sameContent(parts)];
+    const report = reportOn(splits, detector);
+    const notes = [...opened.notes, ...decoded.notes, ...sameContent(splits)];
     for (const note of notes) console.log(`note: ${note}`);
     console.log(reportText(report, detector));
     if (options.pictures !== undefined) {
       const pictures: Record<string, string> = {};
-      for (const { split, dataset } of parts) {
+      for (const { split, dataset } of splits) {
         const readable = dataset.samples.filter((sample) => !decoded.unreadable.has(sample));
         if (readable.length === 0) continue;
         pictures[split] = join(options.pictures, `${split}.png`);
@@ -117,14 +117,14 @@ function printProblems(problems: readonly string[]): void {
 }
 
 function reportText(report: DataReport, { backbone }: DetectorConfig): string {
-  const { parts, classes, objectsPerImage, pictures, inputs, sizes, ratios, anchors, betterAnchors } = report;
+  const { splits, classes, objectsPerImage, imageSizes, inputSizes, sizes, ratios, anchors, betterAnchors } = report;
   const quantileCells = (values: readonly number[] | null, digits: number): string[] =>
     QUANTILES.map((_, i) => values?.[i]?.toFixed(digits) ?? '-');
   const fitCells = ({ iou50, iou70 }: AnchorFit): string[] => [iou50, iou70].map(percent);
   const lines = [
     table([
       ['split', 'images', 'without objects', 'objects', 'not counted'],
-      ...parts.map(({ split, ...counts }) => [
+      ...splits.map(({ split, ...counts }) => [
         split,
         ...[counts.images, counts.withoutObjects, counts.objects, counts.notCounted].map(count),
       ]),
@@ -146,13 +146,13 @@ function reportText(report: DataReport, { backbone }: DetectorConfig): string {
       ['object size in pixels of the input', ...quantileCells(sizes, 0)],
       ['height/width', ...quantileCells(ratios, 2)],
     ]),
-    `images ${sizesText(pictures)}; resized for the network ${sizesText(inputs)}`,
+    `images ${sizesText(imageSizes)}; resized for the network ${sizesText(inputSizes)}`,
   ];
   return lines.join('\n');
 }
 
 /** '640x480 (300 images), 512x512 (4), and 7 other sizes' */
-function sizesText(sizes: readonly PictureSize[]): string {
+function sizesText(sizes: readonly ImageSize[]): string {
   const listed = sizes
     .slice(0, LISTED_SIZES)
     .map(({ width, height, images }) => `${width}x${height} (${count(images)})`);

@@ -37,10 +37,10 @@ export function addConvert(program: Command): void {
 async function run({ data, split, to, out, skipBadBoxes, link, ...options }: ConvertCommand): Promise<void> {
   assertNewFolder(out);
   const { writer } = WRITTEN.find(({ name }) => name === to)!;
-  const splits = split?.split(',') ?? disjointSplits(splitsOf(data));
-  const parts = [];
+  const names = split?.split(',') ?? disjointSplits(splitsOf(data));
+  const splits = [];
   let classes: string[] | undefined;
-  for (const name of splits) {
+  for (const name of names) {
     const dataset = await openDataset(data, {
       split: name,
       onBadBox: skipBadBoxes ? 'skip' : 'error',
@@ -48,22 +48,22 @@ async function run({ data, split, to, out, skipBadBoxes, link, ...options }: Con
       ...options,
     });
     classes = dataset.classes.slice(1);
-    parts.push({ split: name === WHOLE ? undefined : name, dataset });
+    splits.push({ split: name === WHOLE ? undefined : name, dataset });
   }
-  if (parts.length > 1 && parts.some((part) => part.split === undefined)) {
-    throw new UserError(`--split ${split}: '${WHOLE}' has the images of the other parts too; name either`);
+  if (splits.length > 1 && splits.some((one) => one.split === undefined)) {
+    throw new UserError(`--split ${split}: '${WHOLE}' has the images of the other splits too; name either`);
   }
-  for (const note of new Set(parts.flatMap(({ dataset }) => dataset.notes))) console.log(`note: ${note}`);
-  const images = parts.reduce((sum, { dataset }) => sum + dataset.samples.length, 0);
+  for (const note of new Set(splits.flatMap(({ dataset }) => dataset.notes))) console.log(`note: ${note}`);
+  const images = splits.reduce((sum, { dataset }) => sum + dataset.samples.length, 0);
   const progress = startProgress(images, 'image');
   let written = 0;
   try {
-    const losses = await convert(parts, writer, out, { link, onImage: () => progress.update(++written) });
+    const losses = await convert(splits, writer, out, { link, onImage: () => progress.update(++written) });
     progress.stop();
     console.log(
       table([
         ['split', 'images', 'objects'],
-        ...parts.map(({ split, dataset: { samples } }) => [
+        ...splits.map(({ split, dataset: { samples } }) => [
           split ?? WHOLE,
           count(samples.length),
           count(samples.reduce((sum, { boxes }) => sum + boxes.length, 0)),

@@ -6,7 +6,7 @@ import { framesOf, isVideoFile, STDIN } from '../data/frames.ts';
 import { assertProposals, readProposals } from '../data/proposalFiles.ts';
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
 import type { ScoredBoxes } from '../kernels/boxes.ts';
-import { isPictureFile, PICTURE_EXTENSIONS } from '../data/pictureFiles.ts';
+import { isImageFile, IMAGE_EXTENSIONS } from '../data/imageFiles.ts';
 import { writePng } from '../draw/canvas.ts';
 import { drawDetections } from '../draw/pictures.ts';
 import { UserError } from '../engine/errors.ts';
@@ -159,9 +159,9 @@ function inputFiles(path: string): string[] {
   if (path === STDIN) return [path];
   const names = namesIn(path);
   if (names === null) return [path];
-  const files = names.filter((file) => isPictureFile(file) || isVideoFile(file)).sort();
+  const files = names.filter((file) => isImageFile(file) || isVideoFile(file)).sort();
   if (files.length === 0)
-    throw new UserError(`${path}: contains no image (${PICTURE_EXTENSIONS.join(', ')}); name another folder`);
+    throw new UserError(`${path}: contains no image (${IMAGE_EXTENSIONS.join(', ')}); name another folder`);
   return files.map((file) => join(path, file));
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Sample } from '../data/types.ts';
 import type { Processes } from '../distributed/processes.ts';
 import { UserError } from '../engine/errors.ts';
-import { checkPictures } from '../data/pictures.ts';
+import { checkImages } from '../data/images.ts';
 import { dataUsage } from '../data/registry.ts';
 import { type Preset, PRESETS } from '../run/config/presets.ts';
 import {
@@ -194,7 +194,7 @@ async function open(choices: RunChoices, directory: RunDirectory) {
   assertOutputs(directory.files, { files: [choices.init, ...(choices.proposals?.split(',') ?? [])] });
   directory.assertFree();
   const run = await configureRun(choices);
-  await lookAtPictures([...run.dataset.samples, ...(run.validation?.samples ?? [])]);
+  await lookAtImages([...run.dataset.samples, ...(run.validation?.samples ?? [])]);
   return run;
 }
 
@@ -202,12 +202,12 @@ async function open(choices: RunChoices, directory: RunDirectory) {
 const LONG_MS = 2000;
 
 /** Checks that each file is an image of the size its annotations state. A resumed run was checked when it began. */
-async function lookAtPictures(samples: readonly Sample[]): Promise<void> {
+async function lookAtImages(samples: readonly Sample[]): Promise<void> {
   const started = performance.now();
   let progress: Progress | undefined;
   let done = 0;
   try {
-    const notes = await checkPictures(samples, () => {
+    const notes = await checkImages(samples, () => {
       done++;
       if (performance.now() - started < LONG_MS) return;
       if (!progress) console.log('checking every image');

@@ -26,7 +26,7 @@ export interface AnnotatedObject {
 }
 
 export interface AnnotatedImage {
-  /** The image's path as written, with or without folders and extension, in any system's notation; pictureFiles.ts finds it. */
+  /** The image's path as written, with or without folders and extension, in any system's notation; imageFiles.ts finds it. */
   file: string;
   /** Where its file is looked for first, before the folders of the data set. */
   folder?: string;
@@ -55,7 +55,7 @@ export interface AnnotatedSet {
   /** In the order of the format's own list (may be a lazy getter); if undefined, the sorted classes of all objects. */
   classes?: readonly string[];
   /** Folders to search for images, recursively, the likeliest first. */
-  pictureFolders: readonly string[];
+  imageFolders: readonly string[];
   /** Both corners are inclusive, so that a box one pixel wide or high is taken for a slip of the mouse. */
   inclusive?: boolean;
   /** The id of each class in a COCO file, by name. */

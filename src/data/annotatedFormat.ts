@@ -6,8 +6,8 @@ import { BadBoxes, usableBox } from './badBoxes.ts';
 import { alikeNames, BACKGROUND, className } from './classNames.ts';
 import { DRAWN_SPLITS, drawSplits } from './drawnSplits.ts';
 import { type DataFormat } from './format.ts';
-import { PictureFinder, PICTURE_EXTENSIONS, stemOf, tidyPath } from './pictureFiles.ts';
-import { checkPicture, pictureOf } from './pictures.ts';
+import { ImageFinder, IMAGE_EXTENSIONS, stemOf, tidyPath } from './imageFiles.ts';
+import { checkImage, fileLoader } from './images.ts';
 import { attempt } from './problems.ts';
 import { namedSplit, WHOLE } from './splitNames.ts';
 import { printable } from './textFile.ts';
@@ -34,16 +34,16 @@ export function annotatedFormat({ read, ...format }: AnnotatedFormat): DataForma
     splits,
     usualSplit: (sets, wanted) => namedSplit(splits(sets), wanted),
     async open(sets, options) {
-      const parts: Dataset[] = [];
+      const opened: Dataset[] = [];
       let { classes } = options;
       for (const paths of sets) {
         const notes = new Notes();
         const set = read(paths, { onProblem: options.onProblem, ...notes.context });
-        const part = await openSet(set, { ...options, classes }, notes);
-        if (set.classes) classes = part.classes.slice(1); // later sets must have the classes of the first
-        parts.push(part);
+        const one = await openSet(set, { ...options, classes }, notes);
+        if (set.classes) classes = one.classes.slice(1); // later sets must have the classes of the first
+        opened.push(one);
       }
-      return unite(parts, classes);
+      return unite(opened, classes);
     },
   };
 }
@@ -119,7 +119,7 @@ async function openSet(set: AnnotatedSet, options: OpenOptions, notes: Notes): P
         boxes,
         file,
         ...(resultId !== undefined && { resultIds: { image: resultId, categories } }),
-        ...pictureOf(file, size, image.source, image.size !== undefined),
+        ...fileLoader(file, size, image.source, image.size !== undefined),
       },
     ];
   });
@@ -157,11 +157,11 @@ async function locate(
   { split, onProblem, allowOutside = false }: OpenOptions,
   { tally }: Pick<ReadContext, 'tally'>,
 ): Promise<LocatedImage[]> {
-  const finder = new PictureFinder(set.pictureFolders, allowOutside);
+  const finder = new ImageFinder(set.imageFolders, allowOutside);
   const located = images.map((image): LocatedImage => {
     const entry: LocatedImage = { image, size: image.size };
     const take = onProblem && ((problem: string): void => void (entry.problem = problem));
-    const found = attempt(take, () => findPicture(finder, image, set, split));
+    const found = attempt(take, () => findImageFile(finder, image, set, split));
     if (found?.elsewhere) {
       tally(
         `${set.path}: images found in another folder than the one written`,
@@ -173,7 +173,7 @@ async function locate(
   const unsized = located.filter(({ file, size }) => file !== undefined && size === undefined);
   await eachAtOnce(unsized, SIZES_AT_ONCE, async (entry) => {
     try {
-      const { orientation, ...size } = await checkPicture(entry.file!);
+      const { orientation, ...size } = await checkImage(entry.file!);
       Object.assign(entry, { size, orientation });
     } catch (error) {
       if (!onProblem || !(error instanceof UserError)) throw error;
@@ -208,8 +208,8 @@ function imagesOf(
   const images = set.images();
   if (split === WHOLE) return images;
   const ids = idsOf(images);
-  const { parts, grouped } = drawSplits([...ids.values()], splitSeed);
-  const drawn = images.filter((image) => parts.get(ids.get(image)!) === split);
+  const { splitOf, grouped } = drawSplits([...ids.values()], splitSeed);
+  const drawn = images.filter((image) => splitOf.get(ids.get(image)!) === split);
   note(
     `${set.path}: has no splits of its own: ${drawn.length} of its ${images.length} images are '${split}', drawn 60/20/20 with --split-seed ${splitSeed}${grouped ? '; frames of one video and copies of one image stay together' : ''}`,
   );
@@ -247,14 +247,14 @@ function idsOf(images: readonly AnnotatedImage[]): Map<AnnotatedImage, string> {
   );
 }
 
-function findPicture(finder: PictureFinder, image: AnnotatedImage, set: AnnotatedSet, split: string) {
+function findImageFile(finder: ImageFinder, image: AnnotatedImage, set: AnnotatedSet, split: string) {
   const { file, folder: own, alternatives = [], source } = image;
   const found = finder.find([file, ...alternatives], own);
   if (found) return found;
-  const folder = own ?? set.pictureFolders[0] ?? set.path;
+  const folder = own ?? set.imageFolders[0] ?? set.path;
   const listed = set.splits.length > 1 ? `split '${split}' lists it` : `${source} has it`;
   throw new UserError(
-    `${join(folder, printable(file))}${stemOf(file) === file ? '.*' : ''}: no such image (${PICTURE_EXTENSIONS.join(', ')}), though ${listed}; add it, or choose the folder that has it`,
+    `${join(folder, printable(file))}${stemOf(file) === file ? '.*' : ''}: no such image (${IMAGE_EXTENSIONS.join(', ')}), though ${listed}; add it, or choose the folder that has it`,
   );
 }
 

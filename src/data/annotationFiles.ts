@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import type { AnnotatedImage, AnnotatedSet, ReadContext } from './annotated.ts';
-import { filesBeneath, folderExists } from './pictureFiles.ts';
+import { filesBeneath, folderExists } from './imageFiles.ts';
 import { attempt } from './problems.ts';
 import { beginningOf } from './textFile.ts';
 
@@ -61,7 +61,7 @@ export function setOfFiles(path: string, { onProblem }: ReadContext, reader: Fil
       )
     : [basename(path)];
   if (names.length === 0) throw new UserError(`${path}: holds no ${reader.title}; give another folder`);
-  const files = names.map((name) => ({ path: join(root, name), part: splitOf(name) }));
+  const files = names.map((name) => ({ path: join(root, name), split: splitOf(name) }));
   const known = new Map<string, AnnotatedImage[]>();
   const read = (file: string): AnnotatedImage[] => {
     if (!known.has(file)) known.set(file, attempt(onProblem, () => reader.read(file)) ?? []);
@@ -70,8 +70,8 @@ export function setOfFiles(path: string, { onProblem }: ReadContext, reader: Fil
   const paths = files.map((file) => file.path);
   const folders = [root, ...paths.map(dirname)];
   const imagesOf = (split?: string): AnnotatedImage[] =>
-    files.filter(({ part }) => split === undefined || part === split).flatMap((file) => read(file.path));
-  const byFile = splitsAmong(files.map(({ part }) => part));
+    files.filter((file) => split === undefined || file.split === split).flatMap((file) => read(file.path));
+  const byFile = splitsAmong(files.map((file) => file.split));
   const said = reader.splitOf && byFile.length === 0 ? reader.splitOf.bind(reader) : undefined;
   let classes: readonly string[] | undefined;
   let bySaying: string[] | undefined;
@@ -84,7 +84,7 @@ export function setOfFiles(path: string, { onProblem }: ReadContext, reader: Fil
     get classes() {
       return (classes ??= reader.classes?.(paths));
     },
-    pictureFolders: [...new Set(folders.flatMap((folder) => [folder, ...PICTURES.map((name) => join(folder, name))]))],
+    imageFolders: [...new Set(folders.flatMap((folder) => [folder, ...IMAGES.map((name) => join(folder, name))]))],
     inclusive: reader.inclusive ?? false,
     images: (split) =>
       said && split !== undefined ? imagesOf().filter((image) => said(image) === split) : imagesOf(split),
@@ -92,13 +92,13 @@ export function setOfFiles(path: string, { onProblem }: ReadContext, reader: Fil
 }
 
 /** The distinct splits, if there are two or more and every file names one. */
-function splitsAmong(parts: readonly (string | undefined)[]): string[] {
-  const distinct = new Set(parts);
+function splitsAmong(splits: readonly (string | undefined)[]): string[] {
+  const distinct = new Set(splits);
   return distinct.size > 1 && !distinct.has(undefined) ? [...(distinct as Set<string>)].sort() : [];
 }
 
 /** The names that tools give to folders of images beside annotation files. */
-const PICTURES = ['images', 'img', 'JPEGImages'];
+const IMAGES = ['images', 'img', 'JPEGImages'];
 
 /** The split that a word in a file's name, or else a folder, names; undefined if there is none. */
 const splitOf = (file: string): string | undefined =>

@@ -1,4 +1,4 @@
-/** Writes a data set in another format: its pictures as they are, its boxes as that format has them. */
+/** Writes a data set in another format: images unchanged, boxes in the form of that format. */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
@@ -6,13 +6,13 @@ import { readRegularFileAsync } from '../engine/node/readFile.ts';
 import { makeTemporaryFolder } from '../engine/node/temporaries.ts';
 import { makeFolder, unwritable } from '../engine/node/writeFile.ts';
 import { eachAtOnce } from './atOnce.ts';
-import type { FormatWriter, WrittenImage, WrittenPart } from './format.ts';
-import { folderExists, stemOf } from './pictureFiles.ts';
-import { encodePng, MAX_PICTURE_BYTES } from './pictures.ts';
+import type { FormatWriter, WrittenImage, WrittenSplit } from './format.ts';
+import { folderExists, stemOf } from './imageFiles.ts';
+import { encodePng, MAX_IMAGE_BYTES } from './images.ts';
 import type { Dataset, Sample } from './types.ts';
 
 export interface ConvertOptions {
-  /** Symbolic links to the pictures in place of copies. */
+  /** Makes symbolic links to the images instead of copies. */
   link?: boolean;
   onImage?: () => void;
 }
@@ -25,19 +25,19 @@ export function assertNewFolder(folder: string): void {
 }
 
 /**
- * Writes the parts into a new or empty folder, all or nothing. `split` is undefined for data without parts. Returns lines of
- * what the format cannot hold.
+ * Writes the splits into a new or empty folder, all or nothing. `split` is undefined for data that is not divided. Returns lines
+ * about what the format cannot hold.
  */
 export async function convert(
-  parts: readonly { split: string | undefined; dataset: Dataset }[],
+  splits: readonly { split: string | undefined; dataset: Dataset }[],
   writer: FormatWriter,
   folder: string,
   { link = false, onImage }: ConvertOptions = {},
 ): Promise<string[]> {
-  const named = withNames(parts);
-  const { files, losses } = writer.files(named, parts[0]!.dataset.classes.slice(1));
+  const named = withNames(splits);
+  const { files, losses } = writer.files(named, splits[0]!.dataset.classes.slice(1));
   const images = named.flatMap(({ split, images }) =>
-    images.map((image) => ({ ...image, path: writer.picturePath(image, split) })),
+    images.map((image) => ({ ...image, path: writer.imagePath(image, split) })),
   );
   const once = [...new Map(images.map((image) => [image.path, image])).values()];
   const target = resolve(folder);
@@ -52,8 +52,8 @@ export async function convert(
       return full;
     };
     for (const [path, text] of files) writeFileSync(at(path), text);
-    await eachAtOnce(once, PICTURES_AT_ONCE, async ({ sample, path }) => {
-      await placePicture(sample, at(path), link);
+    await eachAtOnce(once, IMAGES_AT_ONCE, async ({ sample, path }) => {
+      await placeImage(sample, at(path), link);
       onImage?.();
     });
     if (existsSync(target)) rmdirSync(target);
@@ -66,39 +66,39 @@ export async function convert(
   return losses;
 }
 
-const PICTURES_AT_ONCE = 8;
+const IMAGES_AT_ONCE = 8;
 
-async function placePicture(sample: Sample, path: string, link: boolean): Promise<void> {
+async function placeImage(sample: Sample, path: string, link: boolean): Promise<void> {
   if (sample.file === undefined) return writeFileSync(path, await encodePng(await sample.load()), { flag: 'wx' });
   if (link) return symlinkSync(resolve(sample.file), path);
-  writeFileSync(path, await readRegularFileAsync(sample.file, { maxBytes: MAX_PICTURE_BYTES }), { flag: 'wx' });
+  writeFileSync(path, await readRegularFileAsync(sample.file, { maxBytes: MAX_IMAGE_BYTES }), { flag: 'wx' });
 }
 
-/** A name for each picture: its sample's, made fit for every system, with a number where two would be the same. */
-function withNames(parts: readonly { split: string | undefined; dataset: Dataset }[]): WrittenPart[] {
+/** A name for each image: its sample's, made valid on every system, with a number if two would be the same. */
+function withNames(splits: readonly { split: string | undefined; dataset: Dataset }[]): WrittenSplit[] {
   const taken = new Set<string>();
-  const byPicture = new Map<string, string>();
-  return parts.map(({ split, dataset }) => ({
+  const byImage = new Map<string, string>();
+  return splits.map(({ split, dataset }) => ({
     split: split === undefined ? undefined : safe(split),
     images: dataset.samples.map((sample): WrittenImage => {
-      const picture = sample.file === undefined ? `${split}\u0000${sample.id}` : resolve(sample.file);
-      let name = byPicture.get(picture);
+      const source = sample.file === undefined ? `${split}\u0000${sample.id}` : resolve(sample.file);
+      let name = byImage.get(source);
       if (name === undefined) {
         const wanted = safe(sample.id);
         name = wanted;
         for (let i = 2; taken.has(key(name)); i++) name = `${wanted}-${i}`;
         taken.add(key(name));
-        byPicture.set(picture, name);
+        byImage.set(source, name);
       }
       return { sample, name, extension: sample.file?.slice(stemOf(sample.file).length) || '.png' };
     }),
   }));
 }
 
-/** Some file systems do not tell the case of letters, or forms of accents, apart. */
+/** Some file systems do not distinguish the case of letters, or forms of accents. */
 const key = (name: string): string => name.normalize('NFC').toLowerCase();
 
-/** Without characters that some systems or lists have no place for, hidden files, and what would lead out of a folder. */
+/** Removes characters that some systems or lists cannot hold, leading dots, and parts that would lead out of a folder. */
 function safe(id: string): string {
   const parts = id
     .split(/[/\\]+/)

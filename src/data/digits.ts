@@ -56,16 +56,16 @@ export function openDigits({ split, classes, seed = 0 }: OpenOptions, read: (spl
   if (!Object.hasOwn(SPLITS, split)) {
     throw new UserError(`--data digits: has no split '${split}'; known: ${DIGIT_SPLITS.join(', ')}`);
   }
-  const part = SPLITS[split as GlyphSplit];
+  const { scenes, stream } = SPLITS[split as GlyphSplit];
   if (classes !== undefined && classes.join() !== DIGITS.join()) {
     throw new UserError(
       `--data digits: its classes are ${DIGITS.join(', ')}, not ${classes.join(', ')}; use a model of digits`,
     );
   }
   const glyphs = read(split as GlyphSplit);
-  const samples = Array.from({ length: part.scenes }, (_, index): Sample => {
+  const samples = Array.from({ length: scenes }, (_, index): Sample => {
     let boxes: AnnotatedBox[] | undefined;
-    const layout = () => layOut(glyphs, new Random(seed, part.stream + 2 * index));
+    const layout = () => layOut(glyphs, new Random(seed, stream + 2 * index));
     return {
       id: `digits-${split}-${String(index).padStart(5, '0')}`,
       width: SCENE,
@@ -73,7 +73,7 @@ export function openDigits({ split, classes, seed = 0 }: OpenOptions, read: (spl
       get boxes() {
         return (boxes ??= layout().map((digit) => digit.box));
       },
-      load: async () => paint(layout(), glyphs, new Random(seed, part.stream + 2 * index + 1)),
+      load: async () => paint(layout(), glyphs, new Random(seed, stream + 2 * index + 1)),
     };
   });
   return { name: 'digits', classes: [BACKGROUND, ...DIGITS], samples, flippable: false, notes: [] };

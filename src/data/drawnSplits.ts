@@ -30,7 +30,7 @@ export function groupOf(id: string): string {
 }
 
 /** The split of each id; a function of the set of ids and the seed, whatever their order. */
-export function drawSplits(ids: readonly string[], seed: number): { parts: Map<string, string>; grouped: boolean } {
+export function drawSplits(ids: readonly string[], seed: number): { splitOf: Map<string, string>; grouped: boolean } {
   const groups = new Map<string, string[]>();
   for (const id of [...ids].sort(naturally)) {
     const group = groupOf(id);
@@ -42,13 +42,13 @@ export function drawSplits(ids: readonly string[], seed: number): { parts: Map<s
   const order = new Random(seed, STREAM).permutation(units.length).map((i) => units[i]!);
   order.sort((a, b) => b.length - a.length); // the largest videos first, so that none lands in a small split
   const counts = new Map(SHARES.map(([split]) => [split, 0]));
-  const parts = new Map<string, string>();
+  const splitOf = new Map<string, string>();
   for (const unit of order) {
     const [split] = SHARES.reduce((a, b) => (counts.get(b[0])! / b[1] < counts.get(a[0])! / a[1] ? b : a));
     counts.set(split, counts.get(split)! + unit.length);
-    for (const id of unit) parts.set(id, split);
+    for (const id of unit) splitOf.set(id, split);
   }
-  return { parts, grouped };
+  return { splitOf, grouped };
 }
 
 /** Five stretches of about equal length. */

@@ -35,16 +35,16 @@ export interface WrittenImage {
 }
 
 /** `split` is undefined for data that is not divided, whose only split it is. */
-export interface WrittenPart {
+export interface WrittenSplit {
   split: string | undefined;
   images: readonly WrittenImage[];
 }
 
 export interface FormatWriter {
   /** Where an image goes, as a path in the folder that is written. */
-  picturePath(image: WrittenImage, split: string | undefined): string;
+  imagePath(image: WrittenImage, split: string | undefined): string;
   /** The other files by their paths, and what they cannot hold, one line each. `classes` are without the background. */
-  files(parts: readonly WrittenPart[], classes: readonly string[]): { files: Map<string, string>; losses: string[] };
+  files(splits: readonly WrittenSplit[], classes: readonly string[]): { files: Map<string, string>; losses: string[] };
 }
 
 /** For `DataFormat.sets`: each path is a data set of its own. */

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { extname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { UserError } from '../engine/errors.ts';
-import { decodeImage, MAX_PICTURE_BYTES, readImage } from './pictures.ts';
+import { decodeImage, MAX_IMAGE_BYTES, readImage } from './images.ts';
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
 
 export const STDIN = '-';
@@ -55,8 +55,8 @@ async function readAll(stream: Readable): Promise<Buffer> {
   for await (const chunk of stream as AsyncIterable<Buffer>) {
     chunks.push(chunk);
     length += chunk.length;
-    if (length > MAX_PICTURE_BYTES)
-      throw new UserError(`standard input: has more than ${MAX_PICTURE_BYTES / 1e6} MB; give a file`);
+    if (length > MAX_IMAGE_BYTES)
+      throw new UserError(`standard input: has more than ${MAX_IMAGE_BYTES / 1e6} MB; give a file`);
   }
   return Buffer.concat(chunks);
 }
@@ -97,12 +97,12 @@ async function* videoFrames(
   ffmpeg.stdin.end(bytes);
   let frames = 0;
   try {
-    for await (const picture of ppmPictures(ffmpeg.stdout)) yield { picture, number: 1 + every * frames++ };
+    for await (const picture of ppmImages(ffmpeg.stdout)) yield { picture, number: 1 + every * frames++ };
     const end = await ended;
     if (end instanceof UserError) throw end;
     if (end !== 0 || frames === 0) {
       const reason = said.trim().split('\n').at(-1) || 'it has no frame';
-      throw new UserError(`${name}: cannot be read as a picture or a video (${reason}); check the file`);
+      throw new UserError(`${name}: cannot be read as an image or a video (${reason}); check the file`);
     }
   } finally {
     ffmpeg.kill();
@@ -114,7 +114,7 @@ const LEAST_HEADER = 11;
 const LONGEST_HEADER = 32;
 
 /** Images in the form 'P6 WIDTH HEIGHT 255' and RGB, one after the other. */
-async function* ppmPictures(stream: Readable): AsyncGenerator<DecodedImage> {
+async function* ppmImages(stream: Readable): AsyncGenerator<DecodedImage> {
   let waiting: Buffer[] = [];
   let length = 0;
   let needed = LEAST_HEADER;
@@ -129,7 +129,7 @@ async function* ppmPictures(stream: Readable): AsyncGenerator<DecodedImage> {
         needed = bytes.length + 1;
         continue;
       }
-      if (!header) throw new UserError('ffmpeg: gave something other than pictures; update it');
+      if (!header) throw new UserError('ffmpeg: gave something other than images; update it');
       const [width, height] = [Number(header[1]), Number(header[2])];
       const end = header[0].length + 3 * width * height;
       if (bytes.length >= end) {

@@ -9,8 +9,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import { isPictureFile, PICTURE_EXTENSIONS } from './pictureFiles.ts';
-import { checkPicture, checkPictures, readImage } from './pictures.ts';
+import { isImageFile, IMAGE_EXTENSIONS } from './imageFiles.ts';
+import { checkImage, checkImages, readImage } from './images.ts';
 import type { LabelledOptions, LabelledImage, LabelledImages } from './types.ts';
 
 /** One image in this many is for validation, if the folder has no split for it. */
@@ -23,7 +23,7 @@ export async function openImageFolder(
   if (!existsSync(root))
     throw new UserError(`${root}: no such folder; give one that holds a folder of images per class`);
   const { classes, train, val } = existsSync(join(root, 'train')) ? splitFolders(root) : oneFolder(root);
-  if (check) await checkPictures([...train, ...val].map(({ path }) => ({ check: () => checkPicture(path) })));
+  if (check) await checkImages([...train, ...val].map(({ path }) => ({ check: () => checkImage(path) })));
   return { name: basename(root), classes, train: train.map(toSample), val: val.map(toSample), augment: true };
 }
 
@@ -32,34 +32,34 @@ interface LabelledFile {
   label: number;
 }
 
-type Parts = { classes: string[]; train: LabelledFile[]; val: LabelledFile[] };
+type Splits = { classes: string[]; train: LabelledFile[]; val: LabelledFile[] };
 
-function splitFolders(root: string): Parts {
+function splitFolders(root: string): Splits {
   const [train, val] = [join(root, 'train'), join(root, 'val')];
   if (!existsSync(val)) throw new UserError(`${val}: no such folder, though there is ${train}; add it, or rename both`);
   const classes = listClasses(train);
   const unknown = folders(val).find((name) => !classes.includes(name));
   if (unknown)
     throw new UserError(`${join(val, unknown)}: no class of this name in ${train}; add it there or remove it`);
-  const part = (folder: string, names: readonly string[]): LabelledFile[] =>
-    names.flatMap((name) => listPictures(join(folder, name)).map((path) => ({ path, label: classes.indexOf(name) })));
-  const validation = part(val, folders(val));
+  const filesOf = (folder: string, names: readonly string[]): LabelledFile[] =>
+    names.flatMap((name) => listImages(join(folder, name)).map((path) => ({ path, label: classes.indexOf(name) })));
+  const validation = filesOf(val, folders(val));
   if (validation.length === 0) throw new UserError(`${val}: holds no class folder; add one, with images, per class`);
-  return { classes, train: part(train, classes), val: validation };
+  return { classes, train: filesOf(train, classes), val: validation };
 }
 
-function oneFolder(root: string): Parts {
+function oneFolder(root: string): Splits {
   const classes = listClasses(root);
   const files = classes.map((name, label) => {
-    const paths = listPictures(join(root, name));
+    const paths = listImages(join(root, name));
     if (paths.length === 1) {
       throw new UserError(`${join(root, name)}: holds one image; add another, one of them is for validation`);
     }
     return paths.map((path) => ({ path, label }));
   });
-  const part = (validation: boolean): LabelledFile[] =>
+  const filesOf = (validation: boolean): LabelledFile[] =>
     files.flatMap((ofClass) => ofClass.filter((_, i) => (i % VALIDATION_SHARE === 0) === validation));
-  return { classes, train: part(false), val: part(true) };
+  return { classes, train: filesOf(false), val: filesOf(true) };
 }
 
 /** The class folders in the order of their names: the order of the classes. */
@@ -90,12 +90,12 @@ const folders = (folder: string): string[] =>
     .filter((entry) => entry.isDirectory() || entry.isSymbolicLink())
     .map(({ name }) => name);
 
-function listPictures(folder: string): string[] {
+function listImages(folder: string): string[] {
   const paths = entries(folder)
-    .filter(({ name }) => isPictureFile(name))
+    .filter(({ name }) => isImageFile(name))
     .map(({ name }) => join(folder, name));
   if (paths.length > 0) return paths;
-  throw new UserError(`${folder}: holds no image (${PICTURE_EXTENSIONS.join(', ')}); add some or remove the folder`);
+  throw new UserError(`${folder}: holds no image (${IMAGE_EXTENSIONS.join(', ')}); add some or remove the folder`);
 }
 
 const toSample = ({ path, label }: LabelledFile): LabelledImage => ({

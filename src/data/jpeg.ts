@@ -29,28 +29,28 @@ export async function decodeJpeg(
   bytes: Buffer,
   decode: (bytes: Buffer, failOn: 'truncated' | 'warning') => Promise<DecodedImage>,
 ): Promise<DecodedImage> {
-  let picture: DecodedImage;
+  let image: DecodedImage;
   try {
-    picture = await decode(bytes, 'truncated');
+    image = await decode(bytes, 'truncated');
   } catch (error) {
     const ended = await decode(Buffer.concat([bytes, END_OF_IMAGE]), 'warning').catch(() => undefined);
     if (!ended || filledShare(ended) > 0) throw error;
     return ended;
   }
-  // A picture may well have this colour, so its decoder has to have missed something, too.
-  if (filledShare(picture) > MISSING_SHARE) {
+  // An image may well have this colour, so the decoder must have missed something, too.
+  if (filledShare(image) > MISSING_SHARE) {
     const warning = await decode(bytes, 'warning').then(
       () => '',
       (error: Error) => error.message,
     );
     if (warning.includes('premature end')) {
-      throw new Error(`its data end before the ${picture.width}x${picture.height} pixels that its header announces`);
+      throw new Error(`its data end before the ${image.width}x${image.height} pixels that its header announces`);
     }
   }
-  return picture;
+  return image;
 }
 
-/** The share of pixels that are filled as a corner is: the last pixels are in one, however the picture is turned. */
+/** The share of pixels that are filled as a corner is: the last pixels are in one, however the image is turned. */
 function filledShare({ width, height, rgba }: DecodedImage): number {
   const corners = [0, width - 1, width * (height - 1), width * height - 1].map((i) => rgba.subarray(4 * i, 4 * i + 3));
   const filled = corners.filter((corner) =>
@@ -73,7 +73,7 @@ const MOST_ROWS = 65500;
 
 /**
  * Throws an Error if the data hold many more pixels than the header announces, which decoding does not notice. To find out,
- * the picture is decoded again as though it were higher: its data must then end too early.
+ * the image is decoded again as if it were higher: its data must then end too early.
  *
  * @param decode throws at anything that its decoder warns of; what it returns does not matter
  */

@@ -19,7 +19,7 @@ const MARGIN = 2;
 const STREAMS = { train: 0x40000000, val: 0x50000000 };
 
 export function openMnist({ size, seed }: Pick<LabelledOptions, 'size' | 'seed'>): LabelledImages {
-  const part = (split: keyof typeof STREAMS & GlyphSplit): LabelledImage[] => {
+  const imagesOf = (split: keyof typeof STREAMS & GlyphSplit): LabelledImage[] => {
     const glyphs = readGlyphs(split);
     return Array.from(glyphs.labels, (label, i) => ({
       id: `mnist-${split}-${String(i).padStart(5, '0')}`,
@@ -27,7 +27,7 @@ export function openMnist({ size, seed }: Pick<LabelledOptions, 'size' | 'seed'>
       load: async () => draw(glyphs, i, size, new Random(seed, STREAMS[split] + i)),
     }));
   };
-  return { name: 'mnist', classes: [...DIGITS], train: part('train'), val: part('val'), augment: false };
+  return { name: 'mnist', classes: [...DIGITS], train: imagesOf('train'), val: imagesOf('val'), augment: false };
 }
 
 function draw(glyphs: Glyphs, glyph: number, size: number, random: Random): DecodedImage {

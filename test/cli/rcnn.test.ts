@@ -175,13 +175,13 @@ test('check lists every problem, counts what is usable and says how the anchors 
   assert.match(checked.stdout, /^images 40x30 \(3\); resized for the network 640x480 \(3\)$/m);
   const report = JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8'));
   assert.equal(report.problems.length, 3);
-  assert.equal(report.parts, [
+  assert.equal(report.splits, [
     { split: 'train', images: 2, withoutObjects: 0, objects: 3, notCounted: 0 },
     { split: 'test', images: 1, withoutObjects: 0, objects: 1, notCounted: 0 },
   ]);
   assert.equal(report.classes[1], { name: 'dog', images: 0, objects: 0, iou50: null, iou70: null });
   assert.is(report.anchors.objects, 4);
-  // Of train one picture can be drawn.
+  // One image of train can be drawn.
   assert.equal(readdirSync(join(folder, 'pictures')).sort(), ['test.png', 'train.png']);
 
   const none = await rcnn(folder, 'check', '--data', `voc:${await smallVoc({ a: '<', b: '<', c: '<' })}`);

@@ -16,10 +16,10 @@ import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { drawSplits } from '../../src/data/drawnSplits.ts';
-import { checkPicture, readImage } from '../../src/data/pictures.ts';
+import { checkImage, readImage } from '../../src/data/images.ts';
 import { openDataset, splitsOf, usualSplit } from '../../src/data/registry.ts';
 import { UserError } from '../../src/engine/errors.ts';
-import { decodeAll, openParts, sameContent } from '../../src/run/reports/dataReport.ts';
+import { decodeAll, openSplits, sameContent } from '../../src/run/reports/dataReport.ts';
 import { temporaryFolder, userError, vocXml, writeCoco, writeImage, writeVoc } from './fixtures.ts';
 
 const cases = fileURLToPath(new URL('../cases', import.meta.url));
@@ -188,15 +188,15 @@ for (const [name, expected] of Object.entries(EXPECTED)) {
   test(name, async () => {
     const root = await prepare(name);
     const spec = coco ? `coco:${join(root, 'images')},${join(root, 'ann.json')}` : root;
-    const opened = await openParts(spec, [coco ? 'all' : 'train']);
-    const decoded = await decodeAll(opened.parts.flatMap(({ dataset }) => dataset.samples));
-    const classes = opened.parts[0]?.dataset.classes.slice(1).join() ?? '';
+    const opened = await openSplits(spec, [coco ? 'all' : 'train']);
+    const decoded = await decodeAll(opened.splits.flatMap(({ dataset }) => dataset.samples));
+    const classes = opened.splits[0]?.dataset.classes.slice(1).join() ?? '';
     assert.is(classes, expected.classes ?? (coco ? 'cat,dog' : 'cat'));
-    const corners = (opened.parts[0]?.dataset.samples ?? []).map(({ boxes }) =>
+    const corners = (opened.splits[0]?.dataset.samples ?? []).map(({ boxes }) =>
       boxes.map(({ x1, y1, x2, y2 }) => [x1, y1, x2, y2].map((value) => Number(value.toFixed(2))).join()).join(';'),
     );
     assert.equal(corners, expected.boxes ?? (coco ? [BOX, BOX] : [BOX]));
-    const crowds = opened.parts[0]?.dataset.samples.flatMap(({ boxes }) => boxes.filter(({ crowd }) => crowd)) ?? [];
+    const crowds = opened.splits[0]?.dataset.samples.flatMap(({ boxes }) => boxes.filter(({ crowd }) => crowd)) ?? [];
     assert.is(crowds.length, name === 'coco-rle' ? 1 : 0);
     matchAll([...opened.problems, ...decoded.problems], expected.problems ?? []);
     matchAll([...opened.notes, ...decoded.notes], expected.notes ?? []);
@@ -216,31 +216,31 @@ function matchAll(lines: readonly string[], patterns: readonly RegExp[]): void {
 
 const object = vocXml([{ name: 'cat', box: [3, 4, 20, 15] }]);
 
-test('a folder is recognised, and its parts are found or drawn', async () => {
+test('a folder is recognised, and its splits are found or drawn', async () => {
   const voc = await writeVoc({ splits: { train: 'a', val: 'a' }, annotations: { a: object } });
   assert.equal(splitsOf(voc), ['train', 'val']);
   assert.is(usualSplit(voc, 'val'), 'val');
 
   const roboflow = temporaryFolder(); // train/_annotations.coco.json beside the pictures
-  for (const part of ['train', 'valid', 'test']) {
+  for (const split of ['train', 'valid', 'test']) {
     const { folder, path } = await writeCoco();
-    cpSync(folder, join(roboflow, part), { recursive: true });
-    cpSync(path, join(roboflow, part, '_annotations.coco.json'));
+    cpSync(folder, join(roboflow, split), { recursive: true });
+    cpSync(path, join(roboflow, split, '_annotations.coco.json'));
   }
   assert.equal(splitsOf(roboflow), ['test', 'train', 'valid']);
   assert.is(usualSplit(roboflow, 'val'), 'valid');
   const { samples } = await openDataset(roboflow, { split: 'valid' });
   assert.is(samples[0]!.file, join(roboflow, 'valid', 'a.jpg'));
-  assert.equal(await sameContent((await openParts(roboflow, ['train', 'test'])).parts), [
+  assert.equal(await sameContent((await openSplits(roboflow, ['train', 'test'])).splits), [
     `1 image in two splits under two names, the first: ${join(roboflow, 'train', 'a.jpg')} ('train') is ${join(roboflow, 'test', 'a.jpg')} ('test')`,
   ]);
 
   const official = temporaryFolder(); // annotations/instances_train2017.json, train2017/
   mkdirSync(join(official, 'annotations'));
-  for (const part of ['train2017', 'val2017']) {
+  for (const split of ['train2017', 'val2017']) {
     const { folder, path } = await writeCoco();
-    cpSync(folder, join(official, part), { recursive: true });
-    cpSync(path, join(official, 'annotations', `instances_${part}.json`));
+    cpSync(folder, join(official, split), { recursive: true });
+    cpSync(path, join(official, 'annotations', `instances_${split}.json`));
   }
   assert.is(usualSplit(official, 'train'), 'train2017');
   assert.is((await openDataset(official, { split: 'val2017' })).samples[0]!.file, join(official, 'val2017', 'a.jpg'));
@@ -251,28 +251,28 @@ test('a folder is recognised, and its parts are found or drawn', async () => {
   );
 });
 
-test('drawn parts: 60/20/20 by a seed, frames of one video and copies of one image together', () => {
+test('drawn splits: 60/20/20 by a seed, frames of one video and copies of one image together', () => {
   const photos = Array.from({ length: 100 }, (_, i) => `IMG_${String(i).padStart(4, '0')}`);
   const count = (parts: Map<string, string>) =>
     ['train', 'val', 'test'].map((split) => [...parts.values()].filter((part) => part === split).length);
   const first = drawSplits(photos, 0);
-  assert.equal([count(first.parts), first.grouped], [[60, 20, 20], false]);
-  assert.equal(drawSplits([...photos].reverse(), 0).parts, new Map([...first.parts].sort().reverse()));
-  assert.not.equal([...drawSplits(photos, 1).parts].sort(), [...first.parts].sort());
+  assert.equal([count(first.splitOf), first.grouped], [[60, 20, 20], false]);
+  assert.equal(drawSplits([...photos].reverse(), 0).splitOf, new Map([...first.splitOf].sort().reverse()));
+  assert.not.equal([...drawSplits(photos, 1).splitOf].sort(), [...first.splitOf].sort());
 
   const frames = Array.from({ length: 10 }, (_, v) =>
     Array.from({ length: 10 }, (_, f) => `clip${v}_frame_${f}`),
   ).flat();
   const videos = drawSplits(frames, 3);
-  assert.equal([count(videos.parts), videos.grouped], [[60, 20, 20], true]);
+  assert.equal([count(videos.splitOf), videos.grouped], [[60, 20, 20], true]);
   for (let v = 0; v < 10; v++) {
-    assert.is(new Set(frames.slice(10 * v, 10 * v + 10).map((id) => videos.parts.get(id))).size, 1);
+    assert.is(new Set(frames.slice(10 * v, 10 * v + 10).map((id) => videos.splitOf.get(id))).size, 1);
   }
-  const copies = drawSplits(['a_jpg.rf.0a1', 'a_jpg.rf.0b2', 'b_jpg.rf.77', 'c_jpg.rf.12', 'd_jpg.rf.34'], 0).parts;
+  const copies = drawSplits(['a_jpg.rf.0a1', 'a_jpg.rf.0b2', 'b_jpg.rf.77', 'c_jpg.rf.12', 'd_jpg.rf.34'], 0).splitOf;
   assert.is(copies.get('a_jpg.rf.0a1'), copies.get('a_jpg.rf.0b2'));
   const one = drawSplits(frames.slice(0, 10), 0); // a single video: stretches of time
-  assert.equal([count(one.parts), one.grouped], [[6, 2, 2], true]);
-  assert.equal(count(drawSplits(['x'], 0).parts), [1, 0, 0]);
+  assert.equal([count(one.splitOf), one.grouped], [[6, 2, 2], true]);
+  assert.equal(count(drawSplits(['x'], 0).splitOf), [1, 0, 0]);
 });
 
 test('images of every kind are read, and files that are not images are reported', async () => {
@@ -285,12 +285,12 @@ test('images of every kind are read, and files that are not images are reported'
     const { width, height, rgba } = await readImage(path);
     assert.equal([width, height], [40, 30]);
     assert.ok(rgba[0]! > 230 && rgba[1]! < 25 && rgba[4 * 39 + 2]! > 230, kind);
-    const header = await checkPicture(path);
+    const header = await checkImage(path);
     assert.equal([header.width, header.height], [40, 30]);
   }
   symlinkSync('/dev/zero', join(root, 'device.png'));
   for (const bad of [join(root, 'device.png'), root]) {
-    for (const read of [readImage, checkPicture]) {
+    for (const read of [readImage, checkImage]) {
       assert.match(await userError(read(bad)), /(is a device; name a regular file|is a folder)/);
     }
   }

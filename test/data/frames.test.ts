@@ -109,7 +109,7 @@ test('no ffmpeg, or one that cannot read the file, is one line', async () => {
   await withFfmpeg(`console.error('moov atom not found'); process.exitCode = 1;`, async () => {
     assert.match(
       await userError(collect('a.mp4')),
-      /^a\.mp4: cannot be read as a picture or a video \(moov atom not found\)/,
+      /^a\.mp4: cannot be read as an image or a video \(moov atom not found\)/,
     );
   });
 });

@@ -5,7 +5,7 @@ import { encode } from 'bmp-ts';
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { checkPicture, readImage } from '../../src/data/pictures.ts';
+import { checkImage, readImage } from '../../src/data/images.ts';
 import { readProposalFile } from '../../src/data/proposalFiles.ts';
 import { openDataset } from '../../src/data/registry.ts';
 import type { Dataset } from '../../src/data/types.ts';
@@ -323,7 +323,7 @@ test('pictures', async () => {
       path,
       () =>
         rightOrLine(async () => {
-          const { width, height } = await checkPicture(path);
+          const { width, height } = await checkImage(path);
           const picture = await readImage(path);
           assert.equal([picture.width, picture.height], [width, height]);
           assert.is(picture.rgba.length, 4 * width * height);

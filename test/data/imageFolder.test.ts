@@ -67,7 +67,7 @@ test('a crop is the square that was asked for', () => {
   assert.equal([...part.rgba], [28, 29, 30, 31, 32, 33, 34, 35, 48, 49, 50, 51, 52, 53, 54, 55]);
 });
 
-test('drawn digits are a pure function of seed, part and number, of the size that is asked for', async () => {
+test('drawn digits are a pure function of seed, split and number, of the size that is asked for', async () => {
   const digits = (seed: number) => openLabelled('mnist', { size: 40, seed, check: true });
   const [first, again, other] = [await digits(3), await digits(3), await digits(4)];
   assert.is(first.classes.length, 10);

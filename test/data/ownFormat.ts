@@ -14,7 +14,7 @@ export const mine = annotatedFormat({
     name: 'mine',
     path: path!,
     splits: [],
-    pictureFolders: [dirname(path!)],
+    imageFolders: [dirname(path!)],
     images: () => {
       const lines = readFileSync(path!, 'utf8').trim().split('\n');
       return lines.map((line, i) => {

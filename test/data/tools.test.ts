@@ -5,7 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { disjointSplits } from '../../src/data/splitNames.ts';
 import { splitsOf } from '../../src/data/registry.ts';
-import { decodeAll, openParts } from '../../src/run/reports/dataReport.ts';
+import { decodeAll, openSplits } from '../../src/run/reports/dataReport.ts';
 import { userError, vocXml } from './fixtures.ts';
 import { writeFiles } from './formats/files.ts';
 
@@ -152,12 +152,12 @@ for (const [name, { files, bytes = {}, renamed = {}, ...expected }] of Object.en
     const root = await writeFiles({ ...files, ...originals });
     for (const [file, content] of Object.entries(bytes)) writeFileSync(join(root, file), content);
     for (const [from, to] of Object.entries(renamed)) renameSync(join(root, from), join(root, to));
-    const { parts, problems, notes } = await openParts(root, disjointSplits(splitsOf(root)));
-    const decoded = await decodeAll(parts.flatMap(({ dataset }) => dataset.samples));
-    const counts = parts.map(({ split, dataset: { samples } }) => `${split} ${samples.length}`);
+    const { splits, problems, notes } = await openSplits(root, disjointSplits(splitsOf(root)));
+    const decoded = await decodeAll(splits.flatMap(({ dataset }) => dataset.samples));
+    const counts = splits.map(({ split, dataset: { samples } }) => `${split} ${samples.length}`);
     assert.is(counts.join(', '), expected.splits ?? 'all 1');
-    assert.is(parts[0]!.dataset.classes.slice(1).join(), expected.classes ?? 'cat');
-    assert.ok(parts.every(({ dataset }) => dataset.samples.every(({ boxes }) => boxes.length === 1)));
+    assert.is(splits[0]!.dataset.classes.slice(1).join(), expected.classes ?? 'cat');
+    assert.ok(splits.every(({ dataset }) => dataset.samples.every(({ boxes }) => boxes.length === 1)));
     matchAll([...problems, ...decoded.problems], expected.problems ?? []);
     matchAll(notes, expected.notes ?? []);
   });

@@ -5,7 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Dataset, OpenOptions } from '../../src/data/types.ts';
 import { openDataset, splitsOf } from '../../src/data/registry.ts';
-import { checkPictures } from '../../src/data/pictures.ts';
+import { checkImages } from '../../src/data/images.ts';
 import { UserError } from '../../src/engine/errors.ts';
 import { type VocFiles, type VocObjectSpec, realData, vocXml, writeImage, writeVoc } from './fixtures.ts';
 
@@ -226,13 +226,13 @@ test('an image that is cut off, not an image, or of another size fails when it i
     const whole = readFileSync(path);
     await writeImage(path, 41, 30);
     await expectLine(() => samples[0]!.load(), image, 'is 41x30', 'says 40x30');
-    await expectLine(() => checkPictures(samples), image, 'is 41x30', 'says 40x30');
+    await expectLine(() => checkImages(samples), image, 'is 41x30', 'says 40x30');
     writeFileSync(path, whole.subarray(0, Math.floor(whole.length * 0.7)));
     await expectLine(() => samples[0]!.load(), image, 'cannot be read as an image');
     for (const text of ['no image', '']) {
       writeFileSync(path, text);
       await expectLine(() => samples[0]!.load(), image, 'cannot be read as an image');
-      await expectLine(() => checkPictures(samples), image, 'cannot be read as an image');
+      await expectLine(() => checkImages(samples), image, 'cannot be read as an image');
     }
   }
 });
@@ -243,7 +243,7 @@ test('a check before training takes the size of the turned image, and looks at e
     annotations: { a: vocXml([{ name: 'cat', box: [1, 1, 9, 9] }], { width: 30, height: 40 }), b: vocXml([]) },
     images: ['a.jpg', 'b.jpg'],
   });
-  await expectLine(() => checkPictures(samples), 'a.jpg', 'is 40x30', 'says 30x40');
+  await expectLine(() => checkImages(samples), 'a.jpg', 'is 40x30', 'says 30x40');
   const root = await writeVoc({
     annotations: { a: vocXml([{ name: 'cat', box: [1, 1, 9, 9] }], { width: 30, height: 40 }) },
   });
@@ -252,7 +252,7 @@ test('a check before training takes the size of the turned image, and looks at e
   writeFileSync(path, await sharp(readFileSync(path)).withMetadata({ orientation: 6 }).jpeg().toBuffer());
   const turned = (await openDataset(`voc:${root}`, { split: 'train' })).samples;
   let looked = 0;
-  await checkPictures(turned, () => looked++);
+  await checkImages(turned, () => looked++);
   assert.is(looked, 1);
   assert.is((await turned[0]!.load()).width, 30);
 });

@@ -135,7 +135,7 @@ test('the package webgpu is missing', () => {
 });
 
 test('packages with native parts are loaded when they are needed, and named where they are missing', () => {
-  const files = ['../../src/cli/rcnn.ts', '../../src/draw/canvas.ts', '../../src/data/pictures.ts'];
+  const files = ['../../src/cli/rcnn.ts', '../../src/draw/canvas.ts', '../../src/data/images.ts'];
   const [command, canvas, pictures] = files.map((file) => new URL(file, import.meta.url).href);
   const draw = `import { newCanvas } from '${canvas}';
     try { newCanvas(4, 4); } catch (error) { console.log(error.name, error.message); }`;

@@ -17,7 +17,7 @@ import { boundsOf, boundsOfRuns, type Point } from '../bounds.ts';
 import { className } from '../classNames.ts';
 import { WHOLE } from '../splitNames.ts';
 import { firstIssue, readJsonFile } from '../jsonFile.ts';
-import { folderExists, isPictureFile } from '../pictureFiles.ts';
+import { folderExists, isImageFile } from '../imageFiles.ts';
 import { attempt } from '../problems.ts';
 import { beginningOf, printable } from '../textFile.ts';
 import type { CocoId } from '../types.ts';
@@ -137,7 +137,7 @@ const hasBox = (annotation: unknown): boolean => {
 
 function readPair(folder: string, path: string, context: ReadContext): AnnotatedSet {
   if (!folderExists(folder)) throw new UserError(`${folder}: no such folder; give coco:IMAGES,ANNOTATIONS.json`);
-  return fileSet({ path, splits: [WHOLE], pictureFolders: [folder] }, context, () => path);
+  return fileSet({ path, splits: [WHOLE], imageFolders: [folder] }, context, () => path);
 }
 
 /** A file with its images beside or beneath it, or a folder of files. */
@@ -151,12 +151,12 @@ function readOne(path: string, context: ReadContext): AnnotatedSet {
   const where = {
     path,
     splits: files.length > 1 ? files.map(({ split }) => split) : [],
-    pictureFolders: [join(path, 'images'), path].filter(folderExists),
+    imageFolders: [join(path, 'images'), path].filter(folderExists),
   };
   const fileOf = (split?: string) => files.find((one) => one.split === split) ?? first;
   const folderOf = (split?: string): string | undefined => {
     const one = fileOf(split);
-    const beside = readdirSync(dirname(one.file)).some(isPictureFile) ? [dirname(one.file)] : [];
+    const beside = readdirSync(dirname(one.file)).some(isImageFile) ? [dirname(one.file)] : [];
     return [...beside, join(path, 'images', one.split), join(path, one.split)].find(folderExists);
   };
   return fileSet(where, context, (split) => fileOf(split).file, folderOf);
@@ -168,7 +168,7 @@ const withFolder = (images: AnnotatedImage[], folder: string | undefined): Annot
 
 /** `fileOf` gives a split's annotation file, which is only read when something in it is needed. */
 function fileSet(
-  where: Pick<AnnotatedSet, 'path' | 'splits' | 'pictureFolders'>,
+  where: Pick<AnnotatedSet, 'path' | 'splits' | 'imageFolders'>,
   context: ReadContext,
   fileOf: (split?: string) => string,
   folderOf: (split?: string) => string | undefined = () => undefined,

@@ -16,7 +16,7 @@ import { annotatedFormat } from '../annotatedFormat.ts';
 import { type AnnotationFiles, recognisesFiles, setOfFiles } from '../annotationFiles.ts';
 import { type CsvRow, firstCells, readCsv } from '../csvFile.ts';
 import { eachPath } from '../format.ts';
-import { isPictureFile, stemOf } from '../pictureFiles.ts';
+import { isImageFile, stemOf } from '../imageFiles.ts';
 import { attempt } from '../problems.ts';
 import { printable } from '../textFile.ts';
 import { csvWriter } from '../writers/csv.ts';
@@ -47,7 +47,7 @@ function columnsOf(cells: readonly string[]): Partial<Record<Column, number>> | 
 }
 
 const isPlainRow = (cells: readonly string[]): boolean =>
-  cells.length === 6 && isPictureFile(cells[0]!) && cells.slice(1, 5).every((cell) => cell === '' || NUMBER.test(cell));
+  cells.length === 6 && isImageFile(cells[0]!) && cells.slice(1, 5).every((cell) => cell === '' || NUMBER.test(cell));
 const NUMBER = /^[-+]?\d+([.,]\d*)?$/;
 
 const FILES: AnnotationFiles = {
@@ -62,7 +62,7 @@ export const csv = annotatedFormat({
   name: 'csv',
   usage: 'csv:PATH',
   summary:
-    'CSV: image,x1,y1,x2,y2,class (keras-retinanet), or with names of columns; a file, or a folder with one for each part',
+    'CSV: image,x1,y1,x2,y2,class (keras-retinanet), or with names of columns; a file, or a folder with one for each split',
   writer: csvWriter,
   sets: eachPath,
   recognises: (path) => recognisesFiles(FILES, path, 0.6),

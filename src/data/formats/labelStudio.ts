@@ -17,7 +17,7 @@ import { type AnnotationFiles, recognisesFiles, setOfFiles } from '../annotation
 import { boundsOf, boundsOfEllipse, cornersOf, type Point, turned } from '../bounds.ts';
 import { eachPath } from '../format.ts';
 import { firstIssue, readJsonFile } from '../jsonFile.ts';
-import { isPictureFile } from '../pictureFiles.ts';
+import { isImageFile } from '../imageFiles.ts';
 import { attempt } from '../problems.ts';
 import { printable } from '../textFile.ts';
 
@@ -70,8 +70,8 @@ function readTask(one: unknown, i: number, path: string, root: string, context: 
   if (!parsed.success) throw new UserError(`${path}: task ${i + 1}: ${firstIssue(parsed.error)}; fix or remove it`);
   const { id, data, annotations, completions, ...rest } = parsed.data;
   const name = `task ${typeof id === 'number' || typeof id === 'string' ? printable(String(id)) : i + 1}`;
-  const picture = pictureOf((data ?? rest) as Record<string, unknown>);
-  if (picture === undefined) {
+  const address = addressOf((data ?? rest) as Record<string, unknown>);
+  if (address === undefined) {
     throw new UserError(`${path}: ${name}: has no image in its data; add "image", or remove the task`);
   }
   const drawn = annotations ?? completions;
@@ -82,7 +82,7 @@ function readTask(one: unknown, i: number, path: string, root: string, context: 
       ? [{ width: data.original_width, height: data.original_height }]
       : [];
   });
-  const base = picture.replace(/^.*[?&]d=/, '').replace(/[?#].*$/s, '');
+  const base = address.replace(/^.*[?&]d=/, '').replace(/[?#].*$/s, '');
   const file = decoded(base).replace(/^.*[/\\]/, '');
   return {
     file,
@@ -109,11 +109,11 @@ function decoded(text: string): string {
 }
 
 /** The value of "image", or the first text that ends like the name of an image file. */
-function pictureOf(data: Record<string, unknown>): string | undefined {
+function addressOf(data: Record<string, unknown>): string | undefined {
   const texts = Object.values(data ?? {}).filter((value) => typeof value === 'string');
   const { image } = data ?? {};
   if (typeof image === 'string' && image.trim() !== '') return image.trim();
-  return texts.find((text) => isPictureFile(text.replace(/[?#].*$/s, '')))?.trim();
+  return texts.find((text) => isImageFile(text.replace(/[?#].*$/s, '')))?.trim();
 }
 
 /** The results of the annotation that counts for a task. */

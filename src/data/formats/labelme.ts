@@ -57,7 +57,7 @@ const readLabelme = (path: string, context: ReadContext): AnnotatedSet =>
 function readFile(path: string, root: string, context: ReadContext): AnnotatedImage {
   const { shapes, imagePath, imageWidth, imageHeight } = readJsonFile(path, file, {
     expected: "a JSON file of labelme, with 'shapes' and 'imagePath'",
-    tooLarge: "save it without the picture in it ('imageData')",
+    tooLarge: "save it without the image in it ('imageData')",
     shorten: (text) => text.replace(/"imageData"\s*:\s*"[^"\\]*"/, '"imageData":null'),
   });
   const stem = path.replace(/^.*[/\\]/, '').replace(/\.json$/i, '');

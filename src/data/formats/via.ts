@@ -15,7 +15,7 @@ import { boundsOf, boundsOfEllipse, type Point } from '../bounds.ts';
 import { firstCells, readCsv } from '../csvFile.ts';
 import { eachPath, type DataFormat } from '../format.ts';
 import { firstIssue, readJsonFile } from '../jsonFile.ts';
-import { folderExists } from '../pictureFiles.ts';
+import { folderExists } from '../imageFiles.ts';
 import { attempt } from '../problems.ts';
 import { printable } from '../textFile.ts';
 import { asProject2, beginsProject3 } from './via3.ts';

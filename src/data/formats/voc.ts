@@ -18,7 +18,7 @@ import type { AnnotatedImage, AnnotatedObject, AnnotatedSet, ReadContext } from 
 import { annotatedFormat } from '../annotatedFormat.ts';
 import { boundsOf, type Point } from '../bounds.ts';
 import { eachPath } from '../format.ts';
-import { filesBeneath, folderExists, isPictureFile, stemOf } from '../pictureFiles.ts';
+import { filesBeneath, folderExists, isImageFile, stemOf } from '../imageFiles.ts';
 import { attempt } from '../problems.ts';
 import { isSplitName } from '../splitNames.ts';
 import { printable, readLines } from '../textFile.ts';
@@ -42,7 +42,7 @@ export const voc = annotatedFormat({
 
 /** The folders in which tools put annotations and images; '.' is the data folder itself. */
 const ANNOTATIONS = ['Annotations', 'annotations', 'Annotation', 'xml', 'labels', '.'];
-const PICTURES = ['JPEGImages', 'images', 'Images', 'JPEGimages', 'image', 'img', 'imgs', 'data', '.'];
+const IMAGES = ['JPEGImages', 'images', 'Images', 'JPEGimages', 'image', 'img', 'imgs', 'data', '.'];
 
 const existing = (root: string, names: readonly string[]): string[] =>
   names.map((name) => join(root, name)).filter(folderExists);
@@ -82,7 +82,7 @@ function readSplitFolders(
     name: basename(root),
     path: root,
     splits: folders.map(({ split }) => split),
-    pictureFolders: folders.flatMap(({ path, folder }) => [...existing(path, PICTURES), folder]),
+    imageFolders: folders.flatMap(({ path, folder }) => [...existing(path, IMAGES), folder]),
     inclusive: true,
     images: (wanted) =>
       folders
@@ -90,7 +90,7 @@ function readSplitFolders(
         .flatMap(({ split, path }) => {
           const { ids } = annotations.get(split)!;
           const images = ids.flatMap((id) => annotations.get(split)!.read(id));
-          const [own] = existing(path, PICTURES);
+          const [own] = existing(path, IMAGES);
           return images.map((image) => ({ ...image, ...(own !== undefined && { folder: own }) }));
         }),
   };
@@ -120,7 +120,7 @@ function readVoc(root: string, context: ReadContext): AnnotatedSet {
     name: basename(root),
     path: root,
     splits,
-    pictureFolders: [...new Set([...existing(root, PICTURES), folder])],
+    imageFolders: [...new Set([...existing(root, IMAGES), folder])],
     inclusive: true,
     images: (split) => {
       const ids = idsOf(split);
@@ -271,7 +271,7 @@ function readAnnotation(path: string, id: string, { onProblem, tally }: ReadCont
   return {
     id,
     file: id,
-    alternatives: filename === '' || !(isPictureFile(filename) || filename.includes('.')) ? [] : [filename],
+    alternatives: filename === '' || !(isImageFile(filename) || filename.includes('.')) ? [] : [filename],
     // Label Studio and others write 0x0 if they do not know the size.
     ...(width >= 1 && height >= 1 && { size: { width, height } }),
     source: path,

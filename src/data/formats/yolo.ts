@@ -22,7 +22,7 @@ import { boundsOf, type Point } from '../bounds.ts';
 import { tidyName } from '../classNames.ts';
 import { eachPath } from '../format.ts';
 import { firstIssue } from '../jsonFile.ts';
-import { filesBeneath, folderExists, isPictureFile, stemOf } from '../pictureFiles.ts';
+import { filesBeneath, folderExists, isImageFile, stemOf } from '../imageFiles.ts';
 import { attempt } from '../problems.ts';
 import { beginningOf, printable, readLines, readText } from '../textFile.ts';
 import { yoloWriter } from '../writers/yolo.ts';
@@ -126,18 +126,18 @@ function readYolo(path: string, context: ReadContext): AnnotatedSet {
   const outside = [...found.values()].flat().filter((one) => isOutside(root, one));
   if (outside.length > 0) context.note(`${yamlPath}: its images are in ${outside[0]}`);
   const names = classNames(root, yaml, yamlPath, context);
-  const pictures = new Map([...found].map(([split, places]) => [split, new Lazy(() => picturesOf(root, places))]));
-  const whole = new Lazy(() => picturesOf(root, [root]));
+  const imagesOfSplit = new Map([...found].map(([split, places]) => [split, new Lazy(() => imagesOf(root, places))]));
+  const whole = new Lazy(() => imagesOf(root, [root]));
   const labels = new Labels(root, names, yaml?.kpt_shape != null, context);
   return {
     name: basename(resolve(root)),
     path,
     splits: [...found.keys()],
     ...(names && { classes: [...new Set(names)] }),
-    pictureFolders: [root, ...new Set(outside.map(folderOf))],
+    imageFolders: [root, ...new Set(outside.map(folderOf))],
     images(split) {
-      const parts = split === undefined ? [...pictures.values()] : [pictures.get(split)!];
-      const files = (parts.length > 0 ? parts : [whole]).flatMap(({ value }) => value);
+      const splits = split === undefined ? [...imagesOfSplit.values()] : [imagesOfSplit.get(split)!];
+      const files = (splits.length > 0 ? splits : [whole]).flatMap(({ value }) => value);
       if (files.length === 0) throw new UserError(`${path}: has no image${split ? ` of '${split}'` : ''}; add some`);
       return labels.read(files);
     },
@@ -180,7 +180,7 @@ function namedPlace(root: string, path: string, written: string): string | undef
 /** Where to find the splits if there is no data.yaml. */
 function usualPlaces(root: string, names: readonly string[]): string[] {
   const places = names.flatMap((name) => [join(root, 'images', name), join(root, name, 'images'), join(root, name)]);
-  const folder = places.find((one) => folderExists(one) && filesBeneath(one).some(isPictureFile));
+  const folder = places.find((one) => folderExists(one) && filesBeneath(one).some(isImageFile));
   const list = names.map((name) => join(root, `${name}.txt`)).find(existsSync);
   return folder !== undefined ? [folder] : list !== undefined ? [list] : [];
 }
@@ -223,7 +223,7 @@ const NAME_FILES = ['classes.txt', 'obj.names', '_darknet.labels', 'labels.txt']
 /** More than any data set has; a larger class number is a mistake. */
 const MAX_CLASSES = 100_000;
 
-interface YoloPicture {
+interface YoloImage {
   /** Relative to the data folder. */
   file: string;
   id: string;
@@ -234,12 +234,12 @@ interface YoloPicture {
 }
 
 /** The images in these folders and lists. */
-function picturesOf(root: string, places: readonly string[]): YoloPicture[] {
-  const pictures = places.flatMap((where): YoloPicture[] => {
+function imagesOf(root: string, places: readonly string[]): YoloImage[] {
+  const found = places.flatMap((where): YoloImage[] => {
     const files = isList(where)
       ? readLines(where).map((line) => listedPath(root, where, line))
       : filesBeneath(where)
-          .filter(isPictureFile)
+          .filter(isImageFile)
           .map((file) => join(where, file));
     return files.map((path) => ({
       file: relative(isOutside(root, path) && !isOutside(folderOf(where), path) ? folderOf(where) : root, path),
@@ -248,12 +248,12 @@ function picturesOf(root: string, places: readonly string[]): YoloPicture[] {
       listed: isList(where),
     }));
   });
-  const once = [...new Map(pictures.map((picture) => [picture.file, picture])).values()];
+  const once = [...new Map(found.map((image) => [image.file, image])).values()];
   const stems = new Map<string, number>();
   for (const { id } of once) stems.set(stemOf(id), (stems.get(stemOf(id)) ?? 0) + 1);
-  return once.map((picture) => ({
-    ...picture,
-    id: stems.get(stemOf(picture.id)) === 1 ? stemOf(picture.id) : picture.id,
+  return once.map((image) => ({
+    ...image,
+    id: stems.get(stemOf(image.id)) === 1 ? stemOf(image.id) : image.id,
   }));
 }
 
@@ -287,24 +287,24 @@ class Labels {
     this.context = context;
   }
 
-  read(pictures: readonly YoloPicture[]): AnnotatedImage[] {
-    const images = pictures.flatMap((picture) => {
-      if (!this.known.has(picture.file)) {
+  read(found: readonly YoloImage[]): AnnotatedImage[] {
+    const images = found.flatMap((image) => {
+      if (!this.known.has(image.file)) {
         this.known.set(
-          picture.file,
-          attempt(this.context.onProblem, () => this.readOne(picture)),
+          image.file,
+          attempt(this.context.onProblem, () => this.readOne(image)),
         );
       }
-      return this.known.get(picture.file) ?? [];
+      return this.known.get(image.file) ?? [];
     });
-    this.noteTextsAlone(pictures);
+    this.noteTextsAlone(found);
     return images;
   }
 
   /** Label files without an image, in folders that are not shared with other splits. */
-  private noteTextsAlone(pictures: readonly YoloPicture[]): void {
+  private noteTextsAlone(images: readonly YoloImage[]): void {
     const used = new Set([...this.known.values()].map((image) => image?.source));
-    const folders = new Set(pictures.filter(({ listed }) => !listed).map(({ labels }) => dirname(labels[0]!)));
+    const folders = new Set(images.filter(({ listed }) => !listed).map(({ labels }) => dirname(labels[0]!)));
     const alone = [...folders].filter(folderExists).flatMap((folder) =>
       filesBeneath(folder, 0)
         .filter(isLabelFile)
@@ -318,7 +318,7 @@ class Labels {
     }
   }
 
-  private readOne({ file, id, labels }: YoloPicture): AnnotatedImage {
+  private readOne({ file, id, labels }: YoloImage): AnnotatedImage {
     const { onProblem, tally } = this.context;
     const path = labels.find(existsSync);
     const lines = path === undefined ? [] : readText(path).split(/\r\n|\r|\n/);

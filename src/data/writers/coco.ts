@@ -1,24 +1,26 @@
 /** COCO as a format to write: x, y, width, height, edges from 0; one file for each split. */
-import type { FormatWriter, WrittenImage, WrittenPart } from '../format.ts';
+import type { FormatWriter, WrittenImage, WrittenSplit } from '../format.ts';
 import type { AnnotatedBox, CocoId } from '../types.ts';
 import { countRounding, edgesOf, Losses, PIXEL_DECIMALS } from './edges.ts';
 
 const DEFAULT = 'default';
 
 export const cocoWriter: FormatWriter = {
-  picturePath: ({ name, extension }, split) => `images/${split ?? DEFAULT}/${name}${extension}`,
-  files(parts, classes) {
+  imagePath: ({ name, extension }, split) => `images/${split ?? DEFAULT}/${name}${extension}`,
+  files(splits, classes) {
     const losses = new Losses();
-    const categories = categoryIds(parts, classes);
+    const categories = categoryIds(splits, classes);
     const files = new Map(
-      parts.map((part) => [
-        `annotations/instances_${part.split ?? DEFAULT}.json`,
-        `${JSON.stringify(content(part, classes, categories, losses))}\n`,
+      splits.map((split) => [
+        `annotations/instances_${split.split ?? DEFAULT}.json`,
+        `${JSON.stringify(content(split, classes, categories, losses))}\n`,
       ]),
     );
     const lines = losses.lines;
-    if (parts.length === 1 && parts[0]!.split !== undefined) {
-      lines.push(`one annotation file is read as data without parts: that its images are '${parts[0]!.split}' is lost`);
+    if (splits.length === 1 && splits[0]!.split !== undefined) {
+      lines.push(
+        `one annotation file is read as data without splits: that its images are '${splits[0]!.split}' is lost`,
+      );
     }
     return { files, losses: lines };
   },
@@ -30,13 +32,13 @@ function kept(ids: readonly (CocoId | undefined)[]): (number | string)[] | undef
   return known.length === ids.length && new Set(known.map(String)).size === ids.length ? known : undefined;
 }
 
-function categoryIds(parts: readonly WrittenPart[], classes: readonly string[]): (number | string)[] {
-  const first = parts.flatMap(({ images }) => images)[0]?.sample.resultIds?.categories;
+function categoryIds(splits: readonly WrittenSplit[], classes: readonly string[]): (number | string)[] {
+  const first = splits.flatMap(({ images }) => images)[0]?.sample.resultIds?.categories;
   return (first && kept(first.slice(1, classes.length + 1))) ?? classes.map((_, i) => i + 1);
 }
 
 function content(
-  { images }: WrittenPart,
+  { images }: WrittenSplit,
   classes: readonly string[],
   categories: readonly (number | string)[],
   losses: Losses,

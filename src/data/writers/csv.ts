@@ -2,23 +2,23 @@
 import type { FormatWriter, WrittenImage } from '../format.ts';
 import { countRounding, decimal, edgesOf, isPlain, Losses, PIXEL_DECIMALS, usualNames } from './edges.ts';
 
-const picturePath = ({ name, extension }: WrittenImage): string => `images/${name}${extension}`;
+const imagePath = ({ name, extension }: WrittenImage): string => `images/${name}${extension}`;
 
 export const csvWriter: FormatWriter = {
-  picturePath,
-  files(parts, classes) {
+  imagePath,
+  files(splits, classes) {
     const losses = new Losses();
-    const names = usualNames(parts, 'CSV');
+    const names = usualNames(splits, 'CSV');
     const files = new Map(
-      parts.map((part) => [
-        `${names.get(part) ?? 'annotations'}.csv`,
-        part.images.flatMap((image) => rows(image, classes, losses)).join(''),
+      splits.map((split) => [
+        `${names.get(split) ?? 'annotations'}.csv`,
+        split.images.flatMap((image) => rows(image, classes, losses)).join(''),
       ]),
     );
     files.set('classes.csv', classes.map((name, i) => row([name, String(i)])).join(''));
     const lines = losses.lines;
-    if (parts.length === 1 && parts[0]!.split !== undefined) {
-      lines.push(`one table is read as data without parts: that its images are '${parts[0]!.split}' is lost`);
+    if (splits.length === 1 && splits[0]!.split !== undefined) {
+      lines.push(`one table is read as data without splits: that its images are '${splits[0]!.split}' is lost`);
     }
     return { files, losses: lines };
   },
@@ -28,7 +28,7 @@ const row = (cells: readonly string[]): string =>
   `${cells.map((cell) => (/[",;\t\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(',')}\n`;
 
 function rows(image: WrittenImage, classes: readonly string[], losses: Losses): string[] {
-  const file = picturePath(image);
+  const file = imagePath(image);
   const boxes = image.sample.boxes.filter((box) => isPlain(box, 'CSV', losses));
   if (boxes.length === 0) return [row([file, '', '', '', '', ''])];
   return boxes.map((box) => {

@@ -1,6 +1,6 @@
 /** Helpers of the writers of formats: corners as edges, numbers as texts, names of splits, and lines about what is lost. */
 import { UserError } from '../../engine/errors.ts';
-import type { WrittenPart } from '../format.ts';
+import type { WrittenSplit } from '../format.ts';
 import type { AnnotatedBox } from '../types.ts';
 
 /** x1, y1, x2, y2 as edges: 0, 0, 1, 1 for a box of the single top-left pixel. */
@@ -43,19 +43,19 @@ export function countRounding(box: AnnotatedBox, losses: Losses): void {
 }
 
 /** The splits under the names train, val and test, for formats that know only these. */
-export function usualNames(parts: readonly WrittenPart[], format: string): Map<WrittenPart, string | undefined> {
+export function usualNames(splits: readonly WrittenSplit[], format: string): Map<WrittenSplit, string | undefined> {
   const usual = (split: string): string | undefined =>
     [/^train/i, /^val/i, /^test/i]
       .map((pattern, i) => (pattern.test(split) ? ['train', 'val', 'test'][i] : undefined))
       .find(Boolean);
-  const named = new Map(parts.map((part) => [part, part.split === undefined ? undefined : usual(part.split)]));
+  const named = new Map(splits.map((split) => [split, split.split === undefined ? undefined : usual(split.split)]));
   const names = [...named.values()];
-  const wrong = parts.find(
-    (part) => part.split !== undefined && names.filter((name) => name === named.get(part)).length > 1,
+  const wrong = splits.find(
+    (split) => split.split !== undefined && names.filter((name) => name === named.get(split)).length > 1,
   );
-  const unknown = parts.find((part) => part.split !== undefined && named.get(part) === undefined);
+  const unknown = splits.find((split) => split.split !== undefined && named.get(split) === undefined);
   if (!wrong && !unknown) return named;
   throw new UserError(
-    `--split ${(unknown ?? wrong)!.split}: ${format} has one part each for train, val and test; choose them with --split`,
+    `--split ${(unknown ?? wrong)!.split}: ${format} has one split each for train, val and test; choose them with --split`,
   );
 }

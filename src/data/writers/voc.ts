@@ -5,12 +5,12 @@ import type { AnnotatedBox } from '../types.ts';
 import { countRounding, decimal, Losses, PIXEL_DECIMALS } from './edges.ts';
 
 export const vocWriter: FormatWriter = {
-  picturePath: ({ name, extension }) => `JPEGImages/${name}${extension}`,
-  files(parts, classes) {
+  imagePath: ({ name, extension }) => `JPEGImages/${name}${extension}`,
+  files(splits, classes) {
     const losses = new Losses();
     const files = new Map<string, string>();
     const used = new Set<string>();
-    for (const { split, images } of parts) {
+    for (const { split, images } of splits) {
       files.set(`ImageSets/Main/${split ?? 'default'}.txt`, images.map(({ name }) => `${name}\n`).join(''));
       for (const image of images) {
         const path = `Annotations/${image.name}.xml`;

@@ -6,29 +6,29 @@ import { decimal, edgesOf, isPlain, Losses, usualNames } from './edges.ts';
 /** How many decimals of a fraction are written. */
 const DECIMALS = 9;
 
-const pictureFolder = (split: string | undefined): string => (split === undefined ? 'images' : `images/${split}`);
-const picturePath = ({ name, extension }: WrittenImage, split: string | undefined): string =>
-  `${pictureFolder(split)}/${name}${extension}`;
+const imageFolder = (split: string | undefined): string => (split === undefined ? 'images' : `images/${split}`);
+const imagePath = ({ name, extension }: WrittenImage, split: string | undefined): string =>
+  `${imageFolder(split)}/${name}${extension}`;
 
 export const yoloWriter: FormatWriter = {
-  picturePath,
-  files(parts, classes) {
+  imagePath,
+  files(splits, classes) {
     const losses = new Losses();
-    const names = usualNames(parts, 'YOLO');
+    const names = usualNames(splits, 'YOLO');
     const files = new Map<string, string>();
     const yaml: Record<string, unknown> = {};
-    for (const part of parts) {
-      const key = names.get(part);
-      if (key !== undefined) yaml[key] = pictureFolder(part.split);
-      for (const image of part.images) {
+    for (const split of splits) {
+      const key = names.get(split);
+      if (key !== undefined) yaml[key] = imageFolder(split.split);
+      for (const image of split.images) {
         // Ultralytics looks for the text file at the same path, with the last folder 'images' replaced by 'labels'.
-        const stem = picturePath({ ...image, extension: '' }, part.split);
+        const stem = imagePath({ ...image, extension: '' }, split.split);
         files.set(`${stem.replace(/^(.*\/)?images\//, '$1labels/')}.txt`, lines(image, losses));
       }
     }
     files.set('data.yaml', stringify({ ...yaml, names: Object.fromEntries(classes.map((name, i) => [i, name])) }));
-    const precision = `fractions have ${DECIMALS} decimals: less than 0.00001 px of a picture of 10,000 px is lost`;
-    const without = 'has no parts, which Ultralytics needs: --split train,val,test writes parts drawn by a seed';
+    const precision = `fractions have ${DECIMALS} decimals: less than 0.00001 px of an image of 10,000 px is lost`;
+    const without = 'has no splits, which Ultralytics needs: --split train,val,test writes splits drawn by a seed';
     return { files, losses: [precision, ...losses.lines, ...(Object.keys(yaml).length === 0 ? [without] : [])] };
   },
 };

@@ -8,7 +8,7 @@ import { eachAtOnce } from '../../data/atOnce.ts';
 import type { AnnotatedBox, Dataset, Sample, OpenOptions } from '../../data/types.ts';
 import { openDataset } from '../../data/registry.ts';
 import { countedBoxes } from '../../data/boxes.ts';
-import { assertWholePicture, MAX_PICTURE_BYTES, turnedNotes } from '../../data/pictures.ts';
+import { assertWholeImage, MAX_IMAGE_BYTES, turnedNotes } from '../../data/images.ts';
 import { UserError } from '../../engine/errors.ts';
 import { readRegularFile } from '../../engine/node/readFile.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
@@ -30,13 +30,13 @@ export const QUANTILES: readonly number[] = [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1];
 /** Images decoded at the same time, one per thread of Node's pool. */
 const AT_ONCE = 4;
 
-export interface DataPart {
+export interface DataSplit {
   split: string;
   dataset: Dataset;
 }
 
 export interface CheckedData {
-  parts: DataPart[];
+  splits: DataSplit[];
   /** One line each, with the file and what to do. */
   problems: string[];
   notes: string[];
@@ -47,45 +47,45 @@ export interface CheckedData {
  *
  * @param options `classes`: without the background; by default those found in the data
  */
-export async function openParts(
+export async function openSplits(
   spec: string,
-  splits: readonly string[],
+  names: readonly string[],
   options: Pick<OpenOptions, 'classes' | 'splitSeed' | 'allowOutside'> = {},
 ): Promise<CheckedData> {
   const problems = new Set<string>();
-  const parts: DataPart[] = [];
-  for (const split of splits) {
+  const splits: DataSplit[] = [];
+  for (const split of names) {
     try {
       const onProblem = (problem: string): void => void problems.add(problem);
-      parts.push({ split, dataset: await openDataset(spec, { split, onProblem, ...options }) });
+      splits.push({ split, dataset: await openDataset(spec, { split, onProblem, ...options }) });
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       problems.add(error.message);
     }
   }
-  const notes = parts.flatMap(({ dataset: { notes, doubts = [] } }) => [...notes, ...doubts]);
-  return { parts, problems: [...problems], notes: [...new Set([...notes, ...duplicates(parts)])] };
+  const notes = splits.flatMap(({ dataset: { notes, doubts = [] } }) => [...notes, ...doubts]);
+  return { splits, problems: [...problems], notes: [...new Set([...notes, ...duplicates(splits)])] };
 }
 
 /** Notes on objects that are listed twice, and images that are in two splits. */
-function duplicates(parts: readonly DataPart[]): string[] {
+function duplicates(splits: readonly DataSplit[]): string[] {
   const notes: string[] = [];
   const key = ({ x1, y1, x2, y2, classIndex }: AnnotatedBox): string => [x1, y1, x2, y2, classIndex].join();
-  for (const { split, dataset } of parts) {
+  for (const { split, dataset } of splits) {
     const twice = dataset.samples.filter(({ boxes }) => new Set(boxes.map(key)).size < boxes.length);
     if (twice.length === 0) continue;
     notes.push(`split '${split}': ${images(twice.length)} with an object twice, the first: ${twice[0]!.id}`);
   }
   const place = ({ x1, y1, x2, y2 }: AnnotatedBox): string => [x1, y1, x2, y2].join();
-  for (const { split, dataset } of parts) {
+  for (const { split, dataset } of splits) {
     const distinct = (boxes: readonly AnnotatedBox[], of: (box: AnnotatedBox) => string) => new Set(boxes.map(of)).size;
     const several = dataset.samples.filter(({ boxes }) => distinct(boxes, place) < distinct(boxes, key));
     if (several.length === 0) continue;
     notes.push(`split '${split}': ${images(several.length)} with one box in two classes, the first: ${several[0]!.id}`);
   }
-  parts.forEach(({ split, dataset }, i) => {
+  splits.forEach(({ split, dataset }, i) => {
     const ids = new Set(dataset.samples.map(({ id }) => id));
-    for (const other of parts.slice(i + 1)) {
+    for (const other of splits.slice(i + 1)) {
       const shared = other.dataset.samples.filter(({ id }) => ids.has(id));
       if (shared.length === 0) continue;
       notes.push(`${images(shared.length)} in both '${split}' and '${other.split}', the first: ${shared[0]!.id}`);
@@ -97,9 +97,9 @@ function duplicates(parts: readonly DataPart[]): string[] {
 const images = (count: number): string => `${count} image${count === 1 ? '' : 's'}`;
 
 /** Notes on identical images in two splits, which would test the network on images it was trained on. */
-export function sameContent(parts: readonly DataPart[]): string[] {
+export function sameContent(splits: readonly DataSplit[]): string[] {
   const bySize = new Map<number, { split: string; file: string }[]>();
-  for (const { split, dataset } of parts) {
+  for (const { split, dataset } of splits) {
     for (const { file } of dataset.samples) {
       const size = file === undefined ? undefined : statSync(file, { throwIfNoEntry: false })?.size;
       if (size !== undefined) bySize.set(size, [...(bySize.get(size) ?? []), { split, file: file! }]);
@@ -110,7 +110,7 @@ export function sameContent(parts: readonly DataPart[]): string[] {
     if (new Set(files.map(({ split }) => split)).size < 2) continue;
     for (const one of files) {
       const hash = createHash('sha256')
-        .update(readRegularFile(one.file, { maxBytes: MAX_PICTURE_BYTES }))
+        .update(readRegularFile(one.file, { maxBytes: MAX_IMAGE_BYTES }))
         .digest('hex');
       byContent.set(hash, [...(byContent.get(hash) ?? []), one]);
     }
@@ -138,7 +138,7 @@ export async function decodeAll(
   await eachAtOnce(samples, AT_ONCE, async (sample) => {
     try {
       await sample.load();
-      if (sample.file !== undefined) await assertWholePicture(sample.file);
+      if (sample.file !== undefined) await assertWholeImage(sample.file);
       if ((await sample.check?.()) === 'turned') turned.push(sample.id);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
@@ -150,7 +150,7 @@ export async function decodeAll(
   return { problems, unreadable, notes: turnedNotes(turned.sort()) };
 }
 
-export interface PictureSize {
+export interface ImageSize {
   width: number;
   height: number;
   images: number;
@@ -158,13 +158,13 @@ export interface PictureSize {
 
 /** What `rcnn check --json` writes besides the problems. Lists of seven numbers are taken at `QUANTILES`. */
 export interface DataReport {
-  parts: { split: string; images: number; withoutObjects: number; objects: number; notCounted: number }[];
+  splits: { split: string; images: number; withoutObjects: number; objects: number; notCounted: number }[];
   /** Only objects that count, i.e. are trained on. */
   classes: (AnchorFit & { name: string; images: number })[];
   objectsPerImage: number[];
   /** The most frequent come first. */
-  pictures: PictureSize[];
-  inputs: PictureSize[];
+  imageSizes: ImageSize[];
+  inputSizes: ImageSize[];
   /** In pixels of the network's input: side of the square of equal area, and height over width; null without objects. */
   sizes: number[] | null;
   ratios: number[] | null;
@@ -173,14 +173,14 @@ export interface DataReport {
   betterAnchors: AnchorAdvice | null;
 }
 
-export function reportOn(parts: readonly DataPart[], config: DetectorConfig): DataReport {
+export function reportOn(splits: readonly DataSplit[], config: DetectorConfig): DataReport {
   const { input } = config;
-  const samples = parts.flatMap(({ dataset }) => dataset.samples);
+  const samples = splits.flatMap(({ dataset }) => dataset.samples);
   const objects = inputObjects(samples, config);
   const overlaps = bestOverlaps(objects, config);
   const counted = samples.map(({ boxes }) => countedBoxes(boxes));
   return {
-    parts: parts.map(({ split, dataset: { samples } }) => ({
+    splits: splits.map(({ split, dataset: { samples } }) => ({
       split,
       images: samples.length,
       withoutObjects: samples.filter(({ boxes }) => boxes.length === 0).length,
@@ -196,8 +196,10 @@ export function reportOn(parts: readonly DataPart[], config: DetectorConfig): Da
       samples.map(({ boxes }) => boxes.length),
       QUANTILES,
     ),
-    pictures: pictureSizes(samples),
-    inputs: pictureSizes(samples.map((one) => resizedSize(one.height, one.width, input.shorterSide, input.longerSide))),
+    imageSizes: countSizes(samples),
+    inputSizes: countSizes(
+      samples.map((one) => resizedSize(one.height, one.width, input.shorterSide, input.longerSide)),
+    ),
     sizes: objects.length > 0 ? quantiles(objects.map(sizeOf), QUANTILES) : null,
     ratios: objects.length > 0 ? quantiles(objects.map(ratioOf), QUANTILES) : null,
     anchors: { ...config.anchors, ...fitOf(overlaps) },
@@ -207,9 +209,9 @@ export function reportOn(parts: readonly DataPart[], config: DetectorConfig): Da
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-function pictureSizes(pictures: readonly { width: number; height: number }[]): PictureSize[] {
-  const counts = new Map<string, PictureSize>();
-  for (const { width, height } of pictures) {
+function countSizes(images: readonly { width: number; height: number }[]): ImageSize[] {
+  const counts = new Map<string, ImageSize>();
+  for (const { width, height } of images) {
     const size = counts.get(`${width}x${height}`) ?? { width, height, images: 0 };
     size.images++;
     counts.set(`${width}x${height}`, size);

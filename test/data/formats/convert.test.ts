@@ -1,4 +1,4 @@
-/** What a writer writes its reader reads: boxes, classes and parts of random data sets, through every pair of formats. */
+/** What a writer writes its reader reads: boxes, classes and splits of random data sets, through every pair of formats. */
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { hostname } from 'node:os';
@@ -103,7 +103,7 @@ async function read(folder: string) {
   );
 }
 
-test('through every pair of formats boxes, classes, parts and images without objects stay', async () => {
+test('through every pair of formats boxes, classes, splits and images without objects stay', async () => {
   await written;
   await fc.assert(
     fc.asyncProperty(data, async (random) => {
@@ -185,7 +185,7 @@ test('each format has the corners in its own convention, and says what it cannot
     'corners are rounded to 6 decimals of a pixel (1)',
   ]);
   for (const { folder } of results.values()) {
-    assert.ok(splitsOf(folder).includes('all'), 'data without parts stays so');
+    assert.ok(splitsOf(folder).includes('all'), 'data without splits stays so');
     assert.equal(await check(folder, 'all'), []);
   }
 });
@@ -240,7 +240,7 @@ test('links in place of copies; drawn images as PNG; splits that YOLO does not k
   await convert([{ split: undefined, dataset: one([{}]) }], WRITERS.get('voc')!, linked, { link: true });
   assert.ok(lstatSync(join(linked, 'JPEGImages', 'a.jpg')).isSymbolicLink());
   const odd = convert([{ split: 'odd', dataset: one([{}]) }], WRITERS.get('yolo')!, join(linked, 'x'));
-  says(await userError(odd), '--split odd: YOLO has one part each for train, val and test; choose them with --split');
+  says(await userError(odd), '--split odd: YOLO has one split each for train, val and test; choose them with --split');
 });
 
 test('what a killed conversion to the same place left behind is removed, and nothing else', async () => {

@@ -24,7 +24,7 @@ test("keras-retinanet's: edges; rows without a box are images without objects; c
   }
 });
 
-test("TensorFlow's in a folder for each part (Roboflow), other orders, semicolons and decimal commas", async () => {
+test("TensorFlow's in a folder for each split (Roboflow), other orders, semicolons and decimal commas", async () => {
   const tensorflow =
     'filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,40,30,cat,2,3,20,15\na.jpg,40,30,dog,0,0,40,30\n';
   const root = await writeFiles({

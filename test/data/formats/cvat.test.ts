@@ -47,7 +47,7 @@ test('edges from 0; labels in the order of the task; other shapes and rotated bo
   ]);
 });
 
-test('subsets are parts; wrong shapes are one problem each; tracks are refused', async () => {
+test('subsets are splits; wrong shapes are one problem each; tracks are refused', async () => {
   const good = box('xtl="1" ytl="2" xbr="9" ybr="8"');
   const wrong = [
     box('xtl="1" ytl="2" xbr="x" ybr="8"'),

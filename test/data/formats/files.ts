@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { openDataset } from '../../../src/data/registry.ts';
-import { isPictureFile } from '../../../src/data/pictureFiles.ts';
+import { isImageFile } from '../../../src/data/imageFiles.ts';
 import type { Sample } from '../../../src/data/types.ts';
 import { temporaryFolder, writeImage } from '../fixtures.ts';
 
@@ -13,7 +13,7 @@ export async function writeFiles(files: Record<string, string | object>): Promis
   for (const [name, content] of Object.entries(files)) {
     const path = join(root, name);
     mkdirSync(dirname(path), { recursive: true });
-    if (isPictureFile(name)) await writeImage(path, 40, 30);
+    if (isImageFile(name)) await writeImage(path, 40, 30);
     else writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
   }
   return root;
@@ -26,7 +26,7 @@ export const boxesOf = ({ boxes }: Sample): (string | number)[][] =>
     ...[x1, y1, x2, y2].map((v) => Number(v.toFixed(6))),
   ]);
 
-/** The problems of a part, as `rcnn check` has them. */
+/** The problems of a split, as `rcnn check` has them. */
 export async function check(spec: string, split: string): Promise<string[]> {
   const problems: string[] = [];
   await openDataset(spec, { split, onProblem: (problem) => problems.push(problem) });

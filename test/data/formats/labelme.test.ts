@@ -49,7 +49,7 @@ test('points are pixels, the last one included: what shape_to_mask fills', async
   ]);
 });
 
-test('folders of parts; each wrong shape is one problem', async () => {
+test('folders of splits; each wrong shape is one problem', async () => {
   const root = await writeFiles({
     'train/a.jpg': '',
     'train/a.json': file('a.jpg', shape('cat', 'rectangle', [1, 2], [9, 8])),

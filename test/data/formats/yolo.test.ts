@@ -57,7 +57,7 @@ test("Roboflow's folders, whose data.yaml leads a folder too high; names as a ma
   assert.equal(notes, [`${join(root, 'data.yaml')}: has 'test: ../test/images', which is not there`]);
 });
 
-test('parts as lists, from the list, the data or a folder above them; several places for one part', async () => {
+test('splits as lists, from the list, the data or a folder above them; several places for one split', async () => {
   const root = await writeFiles({
     'data.yaml': 'path: /somewhere/else\ntrain: [one.txt, images/more]\nval: two.txt\nnames: [cat]\n',
     'one.txt': './images/all/a.jpg\n/home/me/set/images/all/b.jpg\n',

@@ -17,7 +17,7 @@ import type { DecodedImage } from '../kernels/imagePrepare.ts';
 import type { Sample } from './types.ts';
 
 /** Larger than any image that a detector is trained on. */
-export const MAX_PICTURE_BYTES = 1e9;
+export const MAX_IMAGE_BYTES = 1e9;
 
 const loadSharp = () => nativePackage<(typeof import('sharp'))['default']>('sharp', 'reads image files');
 
@@ -25,7 +25,7 @@ const loadSharp = () => nativePackage<(typeof import('sharp'))['default']>('shar
 export async function readImage(path: string): Promise<DecodedImage> {
   try {
     // Passes the bytes instead of the path: libvips caches by path, and would not notice that a file has changed.
-    return await decode(asBuffer(await readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES })));
+    return await decode(asBuffer(await readRegularFileAsync(path, { maxBytes: MAX_IMAGE_BYTES })));
   } catch (error) {
     throw unreadable(path, error as Error);
   }
@@ -67,9 +67,9 @@ async function decodeWithSharp(bytes: Buffer, failOn: 'truncated' | 'warning'): 
  * Throws a UserError if a JPEG file's header announces fewer pixels than its data hold. `readImage` does not look for this,
  * which takes a second decoding.
  */
-export async function assertWholePicture(path: string): Promise<void> {
+export async function assertWholeImage(path: string): Promise<void> {
   try {
-    const bytes = asBuffer(await readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES }));
+    const bytes = asBuffer(await readRegularFileAsync(path, { maxBytes: MAX_IMAGE_BYTES }));
     if (!isJpeg(bytes)) return;
     await assertNothingLeft(bytes, (changed) => loadSharp()(changed, { failOn: 'warning' }).raw().toBuffer());
   } catch (error) {
@@ -77,7 +77,7 @@ export async function assertWholePicture(path: string): Promise<void> {
   }
 }
 
-/** A picture as the bytes of a PNG file. */
+/** An image as the bytes of a PNG file. */
 export const encodePng = ({ width, height, rgba }: DecodedImage): Promise<Uint8Array> =>
   loadSharp()(rgba, { raw: { width, height, channels: 4 } })
     .removeAlpha()
@@ -89,7 +89,7 @@ export const encodePng = ({ width, height, rgba }: DecodedImage): Promise<Uint8A
  *
  * @param sized whether the annotations state the size; if not, `width` and `height` were read from the image
  */
-export function pictureOf(
+export function fileLoader(
   path: string,
   { width, height }: { width: number; height: number },
   annotations: string,
@@ -106,13 +106,13 @@ export function pictureOf(
   };
   return {
     async load() {
-      const picture = await readImage(path);
-      const same = picture.width === width && picture.height === height;
-      if (!same) assertSize(picture, (await checkPicture(path)).orientation);
-      return picture;
+      const image = await readImage(path);
+      const same = image.width === width && image.height === height;
+      if (!same) assertSize(image, (await checkImage(path)).orientation);
+      return image;
     },
     async check() {
-      const found = await checkPicture(path);
+      const found = await checkImage(path);
       assertSize(found, found.orientation);
       // A turned image whose displayed size is the annotated one was annotated as displayed, unless it is square.
       const open = found.orientation >= 5 ? !sized || width === height : found.orientation >= 2;
@@ -121,7 +121,7 @@ export function pictureOf(
   };
 }
 
-export interface PictureHeader {
+export interface ImageHeader {
   /** As displayed. */
   width: number;
   height: number;
@@ -130,7 +130,7 @@ export interface PictureHeader {
 }
 
 /** Reads the size from the beginning of a file; throws like `readImage` if it is not an image. */
-export async function checkPicture(path: string): Promise<PictureHeader> {
+export async function checkImage(path: string): Promise<ImageHeader> {
   try {
     const first = await firstBytes(path, BMP_HEADER);
     assertNoHeic(first);
@@ -145,7 +145,7 @@ export async function checkPicture(path: string): Promise<PictureHeader> {
 
 /** The first bytes of a regular file; anything else is refused. */
 async function firstBytes(path: string, count: number): Promise<Buffer> {
-  if (!(await stat(path)).isFile()) return asBuffer(await readRegularFileAsync(path, { maxBytes: MAX_PICTURE_BYTES })); // throws and says what it is
+  if (!(await stat(path)).isFile()) return asBuffer(await readRegularFileAsync(path, { maxBytes: MAX_IMAGE_BYTES })); // throws and says what it is
   const file = await open(path);
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(count), 0, count, 0);
@@ -172,7 +172,7 @@ export function turnedNotes(ids: readonly string[]): string[] {
  *
  * @returns lines that the user should read
  */
-export async function checkPictures(
+export async function checkImages(
   samples: readonly { id?: string; check?(): Promise<unknown> }[],
   onImage?: () => void,
 ): Promise<string[]> {
@@ -187,7 +187,7 @@ export async function checkPictures(
 /** What decoders say of files that they cannot read, and what it means. */
 const MEANINGS: readonly (readonly [said: RegExp, meaning: string])[] = [
   [/buffer is empty/i, 'it is empty'],
-  [/pixel limit/i, 'it announces more pixels than any picture has'],
+  [/pixel limit/i, 'it announces more pixels than any image has'],
   [/premature end|unexpected end|end of (the )?(stream|file)|insufficient|truncated|cut off/i, 'it is cut off'],
   [/unsupported image format/i, 'its contents are not those of an image'],
 ];

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { assertWholePicture, checkPicture, readImage } from '../../src/data/pictures.ts';
+import { assertWholeImage, checkImage, readImage } from '../../src/data/images.ts';
 import { openDataset } from '../../src/data/registry.ts';
 import type { DecodedImage } from '../../src/kernels/imagePrepare.ts';
-import { decodeAll, openParts } from '../../src/run/reports/dataReport.ts';
+import { decodeAll, openSplits } from '../../src/run/reports/dataReport.ts';
 import { temporaryFolder, userError, vocXml, writeVoc } from './fixtures.ts';
 
 const [WIDTH, HEIGHT] = [64, 48];
@@ -36,7 +36,7 @@ function coloursOf({ width, height, rgba }: DecodedImage): string {
   return at(0.25, 0.25) + at(0.75, 0.25) + at(0.25, 0.75) + at(0.75, 0.75);
 }
 
-/** Writes `bytes` and reads them again: size and colours, or the message; `checkPicture` must agree on the size. */
+/** Writes `bytes` and reads them again: size and colours, or the message; `checkImage` must agree on the size. */
 async function outcome(bytes: Buffer, name = 'a.jpg'): Promise<string> {
   const path = join(temporaryFolder(), name);
   writeFileSync(path, bytes);
@@ -48,7 +48,7 @@ async function outcome(bytes: Buffer, name = 'a.jpg'): Promise<string> {
     assert.ok(message.startsWith(`${path}: cannot be read as an image (`), message);
     return message.slice(message.indexOf('(') + 1, message.lastIndexOf(');'));
   }
-  const { width, height } = await checkPicture(path);
+  const { width, height } = await checkImage(path);
   assert.equal([width, height], [picture.width, picture.height]);
   assert.ok(picture.rgba.every((value, i) => i % 4 !== 3 || value === 255));
   return `${width}x${height} ${coloursOf(picture)}`;
@@ -148,8 +148,8 @@ test('an image whose header announces more pixels than its data hold is reported
   const path = join(root, 'JPEGImages', 'a.jpg');
   writeFileSync(path, resized(readFileSync(path), 40, 3000));
   writeFileSync(join(root, 'Annotations', 'a.xml'), vocXml([{ name: 'cat', box: [3, 4, 20, 15] }], { height: 3000 }));
-  const { parts } = await openParts(root, ['train']);
-  const { problems } = await decodeAll(parts[0]!.dataset.samples);
+  const { splits } = await openSplits(root, ['train']);
+  const { problems } = await decodeAll(splits[0]!.dataset.samples);
   assert.is(problems.length, 1);
   assert.match(problems[0]!, /a\.jpg: .*end before the 40x3000 pixels/);
 });
@@ -162,7 +162,7 @@ test('a JPEG whose header announces fewer pixels than its data hold is a problem
     const jpeg = await encoded.toBuffer();
     for (const whole of [jpeg, jpeg.subarray(0, -2), Buffer.concat([jpeg, Buffer.alloc(1000, 7)])]) {
       writeFileSync(path, whole);
-      await assertWholePicture(path);
+      await assertWholeImage(path);
     }
     for (const [width, height] of [
       [64, 16],
@@ -170,7 +170,7 @@ test('a JPEG whose header announces fewer pixels than its data hold is a problem
       [16, 16],
     ] as const) {
       writeFileSync(path, resized(jpeg, width, height));
-      const message = await userError(assertWholePicture(path));
+      const message = await userError(assertWholeImage(path));
       assert.match(message, `(its data hold more than the ${width}x${height} pixels that its header announces);`);
     }
   }
@@ -178,8 +178,8 @@ test('a JPEG whose header announces fewer pixels than its data hold is a problem
   const path = join(root, 'JPEGImages', 'a.jpg');
   writeFileSync(path, resized(readFileSync(path), 40, 15));
   writeFileSync(join(root, 'Annotations', 'a.xml'), vocXml([{ name: 'cat', box: [3, 4, 20, 15] }], { height: 15 }));
-  const { parts } = await openParts(root, ['train']);
-  assert.match((await decodeAll(parts[0]!.dataset.samples)).problems.join(), /a\.jpg: .*more than the 40x15 pixels/);
+  const { splits } = await openSplits(root, ['train']);
+  assert.match((await decodeAll(splits[0]!.dataset.samples)).problems.join(), /a\.jpg: .*more than the 40x15 pixels/);
 });
 
 test('boxes of a turned photograph that only fit the pixels as they are stored are one problem', async () => {
@@ -196,11 +196,11 @@ test('boxes of a turned photograph that only fit the pixels as they are stored a
     /a\.jpg: is displayed as 30x40, turned by its EXIF orientation, but the boxes in \S+a\.xml only fit 40x30/;
   assert.match(await userError(openDataset(root, { split: 'train' })), line);
   assert.match(await userError(openDataset(root, { split: 'train', onBadBox: 'skip' })), line);
-  const opened = await openParts(root, ['train']);
+  const opened = await openSplits(root, ['train']);
   assert.is(opened.problems.length, 1);
   assert.match(opened.problems[0]!, line);
   assert.equal(
-    opened.parts[0]!.dataset.samples.map(({ id }) => id),
+    opened.splits[0]!.dataset.samples.map(({ id }) => id),
     ['b'],
   );
   // Those that only fit it as it is shown are right; those that fit both are left to the user's eyes.

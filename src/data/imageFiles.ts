@@ -7,7 +7,7 @@ import { basename, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { printable } from './textFile.ts';
 
-export const PICTURE_EXTENSIONS: readonly string[] = [
+export const IMAGE_EXTENSIONS: readonly string[] = [
   '.jpg',
   '.jpeg',
   '.jpe',
@@ -23,9 +23,9 @@ export const PICTURE_EXTENSIONS: readonly string[] = [
 
 /** Of photographs that are found, so that the error can say what they are; they are not read. */
 const UNREAD_EXTENSIONS = ['.heic', '.heif'];
-const KNOWN_EXTENSIONS = [...PICTURE_EXTENSIONS, ...UNREAD_EXTENSIONS];
+const KNOWN_EXTENSIONS = [...IMAGE_EXTENSIONS, ...UNREAD_EXTENSIONS];
 
-export const isPictureFile = (name: string): boolean =>
+export const isImageFile = (name: string): boolean =>
   KNOWN_EXTENSIONS.some((extension) => name.toLowerCase().endsWith(extension));
 
 /** A file name without its image extension, if it has one: 'a.v2.jpg' becomes 'a.v2', and 'a.v2' stays. */
@@ -124,7 +124,7 @@ class Folder {
 
   constructor(path: string) {
     this.path = path;
-    this.files = filesBeneath(path).filter(isPictureFile);
+    this.files = filesBeneath(path).filter(isImageFile);
     this.exact = new Set(this.files);
     const add = (map: Map<string, string[]>, name: string, file: string): void => {
       const found = map.get(name);
@@ -172,7 +172,7 @@ class Folder {
     if (!found || found.length === 1) return found?.[0];
     const named = found.filter((file) => names.some((name) => key(basename(file)) === key(basename(name))));
     if (named.length === 1) return named[0];
-    const readable = found.filter((file) => PICTURE_EXTENSIONS.some((extension) => key(file).endsWith(extension)));
+    const readable = found.filter((file) => IMAGE_EXTENSIONS.some((extension) => key(file).endsWith(extension)));
     if (readable.length === 1) return readable[0];
     throw new UserError(
       `${join(this.path, printable(written))}: could be ${found[0]} or ${found[1]}; rename one, or write its path and extension in full`,
@@ -180,14 +180,14 @@ class Folder {
   }
 }
 
-export interface FoundPicture {
+export interface FoundImage {
   path: string;
   /** Found by its name alone, in another folder than the one written. */
   elsewhere: boolean;
 }
 
 /** Finds the images of one data set. */
-export class PictureFinder {
+export class ImageFinder {
   readonly #folders: readonly string[];
   readonly #allowOutside: boolean;
   readonly #listed = new Map<string, Folder>();
@@ -198,7 +198,7 @@ export class PictureFinder {
   }
 
   /** Looks for an image by each of the names in turn, first in the folder `own`; undefined if there is none. */
-  find(names: readonly string[], own?: string): FoundPicture | undefined {
+  find(names: readonly string[], own?: string): FoundImage | undefined {
     const folders = own !== undefined && folderExists(own) ? [own, ...this.#folders] : this.#folders;
     // Some tools write names as in a URL: a%20b.jpg.
     const forms = names.flatMap((name) => (/%[0-9a-f]{2}/i.test(name) ? [name, decoded(name)] : [name]));
@@ -227,7 +227,7 @@ export class PictureFinder {
     names: readonly { parts: string[] }[],
     find: (folder: Folder, parts: string[]) => string | undefined,
     elsewhere: boolean,
-  ): FoundPicture | undefined {
+  ): FoundImage | undefined {
     for (const { parts } of names) {
       for (const folder of folders) {
         const file = find(this.#list(folder), parts);
@@ -244,7 +244,7 @@ export class PictureFinder {
   }
 
   /** The file at a path that leads out of the folders, if it exists and that is allowed. */
-  #outside(names: readonly string[]): FoundPicture | undefined {
+  #outside(names: readonly string[]): FoundImage | undefined {
     for (const name of names) {
       for (const folder of this.#folders) {
         const path = isAbsolute(name) ? name : resolve(folder, name);
