@@ -9,6 +9,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { addBench } from '../src/cli/bench.ts';
 import { addCheck } from '../src/cli/check.ts';
+import { addCompress } from '../src/cli/compress.ts';
 import { addConvert } from '../src/cli/convert.ts';
 import { addDemo } from '../src/cli/demo.ts';
 import { addDetect } from '../src/cli/detect.ts';
@@ -128,7 +129,13 @@ test('settings are settings, with values that are allowed', () => {
   const { detector, training, staged } = PRESETS['paper-vgg16-voc07']!;
   const config = {
     // With the settings that presets leave out.
-    detector: { ...detector, classes: ['__background__', 'thing'], system: 'faster-rcnn', precision: 'f16' as const },
+    detector: {
+      ...detector,
+      classes: ['__background__', 'thing'],
+      system: 'faster-rcnn',
+      precision: 'f16' as const,
+      ranks: { fc6: 1024, fc7: 256 },
+    },
     training: { ...training, ...staged?.training, lossScale: 1024 },
   };
   const settings = code.flatMap(({ name, line }) =>
@@ -160,6 +167,7 @@ for (const add of [
   addTrain,
   addEval,
   addRecall,
+  addCompress,
   addDetect,
   addBench,
 ]) {

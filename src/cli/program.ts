@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { addBench } from './bench.ts';
 import { addCheck } from './check.ts';
+import { addCompress } from './compress.ts';
 import { addConvert } from './convert.ts';
 import { addDemo } from './demo.ts';
 import { addDetect } from './detect.ts';
@@ -50,6 +51,7 @@ function newProgram(): Command {
     addConvert,
     addPretrain,
     addTrain,
+    addCompress,
     addEval,
     addRecall,
     addDetect,

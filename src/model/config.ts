@@ -156,6 +156,15 @@ export const detectorSchema = z.strictObject({
     z.enum(['f32', 'f16']).optional(),
     'what maps and weights are stored in where the network computes with them; `f16` needs a device with `shader-f16`. Sums, scores, boxes, losses and the trained weights are float32 in either case. Without it `f32`',
   ),
+  ranks: setting(
+    z
+      .strictObject({
+        fc6: setting(count.optional(), 'singular values of fc6'),
+        fc7: setting(count.optional(), 'singular values of fc7'),
+      })
+      .optional(),
+    'how many singular values a region layer is reduced to (`rcnn compress`); left out, it is whole',
+  ),
   frozenStages: setting(step, 'leading stages of the backbone that are not trained; the backbone says what a stage is'),
 });
 

@@ -4,7 +4,7 @@
  */
 import type { Gpu } from '../engine/gpu.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { backboneNamed } from './backbones/index.ts';
+import { detectorBackbone } from './backbones/index.ts';
 import type { DetectorConfig } from './config.ts';
 import { backboneMap } from './featureExtractor.ts';
 import { DetectionHead } from './head.ts';
@@ -14,9 +14,8 @@ import { pooledRegions } from './regionFeatures.ts';
 
 export function fastRcnn(gpu: Gpu, config: DetectorConfig, seed: number): RegionDetector<Tensor, null> {
   assertPrecision(gpu, config);
-  const { frozenStages, head } = config;
-  const backbone = backboneNamed(config.backbone).build(gpu, { pooled: head.pooled, seed, frozenStages });
-  const regions = pooledRegions(backbone, head);
+  const backbone = detectorBackbone(gpu, config, seed);
+  const regions = pooledRegions(backbone, config.head);
   return new RegionDetector<Tensor, null>(gpu, config, {
     extractor: backboneMap(backbone),
     source: givenProposals(gpu),

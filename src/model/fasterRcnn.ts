@@ -11,7 +11,7 @@ import type { Tensor } from '../engine/tensor.ts';
 import { anchorAt } from '../kernels/anchorGrid.ts';
 import { isInside } from '../kernels/anchorLabels.ts';
 import type { Box } from '../kernels/boxes.ts';
-import { backboneNamed } from './backbones/index.ts';
+import { detectorBackbone } from './backbones/index.ts';
 import { type Backbone, backboneParameters } from './backbones/backbone.ts';
 import type { DetectorConfig } from './config.ts';
 import type { GroundTruth, ImageGeometry, Losses, PreparedImage, Proposals, Sampling } from './detector.ts';
@@ -80,10 +80,9 @@ export class FasterRcnn extends RegionDetector<Tensor, RpnOutput | Tensor> {
 /** The parts: in one-stage detection all anchors take the place of the RPN's proposals. */
 function compose(gpu: Gpu, config: DetectorConfig, seed: number) {
   assertPrecision(gpu, config);
-  const { build } = backboneNamed(config.backbone);
-  const options = { pooled: config.head.pooled, seed, frozenStages: config.frozenStages };
-  const backbone = build(gpu, options);
-  const ownBackbone = config.features === 'unshared' ? build(gpu, options) : null;
+  const backbone = detectorBackbone(gpu, config, seed);
+  const ownBackbone =
+    config.features === 'unshared' ? detectorBackbone(gpu, { ...config, ranks: undefined }, seed) : null;
   const rpn = new RegionProposalNetwork(gpu, config, ownBackbone ?? backbone, seed);
   const rpnSource = rpnProposals(rpn, config, ownBackbone);
   const regions = pooledRegions(backbone, config.head);

@@ -35,7 +35,7 @@ const succeeds = ({ code, stdout, stderr }: Result): string => {
 test('help of the command and of each of its commands, with an example', async () => {
   const folder = temporaryFolder();
   const help = succeeds(await rcnn(folder, '--help'));
-  const commands = ['info', 'check', 'pretrain', 'train', 'eval', 'recall', 'detect', 'demo', 'bench'];
+  const commands = ['info', 'check', 'pretrain', 'train', 'eval', 'recall', 'detect', 'compress', 'demo', 'bench'];
   for (const command of commands) assert.match(help, new RegExp(`^  ${command} `, 'm'));
   const helps = await Promise.all(commands.map((command) => rcnn(folder, command, '--help')));
   helps.forEach((result, i) => assert.match(succeeds(result), new RegExp(`Example:\n  rcnn ${commands[i]}`)));

@@ -3,10 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { UserError } from '../../src/engine/errors.ts';
-import { reshape } from '../../src/engine/ops/reshape.ts';
 import { parseSafetensors, type Safetensors, serializeSafetensors } from '../../src/engine/safetensors.ts';
-import { type BackboneBuilder, connect, ParameterStore } from '../../src/model/backbones/backbone.ts';
-import { small } from '../../src/model/backbones/small.ts';
 import type { Detector } from '../../src/model/detector.ts';
 import { makeDetector } from '../../src/model/detectors.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
@@ -17,7 +14,6 @@ import { loadRun } from '../../src/run/storage/loadRun.ts';
 import { caffeSgd } from '../../src/run/training/caffeSgd.ts';
 import { trainDetector } from '../../src/run/training/trainDetector.ts';
 import { sharedGpu } from '../harness.ts';
-import { registered } from '../model/registered.ts';
 import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
 
 /** A run on disk, and its files as a page gets them. After six steps hardly anything is surer than 0.05. */
@@ -94,23 +90,10 @@ test('a run from the contents of its two files', async () => {
 test('a parameter in shards is whole in the checkpoint, whatever device reads it', async () => {
   const gpu = await sharedGpu();
   const { detector } = parseRunConfig((await run).config);
-  /** The small backbone with a fully connected layer that may be split, as VGG-16 has. */
-  const splitting: BackboneBuilder = (gpu, options) => {
-    const { regionParameters: replaced, ...backbone } = small.build(gpu, options);
-    const store = new ParameterStore(gpu, options.seed);
-    const fc6 = store.fullyConnected('fc6', replaced['fc6.weight']!.shape as [number, number]);
-    Object.values(replaced).forEach((parameter) => parameter.dispose());
-    return {
-      ...backbone,
-      regionParameters: store.parameters,
-      regions: (region) => connect(reshape(region, [region.shape[0]!, -1]), fc6),
-    };
-  };
-  const backbone = registered(splitting);
   const make = (maxBindingBytes: number, seed: number): FasterRcnn => {
     const { device } = gpu.plans;
     gpu.plans.planFor({ ...device, maxBindingBytes });
-    const model = new FasterRcnn(gpu, { ...detector, backbone }, seed);
+    const model = new FasterRcnn(gpu, detector, seed);
     for (const plans of [gpu.plans, model.plans]) plans.planFor(device);
     return model;
   };

@@ -9,6 +9,7 @@ import type { Gpu, TypedArray } from '../../engine/gpu.ts';
 import { Sgd } from '../../engine/sgd.ts';
 import type { Precision } from '../../model/config.ts';
 import type { Detector, LabelledBox } from '../../model/detector.ts';
+import type { RegionRanks } from '../../model/backbones/backbone.ts';
 import { makeDetector } from '../../model/detectors.ts';
 import { detectInStages, type StagedDetection, STAGES } from '../../run/evaluation/detect.ts';
 import { lossScale } from '../../run/training/trainDetector.ts';
@@ -24,6 +25,8 @@ interface Scene {
   classes: string[];
 }
 
+/** Of VGG-16 in a detection: its parameters, and the maps of an image of 600x800. */
+const VGG16_BYTES = 2 ** 30;
 /** For a training step of VGG-16: parameters with gradient and momentum, and the maps of an image of 600x800. */
 const VGG16_STEP_BYTES = 3.5 * 2 ** 30;
 
@@ -52,9 +55,16 @@ const VGG16: Network = {
   stepBytes: VGG16_STEP_BYTES,
 };
 
-export const detectorCases: readonly BenchCase[] = [SMALL, SQUEEZENET, VGG16].flatMap((network) =>
-  detectorPair(network, 'f32'),
-);
+/** VGG-16's region stage as it is, and with fc6 and fc7 truncated as published (Fast R-CNN, section 3.1). */
+const regionCases: readonly BenchCase[] = [
+  regionCase('fc6 and fc7 whole', undefined),
+  regionCase('fc6 and fc7 of rank 1024 and 256', { fc6: 1024, fc7: 256 }),
+];
+
+export const detectorCases: readonly BenchCase[] = [
+  ...[SMALL, SQUEEZENET, VGG16].flatMap((network) => detectorPair(network, 'f32')),
+  ...regionCases,
+];
 export const halfDetectorCases: readonly BenchCase[] = detectorPair(SQUEEZENET, 'f16');
 
 function detectorPair(network: Network, precision: Precision): BenchCase[] {
@@ -74,6 +84,36 @@ function detectorPair(network: Network, precision: Precision): BenchCase[] {
     { ...row, op: 'detection', prepare: async (gpu) => prepareDetection(await load(gpu)) },
     { ...row, op: 'training step', memory: stepBytes, prepare: async (gpu) => prepareStep(await load(gpu)) },
   ];
+}
+
+/** RoI pooling, the region layers, the output layers and the selection of detections, for 300 proposals. */
+function regionCase(layers: string, ranks: RegionRanks | undefined): BenchCase {
+  const { detector } = PRESETS[VGG16.preset]!;
+  return {
+    group: 'Detector',
+    op: 'region stage',
+    shape: `${VGG16.name} ${VGG16.shape}, 300 proposals, ${layers}`,
+    quick: false,
+    clock: 'wall',
+    memory: VGG16_BYTES,
+    async prepare(gpu) {
+      const { picture, classes } = await VGG16.scene();
+      const model = makeDetector(gpu, { ...detector, classes, ranks }, 1);
+      const image = model.prepare(picture);
+      const maps = model.convolve(image);
+      const proposals = model.proposeOn(maps, image);
+      const compute = () => {
+        const { rows, count } = model.classify(maps, proposals, image);
+        return [rows, count];
+      };
+      return {
+        compute: twiceAtFirst(compute),
+        plans: model.plans,
+        check: sameBits,
+        dispose: () => model.dispose(),
+      };
+    },
+  };
 }
 
 type Loaded = Scene & { model: Detector; scale: number };

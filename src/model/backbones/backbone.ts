@@ -34,6 +34,14 @@ export interface BackboneOptions {
   pooled: number;
   seed: number;
   frozenStages: number;
+  /** Ranks of region layers that are kept as a truncated singular value decomposition (`ParameterStore.regionLayer`). */
+  ranks?: RegionRanks | undefined;
+}
+
+/** By the paper's names of the region layers. */
+export interface RegionRanks {
+  fc6?: number | undefined;
+  fc7?: number | undefined;
 }
 
 export type BackboneBuilder = (gpu: Gpu, options: BackboneOptions) => Backbone;
@@ -59,6 +67,8 @@ export interface BackboneDescriptor {
   readonly pretraining: { readonly size: number; readonly batch: number; readonly learningRate: number };
   /** Layers by the names that published files give them, where those differ from the parameters' own. */
   readonly publishedNames?: Readonly<Record<string, string>>;
+  /** The parameters' own names of the paper's region layers that it has; without it there are no such layers. */
+  readonly regionLayers?: Readonly<Partial<Record<keyof RegionRanks, string>>>;
   /**
    * Whether a file with torchvision's names was trained by torchvision and so expects its input. False if other authors have
    * published weights under the same names.
@@ -113,20 +123,48 @@ export class ParameterStore {
    * cannot bind the weight whole. The values are the same in both cases.
    */
   fullyConnected(name: string, [outputs, inputs]: readonly [number, number]): Layer[] {
+    const weights = this.matrix(name, [outputs, inputs]);
+    let from = 0;
+    return weights.map((weight) => {
+      const to = from + weight.shape[0]!;
+      const named = weights.length === 1 ? `${name}.bias` : shardName(`${name}.bias`, from, to);
+      const bias = this.gpu.parameter(zeros, [to - from], named);
+      this.parameters[bias.name] = bias;
+      from = to;
+      return { weight, bias };
+    });
+  }
+
+  /**
+   * A region layer (fc6, fc7): fully connected, then ReLU. With a rank it is the two factors of a truncated singular value
+   * decomposition (Fast R-CNN, section 3.1): `NAME_L` [rank, inputs], without a bias, then `NAME_U` [outputs, rank].
+   */
+  regionLayer(name: string, [outputs, inputs]: readonly [number, number], rank?: number): (x: Tensor) => Tensor {
+    if (rank === undefined) {
+      const layer = this.fullyConnected(name, [outputs, inputs]);
+      return (x) => connect(x, layer);
+    }
+    const lower = this.matrix(truncatedName(name).lower, [rank, inputs]);
+    const upper = this.fullyConnected(truncatedName(name).upper, [outputs, rank]);
+    return (x) => connect(joined(lower.map((weight) => linear(x, weight))), upper);
+  }
+
+  /** The weights of a fully connected layer, whole or in shards. */
+  private matrix(name: string, [outputs, inputs]: readonly [number, number]): Tensor[] {
     const seed = hash(name) ^ this.seed;
     const rows = shardRows(outputs, inputs, this.gpu.plans.device.maxBindingBytes);
     return Array.from({ length: Math.ceil(outputs / rows) }, (_, i) => {
       const [from, to] = [i * rows, Math.min(outputs, (i + 1) * rows)];
-      const named = (part: string): string =>
-        rows === outputs ? `${name}.${part}` : shardName(`${name}.${part}`, from, to);
-      const weight = this.gpu.parameter(heNormal(seed, from * inputs), [to - from, inputs], named('weight'));
-      const bias = this.gpu.parameter(zeros, [to - from], named('bias'));
+      const named = rows === outputs ? `${name}.weight` : shardName(`${name}.weight`, from, to);
+      const weight = this.gpu.parameter(heNormal(seed, from * inputs), [to - from, inputs], named);
       this.parameters[weight.name] = weight;
-      this.parameters[bias.name] = bias;
-      return { weight, bias };
+      return weight;
     });
   }
 }
+
+/** The names of the two factors of a truncated layer, as py-faster-rcnn's tools/compress_net.py has them. */
+export const truncatedName = (name: string) => ({ lower: `${name}_L`, upper: `${name}_U` });
 
 export interface Layer {
   weight: Tensor;
@@ -134,10 +172,11 @@ export interface Layer {
 }
 
 /** A fully connected layer followed by ReLU, from all its shards. @param x [R, I] */
-export function connect(x: Tensor, shards: readonly Layer[]): Tensor {
-  const parts = shards.map(({ weight, bias }) => linear(x, weight, bias, { relu: true }));
-  return parts.length === 1 ? parts[0]! : concat(parts, 1);
-}
+export const connect = (x: Tensor, shards: readonly Layer[]): Tensor =>
+  joined(shards.map(({ weight, bias }) => linear(x, weight, bias, { relu: true })));
+
+/** What the shards of a layer give, side by side. */
+const joined = (parts: Tensor[]): Tensor => (parts.length === 1 ? parts[0]! : concat(parts, 1));
 
 export const convolve = (x: Tensor, { weight, bias }: Layer, options?: Conv2dOptions): Tensor =>
   conv2d(x, weight, bias, options);

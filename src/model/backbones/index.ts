@@ -1,6 +1,8 @@
 /** The backbones by name. A new one is a line in `BUILT_IN`; a program adds its own by calling `registerBackbone`. */
 import { UserError } from '../../engine/errors.ts';
-import type { BackboneDescriptor } from './backbone.ts';
+import type { Gpu } from '../../engine/gpu.ts';
+import type { DetectorConfig } from '../config.ts';
+import type { Backbone, BackboneDescriptor } from './backbone.ts';
 import { small } from './small.ts';
 import { squeezenet } from './squeezenet.ts';
 import { vgg16 } from './vgg16.ts';
@@ -28,4 +30,13 @@ export function backboneNamed(name: string, source = `backbone ${name}`): Backbo
   const backbone = BACKBONES.get(name);
   if (backbone) return backbone;
   throw new UserError(`${source}: unknown; choose from ${[...BACKBONES.keys()].join(', ')}`);
+}
+
+/** The backbone of a detector, with random weights. */
+export function detectorBackbone(
+  gpu: Gpu,
+  { backbone, head, frozenStages, ranks }: DetectorConfig,
+  seed: number,
+): Backbone {
+  return backboneNamed(backbone).build(gpu, { pooled: head.pooled, seed, frozenStages, ranks });
 }

@@ -4,7 +4,6 @@
  *   regions: fc6 128, followed by ReLU.
  * A stage is one convolution.
  */
-import { linear } from '../../engine/ops/linear.ts';
 import { reshape } from '../../engine/ops/reshape.ts';
 import { maxPool2d } from '../../engine/ops/pooling.ts';
 import type { Tensor } from '../../engine/tensor.ts';
@@ -14,7 +13,7 @@ const STRIDE = 4;
 const CHANNELS = 64;
 const FEATURES = 128;
 
-const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
+const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages, ranks = {} }) => {
   const [convolutions, regions] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
   const conv = (stage: number, outputs: number, inputs: number, side: number) =>
     convolutions.layer(`conv${stage}`, [outputs, inputs, side, side], { frozen: stage <= frozenStages });
@@ -22,7 +21,7 @@ const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
   const conv2 = conv(2, 48, 16, 3);
   const conv3 = conv(3, CHANNELS, 48, 3);
   const conv4 = conv(4, CHANNELS, CHANNELS, 3);
-  const fc6 = regions.layer('fc6', [FEATURES, CHANNELS * pooled * pooled]);
+  const fc6 = regions.regionLayer('fc6', [FEATURES, CHANNELS * pooled * pooled], ranks.fc6);
   return {
     stride: STRIDE,
     channels: CHANNELS,
@@ -35,7 +34,7 @@ const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
         (x) => maxPool2d(x, { kernel: 2, ceilMode: true }),
         ...[conv2, conv3, conv4].map((layer) => (x: Tensor) => convolve(x, layer, { padding: 1, relu: true })),
       ]),
-    regions: (region) => linear(reshape(region, [region.shape[0]!, -1]), fc6.weight, fc6.bias, { relu: true }),
+    regions: (region) => fc6(reshape(region, [region.shape[0]!, -1])),
   };
 };
 
@@ -47,6 +46,7 @@ export const small: BackboneDescriptor = {
   input: { channels: 'rgb', mean: [110, 110, 110], factor: [1 / 64, 1 / 64, 1 / 64] },
   frozenStages: 0,
   pooled: 6,
+  regionLayers: { fc6: 'fc6' },
   learnsFromRandom: true,
   pretraining: { size: 48, batch: 32, learningRate: 0.01 },
 };

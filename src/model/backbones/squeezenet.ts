@@ -5,7 +5,6 @@
  * Regions: fc6 256 - fc7 256, each followed by ReLU.
  * Stages that can be frozen: conv1, fire2, fire3, fire4, ..., fire9.
  */
-import { linear } from '../../engine/ops/linear.ts';
 import { reshape } from '../../engine/ops/reshape.ts';
 import { maxPool2d } from '../../engine/ops/pooling.ts';
 import { concat } from '../../engine/ops/axes.ts';
@@ -36,7 +35,7 @@ const FIRES: readonly (readonly [index: number, squeeze: number, expand: number]
   [12, 64, 256],
 ];
 
-const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
+const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages, ranks = {} }) => {
   const [convolutions, regions] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
   const conv1 = convolutions.layer('features.0', [64, 3, 3, 3], { frozen: frozenStages >= 1 });
   let stage = 1;
@@ -57,8 +56,8 @@ const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
   });
   // fire9's values are several units large; He's rule would keep them that large, this brings the map to about one.
   const neck = convolutions.layer('neck', [CHANNELS, inputs, 1, 1], { gaussian: { std: 0.01, fanIn: 512 } });
-  const fc6 = regions.layer('fc6', [FEATURES, CHANNELS * pooled * pooled]);
-  const fc7 = regions.layer('fc7', [FEATURES, FEATURES]);
+  const fc6 = regions.regionLayer('fc6', [FEATURES, CHANNELS * pooled * pooled], ranks.fc6);
+  const fc7 = regions.regionLayer('fc7', [FEATURES, FEATURES], ranks.fc7);
   return {
     stride: STRIDE,
     channels: CHANNELS,
@@ -71,10 +70,7 @@ const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
         ...body,
         (x) => convolve(x, neck, { relu: true }),
       ]),
-    regions(region) {
-      const x = linear(reshape(region, [region.shape[0]!, -1]), fc6.weight, fc6.bias, { relu: true });
-      return linear(x, fc7.weight, fc7.bias, { relu: true });
-    },
+    regions: (region) => fc7(fc6(reshape(region, [region.shape[0]!, -1]))),
   };
 };
 
@@ -88,6 +84,7 @@ export const squeezenet: BackboneDescriptor = {
   input: { channels: 'bgr', mean: [104, 117, 123], factor: [1, 1, 1] },
   frozenStages: 3,
   pooled: 7,
+  regionLayers: { fc6: 'fc6', fc7: 'fc7' },
   learnsFromRandom: false,
   pretraining: { size: 224, batch: 16, learningRate: 0.001 },
 };

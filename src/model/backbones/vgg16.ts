@@ -24,8 +24,9 @@ const BLOCKS = [
 const FIRST_BLOCK: Bands = { channels: 64, stride: 2, reach: 2 };
 
 const STRIDE = 16;
+const REGION_LAYERS = { fc6: 'classifier.0', fc7: 'classifier.3' };
 
-const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
+const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages, ranks }) => {
   const [convolutions, fullyConnected] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
   let inputs = 3;
   let index = 0; // torchvision's: a convolution and its ReLU count one each, a pool one
@@ -40,7 +41,8 @@ const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages }) => {
     const last = stage === BLOCKS.length - 1;
     return last ? layers : [...layers, (x: Tensor) => maxPool2d(x, { kernel: 2, ceilMode: true })];
   });
-  const regions = fullyConnectedRegions(fullyConnected, ['classifier.0', 'classifier.3'], inputs * pooled * pooled);
+  const { fc6, fc7 } = REGION_LAYERS;
+  const regions = fullyConnectedRegions(fullyConnected, [fc6, fc7], inputs * pooled * pooled, ranks);
   return {
     stride: STRIDE,
     channels: inputs,
@@ -60,6 +62,7 @@ export const vgg16: BackboneDescriptor = {
   input: CAFFE_INPUT,
   frozenStages: 2,
   pooled: 7,
+  regionLayers: REGION_LAYERS,
   learnsFromRandom: false,
   // The paper's networks were trained at side 224; without normalisation and with small batches they need a low rate.
   pretraining: { size: 224, batch: 8, learningRate: 0.001 },
@@ -78,8 +81,7 @@ export const vgg16: BackboneDescriptor = {
     conv5_1: 'features.24',
     conv5_2: 'features.26',
     conv5_3: 'features.28',
-    fc6: 'classifier.0',
-    fc7: 'classifier.3',
+    ...REGION_LAYERS,
   },
   torchvisionNamesTellInput: true,
 };

@@ -184,6 +184,7 @@ const OWN_OPTION: ReadonlyMap<string, string> = new Map([
   ['detector.head.pooling', '--schedule joint-warp'],
   ['detector.classes', '--data'],
   ['detector.precision', '--precision'],
+  ...['detector.ranks', 'detector.ranks.fc6', 'detector.ranks.fc7'].map((path) => [path, 'rcnn compress'] as const),
 ]);
 
 /**
