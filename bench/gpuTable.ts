@@ -10,7 +10,7 @@ import { type Capabilities, KNOWN_MACHINES, type Machine, machineOf } from '../s
 import { type MatmulShape, matmulShape, workgroupAccess } from '../src/kernels/matmul.ts';
 import { convPlans } from '../src/kernels/planner.ts';
 import { workgroupBytes, type WorkgroupTile, workgroupTileName } from '../src/kernels/workgroupCore.ts';
-import { type Access, type ProductExtents, residentOf, registersOf, tileCost } from '../src/kernels/workgroupCost.ts';
+import { type Fetches, type ProductExtents, residentOf, registersOf, tileCost } from '../src/kernels/workgroupCost.ts';
 import {
   convTiles,
   filterParts,
@@ -62,7 +62,7 @@ function tileTable(): string {
 /** The planner's first choices on one machine. */
 function choiceTable(machine: Machine): string {
   const device = deviceOf(machine);
-  const row = (name: string, tile: WorkgroupTile, product: ProductExtents, access: Access, microseconds: number) => {
+  const row = (name: string, tile: WorkgroupTile, product: ProductExtents, access: Fetches, microseconds: number) => {
     const cost = tileCost(tile, product, access, machine);
     return [
       name,

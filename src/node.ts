@@ -8,4 +8,4 @@ export { openDataset, registerFormat } from './data/registry.ts';
 export { annotatedFormat, type AnnotatedFormat } from './data/annotatedFormat.ts';
 export type { AnnotatedImage, AnnotatedObject, AnnotatedSet } from './data/annotated.ts';
 export type { DataFormat } from './data/format.ts';
-export type { OpenOptions as OpenDatasetOptions } from './data/types.ts';
+export type { OpenDatasetOptions } from './data/types.ts';

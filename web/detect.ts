@@ -4,7 +4,7 @@ import { bitmap, draw, type Layer, LAYERS, pixels, type View } from './boxes.ts'
 import { attempt, element, make, segments, showTrouble } from './dom.ts';
 import { drawingBoard } from './drawingBoard.ts';
 import type { RemoteSession } from './remote.ts';
-import type { LoadedRun, WeightsName } from './session.ts';
+import type { LoadedRun, WeightsSource } from './session.ts';
 import type { TrainPart } from './train.ts';
 
 type Source = 'scene' | 'drawing' | 'pictures' | 'camera';
@@ -32,7 +32,7 @@ interface Result {
 export function startDetect(session: RemoteSession, trained: { classes: string[] }, training: TrainPart): void {
   const results = element('results');
   const tools = element('tools');
-  let weights: WeightsName = 'trained';
+  let weights: WeightsSource = 'trained';
   let loaded: LoadedRun | undefined;
   let layer: Layer = 'detections';
   let shown: Result[] = [];
@@ -265,7 +265,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
   chooseSource('scene');
 }
 
-function weightsFacts(weights: WeightsName, step: number | null, loaded: LoadedRun | undefined): string {
+function weightsFacts(weights: WeightsSource, step: number | null, loaded: LoadedRun | undefined): string {
   if (weights === 'trained') {
     return step === null
       ? 'Nothing is trained yet: start a training, or choose the files of a run.'

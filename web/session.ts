@@ -52,7 +52,7 @@ export interface AdapterFacts {
   features: string[];
 }
 
-export type WeightsName = 'trained' | 'loaded';
+export type WeightsSource = 'trained' | 'loaded';
 
 export interface LoadedRun {
   classes: string[];
@@ -74,7 +74,7 @@ export class Session {
   private readonly turns = new Turns();
   private gpu!: Gpu;
   private scenes!: Record<'train' | 'test', Dataset>;
-  private models: Partial<Record<WeightsName, Detector>> = {};
+  private models: Partial<Record<WeightsSource, Detector>> = {};
   private run: RunConfig | undefined;
   private done = { step: 0, seconds: 0, dataSeconds: 0 };
   private paused: Promise<void> | undefined;
@@ -216,7 +216,7 @@ export class Session {
   }
 
   /** The objects in an image, with the proposals and the time of each part. */
-  async detect(weights: WeightsName, pixels: DecodedImage): Promise<StagedDetection> {
+  async detect(weights: WeightsSource, pixels: DecodedImage): Promise<StagedDetection> {
     return this.turns.during(async () => {
       const model = this.models[weights]!;
       return detectInStages(model, pixels);

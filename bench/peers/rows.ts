@@ -1,7 +1,7 @@
 /** What is compared: the same rows, inputs and references for every engine. */
 import type { Expected } from '../../src/bench/compare.ts';
 import { sampleIndices } from '../../src/bench/compare.ts';
-import { CONV_PASSES, convElement, convInputs, type ConvPass } from '../../src/bench/cases/convolution.ts';
+import { CONV_PASSES, convElement, convInputs, type PassTitle } from '../../src/bench/cases/convolution.ts';
 import { uniform } from '../../src/bench/inputs.ts';
 import { productElement } from '../../src/bench/references.ts';
 import {
@@ -15,7 +15,7 @@ import {
 import { TRAINING_FLOPS, TRAINING_SHAPE } from './training.ts';
 
 export type PeerRow =
-  { kind: 'conv'; pass: ConvPass; layer: ConvLayer } | { kind: 'matmul'; n: number } | { kind: 'training' };
+  { kind: 'conv'; pass: PassTitle; layer: ConvLayer } | { kind: 'matmul'; n: number } | { kind: 'training' };
 
 export const ROWS: readonly PeerRow[] = [
   ...CONV_PASSES.flatMap((pass) => VGG16_LAYERS.map((layer) => ({ kind: 'conv' as const, pass, layer }))),

@@ -58,7 +58,7 @@ async function run({ data, split, to, out, skipBadBoxes, link, ...options }: Con
   const progress = startProgress(images, 'image');
   let written = 0;
   try {
-    const losses = await convert(splits, writer, out, { link, onImage: () => progress.update(++written) });
+    const lost = await convert(splits, writer, out, { link, onImage: () => progress.update(++written) });
     progress.stop();
     console.log(
       table([
@@ -70,7 +70,7 @@ async function run({ data, split, to, out, skipBadBoxes, link, ...options }: Con
         ]),
       ]),
     );
-    for (const loss of losses) console.log(`lost: ${loss}`);
+    for (const line of lost) console.log(`lost: ${line}`);
     console.log(`${to} in ${out}: boxes and classes; outlines, poses and other attributes are not carried over`);
   } finally {
     progress.stop();

@@ -5,21 +5,21 @@ import { inspect } from 'node:util';
 const CONTROLS = /[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /** Escapes control characters, as \x1b: names come from files, and must not be able to colour or clear the terminal. */
-export const printable = (text: string): string =>
+export const escapeControls = (text: string): string =>
   text.replace(CONTROLS, (character) => {
     const code = character.charCodeAt(0);
     return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
   });
 
 /**
- * Sends all printing through `printable`. If the reader goes away (`rcnn train | head -1`, a closed terminal), the command
+ * Sends all printing through `escapeControls`. If the reader goes away (`rcnn train | head -1`, a closed terminal), the command
  * continues without output, since it still has files to write.
  */
 export function preparePrinting(): void {
   for (const name of ['log', 'error'] as const) {
     const print = console[name].bind(console);
     console[name] = (...values: unknown[]) =>
-      print(printable(values.map((value) => (typeof value === 'string' ? value : inspect(value))).join(' ')));
+      print(escapeControls(values.map((value) => (typeof value === 'string' ? value : inspect(value))).join(' ')));
   }
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', ({ code }: NodeJS.ErrnoException) => {

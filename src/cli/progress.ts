@@ -14,7 +14,7 @@ const TEXT_COLUMNS = 76;
 /** Columns of the terminal; a log is not limited. */
 export const columns = (): number => (isTerminal() ? (process.stdout.columns ?? 80) : Infinity);
 
-export interface Progress {
+export interface ProgressBar {
   /** Items done, and text to show beside the bar. */
   update(done: number, text?: string): void;
   /** Prints a line above the bar. The time before it is not counted as time spent on items. */
@@ -24,7 +24,7 @@ export interface Progress {
 }
 
 /** `unit` names what is counted ('step', 'image'); `perItem` is the number of images in each. */
-export function startProgress(total: number, unit: string, first = 0, perItem = 1): Progress {
+export function startProgress(total: number, unit: string, first = 0, perItem = 1): ProgressBar {
   const rate = new Rate(first);
   const facts = (done: number): string => {
     const perSecond = rate.at(done);

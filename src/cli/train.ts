@@ -41,7 +41,7 @@ import {
   withLock,
 } from './distributed.ts';
 import { assertOutputs } from './outputs.ts';
-import { type Progress, startProgress } from './progress.ts';
+import { type ProgressBar, startProgress } from './progress.ts';
 import { trainOnTerminal } from './training.ts';
 
 interface TrainCommand extends RunChoices, DistributedOptions {
@@ -204,7 +204,7 @@ const LONG_MS = 2000;
 /** Checks that each file is an image of the size its annotations state. A resumed run was checked when it began. */
 async function lookAtImages(samples: readonly Sample[]): Promise<void> {
   const started = performance.now();
-  let progress: Progress | undefined;
+  let progress: ProgressBar | undefined;
   let done = 0;
   try {
     const notes = await checkImages(samples, () => {

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { DeviceLostError, UserError } from '../engine/errors.ts';
 import type { CompileReport } from '../engine/gpu.ts';
 import type { InputConfig, TrainingConfig } from '../model/config.ts';
-import type { InitReport, Progress as TrainingProgress, Trainable } from '../run/storage/checkpoint.ts';
+import type { InitReport, Progress, Trainable } from '../run/storage/checkpoint.ts';
 import { namedByTorchvision } from '../run/storage/weightNames.ts';
-import { duration, type Progress, startProgress } from './progress.ts';
+import { duration, type ProgressBar, startProgress } from './progress.ts';
 
 /** Ctrl-C, `kill`, a closed terminal and Ctrl-\ (instead of a core dump): each of them saves. */
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
@@ -22,7 +22,7 @@ export interface TrainingDisplay {
   start(step: number, training: TrainingConfig): void;
   /** Replaces the current bar. */
   startBar: typeof startProgress;
-  update: Progress['update'];
+  update: ProgressBar['update'];
   /** Prints a line above the bar. */
   print(line: string): void;
   stopBar(): void;
@@ -32,7 +32,7 @@ export interface TrainingDisplay {
 }
 
 interface Trained {
-  progress: TrainingProgress;
+  progress: Progress;
   finished: boolean;
 }
 
@@ -41,7 +41,7 @@ export async function withTrainingDisplay<Result extends Trained>(
   { path, resumeCommand }: { path: string; resumeCommand: string },
   train: (display: TrainingDisplay) => Promise<Result>,
 ): Promise<Result> {
-  let bar: Progress | undefined;
+  let bar: ProgressBar | undefined;
   let checkpoint = 0;
   const stopBar = (): void => {
     bar?.stop();

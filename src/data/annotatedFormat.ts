@@ -11,7 +11,7 @@ import { checkImage, fileLoader } from './images.ts';
 import { attempt } from './problems.ts';
 import { namedSplit, WHOLE } from './splitNames.ts';
 import { printable } from './textFile.ts';
-import type { AnnotatedBox, Dataset, OpenOptions, Sample } from './types.ts';
+import type { AnnotatedBox, Dataset, OpenDatasetOptions, Sample } from './types.ts';
 import { unite } from './union.ts';
 import { eachAtOnce } from './atOnce.ts';
 
@@ -76,7 +76,7 @@ class Notes {
 const partsOf = ({ splits }: AnnotatedSet): readonly string[] =>
   splits.length > 0 ? splits : [...DRAWN_SPLITS, WHOLE];
 
-async function openSet(set: AnnotatedSet, options: OpenOptions, notes: Notes): Promise<Dataset> {
+async function openSet(set: AnnotatedSet, options: OpenDatasetOptions, notes: Notes): Promise<Dataset> {
   const { split, onProblem } = options;
   const { note } = notes.context;
   const images = imagesOf(set, options, note);
@@ -154,7 +154,7 @@ const SIZES_AT_ONCE = 16;
 async function locate(
   images: readonly AnnotatedImage[],
   set: AnnotatedSet,
-  { split, onProblem, allowOutside = false }: OpenOptions,
+  { split, onProblem, allowOutside = false }: OpenDatasetOptions,
   { tally }: Pick<ReadContext, 'tally'>,
 ): Promise<LocatedImage[]> {
   const finder = new ImageFinder(set.imageFolders, allowOutside);
@@ -197,7 +197,7 @@ function assertPixels(images: readonly AnnotatedImage[], { path }: AnnotatedSet)
 /** The images of a split, which is drawn if the data set has no splits of its own. */
 function imagesOf(
   set: AnnotatedSet,
-  { split, splitSeed = 0 }: OpenOptions,
+  { split, splitSeed = 0 }: OpenDatasetOptions,
   note: (text: string) => void,
 ): AnnotatedImage[] {
   const known = partsOf(set);

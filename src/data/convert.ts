@@ -35,7 +35,7 @@ export async function convert(
   { link = false, onImage }: ConvertOptions = {},
 ): Promise<string[]> {
   const named = withNames(splits);
-  const { files, losses } = writer.files(named, splits[0]!.dataset.classes.slice(1));
+  const { files, lost } = writer.files(named, splits[0]!.dataset.classes.slice(1));
   const images = named.flatMap(({ split, images }) =>
     images.map((image) => ({ ...image, path: writer.imagePath(image, split) })),
   );
@@ -63,7 +63,7 @@ export async function convert(
     if (error instanceof UserError || (error as NodeJS.ErrnoException).code === undefined) throw error;
     throw unwritable(folder, error as NodeJS.ErrnoException, 'run the command again');
   }
-  return losses;
+  return lost;
 }
 
 const IMAGES_AT_ONCE = 8;

@@ -22,17 +22,17 @@ import {
 } from './glyphs.ts';
 import {
   brighter,
-  type Canvas,
+  type Painting,
   CONTRAST,
   develop,
   lumaIn,
-  newCanvas,
+  newPainting,
   paintBackground,
   paintStrokes,
   stamp,
 } from './painting.ts';
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
-import type { AnnotatedBox, Dataset, OpenOptions, Sample } from './types.ts';
+import type { AnnotatedBox, Dataset, OpenDatasetOptions, Sample } from './types.ts';
 
 const SCENE = 160;
 const MAX_DIGITS = 8;
@@ -52,7 +52,10 @@ const SPLITS: Record<GlyphSplit, { scenes: number; stream: number }> = {
 export const DIGIT_SPLITS: readonly string[] = Object.keys(SPLITS);
 
 /** The scenes of a split, drawn with the stored digits that `read` returns for it; in Node these come from mnistFiles.ts. */
-export function openDigits({ split, classes, seed = 0 }: OpenOptions, read: (split: GlyphSplit) => Glyphs): Dataset {
+export function openDigits(
+  { split, classes, seed = 0 }: OpenDatasetOptions,
+  read: (split: GlyphSplit) => Glyphs,
+): Dataset {
   if (!Object.hasOwn(SPLITS, split)) {
     throw new UserError(`--data digits: has no split '${split}'; known: ${DIGIT_SPLITS.join(', ')}`);
   }
@@ -124,18 +127,18 @@ function overlap(a: Rectangle, b: Rectangle): number {
 }
 
 function paint(digits: PlacedDigit[], glyphs: Glyphs, random: Random): DecodedImage {
-  const canvas = newCanvas(SCENE);
-  paintBackground(canvas, random);
-  paintStrokes(canvas, random);
-  paintFragments(canvas, digits, glyphs, random);
+  const painting = newPainting(SCENE);
+  paintBackground(painting, random);
+  paintStrokes(painting, random);
+  paintFragments(painting, digits, glyphs, random);
   for (const { ink, box } of digits) {
-    stamp(canvas, ink, brighter(lumaIn(canvas, box), CONTRAST, random));
+    stamp(painting, ink, brighter(lumaIn(painting, box), CONTRAST, random));
   }
-  return develop(canvas, random);
+  return develop(painting, random);
 }
 
 /** Adds small fragments of digits, too small to be recognised, so that ink alone does not make an object. */
-function paintFragments(canvas: Canvas, digits: PlacedDigit[], glyphs: Glyphs, random: Random): void {
+function paintFragments(painting: Painting, digits: PlacedDigit[], glyphs: Glyphs, random: Random): void {
   const fragments = random.integer(6);
   for (let n = 0; n < fragments; n++) {
     const glyph = random.integer(glyphs.count);
@@ -148,6 +151,6 @@ function paintFragments(canvas: Canvas, digits: PlacedDigit[], glyphs: Glyphs, r
     const spot = { x1: left, y1: top, x2: left + size - 1, y2: top + size - 1 };
     if (digits.some((digit) => overlap(spot, digit.box) > 0)) continue;
     const ink = renderInk(glyphs, glyph, { x1: x, y1: y, x2: x + cut - 1, y2: y + cut - 1 }, spot);
-    stamp(canvas, ink, brighter(lumaIn(canvas, spot), 50, random));
+    stamp(painting, ink, brighter(lumaIn(painting, spot), 50, random));
   }
 }

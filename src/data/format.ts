@@ -4,7 +4,7 @@
  * Formats of annotation files are made by `annotatedFormat` (annotatedFormat.ts): their file only parses annotations into
  * `AnnotatedImage`s; everything else is shared.
  */
-import type { Dataset, OpenOptions, Sample } from './types.ts';
+import type { Dataset, OpenDatasetOptions, Sample } from './types.ts';
 
 export interface DataFormat {
   /** NAME in `--data NAME:PATHS`. */
@@ -19,7 +19,7 @@ export interface DataFormat {
   splits(sets: readonly string[][]): readonly string[];
   /** The split that 'train', 'val' or 'test' stands for, if the user names none. */
   usualSplit(sets: readonly string[][], wanted: string): string;
-  open(sets: readonly string[][], options: OpenOptions): Promise<Dataset>;
+  open(sets: readonly string[][], options: OpenDatasetOptions): Promise<Dataset>;
   /** Confidence, above 0 and up to 1, that a folder or file has this format; null if it does not. Must not throw or read much. */
   recognises(path: string): number | null;
   /** How `rcnn convert` writes it; undefined for a format that is only read. */
@@ -44,7 +44,7 @@ export interface FormatWriter {
   /** Where an image goes, as a path in the folder that is written. */
   imagePath(image: WrittenImage, split: string | undefined): string;
   /** The other files by their paths, and what they cannot hold, one line each. `classes` are without the background. */
-  files(splits: readonly WrittenSplit[], classes: readonly string[]): { files: Map<string, string>; losses: string[] };
+  files(splits: readonly WrittenSplit[], classes: readonly string[]): { files: Map<string, string>; lost: string[] };
 }
 
 /** For `DataFormat.sets`: each path is a data set of its own. */

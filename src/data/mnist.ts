@@ -8,7 +8,7 @@
 import { Random } from '../kernels/rng.ts';
 import { DIGITS, type Glyphs, type GlyphSplit, inkExtent, renderInk, tightBox } from './glyphs.ts';
 import { readGlyphs } from './mnistFiles.ts';
-import { brighter, CONTRAST, develop, lumaIn, newCanvas, paintBackground, stamp } from './painting.ts';
+import { brighter, CONTRAST, develop, lumaIn, newPainting, paintBackground, stamp } from './painting.ts';
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
 import type { LabelledOptions, LabelledImage, LabelledImages } from './types.ts';
 
@@ -31,8 +31,8 @@ export function openMnist({ size, seed }: Pick<LabelledOptions, 'size' | 'seed'>
 }
 
 function draw(glyphs: Glyphs, glyph: number, size: number, random: Random): DecodedImage {
-  const canvas = newCanvas(size);
-  paintBackground(canvas, random);
+  const painting = newPainting(size);
+  paintBackground(painting, random);
   const extent = inkExtent(glyphs, glyph);
   const stretch = random.uniform(...STRETCH);
   const [inkWidth, inkHeight] = [stretch * (extent.x2 - extent.x1 + 1), extent.y2 - extent.y1 + 1];
@@ -44,6 +44,6 @@ function draw(glyphs: Glyphs, glyph: number, size: number, random: Random): Deco
   const x1 = MARGIN + random.integer(size - 2 * MARGIN - width + 1);
   const y1 = MARGIN + random.integer(size - 2 * MARGIN - height + 1);
   const ink = renderInk(glyphs, glyph, extent, { x1, y1, x2: x1 + width - 1, y2: y1 + height - 1 });
-  stamp(canvas, ink, brighter(lumaIn(canvas, tightBox(ink)), CONTRAST, random));
-  return develop(canvas, random);
+  stamp(painting, ink, brighter(lumaIn(painting, tightBox(ink)), CONTRAST, random));
+  return develop(painting, random);
 }

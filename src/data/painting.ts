@@ -13,15 +13,15 @@ export const CONTRAST = 95;
 type Colour = readonly [red: number, green: number, blue: number];
 
 /** A square of pixels: red, green, blue in 0..255, as floats. */
-export interface Canvas {
+export interface Painting {
   size: number;
   rgb: Float32Array;
 }
 
-export const newCanvas = (size: number): Canvas => ({ size, rgb: new Float32Array(size * size * 3) });
+export const newPainting = (size: number): Painting => ({ size, rgb: new Float32Array(size * size * 3) });
 
 /** A gradient between two near colours, and a smooth random texture (bilinear between the nodes of a coarse grid). */
-export function paintBackground({ size, rgb }: Canvas, random: Random): void {
+export function paintBackground({ size, rgb }: Painting, random: Random): void {
   const luma = random.uniform(...BACKGROUND_LUMA);
   const from = colourOf(luma + random.uniform(-22, 22), random);
   const to = colourOf(luma + random.uniform(-22, 22), random);
@@ -50,8 +50,8 @@ export function paintBackground({ size, rgb }: Canvas, random: Random): void {
 }
 
 /** Straight lines and wandering pen strokes, fainter than digits. */
-export function paintStrokes(canvas: Canvas, random: Random): void {
-  const { size } = canvas;
+export function paintStrokes(painting: Painting, random: Random): void {
+  const { size } = painting;
   const strokes = random.integer(7);
   for (let n = 0; n < strokes; n++) {
     const colour = colourOf(random.uniform(20, 235), random);
@@ -71,7 +71,7 @@ export function paintStrokes(canvas: Canvas, random: Random): void {
       maskSegment(mask, size, x, y, toX, toY, radius);
       [x, y] = [toX, toY];
     }
-    stamp(canvas, { left: 0, top: 0, width: size, height: size, alpha: mask }, colour, opacity);
+    stamp(painting, { left: 0, top: 0, width: size, height: size, alpha: mask }, colour, opacity);
   }
 }
 
@@ -105,7 +105,7 @@ function maskSegment(
 }
 
 export function stamp(
-  { size, rgb }: Canvas,
+  { size, rgb }: Painting,
   { left, top, width, height, alpha }: Ink,
   colour: Colour,
   opacity = 1,
@@ -122,7 +122,7 @@ export function stamp(
 
 const luma = (red: number, green: number, blue: number): number => 0.299 * red + 0.587 * green + 0.114 * blue;
 
-export function lumaIn({ size, rgb }: Canvas, box: Rectangle): number {
+export function lumaIn({ size, rgb }: Painting, box: Rectangle): number {
   let sum = 0;
   for (let y = box.y1; y <= box.y2; y++) {
     for (let x = box.x1; x <= box.x2; x++) {
@@ -150,7 +150,7 @@ function colourOf(target: number, random: Random): Colour {
 }
 
 /** The image in 8 bits, with grain. Grain is a hash per pixel, because the generator would take as long as all the rest together. */
-export function develop({ size, rgb }: Canvas, random: Random): DecodedImage {
+export function develop({ size, rgb }: Painting, random: Random): DecodedImage {
   const rgba = new Uint8ClampedArray(size * size * 4); // rounds and clamps
   const grain = random.uniform(2, 9);
   const key = mix32(random.integer(1 << 24));

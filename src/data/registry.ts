@@ -12,7 +12,7 @@ import { labelStudio } from './formats/labelStudio.ts';
 import { via } from './formats/via.ts';
 import { voc } from './formats/voc.ts';
 import { yolo } from './formats/yolo.ts';
-import type { Dataset, OpenOptions } from './types.ts';
+import type { Dataset, OpenDatasetOptions } from './types.ts';
 
 /** A new format is a file in formats/ and a line here; your own program's is a call of `registerFormat`. */
 const BUILT_IN: readonly DataFormat[] = [digits, voc, coco, yolo, labelme, cvat, labelStudio, via, csv];
@@ -36,7 +36,7 @@ export const dataUsage = (): string =>
   `${[...FORMATS.values()].map(({ usage }) => `'${usage}'`).join(', ')}, or a folder whose format is recognised`;
 
 /** Opens what `spec` names. Annotations are read and checked here; images only when a sample is loaded. */
-export async function openDataset(spec: string, options: OpenOptions): Promise<Dataset> {
+export async function openDataset(spec: string, options: OpenDatasetOptions): Promise<Dataset> {
   const { format, sets } = parseSpec(spec);
   return format.open(sets, options);
 }

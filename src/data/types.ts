@@ -65,7 +65,7 @@ export interface Dataset {
 /** Receives each problem with an image or object, which is then left out. */
 export type OnProblem = (problem: string) => void;
 
-export interface OpenOptions {
+export interface OpenDatasetOptions {
   /** 'train', 'test', or another split of the data set; `usualSplit` gives the one to use if the user names none. */
   split: string;
   /** Object classes without the background, in the order of the model; by default those found in the data. */

@@ -17,7 +17,7 @@ export interface ProductExtents {
   readonly batch: number;
 }
 
-export interface Access {
+export interface Fetches {
   readonly fetchA: Fetch;
   readonly fetchB: Fetch;
 }
@@ -51,7 +51,7 @@ const START_CYCLES = 2000;
 export const DISPATCH_US = 3;
 
 /** 32-bit registers of an invocation: the sums, one step's values, the values of the next stage, and where they lie. */
-export function registersOf(tile: WorkgroupTile, { fetchA, fetchB }: Access): number {
+export function registersOf(tile: WorkgroupTile, { fetchA, fetchB }: Fetches): number {
   const { rows, columns, rowsEach, columnsEach } = tile;
   const fetched = (extent: number, fetch: Fetch): number => fetchesOf(tile, extent) * (4 + cursorRegisters(fetch));
   const step = rowsEach + columnsEach;
@@ -59,7 +59,7 @@ export function registersOf(tile: WorkgroupTile, { fetchA, fetchB }: Access): nu
 }
 
 /** Workgroups that a core holds at once; 0 where not even one fits. */
-export function residentOf(tile: WorkgroupTile, access: Access, machine: Machine): number {
+export function residentOf(tile: WorkgroupTile, access: Fetches, machine: Machine): number {
   const registers = registersOf(tile, access);
   if (registers > machine.registersEach) return 0;
   const invocations = invocationsOf(tile);
@@ -70,7 +70,7 @@ export function residentOf(tile: WorkgroupTile, access: Access, machine: Machine
   );
 }
 
-export function tileCost(tile: WorkgroupTile, product: ProductExtents, access: Access, machine: Machine): TileCost {
+export function tileCost(tile: WorkgroupTile, product: ProductExtents, access: Fetches, machine: Machine): TileCost {
   const { rows, columns, rowsEach, columnsEach, depth } = tile;
   const { M, N, K, batch } = product;
   const workgroups = Math.ceil(M / rows) * Math.ceil(N / columns) * batch;

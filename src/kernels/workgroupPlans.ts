@@ -8,7 +8,7 @@ import type { Capabilities, Machine } from './machine.ts';
 import { type MatmulShape, workgroupAccess } from './matmul.ts';
 import { pointsOf, type WinogradSize } from './winograd.ts';
 import { invocationsOf, workgroupBytes, type WorkgroupTile } from './workgroupCore.ts';
-import { type Access, DISPATCH_US, type ProductExtents, tileCost } from './workgroupCost.ts';
+import { type Fetches, DISPATCH_US, type ProductExtents, tileCost } from './workgroupCost.ts';
 
 /** The fewest steps of k for which a part of a split product is worth its own workgroups, and the most parts. */
 const PART_STEPS = 128;
@@ -40,21 +40,21 @@ export const WORKGROUP_TILES: readonly WorkgroupTile[] = [
 ];
 
 /** Whether a device can run a tile in workgroup memory. */
-export const allowsTile = (device: Capabilities, one: WorkgroupTile, { fetchA, fetchB }: Access): boolean =>
+export const allowsTile = (device: Capabilities, one: WorkgroupTile, { fetchA, fetchB }: Fetches): boolean =>
   workgroupBytes(one, fetchA, fetchB) <= device.workgroupMemory && invocationsOf(one) <= device.workgroupInvocations;
 
 /** The tiles in workgroup memory that a device can run, the cheapest for a product first; none on a software adapter. */
 export const workgroupTiles = (
   device: Capabilities,
   product: ProductExtents,
-  access: Access,
+  access: Fetches,
 ): readonly WorkgroupTile[] =>
   cheapest(device, access, (one) => tileCost(one, product, access, device.machine).microseconds);
 
 /** The tiles that a device can run, the one of least time first. */
 function cheapest(
   device: Capabilities,
-  access: Access,
+  access: Fetches,
   time: (one: WorkgroupTile) => number,
 ): readonly WorkgroupTile[] {
   if (device.software) return [];

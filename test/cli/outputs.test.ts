@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { assertOutputs } from '../../src/cli/outputs.ts';
-import { printable } from '../../src/cli/output.ts';
+import { escapeControls } from '../../src/cli/output.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 import { rcnn, start } from './command.ts';
 
@@ -73,8 +73,8 @@ test('a link that leads back to itself is one line', async () => {
 });
 
 test('control characters are printed as escapes', async () => {
-  assert.is(printable('a\x1b[31mb\x07\x7f\x9b\u202e'), 'a\\x1b[31mb\\x07\\x7f\\x9b\\u202e');
-  assert.is(printable('two\nlines\tund größe 猫'), 'two\nlines\tund größe 猫');
+  assert.is(escapeControls('a\x1b[31mb\x07\x7f\x9b\u202e'), 'a\\x1b[31mb\\x07\\x7f\\x9b\\u202e');
+  assert.is(escapeControls('two\nlines\tund größe 猫'), 'two\nlines\tund größe 猫');
   const { code, stderr } = await rcnn(temporaryFolder(), 'detect', '\x1b[31mcat.jpg', '--model', 'run');
   assert.is(code, 1);
   assert.match(stderr, /\\x1b\[31mcat\.jpg: there is no such file/);

@@ -3,11 +3,11 @@ import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { OpenOptions } from '../../src/data/types.ts';
+import type { OpenDatasetOptions } from '../../src/data/types.ts';
 import { openDataset, usualSplit } from '../../src/data/registry.ts';
 import { type CocoFiles, userError, writeCoco, writeImage, writeVoc } from './fixtures.ts';
 
-const open = async (files: CocoFiles = {}, options: Partial<OpenOptions> = {}) =>
+const open = async (files: CocoFiles = {}, options: Partial<OpenDatasetOptions> = {}) =>
   openDataset((await writeCoco(files)).spec, { split: 'all', ...options });
 
 const image = (id: number | string, file_name: string) => ({ id, file_name, width: 40, height: 30 });

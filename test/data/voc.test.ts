@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Dataset, OpenOptions } from '../../src/data/types.ts';
+import type { Dataset, OpenDatasetOptions } from '../../src/data/types.ts';
 import { openDataset, splitsOf } from '../../src/data/registry.ts';
 import { checkImages } from '../../src/data/images.ts';
 import { UserError } from '../../src/engine/errors.ts';
@@ -23,10 +23,10 @@ async function expectLine(run: () => Promise<unknown>, ...texts: string[]): Prom
   for (const text of texts) assert.ok(message.includes(text), `'${message}' lacks '${text}'`);
 }
 
-const open = async (files: VocFiles, options: Partial<OpenOptions> = {}) =>
+const open = async (files: VocFiles, options: Partial<OpenDatasetOptions> = {}) =>
   openDataset(`voc:${await writeVoc(files)}`, { split: 'train', ...options });
 
-const withObjects = (objects: VocObjectSpec[], options: Partial<OpenOptions> = {}) =>
+const withObjects = (objects: VocObjectSpec[], options: Partial<OpenDatasetOptions> = {}) =>
   open({ annotations: { a: vocXml(objects) } }, options);
 
 test('a file counts from 1, a box from 0', async () => {

@@ -13,10 +13,10 @@ import { convFilterGradientElement, convForwardElement, convInputGradientElement
 import { convBytes, convFlops, type ConvLayer, layerName, outputSize } from '../shapes.ts';
 
 export const CONV_PASSES = ['forward', 'input gradient', 'filter gradient'] as const;
-export type ConvPass = (typeof CONV_PASSES)[number];
+export type PassTitle = (typeof CONV_PASSES)[number];
 
 /** How many elements are compared: few of a filter gradient, each of which is a sum over the whole map. */
-const SAMPLES: Record<ConvPass, number> = { forward: 256, 'input gradient': 256, 'filter gradient': 64 };
+const SAMPLES: Record<PassTitle, number> = { forward: 256, 'input gradient': 256, 'filter gradient': 64 };
 
 /** `quick` has the indices of the layers in the short run. `dtype` is that of maps and filters; biases and filter gradients are f32. */
 export const convCases = (
@@ -55,13 +55,13 @@ export function convInputs(layer: ConvLayer, dtype: Precision = 'f32'): ConvInpu
   };
 }
 
-export function convElement(layer: ConvLayer, pass: ConvPass, { x, w, dy }: ConvInputs, index: number): Expected {
+export function convElement(layer: ConvLayer, pass: PassTitle, { x, w, dy }: ConvInputs, index: number): Expected {
   if (pass === 'forward') return convForwardElement(layer, x, w, index);
   if (pass === 'input gradient') return convInputGradientElement(layer, dy, w, index);
   return convFilterGradientElement(layer, x, dy, index);
 }
 
-function prepareConv(gpu: Gpu, layer: ConvLayer, pass: ConvPass, dtype: Precision): PreparedCase {
+function prepareConv(gpu: Gpu, layer: ConvLayer, pass: PassTitle, dtype: Precision): PreparedCase {
   const inputs = convInputs(layer, dtype);
   return {
     compute: convPass(gpu, layer, pass, inputs, dtype),
@@ -79,7 +79,7 @@ function prepareConv(gpu: Gpu, layer: ConvLayer, pass: ConvPass, dtype: Precisio
 export function convPass(
   gpu: Gpu,
   layer: ConvLayer,
-  pass: ConvPass,
+  pass: PassTitle,
   inputs: ConvInputs,
   dtype: Precision = 'f32',
 ): () => Tensor[] {

@@ -16,7 +16,7 @@ export const decimal = (value: number, digits: number): string => {
 export const PIXEL_DECIMALS = 6;
 
 /** Counts what is lost, and reports it in lines. */
-export class Losses {
+export class LostItems {
   readonly #counts = new Map<string, number>();
 
   /** `what` follows the number of objects: 'difficult objects are left out'. */
@@ -30,16 +30,16 @@ export class Losses {
 }
 
 /** Whether an object can be written in a format that cannot mark difficult objects or regions of many objects. */
-export function isPlain({ difficult, crowd }: AnnotatedBox, format: string, losses: Losses): boolean {
-  if (crowd) losses.add(`${format} has no regions of many objects: they are left out`);
-  else if (difficult) losses.add(`${format} has no difficult objects: they are left out`);
+export function isPlain({ difficult, crowd }: AnnotatedBox, format: string, lost: LostItems): boolean {
+  if (crowd) lost.add(`${format} has no regions of many objects: they are left out`);
+  else if (difficult) lost.add(`${format} has no difficult objects: they are left out`);
   return !crowd && !difficult;
 }
 
 /** Whether writing it with `PIXEL_DECIMALS` changes a box by more than the noise of floating point. */
-export function countRounding(box: AnnotatedBox, losses: Losses): void {
+export function countRounding(box: AnnotatedBox, lost: LostItems): void {
   const rounded = edgesOf(box).some((edge) => Math.abs(edge - Number(edge.toFixed(PIXEL_DECIMALS))) > 1e-9);
-  if (rounded) losses.add(`corners are rounded to ${PIXEL_DECIMALS} decimals of a pixel`);
+  if (rounded) lost.add(`corners are rounded to ${PIXEL_DECIMALS} decimals of a pixel`);
 }
 
 /** The splits under the names train, val and test, for formats that know only these. */

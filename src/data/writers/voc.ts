@@ -2,12 +2,12 @@
 import { XMLBuilder } from 'fast-xml-parser';
 import type { FormatWriter, WrittenImage } from '../format.ts';
 import type { AnnotatedBox } from '../types.ts';
-import { countRounding, decimal, Losses, PIXEL_DECIMALS } from './edges.ts';
+import { countRounding, decimal, LostItems, PIXEL_DECIMALS } from './edges.ts';
 
 export const vocWriter: FormatWriter = {
   imagePath: ({ name, extension }) => `JPEGImages/${name}${extension}`,
   files(splits, classes) {
-    const losses = new Losses();
+    const lost = new LostItems();
     const files = new Map<string, string>();
     const used = new Set<string>();
     for (const { split, images } of splits) {
@@ -15,26 +15,26 @@ export const vocWriter: FormatWriter = {
       for (const image of images) {
         const path = `Annotations/${image.name}.xml`;
         if (files.has(path)) continue; // it is in another split, too
-        const boxes = image.sample.boxes.filter((box) => canHold(box, losses));
+        const boxes = image.sample.boxes.filter((box) => canHold(box, lost));
         for (const { classIndex } of boxes) used.add(classes[classIndex - 1]!);
         files.set(path, annotation(image, boxes, classes));
       }
     }
-    losses.add(
+    lost.add(
       'VOC has no list of classes: they are those of the objects, in the order of the alphabet, and others are lost',
       classes.filter((name) => !used.has(name)).length,
     );
-    return { files, losses: losses.lines };
+    return { files, lost: lost.lines };
   },
 };
 
-function canHold(box: AnnotatedBox, losses: Losses): boolean {
+function canHold(box: AnnotatedBox, lost: LostItems): boolean {
   if (box.x2 <= box.x1 || box.y2 <= box.y1) {
-    losses.add('VOC has no boxes of a single column or row of pixels, which readers take for slips: they are left out');
+    lost.add('VOC has no boxes of a single column or row of pixels, which readers take for slips: they are left out');
     return false;
   }
-  if (box.crowd) losses.add('VOC has no regions of many objects: they are written as difficult ones');
-  countRounding(box, losses);
+  if (box.crowd) lost.add('VOC has no regions of many objects: they are written as difficult ones');
+  countRounding(box, lost);
   return true;
 }
 

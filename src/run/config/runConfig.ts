@@ -8,7 +8,7 @@
  *                without it no stage is frozen
  */
 import { resolve } from 'node:path';
-import type { Dataset, OpenOptions } from '../../data/types.ts';
+import type { Dataset, OpenDatasetOptions } from '../../data/types.ts';
 import { assertProposals, readProposals } from '../../data/proposalFiles.ts';
 import { absoluteSpec, openDataset, usualSplit } from '../../data/registry.ts';
 import { countedBoxes } from '../../data/boxes.ts';
@@ -330,7 +330,7 @@ export const openRunData = (config: RunConfig): Promise<Dataset> =>
   openDataset(config.data, { ...openOptions(config), classes: config.detector.classes.slice(1) });
 
 /** The options with which a run opens its data, except for the classes. */
-function openOptions({ split, skipBadBoxes, splitSeed, allowOutside }: RunConfig): OpenOptions {
+function openOptions({ split, skipBadBoxes, splitSeed, allowOutside }: RunConfig): OpenDatasetOptions {
   return { split, onBadBox: skipBadBoxes ? 'skip' : 'error', splitSeed, allowOutside };
 }
 

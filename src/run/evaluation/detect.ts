@@ -74,7 +74,7 @@ export async function detectInStages(
     const maps = await timed('conv', () => model.convolve(image));
     const regions = await timed('proposal', () => model.proposeOn(maps, image));
     const found = await timed('region', () => model.classify(maps, regions, image));
-    const read = await readProposals(regions, image.scale);
+    const read = await plainProposals(regions, image.scale);
     return { detections: await readDetections(found), proposals: read, milliseconds };
   });
 }
@@ -102,7 +102,7 @@ export async function proposeImage(
       : model.proposeOn(model.convolve(image), image, seed);
     return { proposals, scale: image.scale };
   });
-  return readProposals(proposals, scale);
+  return plainProposals(proposals, scale);
 }
 
 /** What the model found, as plain objects; frees its tensors. */
@@ -118,7 +118,7 @@ export async function readDetections({ rows, count }: Detections): Promise<Detec
 }
 
 /** Reads proposals and frees them. `scale`: pixels of the network's input per pixel of the image. */
-async function readProposals({ rois, scores, anchors, count }: Proposals, scale: number): Promise<Proposal[]> {
+async function plainProposals({ rois, scores, anchors, count }: Proposals, scale: number): Promise<Proposal[]> {
   const [boxes, objectness, [found = 0]] = await Promise.all([rois.read(), scores.read(), count.read()]);
   [rois, scores, anchors, count].forEach((tensor) => tensor.dispose());
   return Array.from({ length: found }, (_, i) => ({

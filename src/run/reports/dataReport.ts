@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { eachAtOnce } from '../../data/atOnce.ts';
-import type { AnnotatedBox, Dataset, Sample, OpenOptions } from '../../data/types.ts';
+import type { AnnotatedBox, Dataset, Sample, OpenDatasetOptions } from '../../data/types.ts';
 import { openDataset } from '../../data/registry.ts';
 import { countedBoxes } from '../../data/boxes.ts';
 import { assertWholeImage, MAX_IMAGE_BYTES, turnedNotes } from '../../data/images.ts';
@@ -50,7 +50,7 @@ export interface CheckedData {
 export async function openSplits(
   spec: string,
   names: readonly string[],
-  options: Pick<OpenOptions, 'classes' | 'splitSeed' | 'allowOutside'> = {},
+  options: Pick<OpenDatasetOptions, 'classes' | 'splitSeed' | 'allowOutside'> = {},
 ): Promise<CheckedData> {
   const problems = new Set<string>();
   const splits: DataSplit[] = [];

@@ -156,10 +156,10 @@ const one = (boxes: Partial<AnnotatedBox>[], more: Partial<Sample> = {}): Datase
 test('each format has the corners in its own convention, and says what it cannot hold', async () => {
   await written;
   const boxes = [{}, { difficult: true }, { crowd: true }, { x1: 5, x2: 5 }, { x1: 1 / 3 }];
-  const results = new Map<string, { folder: string; losses: string[] }>();
+  const results = new Map<string, { folder: string; lost: string[] }>();
   for (const [name, writer] of WRITERS) {
     const folder = join(temporaryFolder(), 'out');
-    results.set(name, { folder, losses: await convert([{ split: undefined, dataset: one(boxes) }], writer, folder) });
+    results.set(name, { folder, lost: await convert([{ split: undefined, dataset: one(boxes) }], writer, folder) });
   }
   const text = (name: string, file: string): string => readFileSync(join(results.get(name)!.folder, file), 'utf8');
   assert.match(
@@ -169,17 +169,17 @@ test('each format has the corners in its own convention, and says what it cannot
   assert.equal(JSON.parse(text('coco', 'annotations/instances_default.json')).annotations[0].bbox, [2, 3, 18, 12]);
   assert.is(text('yolo', 'labels/a.txt').split('\n')[0], '0 0.275 0.3 0.45 0.4');
   assert.is(text('csv', 'annotations.csv').split('\n')[0], 'images/a.jpg,2,3,20,15,cat');
-  assert.equal(results.get('voc')!.losses, [
+  assert.equal(results.get('voc')!.lost, [
     'VOC has no regions of many objects: they are written as difficult ones (1)',
     'VOC has no boxes of a single column or row of pixels, which readers take for slips: they are left out (1)',
     'corners are rounded to 6 decimals of a pixel (1)',
     'VOC has no list of classes: they are those of the objects, in the order of the alphabet, and others are lost (1)',
   ]);
   says(
-    results.get('coco')!.losses[0]!,
+    results.get('coco')!.lost[0]!,
     'COCO has no difficult objects: they are written as regions of many (iscrowd) (1)',
   );
-  assert.equal(results.get('csv')!.losses, [
+  assert.equal(results.get('csv')!.lost, [
     'CSV has no difficult objects: they are left out (1)',
     'CSV has no regions of many objects: they are left out (1)',
     'corners are rounded to 6 decimals of a pixel (1)',
