@@ -93,7 +93,7 @@ export async function openTestData(options: TestDataOptions & { model?: string }
     split,
     classes: config?.detector.classes.slice(1),
     onBadBox: options.skipBadBoxes || config?.skipBadBoxes ? 'skip' : 'error',
-    splitSeed: options.splitSeed ?? config?.splitSeed, // the run's own, or images it was trained on would be tested
+    splitSeed: options.splitSeed ?? config?.splitSeed, // the run's own, otherwise it would be tested on images it was trained on
     allowOutside: options.allowOutside ?? config?.allowOutside,
   });
   for (const note of dataset.notes) console.log(`note: ${note}`);
@@ -101,8 +101,8 @@ export async function openTestData(options: TestDataOptions & { model?: string }
 }
 
 /**
- * The files of `--proposals`, or undefined. Throws where the run of a model has no use for proposals of another method, or
- * finds nothing without.
+ * The files of `--proposals`, or undefined. Throws if the model's run cannot use proposals of another method, or cannot do
+ * without them.
  */
 export function proposalFiles(files: string | undefined, model: string): string[] | undefined {
   const takes = takesProposals(new RunDirectory(model).readConfig().detector);
@@ -116,7 +116,7 @@ export function proposalFiles(files: string | undefined, model: string): string[
   return files?.split(',');
 }
 
-/** Gives each image to evaluate on its proposals, if the run takes any, and prints for how many there are none. */
+/** Gives each image its proposals, if the run uses any, and prints how many images have none. */
 export async function giveTestProposals(files: string | undefined, model: string, dataset: Dataset): Promise<void> {
   const paths = proposalFiles(files, model);
   if (!paths) return;

@@ -85,7 +85,7 @@ async function start(given: { steps?: number; seed?: number }, directory: RunDir
   return configured;
 }
 
-/** Throws if the folder holds another run than a demo's, which somebody may still need. */
+/** Throws if the folder holds a run that is not a demo's, which may still be needed. */
 function assertDemo(directory: RunDirectory): void {
   const { path } = directory;
   const preset = directory.hasConfig ? directory.readConfig().preset : undefined;

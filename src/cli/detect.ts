@@ -124,7 +124,7 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
   });
 }
 
-/** The proposals of each image, which the files name without its extension; how large it is shows when it is read. */
+/** The proposals of each image, whose name in the files has no extension; its size is only known once it is read. */
 async function inputProposals(
   inputs: readonly string[],
   paths: string[] | undefined,
@@ -165,7 +165,7 @@ function inputFiles(path: string): string[] {
   return files.map((file) => join(path, file));
 }
 
-/** What a folder holds; null where the path is something else. */
+/** The names in a folder; null if the path is not a folder. */
 function namesIn(path: string): string[] | null {
   try {
     const stats = statSync(path, { throwIfNoEntry: false });

@@ -30,8 +30,8 @@ export const withDistributedOptions = (command: Command): Command =>
     .option('--allow-mixed-devices', 'with --distributed, compute on devices of several kinds: other bits result');
 
 /**
- * Runs a command in every process: the first prints, the others are silent. Where one fails, all end: the first prints why, with
- * the rank and host it happened at.
+ * Runs a command in every process. Only the first one prints. If one fails, all end, and the first prints the reason with the
+ * rank and host of the process that failed.
  */
 export async function together(
   { distributed = false, mpiLibrary, patience, allowMixedDevices }: DistributedOptions,
@@ -59,7 +59,7 @@ export async function together(
     const known = error instanceof RemoteFailure;
     if (!known) await communicator.fail(messageOf(error));
     if (processes.leads) throw known || processes.size === 1 ? error : placed(error, communicator);
-    if (!known && !(error instanceof UserError)) console.error(error); // a defect: process 0 has no stack of it
+    if (!known && !(error instanceof UserError)) console.error(error); // a defect, whose stack process 0 does not have
     process.exitCode = 1;
   } finally {
     await communicator.close();
@@ -76,10 +76,10 @@ function placed(error: unknown, communicator: MpiCommunicator): unknown {
 
 function beSilent(): void {
   console.log = () => {};
-  process.env['TERM'] = 'dumb'; // no bar either
+  process.env['TERM'] = 'dumb'; // which also turns off the bar
 }
 
-/** Which processes there are: what a launcher says about one that was killed is its number. */
+/** Describes the processes, since a launcher names one that was killed by its number. */
 function describe({ size, hosts, pids, library }: MpiCommunicator): void {
   if (size === 1) return;
   const names = hosts.map((host, rank) => `${rank} on ${host} (process ${pids[rank]})`);
@@ -93,7 +93,7 @@ function describe({ size, hosts, pids, library }: MpiCommunicator): void {
 export const withLock = <T>({ leads }: Processes, directory: string, work: () => Promise<T>): Promise<T> =>
   leads ? asOnlyWriter(directory, work) : work();
 
-/** Throws, in every process, where one has other images or boxes than the first. */
+/** Throws in every process if the images or boxes of one differ from those of the first. */
 export async function assertSameData(processes: Processes, data: string, sets: readonly Dataset[]): Promise<void> {
   const digests = await processes.values(sets.map(digestOf).join(' and '));
   const other = digests.findIndex((digest) => digest !== digests[0]);
@@ -112,8 +112,8 @@ function digestOf({ samples, classes }: Dataset): string {
 }
 
 /**
- * Whether the processes compute on devices of several kinds, whose bits differ: refused unless it is allowed. Says once where
- * processes share a device, and has devices watched from now on.
+ * Whether the processes compute on devices of several kinds, whose bits differ; this is refused unless it is allowed. Prints a
+ * line if processes share a device, and watches the devices from now on.
  */
 export async function onMixedDevices(processes: Processes, gpu: Gpu, allowed = false): Promise<boolean> {
   const { communicator } = processes;

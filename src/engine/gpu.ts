@@ -24,7 +24,7 @@ import { BUFFER_USAGE, MAP_MODE_READ } from './webgpuConstants.ts';
 
 export type TypedArray = Float32Array | Int32Array | Uint32Array;
 
-/** A line about the adapter, for people: every command prints it. */
+/** One line about the adapter, which every command prints. */
 export interface AdapterSummary {
   /** The driver's own name for the adapter. */
   description: string;
@@ -36,7 +36,7 @@ export interface AdapterSummary {
 
 /** What surrounds a device: differs between Node and browsers. */
 export interface Host {
-  /** Awaits what the device promises. */
+  /** Awaits a promise of the device. */
   wait?<T>(promise: Promise<T>): Promise<T>;
   /** After `close()`. */
   closed?(): void;
@@ -94,7 +94,7 @@ export class Gpu {
   private readonly host: Host;
   /** Inside `measure` and `compile`, where nothing is recorded. */
   rehearsal: Rehearsal | null = null;
-  /** There has been a tensor of f16. */
+  /** Whether a tensor of f16 has been made. */
   private usesHalf = false;
   private failure: Error | null = null;
   private readonly lossReported: Promise<void>;
@@ -464,7 +464,7 @@ const wordsOf = (info: Partial<GPUAdapterInfo> = {}): string =>
 const ROWS_FIT = 16;
 
 function summarize(device: GPUDevice): AdapterSummary {
-  const info: Partial<GPUAdapterInfo> = device.adapterInfo ?? {}; // which older browsers lack
+  const info: Partial<GPUAdapterInfo> = device.adapterInfo ?? {}; // older browsers lack it
   const description =
     info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(' ') || 'GPU';
   const software = info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|software|basic render/i.test(description);

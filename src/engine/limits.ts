@@ -8,6 +8,6 @@ const NAMES = [
   'maxComputeWorkgroupsPerDimension',
 ] as const;
 
-/** These limits by their names, for people and for a bug report. */
+/** These limits by their names, to show and to put into a bug report. */
 export const reportedLimits = ({ limits }: Pick<GPUDevice, 'limits'>): Record<string, number> =>
   Object.fromEntries(NAMES.map((name) => [name, Number(limits[name])]));

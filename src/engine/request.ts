@@ -3,7 +3,7 @@ import { SGD_BUFFERS } from '../kernels/sgd.ts';
 import { UserError } from './errors.ts';
 import { Gpu } from './gpu.ts';
 
-/** Optional features: they make it faster or measure it. */
+/** Optional features, which make the engine faster or measure it. */
 const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['subgroups', 'timestamp-query', 'shader-f16'];
 
 /** The features and limits of a device that serve this library. */
@@ -22,7 +22,7 @@ export function everythingUseful(adapter: GPUAdapter): GPUDeviceDescriptor {
 }
 
 /**
- * The engine on a browser's GPU, in a page or a worker. Throws a UserError, one line that says what to do, where there is no
+ * The engine on a browser's GPU, in a page or a worker. Throws a UserError, one line that says what to do, if there is no
  * WebGPU. The device may be lost later (a driver update, a crash): the next call then throws, and a new device is needed.
  */
 export async function requestGpu(): Promise<Gpu> {

@@ -4,8 +4,8 @@
  * Float32 addition is not associative, so the order is part of the result. Here it is a binary tree over the places
  * 0 .. N - 1 of the images in their update: the node of level k at index j is the sum of places j 2^k to (j + 1) 2^k - 1,
  * the left half plus the right one; where N cuts a half off, the node is the other half alone. The tree depends on N and on
- * nothing else. Whoever has consecutive places can add those nodes that lie within them whole, and whoever then adds these
- * nodes gets the bits of one that has all places.
+ * nothing else. A process with consecutive places can add the nodes that lie entirely within them. Adding these nodes then
+ * gives the same bits as one process with all places.
  */
 
 /** The sum of `size` places from `start` on; a whole node of the tree, so `start` is a multiple of `size`. */
@@ -52,7 +52,7 @@ export class TreeSum<T> {
   }
 }
 
-/** The nodes that lie whole within the places from `first` to `end`, which is one past the last: as few as possible. */
+/** The nodes that lie entirely within the places from `first` to `end`, which is one past the last: as few as possible. */
 export function nodesWithin(first: number, end: number): { start: number; size: number }[] {
   const tree = new TreeSum<null>(() => {});
   for (let start = first; start < end; start++) tree.push({ start, size: 1, sum: null });

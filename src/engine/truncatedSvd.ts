@@ -3,7 +3,7 @@
  * 2011, algorithm 4.4): a random basis is multiplied by A A^T and made orthonormal again until the share of the matrix that it
  * holds no longer grows; within it, the eigenvectors of the small matrix Z A A^T Z^T are the singular vectors (Rayleigh-Ritz).
  *
- * All of it is float64 but for the products with A, which whoever has the matrix computes. Vectors are rows throughout.
+ * Everything is float64 except the products with A, which the owner of the matrix computes. Vectors are rows throughout.
  */
 import { gaussian } from './initializers.ts';
 import { addScaled, dot, symmetricEigen } from './symmetricEigen.ts';
@@ -28,7 +28,7 @@ export interface TruncatedSvd {
 }
 
 export interface TruncatedSvdOptions {
-  /** Of the random basis; default 1. */
+  /** The seed of the random basis; default 1. */
   seed?: number;
   onIteration?(iteration: number): void;
 }
@@ -58,7 +58,7 @@ export async function truncatedSvd(
     onIteration?.(iteration);
     const before = held;
     held = dot(product, 0, z, 0, k * rows);
-    // A basis of everything needs no second look.
+    // A basis of the whole space needs no iteration.
     if (k === rows || held - before <= TOLERANCE * held || iteration === MOST_ITERATIONS) {
       z = ritzVectors(z, product, { k, rows, rank });
       break;

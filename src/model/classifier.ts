@@ -24,7 +24,7 @@ export interface ClassifierImage {
 export class Classifier {
   readonly gpu: Gpu;
   readonly config: ClassifierConfig;
-  /** Which kernels compute this network, whatever others on the device were tuned to. */
+  /** The choice of kernels for this network, which does not depend on other networks of the device. */
   readonly plans: Plans;
   readonly backbone: Backbone;
   /** Every parameter by its name. */

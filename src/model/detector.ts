@@ -77,12 +77,12 @@ export type Part = 'features' | 'regions' | 'rpn' | 'head';
 export interface Detector<Maps = unknown> {
   readonly gpu: Gpu;
   readonly config: DetectorConfig;
-  /** Which kernels compute this network, whatever others on the device were tuned to. */
+  /** The choice of kernels for this network, which does not depend on other networks of the device. */
   readonly plans: Plans;
   /** Every parameter by its name. */
   readonly parameters: Readonly<Record<string, Tensor>>;
 
-  /** What a parameter belongs to; undefined if there is no such parameter, or no part that is trained alone has it. */
+  /** The part that a parameter belongs to; undefined if there is no such parameter, or it is in no part that is trained alone. */
   partOf(name: string): Part | undefined;
 
   /**

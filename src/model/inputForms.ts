@@ -1,4 +1,4 @@
-/** The forms in which published networks take a picture. */
+/** The forms in which published networks take an image. */
 import type { InputConfig } from './config.ts';
 
 /** Order and range of the input's channels: (value - mean) * factor for each, values 0..255. */

@@ -141,7 +141,7 @@ export async function readRegularFileAsync(path: string, { maxBytes }: { maxByte
   }
 }
 
-/** Characters of a line: far more than a record has, and far fewer than a string may. */
+/** The most characters of a line: far more than a record has, and far fewer than a string may have. */
 const LONGEST_LINE = 2 ** 20;
 
 /** The lines of a regular file in UTF-8, which may be larger than a string; one line at a time, without its line break. */

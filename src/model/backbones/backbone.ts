@@ -21,7 +21,7 @@ export interface Backbone {
   readonly regionFeatures: number;
   /** Parameters of the convolutional layers by name, the first layer's first. Those of frozen stages have `requiresGrad` false. */
   readonly featureParameters: Readonly<Record<string, Tensor>>;
-  /** Parameters of the region layers (fc6, fc7) by name: alternating training goes on with them where it fixes the features. */
+  /** Parameters of the region layers (fc6, fc7) by name: alternating training continues with them when it fixes the features. */
   readonly regionParameters: Readonly<Record<string, Tensor>>;
   /** image [1, 3, H, W] -> map [1, C, H / stride, W / stride] */
   features(image: Tensor): Tensor;
@@ -55,7 +55,7 @@ export interface BackboneDescriptor {
   readonly build: BackboneBuilder;
   /** Pixels of the image per cell of the map. */
   readonly stride: number;
-  /** How a picture is prepared, unless the initial weights ask for something else. */
+  /** How an image is prepared, unless the initial weights require something else. */
   readonly input: InputForm;
   /** Leading stages that stay as they are when training starts from pre-trained weights, as published. */
   readonly frozenStages: number;

@@ -12,12 +12,12 @@ export interface TuningEvents {
   onTuned?(report: TuneReport): void;
 }
 
-/** Pictures whose shapes are tuned for: data sets have few sizes, and the planner's choice serves the others. */
-const TUNED_PICTURES = 3;
+/** Shapes are tuned for this many images. Data sets have few sizes, and for other sizes the planner chooses. */
+const TUNED_IMAGES = 3;
 
 /**
- * Meets the shapes of a training step on the first pictures, times those that the user's cache does not know, and takes the
- * fastest kernels for the model. Returns all choices that the model now has.
+ * Collects the shapes of a training step on the first images, times those that the user's cache does not contain, and chooses
+ * the fastest kernels for the model. Returns all choices that the model now has.
  */
 export async function tuneModel(
   model: Detector,
@@ -27,7 +27,7 @@ export async function tuneModel(
 ): Promise<Choices> {
   const { gpu, plans } = model;
   plans.use(readTuningCache(gpu));
-  for (const sample of samples.slice(0, TUNED_PICTURES)) measureStep(model, task, sample, { first: 0, end: 1 });
+  for (const sample of samples.slice(0, TUNED_IMAGES)) measureStep(model, task, sample, { first: 0, end: 1 });
   const report = await tune(gpu, { plans, onShape: (done, total) => events.onTune?.(done, total) });
   if (report.timed > 0) saveTuningCache(gpu, plans.export());
   events.onTuned?.(report);
