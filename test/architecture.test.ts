@@ -23,9 +23,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   eval: ['kernels'], // its float64 box arithmetic; no engine, so no GPU
   draw: ['data', 'eval', 'engine', 'kernels'],
   distributed: ['engine', 'kernels'],
+  onnx: ['model', 'engine', 'kernels'],
   run: ['distributed', 'draw', 'data', 'eval', 'model', 'engine', 'kernels'],
   bench: ['run', 'data', 'model', 'engine', 'kernels'],
-  cli: ['bench', 'run', 'distributed', 'draw', 'data', 'eval', 'model', 'engine', 'kernels'],
+  cli: ['bench', 'run', 'onnx', 'distributed', 'draw', 'data', 'eval', 'model', 'engine', 'kernels'],
 };
 
 interface Import {

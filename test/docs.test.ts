@@ -1,5 +1,4 @@
 /** What the documents name is there: files, links, headings, functions, settings, commands and options; programs compile. */
-import { Command } from 'commander';
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -7,18 +6,8 @@ import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { addBench } from '../src/cli/bench.ts';
-import { addCheck } from '../src/cli/check.ts';
-import { addCompress } from '../src/cli/compress.ts';
-import { addConvert } from '../src/cli/convert.ts';
-import { addDemo } from '../src/cli/demo.ts';
-import { addDetect } from '../src/cli/detect.ts';
-import { addEval } from '../src/cli/eval.ts';
-import { addInfo } from '../src/cli/info.ts';
-import { addPretrain } from '../src/cli/pretrain.ts';
-import { addRecall } from '../src/cli/recall.ts';
-import { addTrain } from '../src/cli/train.ts';
 import { withSettings } from '../src/run/config/configSchema.ts';
+import { newProgram } from '../src/cli/program.ts';
 import { PRESETS } from '../src/run/config/presets.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -157,24 +146,8 @@ test('settings are settings, with values that are allowed', () => {
   assertNone(wrong, settings.length, 30);
 });
 
-const program = new Command('rcnn');
-for (const add of [
-  addDemo,
-  addInfo,
-  addCheck,
-  addConvert,
-  addPretrain,
-  addTrain,
-  addEval,
-  addRecall,
-  addCompress,
-  addDetect,
-  addBench,
-]) {
-  add(program);
-}
 const optionsOf = new Map(
-  program.commands.map((command) => [command.name(), ['--help', ...command.options.map(({ long }) => long!)]]),
+  newProgram().commands.map((command) => [command.name(), ['--help', ...command.options.map(({ long }) => long!)]]),
 );
 /** Of the scripts that the documents name, and of Node's own tools. */
 const OTHER_OPTIONS = ['scripts/web.ts', 'bench/peers/run.ts', 'experiments/run.ts'].flatMap((file) =>

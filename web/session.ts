@@ -27,6 +27,7 @@ import {
   requestGpu,
   type RunConfig,
   runKernelCheck,
+  exportOnnx,
   serializeCheckpoint,
   type StagedDetection,
   trainDetector,
@@ -201,6 +202,11 @@ export class Session {
       config: JSON.stringify(this.run, null, 2) + '\n',
       checkpoint: await serializeCheckpoint(this.models.trained!, undefined, this.done),
     }));
+  }
+
+  /** What was trained so far, as an ONNX model. */
+  async exportOnnx(): Promise<Uint8Array<ArrayBuffer>> {
+    return this.turns.during(() => exportOnnx(this.models.trained!));
   }
 
   /** Loads a run, trained here or in Node, from its two files. Throws one line about the one that is wrong. */

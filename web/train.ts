@@ -32,6 +32,7 @@ export function startTrain(
   const start = element<HTMLButtonElement>('start');
   const restart = element<HTMLButtonElement>('restart');
   const save = element<HTMLButtonElement>('save');
+  const exportModel = element<HTMLButtonElement>('export');
   const steps = element<HTMLInputElement>('steps');
   const state = element('state');
   let mode: 'idle' | 'training' | 'paused' | 'evaluating' = 'idle';
@@ -65,7 +66,7 @@ export function startTrain(
     start.disabled = mode === 'evaluating';
     restart.hidden = mode !== 'paused';
     steps.disabled = mode !== 'idle';
-    save.disabled = step === null || mode === 'evaluating';
+    save.disabled = exportModel.disabled = step === null || mode === 'evaluating';
   }
 
   async function train(): Promise<void> {
@@ -108,6 +109,8 @@ export function startTrain(
       download('config.json', config);
       download('checkpoint.safetensors', checkpoint);
     });
+
+  exportModel.onclick = () => attempt(async () => download('detector.onnx', await session.exportOnnx()));
 
   function showStep(done: number, seconds: number): void {
     step = done;

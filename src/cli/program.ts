@@ -1,5 +1,4 @@
 /** The command `rcnn` with all its commands, as a function: from arguments to an exit code. */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { addBench } from './bench.ts';
@@ -9,14 +8,12 @@ import { addConvert } from './convert.ts';
 import { addDemo } from './demo.ts';
 import { addDetect } from './detect.ts';
 import { addEval } from './eval.ts';
+import { addExport } from './export.ts';
 import { addInfo } from './info.ts';
 import { addPretrain } from './pretrain.ts';
 import { addRecall } from './recall.ts';
 import { addTrain } from './train.ts';
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
+import { VERSION } from './version.ts';
 
 /**
  * Runs a command, prints what it has to say, and returns the exit code: 0 success, 1 an error that the user can fix (one line
@@ -32,10 +29,10 @@ export async function runCommand(args: readonly string[]): Promise<number> {
   }
 }
 
-function newProgram(): Command {
+export function newProgram(): Command {
   const program = new Command('rcnn')
     .description('Faster R-CNN on WebGPU: train an object detector, evaluate it, find objects in images.')
-    .version(version)
+    .version(VERSION)
     .exitOverride()
     .configureOutput({ outputError: () => {} }) // printed by `report`, with the command's name
     .showSuggestionAfterError()
@@ -55,6 +52,7 @@ function newProgram(): Command {
     addEval,
     addRecall,
     addDetect,
+    addExport,
     addBench,
   ])
     add(program);

@@ -88,7 +88,7 @@ export function onTape<S>(
     const how = other.dtype === 'f16' ? ": give it cast(x, 'f32')" : '';
     throw new Error(`${operation.name}: ${other.name} [${other.shape}] is ${other.dtype}, expected f32${how}`);
   }
-  if (gpu.gradientsEnabled && inputs.some((input) => input.requiresGrad)) {
+  if (gpu.tracing || (gpu.gradientsEnabled && inputs.some((input) => input.requiresGrad))) {
     output.requiresGrad = true;
     output.node = { operation: operation as Operation<unknown>, inputs, saved, plans: gpu.plans, scratch };
   } else {
@@ -98,10 +98,11 @@ export function onTape<S>(
   return output;
 }
 
-/** Every tensor with a node that `root` depends on, inputs before outputs. */
-function topologicalOrder(root: Tensor): Tensor[] {
+/** Every tensor with a node that `root` depends on, inputs before outputs; `seen`: those that are in an order already. */
+export function topologicalOrder(root: Tensor, seen = new Set<Tensor>()): Tensor[] {
   const order: Tensor[] = [];
-  const seen = new Set<Tensor>([root]);
+  if (seen.has(root)) return order;
+  seen.add(root);
   const stack: { tensor: Tensor; next: number }[] = [{ tensor: root, next: 0 }];
   while (stack.length > 0) {
     const top = stack.at(-1)!;

@@ -87,6 +87,8 @@ export class Gpu {
   masksDrawn = 0;
   /** Off inside `withoutGradients`. */
   gradientsEnabled = true;
+  /** Inside `trace` (trace.ts): every operation is put on the tape. */
+  tracing = false;
   /** Live tensors by scope; see `scope`. */
   readonly scopes: ScopeStack;
   private readonly pool: BufferPool;

@@ -13,7 +13,7 @@ import type { Tensor } from '../tensor.ts';
 import { expectShape, sameShape } from './shapes.ts';
 
 /** Every gradient is dy itself: `backward` copies a shared gradient before adding to it. */
-const addOperation = operation<null>(
+export const addOperation = operation<null>(
   'add',
   ({ dy, needs }) => needs.map((need) => (need ? dy.view(dy.shape) : null)),
   true,
@@ -38,7 +38,7 @@ export function add(a: Tensor, b: Tensor, ...more: readonly Tensor[]): Tensor {
   return onTape(addOperation, terms, y, null);
 }
 
-const subtractOperation = operation<null>('subtract', ({ dy, needs }) => [
+export const subtractOperation = operation<null>('subtract', ({ dy, needs }) => [
   needs[0] ? dy.view(dy.shape) : null,
   needs[1] ? scaled(dy, -1, 'dx subtract') : null,
 ]);
@@ -51,7 +51,7 @@ export function subtract(a: Tensor, b: Tensor): Tensor {
   return onTape(subtractOperation, [a, b], y, null);
 }
 
-const multiplyOperation = operation<readonly [a: Tensor, b: Tensor]>('multiply', ({ dy, needs }, [a, b]) =>
+export const multiplyOperation = operation<readonly [a: Tensor, b: Tensor]>('multiply', ({ dy, needs }, [a, b]) =>
   [b, a].map((other, i) => (needs[i] ? product(dy, other, 'dx multiply') : null)),
 );
 
@@ -117,7 +117,9 @@ function combined(operator: BroadcastOperator, a: Tensor, b: Tensor, name: strin
   return y;
 }
 
-const scaleOperation = operation<{ factor: number }>('scale', ({ dy }, { factor }) => [scaled(dy, factor, 'dx scale')]);
+export const scaleOperation = operation<{ factor: number }>('scale', ({ dy }, { factor }) => [
+  scaled(dy, factor, 'dx scale'),
+]);
 
 /** factor * x, any shape; for example, to weight a loss term. */
 export function scale(x: Tensor, factor: number): Tensor {

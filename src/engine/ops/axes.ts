@@ -9,7 +9,7 @@ import { floatOf } from '../precision.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { axisView, resolveAxis } from './shapes.ts';
 
-const softmaxOperation = operation<{ y: Tensor; view: ChannelView }>('softmax', ({ dy }, { y, view }) => {
+export const softmaxOperation = operation<{ y: Tensor; view: ChannelView }>('softmax', ({ dy }, { y, view }) => {
   const dx = dy.gpu.empty(dy.shape, 'f32', 'dx softmax');
   const kernel = sharesPositions(dy.gpu.plans.device, view) ? softmaxBackwardRows : softmaxBackward;
   dy.gpu.run(kernel, { y, dy, dx }, { ...view });
@@ -30,7 +30,7 @@ interface Slice {
   layout: ReturnType<typeof sliceLayout>;
 }
 
-const concatOperation = operation<readonly Slice[]>(
+export const concatOperation = operation<readonly Slice[]>(
   'concat',
   ({ dy, needs }, slices) =>
     slices.map(({ shape, layout: { form, uniforms } }, i) => {
@@ -91,7 +91,7 @@ export function slice(x: Tensor, axis: number, from: number, to: number): Tensor
   return onTape(sliceOperation, [x], y, { shape: x.shape, layout });
 }
 
-const permuteOperation = operation<{ order: readonly number[] }>(
+export const permuteOperation = operation<{ order: readonly number[] }>(
   'permute',
   ({ dy }, { order }) => [
     permuted(

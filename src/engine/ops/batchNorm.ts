@@ -35,7 +35,7 @@ interface Saved {
   epsilon: number;
 }
 
-const batchNormOperation = operation<Saved>('batchNorm', ({ dy, needs }, saved) => {
+export const batchNormOperation = operation<Saved>('batchNorm', ({ dy, needs }, saved) => {
   const { x, mean, variance, weight, training, epsilon } = saved;
   const { gpu } = dy;
   const view = axisView(x.shape, 1);

@@ -32,7 +32,7 @@ interface Saved {
   points: Tensor | null;
 }
 
-const conv2dOperation = operation<Saved>(
+export const conv2dOperation = operation<Saved>(
   'conv2d',
   ({ dy: given, needs, into }, saved) => {
     const { x, w, shape, rectified, points } = saved;

@@ -23,7 +23,7 @@ interface Saved {
   rectified: Tensor | null;
 }
 
-const linearOperation = operation<Saved>(
+export const linearOperation = operation<Saved>(
   'linear',
   ({ dy: given, needs, into }, { x, w, rectified }) => {
     const { gpu } = given;

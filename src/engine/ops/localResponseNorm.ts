@@ -11,7 +11,7 @@ export type LocalResponseNormOptions = Pick<LrnSettings, 'size'> & Partial<LrnSe
 type LrnSaved = { x: Tensor; y: Tensor; scale: Tensor; mode: LrnSettings['mode']; uniforms: LrnUniforms };
 type LrnUniforms = Record<'images' | 'channels' | 'h' | 'w' | 'size' | 'alpha' | 'beta' | 'k', number>;
 
-const lrnOperation = operation<LrnSaved>(
+export const lrnOperation = operation<LrnSaved>(
   'localResponseNorm',
   ({ dy }, { x, y, scale, mode, uniforms }) => {
     const dx = dy.gpu.empty(x.shape, dy.dtype, 'dx localResponseNorm');

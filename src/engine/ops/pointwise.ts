@@ -6,7 +6,7 @@ import { operation, onTape } from '../autograd.ts';
 import { floatOf } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
 
-const reluOperation = operation<{ y: Tensor }>(
+export const reluOperation = operation<{ y: Tensor }>(
   'relu',
   ({ dy }, { y }) => {
     const dx = dy.gpu.empty(dy.shape, dy.dtype, 'dx relu');

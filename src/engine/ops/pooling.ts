@@ -20,7 +20,7 @@ export interface Pool2dOptions {
 type PoolUniforms = ReturnType<typeof poolUniforms>;
 type MaxPoolSaved = { argmax: Tensor; x: Shape; window: PoolWindow; uniforms: PoolUniforms };
 
-const maxPoolOperation = operation<MaxPoolSaved>(
+export const maxPoolOperation = operation<MaxPoolSaved>(
   'maxPool2d',
   ({ dy }, { argmax, x, window, uniforms }) => {
     const dx = dy.gpu.empty(x, dy.dtype, 'dx maxPool2d');
@@ -42,7 +42,7 @@ export function maxPool2d(x: Tensor, options: Pool2dOptions): Tensor {
 
 type AveragePoolSaved = Omit<MaxPoolSaved, 'argmax'>;
 
-const averagePoolOperation = operation<AveragePoolSaved>(
+export const averagePoolOperation = operation<AveragePoolSaved>(
   'averagePool2d',
   ({ dy }, { x, window, uniforms }) => {
     const dx = dy.gpu.empty(x, dy.dtype, 'dx averagePool2d');

@@ -2,7 +2,7 @@
 import { operation, onTape } from '../autograd.ts';
 import { elementCount, type Shape, type Tensor } from '../tensor.ts';
 
-const reshapeOperation = operation<{ shape: Shape }>('reshape', ({ dy }, { shape }) => [dy.view(shape)], true);
+export const reshapeOperation = operation<{ shape: Shape }>('reshape', ({ dy }, { shape }) => [dy.view(shape)], true);
 
 /** The same values in another shape; one extent may be -1. Shares memory with x. */
 export function reshape(x: Tensor, shape: Shape): Tensor {

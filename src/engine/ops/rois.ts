@@ -20,7 +20,7 @@ export interface RoiPoolOptions {
 type RoiUniforms = Record<keyof (typeof roiWarpBackwardInput)['uniforms'], number>;
 type RoiPoolSaved = { argmax: Tensor; rois: Tensor; x: readonly number[]; uniforms: RoiUniforms };
 
-const roiPoolOperation = operation<RoiPoolSaved>(
+export const roiPoolOperation = operation<RoiPoolSaved>(
   'roiPool',
   ({ dy }, { argmax, rois, x, uniforms }) => {
     const dx = dy.gpu.empty(x, 'f32', 'dx roiPool'); // where the kernel adds up the gradients of the RoIs

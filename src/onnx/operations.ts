@@ -1,0 +1,146 @@
+/**
+ * Operations of the engine as nodes of ONNX. A converter sees the operation's inputs by the names of their values and what its
+ * forward pass saved; the extents of the maps are free, so none may become a constant.
+ */
+import type { Operation } from '../engine/autograd.ts';
+import { UserError } from '../engine/errors.ts';
+import { addOperation, multiplyOperation, scaleOperation, subtractOperation } from '../engine/ops/arithmetic.ts';
+import { concatOperation, permuteOperation } from '../engine/ops/axes.ts';
+import { batchNormOperation } from '../engine/ops/batchNorm.ts';
+import { conv2dOperation } from '../engine/ops/conv2d.ts';
+import { linearOperation } from '../engine/ops/linear.ts';
+import { lrnOperation } from '../engine/ops/localResponseNorm.ts';
+import { reluOperation } from '../engine/ops/pointwise.ts';
+import { averagePoolOperation, maxPoolOperation } from '../engine/ops/pooling.ts';
+import { reshapeOperation } from '../engine/ops/reshape.ts';
+import { roiPoolOperation } from '../engine/ops/rois.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import type { TracedOperation } from '../engine/trace.ts';
+import type { OnnxGraph, Value } from './graph.ts';
+
+export interface Converting<S> {
+  graph: OnnxGraph;
+  /** The names of the inputs. */
+  values: readonly Value[];
+  inputs: readonly Tensor[];
+  output: Tensor;
+  saved: S;
+  /** The name of the value that a tensor is. */
+  valueOf(tensor: Tensor): Value;
+}
+
+type Converter = (converting: Converting<never>) => Value;
+
+const CONVERTERS = new Map<Operation<never>, Converter>();
+
+function convert<S>(operation: Operation<S>, converter: (converting: Converting<S>) => Value): void {
+  CONVERTERS.set(operation as Operation<never>, converter as Converter);
+}
+
+/** Adds the node or nodes of an operation. Throws a UserError for an operation that has none. */
+export function convertOperation(
+  graph: OnnxGraph,
+  { operation, inputs, saved, output }: TracedOperation,
+  valueOf: (tensor: Tensor) => Value,
+): Value {
+  const converter = CONVERTERS.get(operation as Operation<never>);
+  if (!converter) {
+    throw new UserError(`the operation ${operation.name} has no form in ONNX yet, so this network cannot be exported`);
+  }
+  return converter({ graph, values: inputs.map(valueOf), inputs, output, saved: saved as never, valueOf });
+}
+
+const rectified = (graph: OnnxGraph, y: Value, does: boolean): Value => (does ? graph.node('Relu', [y]) : y);
+
+convert(conv2dOperation, ({ graph, values, saved: { shape, rectified: relu } }) => {
+  const { R, S, stride, pad } = shape;
+  const y = graph.node('Conv', values, {
+    kernel_shape: [R, S],
+    strides: [stride, stride],
+    pads: [pad, pad, pad, pad],
+  });
+  return rectified(graph, y, relu !== null);
+});
+
+convert(linearOperation, ({ graph, values, saved }) =>
+  rectified(graph, graph.node('Gemm', values, { transB: 1 }), saved.rectified !== null),
+);
+
+convert(reluOperation, ({ graph, values }) => graph.node('Relu', values));
+convert(addOperation, ({ graph, values }) => values.reduce(graph.add));
+convert(subtractOperation, ({ graph, values }) => graph.subtract(values[0]!, values[1]!));
+convert(multiplyOperation, ({ graph, values }) => graph.multiply(values[0]!, values[1]!));
+convert(scaleOperation, ({ graph, values, saved }) => graph.multiply(values[0]!, graph.float(saved.factor)));
+
+convert(maxPoolOperation, ({ graph, values, saved: { window } }) => {
+  const { kernel, stride, padding, ceilMode } = window;
+  // Caffe drops a last window that would begin beyond the map; runtimes differ there, so only windows that never do.
+  if (ceilMode && padding + stride - 1 >= kernel) {
+    throw new UserError(
+      `max pooling ${kernel}x${kernel}, stride ${stride}, padding ${padding}, rounded up, has no exact form in ONNX`,
+    );
+  }
+  return graph.node('MaxPool', values, {
+    kernel_shape: [kernel, kernel],
+    strides: [stride, stride],
+    pads: [padding, padding, padding, padding],
+    ceil_mode: Number(ceilMode),
+  });
+});
+
+convert(averagePoolOperation, ({ graph, values, saved: { window } }) => {
+  const { kernel, stride, padding, ceilMode } = window;
+  if (ceilMode) throw new UserError('average pooling that rounds up has no exact form in ONNX');
+  return averagePool(graph, values[0]!, kernel, stride, padding);
+});
+
+const averagePool = (graph: OnnxGraph, x: Value, kernel: number, stride: number, padding: number): Value =>
+  graph.node('AveragePool', [x], {
+    kernel_shape: [kernel, kernel],
+    strides: [stride, stride],
+    pads: [padding, padding, padding, padding],
+    count_include_pad: 1,
+  });
+
+convert(lrnOperation, ({ graph, values, saved: { mode, uniforms } }) => {
+  const { size, alpha, beta, k } = uniforms;
+  const x = values[0]!;
+  if (mode === 'across') {
+    return graph.node('LRN', [x], { size, alpha: { float: alpha }, beta: { float: beta }, bias: { float: k } });
+  }
+  const squares = averagePool(graph, graph.multiply(x, x), size, 1, (size - 1) / 2);
+  const scale = graph.add(graph.multiply(squares, graph.float(alpha)), graph.float(k));
+  return graph.multiply(x, graph.node('Pow', [scale, graph.float(-beta)]));
+});
+
+convert(batchNormOperation, ({ graph, values: [x, weight, bias], saved, valueOf }) => {
+  if (saved.training) throw new UserError('batch normalisation by the statistics of a batch is for training only');
+  const { mean, variance, epsilon } = saved;
+  return graph.node('BatchNormalization', [x!, weight!, bias!, valueOf(mean), valueOf(variance)], {
+    epsilon: { float: epsilon },
+  });
+});
+
+convert(concatOperation, ({ graph, values, inputs, output }) => {
+  const axis = output.shape.findIndex((extent, i) => extent !== inputs[0]!.shape[i]);
+  return axis < 0 ? values[0]! : graph.node('Concat', values, { axis });
+});
+
+convert(permuteOperation, ({ graph, values, saved }) => graph.transpose(values[0]!, saved.order));
+
+convert(reshapeOperation, ({ graph, values, inputs, output }) => {
+  // The first extent (images, regions) stays free: 0 copies it. The others are those of a region, which are fixed.
+  const [first, ...rest] = output.shape;
+  if (first !== inputs[0]!.shape[0]) {
+    throw new UserError(`reshape from [${inputs[0]!.shape}] to [${output.shape}] changes the first axis`);
+  }
+  return graph.reshape(values[0]!, [0, ...rest]);
+});
+
+convert(roiPoolOperation, ({ graph, values, saved: { rois, uniforms }, valueOf }) =>
+  // Caffe's rounding in both.
+  graph.node('MaxRoiPool', [values[0]!, valueOf(rois)], {
+    pooled_shape: [uniforms.pooledH, uniforms.pooledW],
+    spatial_scale: { float: uniforms.scale },
+  }),
+);
