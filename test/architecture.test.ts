@@ -94,6 +94,30 @@ test('the rooms of run import one way', () => {
   assert.equal(wrong, []);
 });
 
+/** Files that import one another in a circle, each with the way back to itself. */
+function circles(within: string, types: boolean): string[] {
+  const graph = new Map(
+    files
+      .filter((file) => file.startsWith(within))
+      .map((file) => [
+        file,
+        importsOf(file)
+          .filter(({ specifier, typeOnly }) => specifier.startsWith('.') && (types || !typeOnly))
+          .map(({ specifier }) => resolve(file, specifier)),
+      ]),
+  );
+  return [...graph.keys()].filter((file) => {
+    const reached = new Set(graph.get(file));
+    for (const next of reached) for (const further of graph.get(next) ?? []) reached.add(further);
+    return reached.has(file);
+  });
+}
+
+test('no files load one another in a circle; those of data and kernels do not even share types in one', () => {
+  assert.equal(circles('', false), []);
+  assert.equal([...circles('data/', true), ...circles('kernels/', true)], []);
+});
+
 test('kernels and eval import no package and no Node', () => {
   const wrong = files
     .filter((file) => /^(kernels|eval)\//.test(file))

@@ -7,6 +7,7 @@
  * subnormal numbers). A sum that is accumulated in a buffer (`+=`) is rounded at each addition.
  */
 import type { BufferSpec, Kernel } from './kernel.ts';
+import { roundHalfEven } from './rounding.ts';
 
 /** A correctly rounded conversion may give either neighbour in WGSL: a relative error of 2^-10; to the nearest it is 2^-11. */
 export const HALF_ROUNDING = 2 ** -10;
@@ -107,12 +108,6 @@ export function toHalf(value: number): number {
   while (size >= 2 ** (exponent + 1)) exponent++;
   const steps = roundHalfEven(size / 2 ** (exponent - 10));
   return sign | (steps + (exponent + 14) * 1024);
-}
-
-function roundHalfEven(x: number): number {
-  const floor = Math.floor(x);
-  const rest = x - floor;
-  return floor + (rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? 1 : 0);
 }
 
 /** The number that has these bits in half precision. */
