@@ -74,6 +74,7 @@ export type { AnnotatedBox, Dataset, Sample } from './data/types.ts';
 export { openDigits } from './data/digits.ts';
 export type { Glyphs } from './data/glyphs.ts';
 export { exportOnnx, type OnnxExportOptions } from './onnx/exportDetector.ts';
+export { placeLabels } from './draw/labelPlaces.ts';
 export { classColour, scoreColour } from './draw/colours.ts';
 export { median } from './bench/statistics.ts';
 export { type CheckOutcome, kernelChecks, runKernelCheck } from './bench/kernelChecks.ts';

@@ -1,5 +1,5 @@
 /** Draws an image on a canvas with what was found in it: boxes with class and score, or the proposals they came from. */
-import { classColour, type DecodedImage, scoreColour, type StagedDetection } from '../src/index.ts';
+import { classColour, type DecodedImage, placeLabels, scoreColour, type StagedDetection } from '../src/index.ts';
 
 export type Layer = 'proposals' | 'detections';
 export const LAYERS: Readonly<Record<Layer, string>> = { proposals: '1 Proposals', detections: '2 Detections' };
@@ -63,11 +63,18 @@ export function draw(canvas: HTMLCanvasElement, { picture, found, classes, layer
     outline(detection, 4, 'rgb(0 0 0 / 0.45)');
     outline(detection, 2, classColour(detection.classIndex));
   }
-  // Labels come after all boxes, so that no neighbour's line crosses a name.
-  for (const detection of shown) {
-    const text = `${classes[detection.classIndex]} ${detection.score.toFixed(2)}`;
-    label(context, text, detection.x1 * scale, detection.y1 * scale, width, classColour(detection.classIndex));
-  }
+  // Labels come after all boxes, so that no neighbour's line crosses a name; the best is placed first and drawn last.
+  context.font = '600 11px system-ui, sans-serif';
+  const tabs = shown.toReversed().map(({ x1, y1, x2, y2, score, classIndex }) => {
+    const text = `${classes[classIndex]} ${score.toFixed(2)}`;
+    return {
+      ...{ text, fill: classColour(classIndex) },
+      ...{ x1: x1 * scale - 1, y1: y1 * scale, x2: (x2 + 1) * scale + 1, y2: (y2 + 1) * scale },
+      ...{ width: context.measureText(text).width + 8, height: TAB_HEIGHT },
+    };
+  });
+  const places = placeLabels(tabs, { width, height: picture.height * scale });
+  for (let i = tabs.length - 1; i >= 0; i--) label(context, tabs[i]!, places[i]!);
 }
 
 interface DrawnBox {
@@ -77,26 +84,21 @@ interface DrawnBox {
   y2: number;
 }
 
-/** Draws text on a tab above a box's left corner, kept within the image. */
+const TAB_HEIGHT = 16;
+
+/** Draws text on a tab. */
 function label(
   context: CanvasRenderingContext2D,
-  text: string,
-  left: number,
-  top: number,
-  width: number,
-  fill: string,
-) {
-  context.font = '600 11px system-ui, sans-serif';
-  const [tabWidth, tabHeight] = [context.measureText(text).width + 8, 16];
-  const x = Math.min(Math.max(0, left - 1), Math.max(0, width - tabWidth));
-  const y = Math.max(0, top - tabHeight);
+  { text, fill, width, height }: { text: string; fill: string; width: number; height: number },
+  { x, y }: { x: number; y: number },
+): void {
   context.fillStyle = fill;
   context.beginPath();
-  context.roundRect(x, y, tabWidth, tabHeight, 3);
+  context.roundRect(x, y, width, height, 3);
   context.fill();
   context.fillStyle = isLight(context) ? '#000' : '#fff';
   context.textBaseline = 'middle';
-  context.fillText(text, x + 4, y + tabHeight / 2 + 0.5);
+  context.fillText(text, x + 4, y + height / 2 + 0.5);
 }
 
 /** Whether black can be read on the context's fill colour, which the context has resolved to #rrggbb. */

@@ -7,6 +7,7 @@
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
 import { type Canvas, FONT, type SKRSContext2D, newCanvas } from './canvas.ts';
 import { classColour, scoreColour } from './colours.ts';
+import { placeLabels } from './labelPlaces.ts';
 
 interface DrawnBox {
   x1: number;
@@ -51,13 +52,11 @@ export function drawDetections(
     strokeBox(context, detection, scale);
   }
   // Labels come after all boxes, so that no neighbour's line crosses a name.
-  for (const truth of detections.length === 0 ? groundTruth : []) {
-    label(context, truth, scale, classes[truth.classIndex]!, classColour(truth.classIndex));
-  }
-  for (const detection of order) {
-    const text = `${classes[detection.classIndex]} ${detection.score.toFixed(2)}`;
-    label(context, detection, scale, text, classColour(detection.classIndex));
-  }
+  const labels =
+    detections.length === 0
+      ? groundTruth.map((truth) => ({ ...truth, text: classes[truth.classIndex]! }))
+      : order.toReversed().map((one) => ({ ...one, text: `${classes[one.classIndex]} ${one.score.toFixed(2)}` }));
+  drawLabels(context, labels, scale);
   return canvas;
 }
 
@@ -163,23 +162,34 @@ function strokeDashed(context: SKRSContext2D, box: DrawnBox, scale: number, thic
   context.setLineDash([]);
 }
 
-/** Text on a filled tab above the box, or inside the box at the picture's edge; kept within the picture. */
-function label(context: SKRSContext2D, box: DrawnBox, scale: number, text: string, colour: string): void {
+/** Each text on a filled tab in the colour of its class; `labels`: the most important first, on top. */
+function drawLabels(
+  context: SKRSContext2D,
+  labels: readonly (DrawnBox & { text: string; classIndex: number })[],
+  scale: number,
+): void {
   const { width, height } = context.canvas;
   const size = Math.min(16, Math.max(11, Math.round(Math.min(width, height) / 36)));
   context.font = `bold ${size}px "${FONT}"`;
   context.textBaseline = 'middle';
   context.textAlign = 'left';
-  const tabWidth = context.measureText(text).width + 8;
-  const tabHeight = size + 5;
   const edge = context.lineWidth / 2;
-  const above = box.y1 * scale - edge - tabHeight;
-  const x = Math.min(Math.max(box.x1 * scale - edge, 0), Math.max(0, width - tabWidth));
-  const y = Math.min(Math.max(above < 0 ? box.y1 * scale + edge : above, 0), height - tabHeight);
-  context.fillStyle = colour;
-  context.fillRect(x, y, tabWidth, tabHeight);
-  // The canvas has resolved the colour's name to #rrggbb.
-  const [red, green, blue] = [1, 3, 5].map((i) => parseInt(String(context.fillStyle).slice(i, i + 2), 16));
-  context.fillStyle = 0.299 * red! + 0.587 * green! + 0.114 * blue! > 140 ? '#000000' : '#ffffff';
-  context.fillText(text, x + 4, y + tabHeight / 2 + 1);
+  const tabs = labels.map(({ x1, y1, x2, y2, text }) => ({
+    x1: x1 * scale - edge,
+    y1: y1 * scale - edge,
+    x2: (x2 + 1) * scale + edge,
+    y2: (y2 + 1) * scale + edge,
+    width: context.measureText(text).width + 8,
+    height: size + 5,
+  }));
+  const places = placeLabels(tabs, { width, height });
+  for (let i = labels.length - 1; i >= 0; i--) {
+    const { x, y } = places[i]!;
+    context.fillStyle = classColour(labels[i]!.classIndex);
+    context.fillRect(x, y, tabs[i]!.width, tabs[i]!.height);
+    // The canvas has resolved the colour's name to #rrggbb.
+    const [red, green, blue] = [1, 3, 5].map((at) => parseInt(String(context.fillStyle).slice(at, at + 2), 16));
+    context.fillStyle = 0.299 * red! + 0.587 * green! + 0.114 * blue! > 140 ? '#000000' : '#ffffff';
+    context.fillText(labels[i]!.text, x + 4, y + tabs[i]!.height / 2 + 1);
+  }
 }
