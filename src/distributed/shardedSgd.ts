@@ -10,21 +10,18 @@
  *
  * Parameters are exchanged in buckets, the last layers first. All buffers and staging memory are made at the first update.
  */
-import { addInto } from '../engine/gradientSums.ts';
+import { addInto, type GradientNode } from '../engine/gradientSums.ts';
 import { Readback } from '../engine/readback.ts';
 import { type ParameterGroup, type SgdOptions, sgdStep, trained, type TrainedParameter } from '../engine/sgd.ts';
 import type { Stored } from '../engine/shards.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { nodesWithin, type TreeNode, TreeSum } from '../engine/treeSum.ts';
+import { nodesWithin, TreeSum } from '../engine/treeSum.ts';
 import type { Processes } from './processes.ts';
 
 /** Values of a bucket, at least: exchanges of a megabyte hardly cost more than their bytes do. */
 const BUCKET = 2 ** 18;
 /** Shards begin at multiples of this many values. */
 const ALIGNED = 4;
-
-/** Gradient sums of a process: `GradientSums.nodes`. */
-export type GradientNode = TreeNode<ReadonlyMap<Tensor, Tensor>>;
 
 type Slot = TrainedParameter & { h: Momentum };
 
@@ -93,6 +90,8 @@ export class ShardedSgd {
   private readonly processes: Processes;
   private readonly images: number;
   private layout: Layout | null = null;
+  /** By bucket: sums of this update that are being read already. */
+  private reading: Promise<Uint8Array>[] = [];
 
   /** `images`: of an update. Parameters that do not require a gradient are left alone. */
   constructor(
@@ -117,8 +116,8 @@ export class ShardedSgd {
   async step(nodes: readonly GradientNode[], divisor: number): Promise<void> {
     const layout = (this.layout ??= this.plan(nodes));
     const { buckets } = layout;
-    const reading = buckets.map((bucket) => this.read(bucket, nodes));
-    reading.forEach((bytes) => bytes.catch(() => {})); // awaited below, in turn
+    const reading = buckets.map((bucket, i) => this.reading[i] ?? this.read(bucket, nodes));
+    this.reading = [];
     let updated: { bucket: Bucket; weights: Promise<Uint8Array> } | null = null;
     for (const [i, bucket] of buckets.entries()) {
       await this.exchange(bucket, layout, await reading[i]!);
@@ -128,6 +127,24 @@ export class ShardedSgd {
       updated = { bucket, weights };
     }
     if (updated) await this.spread(updated.bucket, await updated.weights);
+  }
+
+  /**
+   * For the backward pass of this process's last image in an update, as `BackwardOptions.onGradient`: a bucket's sums are read as
+   * soon as they are recorded, so that they travel while the device computes the gradients of earlier layers. `recorded`: of
+   * `GradientSums.add`. Undefined in the first update.
+   */
+  early(recorded: (parameters: readonly Tensor[]) => readonly GradientNode[]): ((leaf: Tensor) => void) | undefined {
+    const { layout } = this;
+    if (!layout) return undefined;
+    const { buckets } = layout;
+    const missing = buckets.map(({ slots }) => slots.length);
+    return (leaf) => {
+      const at = buckets.findIndex(({ slots }) => slots.some(({ parameter }) => parameter === leaf));
+      if (at < 0 || --missing[at]! > 0) return;
+      const parameters = buckets[at]!.slots.map(({ parameter }) => parameter);
+      this.reading[at] = this.read(buckets[at]!, recorded(parameters));
+    };
   }
 
   /** Copies this process's sums to where they can be read, in the order in which they are sent. */
@@ -141,7 +158,9 @@ export class ShardedSgd {
         }
       }
     }
-    return sums.map();
+    const bytes = sums.map();
+    bytes.catch(() => {}); // it is awaited in its turn
+    return bytes;
   }
 
   private async exchange(bucket: Bucket, { nodes }: Layout, sums: Uint8Array): Promise<void> {

@@ -64,6 +64,8 @@ export interface BackwardOptions {
    * `Sgd.step` divides by it, as part of its divisor.
    */
   scale?: number;
+  /** Called once for each leaf that gets a gradient, as soon as all that this pass adds to it is recorded. */
+  onGradient?(leaf: Tensor): void;
 }
 
 /** Declares an operation and the type of what its forward pass saves. */
@@ -141,7 +143,7 @@ function zeroGradient(leaf: Tensor): Tensor {
   return leaf.grad!;
 }
 
-export function runBackward(loss: Tensor, { free = false, scale = 1 }: BackwardOptions = {}): void {
+export function runBackward(loss: Tensor, { free = false, scale = 1, onGradient }: BackwardOptions = {}): void {
   const { gpu } = loss;
   if (loss.size !== 1) throw new Error(`backward: ${loss.name} has shape [${loss.shape}], a loss is one number`);
   expectUnused(loss);
@@ -152,6 +154,7 @@ export function runBackward(loss: Tensor, { free = false, scale = 1 }: BackwardO
   gpu.run(fill, { y: seed }, { n: 1, value: scale });
   gradients.set(loss, seed);
 
+  const complete = onGradient ? leafUses(order, onGradient) : undefined;
   for (const output of order.reverse()) {
     const { operation, inputs, saved, plans, scratch } = output.node!;
     output.node = null;
@@ -159,6 +162,7 @@ export function runBackward(loss: Tensor, { free = false, scale = 1 }: BackwardO
     const dy = gradients.get(output);
     gradients.delete(output);
     if (!dy) {
+      complete?.(inputs);
       expire(output, scratch, free);
       continue;
     }
@@ -188,9 +192,27 @@ export function runBackward(loss: Tensor, { free = false, scale = 1 }: BackwardO
       if (gpu.nanCheck) gpu.checks.finite(gradient, `gradient of ${operation.name} for ${input.name}`);
       deliver(gradient, input, gradients);
     });
+    complete?.(inputs);
     dy.dispose();
     expire(output, scratch, free);
   }
+}
+
+/** Counts the uses of each leaf; call what it returns with the inputs of each node that has been passed. */
+function leafUses(order: readonly Tensor[], onGradient: (leaf: Tensor) => void): (inputs: readonly Tensor[]) => void {
+  const uses = new Map<Tensor, number>();
+  for (const { node } of order) {
+    for (const input of node!.inputs)
+      if (input.requiresGrad && !input.node) uses.set(input, (uses.get(input) ?? 0) + 1);
+  }
+  return (inputs) => {
+    for (const input of inputs) {
+      const left = uses.get(input);
+      if (left === undefined) continue;
+      uses.set(input, left - 1);
+      if (left === 1) onGradient(input);
+    }
+  };
 }
 
 /** Adds a gradient to what an input has received so far: a leaf in its `grad`, an activation in `gradients`. */

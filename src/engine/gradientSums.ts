@@ -28,26 +28,48 @@ export function addInto(pairs: readonly { sum: Tensor; term: Tensor }[]): void {
   }
 }
 
+/** The sum of the gradients of consecutive places, by parameter. */
+export type GradientNode = TreeNode<ReadonlyMap<Tensor, Tensor>>;
+
 export class GradientSums {
   private readonly parameters: readonly Tensor[];
   /** By level of the stack: the buffer of each parameter. */
   private readonly levels: Map<Tensor, Tensor>[] = [];
-  private readonly tree = new TreeSum<number>((sum, term) => this.addLevel(sum, term));
+  private readonly tree = new TreeSum<number>((sum, term) => this.addLevel(sum, term, this.rest));
+  /** Those whose gradients of the newest image have been added already, and those that are still to be. */
+  private readonly added = new Set<Tensor>();
+  private rest: readonly Tensor[];
 
   /** Those of `parameters` that do not require a gradient are left alone. */
   constructor(parameters: readonly Tensor[]) {
     this.parameters = parameters.filter(({ requiresGrad }) => requiresGrad);
+    this.rest = this.parameters;
   }
 
-  /** Runs `backward`, which computes the gradients of the image at `place`, and adds them. The places come in order. */
-  add(place: number, backward: () => void): void {
+  /**
+   * Runs `backward`, which computes the gradients of the image at `place`, and adds them. The places come in order. `backward` may
+   * say of parameters that their gradients are recorded: then these are added at once, and it gets the sums (`nodes`) as they
+   * are for these parameters after this image.
+   */
+  add(place: number, backward: (recorded: (parameters: readonly Tensor[]) => GradientNode[]) => void): void {
     const level = this.tree.waiting.length;
     this.levels[level] ??= new Map();
     this.give(level);
     for (const parameter of this.parameters) parameter.clearGrad();
-    backward();
-    this.keep(level);
+    this.added.clear();
+    backward((parameters) => {
+      this.keep(level, parameters);
+      const after = new TreeSum<number>((sum, term) => this.addLevel(sum, term, parameters));
+      after.waiting.push(...this.tree.waiting.map((node) => ({ ...node })));
+      after.push({ start: place, size: 1, sum: level });
+      parameters.forEach((parameter) => this.added.add(parameter));
+      return after.waiting.map((node) => ({ ...node, sum: this.levels[node.sum]! }));
+    });
+    const rest = this.parameters.filter((parameter) => !this.added.has(parameter));
+    this.keep(level, rest);
+    this.rest = rest;
     this.tree.push({ start: place, size: 1, sum: level });
+    this.rest = this.parameters;
   }
 
   /** All images are in: adds what is left. Every parameter's `grad` is the sum. */
@@ -57,7 +79,7 @@ export class GradientSums {
   }
 
   /** All images are in: the sums as far as they are whole nodes of the tree, by parameter, and the places they are of. */
-  nodes(): TreeNode<ReadonlyMap<Tensor, Tensor>>[] {
+  nodes(): GradientNode[] {
     const nodes = this.tree.waiting.map((node) => ({ ...node, sum: this.levels[node.sum]! }));
     this.tree.waiting.length = 0;
     return nodes;
@@ -85,20 +107,21 @@ export class GradientSums {
     }
   }
 
-  private keep(level: number): void {
-    for (const parameter of this.parameters) {
+  private keep(level: number, parameters: readonly Tensor[]): void {
+    for (const parameter of parameters) {
       const { grad } = parameter;
       if (grad) this.levels[level]!.set(parameter, grad);
     }
   }
 
-  private addLevel(sum: number, term: number): void {
+  private addLevel(sum: number, term: number, parameters: readonly Tensor[]): void {
     const [sums, terms] = [this.levels[sum]!, this.levels[term]!];
-    const both = [...terms].filter(([parameter]) => sums.has(parameter));
-    addInto(both.map(([parameter, gradient]) => ({ sum: sums.get(parameter)!, term: gradient })));
+    const both = parameters.filter((parameter) => sums.has(parameter) && terms.has(parameter));
+    addInto(both.map((parameter) => ({ sum: sums.get(parameter)!, term: terms.get(parameter)! })));
     // An image may leave a parameter without a gradient.
-    for (const [parameter, gradient] of terms) {
-      if (sums.has(parameter)) continue;
+    for (const parameter of parameters) {
+      const gradient = terms.get(parameter);
+      if (!gradient || sums.has(parameter)) continue;
       sums.set(parameter, gradient);
       terms.delete(parameter);
     }

@@ -9,8 +9,10 @@ import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/lo
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { ALONE, type Places, type Processes } from '../../distributed/processes.ts';
 import { ShardedSgd } from '../../distributed/shardedSgd.ts';
+import type { BackwardOptions } from '../../engine/autograd.ts';
 import { GradientSums } from '../../engine/gradientSums.ts';
 import { Sgd } from '../../engine/sgd.ts';
+import type { Tensor } from '../../engine/tensor.ts';
 import { sumsAtATime } from '../../engine/treeSum.ts';
 import { WarmUp } from '../../engine/warmUp.ts';
 import { seedOf } from '../../kernels/rng.ts';
@@ -90,8 +92,8 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
     ahead: PREFETCH,
   });
   const scale = lossScale(model, training);
-  const passes = (loaded: LoadedSample, sampling: Sampling): Losses =>
-    imagePasses(model, task, loaded, sampling, scale);
+  const passes = (loaded: LoadedSample, sampling: Sampling, onGradient?: (leaf: Tensor) => void): Losses =>
+    imagePasses(model, task, loaded, sampling, { scale, ...(onGradient && { onGradient }) });
   const sums = new GradientSums(optimizer.slots.map(({ parameter }) => parameter));
   const warmUp = new WarmUp(model.gpu);
   const compileFor = (loaded: LoadedSample, sampling: Sampling): Promise<void> => {
@@ -119,7 +121,11 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
             const loaded = await prefetcher.next();
             const sampling = { random: true, seed: seedOf(training.seed, loaded.step) };
             await compileFor(loaded, sampling);
-            sums.add(place, () => model.gpu.scope(() => keep(passes(loaded, sampling), `image ${loaded.sample.id}`)));
+            sums.add(place, (recorded) => {
+              const last = optimizer instanceof ShardedSgd && place === end - 1;
+              const onGradient = last ? optimizer.early(recorded) : undefined;
+              model.gpu.scope(() => keep(passes(loaded, sampling, onGradient), `image ${loaded.sample.id}`));
+            });
           }
         },
         update() {
@@ -171,13 +177,13 @@ function imagePasses(
   task: DetectorTask,
   { sample, picture, index, flip }: Omit<LoadedSample, 'step'>,
   sampling: Sampling,
-  scale: number,
+  options: Omit<BackwardOptions, 'free'> = {},
 ): Losses {
   const image = model.prepare(picture, flip, sample.proposals);
   const usable = countedBoxes(sample.boxes);
   const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
   const losses = task.losses(model, image, truth, sampling, { index, flip });
-  model.total(losses).backward({ free: true, scale });
+  model.total(losses).backward({ ...options, free: true });
   return losses;
 }
 
@@ -187,7 +193,7 @@ function imagePasses(
  */
 export function measureStep(model: Detector, task: DetectorTask, sample: Sample, { first, end }: Places): number {
   const loaded = { sample, picture: blankPicture(sample), index: 0, flip: false };
-  const image = model.gpu.measure(() => void imagePasses(model, task, loaded, { random: true, seed: 0 }, 1));
+  const image = model.gpu.measure(() => void imagePasses(model, task, loaded, { random: true, seed: 0 }));
   const trained = Object.values(model.parameters).filter(({ requiresGrad }) => requiresGrad);
   return image + (sumsAtATime(first, end) - 1) * 4 * trained.reduce((sum, { size }) => sum + size, 0);
 }
