@@ -1,6 +1,7 @@
 /** `rcnn eval`: the average precision of a trained detector, or of saved detections. */
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import type { Processes } from '../distributed/processes.ts';
 import { UserError } from '../engine/errors.ts';
 import { withPrecision, withSettings } from '../run/config/configSchema.ts';
 import { detectionWriter, readDetectionFile } from '../run/evaluation/detectionFiles.ts';
@@ -25,10 +26,18 @@ import {
   withTestData,
   writeJson,
 } from './common.ts';
+import {
+  assertSameData,
+  type DistributedOptions,
+  onMixedDevices,
+  rowsOf,
+  together,
+  withDistributedOptions,
+} from './distributed.ts';
 import { assertOutputs } from './outputs.ts';
 import { startProgress } from './progress.ts';
 
-interface EvalCommand extends TestDataOptions {
+interface EvalCommand extends TestDataOptions, DistributedOptions {
   model?: string;
   from?: string;
   metric: Metric;
@@ -74,8 +83,8 @@ export function addEval(program: Command): void {
     )
     .option('--pictures <dir>', 'also draw detections and proposals in the first images, and the loss curves')
     .addOption(precisionOption().default('f32'))
-    .addOption(adapterOption())
-    .action(evaluateModel);
+    .addOption(adapterOption());
+  withDistributedOptions(command).action(evaluateModel);
   withExample(
     command,
     'rcnn eval --model runs/digits --data digits --json digits.json',
@@ -84,7 +93,11 @@ export function addEval(program: Command): void {
   );
 }
 
-async function evaluateModel(options: EvalCommand): Promise<void> {
+const evaluateModel = (options: EvalCommand): Promise<void> =>
+  together(options, (processes) => evaluateIn(processes, options));
+
+/** Every process reads the model and the data; the first reports. */
+async function evaluateIn(processes: Processes, options: EvalCommand): Promise<void> {
   const { model: path, from } = options;
   if (path === undefined && from === undefined) {
     throw new UserError('--model is missing: give a run directory, or saved detections with --from');
@@ -99,11 +112,14 @@ async function evaluateModel(options: EvalCommand): Promise<void> {
   if (path !== undefined) await giveTestProposals(options.proposals, path, dataset);
   if (path === undefined) {
     const started = performance.now();
-    report(options, evaluateDetections(readDetectionFile(from!, dataset), dataset, options.metric, started));
+    if (processes.leads)
+      report(options, evaluateDetections(readDetectionFile(from!, dataset), dataset, options.metric, started));
     return;
   }
-  const write = detections === undefined ? undefined : detectionWriter(detections, dataset);
+  await assertSameData(processes, options.data, [rowsOf(dataset)]);
+  const write = detections === undefined || !processes.leads ? undefined : detectionWriter(detections, dataset);
   await withGpu(options.adapter, async (gpu) => {
+    await onMixedDevices(processes, gpu, options.allowMixedDevices);
     const model = await loadModel(
       gpu,
       path,
@@ -112,8 +128,10 @@ async function evaluateModel(options: EvalCommand): Promise<void> {
     );
     const progress = startProgress(dataset.samples.length, 'image');
     try {
-      const evaluation = await evaluate(model, dataset, options.metric, (done) => progress.update(done));
+      const onImage = (done: number): void => progress.update(done);
+      const evaluation = await evaluate(model, dataset, options.metric, onImage, processes);
       progress.stop();
+      if (!processes.leads) return;
       report(options, evaluation.report);
       write?.(evaluation.detections);
       if (pictures !== undefined) {

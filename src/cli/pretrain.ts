@@ -1,6 +1,8 @@
 /** `rcnn pretrain`: trains a backbone as an image classifier, to make initial weights for a detector. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
+import type { LabelledImages } from '../data/types.ts';
+import type { Processes } from '../distributed/processes.ts';
 import type { BackboneDescriptor } from '../model/backbones/backbone.ts';
 import { BACKBONES } from '../model/backbones/index.ts';
 import {
@@ -11,13 +13,14 @@ import {
 } from '../run/training/pretrain.ts';
 import {
   configurePretrain,
+  openPretrainData,
   PRETRAIN_BACKBONE,
   type PretrainChoices,
+  type PretrainConfig,
   type PretrainDirectory,
   pretrainDirectory,
   reopenPretrain,
 } from '../run/config/pretrainConfig.ts';
-import { asOnlyWriter } from '../run/storage/runLock.ts';
 import {
   type AdapterKind,
   adapterOption,
@@ -28,12 +31,20 @@ import {
   withExample,
   withGpu,
 } from './common.ts';
+import {
+  assertSameData,
+  type DistributedOptions,
+  onMixedDevices,
+  together,
+  withDistributedOptions,
+  withLock,
+} from './distributed.ts';
 import { assertOutputs } from './outputs.ts';
 import { columns, startProgress } from './progress.ts';
 import { count } from './text.ts';
 import { countParameters, describeInit, withTrainingDisplay } from './trainingDisplay.ts';
 
-interface PretrainCommand extends PretrainChoices {
+interface PretrainCommand extends PretrainChoices, DistributedOptions {
   out?: string;
   resume?: boolean;
   adapter: AdapterKind;
@@ -64,13 +75,18 @@ export function addPretrain(program: Command): void {
       `images per step; default: ${eachBackbone(({ pretraining }) => pretraining.batch)}`,
       positiveInteger,
     )
+    .option(
+      '--micro-batch <n>',
+      'images of a forward and backward pass; default: the batch, with --distributed an eighth of it',
+      positiveInteger,
+    )
     .option('--learning-rate <x>', 'learning rate after the warm-up', positiveNumber)
     .option('--seed <n>', 'seed of the weights, the order of the images, the crops and the drawn digits', seed)
     .option('--init <file>', 'initial weights (safetensors); tensors that fit by name and shape are loaded')
     .option('--checkpoint-every <n>', 'steps between checkpoints; default: 200', positiveInteger)
     .option('--resume', 'continue the run in --out from its checkpoint, with its configuration')
-    .addOption(adapterOption())
-    .action(pretrain);
+    .addOption(adapterOption());
+  withDistributedOptions(command).action(pretrain);
   withExample(
     command,
     'rcnn pretrain --data mnist --out runs/mnist',
@@ -79,27 +95,44 @@ export function addPretrain(program: Command): void {
   );
 }
 
-async function pretrain({ out, ...command }: PretrainCommand): Promise<void> {
-  const directory = pretrainDirectory(out ?? join('runs', `pretrain-${command.backbone ?? PRETRAIN_BACKBONE}`));
-  await asOnlyWriter(directory.path, () => pretrainIn(directory, command));
-}
+const pretrain = ({ out, ...command }: PretrainCommand): Promise<void> =>
+  together(command, (processes) => {
+    const directory = pretrainDirectory(out ?? join('runs', `pretrain-${command.backbone ?? PRETRAIN_BACKBONE}`));
+    return withLock(processes, directory.path, () => pretrainIn(processes, directory, command));
+  });
 
 async function pretrainIn(
+  processes: Processes,
   directory: PretrainDirectory,
-  { adapter, resume = false, ...choices }: Omit<PretrainCommand, 'out'>,
+  { adapter, resume = false, allowMixedDevices, distributed, ...choices }: Omit<PretrainCommand, 'out'>,
 ): Promise<void> {
-  if (!resume) {
-    assertOutputs(directory.files, { files: [choices.init] });
-    directory.assertFree();
-  }
-  const { config, data } = await (resume ? reopenPretrain(choices, directory) : configurePretrain(choices));
+  let first: { config: PretrainConfig; data: LabelledImages } | undefined;
+  let config = await processes.lead(async () => {
+    if (!resume) {
+      assertOutputs(directory.files, { files: [choices.init] });
+      directory.assertFree();
+    }
+    first = await (resume ? reopenPretrain(choices, directory) : configurePretrain(choices, distributed));
+    return first.config;
+  });
+  const data = first?.data ?? (await openPretrainData(config));
+  await assertSameData(
+    processes,
+    config.data,
+    [data.train, data.val].map((images) => images.map(({ id, label }) => [id, label])),
+  );
   await withGpu(adapter, async (gpu) => {
-    const result = await onTerminal({ gpu, data, directory, config, resume });
+    if (await onMixedDevices(processes, gpu, allowMixedDevices)) {
+      config = { ...config, mixedDevices: true };
+      if (resume && processes.leads) directory.writeConfig(config);
+    }
+    const result = await onTerminal({ gpu, data, directory, config, resume, processes });
     if (!result.finished) return;
     const progress = startProgress(data.val.length, 'image');
     try {
       const batch = config.training.imagesPerStep;
-      const { images, top1, top5 } = await validate(result.model, data, batch, (done) => progress.update(done));
+      const onImages = (done: number): void => progress.update(done);
+      const { images, top1, top5 } = await validate(result.model, data, batch, onImages, processes);
       progress.stop();
       const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
       const five = top5 === null ? '' : `, top-5 ${percent(top5)}`;
@@ -114,7 +147,7 @@ async function pretrainIn(
 }
 
 async function onTerminal(run: PretrainOptions): Promise<PretrainResult> {
-  const { gpu, data, directory, config, resume } = run;
+  const { gpu, data, directory, config, resume, processes } = run;
   const resumeCommand = `rcnn pretrain --resume --out ${directory.path}`;
   let memory = 0;
   return withTrainingDisplay({ path: directory.path, resumeCommand }, (display) =>
@@ -125,6 +158,7 @@ async function onTerminal(run: PretrainOptions): Promise<PretrainResult> {
       config,
       resume,
       signal: display.signal,
+      processes,
       onInit: (report) => console.log(describeInit(config.init!, config.classifier.input, report)),
       onMemory: (bytes) => (memory = bytes),
       onCompiled: display.compiled,

@@ -36,6 +36,7 @@ import {
   assertSameData,
   type DistributedOptions,
   onMixedDevices,
+  rowsOf,
   together,
   withDistributedOptions,
   withLock,
@@ -186,7 +187,7 @@ async function openTogether(processes: Processes, openFirst: () => Promise<Confi
   const config = await processes.lead(async () => (first = await openFirst()).config);
   const run = first ?? (await reopenRun(config));
   const { dataset, validation } = run;
-  await assertSameData(processes, config.data, [dataset, ...(validation ? [validation] : [])]);
+  await assertSameData(processes, config.data, [dataset, ...(validation ? [validation] : [])].map(rowsOf));
   return run;
 }
 

@@ -64,8 +64,9 @@ export class MpiCommunicator implements Communicator {
   private readonly report: (line: string) => void;
   /** Calls one after the other, in the order in which they were made. */
   private last: Promise<unknown> = Promise.resolve();
-  /** A worker is inside MPI. */
+  /** A worker is inside MPI; a heartbeat then waits until it is back. */
   private busy = false;
+  private beatDue = false;
   private probe: (() => Promise<void>) | null = null;
   /** Since when the device has been asked for an answer. */
   private askedAt: number | null = null;
@@ -99,7 +100,7 @@ export class MpiCommunicator implements Communicator {
       request: integers(2),
       sending: false,
     }));
-    this.timer = setInterval(() => this.beat(), HEARTBEAT_MS);
+    this.timer = setInterval(() => this.beatSoon(), HEARTBEAT_MS);
     this.timer.unref();
   }
 
@@ -302,6 +303,11 @@ export class MpiCommunicator implements Communicator {
     } finally {
       this.busy = false;
     }
+    if (this.beatDue) {
+      const [done] = this.flag;
+      this.beatSoon();
+      this.flag[0] = done!; // which the heartbeat has used for its own calls
+    }
   }
 
   private count(started: number, met: number, sent: number, received: number): void {
@@ -313,9 +319,13 @@ export class MpiCommunicator implements Communicator {
     traffic.waited += met - started;
   }
 
+  private beatSoon(): void {
+    this.beatDue = this.busy;
+    if (!this.busy && !this.over && this.size > 1) this.beat();
+  }
+
   /** Sends this process's heartbeat, hears those of the others, and looks whether one has stopped. */
   private beat(): void {
-    if (this.busy || this.over || this.size === 1) return;
     if (this.probe && this.askedAt === null) {
       this.askedAt = performance.now();
       this.probe().then(
@@ -358,7 +368,7 @@ export class MpiCommunicator implements Communicator {
   private look(): void {
     const now = performance.now();
     const watched = this.rank === 0 ? [...this.pulses.keys()].slice(1) : [0];
-    const patience = this.patienceMs + (this.rank === 0 ? 0 : 2 * HEARTBEAT_MS * this.rank);
+    const patience = this.patienceMs + (this.rank === 0 ? 0 : 3 * HEARTBEAT_MS * (this.rank - 1));
     for (const rank of watched) {
       const { at, stuckMs } = this.pulses[rank]!;
       const silentMs = now - at;

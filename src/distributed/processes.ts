@@ -124,12 +124,11 @@ export const ALONE = new Processes({
   meet: apart,
 });
 
-/** Throws where an update has fewer images than there are processes. `what` names its setting. */
-export function assertEnoughImages({ size }: Processes, images: number, what: string): void {
+/** Throws where an update has fewer images than there are processes. `setting` is where their number is set. */
+export function assertEnoughImages({ size }: Processes, images: number, setting: string): void {
   if (size <= images) return;
-  const fitting = Array.from({ length: images }, (_, i) => i + 1);
-  const even = fitting.filter((count) => images % count === 0).join(', ');
+  const even = Array.from({ length: images }, (_, i) => i + 1).filter((count) => images % count === 0);
   throw new UserError(
-    `--distributed: ${size} processes share an update of ${images} image${images === 1 ? '' : 's'} (${what}); start at most ${images} (${even} share evenly), or set ${what}=${size} or more`,
+    `--distributed: ${size} processes cannot share an update of ${images} image${images === 1 ? '' : 's'}; start at most ${images} (${even.join(', ')} share evenly), or set ${setting} to ${size} or more`,
   );
 }

@@ -19,8 +19,10 @@ const pretrainSchema = z.strictObject({
   format: z.literal(FORMAT),
   ...commonSettings,
   classifier: classifierSchema,
-  /** `imagesPerStep` is the batch: one pass for all its images. */
+  /** `imagesPerStep` is the batch. */
   training: trainingSchema,
+  /** Images of a pass; the gradients of a batch's passes are added in the order of engine/treeSum.ts. By default the batch. */
+  microBatch: z.int().positive().optional(),
 });
 export type PretrainConfig = z.infer<typeof pretrainSchema>;
 
@@ -40,6 +42,8 @@ export interface PretrainChoices {
   size?: number;
   steps?: number;
   batch?: number;
+  /** Images of a pass. */
+  microBatch?: number;
   learningRate?: number;
   seed?: number;
   /** A safetensors file. */
@@ -55,9 +59,20 @@ const STEPS = 2000;
 /** After this share of the steps the learning rate is divided by ten. */
 const MILESTONE = 0.8;
 
-/** Settles every value, then opens and checks the data. Throws a UserError for choices that do not work. */
+/** Passes of a batch that processes share, at least; whatever their number, so that it changes nothing. */
+const SHARED_PASSES = 8;
+
+/** The largest micro-batch of which a batch has at least SHARED_PASSES. */
+function sharedMicroBatch(batch: number): number {
+  let microBatch = Math.max(1, Math.floor(batch / SHARED_PASSES));
+  while (batch % microBatch !== 0) microBatch--;
+  return microBatch;
+}
+
+/** `distributed`: the batch is to be shared by processes. Settles every value, then opens and checks the data. Throws a UserError for choices that do not work. */
 export async function configurePretrain(
   choices: PretrainChoices,
+  distributed = false,
 ): Promise<{ config: PretrainConfig; data: LabelledImages }> {
   const name = choices.backbone ?? PRETRAIN_BACKBONE;
   const { pooled, input, pretraining } = backboneNamed(name, `--backbone ${name}`);
@@ -83,8 +98,19 @@ export async function configurePretrain(
       seed,
     },
   };
-  return { config, data };
+  const { imagesPerStep } = config.training;
+  const microBatch = choices.microBatch ?? (distributed ? sharedMicroBatch(imagesPerStep) : imagesPerStep);
+  if (imagesPerStep % microBatch !== 0) {
+    throw new UserError(
+      `--micro-batch ${microBatch}: does not divide a batch of ${imagesPerStep} images evenly; choose a divisor of it`,
+    );
+  }
+  return { config: microBatch === imagesPerStep ? config : { ...config, microBatch }, data };
 }
+
+/** The images that a run trains on, as its configuration says. */
+export const openPretrainData = ({ data, classifier, training }: PretrainConfig): Promise<LabelledImages> =>
+  openLabelled(data, { size: classifier.input.size, seed: training.seed, check: false });
 
 /** The data of a run that is resumed with these choices, which must agree with the run's own. */
 export async function reopenPretrain(
@@ -101,13 +127,14 @@ export async function reopenPretrain(
       ['--init', choices.init && resolve(choices.init), config.init],
       ['--steps', choices.steps, training.steps],
       ['--batch', choices.batch, training.imagesPerStep],
+      ['--micro-batch', choices.microBatch, config.microBatch ?? training.imagesPerStep],
       ['--seed', choices.seed, training.seed],
       ['--learning-rate', choices.learningRate, training.learningRate],
       ['--checkpoint-every', choices.checkpointEvery, config.checkpointInterval],
     ],
     directory.configPath,
   );
-  const data = await openLabelled(config.data, { size: classifier.input.size, seed: training.seed, check: false });
+  const data = await openPretrainData(config);
   if (data.classes.join() === classifier.classes.join()) return { config, data };
   throw new UserError(
     `${config.data}: its classes are ${data.classes.join(', ')}, those of the run are ${classifier.classes.join(', ')}; restore the data, or start a new run in another --out`,

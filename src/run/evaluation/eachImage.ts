@@ -1,7 +1,6 @@
 /** Work on every image of a data set, one after the other, divided between the processes that there are. */
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { ALONE, type Processes } from '../../distributed/processes.ts';
-import type { DecodedImage } from '../../kernels/imagePrepare.ts';
 
 export interface EachImageOptions {
   processes?: Processes | undefined;
@@ -16,23 +15,23 @@ const TOGETHER = 16;
 
 /**
  * What `work` gives for each sample, in their order and in every process, though only one has computed it: JSON values where
- * there are several. Null after an abort. `work` gets the sample, its picture and its index.
+ * there are several. Null after an abort. `work` gets the sample, what it loads and its index.
  */
-export async function eachImage<S extends { load(): Promise<DecodedImage> }, T>(
-  samples: readonly S[],
-  work: (sample: S, picture: DecodedImage, index: number) => Promise<T>,
+export async function eachImage<Loaded, S extends { load(): Promise<Loaded> }, T>(
+  samples: readonly (S & { load(): Promise<Loaded> })[],
+  work: (sample: S, loaded: Loaded, index: number) => Promise<T>,
   { processes = ALONE, signal, onImage }: EachImageOptions = {},
 ): Promise<T[] | null> {
   const own = samples.filter((_, index) => processes.takes(index));
-  const pictures = Prefetcher.inOrder(own, (sample) => sample.load());
+  const loading = Prefetcher.inOrder(own, (sample) => sample.load());
   const results: T[] = [];
   const { rank, size } = processes;
   let waiting: T[] = [];
   for (let first = 0; first < samples.length; first += size) {
     const index = first + rank;
-    const picture = index < samples.length ? await pictures.next() : null;
+    const loaded = index < samples.length ? { image: await loading.next() } : null;
     if (await processes.any(signal?.aborted === true)) return null;
-    if (picture) waiting.push(await work(samples[index]!, picture, index));
+    if (loaded) waiting.push(await work(samples[index]!, loaded.image, index));
     const done = Math.min(first + size, samples.length);
     if ((first / size) % TOGETHER === TOGETHER - 1 || done === samples.length) {
       const parts = await processes.values(waiting);

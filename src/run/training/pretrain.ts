@@ -8,18 +8,26 @@ import type { LabelledImage, LabelledImages } from '../../data/types.ts';
 import type { DecodedImage } from '../../kernels/imagePrepare.ts';
 import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
+import { ALONE, type Processes } from '../../distributed/processes.ts';
+import { ShardedSgd } from '../../distributed/shardedSgd.ts';
+import { shareTensors } from '../../distributed/sharing.ts';
+import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
-import type { Sgd } from '../../engine/sgd.ts';
+import { GradientSums } from '../../engine/gradientSums.ts';
+import { Sgd } from '../../engine/sgd.ts';
+import { sumsAtATime } from '../../engine/treeSum.ts';
 import { WarmUp } from '../../engine/warmUp.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { rankOfLabel } from '../../eval/accuracy.ts';
+import { eachImage } from '../evaluation/eachImage.ts';
 import { Random, seedOf } from '../../kernels/rng.ts';
 import { Classifier, type ClassifierImage } from '../../model/classifier.ts';
-import { type InitReport, keptIn, loadCheckpoint, loadInitialWeights, type Progress } from '../storage/checkpoint.ts';
+import { type InitReport, loadCheckpoint, loadInitialWeights, type Progress } from '../storage/checkpoint.ts';
 import { NO_PROGRESS } from '../storage/checkpointFormat.ts';
 import { blankPicture } from './blankPicture.ts';
-import { caffeSgd } from './caffeSgd.ts';
+import { caffeGroups } from './caffeSgd.ts';
 import { disposingOnError } from './disposing.ts';
+import { keptTogether } from './keptTogether.ts';
 import { type LoopEvents, runLoop } from './loop.ts';
 import { PRETRAIN_TERMS, type PretrainConfig, type PretrainDirectory } from '../config/pretrainConfig.ts';
 
@@ -37,6 +45,8 @@ export interface PretrainOptions extends LoopEvents<(typeof PRETRAIN_TERMS)[numb
   /** Goes on from the directory's checkpoint, or from the start where there is none yet; otherwise the directory is made. */
   resume: boolean;
   signal?: AbortSignal;
+  /** Those that train together; only the first uses the directory and the file of initial weights. */
+  processes?: Processes | undefined;
   onInit?(report: InitReport): void;
   /** The most bytes of GPU memory that a step needs, weights included. */
   onMemory?(bytes: number): void;
@@ -52,10 +62,19 @@ export interface PretrainResult {
 }
 
 export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
-  const { classifier, training } = options.config;
+  const { processes = ALONE, config } = options;
+  const { classifier, training } = config;
+  const passes = passesOf(config);
+  if (processes.size > passes) {
+    throw new UserError(
+      `--distributed: ${processes.size} processes cannot share ${passes} pass${passes === 1 ? '' : 'es'} of ${training.imagesPerStep / passes} images a batch; start at most ${passes}, or a new run with a smaller --micro-batch`,
+    );
+  }
   const model = new Classifier(options.gpu, classifier, training.seed);
   return disposingOnError(model, async () => {
-    const optimizer = caffeSgd(model.parameters, training, await normaliseFirstLayer(model));
+    const groups = caffeGroups(model.parameters, training, await normaliseFirstLayer(model));
+    const optimizer =
+      processes.size === 1 ? new Sgd(groups, training) : new ShardedSgd(groups, training, passes, processes);
     try {
       return await train(options, model, optimizer);
     } finally {
@@ -64,69 +83,102 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   });
 }
 
-async function train(options: PretrainOptions, model: Classifier, optimizer: Sgd): Promise<PretrainResult> {
-  const { gpu, data, directory, config, resume } = options;
+async function train(
+  options: PretrainOptions,
+  model: Classifier,
+  optimizer: Sgd | ShardedSgd,
+): Promise<PretrainResult> {
+  const { gpu, data, directory, config, resume, processes = ALONE } = options;
   const { training } = config;
-  let progress: Progress = NO_PROGRESS;
-  if (resume) {
-    if (directory.hasCheckpoint) progress = await loadCheckpoint(directory.checkpointPath, model, optimizer);
-    directory.truncateMetrics(progress.step);
-  }
-  if (config.init && progress.step === 0) {
-    const report = await loadInitialWeights(config.init, model);
-    options.onInit?.(report);
-  }
-  options.onMemory?.(measureStep(model, training.imagesPerStep));
-  if (!resume) directory.create(config);
+  const progress = await processes.lead(async () => {
+    let progress: Progress = NO_PROGRESS;
+    if (resume) {
+      if (directory.hasCheckpoint) progress = await loadCheckpoint(directory.checkpointPath, model, optimizer);
+      directory.truncateMetrics(progress.step);
+    }
+    if (config.init && progress.step === 0) {
+      const report = await loadInitialWeights(config.init, model);
+      options.onInit?.(report);
+    }
+    return progress;
+  });
+  await shareTensors(processes, Object.values(model.parameters));
+  if (optimizer instanceof ShardedSgd) await optimizer.share();
+
+  const passes = passesOf(config);
+  const images = training.imagesPerStep / passes;
+  const { first, end } = processes.places(passes);
+  const sums = new GradientSums(optimizer.slots.map(({ parameter }) => parameter));
+  options.onMemory?.(measureStep(model, images, sumsAtATime(first, end)));
+  await processes.lead(() => {
+    if (!resume) directory.create(config);
+  });
   options.onStart?.(progress, model);
 
-  const batch = training.imagesPerStep;
   const order = new TrainingOrder(training.seed, data.train.length, { flip: training.flip });
-  const prefetcher = new Prefetcher(inTrainingOrder(data.train, order), {
-    start: progress.step * batch,
-    end: training.steps * batch,
-    ahead: batch,
-  });
+  const load = inTrainingOrder(data.train, order);
+  const own = (end - first) * images;
+  const prefetcher = new Prefetcher(
+    (n) => load(Math.floor(n / own) * training.imagesPerStep + first * images + (n % own)),
+    { start: progress.step * own, end: training.steps * own, ahead: own },
+  );
   const warmUp = new WarmUp(gpu);
-  const end = await runLoop({
-    gpu,
-    optimizer,
-    training,
-    progress,
-    task: {
-      terms: PRETRAIN_TERMS,
-      rows: 1,
-      advice: 'check the images',
-      waitedMs: () => prefetcher.waitedMs,
-      update: () => optimizer.step(), // the loss is the mean over the batch
-      async passes(step, keep) {
-        const images: ClassifierImage[] = [];
-        const labels: number[] = [];
-        for (let i = 0; i < batch; i++) {
-          const loaded = await prefetcher.next();
-          images.push({ pixels: trainingPart(loaded, data, training.seed), flip: loaded.flip });
-          labels.push(loaded.sample.label);
-        }
-        const seed = seedOf(training.seed, step);
-        await warmUp.before(
-          'a batch',
-          () => {
-            batchPasses(model, images, labels, seed);
-            optimizer.step();
-          },
-          options.onCompiled,
-        );
-        gpu.scope(() => {
-          const loss = batchPasses(model, images, labels, seed);
-          keep({ classes: loss }, `a batch of ${batch} images`);
-        });
+  try {
+    const done = await runLoop({
+      gpu,
+      optimizer,
+      training,
+      progress,
+      task: {
+        terms: PRETRAIN_TERMS,
+        rows: passes,
+        advice: 'check the images',
+        waitedMs: () => prefetcher.waitedMs,
+        update() {
+          // The loss of a pass is the mean over its images.
+          if (optimizer instanceof ShardedSgd) return optimizer.step(sums.nodes(), passes);
+          sums.finish();
+          return optimizer.step(passes);
+        },
+        async passes(step, keep) {
+          for (let place = first; place < end; place++) {
+            const batch: ClassifierImage[] = [];
+            const labels: number[] = [];
+            for (let i = 0; i < images; i++) {
+              const loaded = await prefetcher.next();
+              batch.push({ pixels: trainingPart(loaded, data, training.seed), flip: loaded.flip });
+              labels.push(loaded.sample.label);
+            }
+            const seed = seedOf(training.seed, step * passes + place);
+            await warmUp.before(
+              'a batch',
+              () => {
+                batchPasses(model, batch, labels, seed);
+                if (passes > 1) sums.rehearse();
+                if (optimizer instanceof Sgd) optimizer.step();
+              },
+              options.onCompiled,
+            );
+            sums.add(place, (recorded) => {
+              const last = optimizer instanceof ShardedSgd && place === end - 1;
+              const onGradient = last ? optimizer.early(recorded) : undefined;
+              gpu.scope(() => {
+                const loss = batchPasses(model, batch, labels, seed, onGradient);
+                keep({ classes: loss }, `a batch of ${images} images`);
+              });
+            });
+          }
+        },
       },
-    },
-    storage: keptIn(directory, config, model, optimizer),
-    events: options,
-    signal: options.signal,
-  });
-  return { model, progress: end, finished: end.step >= training.steps };
+      storage: keptTogether(processes, directory, config, model, optimizer),
+      events: options,
+      signal: options.signal,
+      processes,
+    });
+    return { model, progress: done, finished: done.step >= training.steps };
+  } finally {
+    sums.dispose();
+  }
 }
 
 /**
@@ -148,19 +200,28 @@ function batchPasses(
   images: readonly ClassifierImage[],
   labels: readonly number[],
   seed: number,
+  onGradient?: (leaf: Tensor) => void,
 ): Tensor {
   const loss = model.loss(model.prepare(images), labels, seed);
-  loss.backward({ free: true });
+  loss.backward({ free: true, ...(onGradient && { onGradient }) });
   return loss;
 }
 
-/** The most bytes of GPU memory that a step needs; computes nothing. A batch too large for the device throws here. */
-function measureStep(model: Classifier, batch: number): number {
+/** Forward and backward passes of an update. */
+const passesOf = ({ training, microBatch = training.imagesPerStep }: PretrainConfig): number =>
+  training.imagesPerStep / microBatch;
+
+/**
+ * The most bytes of GPU memory that a step needs whose passes have `batch` images, with `sums` gradients waiting at a time;
+ * computes nothing. A batch too large for the device throws here.
+ */
+function measureStep(model: Classifier, batch: number, sums: number): number {
   const { size } = model.config.input;
   const pixels = blankPicture({ width: size, height: size });
   const images = Array.from({ length: batch }, () => ({ pixels, flip: false }));
   const labels = images.map(() => 0);
-  return model.gpu.measure(() => void batchPasses(model, images, labels, 0));
+  const bytes = model.gpu.measure(() => void batchPasses(model, images, labels, 0));
+  return bytes + (sums - 1) * 4 * Object.values(model.parameters).reduce((sum, { size }) => sum + size, 0);
 }
 
 /** The square of a picture that this draw trains on. */
@@ -195,28 +256,35 @@ export async function validate(
   data: LabelledImages,
   batch: number,
   onImages?: (done: number) => void,
+  processes?: Processes,
 ): Promise<Accuracy> {
   const { gpu } = model;
   const classes = data.classes.length;
   const images = data.val.length;
   const right = { top1: 0, top5: 0 };
-  const batches = Array.from({ length: Math.ceil(images / batch) }, (_, i) => i * batch);
-  const pictures = Prefetcher.inOrder(batches, (first) => load(data, first, batch));
-  for (const first of batches) {
-    const pixels = await pictures.next();
-    const logits = gpu.scope(() =>
-      gpu.withoutGradients(() =>
-        model.logits(model.prepare(pixels.map((one) => ({ pixels: one, flip: false }))), null),
-      ),
-    );
-    const scores = await logits.read();
-    logits.dispose();
-    pixels.forEach((_, i) => {
-      const rank = rankOfLabel(scores.subarray(i * classes, (i + 1) * classes), data.val[first + i]!.label);
-      right.top1 += Number(rank < 1);
-      right.top5 += Number(rank < 5);
-    });
-    onImages?.(Math.min(first + batch, images));
+  const batches = Array.from({ length: Math.ceil(images / batch) }, (_, i) => ({
+    first: i * batch,
+    load: () => load(data, i * batch, batch),
+  }));
+  const ranks = await eachImage(
+    batches,
+    async ({ first }, pixels) => {
+      const logits = gpu.scope(() =>
+        gpu.withoutGradients(() =>
+          model.logits(model.prepare(pixels.map((one) => ({ pixels: one, flip: false }))), null),
+        ),
+      );
+      const scores = await logits.read();
+      logits.dispose();
+      return pixels.map((_, i) =>
+        rankOfLabel(scores.subarray(i * classes, (i + 1) * classes), data.val[first + i]!.label),
+      );
+    },
+    { processes, onImage: (done) => onImages?.(Math.min(done * batch, images)) },
+  );
+  for (const rank of ranks!.flat()) {
+    right.top1 += Number(rank < 1);
+    right.top5 += Number(rank < 5);
   }
   return { images, top1: right.top1 / images, top5: classes > 5 ? right.top5 / images : null };
 }

@@ -18,7 +18,6 @@ import { hasDetector, hasStages, type Stage, stagesOf, stageTraining } from '../
 import {
   checkpointProgress,
   type InitReport,
-  keptIn,
   loadCheckpoint,
   loadInitialWeights,
   loadParts,
@@ -30,7 +29,8 @@ import type { RunConfig } from '../config/configSchema.ts';
 import { usePlansOf } from '../config/plannedFor.ts';
 import type { RunDirectory } from '../storage/runDirectory.ts';
 import { disposingOnError } from './disposing.ts';
-import type { LoopEvents, LoopStorage } from './loop.ts';
+import { keptTogether } from './keptTogether.ts';
+import type { LoopEvents } from './loop.ts';
 import { ProposalStore } from './proposalStore.ts';
 import {
   detectorSgd,
@@ -217,7 +217,7 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
         task,
         optimizer,
         progress,
-        storage: keptBy(processes, directory, config, model, optimizer),
+        storage: keptTogether(processes, directory, config, model, optimizer),
         validation,
         signal,
         processes,
@@ -233,27 +233,6 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
       optimizer.dispose();
     }
   });
-}
-
-/** Where the metrics and checkpoints of processes that train together go: the first writes them. */
-function keptBy(
-  processes: Processes,
-  directory: RunDirectory,
-  config: RunConfig,
-  model: Detector,
-  optimizer: Sgd | ShardedSgd,
-): LoopStorage<LossTerm> {
-  const files = keptIn(directory, config, model, optimizer);
-  if (!(optimizer instanceof ShardedSgd)) return files;
-  return {
-    ...files,
-    append: (line) => void (processes.leads && files.append(line)),
-    async save(progress) {
-      await optimizer.collect();
-      await processes.lead(() => files.save(progress));
-      optimizer.forget();
-    },
-  };
 }
 
 /** The configuration of a stage: it trains one network that has all parts, whatever the detector will have. */
