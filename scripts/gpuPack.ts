@@ -20,7 +20,18 @@ import { fail, root, run } from './shell.ts';
 const MOST_MB = 60;
 /** What the commands load besides Node's own modules. Those with native parts are loaded only by commands that draw or decode. */
 const LIBRARIES = [
-  ...['bmp-ts', 'chart.js', 'cli-progress', 'commander', 'csv-parse', 'fast-xml-parser', 'pbf', 'yaml', 'zod'],
+  ...[
+    'bmp-ts',
+    'chart.js',
+    'cli-progress',
+    'commander',
+    'csv-parse',
+    'fast-xml-parser',
+    'fflate',
+    'pbf',
+    'yaml',
+    'zod',
+  ],
 ];
 const SWIFTSHADER = '@sparticuz/chromium';
 const LOADER = 'libvulkan.so.1';

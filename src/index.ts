@@ -16,6 +16,8 @@ export {
   abs,
   dropout,
   exp,
+  hardSigmoid,
+  hardSwish,
   log,
   reciprocal,
   relu,
@@ -29,17 +31,27 @@ export { reshape } from './engine/ops/reshape.ts';
 export { concat, permute, slice, softmax } from './engine/ops/axes.ts';
 export { mean, sum, type SumOptions } from './engine/ops/sums.ts';
 export { matmul, type MatmulOptions } from './engine/ops/matmul.ts';
-export { batchNorm, type BatchNormOptions, type RunningStatistics } from './engine/ops/batchNorm.ts';
+export { batchNorm, foldBatchNorm, type BatchNormOptions, type RunningStatistics } from './engine/ops/batchNorm.ts';
 export { localResponseNorm, type LocalResponseNormOptions } from './engine/ops/localResponseNorm.ts';
+export { upsampleNearest } from './engine/ops/upsample.ts';
 export { averagePool2d, maxPool2d, type Pool2dOptions } from './engine/ops/pooling.ts';
 export {
   meanSquaredError,
+  sigmoidLogLoss,
   smoothL1Loss,
   softmaxLogLoss,
   type SmoothL1Options,
   type SoftmaxLogLossOptions,
 } from './engine/ops/losses.ts';
-export { nms, roiPool, roiWarp, type NmsOptions, type RoiPoolOptions } from './engine/ops/rois.ts';
+export {
+  nms,
+  roiAlign,
+  roiPool,
+  roiWarp,
+  type NmsOptions,
+  type RoiAlignOptions,
+  type RoiPoolOptions,
+} from './engine/ops/rois.ts';
 export { FasterRcnn } from './model/fasterRcnn.ts';
 export { makeDetector } from './model/detectors.ts';
 export {

@@ -2,6 +2,7 @@
 export * from './index.ts';
 export { openGpu, type OpenOptions } from './engine/node/open.ts';
 export { loadSafetensors, saveSafetensors } from './engine/node/safetensorsFile.ts';
+export { loadWeights } from './engine/node/weightsFile.ts';
 export { loadModel } from './run/storage/loadModel.ts';
 export { readImage } from './data/images.ts';
 export { openDataset, registerFormat } from './data/registry.ts';

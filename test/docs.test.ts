@@ -124,6 +124,9 @@ test('settings are settings, with values that are allowed', () => {
       system: 'faster-rcnn',
       precision: 'f16' as const,
       ranks: { fc6: 1024, fc7: 256 },
+      rpn: { ...detector.rpn, scoreThreshold: 0 },
+      head: { ...detector.head, samplingRatio: 2 },
+      batchNorm: { training: false, epsilon: 1e-5 },
     },
     training: { ...training, ...staged?.training, lossScale: 1024 },
   };

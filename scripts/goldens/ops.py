@@ -17,8 +17,8 @@ import torchvision
 ALPHA_BETA = {'alpha': 0.3, 'beta': 0.75}
 
 
-def conv2d(x, weight, bias=None, stride=1, padding=0):
-    return F.conv2d(x, weight, bias, stride=stride, padding=padding)
+def conv2d(x, weight, bias=None, stride=1, padding=0, groups=1, dilation=1):
+    return F.conv2d(x, weight, bias, stride=stride, padding=padding, groups=groups, dilation=dilation)
 
 
 def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, outputPadding=0):
@@ -71,6 +71,20 @@ def roi_pool(x, rois, size, spatialScale):
     return torchvision.ops.roi_pool(x.float(), rois.float(), size, spatialScale).to(x.dtype)
 
 
+def roi_align(rois, size, spatialScales, samplingRatio=0, aligned=False, **maps):
+    if len(maps) == 1:
+        return torchvision.ops.roi_align(maps['x0'], rois, size, spatialScales[0], samplingRatio, aligned)
+    pooler = torchvision.ops.MultiScaleRoIAlign(list(maps), size, samplingRatio)
+    height, width = (round(n / spatialScales[0]) for n in maps['x0'].shape[2:])
+    images = [rois[rois[:, 0] == i, 1:] for i in range(maps['x0'].shape[0])]
+    return pooler(maps, images, [(height, width)] * len(images))
+
+
+def sigmoid_log_loss(logits, labels):
+    counted = labels >= 0
+    return F.binary_cross_entropy_with_logits(logits[counted], labels[counted].double())
+
+
 OPERATIONS = {
     'conv2d': conv2d,
     'linear': lambda x, weight, bias=None: F.linear(x, weight, bias),
@@ -103,6 +117,11 @@ OPERATIONS = {
     'reshape': lambda x, shape: x.reshape(shape),
     'sum': over_axes(torch.sum),
     'roiPool': roi_pool,
+    'roiAlign': roi_align,
+    'hardSigmoid': lambda x: F.hardsigmoid(x),
+    'hardSwish': lambda x: F.hardswish(x),
+    'upsampleNearest': lambda x, size: F.interpolate(x, size=size, mode='nearest'),
+    'sigmoidLogLoss': sigmoid_log_loss,
 }
 
 
@@ -304,6 +323,39 @@ def add_further_operations(g):
     g.case('meanSquaredError', '', {'pred': g.normal(7, 9), 'target': g.normal(7, 9)})
 
 
+def add_pyramids(g):
+    """What later detectors are made of: depthwise layers, feature pyramids, one logit an anchor."""
+    for name, x, weight, options in [
+        ('depthwise 5x5 s2', (2, 9, 12, 11), (9, 1, 5, 5), {'stride': 2, 'padding': 2, 'groups': 9}),
+        ('two filters a channel', (1, 4, 7, 6), (8, 1, 3, 3), {'padding': 1, 'groups': 4}),
+        ('3 groups, dilated', (1, 6, 11, 9), (9, 2, 3, 3), {'padding': 2, 'groups': 3, 'dilation': 2}),
+        ('dilated', (1, 3, 9, 10), (5, 3, 3, 3), {'padding': 3, 'dilation': 3}),
+    ]:
+        g.case('conv2d', name, {'x': g.normal(*x), 'weight': g.normal(*weight), 'bias': g.normal(weight[0])}, **options)
+    for name in ['hardSigmoid', 'hardSwish']:
+        g.case(name, '', {'x': g.normal(5, 31, scale=3)})
+    g.case('upsampleNearest', 'twice', {'x': g.normal(2, 3, 5, 4)}, size=[10, 8])
+    g.case('upsampleNearest', 'to odd sizes', {'x': g.normal(1, 3, 5, 7)}, size=[9, 13])
+    labels = g.random.integers(-1, 2, (2, 53)).astype(np.int32)
+    g.case('sigmoidLogLoss', '', {'logits': g.normal(2, 53, scale=3), 'labels': labels})
+    for name, count, sampling, aligned, levels in [
+        ('2 samples', 6, 2, False, [4]),
+        ('as many samples as cells', 6, 0, False, [4]),
+        ('aligned', 6, 0, True, [4]),
+        ('pyramid', 12, 2, False, [2, 3, 4, 5]),
+    ]:
+        height, width = 160, 224
+        centres, sizes = g.random.uniform(0, (width, height), (count, 2)), g.random.uniform(8, 150, (count, 2))
+        if len(levels) > 1:
+            sizes[::3] *= 2.5
+        corners = np.concatenate([centres - sizes / 2, centres + sizes / 2], 1)
+        rois = np.concatenate([np.sort(np.arange(count) % 2)[:, None], corners], 1).astype(np.float32)
+        maps = {f'x{i}': g.normal(2, 3, height >> k, width >> k) for i, k in enumerate(levels)}
+        scales = [2.0**-k for k in levels]
+        options = {'size': 3, 'spatialScales': scales, 'samplingRatio': sampling, 'aligned': aligned}
+        g.case('roiAlign', name, {**maps, 'rois': rois}, without_gradient=('rois',), **options)
+
+
 def add_running_statistics(g):
     """Mean and variance over three batches as PyTorch tracks them."""
     mean, variance = torch.zeros(5, dtype=torch.float64), torch.ones(5, dtype=torch.float64)
@@ -341,5 +393,6 @@ def make():
     add_roi_pooling(g)
     add_further_operations(g)
     add_running_statistics(g)
+    add_pyramids(g)
     made_by = f'PyTorch {torch.__version__}, torchvision {torchvision.__version__}, scripts/make-goldens.py'
     return g.tensors, {'cases': json.dumps(g.cases), 'sgd': json.dumps(sgd), 'made_by': made_by}

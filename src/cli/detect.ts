@@ -13,7 +13,7 @@ import { UserError } from '../engine/errors.ts';
 import { detectImage } from '../run/evaluation/detect.ts';
 import { withPrecision, withSettings } from '../run/config/configSchema.ts';
 import type { Precision } from '../model/config.ts';
-import { loadModel, type WeightsName } from '../run/storage/loadModel.ts';
+import { isWeightsFile, loadModel, type WeightsName } from '../run/storage/loadModel.ts';
 import {
   type AdapterKind,
   adapterOption,
@@ -32,6 +32,7 @@ import { assertOutputs } from './outputs.ts';
 interface DetectCommand {
   model: string;
   weights: WeightsName;
+  classes?: string;
   out: string;
   threshold: number;
   json?: string;
@@ -48,8 +49,15 @@ export function addDetect(program: Command): void {
       'Find objects in images and draw each image with its detections. Unreadable images are reported and skipped.',
     )
     .argument('<image...>', 'image files, folders of them, videos (with ffmpeg), or - for standard input')
-    .requiredOption('--model <dir>', 'a run directory')
+    .requiredOption(
+      '--model <path>',
+      'a run directory, or a file of weights of a torchvision detector (.pth, .safetensors)',
+    )
     .addOption(weightsOption())
+    .option(
+      '--classes <names>',
+      "with a file of weights: the names of its classes without the background, with commas; default: COCO's",
+    )
     .option('--out <dir>', 'folder for the drawn images, PNG files with the names of the originals', 'detections')
     .option('--threshold <score>', 'lowest score of a detection, 0 to 1', score, 0.5)
     .option('--json <file>', 'also write the detections of each image: x1, y1, x2, y2 (pixels from 0), class, score')
@@ -61,7 +69,11 @@ export function addDetect(program: Command): void {
     .addOption(precisionOption().default('f32'))
     .addOption(adapterOption())
     .action(detect);
-  withExample(command, 'rcnn detect --model runs/mine photo.jpg holiday/ --threshold 0.7 --json found.json');
+  withExample(
+    command,
+    'rcnn detect --model runs/mine photo.jpg holiday/ --threshold 0.7 --json found.json',
+    'rcnn detect --model fasterrcnn_resnet50_fpn_coco.pth photo.jpg',
+  );
 }
 
 interface FoundIn {
@@ -77,15 +89,18 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
   const { out, threshold, json, every } = options;
   const inputs = images.flatMap(inputFiles);
   const names = outputNames(inputs, out);
-  const files = [...inputs, ...(options.proposals?.split(',') ?? [])];
+  const files = [...inputs, options.model, ...(options.proposals?.split(',') ?? [])];
   assertOutputs([...names.map((name) => `${name}.png`), json], { files, model: options.model });
   const proposals = await inputProposals(inputs, proposalFiles(options.proposals, options.model));
+  if (options.classes !== undefined && !isWeightsFile(options.model))
+    throw new UserError('--classes: a run has the names of its classes; leave the option out');
   await withGpu(options.adapter, async (gpu) => {
     const model = await loadModel(
       gpu,
       options.model,
       (config) => withPrecision(withSettings(config, [`detector.test.scoreThreshold=${threshold}`]), options.precision),
       options.weights,
+      options.classes?.split(',').map((name) => name.trim()),
     );
     const { classes } = model.config;
     const found: FoundIn[] = [];

@@ -1,6 +1,6 @@
 /**
  * The safetensors format in memory: an 8-byte little-endian header length, a JSON header, the tensors' bytes.
- * Reads F64, F32, F16, BF16 and I32 (floats of any width as f32); writes F32 and I32. What the format's own reader (the crate
+ * Reads F64, F32, F16, BF16, I32 and I64 (floats of any width as f32, integers as i32); writes F32 and I32. What the format's own reader (the crate
  * safetensors) refuses is refused here.
  */
 import { UserError } from './errors.ts';
@@ -29,7 +29,9 @@ interface HeaderEntry {
   data_offsets: [number, number];
 }
 
-const BYTES: Record<string, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I32: 4 };
+const BYTES: Record<string, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I32: 4, I64: 8 };
+/** Bytes of an element; undefined for a type that is not read. */
+export const bytesOf = (dtype: string): number | undefined => BYTES[dtype];
 /** Files of PyTorch's by their first four bytes: zip archives since 1.6, before that a pickle of a number of 10 bytes. */
 const PYTORCH: Readonly<Record<number, string>> = {
   0x04034b50: 'a PyTorch file (.pth) or another zip archive',
@@ -54,8 +56,9 @@ const TABLES: Record<string, () => Float32Array> = {
 const values: Record<string, Float32Array> = {};
 
 /** The values of a tensor's bytes, in memory of their own. The machine is little-endian, as is the file. */
-function widen(dtype: string, bytes: Uint8Array): Float32Array | Int32Array {
+export function widen(dtype: string, bytes: Uint8Array): Float32Array | Int32Array {
   const { buffer } = new Uint8Array(bytes);
+  if (dtype === 'I64') return Int32Array.from(new BigInt64Array(buffer), Number);
   if (dtype === 'I32') return new Int32Array(buffer);
   if (dtype === 'F32') return new Float32Array(buffer);
   if (dtype === 'F64') return new Float32Array(new Float64Array(buffer));
@@ -103,7 +106,7 @@ export function parseSafetensorsHeader(
   if (bytes.byteLength < 8) return fail(`has ${bytes.byteLength} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const foreign = PYTORCH[view.getUint32(0, true)];
-  if (foreign) throw new UserError(`${source}: is ${foreign}; convert it to safetensors as docs/weights.md says`);
+  if (foreign) throw new UserError(`${source}: is ${foreign}; loadWeights reads it, and --init does`);
   const start = 8 + Number(view.getBigUint64(0, true));
   if (start > fileBytes) return fail(`its header claims ${start - 8} bytes of ${fileBytes}`);
   if (start - 8 > MAX_HEADER_BYTES) return fail(`its header has ${start - 8} bytes, more than ${MAX_HEADER_BYTES}`);

@@ -4,7 +4,7 @@
  * A base anchors [A,4] over an H x W grid of `stride` pixels; anchor j = (a*H + h)*W + w, the order of the RPN's maps, so
  * labels are [A,H,W] and targets and weights [4A,H,W] with channel a*4 + k. gt is [G,5]: x1, y1, x2, y2, class.
  *
- *   anchor_overlaps   overlaps [G,N]: IoU; -1 for anchors that cross the border of the image
+ *   anchor_overlaps   overlaps [G,N]: IoU; -1 for anchors that cross the border of the image by more than `border` pixels
  *   gt_best           best [G]: each ground truth's largest overlap
  *   anchor_labels     negative: max overlap < 0.3; positive: overlap equal to the best of some ground truth (all ties), or
  *                     max overlap >= 0.7; else -1; argmax: the first ground truth of largest overlap
@@ -26,11 +26,11 @@ import { vec4At } from './text.ts';
 
 const INSIDE_WGSL = /* wgsl */ `
 fn is_inside(box: vec4f) -> bool {
-  return all(box.xy >= vec2f(0.0)) && all(box.zw < vec2f(u.imageWidth, u.imageHeight));
+  return all(box.xy >= vec2f(-u.border)) && all(box.zw < vec2f(u.imageWidth, u.imageHeight) + u.border);
 }
 `;
 
-const IMAGE = { imageHeight: 'f32', imageWidth: 'f32' } as const;
+const IMAGE = { imageHeight: 'f32', imageWidth: 'f32', border: 'f32' } as const;
 
 /** One invocation per anchor: it computes the anchor's box once and compares it with every ground truth. */
 export const anchorOverlaps = kernel({
@@ -144,6 +144,8 @@ export interface AnchorLabelParams extends AnchorGrid {
   g: number;
   imageHeight: number;
   imageWidth: number;
+  /** Pixels by which an anchor may cross the border of the image: 0 in the paper; torchvision takes all anchors. Default 0. */
+  border?: number;
   plusOne: number;
   positiveOverlap: number;
   negativeOverlap: number;
@@ -190,7 +192,7 @@ export function recordAnchorLabels<H>(
     params;
   const n = anchorCount * height * width;
   const grid = { anchorCount, height, width, stride };
-  const image = { imageHeight, imageWidth };
+  const image = { imageHeight, imageWidth, border: params.border ?? 0 };
   if (g > 0) {
     run(anchorOverlaps, { anchors, gt, overlaps }, { ...grid, ...image, g, plusOne });
     run(gtBest, { overlaps, best }, { n, g });
@@ -216,15 +218,15 @@ export function recordAnchorLabels<H>(
 
 type Labelling = Pick<
   AnchorLabelParams,
-  keyof AnchorGrid | 'imageHeight' | 'imageWidth' | 'plusOne' | 'positiveOverlap' | 'negativeOverlap'
+  keyof AnchorGrid | 'imageHeight' | 'imageWidth' | 'border' | 'plusOne' | 'positiveOverlap' | 'negativeOverlap'
 >;
 
-/** Whether an anchor lies within the image. */
+/** Whether an anchor lies within the image and `border` pixels around it. */
 export function isInside(
   [x1, y1, x2, y2]: Box,
-  { imageHeight, imageWidth }: Pick<Labelling, 'imageHeight' | 'imageWidth'>,
+  { imageHeight, imageWidth, border = 0 }: Pick<Labelling, 'imageHeight' | 'imageWidth' | 'border'>,
 ): boolean {
-  return x1 >= 0 && y1 >= 0 && x2 < imageWidth && y2 < imageHeight;
+  return x1 >= -border && y1 >= -border && x2 < imageWidth + border && y2 < imageHeight + border;
 }
 
 /** overlaps [G,N], -1 for anchors that are not inside. */

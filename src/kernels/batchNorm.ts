@@ -150,6 +150,38 @@ export const batchNormBackwardFixed = memoize((vectors: boolean) => {
   });
 });
 
+/**
+ * The normalisation of a convolution's result by constants, folded into the convolution: w is [channels, per], one row a filter.
+ *
+ *   folded = w weight r      shift = bias - mean weight r      r = 1 / sqrt(variance + epsilon)
+ */
+export const batchNormFold = elementwise({
+  name: 'batch_norm_fold',
+  buffers: {
+    w: 'read',
+    mean: 'read',
+    variance: 'read',
+    weight: 'read',
+    bias: 'read',
+    folded: 'write',
+    shift: 'write',
+  },
+  uniforms: { per: 'u32', epsilon: 'f32' },
+  body: /* wgsl */ `let c = i / u.per;
+    let scale = weight[c] * inverseSqrt(variance[c] + u.epsilon);
+    folded[i] = w[i] * scale;
+    if (i % u.per == 0u) { shift[c] = bias[c] - mean[c] * scale; }`,
+});
+
+/** Its gradient: dw = dfolded weight r. */
+export const batchNormFoldBackward = elementwise({
+  name: 'batch_norm_fold_backward',
+  buffers: { dfolded: 'read', variance: 'read', weight: 'read', dw: 'write' },
+  uniforms: { per: 'u32', epsilon: 'f32' },
+  body: /* wgsl */ `let c = i / u.per;
+    dw[i] = dfolded[i] * weight[c] * inverseSqrt(variance[c] + u.epsilon);`,
+});
+
 export interface BatchNormStatistics {
   mean: Float64Array;
   variance: Float64Array;
@@ -208,4 +240,20 @@ export function batchNormBackwardReference(
     return (weight[c]! / Math.sqrt(variance[c]! + epsilon)) * (value - through);
   });
   return { dx, dweight, dbias };
+}
+
+/** Rows of w by channel: the folded rows and the shift. */
+export function batchNormFoldReference(
+  w: Float64Array,
+  { mean, variance }: BatchNormStatistics,
+  weight: Float64Array,
+  bias: Float64Array,
+  epsilon: number,
+): { folded: Float64Array; shift: Float64Array } {
+  const per = w.length / weight.length;
+  const scale = weight.map((value, c) => value / Math.sqrt(variance[c]! + epsilon));
+  return {
+    folded: w.map((value, i) => value * scale[Math.floor(i / per)]!),
+    shift: bias.map((value, c) => value - mean[c]! * scale[c]!),
+  };
 }

@@ -3,7 +3,7 @@
  *
  *   decode_detections  for each class c >= 1 (a slice) and RoI r: the RoI in original image coordinates (divided by the
  *                      image scale), moved by its class's deltas * std, clipped to the original image; it takes part
- *                      if its probability > scoreThreshold
+ *                      if its probability > scoreThreshold and neither side is below minSize
  *   radix sort, gather_sorted, nms_mask, nms_sweep   per slice (radixSort.ts, nms.ts)
  *   rank_detections    survivors of all classes as one list: key by score, value = place in the sorted slices
  *   radix sort         of that list
@@ -43,6 +43,7 @@ export const decodeDetections = kernel({
     plusOne: 'f32',
     decodeShrink: 'f32',
     scoreThreshold: 'f32',
+    minSize: 'f32',
     ...STD_UNIFORMS,
   },
   each: ['slices', 'capacity'],
@@ -57,8 +58,10 @@ export const decodeDetections = kernel({
     let roi = ${vec4At('rois', 'r * 5u + 1u')} / u.scale;
     let raw = ${vec4At('deltas', 'column * 4u')};
     let decoded = decode_box(roi, raw * ${STD_WGSL}, u.plusOne, u.decodeShrink);
-    if (is_finite4(raw) && is_finite4(decoded)) {
-      box = clip_box(decoded, u.imageHeight, u.imageWidth, u.plusOne);
+    let clipped = clip_box(decoded, u.imageHeight, u.imageWidth, u.plusOne);
+    let large = all(clipped.zw - clipped.xy + u.plusOne >= vec2f(u.minSize));
+    if (is_finite4(raw) && is_finite4(decoded) && large) {
+      box = clipped;
       key = sort_key(score);
     }
   }
@@ -132,6 +135,8 @@ export interface DetectionParams {
   decodeShrink: number;
   /** A detection scores more than this: 0.05. */
   scoreThreshold: number;
+  /** Smallest side of a detection, pixels of the original image: torchvision drops smaller ones. */
+  minSize: number;
   /** IoU above which the lower score goes: 0.3. */
   nmsThreshold: number;
   targetStds: readonly number[];
@@ -191,11 +196,12 @@ export function recordDetections<H>(
     variant,
   } = params;
   const slices = classes - 1;
-  const image = { scale, imageHeight, imageWidth, plusOne, decodeShrink, scoreThreshold: params.scoreThreshold };
+  const image = { scale, imageHeight, imageWidth, plusOne, decodeShrink };
+  const { scoreThreshold, minSize } = params;
   run(
     decodeDetections,
     { rois, roiCount, probabilities, deltas, boxes, keys, order },
-    { capacity, slices, ...image, ...stdUniforms(targetStds) },
+    { capacity, slices, ...image, scoreThreshold, minSize, ...stdUniforms(targetStds) },
   );
   recordRadixSort(run, { ...buffers, values: order }, { n: capacity, slices, variant });
   run(gatherSorted, { keys, order, boxes, sorted, counts }, { n: capacity, capacity, slices });
@@ -238,7 +244,9 @@ export function decodeDetectionReference(
   if (!t.every(Number.isFinite)) return null;
   const roi = boxAt(rois, r * 5 + 1).map((x) => x / params.scale) as unknown as Box;
   const decoded = decodeBox(roi, t, params.plusOne, params.decodeShrink);
-  return clipBox(decoded, params.imageHeight, params.imageWidth, params.plusOne);
+  const box = clipBox(decoded, params.imageHeight, params.imageWidth, params.plusOne);
+  const sides = [box[2] - box[0] + params.plusOne, box[3] - box[1] + params.plusOne];
+  return sides.every((side) => side >= params.minSize) ? box : null;
 }
 
 /** The whole stage, with `count` valid RoIs; best detection first. */

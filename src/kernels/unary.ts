@@ -22,6 +22,7 @@ interface UnaryFunction {
 const EXP_ABS = 'exp(-abs(x))';
 const one = 'vec4f(1.0)';
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+const hardSigmoid = (x: number): number => Math.min(Math.max(x + 3, 0), 6) / 6;
 
 /**
  * The logarithm as IEEE 754 has it: -infinity of zeros, NaN of negative numbers. The bits of a subnormal number count units of
@@ -62,6 +63,20 @@ export const UNARY = {
   sqrt: { y: 'sqrt(x)', slope: '0.5 / y', reference: Math.sqrt, slopeReference: (x) => 0.5 / Math.sqrt(x) },
   /** The derivative at 0 is 0. */
   abs: { y: 'abs(x)', slope: 'sign(x)', reference: Math.abs, slopeReference: Math.sign },
+  /** min(max(x + 3, 0), 6) / 6 (MobileNetV3, Howard et al. 2019, section 5.2); no slope at the ends, as in PyTorch. */
+  hardSigmoid: {
+    y: 'clamp((x + 3.0) / 6.0, vec4f(), vec4f(1.0))',
+    slope: 'select(vec4f(), vec4f(1.0 / 6.0), abs(x) < vec4f(3.0))',
+    reference: hardSigmoid,
+    slopeReference: (x) => (Math.abs(x) < 3 ? 1 / 6 : 0),
+  },
+  /** x hardSigmoid(x), from the same paper. */
+  hardSwish: {
+    y: 'x * clamp((x + 3.0) / 6.0, vec4f(), vec4f(1.0))',
+    slope: 'select(select(x / 3.0 + 0.5, vec4f(1.0), x > vec4f(3.0)), vec4f(), x < vec4f(-3.0))',
+    reference: (x) => x * hardSigmoid(x),
+    slopeReference: (x) => (x < -3 ? 0 : x > 3 ? 1 : x / 3 + 0.5),
+  },
   reciprocal: { y: '1.0 / x', slope: '-y * y', reference: (x) => 1 / x, slopeReference: (x) => -1 / (x * x) },
 } satisfies Record<string, UnaryFunction>;
 

@@ -30,3 +30,18 @@ export function baseAnchors({ baseSize, scales, ratios }: AnchorOptions): Float3
   });
   return Float32Array.from(anchors);
 }
+
+/**
+ * torchvision's anchors around the origin (models/detection/anchor_utils.py): each ratio at the area of each size, the corners
+ * rounded to whole pixels, half to even. The same order.
+ */
+export function centredAnchors(sizes: readonly number[], ratios: readonly number[]): Float32Array {
+  const anchors = ratios.flatMap((ratio) =>
+    sizes.flatMap((size) => {
+      const halfW = roundHalfEven(size / Math.sqrt(ratio) / 2);
+      const halfH = roundHalfEven((size * Math.sqrt(ratio)) / 2);
+      return [-halfW, -halfH, halfW, halfH];
+    }),
+  );
+  return Float32Array.from(anchors);
+}

@@ -13,12 +13,13 @@ export function setting<S extends z.ZodType>(schema: S, help: string, usual?: z.
   return schema.meta({ description: help, ...(usual !== undefined && { usual }) }) as S;
 }
 
-/** The usual values of settings that all have one. */
+/** The usual values of settings that all have one, but for those that may be left out. */
 function usualOf<S extends z.ZodObject>(schema: S): z.infer<S> {
-  const entries = Object.entries(schema.shape).map(([name, field]) => {
+  const entries = Object.entries(schema.shape).flatMap(([name, field]) => {
+    if (field instanceof z.ZodOptional) return [];
     const value = field instanceof z.ZodObject ? usualOf(field) : (field as z.ZodType).meta()?.['usual'];
     if (value === undefined) throw new Error(`setting ${name}: has no usual value`);
-    return [name, value];
+    return [[name, value] as const];
   });
   return Object.fromEntries(entries) as z.infer<S>;
 }
@@ -71,6 +72,10 @@ const rpn = z.strictObject({
   sigma: setting(positive, 'sigma of smooth L1 in the box loss: 3 in py-faster-rcnn, 1 in the paper', 3),
   nmsThreshold: setting(share, 'IoU above which the lower-scoring proposal is suppressed', 0.7),
   minSize: setting(notNegative, 'smallest side of a proposal, in pixels of the original image', 16),
+  scoreThreshold: setting(
+    share.optional(),
+    'with a feature pyramid, objectness below which a box is no proposal; without it 0',
+  ),
   train: setting(proposals(12000, 2000), 'proposals while training'),
   test: setting(proposals(6000, 300), 'proposals in detection'),
 });
@@ -78,9 +83,13 @@ const rpn = z.strictObject({
 const head = z.strictObject({
   pooled: setting(count, 'width and height of a pooled RoI in bins', 7),
   pooling: setting(
-    z.enum(['max', 'warp']),
-    '`max`: RoI max pooling, which passes no gradient to the RoIs; `warp`: RoI warping to twice as many bins, then max pooling, through which the losses of the head also train the boxes of the RPN (section 3.2)',
+    z.enum(['max', 'warp', 'align']),
+    '`max`: RoI max pooling, which passes no gradient to the RoIs; `align`: RoIAlign, the means of bilinear samples; `warp`: RoI warping to twice as many bins, then max pooling, through which the losses of the head also train the boxes of the RPN (section 3.2)',
     'max',
+  ),
+  samplingRatio: setting(
+    step.optional(),
+    'with `align`, samples of a bin along each axis; 0, or without it, as many as the bin has cells',
   ),
   warpLimit: setting(
     positive,
@@ -152,6 +161,18 @@ export const detectorSchema = z.strictObject({
   rpn: setting(rpn, 'the Region Proposal Network'),
   head: setting(head, 'the detection head'),
   test: setting(test, 'what counts as a detection'),
+  batchNorm: setting(
+    z
+      .strictObject({
+        training: setting(
+          z.boolean(),
+          'whether normalisation is by the statistics of each image and is trained with the layers before it; otherwise weights and statistics stay as they are',
+        ),
+        epsilon: setting(notNegative, 'added to the variance'),
+      })
+      .optional(),
+    'batch normalisation of backbones that have it; without it frozen, with epsilon 1e-5',
+  ),
   precision: setting(
     z.enum(['f32', 'f16']).optional(),
     'what maps and weights are stored in where the network computes with them; `f16` needs a device with `shader-f16`. Sums, scores, boxes, losses and the trained weights are float32 in either case. Without it `f32`',

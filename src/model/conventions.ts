@@ -9,3 +9,6 @@ export const CONVENTIONS = {
   matlab: { plusOne: 1, decodeShrink: 1 },
   torchvision: { plusOne: 0, decodeShrink: 0 },
 } as const;
+
+/** Smallest side of a detection, in pixels: torchvision alone drops smaller ones. */
+export const SMALLEST_DETECTION = { 'py-faster-rcnn': 0, matlab: 0, torchvision: 0.01 } as const;

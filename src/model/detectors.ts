@@ -1,10 +1,12 @@
 /** The kinds of detector by name. A new one is a line here; `detector.system` of a configuration names it. */
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
+import { backboneNamed } from './backbones/index.ts';
 import type { DetectorConfig } from './config.ts';
 import { type Detector, systemOf } from './detector.ts';
 import { fastRcnn } from './fastRcnn.ts';
 import { FasterRcnn } from './fasterRcnn.ts';
+import { PyramidRcnn } from './pyramidRcnn.ts';
 
 /** `seed`: of the initial weights. */
 export type DetectorBuilder = (gpu: Gpu, config: DetectorConfig, seed: number) => Detector;
@@ -15,8 +17,11 @@ export interface DetectorKind {
   givenProposals: boolean;
 }
 
+const fasterRcnn: DetectorBuilder = (gpu, config, seed) =>
+  backboneNamed(config.backbone).pyramid ? new PyramidRcnn(gpu, config, seed) : new FasterRcnn(gpu, config, seed);
+
 export const DETECTORS: ReadonlyMap<string, DetectorKind> = new Map<string, DetectorKind>([
-  ['faster-rcnn', { build: (...args) => new FasterRcnn(...args), givenProposals: false }],
+  ['faster-rcnn', { build: fasterRcnn, givenProposals: false }],
   ['fast-rcnn', { build: fastRcnn, givenProposals: true }],
 ]);
 

@@ -15,7 +15,7 @@ import { stageVariant } from '../kernels/planner.ts';
 import { recordRoiTargets, roiTargetsScratch } from '../kernels/roiTargets.ts';
 import { ParameterStore } from './backbones/backbone.ts';
 import type { DetectorConfig } from './config.ts';
-import { CONVENTIONS } from './conventions.ts';
+import { CONVENTIONS, SMALLEST_DETECTION } from './conventions.ts';
 import type { Detections, GroundTruth, ImageGeometry, Proposals, Sampling } from './detector.ts';
 import type { RegionFeatures } from './regionFeatures.ts';
 
@@ -163,6 +163,7 @@ export class DetectionHead<F> {
       imageWidth: image.original.width,
       ...CONVENTIONS[convention],
       scoreThreshold: test.scoreThreshold,
+      minSize: SMALLEST_DETECTION[convention],
       nmsThreshold: test.nmsThreshold,
       targetStds: head.targetStds,
       maxDetections: test.maxDetections,

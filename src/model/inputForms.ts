@@ -8,7 +8,7 @@ export type InputForm = Pick<InputConfig, 'channels' | 'mean' | 'factor'>;
 export const CAFFE_INPUT: InputForm = { channels: 'bgr', mean: [102.9801, 115.9465, 122.7717], factor: [1, 1, 1] };
 
 /** torchvision's networks: R, G, B in 0..1, normalised by the mean and the deviation of ImageNet. */
-const TORCHVISION_INPUT: InputForm = {
+export const TORCHVISION_INPUT: InputForm = {
   channels: 'rgb',
   mean: [255 * 0.485, 255 * 0.456, 255 * 0.406],
   factor: [1 / (255 * 0.229), 1 / (255 * 0.224), 1 / (255 * 0.225)],

@@ -1,6 +1,6 @@
 /** How the vector of a region is computed that the detection head classifies. */
 import { maxPool2d } from '../engine/ops/pooling.ts';
-import { roiPool, roiWarp } from '../engine/ops/rois.ts';
+import { roiAlign, roiPool, roiWarp } from '../engine/ops/rois.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { Backbone } from './backbones/backbone.ts';
 import type { HeadConfig } from './config.ts';
@@ -17,10 +17,17 @@ export interface RegionFeatures<F> {
   regions(features: F, rois: Tensor, training: { seed: number } | null): Tensor;
 }
 
-/** RoI max pooling, or RoI warping to twice as many bins and then max pooling, and the backbone's region layers. */
-export function pooledRegions(backbone: Backbone, { pooled, pooling }: HeadConfig): RegionFeatures<Tensor> {
+/** RoI max pooling, RoIAlign, or RoI warping to twice as many bins and then max pooling; and the backbone's region layers. */
+export function pooledRegions(
+  backbone: Backbone,
+  { pooled, pooling, samplingRatio }: HeadConfig,
+): RegionFeatures<Tensor> {
   const spatialScale = 1 / backbone.stride;
   const pool = (features: Tensor, rois: Tensor): Tensor => {
+    if (pooling === 'align') {
+      const scales = { size: pooled, spatialScales: [spatialScale], samplingRatio: samplingRatio ?? 0 };
+      return roiAlign([features], rois, { ...scales, aligned: true });
+    }
     if (pooling !== 'warp') return roiPool(features, rois, { size: pooled, spatialScale });
     return maxPool2d(roiWarp(features, rois, { size: 2 * pooled, spatialScale }), { kernel: 2 });
   };

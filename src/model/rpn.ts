@@ -23,7 +23,7 @@ import { CONVENTIONS } from './conventions.ts';
 import type { GroundTruth, ImageGeometry, Proposals, Sampling } from './detector.ts';
 
 /** Streams of random numbers, one per purpose. */
-const ANCHOR_STREAM = 0xa11c;
+export const ANCHOR_STREAM = 0xa11c;
 const RANKING_STREAM = 0x4a9d;
 
 export interface RpnOutput {

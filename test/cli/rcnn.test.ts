@@ -244,12 +244,12 @@ test('initial weights that cannot be used: one line, and no run is left behind',
     [
       'zip',
       (path) => writeFileSync(path, Buffer.from('504b030400000808', 'hex')),
-      'is a PyTorch file \\(.pth\\) or another zip archive; convert it to safetensors as docs/weights.md says$',
+      'invalid zip data; it is cut off, damaged or not a PyTorch file: fetch or save it again$',
     ],
     [
       'pickle',
       (path) => writeFileSync(path, Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex')),
-      'is a PyTorch file \\(.pth\\); convert it to safetensors as docs/weights.md says$',
+      'its pickle is cut off; it is cut off, damaged or not a PyTorch file: fetch or save it again$',
     ],
     [
       'other tensors',

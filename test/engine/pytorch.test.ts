@@ -62,6 +62,11 @@ const operations: Record<string, (x: Record<string, Tensor>, options: never) => 
     ops.batchNorm(x!, weight!, bias!, { mean: mean!, variance: variance! }, options),
   meanSquaredError: ({ pred, target }) => ops.meanSquaredError(pred!, target!),
   roiPool: ({ x, rois }, options) => ops.roiPool(x!, rois!, options),
+  roiAlign: ({ rois, ...maps }, options) => ops.roiAlign(Object.values(maps), rois!, options),
+  hardSigmoid: ({ x }) => ops.hardSigmoid(x!),
+  hardSwish: ({ x }) => ops.hardSwish(x!),
+  upsampleNearest: ({ x }, { size }: { size: [number, number] }) => ops.upsampleNearest(x!, size),
+  sigmoidLogLoss: ({ logits, labels }) => ops.sigmoidLogLoss(logits!, labels!),
 };
 
 function expectGolden(actual: ArrayLike<number>, name: string): void {

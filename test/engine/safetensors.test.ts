@@ -166,10 +166,10 @@ test('a header that lies is refused in one line that names the file', async () =
   const huge = file({});
   new DataView(huge.buffer).setBigUint64(0, 2n ** 63n, true);
   assert.match(await message(() => parseSafetensors(huge, 'some.file')), /^some\.file: its header claims/);
-  const wide = file(x({ dtype: 'I64', data_offsets: [0, 8] }), [0, 0, 0, 0, 0, 0, 0, 0]);
+  const wide = file(x({ dtype: 'U64', data_offsets: [0, 8] }), [0, 0, 0, 0, 0, 0, 0, 0]);
   assert.is(
     await message(() => parseSafetensors(wide, 'some.file')),
-    'some.file: tensor x is I64; F64, F32, F16, BF16, I32 are read: convert it or leave it out',
+    'some.file: tensor x is U64; F64, F32, F16, BF16, I32, I64 are read: convert it or leave it out',
   );
 });
 
@@ -233,13 +233,19 @@ test('any change of a byte gives a file that holds together, or one line', () =>
 });
 
 test('a file of PyTorch’s is recognised as one', async () => {
-  const advice = 'convert it to safetensors as docs/weights.md says';
+  const advice = 'loadWeights reads it, and --init does';
   const refused = (...bytes: number[]) => message(() => parseSafetensors(Uint8Array.from(bytes), 'x.pth'));
   // A zip archive's first entry; the pickle of PyTorch's magic number, 0x1950a86a20f9469cfc6c.
   const zip = await refused(0x50, 0x4b, 3, 4, 0, 0, 8, 8, 0, 0);
   assert.is(zip, `x.pth: is a PyTorch file (.pth) or another zip archive; ${advice}`);
   const pickle = await refused(0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e);
   assert.is(pickle, `x.pth: is a PyTorch file (.pth); ${advice}`);
+});
+
+test('long integers become i32', () => {
+  const header = { steps: { dtype: 'I64', shape: [2], data_offsets: [0, 16] } };
+  const bytes = new Uint8Array(BigInt64Array.of(7n, -2n).buffer);
+  assert.equal(parseSafetensors(file(header, [...bytes]), 'x').tensors['steps']!.data, Int32Array.of(7, -2));
 });
 
 test('doubles are rounded to f32', () => {

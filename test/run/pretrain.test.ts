@@ -138,6 +138,7 @@ test('a detector takes every tensor of the backbone, and says what it does not u
 test('every backbone classifies, with the parameters of its detector', async () => {
   const gpu = await sharedGpu();
   for (const [backbone, { pooled }] of BACKBONES) {
+    if (/^resnet(34|101|50_fpn_v2)$/.test(backbone)) continue; // more of the same layers
     const { config } = await configurePretrain({ backbone });
     const shapes = gpu.scope(() => {
       let logits: readonly number[] = [];

@@ -61,7 +61,9 @@ test('alternating training: each stage starts from the right weights and trains 
 });
 
 for (const backbone of usualBackbones()) {
-  const { stride } = BACKBONES.get(backbone)!;
+  const { stride, pyramid } = BACKBONES.get(backbone)!;
+  // Pyramids are only trained jointly; the larger residual networks have more of ResNet-18's layers.
+  if (pyramid || /^resnet(34|50|101)$/.test(backbone)) continue;
   test(`${backbone}: fc6 and fc7 continue from stage 2 and learn in stage 4, the convolutions are those of stage 2`, async () => {
     const set = [
       'training.stages.rpn={"steps":1,"milestones":[]}',
@@ -86,6 +88,8 @@ for (const backbone of usualBackbones()) {
     const stages = stagesOf('alternating').map(({ name }) => loadSafetensors(directory.stage(name).checkpointPath));
     const [, end2, end3, end4] = (await Promise.all(stages)).map(({ tensors }) => tensors);
     const names = Object.keys(model.parameters);
+    // The statistics of batch normalisation are not.
+    const trainable = new Set(names.filter((name) => !/\.bn\d\.|downsample\.1\./.test(name)));
     model.dispose();
     for (const name of names) {
       const [in2, in3, in4] = [end2!, end3!, end4!].map((tensors) => bytesOf(tensors[name]!.data));
@@ -94,7 +98,7 @@ for (const backbone of usualBackbones()) {
       if (part === 'features' || part === 'rpn') assert.ok(in3!.equals(in4!), `${name}: changed by stage 4`);
       if (part === 'regions') assert.ok(start4![name]!.equals(in3!), `${name}: stage 4 does not start from stage 3`);
       if (part === 'head') assert.ok(start4![name]!.equals(start2![name]!), `${name}: is not drawn anew`);
-      const trained = part === 'regions' || part === 'head';
+      const trained = (part === 'regions' || part === 'head') && trainable.has(name);
       // A bias may have no gradient in one step of random weights, and biases do not decay.
       if (trained && name.endsWith('weight')) assert.not.ok(in3!.equals(in4!), `${name}: stage 4 did not train it`);
       assert.is(Object.hasOwn(end4!, `momentum/${name}`), trained, `${name}: momentum in stage 4`);

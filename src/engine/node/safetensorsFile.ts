@@ -28,7 +28,7 @@ export async function saveSafetensors(
 }
 
 /** A VGG-16 with its momentum has 1.1 GB. */
-const MAX_SAFETENSORS_BYTES = 16e9;
+export const MAX_SAFETENSORS_BYTES = 16e9;
 
 /**
  * The tensors and the metadata of a safetensors file; floats of any width as f32. A file that this package wrote is checked
@@ -48,7 +48,7 @@ export const readSafetensorsHeader = (path: string): SafetensorsHeader =>
   });
 
 /** The first bytes of an open file. */
-function readBytes(file: number, count: number): Uint8Array {
+export function readBytes(file: number, count: number): Uint8Array {
   const bytes = new Uint8Array(count);
   readSync(file, bytes, 0, count, 0);
   return bytes;

@@ -2,6 +2,8 @@
 import {
   batchNormBackward,
   batchNormBackwardFixed,
+  batchNormFold,
+  batchNormFoldBackward,
   batchNormForward,
   batchNormStatistics,
   batchNormSums,
@@ -98,4 +100,36 @@ export function batchNorm(
   gpu.run(batchNormForward(vectors), { x, mean, variance, weight, bias, y }, { n: x.size, channels, inner, epsilon });
   const saved = { x, mean, variance, weight, training, epsilon };
   return onTape(batchNormOperation, [x, weight, bias], y, saved, training ? [mean, variance] : []);
+}
+
+type FoldSaved = { variance: Tensor; weight: Tensor; uniforms: Record<'n' | 'per' | 'epsilon', number> };
+
+const foldOperation = operation<FoldSaved>('foldBatchNorm', ({ dy }, { variance, weight, uniforms }) => {
+  const dw = dy.gpu.empty(dy.shape, 'f32', 'dw foldBatchNorm');
+  dy.gpu.run(batchNormFoldBackward, { dfolded: dy, variance, weight, dw }, uniforms);
+  return [dw];
+});
+
+/**
+ * Filters and bias of a convolution that does what a convolution without bias and batch normalisation by fixed statistics do one
+ * after the other: a pass over the weights instead of one over the map. The filters get their gradient; `weight`, `bias` and the
+ * statistics are constants.
+ * @param filters [K, ...]   @param weight [K]   @param bias [K]   @returns [filters, bias]
+ */
+export function foldBatchNorm(
+  filters: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  { mean, variance }: RunningStatistics,
+  epsilon = 1e-5,
+): [filters: Tensor, bias: Tensor] {
+  const channels = filters.shape[0]!;
+  const constants = { weight, bias, mean, variance };
+  for (const [name, tensor] of Object.entries(constants)) expectShape('foldBatchNorm', name, tensor, [channels]);
+  const { gpu } = filters;
+  const folded = gpu.empty(filters.shape, 'f32', `folded ${filters.name}`);
+  const shift = gpu.empty([channels], 'f32', `folded ${bias.name}`);
+  const uniforms = { n: filters.size, per: filters.size / channels, epsilon };
+  gpu.run(batchNormFold, { w: filters, ...constants, folded, shift }, uniforms);
+  return [onTape(foldOperation, [filters], folded, { variance, weight, uniforms }), shift];
 }

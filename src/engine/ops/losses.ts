@@ -1,6 +1,7 @@
-/** The two losses of the paper, and the squared error; each is a single number. */
+/** The two losses of the paper, the log loss of a sigmoid, and the squared error; each is a single number. */
 import { sharesPositions } from '../../kernels/planner.ts';
 import { partialCount, sumFinal } from '../../kernels/reduce.ts';
+import { sigmoidLogLossBackward, sigmoidLogLossPartial } from '../../kernels/sigmoidLogLoss.ts';
 import { smoothL1Backward, smoothL1Partial } from '../../kernels/smoothL1Loss.ts';
 import {
   softmaxLogLossBackward,
@@ -72,6 +73,37 @@ export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxL
   losses.dispose();
   counts.dispose();
   return onTape(softmaxLogLossOperation, [logits], loss, { logits, labels, count, view }, [count]);
+}
+
+type SigmoidLogLossSaved = { logits: Tensor; labels: Tensor; count: Tensor };
+
+const sigmoidLogLossOperation = operation<SigmoidLogLossSaved>(
+  'sigmoidLogLoss',
+  ({ dy }, { logits, labels, count }) => {
+    const dx = dy.gpu.empty(logits.shape, 'f32', 'dx sigmoidLogLoss');
+    dy.gpu.run(sigmoidLogLossBackward, { x: logits, labels, count, dloss: dy, dx }, { n: logits.size });
+    return [dx];
+  },
+);
+
+/**
+ * Binary cross entropy of logits: the mean over the elements whose label is 0 or 1; the others are ignored.
+ * @param labels i32, of the same shape   @returns shape [1]
+ */
+export function sigmoidLogLoss(logits: Tensor, labels: Tensor): Tensor {
+  expectDtype('sigmoidLogLoss', 'labels', labels, 'i32');
+  expectShape('sigmoidLogLoss', 'labels', labels, logits.shape);
+  const { gpu, size: n } = logits;
+  const parts = partialCount(n);
+  const losses = gpu.empty([parts], 'f32', 'sigmoidLogLoss partials');
+  const counts = gpu.empty([parts], 'i32', 'sigmoidLogLoss counts');
+  const loss = gpu.empty([1], 'f32', 'sigmoidLogLoss');
+  const count = gpu.empty([1], 'i32', 'sigmoidLogLoss count');
+  gpu.run(sigmoidLogLossPartial, { x: logits, labels, losses, counts }, { n });
+  gpu.run(softmaxLogLossFinal, { losses, counts, loss, count }, { n: parts });
+  losses.dispose();
+  counts.dispose();
+  return onTape(sigmoidLogLossOperation, [logits], loss, { logits, labels, count }, [count]);
 }
 
 export interface SmoothL1Options {

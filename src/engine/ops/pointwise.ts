@@ -47,6 +47,10 @@ export const log = unary('log');
 export const sqrt = unary('sqrt');
 /** |x|; its derivative at 0 is 0. */
 export const abs = unary('abs');
+/** min(max(x + 3, 0), 6) / 6: a sigmoid of three lines (MobileNetV3). */
+export const hardSigmoid = unary('hardSigmoid');
+/** x hardSigmoid(x) (MobileNetV3). */
+export const hardSwish = unary('hardSwish');
 /** 1 / x: a quotient is `multiply(a, reciprocal(b))`. */
 export const reciprocal = unary('reciprocal');
 

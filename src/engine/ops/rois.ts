@@ -1,6 +1,15 @@
-/** RoI pooling, RoI warping and non-maximum suppression. Boxes are x1, y1, x2, y2. */
+/** RoI pooling, RoI warping, RoIAlign and non-maximum suppression. Boxes are x1, y1, x2, y2. */
 import { type NmsParams, nmsScratch, recordNms } from '../../kernels/nms.ts';
 import { stageVariant } from '../../kernels/planner.ts';
+import {
+  levelBounds,
+  MAX_ROI_LEVELS,
+  roiAlignBackward,
+  roiAlignForward,
+  roiAlignRows,
+  type RoiAlignShape,
+  roiAlignUniforms,
+} from '../../kernels/roiAlign.ts';
 import { MAX_BINS, roiPoolBackward, roiPoolBands, roiPoolForward } from '../../kernels/roiPool.ts';
 import type { Bindable } from '../memory.ts';
 import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../../kernels/roiWarp.ts';
@@ -75,16 +84,83 @@ export function roiWarp(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tenso
   return onTape(roiWarpOperation, [x, rois], y, { x, rois, uniforms });
 }
 
+export interface RoiAlignOptions {
+  /** Bins: P for P x P, or [height, width]; 1 to 255. */
+  size: number | readonly [number, number];
+  /** Map cells per pixel of the image, of each map. Of several maps each is a power of two, and half of the one before. */
+  spatialScales: readonly number[];
+  /** Samples of a bin along each axis; 0, the default, takes as many as the bin has cells. */
+  samplingRatio?: number;
+  /** Moves the RoIs by half a cell, so that a cell's value stands at its centre (detectron2); default false, as in torchvision's detectors. */
+  aligned?: boolean;
+}
+
+type RoiAlignSaved = { maps: readonly Tensor[]; rois: Tensor; shape: RoiAlignShape };
+
+const roiAlignOperation = operation<RoiAlignSaved>('roiAlign', ({ dy, needs }, { maps, rois, shape }) => {
+  const { gpu } = dy;
+  const { backward } = roiAlignUniforms(shape);
+  const { images, roiCount, bounds, aligned } = shape;
+  return maps.map((x, level) => {
+    if (!needs[level]) return null;
+    const dx = gpu.empty(x.shape, 'f32', 'dx roiAlign');
+    const rows = gpu.empty([images, shape.levels[level]!.height, roiCount + 1], 'i32', 'roiAlign rows');
+    const uniforms = backward(level);
+    gpu.run(roiAlignRows(bounds.length, aligned), { rois, rows }, uniforms);
+    gpu.run(roiAlignBackward(bounds.length, aligned), { dy, rois, rows, dx }, uniforms);
+    rows.dispose();
+    return dx;
+  });
+});
+
+/**
+ * Bilinear sampling of each RoI into P x P bins, their means (Mask R-CNN, section 3), from one map or, for each RoI, from the
+ * level of a feature pyramid that its size says (equation 1 of the paper on pyramids, as torchvision's MultiScaleRoIAlign).
+ * The RoIs get no gradient; those of the maps are the same bits every time.
+ * @param maps [N, C, H, W] each, the finest first   @param rois [R, 5]: image index, x1, y1, x2, y2 in input pixels, no + 1
+ * @returns [R, C, P, P]
+ */
+export function roiAlign(maps: readonly Tensor[], rois: Tensor, options: RoiAlignOptions): Tensor {
+  const { size, spatialScales, samplingRatio: sampling = 0, aligned = false } = options;
+  const [x] = maps;
+  if (!x || maps.length !== spatialScales.length || maps.length > MAX_ROI_LEVELS) {
+    throw new Error(
+      `roiAlign: ${maps.length} maps and ${spatialScales.length} scales, expected 1 to ${MAX_ROI_LEVELS} each`,
+    );
+  }
+  maps.forEach((map) => expectRank('roiAlign', 'maps', map, 'N,C,H,W'));
+  const [images, channels] = x.shape as [number, number];
+  maps.forEach((map) => expectShape('roiAlign', 'maps', map, [images, channels, ...map.shape.slice(2)]));
+  expectShape('roiAlign', 'rois', rois, [rois.shape[0]!, 5]);
+  const [pooledH, pooledW] = binsOf('roiAlign', size);
+  const strides = spatialScales.map((scale) => -Math.log2(scale));
+  const bounds = maps.length === 1 ? [] : levelBounds(Math.round(strides[0]!), Math.round(strides.at(-1)!));
+  if (bounds.length !== maps.length - 1)
+    throw new Error(`roiAlign: scales ${spatialScales} are not each half of the one before`);
+  const levels = maps.map(({ shape }, k) => ({ height: shape[2]!, width: shape[3]!, scale: spatialScales[k]! }));
+  const roiCount = rois.shape[0]!;
+  const shape: RoiAlignShape = { images, channels, roiCount, pooledH, pooledW, sampling, aligned, levels, bounds };
+  const y = x.gpu.empty([roiCount, channels, pooledH, pooledW], 'f32', 'roiAlign');
+  const buffers = Object.fromEntries(maps.map((map, k) => [`x${k}`, map]));
+  x.gpu.run(roiAlignForward(maps.length, aligned), { ...buffers, rois, y }, roiAlignUniforms(shape).forward);
+  return onTape(roiAlignOperation, [...maps], y, { maps, rois, shape });
+}
+
+/** The bins of a RoI along its height and its width. */
+function binsOf(operation: string, size: RoiPoolOptions['size']): readonly [number, number] {
+  const both = typeof size === 'number' ? ([size, size] as const) : size;
+  if (!both.every((bins) => Number.isInteger(bins) && bins >= 1 && bins <= MAX_BINS))
+    throw new Error(`${operation}: size is ${size}, expected whole numbers of bins from 1 to ${MAX_BINS}`);
+  return both;
+}
+
 /** The shape of the pooled RoIs and the uniforms that the kernels of both operations take. */
 function roiShapes(operation: string, x: Tensor, rois: Tensor, options: RoiPoolOptions) {
   expectRank(operation, 'x', x, 'N,C,H,W');
   expectShape(operation, 'rois', rois, [rois.shape[0]!, 5]);
-  const [pooledH, pooledW] = typeof options.size === 'number' ? [options.size, options.size] : options.size;
+  const [pooledH, pooledW] = binsOf(operation, options.size);
   const [images, channels, height, width] = x.shape as [number, number, number, number];
   const roiCount = rois.shape[0]!;
-  for (const bins of [pooledH, pooledW])
-    if (!(Number.isInteger(bins) && bins >= 1 && bins <= MAX_BINS))
-      throw new Error(`${operation}: size is ${options.size}, expected whole numbers of bins from 1 to ${MAX_BINS}`);
   const uniforms = { images, channels, height, width, roiCount, pooledH, pooledW, scale: options.spatialScale };
   return { shape: [roiCount, channels, pooledH, pooledW], uniforms };
 }

@@ -3,6 +3,9 @@ import {
   batchNormBackward,
   batchNormBackwardFixed,
   batchNormBackwardReference,
+  batchNormFold,
+  batchNormFoldBackward,
+  batchNormFoldReference,
   batchNormForward,
   batchNormReference,
   batchNormStatistics,
@@ -118,5 +121,41 @@ export function batchNormBackwardCheck(view: ChannelView, fixed: boolean): Kerne
     buffers: { x, dy, mean, variance, weight, dweight: rounded(dweight), dbias: rounded(dbias), dx: written },
     uniforms: { ...size, count: view.outer * view.inner },
     ...common,
+  };
+}
+
+function foldInputs(channels: number, per: number) {
+  const [mean, variance] = [normals(channels, 1), uniforms(channels, 2, 0.1, 2)];
+  const [weight, bias] = [uniforms(channels, 3, 0.5, 2), normals(channels, 4)];
+  const w = normals(channels * per, 5);
+  const statistics = { mean: doubles(mean), variance: doubles(variance) };
+  const reference = batchNormFoldReference(doubles(w), statistics, doubles(weight), doubles(bias), 1e-3);
+  return { w, mean, variance, weight, bias, reference, uniforms: { n: w.length, per, epsilon: 1e-3 } };
+}
+
+export function batchNormFoldCheck(channels: number, per: number): KernelCheck {
+  const { reference, uniforms: size, ...inputs } = foldInputs(channels, per);
+  return {
+    name: `batch_norm_fold ${channels}x${per}`,
+    kernel: batchNormFold,
+    buffers: { ...inputs, folded: new Float32Array(channels * per), shift: new Float32Array(channels) },
+    uniforms: size,
+    expected: reference,
+    atol: 2e-6,
+    rtol: 2e-6,
+  };
+}
+
+/** The gradient is scaled as the filters are. */
+export function batchNormFoldBackwardCheck(channels: number, per: number): KernelCheck {
+  const { reference, uniforms: size, w, variance, weight } = foldInputs(channels, per);
+  return {
+    name: `batch_norm_fold_backward ${channels}x${per}`,
+    kernel: batchNormFoldBackward,
+    buffers: { dfolded: w, variance, weight, dw: new Float32Array(channels * per) },
+    uniforms: size,
+    expected: { dw: reference.folded },
+    atol: 2e-6,
+    rtol: 2e-6,
   };
 }

@@ -35,12 +35,12 @@ export function iouCheck(n: number, g: number, stride: number, plusOne: number):
   };
 }
 
-export function anchorOverlapsCheck(g: number, imageWidth: number, imageHeight: number): KernelCheck {
-  const params = { ...LABELS, imageWidth, imageHeight };
+export function anchorOverlapsCheck(g: number, imageWidth: number, imageHeight: number, border = 0): KernelCheck {
+  const params = { ...LABELS, imageWidth, imageHeight, border };
   const gt = groundTruth(g, 3);
   const n = GRID.anchorCount * GRID.height * GRID.width;
   return {
-    name: `anchor_overlaps ${g} ground truths in ${imageWidth}x${imageHeight}`,
+    name: `anchor_overlaps ${g} ground truths in ${imageWidth}x${imageHeight}${border ? ` and ${border} around` : ''}`,
     kernel: anchor.anchorOverlaps,
     buffers: { anchors: ANCHORS, gt, overlaps: new Float32Array(g * n) },
     uniforms: { ...params, g },
@@ -62,13 +62,14 @@ export function gtBestCheck(g: number, n: number): KernelCheck {
   };
 }
 
-export function anchorLabelsCheck(g: number): KernelCheck {
+export function anchorLabelsCheck(g: number, border = 0): KernelCheck {
+  const params = { ...LABELS, border };
   const gt = doubles(groundTruth(g, 5));
-  const overlaps = rounded(anchor.anchorOverlapsReference(doubles(ANCHORS), gt, LABELS));
+  const overlaps = rounded(anchor.anchorOverlapsReference(doubles(ANCHORS), gt, params));
   const best = g > 0 ? rounded(anchor.gtBestReference(doubles(overlaps), g)) : new Float32Array(1);
-  const expected = anchor.anchorLabelsReference(doubles(ANCHORS), doubles(overlaps), g, LABELS);
+  const expected = anchor.anchorLabelsReference(doubles(ANCHORS), doubles(overlaps), g, params);
   return {
-    name: `anchor_labels ${g} ground truths`,
+    name: `anchor_labels ${g} ground truths${border ? `, ${border} around` : ''}`,
     kernel: anchor.anchorLabels,
     buffers: {
       anchors: ANCHORS,
@@ -77,7 +78,7 @@ export function anchorLabelsCheck(g: number): KernelCheck {
       labels: new Int32Array(expected.labels.length),
       argmax: new Int32Array(expected.labels.length),
     },
-    uniforms: { ...LABELS, g },
+    uniforms: { ...params, g },
     expected: { ...expected },
     ...EXACT,
   };

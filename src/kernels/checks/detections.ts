@@ -15,6 +15,7 @@ export const DETECTIONS: detection.DetectionParams = {
   plusOne: 1,
   decodeShrink: 0,
   scoreThreshold: 0.05,
+  minSize: 0,
   nmsThreshold: 0.3,
   targetStds: [0.1, 0.1, 0.2, 0.2],
   maxDetections: 100,
@@ -37,8 +38,9 @@ export function headOutputs(
   return { rois: pixelBoxes(roiCapacity, 35, 1, 20, 160), probabilities, deltas };
 }
 
-export function decodeDetectionsCheck(count: number): KernelCheck {
-  const { roiCapacity: capacity, classes } = DETECTIONS;
+export function decodeDetectionsCheck(count: number, minSize = 0): KernelCheck {
+  const params = { ...DETECTIONS, minSize };
+  const { roiCapacity: capacity, classes } = params;
   const outputs = headOutputs(capacity, classes);
   const [rois, probabilities, deltas] = [outputs.rois, outputs.probabilities, outputs.deltas].map(doubles) as [
     Float64Array,
@@ -50,13 +52,13 @@ export function decodeDetectionsCheck(count: number): KernelCheck {
   const keys = new Uint32Array(n).fill(radix.LAST_KEY);
   for (let c = 1; c < classes; c++)
     for (let r = 0; r < count; r++) {
-      const box = detection.decodeDetectionReference(rois, probabilities, deltas, r, c, DETECTIONS);
+      const box = detection.decodeDetectionReference(rois, probabilities, deltas, r, c, params);
       if (!box) continue;
       boxes.set(box, ((c - 1) * capacity + r) * 4);
       keys[(c - 1) * capacity + r] = radix.sortKey(probabilities[r * classes + c]!);
     }
   return {
-    name: `decode_detections ${count} of ${capacity} RoIs`,
+    name: `decode_detections ${count} of ${capacity} RoIs${minSize ? `, sides from ${minSize}` : ''}`,
     kernel: detection.decodeDetections,
     buffers: {
       ...outputs,
@@ -74,6 +76,7 @@ export function decodeDetectionsCheck(count: number): KernelCheck {
       plusOne: 1,
       decodeShrink: 0,
       scoreThreshold: 0.05,
+      minSize,
       ...stdUniforms(DETECTIONS.targetStds),
     },
     expected: { boxes, keys, order: Uint32Array.from({ length: n }, (_, i) => i % capacity) },

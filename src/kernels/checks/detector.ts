@@ -4,6 +4,19 @@ import { anchorLabelsCheck, anchorOverlapsCheck, anchorTargetsCheck, gtBestCheck
 import type { KernelCheck } from './check.ts';
 import { decodeDetectionsCheck, rankDetectionsCheck, writeDetectionsCheck } from './detections.ts';
 import { decodeProposalsBackwardCheck, decodeProposalsCheck, gatherRoisCheck } from './proposals.ts';
+import {
+  levelAnchorsCheck,
+  levelBoxesCheck,
+  levelKeysCheck,
+  ONE_MAP,
+  PYRAMID,
+  roiAlignBackwardCheck,
+  roiAlignForwardCheck,
+  roiAlignRowsCheck,
+  upsampleNearestBackwardCheck,
+  upsampleNearestCheck,
+  writeProposalsCheck,
+} from './pyramid.ts';
 import { roiPoolBackwardCheck, roiPoolForwardCheck, roiWarpBackwardChecks, roiWarpForwardCheck } from './rois.ts';
 import { roiCandidatesCheck, roiCompactCheck, roiExpandCheck, roiSampleCheck } from './roiTargets.ts';
 import {
@@ -44,6 +57,8 @@ export const detectorChecks: readonly (() => KernelCheck)[] = [
   () => gtBestCheck(1, 7),
   () => anchorLabelsCheck(6),
   () => anchorLabelsCheck(0),
+  () => anchorOverlapsCheck(6, 320, 224, 1e9),
+  () => anchorLabelsCheck(0, 12),
   () => anchorTargetsCheck('examples'),
   () => anchorTargetsCheck('constant'),
   () => selectRandomCheck(5000, 128, 1),
@@ -103,6 +118,7 @@ export const detectorChecks: readonly (() => KernelCheck)[] = [
   () => roiPoolBackwardCheck(ROI_SHAPE, 1),
   () => roiPoolBackwardCheck({ ...ROI_SHAPE, channels: 8, roiCount: 5, pooledH: 3, pooledW: 2 }, 4),
   () => decodeDetectionsCheck(60),
+  () => decodeDetectionsCheck(60, 40),
   () => rankDetectionsCheck(70, [70, 0, 13]),
   () => writeDetectionsCheck(50, 30, 40, 32),
   () => writeDetectionsCheck(50, 30, 31, 31),
@@ -115,4 +131,23 @@ export const detectorChecks: readonly (() => KernelCheck)[] = [
   () => roiWarpBackwardChecks(ROI_SHAPE)[1]!,
   () => roiWarpBackwardChecks({ ...ROI_SHAPE, channels: 8, roiCount: 3, pooledH: 2, pooledW: 1 })[0]!,
   () => roiWarpBackwardChecks({ ...ROI_SHAPE, channels: 8, roiCount: 3, pooledH: 2, pooledW: 1 })[1]!,
+  ...[PYRAMID, { ...PYRAMID, sampling: 0 }, ONE_MAP].flatMap((shape) => [
+    () => roiAlignForwardCheck(shape),
+    ...shape.levels.flatMap((_, level) => [
+      () => roiAlignRowsCheck(shape, level),
+      () => roiAlignBackwardCheck(shape, level),
+    ]),
+  ]),
+  ...[
+    { planes: 6, h: 5, w: 7, outH: 10, outW: 14 },
+    { planes: 3, h: 5, w: 4, outH: 13, outW: 9 },
+  ].flatMap((shape) => [() => upsampleNearestCheck(shape), () => upsampleNearestBackwardCheck(shape)]),
+  () => levelAnchorsCheck(0),
+  () => levelAnchorsCheck(12),
+  () => levelKeysCheck(0, 120),
+  () => levelKeysCheck(150, 9),
+  () => levelBoxesCheck(),
+  () => writeProposalsCheck(41, 60),
+  () => writeProposalsCheck(41, 30),
+  () => writeProposalsCheck(0, 30),
 ];

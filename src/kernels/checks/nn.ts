@@ -2,6 +2,8 @@
 import type { KernelCheck } from './check.ts';
 import {
   batchNormBackwardCheck,
+  batchNormFoldBackwardCheck,
+  batchNormFoldCheck,
   batchNormForwardCheck,
   batchNormStatisticsCheck,
   batchNormSumsCheck,
@@ -34,6 +36,8 @@ import {
   channelSumCheck,
   channelSumPartCheck,
   reluBackwardChannelSumCheck,
+  sigmoidLogLossBackwardCheck,
+  sigmoidLogLossPartialCheck,
   smoothL1BackwardCheck,
   smoothL1PartialCheck,
   softmaxBackwardCheck,
@@ -48,6 +52,7 @@ import {
   sumFinalCheck,
   sumPartialCheck,
 } from './reductions.ts';
+import { groupedConvChecks } from './groupedConv.ts';
 import {
   averagePoolBackwardCheck,
   averagePoolForwardCheck,
@@ -141,6 +146,8 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => softmaxLogLossPartialCheck(RPN),
   () => softmaxLogLossFinalCheck(13),
   () => softmaxLogLossBackwardCheck(RPN),
+  () => sigmoidLogLossPartialCheck(3 * N),
+  () => sigmoidLogLossBackwardCheck(N),
   () => smoothL1PartialCheck(N, 3, true, true),
   () => smoothL1PartialCheck(N, 1, false, false),
   () => smoothL1BackwardCheck(N, 3, true, true),
@@ -163,4 +170,7 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
     () => batchNormBackwardCheck(view, true),
   ]),
   () => batchNormTrackCheck(67, 100),
+  () => batchNormFoldCheck(13, 27),
+  () => batchNormFoldBackwardCheck(13, 27),
+  ...groupedConvChecks,
 ];

@@ -19,6 +19,13 @@ import {
   sumReference,
 } from '../reduce.ts';
 import {
+  sigmoidLogLossBackward,
+  sigmoidLogLossBackwardReference,
+  sigmoidLogLossPartial,
+  sigmoidLogLossPartialReference,
+  sigmoidLogLossReference,
+} from '../sigmoidLogLoss.ts';
+import {
   smoothL1Backward,
   smoothL1BackwardReference,
   smoothL1Partial,
@@ -239,6 +246,40 @@ export function softmaxLogLossRowsCheck(view: ChannelView, spread = 3): KernelCh
       counts: labels.map((label) => countsReference(Int32Array.of(label), one)[0]!),
     },
     ...SUMMED,
+  };
+}
+
+/** Labels 0, 1 and, ignored, -1; some logits so large that exp would overflow. */
+function sigmoidLogLossInputs(n: number): { x: Float32Array; labels: Int32Array } {
+  const x = normals(n, 1, 3);
+  [100, -100, 20, -20].forEach((extreme, i) => (x[7 * i] = extreme));
+  return { x, labels: integers(n, 2, -1, 2) };
+}
+
+export function sigmoidLogLossPartialCheck(n: number): KernelCheck {
+  const { x, labels } = sigmoidLogLossInputs(n);
+  const { losses, counts } = sigmoidLogLossPartialReference(doubles(x), labels);
+  return {
+    name: `sigmoid_log_loss_partial ${n}`,
+    kernel: sigmoidLogLossPartial,
+    buffers: { x, labels, losses: new Float32Array(losses.length), counts: new Int32Array(counts.length) },
+    uniforms: { n },
+    expected: { losses, counts },
+    ...SUMMED,
+  };
+}
+
+export function sigmoidLogLossBackwardCheck(n: number): KernelCheck {
+  const { x, labels } = sigmoidLogLossInputs(n);
+  const { count } = sigmoidLogLossReference(doubles(x), labels);
+  return {
+    name: `sigmoid_log_loss_backward ${n}`,
+    kernel: sigmoidLogLossBackward,
+    buffers: { x, labels, count: Int32Array.of(count), dloss: Float32Array.of(1.5), dx: new Float32Array(n).fill(7) },
+    uniforms: { n },
+    expected: { dx: sigmoidLogLossBackwardReference(doubles(x), labels, 1.5) },
+    atol: 1e-8,
+    rtol: 2e-5,
   };
 }
 

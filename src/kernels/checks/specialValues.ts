@@ -98,6 +98,8 @@ const FUNCTIONS: Record<UnaryName, readonly number[]> = {
   log: [NaN, NaN, I, NaN, -I, -I, 69.07755279, NaN],
   sqrt: [NaN, NaN, I, NaN, 0, 0, 1e15, NaN],
   abs: [NaN, NaN, I, I, 0, 0, BIG, BIG],
+  hardSigmoid: [NaN, NaN, 1, 0, 0.5, 0.5, 1, 0],
+  hardSwish: [NaN, NaN, I, NaN, 0, 0, BIG, 0],
   reciprocal: [NaN, NaN, 0, 0, I, -I, 0, 0],
 };
 
@@ -110,6 +112,8 @@ const DERIVATIVES: Record<UnaryName, { value: readonly number[]; dx: readonly nu
   log: { value: [NaN, I, -I, 0], dx: [NaN, 0, 0, I] },
   sqrt: { value: [NaN, I, 0, 1], dx: [NaN, 0, I, 0.5] },
   abs: { value: [NaN, I, -I, 0], dx: [NaN, 1, -1, 0] },
+  hardSigmoid: { value: [NaN, I, -I, 0], dx: [NaN, 0, 0, 1 / 6] },
+  hardSwish: { value: [NaN, I, -I, 0], dx: [NaN, 1, 0, 0.5] },
   reciprocal: { value: [NaN, I, -I, 0], dx: [NaN, -I, -I, 0] },
 };
 

@@ -11,6 +11,8 @@ import { concat } from '../../engine/ops/axes.ts';
 import { shardName, shardRows } from '../../engine/shards.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import type { InputForm } from '../inputForms.ts';
+import type { Normalisation } from './normalised.ts';
+import type { PyramidDescriptor } from './pyramid.ts';
 
 export interface Backbone {
   /** Pixels of the image per cell of the map. */
@@ -34,6 +36,10 @@ export interface BackboneOptions {
   pooled: number;
   seed: number;
   frozenStages: number;
+  /** Of networks with batch normalisation; by default frozen. */
+  normalisation?: Normalisation;
+  /** ResNet: the stride of a stage is in its first 1x1 convolution instead of its 3x3. */
+  originalStride?: boolean;
   /** Ranks of region layers that are kept as a truncated singular value decomposition (`ParameterStore.regionLayer`). */
   ranks?: RegionRanks | undefined;
 }
@@ -53,6 +59,8 @@ export interface BackboneDescriptor {
   /** One line for `--help`. */
   readonly title: string;
   readonly build: BackboneBuilder;
+  /** Under a feature pyramid: how the detector's parts are made. `build` then makes the network below it alone. */
+  readonly pyramid?: PyramidDescriptor;
   /** Pixels of the image per cell of the map. */
   readonly stride: number;
   /** How an image is prepared, unless the initial weights require something else. */
@@ -193,7 +201,7 @@ export function chain(x: Tensor, layers: readonly ((x: Tensor) => Tensor)[]): Te
 }
 
 /** FNV-1a. */
-function hash(text: string): number {
+export function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);
   return value >>> 0;

@@ -2,13 +2,27 @@
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import type { DetectorConfig } from '../config.ts';
-import type { Backbone, BackboneDescriptor } from './backbone.ts';
+import type { Backbone, BackboneDescriptor, BackboneOptions } from './backbone.ts';
+import { resnet101, resnet18, resnet34, resnet50 } from './resnet.ts';
+import { resnet18Fpn, resnet50Fpn, resnet50FpnV2 } from './resnetPyramids.ts';
 import { small } from './small.ts';
 import { squeezenet } from './squeezenet.ts';
 import { vgg16 } from './vgg16.ts';
 import { zf } from './zf.ts';
 
-const BUILT_IN: readonly BackboneDescriptor[] = [small, squeezenet, vgg16, zf];
+const BUILT_IN: readonly BackboneDescriptor[] = [
+  small,
+  squeezenet,
+  vgg16,
+  zf,
+  resnet18,
+  resnet34,
+  resnet50,
+  resnet101,
+  resnet18Fpn,
+  resnet50Fpn,
+  resnet50FpnV2,
+];
 
 const registered = new Map(BUILT_IN.map((backbone) => [backbone.name, backbone]));
 
@@ -33,10 +47,18 @@ export function backboneNamed(name: string, source = `backbone ${name}`): Backbo
 }
 
 /** The backbone of a detector, with random weights. */
-export function detectorBackbone(
-  gpu: Gpu,
-  { backbone, head, frozenStages, ranks }: DetectorConfig,
-  seed: number,
-): Backbone {
-  return backboneNamed(backbone).build(gpu, { pooled: head.pooled, seed, frozenStages, ranks });
+export function detectorBackbone(gpu: Gpu, config: DetectorConfig, seed: number): Backbone {
+  return backboneNamed(config.backbone).build(gpu, backboneOptions(config, seed));
 }
+
+/** What a configuration says about its backbone. */
+export const backboneOptions = (
+  { head, frozenStages, ranks, batchNorm }: DetectorConfig,
+  seed: number,
+): BackboneOptions => ({
+  pooled: head.pooled,
+  seed,
+  frozenStages,
+  ranks,
+  ...(batchNorm && { normalisation: { trained: batchNorm.training, epsilon: batchNorm.epsilon } }),
+});

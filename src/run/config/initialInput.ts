@@ -3,7 +3,7 @@
  * it, and so do the metadata of a checkpoint, so that a run that starts from the checkpoint does the same.
  */
 import { UserError } from '../../engine/errors.ts';
-import { readSafetensorsHeader } from '../../engine/node/safetensorsFile.ts';
+import { readWeightsHeader } from '../../engine/node/weightsFile.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import { INPUT_FORMS, type InputForm } from '../../model/inputForms.ts';
 import { INPUT } from '../storage/checkpointFormat.ts';
@@ -15,14 +15,14 @@ import { namedByTorchvision } from '../storage/weightNames.ts';
  * under such names. Undefined leaves it as the preset has it.
  */
 export function chooseInput(backbone: string, form?: string, init?: string): InputForm | undefined {
-  const header = init === undefined ? undefined : readSafetensorsHeader(init); // read in any case, so that a bad file is reported at once
+  const header = init === undefined ? undefined : readWeightsHeader(init); // read in any case, so that a bad file is reported at once
   if (form !== undefined) return formFor(backbone, form);
   if (init === undefined || header === undefined) return undefined;
-  const { entries, metadata } = header;
+  const { shapes, metadata } = header;
   if (metadata[INPUT] !== undefined) return parseInput(init, metadata[INPUT]);
   const isCheckpoint = metadata['step'] !== undefined;
   const { torchvisionNamesTellInput = false } = backboneNamed(backbone);
-  const likeTorchvision = torchvisionNamesTellInput && !isCheckpoint && namedByTorchvision(Object.keys(entries));
+  const likeTorchvision = torchvisionNamesTellInput && !isCheckpoint && namedByTorchvision(Object.keys(shapes));
   return likeTorchvision ? INPUT_FORMS.rgb : undefined;
 }
 

@@ -1,5 +1,6 @@
 /** Named configurations: everything that `rcnn train` needs except the data. Command-line options change single values. */
 import type { BackboneDescriptor } from '../../model/backbones/backbone.ts';
+import { resnet50Fpn } from '../../model/backbones/resnetPyramids.ts';
 import { small } from '../../model/backbones/small.ts';
 import { squeezenet } from '../../model/backbones/squeezenet.ts';
 import { vgg16 } from '../../model/backbones/vgg16.ts';
@@ -137,6 +138,57 @@ const paper = (
 
 const PAPER_VGG16 = paper(vgg16, 512);
 
+/** Sides of the anchors under a feature pyramid, of its levels in order or all on each. */
+const PYRAMID_ANCHORS = [32, 64, 128, 256, 512];
+
+/** torchvision's detector on a feature pyramid, as its functions make it. */
+export function pyramidDetector({
+  name,
+  input,
+  pooled,
+  frozenStages,
+  pyramid,
+}: BackboneDescriptor): Preset['detector'] {
+  const { shorterSide = 800, longerSide = 1333, proposals = 1000, scoreThreshold } = pyramid?.detection ?? {};
+  return {
+    convention: 'torchvision',
+    stages: 2,
+    features: 'shared',
+    backbone: name,
+    input: { ...input, shorterSide, longerSide },
+    anchors: { sizes: PYRAMID_ANCHORS, ratios: [0.5, 1, 2] },
+    rpn: {
+      ...RPN_DEFAULTS,
+      channels: 256,
+      minSize: 0.001,
+      train: { preNms: 2000, postNms: 2000, without: 'nothing' },
+      test: { preNms: proposals, postNms: proposals, without: 'nothing' },
+      ...(scoreThreshold !== undefined && { scoreThreshold }),
+    },
+    head: { ...HEAD_DEFAULTS, pooled, pooling: 'align', samplingRatio: 2, batch: 512, sigma: 3 },
+    test: { ...TEST_DEFAULTS, nmsThreshold: 0.5 },
+    frozenStages,
+  };
+}
+
+/**
+ * torchvision's recipe on COCO (references/detection): 26 epochs of 117 266 images, sixteen to an update, falling after 16 and 22,
+ * with a warm-up over the first thousand updates.
+ */
+const PYRAMID_TRAINING: TrainingConfig = {
+  steps: 190500,
+  learningRate: 0.02,
+  milestones: [117200, 161200],
+  warmup: 1000,
+  ...OPTIMISER_DEFAULTS,
+  weightDecay: 0.0001,
+  biasRate: 1,
+  biasDecay: 1,
+  flip: true,
+  imagesPerStep: 16,
+  seed: 1,
+};
+
 export const PRESETS: Readonly<Record<string, Preset>> = {
   demo: {
     summary: 'digit scenes, small backbone: a few minutes on a software adapter',
@@ -213,6 +265,12 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     },
     split: 'train',
     // A few of the boxes are lines.
+    skipBadBoxes: true,
+  },
+  'resnet50-fpn': {
+    summary: "torchvision's ResNet-50 with a feature pyramid and its recipe on COCO, shorter side 800",
+    detector: pyramidDetector(resnet50Fpn),
+    training: PYRAMID_TRAINING,
     skipBadBoxes: true,
   },
 };

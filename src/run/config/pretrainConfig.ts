@@ -4,7 +4,7 @@ import * as z from 'zod';
 import type { LabelledImages } from '../../data/types.ts';
 import { absoluteLabelled, openLabelled } from '../../data/labelled.ts';
 import { UserError } from '../../engine/errors.ts';
-import { readSafetensorsHeader } from '../../engine/node/safetensorsFile.ts';
+import { readWeightsHeader } from '../../engine/node/weightsFile.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import { small } from '../../model/backbones/small.ts';
 import { classifierSchema, OPTIMISER_DEFAULTS, trainingSchema } from '../../model/config.ts';
@@ -77,7 +77,7 @@ export async function configurePretrain(
   const name = choices.backbone ?? PRETRAIN_BACKBONE;
   const { pooled, input, pretraining } = backboneNamed(name, `--backbone ${name}`);
   const { size = pretraining.size, steps = STEPS, seed = 1 } = choices;
-  if (choices.init !== undefined) readSafetensorsHeader(choices.init); // so that a bad file is reported before anything starts
+  if (choices.init !== undefined) readWeightsHeader(choices.init); // so that a bad file is reported before anything starts
   const spec = absoluteLabelled(choices.data ?? 'mnist');
   const data = await openLabelled(spec, { size, seed, check: true });
   const config: PretrainConfig = {

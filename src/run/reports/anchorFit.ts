@@ -7,7 +7,7 @@ import type { Sample } from '../../data/types.ts';
 import { countedBoxes } from '../../data/boxes.ts';
 import { boxAt, iou, type Box } from '../../kernels/boxes.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
-import { baseAnchors } from '../../model/anchors.ts';
+import { baseAnchors, centredAnchors } from '../../model/anchors.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import type { DetectorConfig } from '../../model/config.ts';
 import { CONVENTIONS } from '../../model/conventions.ts';
@@ -38,14 +38,14 @@ type AnchorSettings = Pick<DetectorConfig, 'anchors' | 'backbone' | 'convention'
 
 /** For each object, the highest IoU with an anchor inside its image; 0 if none overlaps it. */
 export function bestOverlaps(objects: readonly InputObject[], config: AnchorSettings): number[] {
-  const { stride } = backboneNamed(config.backbone);
   const { plusOne } = CONVENTIONS[config.convention];
-  const { sizes, ratios } = config.anchors;
-  const base = baseAnchors({ baseSize: stride, scales: sizes.map((size) => size / stride), ratios });
-  const shapes = Array.from({ length: base.length / 4 }, (_, a) => boxAt(Float64Array.from(base), 4 * a));
+  const shapes = anchorShapes(config);
   return objects.map(({ box, image }) => {
     let best = 0;
-    for (const [x1, y1, x2, y2] of shapes) {
+    for (const {
+      box: [x1, y1, x2, y2],
+      stride,
+    } of shapes) {
       const across = bestShift([x1, x2], [box[0], box[2]], image.width, stride);
       const down = bestShift([y1, y2], [box[1], box[3]], image.height, stride);
       if (across === null || down === null) continue;
@@ -53,6 +53,20 @@ export function bestOverlaps(objects: readonly InputObject[], config: AnchorSett
     }
     return best;
   });
+}
+
+/** The anchors at the first cell, and how far apart the cells are: under a feature pyramid, of every level. */
+function anchorShapes({ anchors: { sizes, ratios }, backbone }: AnchorSettings): { box: Box; stride: number }[] {
+  const { stride, pyramid } = backboneNamed(backbone);
+  const boxes = (base: Float32Array, cells: number) =>
+    Array.from({ length: base.length / 4 }, (_, a) => ({ box: boxAt(Float64Array.from(base), 4 * a), stride: cells }));
+  if (!pyramid) {
+    return boxes(baseAnchors({ baseSize: stride, scales: sizes.map((size) => size / stride), ratios }), stride);
+  }
+  const strides = [...pyramid.levelStrides, 2 * pyramid.levelStrides.at(-1)!];
+  return strides.flatMap((cells, level) =>
+    boxes(centredAnchors(pyramid.anchorSizes === 'own' ? sizes.slice(level, level + 1) : sizes, ratios), cells),
+  );
 }
 
 /**

@@ -2,6 +2,7 @@
 import { UserError } from '../../engine/errors.ts';
 import { allFinite } from '../../engine/integrity.ts';
 import { loadSafetensors, readSafetensorsHeader } from '../../engine/node/safetensorsFile.ts';
+import { loadWeights } from '../../engine/node/weightsFile.ts';
 import { replaceFile } from '../../engine/node/writeFile.ts';
 import { wholeParameters, writeWhole } from '../../engine/shards.ts';
 import { BACKBONES } from '../../model/backbones/index.ts';
@@ -83,7 +84,7 @@ export interface InitReport extends Pick<WeightFit, 'misfits' | 'unused'> {
  * finite, or if frozen parameters would stay random.
  */
 export async function loadInitialWeights(path: string, model: Trainable): Promise<InitReport> {
-  const file = await loadSafetensors(path);
+  const file = await loadWeights(path);
   const tensors = Object.fromEntries(Object.entries(file.tensors).filter(([name]) => !name.startsWith(MOMENTUM)));
   const parameters = wholeParameters(model.parameters);
   const { backbone, classes, head } = model.config;

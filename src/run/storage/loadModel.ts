@@ -1,11 +1,14 @@
-/** The trained network of a run directory. */
-import { existsSync } from 'node:fs';
+/** The trained network of a run directory, or of a file of published weights. */
+import { existsSync, statSync } from 'node:fs';
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import { loadSafetensors } from '../../engine/node/safetensorsFile.ts';
+import { loadWeights } from '../../engine/node/weightsFile.ts';
 import type { Detector } from '../../model/detector.ts';
 import { restoreRun } from './loadRun.ts';
-import { type RunConfig, withPrecision } from '../config/configSchema.ts';
+import { type Knobs, type RunConfig, withPrecision } from '../config/configSchema.ts';
+import { PRESETS } from '../config/presets.ts';
+import { makePublishedDetector, publishedDetector, shapesOf } from './publishedDetector.ts';
 import { RunDirectory } from './runDirectory.ts';
 
 /** Which weights of a run to load: those of its last checkpoint, or the best of those that were validated. */
@@ -27,13 +30,27 @@ export function readTrainedConfig(directory: RunDirectory, weights: WeightsName 
   return config;
 }
 
-/** The network with its weights. `change` adapts the run's configuration for the test, which is in float32 unless `change` says otherwise. */
+/** Whether `--model` names a file of weights and not a run directory. */
+export const isWeightsFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+
+/**
+ * The network with its weights, of a run directory or of a file that torchvision's detectors have (publishedDetector.ts).
+ * `change`: the configuration as it shall be at test time; in float32 unless it says otherwise. `classes`: the names of a file's
+ * classes, without the background, where they are not COCO's.
+ */
 export async function loadModel(
   gpu: Gpu,
   run: string,
-  change: (config: RunConfig) => RunConfig = (config) => config,
+  change: <C extends Knobs>(config: C) => C = (config) => config,
   weights: WeightsName = 'last',
+  classes?: readonly string[],
 ): Promise<Detector> {
+  if (isWeightsFile(run)) {
+    const file = await loadWeights(run);
+    const detector = publishedDetector(shapesOf(file), run, classes);
+    const { training } = PRESETS['resnet50-fpn']!;
+    return makePublishedDetector(gpu, change({ detector, training }).detector, file, run);
+  }
   const directory = new RunDirectory(run);
   const config = change(withPrecision(readTrainedConfig(directory, weights), 'f32'));
   const path = weights === 'best' ? directory.bestPath : directory.checkpointPath;

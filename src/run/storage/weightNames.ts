@@ -3,6 +3,8 @@
  *
  *   torchvision   features.0, classifier.0 of its VGG-16 and SqueezeNet; backbone.0 or backbone.body.0, rpn.head.conv,
  *                 roi_heads.box_head.fc6, ... of its Faster R-CNN
+ *                 conv1, layer1.0.conv1, ... of its residual networks, with body. and backbone.body. before them under a feature
+ *                 pyramid, whose own are backbone.fpn.inner_blocks.0 or, since 0.13, ...0.0
  *   Caffe         conv1_1, fc6, rpn_conv/3x3, cls_score, ... ; a layer's blobs are /0 and /1, or _w and _b in Caffe2
  *
  * Layers are taken whole: a bias is left out if its weight does not fit. The orders of classes (background first), of anchors
@@ -39,23 +41,27 @@ const CAFFE_DETECTOR = {
   bbox_pred: 'head.bbox_pred',
 };
 
-/** Later versions have conv.0.0. A box_head is a TwoMLPHead, or a Sequential of Flatten and the layers of VGG-16's classifier. */
-const TORCHVISION_DETECTOR = {
-  'rpn.head.conv': 'rpn.conv',
-  'rpn.head.conv.0.0': 'rpn.conv',
-  'rpn.head.cls_logits': 'rpn.cls_score',
-  'rpn.head.bbox_pred': 'rpn.bbox_pred',
-  'roi_heads.box_head.fc6': 'fc6',
-  'roi_heads.box_head.fc7': 'fc7',
-  'roi_heads.box_head.1': 'fc6',
-  'roi_heads.box_head.4': 'fc7',
-  'roi_heads.box_predictor.cls_score': 'head.cls_score',
-  'roi_heads.box_predictor.bbox_pred': 'head.bbox_pred',
+/**
+ * Later versions have conv.0.0. A box_head is a TwoMLPHead, or a Sequential of Flatten and the layers of VGG-16's classifier; in
+ * the second version of ResNet-50-FPN its layers keep their numbers. An RPN has one 3x3 convolution on one map; on a pyramid it
+ * keeps torchvision's names.
+ */
+const TORCHVISION_DETECTOR: Readonly<Record<string, readonly string[]>> = {
+  'rpn.head.conv': ['rpn.conv', 'rpn.conv.0.0'],
+  'rpn.head.conv.0.0': ['rpn.conv', 'rpn.conv.0.0'],
+  'rpn.head.cls_logits': ['rpn.cls_score', 'rpn.cls_logits'],
+  'roi_heads.box_head.1': ['fc6'],
+  'roi_heads.box_head.4': ['fc7'],
+  'roi_heads.box_predictor.cls_score': ['head.cls_score'],
+  'roi_heads.box_predictor.bbox_pred': ['head.bbox_pred'],
 };
 
-const DETECTOR_LAYERS = new Map(Object.entries({ ...CAFFE_DETECTOR, ...TORCHVISION_DETECTOR }));
+const DETECTOR_LAYERS = new Map<string, readonly string[]>([
+  ...Object.entries(CAFFE_DETECTOR).map(([from, name]) => [from, [name]] as const),
+  ...Object.entries(TORCHVISION_DETECTOR),
+]);
 
-const TORCHVISION = /^(features|classifier|backbone|rpn\.head|roi_heads)\./;
+const TORCHVISION = /^(features|classifier|backbone|rpn\.head|roi_heads|conv1|layer[1-4]|body)\./;
 /** torchvision's networks prepare images differently from Caffe's; see model/inputForms.ts. */
 export const namedByTorchvision = (names: readonly string[]): boolean => names.some((name) => TORCHVISION.test(name));
 
@@ -74,9 +80,9 @@ export function fitWeights({ tensors, metadata }: Safetensors, network: Network)
     const misfit = (why: string): void => void fit.misfits.push({ from, name, why });
     const { shape } = parameters.get(name)!;
     const found = tensors[from]!;
-    const stored = convert(from, withRank(found, shape.length), targetStds);
+    const stored = convert(from, name, withRank(found, shape.length), targetStds);
     const before = fit.taken.get(name);
-    const weight = name.replace(/\.bias$/, '.weight');
+    const weight = name.replace(/\.(bias|running_mean|running_var)$/, '.weight');
     if (before) misfit(`is not needed: ${name} is taken from ${before.from}`);
     else if (stored.shape.join() !== shape.join())
       misfit(`is [${found.shape.join(', ')}], ${name === from ? '' : `${name} `}in this network [${shape.join(', ')}]`);
@@ -85,19 +91,31 @@ export function fitWeights({ tensors, metadata }: Safetensors, network: Network)
     else if (weight !== name && parameters.has(weight) && !fit.taken.has(weight)) misfit('comes without its weight');
     else fit.taken.set(name, { from, data: stored.data });
   };
-  // Biases last: whether one is taken depends on its layer's weight.
-  const isBias = (name: string): boolean => splitName(name)?.kind === 'bias';
-  const names = Object.keys(tensors);
-  for (const name of names.filter((name) => !isBias(name))) place(name);
-  for (const name of names.filter(isBias)) place(name);
+  // Weights first: whether anything else of a layer is taken depends on them.
+  const isOther = (name: string): boolean => (splitName(name)?.kind ?? 'weight') !== 'weight';
+  const names = Object.keys(tensors).filter((name) => !name.endsWith('.num_batches_tracked'));
+  for (const name of names.filter((name) => !isOther(name))) place(name);
+  for (const name of names.filter(isOther)) place(name);
   return fit;
 }
 
-/** The layer in a tensor's name, and which of the layer's two tensors it is. */
-function splitName(name: string): { layer: string; kind: 'weight' | 'bias' } | undefined {
-  const [, layer, end] = /^(.+?)(\.weight|\.bias|_w|_b|\/0|\/1)$/.exec(name) ?? [];
-  if (layer === undefined) return undefined;
-  return { layer, kind: ['.weight', '_w', '/0'].includes(end!) ? 'weight' : 'bias' };
+type Kind = 'weight' | 'bias' | 'running_mean' | 'running_var';
+
+const KINDS: Readonly<Record<string, Kind>> = {
+  '.weight': 'weight',
+  '.bias': 'bias',
+  _w: 'weight',
+  _b: 'bias',
+  '/0': 'weight',
+  '/1': 'bias',
+  '.running_mean': 'running_mean',
+  '.running_var': 'running_var',
+};
+
+/** The layer in a tensor's name, and which of the layer's tensors it is. */
+function splitName(name: string): { layer: string; kind: Kind } | undefined {
+  const [, layer, end] = /^(.+?)(\.weight|\.bias|_w|_b|\/0|\/1|\.running_mean|\.running_var)$/.exec(name) ?? [];
+  return layer === undefined ? undefined : { layer, kind: KINDS[end!]! };
 }
 
 /** The parameter that a tensor's name stands for, if there is one. */
@@ -109,17 +127,19 @@ function parameterOf(
   if (parameters.has(from)) return from;
   const named = splitName(from);
   if (!named) return undefined;
-  const layer = DETECTOR_LAYERS.get(named.layer) ?? withoutPrefix(named.layer);
-  return [layer, layers.get(layer) ?? layer]
+  const own = withoutPrefix(named.layer);
+  return [...(DETECTOR_LAYERS.get(named.layer) ?? []), own, ...[layers.get(own) ?? []].flat(), `${own}.0`]
+    .flatMap((layer) => [layer, ...[layers.get(layer) ?? []].flat()])
     .map((candidate) => `${candidate}.${named.kind}`)
     .find((name) => parameters.has(name));
 }
 
-/** A detector's `backbone.body.0` or `backbone.features.0` is the classifier's `features.0`. */
-const withoutPrefix = (layer: string): string => {
-  const inner = layer.replace(/^backbone\.(body\.)?/, '');
-  return inner !== layer && /^\d/.test(inner) ? `features.${inner}` : inner;
-};
+/** A detector's `backbone.body.0` or `backbone.features.0` is the classifier's `features.0`; its heads have names of their own. */
+function withoutPrefix(layer: string): string {
+  const inner = layer.replace(/^((backbone\.)?body\.|backbone\.)/, '');
+  if (inner !== layer && /^\d/.test(inner)) return `features.${inner}`;
+  return inner.replace(/^roi_heads\.(box_head\.(?=fc))?/, '').replace(/^rpn\.head\./, 'rpn.');
+}
 
 /** Old Caffe files have four axes everywhere: fc6 is [1, 1, 4096, 25088] and its bias [1, 1, 1, 4096]. */
 function withRank({ shape, data }: StoredTensor, rank: number): StoredTensor {
@@ -128,8 +148,8 @@ function withRank({ shape, data }: StoredTensor, rank: number): StoredTensor {
 }
 
 /** The values in the form that our networks use. */
-function convert(from: string, stored: StoredTensor, targetStds: readonly number[]): StoredTensor {
-  if (from.startsWith('rpn.head.cls_logits.')) return withBackground(stored);
+function convert(from: string, name: string, stored: StoredTensor, targetStds: readonly number[]): StoredTensor {
+  if (from.startsWith('rpn.head.cls_logits.') && name.startsWith('rpn.cls_score.')) return withBackground(stored);
   // Caffe's files give deltas in units of the box, Caffe2's (_w, _b) and ours in units of the targets' deviations.
   return /^bbox_pred[./]/.test(from) ? divideRows(stored, targetStds) : stored;
 }

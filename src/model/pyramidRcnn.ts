@@ -1,0 +1,194 @@
+/**
+ * Faster R-CNN on a feature pyramid (Lin et al. 2017), with the arithmetic of torchvision's detectors
+ * (models/detection/generalized_rcnn.py and the files beside it): its rounding of sizes, zeros around the image up to a multiple
+ * of 32 pixels, continuous boxes, RoIAlign on the level that the size of a region asks for.
+ *
+ * Boxes that come in and go out are those of every other detector here: pixels of the original image, both corners inclusive.
+ * torchvision's x2 and y2 are larger by 1.
+ */
+import { UserError } from '../engine/errors.ts';
+import type { Gpu } from '../engine/gpu.ts';
+import { multiply, subtract } from '../engine/ops/arithmetic.ts';
+import { linear } from '../engine/ops/linear.ts';
+import { reshape } from '../engine/ops/reshape.ts';
+import { roiAlign } from '../engine/ops/rois.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { copyIntoSlice, sliceLayout } from '../kernels/concat.ts';
+import type { DecodedImage } from '../kernels/imagePrepare.ts';
+import { type BackboneOptions, ParameterStore } from './backbones/backbone.ts';
+import { backboneNamed, backboneOptions } from './backbones/index.ts';
+import { convolveNormalised, FROZEN_NORMALISATION, NormalisedStore } from './backbones/normalised.ts';
+import { buildPyramid, PYRAMID_CHANNELS, type PyramidDescriptor } from './backbones/pyramid.ts';
+import type { DetectorConfig } from './config.ts';
+import type {
+  Detections,
+  GroundTruth,
+  ImageGeometry,
+  LabelledBox,
+  PreparedImage,
+  Proposals,
+  Sampling,
+} from './detector.ts';
+import { DetectionHead } from './head.ts';
+import { prepareImage } from './prepareImage.ts';
+import type { ProposalSource } from './proposalSource.ts';
+import { PyramidRpn, type PyramidRpnOutput } from './pyramidRpn.ts';
+import { type Maps, RegionDetector } from './regionDetector.ts';
+import type { RegionFeatures } from './regionFeatures.ts';
+
+/** The sides of the padded image are multiples of this, in pixels. */
+const PADDED_TO = 32;
+const REGION_FEATURES = 1024;
+/** Convolutions of the region layers of torchvision's second version. */
+const REGION_CONVOLUTIONS = 4;
+
+export class PyramidRcnn extends RegionDetector<Tensor[], PyramidRpnOutput> {
+  constructor(gpu: Gpu, config: DetectorConfig, seed: number) {
+    const { pyramid: descriptor } = backboneNamed(config.backbone);
+    if (!descriptor) throw new Error(`backbone ${config.backbone} has no pyramid`);
+    refuseWhatItHasNot(config);
+    const options = backboneOptions(config, seed);
+    const pyramid = buildPyramid(gpu, descriptor, options);
+    const rpn = new PyramidRpn(gpu, config, descriptor, pyramid.levelCount, seed);
+    const regions = alignedRegions(gpu, config, descriptor, options);
+    super(gpu, config, {
+      extractor: { parameters: pyramid.parameters, features: (image) => pyramid.levels(image) },
+      source: pyramidProposals(rpn),
+      regions,
+      head: new DetectionHead(gpu, config, regions, seed),
+      constants: rpn.baseAnchors,
+    });
+  }
+
+  /** torchvision's resizing: the scale in float32, sides rounded down, each axis by its own ratio; then zeros below and right. */
+  override prepare(pixels: DecodedImage, flip = false): PreparedImage {
+    const { input } = this.config;
+    const original = { height: pixels.height, width: pixels.width };
+    const { height, width } = flooredSize(original, input.shorterSide, input.longerSide);
+    const placement = { height, width, perY: original.height / height, perX: original.width / width, flip };
+    const content = prepareImage(this.gpu, pixels, placement, input);
+    const tensor = padded(content);
+    if (tensor !== content) content.dispose();
+    return { tensor, height, width, scale: height / original.height, original };
+  }
+
+  override truth(boxes: readonly LabelledBox[], image: ImageGeometry): GroundTruth {
+    const [perX, perY] = [image.width / image.original.width, image.height / image.original.height];
+    const continuous = boxes.map(({ x1, y1, x2, y2, classIndex }) => ({
+      x1: x1 * perX,
+      y1: y1 * perY,
+      x2: (x2 + 1) * perX,
+      y2: (y2 + 1) * perY,
+      classIndex,
+    }));
+    return super.truth(continuous, { ...image, scale: 1 });
+  }
+
+  override classify(maps: Maps<Tensor[], PyramidRpnOutput>, proposals: Proposals, image: PreparedImage): Detections {
+    const { height, width, original } = image;
+    return this.infer(() => {
+      const resized = { ...image, scale: 1, original: { height, width } };
+      const { rows, count } = super.classify(maps, proposals, resized);
+      const [perX, perY] = [original.width / width, original.height / height];
+      const scaled = multiply(rows, this.gpu.tensor([perX, perY, perX, perY, 1, 1], [6]));
+      return { rows: subtract(scaled, this.gpu.tensor([0, 0, 1, 1, 0, 0], [6])), count };
+    });
+  }
+}
+
+function refuseWhatItHasNot({ backbone, precision, stages, features, head }: DetectorConfig): void {
+  const refuse = (setting: string, use: string): never => {
+    throw new UserError(`detector.${setting}: is not possible with the feature pyramid of ${backbone}; use ${use}`);
+  };
+  if (precision === 'f16') refuse('precision f16', 'f32');
+  if (stages !== 2) refuse('stages 1', '2');
+  if (features !== 'shared') refuse('features unshared', 'shared');
+  if (head.pooling !== 'align') refuse(`head.pooling ${head.pooling}`, 'align');
+}
+
+/** The size of the resized image in pixels. */
+export function flooredSize(
+  { height, width }: { height: number; width: number },
+  shorterSide: number,
+  longerSide: number,
+): { height: number; width: number } {
+  const [shorter, longer] = [Math.min(height, width), Math.max(height, width)];
+  const scale = Math.min(Math.fround(shorterSide / shorter), Math.fround(longerSide / longer));
+  const side = (n: number) => Math.max(1, Math.floor(n * scale));
+  return { height: side(height), width: side(width) };
+}
+
+/** x [1, 3, H, W] with zeros below and to the right, which are the mean colour, to whole multiples of 32 pixels. */
+function padded(x: Tensor): Tensor {
+  const { gpu } = x;
+  const [, channels, height, width] = x.shape as [number, number, number, number];
+  const [toHeight, toWidth] = [height, width].map((n) => Math.ceil(n / PADDED_TO) * PADDED_TO) as [number, number];
+  const extend = (part: Tensor, shape: readonly number[], outer: number, inner: number, from: number, to: number) => {
+    const whole = gpu.zeros(shape, 'padded image');
+    const { form, uniforms } = sliceLayout(outer, to, inner, 0, from);
+    gpu.run(copyIntoSlice(form), { part, whole }, uniforms);
+    return whole;
+  };
+  const wide = width === toWidth ? x : extend(x, [1, channels, height, toWidth], channels * height, 1, width, toWidth);
+  if (height === toHeight) return wide;
+  const high = extend(wide, [1, channels, toHeight, toWidth], channels, toWidth, height, toHeight);
+  if (wide !== x) wide.dispose();
+  return high;
+}
+
+function pyramidProposals(rpn: PyramidRpn): ProposalSource<Tensor[], PyramidRpnOutput> {
+  return {
+    parameters: rpn.parameters,
+    forward: (image, features) => rpn.forward(features(), image),
+    losses: (output, image: ImageGeometry, truth: GroundTruth, sampling: Sampling) =>
+      rpn.losses(output, truth, image, sampling),
+    propose: (output, image, limits) => rpn.proposals(output, image, limits),
+    connect: ({ rois }) => rois,
+  };
+}
+
+/** RoIAlign on the levels, then the region layers. */
+function alignedRegions(
+  gpu: Gpu,
+  { head }: DetectorConfig,
+  { levelStrides, regionLevels, regionLayers }: PyramidDescriptor,
+  { seed, normalisation = FROZEN_NORMALISATION }: BackboneOptions,
+): RegionFeatures<Tensor[]> {
+  const { pooled, samplingRatio = 0 } = head;
+  const store = new ParameterStore(gpu, seed);
+  const layers = regionLayers === 'connected' ? twoConnected(store, pooled) : convolutional();
+  return {
+    parameters: store.parameters,
+    length: REGION_FEATURES,
+    regions: (levels, rois) => {
+      const maps = levels.slice(0, regionLevels);
+      const spatialScales = levelStrides.slice(0, regionLevels).map((stride) => 1 / stride);
+      return layers(roiAlign(maps, rois, { size: pooled, spatialScales, samplingRatio }));
+    },
+  };
+
+  function convolutional(): (x: Tensor) => Tensor {
+    const normalised = new NormalisedStore(gpu, seed, normalisation, store.parameters);
+    const convolutions = Array.from({ length: REGION_CONVOLUTIONS }, (_, i) =>
+      normalised.layer(`box_head.${i}.0`, `box_head.${i}.1`, [PYRAMID_CHANNELS, PYRAMID_CHANNELS, 3, 3]),
+    );
+    // Between them stands torchvision's Flatten.
+    const last = store.layer(`box_head.${REGION_CONVOLUTIONS + 1}`, [
+      REGION_FEATURES,
+      PYRAMID_CHANNELS * pooled * pooled,
+    ]);
+    return (region) => {
+      const map = convolutions.reduce((x, layer) => convolveNormalised(x, layer, { padding: 1, relu: true }), region);
+      return linear(reshape(map, [map.shape[0]!, -1]), last.weight, last.bias, { relu: true });
+    };
+  }
+}
+
+function twoConnected(store: ParameterStore, pooled: number): (x: Tensor) => Tensor {
+  const fc6 = store.layer('fc6', [REGION_FEATURES, PYRAMID_CHANNELS * pooled * pooled]);
+  const fc7 = store.layer('fc7', [REGION_FEATURES, REGION_FEATURES]);
+  return (region) => {
+    const x = linear(reshape(region, [region.shape[0]!, -1]), fc6.weight, fc6.bias, { relu: true });
+    return linear(x, fc7.weight, fc7.bias, { relu: true });
+  };
+}

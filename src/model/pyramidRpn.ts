@@ -1,0 +1,203 @@
+/**
+ * The Region Proposal Network on the levels of a feature pyramid (Lin et al. 2017, section 4.1): the same layers on every level,
+ * anchors of other sizes on each, one logit an anchor. The arithmetic is torchvision's (models/detection/rpn.py).
+ *
+ * Of all levels one after another: logits [N], deltas [N, 4], anchors [N, 4], an anchor's number first + (h*W + w)*A + a.
+ */
+import type { Gpu } from '../engine/gpu.ts';
+import type { Bindable } from '../engine/memory.ts';
+import { concat, permute } from '../engine/ops/axes.ts';
+import { sigmoidLogLoss, smoothL1Loss } from '../engine/ops/losses.ts';
+import { reshape } from '../engine/ops/reshape.ts';
+import { scratch } from '../engine/scratch.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { UserError } from '../engine/errors.ts';
+import { anchorLabelsScratch, recordAnchorLabels } from '../kernels/anchorLabels.ts';
+import { stageVariant } from '../kernels/planner.ts';
+import { levelAnchors, pyramidProposalsScratch, recordPyramidProposals } from '../kernels/pyramidProposals.ts';
+import { centredAnchors } from './anchors.ts';
+import { convolve, type Layer, ParameterStore } from './backbones/backbone.ts';
+import { PYRAMID_CHANNELS, type PyramidDescriptor } from './backbones/pyramid.ts';
+import type { DetectorConfig, ProposalConfig } from './config.ts';
+import { CONVENTIONS } from './conventions.ts';
+import type { GroundTruth, ImageGeometry, PreparedImage, Proposals, Sampling } from './detector.ts';
+import { ANCHOR_STREAM } from './rpn.ts';
+
+/** More pixels than any anchor crosses the border of an image by: all of them are trained. */
+const ANY_BORDER = 1e9;
+
+export interface PyramidRpnOutput {
+  logits: Tensor;
+  deltas: Tensor;
+  anchors: Tensor;
+  /** Anchors of each level. */
+  counts: readonly number[];
+}
+
+export class PyramidRpn {
+  readonly parameters: Readonly<Record<string, Tensor>>;
+  /** [A, 4] around the origin, of each level. */
+  readonly baseAnchors: readonly Tensor[];
+  private readonly gpu: Gpu;
+  private readonly config: DetectorConfig;
+  private readonly convolutions: readonly Layer[];
+  private readonly layers: Record<'cls' | 'box', Layer>;
+
+  /** `levels`: how many the pyramid has. */
+  constructor(gpu: Gpu, config: DetectorConfig, descriptor: PyramidDescriptor, levels: number, seed: number) {
+    this.gpu = gpu;
+    this.config = config;
+    const { sizes, ratios } = config.anchors;
+    const own = descriptor.anchorSizes === 'own';
+    if (own && sizes.length !== levels) {
+      throw new UserError(
+        `detector.anchors.sizes: ${sizes.length} given, backbone ${config.backbone} takes ${levels}, one for each level of its pyramid`,
+      );
+    }
+    this.baseAnchors = Array.from({ length: levels }, (_, level) => {
+      const base = centredAnchors(own ? [sizes[level]!] : sizes, ratios);
+      const tensor = gpu.tensor(base, [base.length / 4, 4], `anchors of level ${level}`);
+      tensor.persistent = true;
+      return tensor;
+    });
+    const anchorCount = this.baseAnchors[0]!.shape[0]!;
+    const store = new ParameterStore(gpu, seed);
+    const make = (name: string, [outputs, inputs, side]: readonly [number, number, number]): Layer =>
+      store.layer(name, [outputs, inputs, side, side], { gaussian: { std: 0.01, fanIn: inputs * side * side } });
+    this.convolutions = Array.from({ length: descriptor.rpnConvolutions }, (_, i) =>
+      make(`rpn.conv.${i}.0`, [PYRAMID_CHANNELS, PYRAMID_CHANNELS, 3]),
+    );
+    this.layers = {
+      cls: make('rpn.cls_logits', [anchorCount, PYRAMID_CHANNELS, 1]),
+      box: make('rpn.bbox_pred', [4 * anchorCount, PYRAMID_CHANNELS, 1]),
+    };
+    this.parameters = store.parameters;
+  }
+
+  /** @param levels [1, 256, H, W] each, of an image as it was prepared, with its padding */
+  forward(levels: readonly Tensor[], { tensor }: PreparedImage): PyramidRpnOutput {
+    const outputs = levels.map((level) => {
+      const hidden = this.convolutions.reduce((x, layer) => convolve(x, layer, { padding: 1, relu: true }), level);
+      const [logits, deltas] = [this.layers.cls, this.layers.box].map((layer) => convolve(hidden, layer)) as [
+        Tensor,
+        Tensor,
+      ];
+      const [, anchorCount, height, width] = logits.shape as [number, number, number, number];
+      const count = anchorCount * height * width;
+      const boxes = permute(reshape(deltas, [anchorCount, 4, height, width]), [2, 3, 0, 1]);
+      return {
+        logits: reshape(permute(reshape(logits, [anchorCount, height, width]), [1, 2, 0]), [count]),
+        deltas: reshape(boxes, [count, 4]),
+        height,
+        width,
+        count,
+      };
+    });
+    const counts = outputs.map(({ count }) => count);
+    const anchors = this.gpu.empty([counts.reduce((sum, count) => sum + count, 0), 4], 'f32', 'anchors');
+    const [, , imageHeight, imageWidth] = tensor.shape as [number, number, number, number];
+    let first = 0;
+    outputs.forEach(({ height, width, count }, level) => {
+      const base = this.baseAnchors[level]!;
+      // Whole pixels, rounded down, as torchvision has it: of 25 cells of 32 pixels, 13 of the level above are 61 apart.
+      const strides = { strideY: Math.floor(imageHeight / height), strideX: Math.floor(imageWidth / width) };
+      this.gpu.run(levelAnchors, { base, anchors }, { anchorCount: base.shape[0]!, height, width, first, ...strides });
+      first += count;
+    });
+    return {
+      logits: concat(
+        outputs.map(({ logits }) => logits),
+        0,
+      ),
+      deltas: concat(
+        outputs.map(({ deltas }) => deltas),
+        0,
+      ),
+      anchors,
+      counts,
+    };
+  }
+
+  /** The log loss of the mini-batch and the box loss of its positives, both divided by its size. */
+  losses(
+    { logits, deltas, anchors }: PyramidRpnOutput,
+    truth: GroundTruth,
+    image: ImageGeometry,
+    sampling: Sampling,
+  ): { cls: Tensor; box: Tensor } {
+    const { gpu } = this;
+    const { rpn, convention } = this.config;
+    const anchorCount = logits.size;
+    const labels = gpu.empty([anchorCount], 'i32', 'anchor labels');
+    const [targets, insideWeights, outsideWeights] = ['anchor targets', 'inside weights', 'outside weights'].map(
+      (name) => gpu.empty(deltas.shape, 'f32', name),
+    ) as [Tensor, Tensor, Tensor];
+    // A map of one cell that has every anchor: then the order of the maps is that of the list.
+    const grid = { anchorCount, height: 1, width: 1, stride: 0 };
+    const variant = stageVariant(gpu.plans.device);
+    const working = scratch(gpu, anchorLabelsScratch({ ...grid, g: truth.boxes.shape[0]!, variant }));
+    recordAnchorLabels<Bindable>(
+      gpu.run.bind(gpu),
+      { ...working.tensors, anchors, gt: truth.boxes, labels, targets, insideWeights, outsideWeights },
+      {
+        ...grid,
+        variant,
+        g: truth.count,
+        imageHeight: image.height,
+        imageWidth: image.width,
+        border: ANY_BORDER,
+        plusOne: CONVENTIONS[convention].plusOne,
+        positiveOverlap: rpn.positiveOverlap,
+        negativeOverlap: rpn.negativeOverlap,
+        batch: rpn.batch,
+        positiveFraction: rpn.positiveFraction,
+        random: sampling.random,
+        seed: sampling.seed,
+        stream: ANCHOR_STREAM,
+        outsideMode: 'examples',
+        outsideValue: rpn.lambda,
+      },
+    );
+    working.dispose();
+    return {
+      cls: sigmoidLogLoss(logits, labels),
+      box: smoothL1Loss(deltas, targets, { sigma: rpn.sigma, insideWeights, outsideWeights }),
+    };
+  }
+
+  /** The best boxes after suppression in each level. No gradient flows through them. */
+  proposals(
+    { logits, deltas, anchors, counts }: PyramidRpnOutput,
+    image: ImageGeometry,
+    { preNms, postNms, without }: ProposalConfig,
+  ): Proposals {
+    const { gpu } = this;
+    const { rpn, convention } = this.config;
+    if (without !== 'nothing')
+      throw new UserError(`detector.rpn: without ${without} is not possible with a feature pyramid; use nothing`);
+    const params = {
+      levels: counts,
+      imageHeight: image.height,
+      imageWidth: image.width,
+      ...CONVENTIONS[convention],
+      minSize: rpn.minSize * image.scale,
+      scoreThreshold: rpn.scoreThreshold ?? 0,
+      nmsThreshold: rpn.nmsThreshold,
+      preNms,
+      postNms,
+      variant: stageVariant(gpu.plans.device),
+    };
+    const rois = gpu.empty([postNms, 5], 'f32', 'proposals');
+    const scores = gpu.empty([postNms], 'f32', 'proposal scores');
+    const count = gpu.empty([1], 'i32', 'proposal count');
+    const none = gpu.tensor(new Int32Array(postNms).fill(-1), [postNms], 'anchors of proposals');
+    const working = scratch(gpu, pyramidProposalsScratch(params));
+    recordPyramidProposals<Bindable>(
+      gpu.run.bind(gpu),
+      { ...working.tensors, anchors, logits, deltas, rois, roiScores: scores, roiCount: count },
+      params,
+    );
+    working.dispose();
+    return { rois, scores, anchors: none, count };
+  }
+}
