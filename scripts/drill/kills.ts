@@ -138,7 +138,7 @@ export async function fillDisk(run: Run, reference: Reference, { folder }: Drill
 
 /** What the command says when its device is lost. */
 const LOST =
-  /^rcnn \w+: the GPU device was lost \([^\n]*(; (the checkpoint of step \d+ is whole|there is no checkpoint of these steps yet), go on with: rcnn (pre)?train --resume --out [^\n]*|; run the command again[^\n]*)\n$/;
+  /^rcnn \w+: the GPU device was lost \([^\n]*(; (the checkpoint of step \d+ is whole|there is no checkpoint of these steps yet), continue with: rcnn (pre)?train --resume --out [^\n]*|; run the command again[^\n]*)\n$/;
 
 /** Takes the device away `times` times, spread over the run; returns what the command said each time. */
 export async function loseDevice(run: Run, reference: Reference, drill: Drill, times: number): Promise<string[]> {

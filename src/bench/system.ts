@@ -34,7 +34,7 @@ function packageVersion(name: string): string | null {
 
 const QUERY = 'name,driver_version,clocks.sm,clocks.mem,temperature.gpu,power.draw';
 
-/** The GPUs that nvidia-smi sees, with their clocks now; null where there is no nvidia-smi or it fails. */
+/** The GPUs that nvidia-smi sees, with their clocks now; null if there is no nvidia-smi or if it fails. */
 function nvidiaState(): BenchSystem['nvidia'] {
   const query = spawnSync('nvidia-smi', [`--query-gpu=${QUERY}`, '--format=csv,noheader,nounits'], {
     encoding: 'utf8',

@@ -89,7 +89,7 @@ export async function withTrainingDisplay<Result extends Trained>(
     if (!(error instanceof DeviceLostError) || !existsSync(join(path, 'config.json'))) throw error;
     const whole =
       checkpoint > 0 ? `the checkpoint of step ${checkpoint} is whole` : 'there is no checkpoint of these steps yet';
-    throw new UserError(`${error.what}; ${whole}, go on with: ${resumeCommand}`, { cause: error });
+    throw new UserError(`${error.what}; ${whole}, continue with: ${resumeCommand}`, { cause: error });
   } finally {
     stopBar();
     interrupt.dispose();

@@ -229,7 +229,7 @@ export class MpiCommunicator implements Communicator {
     const together = this.together(0);
     const inVain = new Promise<null>((resolve) => setTimeout(() => resolve(null), PARTING_MS).unref());
     if ((await Promise.race([together, inVain])) === null) this.abort();
-    // A heartbeat that nobody heard would be complained about.
+    // MPI reports an error for a heartbeat that was never received.
     for (const rank of this.rank === 0 ? this.beats.keys() : [0]) while (rank !== this.rank && this.hear(rank));
     this.mpi.functions.MPI_Finalize();
   }

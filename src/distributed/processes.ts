@@ -110,7 +110,7 @@ const WORD = 2 ** 24;
 
 const nothing: Traffic = { sent: 0, received: 0, calls: 0, milliseconds: 0, waited: 0 };
 const apart = (): never => {
-  throw new Error('a single process has nobody to talk to');
+  throw new Error('there is only one process');
 };
 
 /** This process by itself. */

@@ -26,7 +26,7 @@ export interface DrawnTruth extends DrawnBox {
 }
 
 export interface DrawOptions {
-  /** Drawn dashed, with the class where there are no detections to carry it. */
+  /** Drawn dashed, with the name of the class if there are no detections that show it. */
   groundTruth?: readonly DrawnTruth[];
   /** Enlargement; by default the shorter side becomes about 480 pixels. */
   scale?: number;

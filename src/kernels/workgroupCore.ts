@@ -183,7 +183,7 @@ ${b.declarations}`,
   workgroupBarrier();
   let stages = (${text.steps} + DEPTH - 1u) / DEPTH;
   for (var stage = 0u; stage < stages; stage++) {
-    // Behind the last step this fetches zeros, which nobody reads.
+    // Beyond the last step this fetches zeros, which are never read.
     ${a.advance}
     ${b.advance}
     var read_a = stage % 2u * ${a.stage}u + row;

@@ -18,7 +18,7 @@ test('a training that is killed or loses its device ends with the bits of an und
   assert.ok((await killAtRandom(run, reference, drill, 2)) >= 1);
   // Submits come before the first step too, for its shaders; the last ones belong to the second checkpoint.
   const [said] = await loseDevice(run, { ...reference, submits: 2 * reference.submits - 2 }, drill, 1);
-  assert.match(said!, /; the checkpoint of step 2 is whole, go on with: rcnn train --resume --out /);
+  assert.match(said!, /; the checkpoint of step 2 is whole, continue with: rcnn train --resume --out /);
 });
 
 test.run();

@@ -45,7 +45,7 @@ async function unpacked(): Promise<string> {
   // Unpacked elsewhere, then renamed: a folder of that name is always complete, and if two processes race, one wins.
   const aside = fs.mkdtempSync(path.join(cache, 'unpacking-'));
   try {
-    // The package's own decompressor, resolved from the package: whoever has the archive has it too.
+    // The package's own decompressor, resolved from the package: it is installed wherever the archive is.
     const tar = require('tar-fs') as { extract(folder: string): NodeJS.WritableStream };
     const archive = path.join(root, 'bin', 'swiftshader.tar.br');
     await pipeline(fs.createReadStream(archive), createBrotliDecompress(), tar.extract(aside));

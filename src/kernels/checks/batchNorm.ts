@@ -36,7 +36,7 @@ function batchNormInputs(view: ChannelView) {
 
 const vectorsOf = ({ inner }: ChannelView): boolean => inner % 4 === 0;
 
-/** x - mean has lost some bits where both are 30. */
+/** x - mean loses some bits if both are about 30. */
 const CENTRED = { atol: 5e-5, rtol: 2e-5 };
 
 export function batchNormStatisticsCheck(view: ChannelView): KernelCheck {

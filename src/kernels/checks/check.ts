@@ -10,7 +10,7 @@ export interface KernelCheck {
   kernel: Kernel;
   /** Initial contents of every buffer; the array's type and length are the buffer's. */
   buffers: Record<string, Float32Array | Int32Array | Uint32Array>;
-  /** Those of the buffers that hold f16: their contents are rounded to it. */
+  /** The buffers that hold f16; their contents are rounded to it. */
   half?: readonly string[];
   uniforms: Record<string, number>;
   /** Contents after the dispatch, of the buffers that are compared. Integers are compared exactly. */

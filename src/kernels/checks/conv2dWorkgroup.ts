@@ -55,7 +55,7 @@ export function workgroupInputGradientCheck(tile: WorkgroupTile, shape: ConvShap
   };
 }
 
-/** The whole, added to what the buffer holds, or `splits` parts, each assigned; the checks of `sumPartials` cover their sum. */
+/** The whole gradient, added to the contents of the buffer, or `splits` parts, each assigned. `sumPartials` has its own checks. */
 export function workgroupFilterGradientCheck(tile: WorkgroupTile, shape: ConvShape, splits: number): KernelCheck {
   const x = normals(xSize(shape), 1);
   const dy = normals(ySize(shape), 2);

@@ -45,7 +45,7 @@ export function addCheck(n: number, count = 2): KernelCheck {
   };
 }
 
-/** Between buffers of one precision; in half.ts, of two. */
+/** Between buffers of one precision; half.ts checks it between two. */
 export function castCheck(n: number): KernelCheck {
   const x = normals(n, 1);
   return {
@@ -176,7 +176,7 @@ export function dropoutCheck(n: number, p = 0.5): KernelCheck {
   };
 }
 
-/** A part of `length` within an axis of `axis`, at `offset`. What lies outside the slice must stay as it was. */
+/** A part of `length` within an axis of `axis`, at `offset`. Everything outside the slice must stay as it was. */
 export function copyIntoSliceCheck(
   outer: number,
   axis: number,

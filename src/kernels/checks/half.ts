@@ -39,10 +39,10 @@ const HALVED: readonly (readonly [kernel: RegExp, buffers: readonly string[]])[]
   [/^roi_warp_backward_rois/, ['dy', 'x']],
 ];
 
-/** What the backward pass of a local response normalisation loses in its reference's terms because y is read as f16. */
+/** The error in the backward pass of a local response normalisation that comes from reading y as f16. */
 const ROUNDED_Y = 2 ** -12;
 
-/** A check in half precision. */
+/** A check turned into one in half precision. */
 function halved(build: () => KernelCheck): KernelCheck {
   const check = halfInputs(build);
   const [, buffers = []] = HALVED.find(([kernel]) => kernel.test(check.kernel.name)) ?? [];
@@ -59,7 +59,7 @@ function halved(build: () => KernelCheck): KernelCheck {
   };
 }
 
-/** One in so many checks of products: they take turns at the tiles, which differ in nothing that f16 touches. */
+/** Of the checks of products only every 11th runs: the tiles do not differ in anything that depends on f16. */
 const EVERY = 11;
 
 const ROIS = { images: 2, channels: 11, height: 9, width: 13, roiCount: 7, pooledH: 4, pooledW: 3, scale: 1 / 16 };
@@ -72,7 +72,7 @@ const roiChecks: readonly (() => KernelCheck)[] = [
   () => roiWarpBackwardChecks(ROIS)[1]!,
 ];
 
-/** For a device with `shader-f16`. */
+/** The checks for a device with `shader-f16`. */
 export function halfChecks(device: Capabilities): readonly (() => KernelCheck)[] {
   const products = [...matmulChecks(device), ...convWorkgroupChecks(device)];
   const taken = device.software ? products.filter((_, i) => i % EVERY === 0) : products;

@@ -39,7 +39,7 @@ export const doubles = (x: Float32Array): Float64Array => Float64Array.from(x);
 
 export const unsigned = (x: readonly number[]): Uint32Array => Uint32Array.from(x);
 
-/** A reference's results as the kernel before would have written them. */
+/** A reference's results, rounded as the preceding kernel would have stored them. */
 export const rounded = (x: Float64Array): Float32Array => held(Float32Array.from(x));
 
 /**

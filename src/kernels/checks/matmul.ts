@@ -95,7 +95,7 @@ export function convInputGradientCheck(tile: Tile, shape: ConvShape, add = false
   };
 }
 
-/** The whole, added to what the buffer holds. */
+/** The whole gradient, added to the contents of the buffer. */
 export function convFilterGradientCheck(tile: Tile, shape: ConvShape): KernelCheck {
   const x = normals(xSize(shape), 1);
   const dy = normals(ySize(shape), 2);
@@ -111,7 +111,7 @@ export function convFilterGradientCheck(tile: Tile, shape: ConvShape): KernelChe
   };
 }
 
-/** The array with another image's worth of large numbers behind it: reading past the end shows. */
+/** The array, followed by large numbers as long as another image, so that reading past the end shows. */
 function guarded(data: Float32Array, images: number): Float32Array {
   const longer = new Float32Array(data.length + data.length / images).fill(1e6);
   longer.set(data);
@@ -280,8 +280,8 @@ const tileChecks = (device: Capabilities, tile: WorkgroupTile): (() => KernelChe
 };
 
 /**
- * Every way for every tile. A software adapter compiles each for seconds and computes no product with them by itself: there
- * the tiles take the ways in turn, as fetching and storing do not depend on the tile, and the last has them all.
+ * Every way for every tile. A software adapter takes seconds to compile each, and never chooses these tiles itself. There the
+ * tiles take the ways in turn, since fetching and storing do not depend on the tile; the last tile has them all.
  */
 const workgroupChecks = (device: Capabilities): (() => KernelCheck)[] =>
   WORKGROUP_TILES.flatMap((tile, i) => {
@@ -296,7 +296,7 @@ const distinct = <T extends object>(tiles: readonly T[]): T[] => [
 /** Every tile that a device with these capabilities may get, and those of a device without fixed subgroups. */
 export function matmulChecks(device: Capabilities): readonly (() => KernelCheck)[] {
   const devices = [device, { ...device, subgroupSize: 0 }];
-  // Columns of any number, four to a load, and rows too; the last with a tile of a height that is no power of two.
+  // Any number of columns and rows, four to a load; the last has a tile whose height is not a power of two.
   const kinds = [
     { M: 1, N: 5, am: 1 },
     { M: 1, N: 4, am: 1 },

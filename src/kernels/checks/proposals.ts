@@ -89,7 +89,7 @@ export function gatherRoisCheck(capacity: number, count: number): KernelCheck {
   };
 }
 
-/** Of every twelfth anchor, the ground truth and an absent row between them. */
+/** RoIs from every twelfth anchor, with the ground truth and an absent row between them. */
 export function decodeProposalsBackwardCheck(plusOne: number, decodeShrink: number, limit: number): KernelCheck {
   const n = GRID.anchorCount * GRID.height * GRID.width;
   const capacity = 40;

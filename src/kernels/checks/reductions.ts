@@ -130,7 +130,7 @@ export function axisSumCheck(view: ChannelView, add = true): KernelCheck {
   };
 }
 
-/** Sums of the parts, of equal length but for the last ones, [parts, channels]. */
+/** Sums of the parts, which have equal lengths except for the last ones, [parts, channels]. */
 export function channelSumPartCheck(view: ChannelView, parts: number): KernelCheck {
   const { outer, channels, inner } = view;
   const dy = normals(outer * channels * inner, 1);

@@ -24,7 +24,7 @@ export function selectRandomCheck(n: number, limit: number, random: number, used
   };
 }
 
-/** One digit of the search of many workgroups, or with digit 4 the choice that follows it. */
+/** One digit of the search by many workgroups or, with digit 4, the selection that follows it. */
 export function selectRandomDigitCheck(n: number, limit: number, digit: number): KernelCheck {
   const { buffers, uniforms, expected } = selectRandomCheck(n, limit, 1);
   const flags = buffers['flags'] as Int32Array;
@@ -238,10 +238,10 @@ export function gatherSortedCheck(n: number, capacity: number, valid: readonly n
 const NMS = { threshold: 0.3, plusOne: 1 };
 const NMS_BLOCK = 1024;
 
-/** Sorted boxes of slices with so many valid ones, and what is known of one block of each before its sweep. */
+/** Sorted boxes of slices with the given numbers of valid ones, and what is known about one block of each before its sweep. */
 function nmsInputs(capacity: number, counts: readonly number[], plusOne: number, maxOutput: number, block: number) {
   const slices = counts.length;
-  // Small boxes where there are many, so that later blocks still keep some.
+  // If there are many boxes they are small, so that later blocks still keep some.
   const sorted =
     capacity > NMS_BLOCK ? pixelBoxes(capacity * slices, 14, 0, 4, 30) : pixelBoxes(capacity * slices, 14, 0, 30, 120);
   const [rows, words] = [Math.min(capacity, NMS_BLOCK), Math.ceil(Math.min(capacity, NMS_BLOCK) / 32)];

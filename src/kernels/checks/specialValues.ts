@@ -135,7 +135,7 @@ const CONVOLUTION = convShape([1, 1, 1, 4], [1, 1, 1], 1, 0);
 /** The smallest one, which every device has memory for. */
 const WORKGROUP_TILE = WORKGROUP_TILES.at(-1)!;
 
-/** Of a convolution with one factor: each is its own gradient of the input. */
+/** Gradients of a convolution with one factor, each of which is its own input gradient. */
 const GRADIENT = [NaN, -1, 2, I];
 const TWO_FILTERS = convShape([1, 1, 1, 4], [2, 1, 1], 1, 0);
 const TWO_GRADIENTS = [NaN, 0, 0, 0, I, 1, 1, 1];

@@ -32,7 +32,7 @@ export function tileUniforms(
   pad: number,
   [first, count]: readonly [number, number],
 ): TileUniforms {
-  // Outputs of a 3x3 filter, or the map itself where nothing hangs over.
+  // The outputs of a 3x3 filter, or the map itself if there is no border.
   const [tilesY, tilesX] = [h, w].map((n) => Math.ceil((pad === 0 ? n : n + 2 * pad - 2) / m)) as [number, number];
   return { channels, h, w, pad, tilesY, tilesX, total: images * tilesY * tilesX, first, count };
 }

@@ -91,7 +91,7 @@ function describe({ host, pid, since }: Holder, path: string): string {
     : `${writer}; stop that one first, or choose another --out`;
 }
 
-/** Null if the text names no process. Locks are created whole, so then nobody holds it. */
+/** Null if the text names no process. Locks are created whole, so such a lock is not held. */
 function holderOf(text: string): Holder | null {
   try {
     return HOLDER.parse(JSON.parse(text));

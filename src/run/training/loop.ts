@@ -173,7 +173,7 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
   return now(step);
 }
 
-/** One promise that is awaited later, by whoever needs its end; until then a rejection is held back. */
+/** A promise that is awaited later, when its result is needed; until then a rejection is held back. */
 class InFlight {
   end: Promise<void> = Promise.resolve();
 
