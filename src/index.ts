@@ -67,6 +67,8 @@ export {
 export type { DecodedImage } from './kernels/imagePrepare.ts';
 export { detectImage, detectInStages, type Proposal, type StagedDetection, STAGES } from './run/evaluation/detect.ts';
 export type { Detection } from './eval/voc.ts';
+export { PROPOSAL_METHODS, type ProposalMethod, type ProposalSettings, proposeBoxes } from './proposals/propose.ts';
+export type { MeasuredEdges } from './proposals/edgeMap.ts';
 export {
   type DetectorTask,
   type DetectorTraining,

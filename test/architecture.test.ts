@@ -21,12 +21,13 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   model: ['engine', 'kernels'],
   data: ['engine', 'kernels'],
   eval: ['kernels'], // its float64 box arithmetic; no engine, so no GPU
+  proposals: ['data', 'engine', 'kernels'],
   draw: ['data', 'eval', 'engine', 'kernels'],
   distributed: ['engine', 'kernels'],
   onnx: ['model', 'engine', 'kernels'],
   run: ['distributed', 'draw', 'data', 'eval', 'model', 'engine', 'kernels'],
   bench: ['run', 'data', 'model', 'engine', 'kernels'],
-  cli: ['bench', 'run', 'onnx', 'distributed', 'draw', 'data', 'eval', 'model', 'engine', 'kernels'],
+  cli: ['bench', 'run', 'onnx', 'distributed', 'proposals', 'draw', 'data', 'eval', 'model', 'engine', 'kernels'],
 };
 
 interface Import {
@@ -123,6 +124,22 @@ test('kernels and eval import no package and no Node', () => {
     .filter((file) => /^(kernels|eval)\//.test(file))
     .flatMap((file) => importsOf(file).map(({ specifier }) => `src/${file} imports ${specifier}`))
     .filter((line) => !/ imports \./.test(line));
+  assert.equal(wrong, []);
+});
+
+test('proposals without learning need neither the GPU nor, outside node/, anything that has files', () => {
+  const wrong = files
+    .filter((file) => file.startsWith('proposals/'))
+    .flatMap((file) =>
+      importsOf(file)
+        .filter(({ specifier, typeOnly }) => !typeOnly && (specifier.startsWith('.') || !file.includes('/node/')))
+        .map(({ specifier }) => ({ file, target: resolve(file, specifier) })),
+    )
+    .filter(({ file, target }) =>
+      file.includes('/node/')
+        ? target.startsWith('engine/') && target !== 'engine/errors.ts'
+        : !/^(proposals\/[^/]+|kernels\/rng)\.ts$/.test(target),
+    );
   assert.equal(wrong, []);
 });
 

@@ -11,6 +11,7 @@ import { addEval } from './eval.ts';
 import { addExport } from './export.ts';
 import { addInfo } from './info.ts';
 import { addPretrain } from './pretrain.ts';
+import { addProposals } from './proposals.ts';
 import { addRecall } from './recall.ts';
 import { addTrain } from './train.ts';
 import { VERSION } from './version.ts';
@@ -50,6 +51,7 @@ export function newProgram(): Command {
     addTrain,
     addCompress,
     addEval,
+    addProposals,
     addRecall,
     addDetect,
     addExport,

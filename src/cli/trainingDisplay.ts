@@ -6,12 +6,8 @@ import type { CompileReport } from '../engine/gpu.ts';
 import type { InputConfig, TrainingConfig } from '../model/config.ts';
 import type { InitReport, Progress, Trainable } from '../run/storage/checkpoint.ts';
 import { namedByTorchvision } from '../run/storage/weightNames.ts';
+import { onInterrupt } from './interrupt.ts';
 import { duration, type ProgressBar, startProgress } from './progress.ts';
-
-/** Ctrl-C, `kill`, a closed terminal and Ctrl-\ (instead of a core dump): each of them saves. */
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
-/** A second signal within this time counts as the same: a terminal signals every process, and some pass it on. */
-const SAME_SIGNAL_MS = 500;
 
 export interface TrainingDisplay {
   /** Ctrl-C aborts it. */
@@ -118,26 +114,4 @@ export function describeInit(path: string, { channels }: Pick<InputConfig, 'chan
   if (fresh.length > 0) lines.push(`  random: ${layers(fresh)}`);
   if (unused.length > 0) lines.push(`  not used: ${unused.join(', ')}`);
   return lines.join('\n');
-}
-
-/** The first Ctrl-C (or `kill`) aborts the signal; the next one ends the process. */
-function onInterrupt(onFirst: () => void): { signal: AbortSignal; dispose(): void } {
-  const controller = new AbortController();
-  let first = 0;
-  const handle = (): void => {
-    if (!controller.signal.aborted) {
-      first = performance.now();
-      onFirst();
-      controller.abort();
-    } else if (performance.now() - first > SAME_SIGNAL_MS) {
-      process.exit(130);
-    }
-  };
-  for (const signal of SIGNALS) process.on(signal, handle);
-  return {
-    signal: controller.signal,
-    dispose() {
-      for (const signal of SIGNALS) process.off(signal, handle);
-    },
-  };
 }

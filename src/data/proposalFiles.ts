@@ -1,5 +1,5 @@
 /**
- * Proposals of other methods (Selective Search, EdgeBoxes...), read from a CSV file:
+ * Proposals of any method, in a CSV file:
  *
  *   image,x1,y1,x2,y2,score        this line first, then one box per line in any order
  *   000005,12,30.5,211,174,0.83
@@ -14,7 +14,8 @@ import type { Box, ScoredBoxes } from '../kernels/boxes.ts';
 import { printable } from './textFile.ts';
 import type { Sample } from './types.ts';
 
-const HEADER = 'image,x1,y1,x2,y2,score';
+/** The first line. */
+export const PROPOSAL_HEADER = 'image,x1,y1,x2,y2,score';
 
 /** x1, y1, x2, y2, score. */
 type Row = [...Box, number];
@@ -78,7 +79,8 @@ async function readFile(path: string, byId: ReadonlyMap<string, readonly { image
     number++;
     const line = text.trim();
     if (number === 1) {
-      if (line.replace(/^\uFEFF/, '') !== HEADER) throw wrong(`is not '${HEADER}'; put that line first`);
+      if (line.replace(/^\uFEFF/, '') !== PROPOSAL_HEADER)
+        throw wrong(`is not '${PROPOSAL_HEADER}'; put that line first`);
       continue;
     }
     if (line === '') continue;
@@ -92,12 +94,12 @@ async function readFile(path: string, byId: ReadonlyMap<string, readonly { image
       rows.push(...parsed);
     }
   }
-  if (number === 0) throw new UserError(`${path}: is empty; its first line must be '${HEADER}'`);
+  if (number === 0) throw new UserError(`${path}: is empty; its first line must be '${PROPOSAL_HEADER}'`);
 }
 
 /** The box of a line and its score, or what is wrong with the line. */
 function parseBox(fields: string[], { width, height }: Image): Row | string {
-  if (fields.length !== 5) return `has ${fields.length + 1} fields, not the 6 of '${HEADER}'; fix the line`;
+  if (fields.length !== 5) return `has ${fields.length + 1} fields, not the 6 of '${PROPOSAL_HEADER}'; fix the line`;
   const bad = fields.find((field) => field.trim() === '' || !Number.isFinite(Number(field)));
   if (bad !== undefined) return `'${printable(bad)}' is not a number; fix the line`;
   const [x1, y1, x2, y2, score] = fields.map(Number) as Row;
@@ -108,4 +110,18 @@ function parseBox(fields: string[], { width, height }: Image): Row | string {
     return `${box} leaves its ${width}x${height} image; pixels count from 0 and x comes first`;
   }
   return [x1, y1, x2, y2, score];
+}
+
+/** Decimals of a pixel in which corners are written. */
+const PIXEL_DECIMALS = 2;
+const SCORE_DIGITS = 6;
+
+/** The lines of an image. */
+export function proposalLines(id: string, { boxes, scores }: ScoredBoxes): string {
+  let lines = '';
+  for (let i = 0; i < scores.length; i++) {
+    const corners = [0, 1, 2, 3].map((k) => Number(boxes[4 * i + k]!.toFixed(PIXEL_DECIMALS)));
+    lines += `${id},${corners.join()},${Number(scores[i]!.toPrecision(SCORE_DIGITS))}\n`;
+  }
+  return lines;
 }
