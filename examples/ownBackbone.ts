@@ -15,11 +15,11 @@ export const tiny: BackboneDescriptor = {
   pooled: 4,
   learnsFromRandom: true,
   pretraining: { size: 48, batch: 32, learningRate: 0.01 },
-  build(gpu, { pooled, seed, frozenStages }) {
+  build(gpu, { bins, seed, frozenStages }) {
     const [convolutions, regions] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
     const conv1 = convolutions.layer('conv1', [16, 3, 5, 5], { frozen: frozenStages >= 1 });
     const conv2 = convolutions.layer('conv2', [32, 16, 3, 3], { frozen: frozenStages >= 2 });
-    const fc6 = regions.layer('fc6', [64, 32 * pooled * pooled]);
+    const fc6 = regions.layer('fc6', [64, 32 * bins]);
     return {
       stride: 4,
       channels: 32,

@@ -45,6 +45,7 @@ export {
 } from './engine/ops/losses.ts';
 export {
   nms,
+  pyramidPool,
   roiAlign,
   roiPool,
   roiWarp,

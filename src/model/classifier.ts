@@ -35,7 +35,7 @@ export class Classifier {
     this.gpu = gpu;
     this.config = config;
     this.plans = new Plans(gpu.plans.device);
-    this.backbone = backboneNamed(config.backbone).build(gpu, { pooled: config.pooled, seed, frozenStages: 0 });
+    this.backbone = backboneNamed(config.backbone).build(gpu, { bins: config.pooled ** 2, seed, frozenStages: 0 });
     const store = new ParameterStore(gpu, seed);
     this.layer = store.layer('classifier', [config.classes.length, this.backbone.regionFeatures], {
       gaussian: { std: 0.01, fanIn: 4096 },

@@ -9,6 +9,12 @@ export interface FeatureExtractor<F> {
   features(image: Tensor): F;
 }
 
+/** The one map of a backbone whose convolutions stay as they are. */
+export function fixedBackboneMap(backbone: Backbone): FeatureExtractor<Tensor> {
+  for (const parameter of Object.values(backbone.featureParameters)) parameter.requiresGrad = false;
+  return backboneMap(backbone);
+}
+
 /** The one map of a backbone. */
 export const backboneMap = (backbone: Backbone): FeatureExtractor<Tensor> => ({
   parameters: backbone.featureParameters,

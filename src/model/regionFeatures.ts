@@ -1,6 +1,6 @@
 /** How the vector of a region is computed that the detection head classifies. */
 import { maxPool2d } from '../engine/ops/pooling.ts';
-import { roiAlign, roiPool, roiWarp } from '../engine/ops/rois.ts';
+import { pyramidPool, roiAlign, roiPool, roiWarp } from '../engine/ops/rois.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { Backbone } from './backbones/backbone.ts';
 import type { HeadConfig } from './config.ts';
@@ -35,5 +35,15 @@ export function pooledRegions(
     parameters: backbone.regionParameters,
     length: backbone.regionFeatures,
     regions: (features, rois, training) => backbone.regions(pool(features, rois), training),
+  };
+}
+
+/** The bins of SPP-net's pyramid, and the backbone's region layers, which are made for as many. */
+export function pyramidRegions(backbone: Backbone): RegionFeatures<Tensor> {
+  const spatialScale = 1 / backbone.stride;
+  return {
+    parameters: backbone.regionParameters,
+    length: backbone.regionFeatures,
+    regions: (features, rois, training) => backbone.regions(pyramidPool(features, rois, { spatialScale }), training),
   };
 }

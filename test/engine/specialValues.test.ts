@@ -89,6 +89,7 @@ const SAMPLES: Record<string, (gpu: Gpu) => (Tensor | { count: Tensor })[]> = {
   reciprocal: (gpu) => [api.reciprocal(ones(gpu, 3))],
   relu: (gpu) => [api.relu(ones(gpu, 3))],
   reshape: (gpu) => [api.reshape(ones(gpu, 2, 3), [3, 2])],
+  pyramidPool: (gpu) => [api.pyramidPool(ones(gpu, 1, 2, 4, 4), rois(gpu), { spatialScale: 1 })],
   roiPool: (gpu) => [api.roiPool(ones(gpu, 1, 2, 4, 4), rois(gpu), { size: 2, spatialScale: 1 })],
   roiWarp: (gpu) => [api.roiWarp(ones(gpu, 1, 2, 4, 4), rois(gpu), { size: 2, spatialScale: 1 })],
   scale: (gpu) => [api.scale(ones(gpu, 3), 2)],

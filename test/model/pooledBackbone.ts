@@ -8,10 +8,10 @@ type Regions = (flat: Tensor, training: { seed: number } | null) => Tensor;
 /** A region is its pooled map as it is, or what `regions` makes of that. */
 export const pooledBackbone =
   (regions: Regions = (flat) => flat): BackboneBuilder =>
-  (_, { pooled }) => ({
+  (_, { bins }) => ({
     stride: 4,
     channels: 3,
-    regionFeatures: 3 * pooled * pooled,
+    regionFeatures: 3 * bins,
     featureParameters: {},
     regionParameters: {},
     features: (image) => maxPool2d(image, { kernel: 4 }),

@@ -25,13 +25,13 @@ const { height, width } = settings;
 const data = (name: string) => tensors[name]!.data;
 
 /** Three 3x3 convolutions of stride 2; a region has one fully connected layer. */
-function tinyBackbone(gpu: Gpu, { seed, pooled }: { seed: number; pooled: number }): Backbone {
+function tinyBackbone(gpu: Gpu, { seed, bins }: { seed: number; bins: number }): Backbone {
   const [convolutions, regions] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
   const convs = (settings.backbone as [number, number][]).map(([inputs, outputs], i) =>
     convolutions.layer(`conv${i + 1}`, [outputs, inputs, 3, 3]),
   );
   const channels = settings.backbone.at(-1)[1];
-  const fc6 = regions.layer('fc6', [settings.head.features, channels * pooled * pooled]);
+  const fc6 = regions.layer('fc6', [settings.head.features, channels * bins]);
   return {
     stride: settings.stride,
     channels,

@@ -41,7 +41,7 @@ test('the greatest overlap is that of all anchors of the map that lie inside the
   const random = new Random(5);
   for (const [backbone, { stride, build, pyramid }] of BACKBONES) {
     if (pyramid || /^resnet(34|50|101)$/.test(backbone)) continue; // other anchors; maps as ResNet-18's
-    const built = build(gpu, { pooled: 1, seed: 1, frozenStages: 0 });
+    const built = build(gpu, { bins: 1, seed: 1, frozenStages: 0 });
     assert.is(stride, built.stride);
     for (const convention of ['py-faster-rcnn', 'torchvision'] as const) {
       const [height, width] = [100 + random.integer(60), 100 + random.integer(60)];

@@ -1,4 +1,4 @@
-/** Fast R-CNN on the proposals of another method: training, resuming, evaluation, and files that do not fit the data. */
+/** Fast R-CNN and SPP-net on the proposals of another method: training, resuming, evaluation, and files that do not fit the data. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -15,6 +15,7 @@ import { evaluate } from '../../src/run/evaluation/evaluate.ts';
 import { networkProposals } from '../../src/run/evaluation/recall.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
 import { trainRun } from '../../src/run/training/trainRun.ts';
+import { loadSafetensors } from '../../src/engine/node/safetensorsFile.ts';
 import { temporaryFolder, userError, vocXml, writeVoc } from '../data/fixtures.ts';
 import { expectClose, sharedGpu } from '../harness.ts';
 import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
@@ -163,6 +164,26 @@ test('a run that was stopped and resumed reads its proposals again and ends with
   [whole, stopped, resumed].forEach(({ model }) => model.dispose());
 });
 
+test('SPP-net pools into a pyramid, keeps the convolutions of its initial weights, and learns what follows', async () => {
+  const gpu = await sharedGpu();
+  const init = (await trainHere(await tinyRun({ data: await data, steps: 2 }))).directory.checkpointPath;
+  const run = await tinyRun(await choices({ schedule: 'spp-net', init, steps: 60, set: ['training.warmup=0'] }));
+  assert.is(run.config.detector.system, 'spp-net');
+  const { model, directory } = await trainHere(run);
+  const [before, after] = [await loadSafetensors(init), await loadSafetensors(directory.checkpointPath)];
+  for (const name of ['conv1.weight', 'conv4.weight', 'conv4.bias'])
+    assert.equal(after.tensors[name]!.data, before.tensors[name]!.data, name);
+  assert.not.ok(Object.keys(after.tensors).some((name) => name.startsWith('momentum/conv')));
+  const channels = after.tensors['conv4.bias']!.shape[0]!;
+  assert.equal(after.tensors['fc6.weight']!.shape, [128, 50 * channels]);
+  const lines = directory.readMetrics();
+  assert.ok(lines.at(-1)!.loss < (2 / 3) * lines[0]!.loss, `${lines[0]!.loss} to ${lines.at(-1)!.loss}`);
+  const loaded = await loadModel(gpu, directory.path);
+  const { dataset } = await configureRun(await choices({ split: 'val', proposals: val }));
+  assert.ok((await evaluate(loaded, dataset, 'voc10')).detections[0]!.length > 0);
+  [model, loaded].forEach((network) => network.dispose());
+});
+
 test('files that do not fit the data, and options that do not fit the schedule, are one line each', async () => {
   const wrong: [RunChoices, RegExp][] = [
     [{ proposals: csv('x,1,1,2,2,1') }, /line 2: image 'x' is not in the data; drop its lines, or choose the --split/],
@@ -171,7 +192,14 @@ test('files that do not fit the data, and options that do not fit the schedule, 
     [{ proposals: csv('a,1,1,NaN,20,1') }, /line 2: 'NaN' is not a number; fix the line/],
     [{ proposals: join(folder, 'none.csv') }, /none\.csv: there is no such file; check the name/],
     [{ proposals: val }, /line 2: image 'v' is not in the data/],
-    [{ schedule: 'joint' }, /^--proposals: --schedule joint trains an RPN, which makes its own; choose fast-rcnn/],
+    [
+      { schedule: 'joint' },
+      /^--proposals: --schedule joint trains an RPN, which makes its own; choose fast-rcnn, spp-net/,
+    ],
+    [
+      { schedule: 'spp-net' },
+      /^--schedule spp-net: its convolutions are not trained and would stay random; give weights/,
+    ],
     [{ set: ['detector.rpn.lambda=10'] }, /^--set detector\.rpn\.lambda=10: --schedule fast-rcnn has no RPN; of its/],
     [{ set: ['detector.anchors.sizes=[8]'] }, /^--set detector\.anchors\.sizes=\[8\]: --schedule fast-rcnn has no RPN/],
     [{ set: ['detector.system=faster-rcnn'] }, /is what --schedule is for$/],

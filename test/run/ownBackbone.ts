@@ -11,10 +11,10 @@ export const own: BackboneDescriptor = {
   pooled: 2,
   learnsFromRandom: true,
   pretraining: { size: 40, batch: 4, learningRate: 0.02 },
-  build(gpu, { pooled, seed }) {
+  build(gpu, { bins, seed }) {
     const [convolutions, regions] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
     const a = convolutions.layer('a', [8, 3, 9, 9]);
-    const b = regions.layer('b', [12, 8 * pooled * pooled]);
+    const b = regions.layer('b', [12, 8 * bins]);
     return {
       stride: 8,
       channels: 8,

@@ -10,10 +10,11 @@ import {
   type RoiAlignShape,
   roiAlignUniforms,
 } from '../../kernels/roiAlign.ts';
+import { PYRAMID_BINS, pyramidPoolForward, pyramidShape } from '../../kernels/pyramidPool.ts';
 import { MAX_BINS, roiPoolBackward, roiPoolBands, roiPoolForward } from '../../kernels/roiPool.ts';
 import type { Bindable } from '../memory.ts';
 import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../../kernels/roiWarp.ts';
-import { operation, onTape } from '../autograd.ts';
+import { type GradientRule, operation, onTape } from '../autograd.ts';
 import { scratch } from '../scratch.ts';
 import { floatOf } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
@@ -29,20 +30,20 @@ export interface RoiPoolOptions {
 type RoiUniforms = Record<keyof (typeof roiWarpBackwardInput)['uniforms'], number>;
 type RoiPoolSaved = { argmax: Tensor; rois: Tensor; x: readonly number[]; uniforms: RoiUniforms };
 
-export const roiPoolOperation = operation<RoiPoolSaved>(
-  'roiPool',
-  ({ dy }, { argmax, rois, x, uniforms }) => {
-    const dx = dy.gpu.empty(x, 'f32', 'dx roiPool'); // where the kernel adds up the gradients of the RoIs
-    const [, channels, height] = x as [number, number, number];
-    const bands = roiPoolBands(channels, height, dy.gpu.adapter.software);
-    dy.gpu.run(roiPoolBackward, { dy, argmax, rois, dx }, { ...uniforms, bands });
-    if (dy.dtype === 'f32') return [dx];
-    const half = dx.inDtype('f16');
-    dx.dispose();
-    return [half];
-  },
-  true,
-);
+/** The gradient of every pooled value goes to the cell that it was taken from. */
+const toArgmax: GradientRule<RoiPoolSaved> = ({ dy }, { argmax, rois, x, uniforms }) => {
+  const dx = dy.gpu.empty(x, 'f32', 'dx roiPool'); // where the kernel adds up the gradients of the RoIs
+  const [, channels, height] = x as [number, number, number];
+  const bands = roiPoolBands(channels, height, dy.gpu.adapter.software);
+  dy.gpu.run(roiPoolBackward, { dy, argmax, rois, dx }, { ...uniforms, bands });
+  if (dy.dtype === 'f32') return [dx];
+  const half = dx.inDtype('f16');
+  dx.dispose();
+  return [half];
+};
+
+export const roiPoolOperation = operation('roiPool', toArgmax, true);
+const pyramidPoolOperation = operation('pyramidPool', toArgmax, true);
 
 /**
  * Max pooling of each RoI into P x P bins, with Caffe's rounding (Fast R-CNN, section 2.1). The RoIs get no gradient.
@@ -55,6 +56,21 @@ export function roiPool(x: Tensor, rois: Tensor, options: RoiPoolOptions): Tenso
   const argmax = gpu.empty(shape, 'i32', 'roiPool argmax');
   gpu.run(roiPoolForward, { x, rois, y, argmax }, uniforms);
   return onTape(roiPoolOperation, [x], y, { argmax, rois, x: x.shape, uniforms }, [argmax]);
+}
+
+/**
+ * Spatial pyramid pooling of each RoI: max pooling into 6x6, 3x3, 2x2 and 1x1 bins, by SPP-net's own rule from the image to
+ * cells (He et al. 2014). The RoIs get no gradient.
+ * @param x [N, C, H, W]   @param rois [R, 5]: image index, x1, y1, x2, y2 in input pixels   @returns [R, C, 50]
+ */
+export function pyramidPool(x: Tensor, rois: Tensor, { spatialScale }: Pick<RoiPoolOptions, 'spatialScale'>): Tensor {
+  const shape = pyramidShape(roiShapes('pyramidPool', x, rois, { size: 1, spatialScale }).uniforms);
+  const { gpu } = x;
+  const pooled = [shape.roiCount, shape.channels, PYRAMID_BINS];
+  const y = gpu.empty(pooled, floatOf(x), 'pyramidPool');
+  const argmax = gpu.empty(pooled, 'i32', 'pyramidPool argmax');
+  gpu.run(pyramidPoolForward, { x, rois, y, argmax }, shape);
+  return onTape(pyramidPoolOperation, [x], y, { argmax, rois, x: x.shape, uniforms: shape }, [argmax]);
 }
 
 type RoiWarpSaved = { x: Tensor; rois: Tensor; uniforms: RoiUniforms };

@@ -17,7 +17,13 @@ import {
   upsampleNearestCheck,
   writeProposalsCheck,
 } from './pyramid.ts';
-import { roiPoolBackwardCheck, roiPoolForwardCheck, roiWarpBackwardChecks, roiWarpForwardCheck } from './rois.ts';
+import {
+  pyramidPoolForwardCheck,
+  roiPoolBackwardCheck,
+  roiPoolForwardCheck,
+  roiWarpBackwardChecks,
+  roiWarpForwardCheck,
+} from './rois.ts';
 import { roiCandidatesCheck, roiCompactCheck, roiExpandCheck, roiSampleCheck } from './roiTargets.ts';
 import {
   gatherSortedCheck,
@@ -115,6 +121,8 @@ export const detectorChecks: readonly (() => KernelCheck)[] = [
   () => roiExpandCheck(),
   () => roiPoolForwardCheck(ROI_SHAPE),
   () => roiPoolForwardCheck({ ...ROI_SHAPE, channels: 3, roiCount: 1, pooledH: 1, pooledW: 1 }),
+  () => pyramidPoolForwardCheck(ROI_SHAPE),
+  () => pyramidPoolForwardCheck({ ...ROI_SHAPE, channels: 3, roiCount: 9, scale: 1 / 7 }),
   () => roiPoolBackwardCheck(ROI_SHAPE, 1),
   () => roiPoolBackwardCheck({ ...ROI_SHAPE, channels: 8, roiCount: 5, pooledH: 3, pooledW: 2 }, 4),
   () => decodeDetectionsCheck(60),

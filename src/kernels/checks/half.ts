@@ -9,7 +9,13 @@ import { convWorkgroupChecks } from './conv2dWorkgroup.ts';
 import { halfInputs } from './inputs.ts';
 import { matmulChecks } from './matmul.ts';
 import { eitherPrecisionChecks } from './nn.ts';
-import { roiPoolBackwardCheck, roiPoolForwardCheck, roiWarpBackwardChecks, roiWarpForwardCheck } from './rois.ts';
+import {
+  pyramidPoolForwardCheck,
+  roiPoolBackwardCheck,
+  roiPoolForwardCheck,
+  roiWarpBackwardChecks,
+  roiWarpForwardCheck,
+} from './rois.ts';
 import { winogradMapChecks } from './winograd.ts';
 
 /** The buffers of each kernel that are f16 in a network of half precision; biases, gradients of parameters and points are f32. */
@@ -33,7 +39,7 @@ const HALVED: readonly (readonly [kernel: RegExp, buffers: readonly string[]])[]
   [/^lrn_forward/, ['x', 'y']],
   [/^lrn_backward/, ['x', 'y', 'dy', 'dx']],
   [/^copy_(into|from)_slice/, ['part', 'whole']],
-  [/^roi_(pool|warp)_forward/, ['x', 'y']],
+  [/^(roi_pool|roi_warp|pyramid_pool)_forward/, ['x', 'y']],
   [/^roi_pool_backward/, ['dy']],
   [/^roi_warp_backward_input/, ['dy', 'dx']],
   [/^roi_warp_backward_rois/, ['dy', 'x']],
@@ -66,6 +72,7 @@ const ROIS = { images: 2, channels: 11, height: 9, width: 13, roiCount: 7, poole
 
 const roiChecks: readonly (() => KernelCheck)[] = [
   () => roiPoolForwardCheck(ROIS),
+  () => pyramidPoolForwardCheck(ROIS),
   () => roiPoolBackwardCheck(ROIS, 2),
   () => roiWarpForwardCheck(ROIS),
   () => roiWarpBackwardChecks(ROIS)[0]!,

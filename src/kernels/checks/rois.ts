@@ -1,5 +1,6 @@
 /** Checks of RoI pooling and RoI warping, forward and backward. */
 import { Random } from '../rng.ts';
+import { pyramidPoolForward, pyramidPoolReference, pyramidShape } from '../pyramidPool.ts';
 import * as roiPool from '../roiPool.ts';
 import type { RoiShape } from '../rois.ts';
 import * as roiWarp from '../roiWarp.ts';
@@ -25,6 +26,20 @@ export function roiPoolForwardCheck(shape: RoiShape): KernelCheck {
   return {
     name: `roi_pool_forward ${shape.roiCount} RoIs ${shape.channels}x${shape.height}x${shape.width} to ${shape.pooledH}x${shape.pooledW}`,
     kernel: roiPool.roiPoolForward,
+    buffers: { x, rois, y: new Float32Array(y.length), argmax: new Int32Array(y.length) },
+    uniforms: { ...shape },
+    expected: { y, argmax },
+    ...EXACT,
+  };
+}
+
+export function pyramidPoolForwardCheck(of: RoiShape): KernelCheck {
+  const shape = pyramidShape(of);
+  const { x, rois } = roiPoolInputs(shape);
+  const { y, argmax } = pyramidPoolReference(doubles(x), doubles(rois), shape);
+  return {
+    name: `pyramid_pool_forward ${shape.roiCount} RoIs ${shape.channels}x${shape.height}x${shape.width}`,
+    kernel: pyramidPoolForward,
     buffers: { x, rois, y: new Float32Array(y.length), argmax: new Int32Array(y.length) },
     uniforms: { ...shape },
     expected: { y, argmax },

@@ -32,6 +32,7 @@ import { PORTABLE_TILE } from '../planner.ts';
 import { LAST_KEY } from '../radixSort.ts';
 import { axisSum, axisSumPart, broadcastScalar, channelSum, channelSumPart, sumFinal, sumPartial } from '../reduce.ts';
 import { reluBackward, reluForward } from '../relu.ts';
+import { PYRAMID_BINS, pyramidPoolForward, pyramidShape } from '../pyramidPool.ts';
 import { roiPoolBackward, roiPoolForward } from '../roiPool.ts';
 import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../roiWarp.ts';
 import { sgdSteps } from '../sgd.ts';
@@ -562,6 +563,22 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       { x: [-I, -I, -I, -I, -I, -I, -I, -I], rois: [0, 1, 0, 3, 1] },
       { ...ROI_MAP, pooledH: 1, pooledW: 1 },
       { y: [-I], argmax: i32(1) },
+    ),
+  () =>
+    row(
+      'pyramid pooling',
+      pyramidPoolForward,
+      { x: [-I, -I, -I, NaN, -I, -I, -I, 1], rois: [0, 0, 0, 2, 2] },
+      pyramidShape(ROI_MAP),
+      { y: Array<number>(PYRAMID_BINS).fill(-I), argmax: new Int32Array(PYRAMID_BINS) },
+    ),
+  () =>
+    row(
+      'pyramid pooling of NaN',
+      pyramidPoolForward,
+      { x: [0, 1, I, NaN, 2, 3, 4, 5], rois: [0, 3, 0, 3, 0] },
+      pyramidShape(ROI_MAP),
+      { y: Array<number>(PYRAMID_BINS).fill(NaN), argmax: new Int32Array(PYRAMID_BINS).fill(3) },
     ),
   () =>
     row(

@@ -27,13 +27,16 @@ export interface Backbone {
   readonly regionParameters: Readonly<Record<string, Tensor>>;
   /** image [1, 3, H, W] -> map [1, C, H / stride, W / stride] */
   features(image: Tensor): Tensor;
-  /** pooled [R, C, P, P] -> [R, regionFeatures]. `training`: dropout applies, with masks drawn from this seed. */
+  /**
+   * pooled [R, C, P, P], or [R, C, bins] of a spatial pyramid -> [R, regionFeatures]. `training`: dropout applies, with masks
+   * drawn from this seed.
+   */
   regions(pooled: Tensor, training: { seed: number } | null): Tensor;
 }
 
 export interface BackboneOptions {
-  /** Width of a pooled region. */
-  pooled: number;
+  /** Values of a channel in a pooled region: its width times its height, or the bins of a spatial pyramid. */
+  bins: number;
   seed: number;
   frozenStages: number;
   /** Of networks with batch normalisation; by default frozen. */

@@ -46,17 +46,18 @@ export function backboneNamed(name: string, source = `backbone ${name}`): Backbo
   throw new UserError(`${source}: unknown; choose from ${[...BACKBONES.keys()].join(', ')}`);
 }
 
-/** The backbone of a detector, with random weights. */
-export function detectorBackbone(gpu: Gpu, config: DetectorConfig, seed: number): Backbone {
-  return backboneNamed(config.backbone).build(gpu, backboneOptions(config, seed));
+/** The backbone of a detector, with random weights. `bins`: see `BackboneOptions`. */
+export function detectorBackbone(gpu: Gpu, config: DetectorConfig, seed: number, bins?: number): Backbone {
+  return backboneNamed(config.backbone).build(gpu, backboneOptions(config, seed, bins));
 }
 
 /** What a configuration says about its backbone. */
 export const backboneOptions = (
   { head, frozenStages, ranks, batchNorm }: DetectorConfig,
   seed: number,
+  bins = head.pooled ** 2,
 ): BackboneOptions => ({
-  pooled: head.pooled,
+  bins,
   seed,
   frozenStages,
   ranks,

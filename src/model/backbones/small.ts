@@ -13,7 +13,7 @@ const STRIDE = 4;
 const CHANNELS = 64;
 const FEATURES = 128;
 
-const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages, ranks = {} }) => {
+const build: BackboneBuilder = (gpu, { bins, seed, frozenStages, ranks = {} }) => {
   const [convolutions, regions] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
   const conv = (stage: number, outputs: number, inputs: number, side: number) =>
     convolutions.layer(`conv${stage}`, [outputs, inputs, side, side], { frozen: stage <= frozenStages });
@@ -21,7 +21,7 @@ const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages, ranks = {} })
   const conv2 = conv(2, 48, 16, 3);
   const conv3 = conv(3, CHANNELS, 48, 3);
   const conv4 = conv(4, CHANNELS, CHANNELS, 3);
-  const fc6 = regions.regionLayer('fc6', [FEATURES, CHANNELS * pooled * pooled], ranks.fc6);
+  const fc6 = regions.regionLayer('fc6', [FEATURES, CHANNELS * bins], ranks.fc6);
   return {
     stride: STRIDE,
     channels: CHANNELS,

@@ -35,7 +35,7 @@ const FIRES: readonly (readonly [index: number, squeeze: number, expand: number]
   [12, 64, 256],
 ];
 
-const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages, ranks = {} }) => {
+const build: BackboneBuilder = (gpu, { bins, seed, frozenStages, ranks = {} }) => {
   const [convolutions, regions] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
   const conv1 = convolutions.layer('features.0', [64, 3, 3, 3], { frozen: frozenStages >= 1 });
   let stage = 1;
@@ -56,7 +56,7 @@ const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages, ranks = {} })
   });
   // fire9's values are several units large; He's rule would keep them that large, this brings the map to about one.
   const neck = convolutions.layer('neck', [CHANNELS, inputs, 1, 1], { gaussian: { std: 0.01, fanIn: 512 } });
-  const fc6 = regions.regionLayer('fc6', [FEATURES, CHANNELS * pooled * pooled], ranks.fc6);
+  const fc6 = regions.regionLayer('fc6', [FEATURES, CHANNELS * bins], ranks.fc6);
   const fc7 = regions.regionLayer('fc7', [FEATURES, FEATURES], ranks.fc7);
   return {
     stride: STRIDE,

@@ -26,7 +26,7 @@ const FIRST_BLOCK: Bands = { channels: 64, stride: 2, reach: 2 };
 const STRIDE = 16;
 const REGION_LAYERS = { fc6: 'classifier.0', fc7: 'classifier.3' };
 
-const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages, ranks }) => {
+const build: BackboneBuilder = (gpu, { bins, seed, frozenStages, ranks }) => {
   const [convolutions, fullyConnected] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
   let inputs = 3;
   let index = 0; // torchvision's: a convolution and its ReLU count one each, a pool one
@@ -42,7 +42,7 @@ const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages, ranks }) => {
     return last ? layers : [...layers, (x: Tensor) => maxPool2d(x, { kernel: 2, ceilMode: true })];
   });
   const { fc6, fc7 } = REGION_LAYERS;
-  const regions = fullyConnectedRegions(fullyConnected, [fc6, fc7], inputs * pooled * pooled, ranks);
+  const regions = fullyConnectedRegions(fullyConnected, [fc6, fc7], inputs * bins, ranks);
   return {
     stride: STRIDE,
     channels: inputs,

@@ -19,14 +19,14 @@ const CHANNELS = 256;
 const normalise = (x: Tensor): Tensor => localResponseNorm(x, { size: 3, alpha: 5e-5, beta: 0.75, mode: 'within' });
 const pool = (x: Tensor): Tensor => maxPool2d(x, { kernel: 3, stride: 2, padding: 1, ceilMode: true });
 
-const build: BackboneBuilder = (gpu, { pooled, seed, frozenStages, ranks }) => {
+const build: BackboneBuilder = (gpu, { bins, seed, frozenStages, ranks }) => {
   const [convolutions, fullyConnected] = [new ParameterStore(gpu, seed), new ParameterStore(gpu, seed)];
   const conv = (stage: number, outputs: number, inputs: number, side: number) =>
     convolutions.layer(`conv${stage}`, [outputs, inputs, side, side], { frozen: stage <= frozenStages });
   const conv1 = conv(1, 96, 3, 7);
   const conv2 = conv(2, 256, 96, 5);
   const rest = [conv(3, 384, 256, 3), conv(4, 384, 384, 3), conv(5, CHANNELS, 384, 3)];
-  const regions = fullyConnectedRegions(fullyConnected, ['fc6', 'fc7'], CHANNELS * pooled * pooled, ranks);
+  const regions = fullyConnectedRegions(fullyConnected, ['fc6', 'fc7'], CHANNELS * bins, ranks);
   return {
     stride: STRIDE,
     channels: CHANNELS,

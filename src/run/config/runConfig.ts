@@ -147,6 +147,7 @@ function settle(choices: RunChoices): RunConfig {
   const schedule = checkSchedule(choices.schedule ?? 'joint');
   const backbone = checkBackbone(choices.backbone ?? preset.detector.backbone);
   const input = chooseInput(backbone, choices.input, choices.init);
+  if (givesProposals(schedule)) assertSystemFits(schedule, backbone, choices.init);
   const { head, training } = presetFor(schedule, preset);
   const proposals = proposalsFor(schedule, choices.proposals);
   const detector = withSchedule(withBackbone({ ...preset.detector, head }, backbone), schedule);
@@ -201,6 +202,18 @@ function validationOf(
     // A multiple of the lines of metrics.jsonl, because a checkpoint comes before each validation.
     interval: validateEvery ?? Math.ceil(steps / VALIDATIONS / LOG_INTERVAL) * LOG_INTERVAL,
   };
+}
+
+/** Throws where a system without an RPN cannot be made of a backbone, or would keep random convolutions. */
+function assertSystemFits(schedule: Schedule, backbone: string, init: string | undefined): void {
+  const { pyramid, regionLayers } = backboneNamed(backbone);
+  const wrong = (why: string): UserError => new UserError(`--schedule ${schedule}: ${why}`);
+  if (pyramid) throw wrong(`the backbone ${backbone} has several maps; choose one with a single map`);
+  if (schedule !== 'spp-net') return;
+  if (!regionLayers)
+    throw wrong(`the backbone ${backbone} has no fully connected layers for its regions; choose another`);
+  if (init === undefined)
+    throw wrong('its convolutions are not trained and would stay random; give weights with --init');
 }
 
 const absoluteFiles = (files: string): string[] => files.split(',').map((file) => resolve(file));

@@ -11,11 +11,12 @@
  * Without an RPN:
  *
  *   fast-rcnn    one stage: Fast R-CNN on the proposals of another method, given with each image
+ *   spp-net      likewise SPP-net, whose convolutional layers stay as the initial weights have them
  */
 import type { DetectorConfig, StageTrainingConfig, TrainingConfig } from '../../model/config.ts';
 import type { Part } from '../../model/detector.ts';
 
-export const SCHEDULES = ['joint', 'joint-warp', 'alternating', 'unshared', 'fast-rcnn'] as const;
+export const SCHEDULES = ['joint', 'joint-warp', 'alternating', 'unshared', 'fast-rcnn', 'spp-net'] as const;
 export type Schedule = (typeof SCHEDULES)[number];
 
 export interface Stage {
@@ -64,7 +65,7 @@ const SHARING: readonly Stage[] = [
 const JOINT: Stage = { name: '', title: 'joint training', losses: 'joint', trains: ALL };
 
 /** The kinds of detector (`detector.system`) of the schedules that train another than Faster R-CNN. */
-const SYSTEMS: Partial<Record<Schedule, string>> = { 'fast-rcnn': 'fast-rcnn' };
+const SYSTEMS: Partial<Record<Schedule, string>> = { 'fast-rcnn': 'fast-rcnn', 'spp-net': 'spp-net' };
 
 /** Whether a schedule trains a detector on the proposals of another method. */
 export const givesProposals = (schedule: Schedule): boolean => SYSTEMS[schedule] !== undefined;
