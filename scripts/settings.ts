@@ -18,6 +18,7 @@ interface Schema {
   prefixItems?: readonly Schema[];
   minimum?: number;
   maximum?: number;
+  maxItems?: number;
   exclusiveMinimum?: number;
   exclusiveMaximum?: number;
   properties?: Readonly<Record<string, Schema>>;
@@ -55,7 +56,10 @@ function valuesOf(schema: Schema): string {
   if (schema.enum) return schema.enum.map((value) => `\`${String(value)}\``).join(', ');
   if (schema.anyOf) return schema.anyOf.map(valuesOf).join(' or ');
   if (schema.prefixItems) return `${schema.prefixItems.length} of: ${valuesOf(schema.prefixItems[0]!)}`;
-  if (schema.items) return `list of: ${valuesOf(schema.items)}`;
+  if (schema.items) {
+    const most = schema.maxItems === undefined ? '' : `up to ${schema.maxItems}, each `;
+    return `list of: ${most}${valuesOf(schema.items)}`;
+  }
   const names: Readonly<Record<string, string>> = {
     integer: 'whole number',
     string: 'text',

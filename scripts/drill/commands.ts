@@ -11,7 +11,7 @@ export interface Outcome {
 }
 
 const SERVER = fileURLToPath(new URL('commandServer.ts', import.meta.url));
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 180_000;
 /** Beyond what the process had before the command. */
 const LIMIT_MEGABYTES = 1500;
 

@@ -27,6 +27,7 @@ import {
   writeJson,
 } from './common.ts';
 import { unreadable } from '../engine/node/readFile.ts';
+import { oneLine } from './output.ts';
 import { assertOutputs } from './outputs.ts';
 
 interface DetectCommand {
@@ -130,7 +131,7 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
         }
       } catch (error) {
         if (!(error instanceof UserError)) throw error;
-        console.error(`rcnn detect: ${error.message}`);
+        console.error(`rcnn detect: ${oneLine(error.message)}`);
         keep({ image: input, error: error.message });
         process.exitCode = 1;
       }

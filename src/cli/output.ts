@@ -11,6 +11,17 @@ export const escapeControls = (text: string): string =>
     return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
   });
 
+/** Characters of an error: names from files and options may have any length. */
+const LONGEST_ERROR = 1000;
+
+/** The message of an error as one line, whatever the names in it hold. */
+export function oneLine(text: string): string {
+  const line = text.replace(/\s*\n\s*/g, ' ');
+  if (line.length <= LONGEST_ERROR) return line;
+  const half = LONGEST_ERROR / 2;
+  return `${line.slice(0, half)} ... ${line.slice(-half)}`;
+}
+
 /**
  * Sends all printing through `escapeControls`. If the reader goes away (`rcnn train | head -1`, a closed terminal), the command
  * continues without output, since it still has files to write.

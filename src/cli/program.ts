@@ -10,6 +10,7 @@ import { addDetect } from './detect.ts';
 import { addEval } from './eval.ts';
 import { addExport } from './export.ts';
 import { addInfo } from './info.ts';
+import { oneLine } from './output.ts';
 import { addPretrain } from './pretrain.ts';
 import { addProposals } from './proposals.ts';
 import { addRecall } from './recall.ts';
@@ -85,14 +86,4 @@ function refuseEmpty(command: Command): void {
   });
   if (option) throw new UserError(`${option.long}: is empty; give it a value, or leave it out`);
   if (command.args.includes('')) throw new UserError('an argument is empty; check the command');
-}
-
-/** Characters of an error: names from files and options may have any length. */
-const LONGEST_ERROR = 1000;
-
-function oneLine(text: string): string {
-  const line = text.replace(/\s*\n\s*/g, ' ');
-  if (line.length <= LONGEST_ERROR) return line;
-  const half = LONGEST_ERROR / 2;
-  return `${line.slice(0, half)} ... ${line.slice(-half)}`;
 }

@@ -5,6 +5,7 @@
  */
 import * as z from 'zod';
 import { BACKBONES } from './backbones/index.ts';
+import { MAX_BINS } from '../kernels/roiPool.ts';
 import { CONVENTIONS } from './conventions.ts';
 import { DETECTORS } from './detectors.ts';
 
@@ -81,7 +82,7 @@ const rpn = z.strictObject({
 });
 
 const head = z.strictObject({
-  pooled: setting(count, 'width and height of a pooled RoI in bins', 7),
+  pooled: setting(count.max(MAX_BINS), 'width and height of a pooled RoI in bins', 7),
   pooling: setting(
     z.enum(['max', 'warp', 'align']),
     '`max`: RoI max pooling, which passes no gradient to the RoIs; `align`: RoIAlign, the means of bilinear samples; `warp`: RoI warping to twice as many bins, then max pooling, through which the losses of the head also train the boxes of the RPN (section 3.2)',
@@ -151,15 +152,21 @@ export const detectorSchema = z.strictObject({
   anchors: setting(
     z.strictObject({
       sizes: setting(
-        z.array(positive).min(1),
+        z.array(positive).min(1).max(100),
         "sides of the square anchors in pixels of the network's input (the paper: 128, 256, 512)",
       ),
-      ratios: setting(z.array(positive).min(1), 'height over width'),
+      ratios: setting(z.array(positive).min(1).max(100), 'height over width'),
     }),
     'the anchors at each location',
   ),
   rpn: setting(rpn, 'the Region Proposal Network'),
-  head: setting(head, 'the detection head'),
+  head: setting(
+    head.refine(({ pooling, pooled }) => pooling !== 'warp' || 2 * pooled <= MAX_BINS, {
+      path: ['pooled'],
+      error: `must be at most ${Math.floor(MAX_BINS / 2)} with RoI warping, which takes twice as many bins`,
+    }),
+    'the detection head',
+  ),
   test: setting(test, 'what counts as a detection'),
   batchNorm: setting(
     z

@@ -1,5 +1,6 @@
 /** Runs the command as a user does, in a process of its own. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { delimiter } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const entry = fileURLToPath(new URL('../../src/cli/rcnn.ts', import.meta.url));
@@ -13,19 +14,31 @@ export interface Result {
   stderr: string;
 }
 
+export interface Surroundings {
+  /** Standard input; default: none. */
+  input?: Buffer;
+  /** Searched for programs before the usual folders. */
+  path?: string;
+}
+
 /** A running command, for those who interrupt it. */
-export function start(args: readonly string[], cwd: string): { child: ChildProcess; result: Promise<Result> } {
+export function start(
+  args: readonly string[],
+  cwd: string,
+  { input, path }: Surroundings = {},
+): { child: ChildProcess; result: Promise<Result> } {
   const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), entry, ...args], {
     cwd,
-    env: { ...process.env, NO_COLOR: '1' },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NO_COLOR: '1', PATH: [path, process.env['PATH']].filter(Boolean).join(delimiter) },
+    stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     timeout: LIMIT_MS,
     killSignal: 'SIGKILL',
   });
+  child.stdin?.end(input);
   let stdout = '';
   let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   const result = new Promise<Result>((resolve) => {
     child.on('close', (code, signal) => {
       resolve({

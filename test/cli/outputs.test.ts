@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { assertOutputs } from '../../src/cli/outputs.ts';
-import { escapeControls } from '../../src/cli/output.ts';
+import { escapeControls, isTerminal } from '../../src/cli/output.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 import { rcnn, start } from './command.ts';
 
@@ -79,6 +79,24 @@ test('control characters are printed as escapes', async () => {
   assert.is(code, 1);
   assert.match(stderr, /\\x1b\[31mcat\.jpg: there is no such file/);
   assert.not.match(stderr, /\x1b/);
+});
+
+test('a dumb terminal is no terminal: nothing is redrawn there', () => {
+  const [term, isTTY] = [process.env['TERM'], process.stdout.isTTY];
+  try {
+    process.stdout.isTTY = true;
+    for (const [name, expected] of [
+      ['xterm', true],
+      ['dumb', false],
+    ] as const) {
+      process.env['TERM'] = name;
+      assert.is(isTerminal(), expected);
+    }
+  } finally {
+    process.stdout.isTTY = isTTY;
+    if (term === undefined) delete process.env['TERM'];
+    else process.env['TERM'] = term;
+  }
 });
 
 const train = ['train', '--preset', 'demo', '--steps', '4', '--out', 'run'];

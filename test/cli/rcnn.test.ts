@@ -1,4 +1,5 @@
 /** `rcnn` as a user runs it: help, every command on small data, what it prints and writes, and its one-line errors. */
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PNG } from 'pngjs';
@@ -320,6 +321,24 @@ test('a preset for pre-trained weights says that it starts without any', async (
   assert.match(succeeds(trained), /^weights +random: pass --init FILE for a pre-trained squeezenet1_1$/m);
 });
 
+/** Every second frame of a video of three, through ffmpeg or, where there is none, a program that writes what it would. */
+async function detectsInVideo(folder: string, detect: readonly string[]): Promise<void> {
+  const bin = join(folder, 'bin');
+  const make = ['-v', 'error', '-f', 'lavfi', '-i', 'testsrc=size=64x48:rate=3:duration=1', join(folder, 'clip.avi')];
+  if (spawnSync('ffmpeg', make).status !== 0) {
+    mkdirSync(bin);
+    const frame = `Buffer.concat([Buffer.from('P6\\n64 48\\n255\\n'), Buffer.alloc(3 * 64 * 48, 99)])`;
+    const program = `#!${process.execPath}\nfor (let i = 0; i < 2; i++) process.stdout.write(${frame});\n`;
+    writeFileSync(join(bin, 'ffmpeg'), program, { mode: 0o755 });
+  }
+  const found = succeeds(await start([...detect, '--every', '2', 'clip.avi'], folder, { path: bin }).result);
+  assert.equal(
+    [...found.matchAll(/^clip\.avi frame (\d): .* -> (.*)$/gm)].map(([, frame, path]) => [frame, path]),
+    [1, 3].map((frame) => [`${frame}`, join('some', `clip-00000${frame}.png`)]),
+  );
+  assert.is(PNG.sync.read(readFileSync(join(folder, 'some', 'clip-000003.png'))).height, 48);
+}
+
 test('train, eval and detect on a data set in VOC layout', async () => {
   const folder = temporaryFolder();
   const root = await smallVoc({ b: vocXml([{ name: 'cat', box: [3, 4, 3, 15] }]) });
@@ -416,6 +435,13 @@ test('train, eval and detect on a data set in VOC layout', async () => {
   assert.is(first.class, 'cat');
   assert.ok(first.x1 >= 0 && first.x2 <= 63 && first.y2 <= 47 && first.score > 0 && first.score <= 1);
 
+  const input = readFileSync(join(images, 'one.png'));
+  const some = ['detect', '--model', 'run', '--threshold', '0', '--out', 'some'];
+  const piped = succeeds(await start([...some, '-'], folder, { input }).result);
+  assert.match(piped, /^-: \d+ cat -> some.stdin\.png$/m);
+  assert.is(PNG.sync.read(readFileSync(join(folder, 'some', 'stdin.png'))).width, 40);
+  await detectsInVideo(folder, some);
+
   // What does not fit this model.
   const dogs = await writeVoc({
     splits: { test: 'a' },
@@ -432,9 +458,17 @@ test('train, eval and detect on a data set in VOC layout', async () => {
   isUserError(wrong[1]!, /--data digits: its classes are 0, 1, .*, not cat; use a model of digits/);
   isUserError(wrong[2]!, /^rcnn detect: images\/none\.jpg: there is no such file or folder; check the name$/m);
   isUserError(wrong[3]!, /: contains no image/);
-  isUserError(
-    await rcnn(folder, 'detect', '--model', 'run', 'images/cut.jpg'),
-    /images\/cut\.jpg: cannot be read as an image/,
+  const inputs = ['images/cut.jpg', 'images/two.jpg'];
+  const cut = await rcnn(folder, 'detect', '--model', 'run', ...inputs, '--out', 'rest', '--json', 'rest.json');
+  isUserError(cut, /images\/cut\.jpg: cannot be read as an image \(it is cut off\)/);
+  assert.equal(readdirSync(join(folder, 'rest')), ['two.png'], 'the others are detected in');
+  const rest = JSON.parse(readFileSync(join(folder, 'rest.json'), 'utf8')) as { image: string; error?: string }[];
+  assert.equal(
+    rest.map(({ image, error }) => [image, error !== undefined]),
+    [
+      ['images/cut.jpg', true],
+      ['images/two.jpg', false],
+    ],
   );
   truncateSync(join(run, 'checkpoint.safetensors'), 1000);
   isUserError(await rcnn(folder, 'eval', '--model', 'run', ...data), /checkpoint\.safetensors: .*it is cut off/);

@@ -3,12 +3,14 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { UserError } from '../errors.ts';
+import { makeFolder } from './writeFile.ts';
 
 /** A folder that belongs to this user alone, for caches and sockets that must not be another user's. */
 export function privateTemporaryFolder(): string {
   const uid = process.getuid?.() ?? -1; // a container's user may have no name, which os.userInfo() would ask for
   const folder = path.join(os.tmpdir(), `webgpu-rcnn-${uid >= 0 ? uid : os.userInfo().username}`);
-  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(os.tmpdir());
+  if (!fs.existsSync(folder)) fs.mkdirSync(folder, { mode: 0o700 });
   if (uid >= 0 && fs.lstatSync(folder).uid !== uid) throw new UserError(`${folder} belongs to another user: remove it`);
   return folder;
 }
@@ -20,7 +22,7 @@ export function cacheFolder(): string {
     if (!base || !path.isAbsolute(base)) continue;
     const folder = path.join(base, 'webgpu-rcnn');
     try {
-      fs.mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
       fs.accessSync(folder, fs.constants.W_OK);
       return folder;
     } catch {

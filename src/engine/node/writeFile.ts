@@ -1,6 +1,5 @@
 /** Writing files in Node: all or nothing, and what keeps a file from being written is one line. */
 import {
-  accessSync,
   closeSync,
   constants,
   existsSync,
@@ -12,12 +11,11 @@ import {
   openSync,
   renameSync,
   rmSync,
-  type Stats,
   statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { UserError } from '../errors.ts';
 import { openTemporary } from './temporaries.ts';
 
@@ -27,6 +25,7 @@ const OBSTACLES: Readonly<Record<string, string>> = {
   EEXIST: 'a part of its path is a file; choose another place',
   EISDIR: 'there is a folder of this name; choose another name',
   ELOOP: 'there is a symbolic link that leads back to itself; choose another name',
+  ENOENT: 'no file can be made there; choose another place',
   EACCES: 'you have no permission to write there; choose another place',
   EPERM: 'you have no permission to write there; choose another place',
   EROFS: 'it is on a read-only file system; choose another place',
@@ -145,13 +144,27 @@ export function syncFile(path: string, again: string): void {
   }
 }
 
-/** Makes a folder and its parents; returns the topmost one that was made, or undefined. */
+/**
+ * Makes a folder and its parents; returns the topmost one that was made, or undefined. One by one, since Node's recursive mkdir
+ * never returns where no folder can be made (/proc).
+ */
 export function makeFolder(path: string): string | undefined {
-  const folder = resolve(path);
-  const first = mkdirSync(folder, { recursive: true });
-  if (first === undefined) return undefined;
-  for (let made = folder; made.length >= first.length; made = dirname(made)) syncFolder(dirname(made));
-  return first;
+  const missing: string[] = [];
+  for (let folder = resolve(path); !isFolder(folder); folder = dirname(folder)) missing.push(folder);
+  for (const folder of [...missing].reverse()) {
+    try {
+      mkdirSync(folder);
+    } catch (error) {
+      // Another process may have been faster.
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !isFolder(folder)) throw error;
+    }
+    syncFolder(dirname(folder));
+  }
+  return missing.at(-1);
+}
+
+function isFolder(path: string): boolean {
+  return existsSync(path) && statSync(path).isDirectory();
 }
 
 /** Waits until the names in a folder are on the disk, where the system can do that. */
@@ -175,23 +188,23 @@ function isStream(path: string): boolean {
   return !stats.isFile() && !stats.isDirectory();
 }
 
-/** Throws if `replaceFile` could not write `path`, as far as that can be known beforehand; makes nothing. */
+/**
+ * Throws if `replaceFile` could not write `path`, as far as that can be known beforehand: makes a temporary file where the file
+ * would go, or in the nearest folder that there is, and removes it again.
+ */
 export function assertWritable(path: string): void {
-  const obstacle = (code: string): UserError => unwritable(path, Object.assign(new Error(code), { code }), '');
-  let before: Stats | undefined;
+  const obstacle = (code: string): Error => Object.assign(new Error(code), { code });
   try {
-    before = statSync(path, { throwIfNoEntry: false });
+    const before = statSync(path, { throwIfNoEntry: false });
+    if (before?.isDirectory()) throw obstacle('EISDIR');
+    if (before && !before.isFile()) return; // a pipe or a device
+    let folder = dirname(resolve(path));
+    while (!existsSync(folder)) folder = dirname(folder);
+    if (!statSync(folder).isDirectory()) throw obstacle('ENOTDIR');
+    const { file, temporary } = openTemporary(join(folder, basename(path)));
+    closeSync(file);
+    rmSync(temporary);
   } catch (error) {
-    throw unwritable(path, error as NodeJS.ErrnoException, '');
-  }
-  if (before?.isDirectory()) throw obstacle('EISDIR');
-  if (before && !before.isFile()) return; // a pipe or a device
-  let folder = dirname(resolve(path));
-  while (!existsSync(folder)) folder = dirname(folder);
-  if (!statSync(folder).isDirectory()) throw obstacle('ENOTDIR');
-  try {
-    accessSync(folder, constants.W_OK);
-  } catch (error) {
-    throw unwritable(path, error as NodeJS.ErrnoException, '');
+    throw unwritable(path, error as NodeJS.ErrnoException, 'run the command again');
   }
 }

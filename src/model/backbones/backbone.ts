@@ -3,6 +3,7 @@
  * feature vector (fc6 and fc7 of the paper's networks). A backbone is a descriptor in a file of its own and a line in
  * index.ts; everything that depends on which backbone it is reads the descriptor.
  */
+import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import { gaussian, heNormal, zeros } from '../../engine/initializers.ts';
 import { conv2d, type Conv2dOptions } from '../../engine/ops/conv2d.ts';
@@ -93,6 +94,18 @@ export const backboneParameters = ({ featureParameters, regionParameters }: Back
   ...regionParameters,
 });
 
+/** Values of a parameter: 4 GiB. VGG-16's fc6, the largest of the published ones, has 103 million. */
+const MOST_VALUES = 2 ** 30;
+
+/** Throws if settings ask for a layer that no device holds, before its values are drawn. */
+function assertFits(name: string, shape: readonly number[]): void {
+  const values = shape.reduce((product, n) => product * n, 1);
+  if (values <= MOST_VALUES) return;
+  throw new UserError(
+    `${name}: its [${shape}] weights are more than the ${MOST_VALUES} that a layer may have; choose smaller settings`,
+  );
+}
+
 /** Makes named parameters, each with its own seed, so that adding a layer does not change the values of the others. */
 export class ParameterStore {
   readonly parameters: Record<string, Tensor> = {};
@@ -117,6 +130,7 @@ export class ParameterStore {
     shape: readonly number[],
     options: { gaussian?: { std: number; fanIn: number }; frozen?: boolean } = {},
   ): Layer {
+    assertFits(name, shape);
     const seed = hash(name) ^ this.seed;
     const fanIn = shape.slice(1).reduce((product, n) => product * n, 1);
     const { gaussian: paper } = options;
@@ -162,6 +176,7 @@ export class ParameterStore {
 
   /** The weights of a fully connected layer, whole or in shards. */
   private matrix(name: string, [outputs, inputs]: readonly [number, number]): Tensor[] {
+    assertFits(name, [outputs, inputs]);
     const seed = hash(name) ^ this.seed;
     const rows = shardRows(outputs, inputs, this.gpu.plans.device.maxBindingBytes);
     return Array.from({ length: Math.ceil(outputs / rows) }, (_, i) => {

@@ -96,12 +96,22 @@ function duplicates(splits: readonly DataSplit[]): string[] {
 
 const images = (count: number): string => `${count} image${count === 1 ? '' : 's'}`;
 
+/** Undefined if it is no file that can be read, which decoding reports. */
+function bytesOf(file: string): number | undefined {
+  try {
+    const stats = statSync(file);
+    return stats.isFile() ? stats.size : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Notes on identical images in two splits, which would test the network on images it was trained on. */
 export function sameContent(splits: readonly DataSplit[]): string[] {
   const bySize = new Map<number, { split: string; file: string }[]>();
   for (const { split, dataset } of splits) {
     for (const { file } of dataset.samples) {
-      const size = file === undefined ? undefined : statSync(file, { throwIfNoEntry: false })?.size;
+      const size = file === undefined ? undefined : bytesOf(file);
       if (size !== undefined) bySize.set(size, [...(bySize.get(size) ?? []), { split, file: file! }]);
     }
   }
