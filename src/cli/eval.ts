@@ -10,6 +10,7 @@ import { evaluate, evaluateDetections, type EvaluationReport, type Metric } from
 import { evaluationTable } from '../run/evaluation/evaluationTable.ts';
 import type { Precision } from '../model/config.ts';
 import { loadModel } from '../run/storage/loadModel.ts';
+import { REPORT_FILES, writeEvaluationReport } from '../run/reports/evaluationReport.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 import {
   type AdapterKind,
@@ -36,6 +37,7 @@ import {
 } from './distributed.ts';
 import { assertOutputs } from './outputs.ts';
 import { startProgress } from './progress.ts';
+import { VERSION } from './version.ts';
 
 interface EvalCommand extends TestDataOptions, DistributedOptions {
   model?: string;
@@ -45,6 +47,7 @@ interface EvalCommand extends TestDataOptions, DistributedOptions {
   detections?: string;
   proposals?: string;
   pictures?: string;
+  report?: string;
   set?: string[];
   precision: Precision;
   adapter: AdapterKind;
@@ -82,6 +85,10 @@ export function addEval(program: Command): void {
       ]),
     )
     .option('--pictures <dir>', 'also draw detections and proposals in the first images, and the loss curves')
+    .option(
+      '--report <dir>',
+      'also write a page that shows what is wrong (report.html: errors by kind, confusion, curves), and its figures as JSON and CSV',
+    )
     .addOption(precisionOption().default('f32'))
     .addOption(adapterOption());
   withDistributedOptions(command).action(evaluateModel);
@@ -102,8 +109,9 @@ async function evaluateIn(processes: Processes, options: EvalCommand): Promise<v
   if (path === undefined && from === undefined) {
     throw new UserError('--model is missing: give a run directory, or saved detections with --from');
   }
-  const { json, detections, pictures } = options;
-  assertOutputs([json, detections, pictures && join(pictures, 'detections.png')], {
+  const { json, detections, pictures, report: reportFolder } = options;
+  const reports = reportFolder === undefined ? [] : REPORT_FILES.map((name) => join(reportFolder, name));
+  assertOutputs([json, detections, pictures && join(pictures, 'detections.png'), ...reports], {
     files: [from, ...(options.proposals?.split(',') ?? [])],
     model: path,
     data: options.data,
@@ -112,8 +120,13 @@ async function evaluateIn(processes: Processes, options: EvalCommand): Promise<v
   if (path !== undefined) await giveTestProposals(options.proposals, path, dataset);
   if (path === undefined) {
     const started = performance.now();
-    if (processes.leads)
-      report(options, evaluateDetections(readDetectionFile(from!, dataset), dataset, options.metric, started));
+    if (!processes.leads) return;
+    const saved = readDetectionFile(from!, dataset);
+    report(options, evaluateDetections(saved, dataset, options.metric, started));
+    if (reportFolder !== undefined) {
+      const facts = [['detections', from!] as const, ...factsOf(options)];
+      printPictures({ report: await writeEvaluationReport(reportFolder, { dataset, detections: saved, facts }) });
+    }
     return;
   }
   await assertSameData(processes, options.data, [rowsOf(dataset)]);
@@ -137,6 +150,17 @@ async function evaluateIn(processes: Processes, options: EvalCommand): Promise<v
       if (pictures !== undefined) {
         printPictures(await drawResults(model, dataset, evaluation.detections, new RunDirectory(path), pictures));
       }
+      if (reportFolder !== undefined) {
+        const { description } = gpu.adapter;
+        const facts = [
+          ['run', path],
+          ['weights', options.weights],
+          ...factsOf(options),
+          ['device', description],
+        ] as const;
+        const inputs = { dataset, detections: evaluation.detections, run: new RunDirectory(path), model, facts };
+        printPictures({ report: await writeEvaluationReport(reportFolder, inputs) });
+      }
     } finally {
       progress.stop();
     }
@@ -147,3 +171,11 @@ function report({ json }: EvalCommand, evaluated: EvaluationReport): void {
   console.log(evaluationTable(evaluated));
   if (json !== undefined) writeJson(json, evaluated);
 }
+
+/** What the report says of how it was made. */
+const factsOf = ({ data, split }: EvalCommand): (readonly [string, string])[] => [
+  ['data', split === undefined ? data : `${data}, split ${split}`],
+  ['command', ['rcnn', ...process.argv.slice(2)].join(' ')],
+  ['version', `webgpu-rcnn ${VERSION}, Node ${process.version}`],
+  ['date', new Date().toISOString().slice(0, 10)],
+];

@@ -39,3 +39,7 @@ function delimiterOf(text: string): string {
   const count = (delimiter: string): number => line.split(delimiter).length;
   return [',', ';', '\t'].reduce((a, b) => (count(b) > count(a) ? b : a));
 }
+
+/** A row as text, with its end of line; a cell is quoted where another reader would split it. */
+export const csvRow = (cells: readonly string[]): string =>
+  `${cells.map((cell) => (/[",;\t\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(',')}\n`;

@@ -1,4 +1,5 @@
 /** Tables in the form that keras-retinanet reads: a file for each split, with classes.csv beside them; edges from 0. */
+import { csvRow as row } from '../csvFile.ts';
 import type { FormatWriter, WrittenImage } from '../format.ts';
 import { countRounding, decimal, edgesOf, isPlain, LostItems, PIXEL_DECIMALS, usualNames } from './edges.ts';
 
@@ -23,9 +24,6 @@ export const csvWriter: FormatWriter = {
     return { files, lost: lines };
   },
 };
-
-const row = (cells: readonly string[]): string =>
-  `${cells.map((cell) => (/[",;\t\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(',')}\n`;
 
 function rows(image: WrittenImage, classes: readonly string[], lost: LostItems): string[] {
   const file = imagePath(image);

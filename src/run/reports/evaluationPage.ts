@@ -1,0 +1,230 @@
+/** The page of an evaluation: one HTML file that needs no other, in light and dark, on screen and on paper. */
+import { classColour } from '../../draw/colours.ts';
+import { escaped, lineChart, type Series } from '../../draw/svg.ts';
+import { type Analysis, ERROR_KINDS, type ErrorKind, SIZES } from '../../eval/analysis.ts';
+import type { ValidationLine } from '../storage/runDirectory.ts';
+
+export interface Example {
+  /** A data URI. */
+  image: string;
+  caption: string;
+}
+
+export interface EvaluationPage {
+  title: string;
+  /** What was evaluated, how and where: name and value. */
+  facts: readonly (readonly [string, string])[];
+  classes: readonly string[];
+  analysis: Analysis;
+  /** Examples of each kind of error, the worst first, and of what is right, the worst first as well. */
+  examples: Readonly<Record<ErrorKind | 'correct', readonly Example[]>>;
+  /** Sums of the losses by step. */
+  losses: readonly { step: number; loss: number }[];
+  validation: readonly ValidationLine[];
+  /** Milliseconds of the parts of a detection; null without a network. */
+  stages: Readonly<Record<string, number>> | null;
+  /** Images, and objects by class, of the split. */
+  data: { images: number; objects: readonly (readonly [string, number])[] };
+}
+
+const MEANINGS: Readonly<Record<ErrorKind | 'correct', string>> = {
+  location: 'right class, wrong place (IoU 0.1 to 0.5)',
+  class: 'right place, wrong class',
+  duplicate: 'an object that was already found',
+  background: 'no object there (IoU below 0.1)',
+  both: 'wrong class and place, or too near an object that was already found',
+  missed: 'objects that nothing was found on',
+  correct: 'right ones, those with the lowest IoU first',
+};
+
+export function evaluationPage(page: EvaluationPage): string {
+  const { title, facts, analysis } = page;
+  const sections: readonly (readonly [string, string])[] = [
+    ['Average precision', precision(page)],
+    ['What is wrong', errors(page)],
+    ['Confusion', confusion(page)],
+    ['Sizes and scores', sizes(analysis)],
+    ['Training', training(page)],
+    ['Data and speed', dataAndSpeed(page)],
+  ];
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escaped(title)}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<header><h1>${escaped(title)}</h1>
+<p class="figure">mAP <b>${number(analysis.mAP, 4)}</b></p>
+${table([], facts)}
+</header>
+<main>
+${sections
+  .filter(([, content]) => content !== '')
+  .map(([name, content]) => `<section><h2>${name}</h2>\n${content}\n</section>`)
+  .join('\n')}
+</main>
+</body>
+</html>
+`;
+}
+
+function precision({ analysis: { curves, mAP } }: EvaluationPage): string {
+  const rows = curves.map(({ name, objects, ap }) => [name, String(objects), ap === null ? '' : number(ap, 4)]);
+  const series = curves.flatMap(({ name, recall, precision }, i): Series[] =>
+    recall.length === 0 || !Number.isFinite(recall[0])
+      ? []
+      : [{ name, colour: classColour(i + 1), points: recall.map((r, at) => [r, precision[at]!] as const) }],
+  );
+  return `<div class="columns">${table(['class', 'objects', 'AP'], [...rows, ['mean', '', number(mAP, 4)]])}
+${lineChart('Precision and recall', series, { x: 'recall', y: 'precision', most: [1, 1] })}</div>
+<p>Pascal VOC's rules: IoU above 0.5, area under the curve.</p>`;
+}
+
+function errors({ analysis, examples }: EvaluationPage): string {
+  const rows = ERROR_KINDS.map((kind) => [
+    kind,
+    MEANINGS[kind],
+    String(analysis.errors[kind].count),
+    `+${number(analysis.errors[kind].gain, 4)}`,
+  ]);
+  const shown = (kind: ErrorKind | 'correct'): string =>
+    examples[kind].length === 0
+      ? ''
+      : `<details${kind === 'correct' ? '' : ' open'}><summary>${kind}: ${MEANINGS[kind]}</summary><div class="examples">${examples[
+          kind
+        ]
+          .map(
+            ({ image, caption }) =>
+              `<figure><img src="${escaped(image)}" alt="${escaped(caption)}"><figcaption>${escaped(caption)}</figcaption></figure>`,
+          )
+          .join('')}</div></details>`;
+  return `${table(['kind', 'meaning', 'how often', 'mAP without it'], rows)}
+<p>Kinds and costs as in TIDE (Bolya et al. 2020): how much higher the mAP would be if only this kind did not occur. Dashed: the
+object's own box.</p>
+${[...ERROR_KINDS, 'correct' as const].map(shown).join('\n')}`;
+}
+
+function confusion({ classes, analysis: { confusion: counts, threshold } }: EvaluationPage): string {
+  const names = ['not found', ...classes.slice(1)];
+  const most = Math.max(1, ...counts.flat());
+  const order = [...classes.keys()].slice(1).concat(0);
+  const cell = (truth: number, found: number): string => {
+    const count = counts[truth]![found]!;
+    const share = Math.round((100 * count) / most);
+    const kind = truth === found ? 'right' : 'wrong';
+    return `<td class="${kind}" style="--share:${count === 0 ? 0 : Math.max(8, share)}%">${truth + found === 0 ? '' : count}</td>`;
+  };
+  const rows = order
+    .map((truth) => {
+      const name = truth === 0 ? 'no object' : classes[truth]!;
+      return `<tr><th scope="row">${escaped(name)}</th>${order.map((found) => cell(truth, found)).join('')}</tr>`;
+    })
+    .join('');
+  return `<p>Rows: what is there. Columns: what was found with a score of ${threshold} or more, whatever its class.</p>
+<div class="wide"><table class="confusion"><thead><tr><td></td>${order
+    .map((found) => `<th scope="col">${escaped(names[found]!)}</th>`)
+    .join('')}</tr></thead><tbody>${rows}</tbody></table></div>`;
+}
+
+function sizes({ bySize, calibration }: Analysis): string {
+  const rows = Object.entries(bySize).map(([name, { objects, mAP }]) => {
+    const [least, most] = SIZES[name as keyof typeof SIZES];
+    const range = most === Infinity ? `${Math.sqrt(least)} and larger` : `${Math.sqrt(least)} to ${Math.sqrt(most)}`;
+    return [name, `${range} pixels a side`, String(objects), number(mAP, 4)];
+  });
+  const filled = calibration.filter(({ detections }) => detections > 0);
+  const series: Series[] = [
+    { name: 'share that is right', colour: '#2f9bff', points: filled.map((bin) => [bin.meanScore, bin.correct]) },
+    {
+      name: 'scores that say how sure to be',
+      colour: 'currentColor',
+      dashed: true,
+      points: [
+        [0, 0],
+        [1, 1],
+      ],
+    },
+  ];
+  return `<div class="columns">${table(['size', 'area as a square', 'objects', 'mAP'], rows)}
+${lineChart('Calibration', series, { x: 'mean score', y: 'share that is right', most: [1, 1] })}</div>`;
+}
+
+function training({ losses, validation }: EvaluationPage): string {
+  if (losses.length === 0) return '';
+  const steps = losses.at(-1)!.step;
+  const highest = Math.max(...losses.map(({ loss }) => loss), ...validation.map(({ loss }) => loss));
+  const charts = [
+    lineChart(
+      'Loss',
+      [
+        { name: 'training', colour: '#2f9bff', points: losses.map(({ step, loss }) => [step, loss]) },
+        ...(validation.length > 0
+          ? [
+              {
+                name: 'validation',
+                colour: '#ff9f0a',
+                points: validation.map(({ step, loss }) => [step, loss] as const),
+              },
+            ]
+          : []),
+      ],
+      { x: 'step', y: 'sum of the losses', most: [steps, highest] },
+    ),
+  ];
+  if (validation.length > 0) {
+    const points = validation.map(({ step, mAP }) => [step, mAP] as const);
+    charts.push(
+      lineChart('Validation', [{ name: 'mAP', colour: '#35c759', points }], { x: 'step', y: 'mAP', most: [steps, 1] }),
+    );
+  }
+  return `<div class="columns">${charts.join('\n')}</div>`;
+}
+
+function dataAndSpeed({ data: { images, objects }, stages }: EvaluationPage): string {
+  const counts = table(
+    ['class', 'objects'],
+    objects.map(([name, count]) => [name, String(count)]),
+  );
+  const times =
+    stages === null
+      ? ''
+      : table(
+          ['part of a detection', 'ms'],
+          Object.entries(stages).map(([name, ms]) => [name, number(ms, 1)]),
+        );
+  return `<p>${images} images.</p><div class="columns">${counts}${times}</div>`;
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const cells = (row: readonly string[], tag: string): string =>
+    `<tr>${row.map((text) => `<${tag}>${escaped(text)}</${tag}>`).join('')}</tr>`;
+  const top = head.length > 0 ? `<thead>${cells(head, 'th')}</thead>` : '';
+  return `<table>${top}<tbody>${rows.map((row) => cells(row, 'td')).join('')}</tbody></table>`;
+}
+
+const number = (value: number, digits: number): string => (Number.isFinite(value) ? value.toFixed(digits) : 'none');
+
+const STYLE = `
+:root { color-scheme: light dark; --line: light-dark(#d8d8dc, #3a3a3e); --soft: light-dark(#6b6b70, #a0a0a6); }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 0 auto; padding: 24px; background: light-dark(#fff, #161618); }
+h1 { font-size: 24px; margin: 0; } h2 { font-size: 19px; border-top: 1px solid var(--line); padding-top: 20px; margin: 28px 0 12px; }
+.figure { font-size: 20px; margin: 4px 0 12px; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; align-self: start; }
+th, td { text-align: left; padding: 3px 14px 3px 0; vertical-align: top; } th { font-weight: 600; color: var(--soft); }
+tbody tr { border-top: 1px solid var(--line); }
+.columns { display: flex; flex-wrap: wrap; gap: 32px; } .wide { overflow-x: auto; }
+figure { margin: 0; } svg { width: 420px; max-width: 100%; font-size: 11px; fill: currentColor; }
+.grid { stroke: var(--line); fill: none; }
+.legend { margin: 2px 0; display: flex; flex-wrap: wrap; gap: 4px 12px; max-width: 420px; font-size: 13px; }
+.legend i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 4px; }
+.confusion td { min-width: 44px; text-align: right; padding: 4px 8px; }
+.right { background: color-mix(in srgb, #35c759 var(--share), transparent); }
+.wrong { background: color-mix(in srgb, #ff4d4d var(--share), transparent); }
+details { margin: 12px 0; } summary { cursor: pointer; font-weight: 600; }
+.examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px; margin-top: 8px; }
+.examples img { width: 100%; display: block; border-radius: 4px; } .examples figcaption { font-size: 12px; color: var(--soft); }
+@media print { body { max-width: none; padding: 0; } section, figure { break-inside: avoid; } }
+`;
