@@ -10,7 +10,7 @@ import { evaluate, evaluateDetections, type EvaluationReport, type Metric } from
 import { evaluationTable } from '../run/evaluation/evaluationTable.ts';
 import type { Precision } from '../model/config.ts';
 import { loadModel } from '../run/storage/loadModel.ts';
-import { REPORT_FILES, writeEvaluationReport } from '../run/reports/evaluationReport.ts';
+import { REPORT_FILES, writeEvaluationReport } from '../run/evaluation/evaluationReport.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 import {
   type AdapterKind,

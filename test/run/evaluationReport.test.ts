@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import type { Dataset } from '../../src/data/types.ts';
 import type { Detection } from '../../src/eval/voc.ts';
 import { evaluateVoc } from '../../src/eval/voc.ts';
-import { writeEvaluationReport } from '../../src/run/reports/evaluationReport.ts';
+import { writeEvaluationReport } from '../../src/run/evaluation/evaluationReport.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 import { tinyRun } from './tinyRun.ts';
 

@@ -9,7 +9,7 @@ import type { Detection } from '../../eval/voc.ts';
 import type { DecodedImage } from '../../kernels/imagePrepare.ts';
 import type { Detector } from '../../model/detector.ts';
 import { hasDetector, stagesOf } from '../config/stages.ts';
-import { detectInStages, STAGES } from '../evaluation/detect.ts';
+import { detectInStages, STAGES } from './detect.ts';
 import type { RunDirectory } from '../storage/runDirectory.ts';
 import { evaluationPage, type Example } from './evaluationPage.ts';
 
