@@ -84,6 +84,7 @@ export { PRESETS, type Preset } from './run/config/presets.ts';
 export { withSteps } from './run/config/stages.ts';
 export { type Progress, restoreCheckpoint, serializeCheckpoint } from './run/storage/checkpointFormat.ts';
 export { loadRun } from './run/storage/loadRun.ts';
+export { loadPublished } from './run/storage/publishedDetector.ts';
 export { parseRunConfig, type RunConfig } from './run/config/configSchema.ts';
 export type { AnnotatedBox, Dataset, Sample } from './data/types.ts';
 export { openDigits } from './data/digits.ts';

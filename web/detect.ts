@@ -227,14 +227,21 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
     again();
   });
 
-  /** Loads the two files of a run, given in any order; other files are ignored. */
+  /** Loads the two files of a run, given in any order, or one file of published weights; other files are ignored. */
   const loadFiles = (files: readonly File[]): Promise<void> =>
     attempt(async () => {
       const config = files.find(({ name }) => name.endsWith('.json'));
       const checkpoint = files.find(({ name }) => name.endsWith('.safetensors'));
-      if (!config || !checkpoint)
-        throw new Error('A run has two files: choose config.json and checkpoint.safetensors.');
-      loaded = await session.load(await config.text(), new Uint8Array(await checkpoint.arrayBuffer()));
+      const weights = files.find(({ name }) => /\.pth?$/.test(name)) ?? checkpoint;
+      if (config && checkpoint) {
+        loaded = await session.load(await config.text(), new Uint8Array(await checkpoint.arrayBuffer()));
+      } else if (weights && !config) {
+        loaded = await session.loadWeights(weights.name, new Uint8Array(await weights.arrayBuffer()));
+      } else {
+        throw new Error(
+          'A run has two files: choose config.json and checkpoint.safetensors, or a .pth file of torchvision alone.',
+        );
+      }
       chooseWeights('loaded');
     });
   const runFiles = element<HTMLInputElement>('run-files');
@@ -251,8 +258,11 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
     location.hash = '#detect';
     const pictures = files.filter(({ type }) => type.startsWith('image/'));
     if (pictures.length > 0) dropped(pictures);
-    else if (files.some(({ name }) => /\.(json|safetensors)$/.test(name))) void loadFiles(files);
-    else showTrouble('Drop images, or the two files of a run: config.json and checkpoint.safetensors.');
+    else if (files.some(({ name }) => /\.(json|safetensors|pth?)$/.test(name))) void loadFiles(files);
+    else
+      showTrouble(
+        'Drop images, the two files of a run (config.json, checkpoint.safetensors), or a .pth file of torchvision.',
+      );
   });
   threshold.oninput = () => {
     element('threshold-value').textContent = threshold.valueAsNumber.toFixed(2);
@@ -271,7 +281,7 @@ function weightsFacts(weights: WeightsSource, step: number | null, loaded: Loade
       ? 'Nothing is trained yet: start a training, or choose the files of a run.'
       : `These weights are from step ${step} of the training.`;
   }
-  if (!loaded) return 'Choose the two files of a run, or drop them on this page.';
+  if (!loaded) return 'Choose the two files of a run or a .pth file of torchvision, or drop them on this page.';
   const { classes, backbone, parameters } = loaded;
   const named = classes.slice(1);
   return `backbone ${backbone}, ${(parameters / 1e6).toFixed(1)} million parameters, ${named.length} classes: ${named.join(', ')}.`;

@@ -15,6 +15,7 @@ import {
   makeDetector,
   type Gpu,
   kernelChecks,
+  loadPublished,
   loadRun,
   median,
   type MetricsLine,
@@ -211,14 +212,20 @@ export class Session {
 
   /** Loads a run, trained here or in Node, from its two files. Throws one line about the one that is wrong. */
   async load(config: string, checkpoint: Uint8Array): Promise<LoadedRun> {
-    return this.turns.during(async () => {
-      const model = await loadRun(this.gpu, parseRunConfig(config), checkpoint);
-      this.models.loaded?.dispose();
-      this.models.loaded = model;
-      const { classes, backbone } = model.config;
-      const parameters = Object.values(model.parameters).reduce((sum, { size }) => sum + size, 0);
-      return { classes, backbone, parameters };
-    });
+    return this.turns.during(async () => this.take(await loadRun(this.gpu, parseRunConfig(config), checkpoint)));
+  }
+
+  /** Loads a detector of torchvision's from its file of weights. Throws one line about what is wrong with it. */
+  async loadWeights(name: string, bytes: Uint8Array): Promise<LoadedRun> {
+    return this.turns.during(async () => this.take(loadPublished(this.gpu, bytes, name)));
+  }
+
+  private take(model: Detector): LoadedRun {
+    this.models.loaded?.dispose();
+    this.models.loaded = model;
+    const { classes, backbone } = model.config;
+    const parameters = Object.values(model.parameters).reduce((sum, { size }) => sum + size, 0);
+    return { classes, backbone, parameters };
   }
 
   /** The objects in an image, with the proposals and the time of each part. */

@@ -26,9 +26,11 @@ from . import seeded
 CASES = [
     {'name': 'resnet50_fpn', 'seed': '1', 'size': [213, 320], 'sides': [192, 320]},
     {'name': 'resnet50_fpn_v2', 'seed': '2', 'size': [150, 211], 'sides': [160, 320]},
+    {'name': 'mobilenet_v3_large_fpn', 'seed': '3', 'size': [260, 200], 'sides': [320, 640]},
+    {'name': 'mobilenet_v3_large_320_fpn', 'seed': '3', 'size': [200, 333], 'sides': [320, 640]},
 ]
 TRAINING = {
-    'seed': '5',
+    'seed': '13',
     'heads': 0.05,
     'size': [120, 150],
     'sides': [96, 160],
@@ -36,7 +38,7 @@ TRAINING = {
     'boxes': [[10, 20, 69, 99, 1], [60, 5, 139, 64, 2], [5, 70, 44, 109, 3], [90, 60, 129, 109, 1]],
     'batch': [64, 48],
     'steps': 20,
-    'learningRate': 0.0001,
+    'learningRate': 0.000003,
     'momentum': 0.9,
     'weightDecay': 1e-4,
 }

@@ -35,7 +35,7 @@ def picture(name, height, width):
 
 
 # Deviations times the root of the fan-in, by a part of the name; of other layers He's, 1.4.
-SCALES = {'block.': 1.2, 'inner_blocks': 0.4, 'cls_logits': 1.0, 'rpn.head.bbox_pred': 0.15, 'cls_score': 1.5, 'box_predictor.bbox_pred': 0.7}
+SCALES = {'block.': 1.3, 'inner_blocks': 0.4, 'cls_logits': 1.0, 'rpn.head.bbox_pred': 0.15, 'cls_score': 1.5, 'box_predictor.bbox_pred': 0.7}
 
 
 def fill(name, shape, seed, heads=1.0):

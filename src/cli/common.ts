@@ -11,7 +11,7 @@ import { BACKBONES } from '../model/backbones/index.ts';
 import { takesProposals } from '../model/detectors.ts';
 import { giveProposals } from '../run/config/runConfig.ts';
 import type { Metric } from '../run/evaluation/evaluate.ts';
-import { readTrainedConfig, type WeightsName } from '../run/storage/loadModel.ts';
+import { readTestConfig, type WeightsName } from '../run/storage/loadModel.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 
 export interface TestDataOptions {
@@ -85,7 +85,7 @@ export const testSplit = ({ data, split }: TestDataOptions): string => split ?? 
 /** Opens the data to evaluate on, with the classes of the run if one is given, and prints the data set's notes. */
 export async function openTestData(options: TestDataOptions & { model?: string }): Promise<Dataset> {
   const { model, weights } = options;
-  const config = model === undefined ? undefined : readTrainedConfig(new RunDirectory(model), weights);
+  const config = model === undefined ? undefined : readTestConfig(model, weights);
   const split = testSplit(options);
   if (options.split === undefined && !isTestSplit(split))
     console.log(`note: ${options.data} has no test split; its split ${split} takes the place of one`);

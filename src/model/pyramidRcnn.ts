@@ -106,14 +106,15 @@ function refuseWhatItHasNot({ backbone, precision, stages, features, head }: Det
   if (head.pooling !== 'align') refuse(`head.pooling ${head.pooling}`, 'align');
 }
 
-/** The size of the resized image in pixels. */
+/** The size of the resized image in pixels. PyTorch divides a number by a tensor as the product with its reciprocal. */
 export function flooredSize(
   { height, width }: { height: number; width: number },
   shorterSide: number,
   longerSide: number,
 ): { height: number; width: number } {
   const [shorter, longer] = [Math.min(height, width), Math.max(height, width)];
-  const scale = Math.min(Math.fround(shorterSide / shorter), Math.fround(longerSide / longer));
+  const quotient = (side: number, n: number) => Math.fround(side * Math.fround(1 / n));
+  const scale = Math.min(quotient(shorterSide, shorter), quotient(longerSide, longer));
   const side = (n: number) => Math.max(1, Math.floor(n * scale));
   return { height: side(height), width: side(width) };
 }

@@ -56,7 +56,10 @@ export async function exportOnnx(
 export async function onnxModel(detector: Detector, { version = '' }: OnnxExportOptions = {}): Promise<OnnxModel> {
   const { config, gpu } = detector;
   if (!(detector instanceof FasterRcnn)) {
-    throw new UserError(`detector.system ${systemOf(config)} cannot be exported to ONNX; faster-rcnn can`);
+    const on = systemOf(config) === 'faster-rcnn' ? ` with the feature pyramid of ${config.backbone}` : '';
+    throw new UserError(
+      `detector.system ${systemOf(config)}${on} cannot be exported to ONNX; faster-rcnn on one map can`,
+    );
   }
   if (config.precision === 'f16')
     throw new UserError('a model in half precision cannot be exported to ONNX; load it in f32');

@@ -41,6 +41,7 @@ export function picture(name: string, height: number, width: number): DecodedIma
 }
 
 const SCALES = {
+  'block.': 1.3,
   inner_blocks: 0.4,
   cls_logits: 1,
   'rpn.head.bbox_pred': 0.15,
@@ -48,8 +49,8 @@ const SCALES = {
   'box_predictor.bbox_pred': 0.7,
 };
 
-/** A value for a tensor of a torchvision detector by its name. */
-export function fill(name: string, shape: readonly number[], seed: string): Float32Array {
+/** A value for a tensor of a torchvision detector by its name. `heads`: factor of the weights of the last layers. */
+export function fill(name: string, shape: readonly number[], seed: string, heads = 1): Float32Array {
   const count = shape.reduce((product, n) => product * n, 1);
   const values = uniform(`${seed}.${name}`, count);
   const layer = name.split('.').at(-2)!;
@@ -60,7 +61,8 @@ export function fill(name: string, shape: readonly number[], seed: string): Floa
   else if (shape.length === 1) value = (u) => (layer === 'bn3' ? 0.3 : 1) * (1 + 0.3 * u);
   else {
     const scale = Object.entries(SCALES).find(([part]) => name.includes(part))?.[1] ?? 1.4;
-    const factor = scale * Math.sqrt(3 / (count / shape[0]!));
+    const last = name.startsWith('roi_heads.box_predictor.') ? heads : 1;
+    const factor = scale * last * Math.sqrt(3 / (count / shape[0]!));
     value = (u) => factor * u;
   }
   for (let i = 0; i < count; i++) values[i] = value(values[i]!);

@@ -11,7 +11,7 @@ import { wholeParameters } from '../../src/engine/shards.ts';
 import type { Tensor } from '../../src/engine/tensor.ts';
 import { backboneNamed } from '../../src/model/backbones/index.ts';
 import { classesOf } from '../../src/model/cocoClasses.ts';
-import { PyramidRcnn } from '../../src/model/pyramidRcnn.ts';
+import { flooredSize, PyramidRcnn } from '../../src/model/pyramidRcnn.ts';
 import { pyramidDetector } from '../../src/run/config/presets.ts';
 import { readDetections } from '../../src/run/evaluation/detect.ts';
 import { sharedGpu } from '../harness.ts';
@@ -42,10 +42,29 @@ function expectNear(actual: ArrayLike<number>, expected: ArrayLike<number>, size
 const rms = (values: ArrayLike<number>): number =>
   Math.sqrt(Array.from(values, (value) => value * value).reduce((a, b) => a + b, 0) / values.length);
 
+test('images are resized to the sizes of torchvision, 800 and 1333', () => {
+  const sizes = [
+    [480, 640, 800, 1066],
+    [600, 800, 800, 1066],
+    [416, 416, 800, 800],
+    [333, 500, 799, 1201],
+    [375, 500, 799, 1066],
+    [427, 640, 799, 1199],
+    [1200, 1600, 800, 1066],
+    [100, 900, 148, 1333],
+    [720, 1280, 749, 1333],
+    [50, 3000, 22, 1332],
+  ];
+  for (const [height, width, ...expected] of sizes) {
+    const found = flooredSize({ height: height!, width: width! }, 800, 1333);
+    assert.equal([found.height, found.width], expected, `${height}x${width}`);
+  }
+});
+
 for (const { name, seed, size, sides } of cases) {
   test(`fasterrcnn_${name}`, async () => {
     const gpu = await sharedGpu();
-    const backbone = backboneNamed(name.replace('_320', ''));
+    const backbone = backboneNamed(name);
     const [shorterSide, longerSide] = sides;
     const preset = pyramidDetector(backbone);
     const model = new PyramidRcnn(

@@ -3,6 +3,7 @@ import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import type { DetectorConfig } from '../config.ts';
 import type { Backbone, BackboneDescriptor, BackboneOptions } from './backbone.ts';
+import { mobilenet, mobilenet320Fpn, mobilenetFpn } from './mobilenet.ts';
 import { resnet101, resnet18, resnet34, resnet50 } from './resnet.ts';
 import { resnet18Fpn, resnet50Fpn, resnet50FpnV2 } from './resnetPyramids.ts';
 import { small } from './small.ts';
@@ -22,6 +23,9 @@ const BUILT_IN: readonly BackboneDescriptor[] = [
   resnet18Fpn,
   resnet50Fpn,
   resnet50FpnV2,
+  mobilenet,
+  mobilenetFpn,
+  mobilenet320Fpn,
 ];
 
 const registered = new Map(BUILT_IN.map((backbone) => [backbone.name, backbone]));

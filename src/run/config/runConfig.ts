@@ -18,7 +18,7 @@ import { resizedSize } from '../../kernels/imagePrepare.ts';
 import type { DetectorConfig, Precision } from '../../model/config.ts';
 import { withSettings } from './configSchema.ts';
 import { chooseInput } from './initialInput.ts';
-import { defaultPreset, FAST_RCNN_HEAD, type Preset, PRESETS } from './presets.ts';
+import { defaultPreset, FAST_RCNN_HEAD, type Preset, PRESETS, pyramidDetector } from './presets.ts';
 import { LOG_INTERVAL } from '../storage/metrics.ts';
 import type { RunConfig, ValidationConfig } from './configSchema.ts';
 import {
@@ -378,7 +378,14 @@ export function checkBackbone(backbone: string): string {
 
 function withBackbone(detector: Preset['detector'], backbone: string): Omit<DetectorConfig, 'classes'> {
   if (backbone === detector.backbone) return detector;
-  const { frozenStages, pooled, input } = backboneNamed(backbone);
+  const descriptor = backboneNamed(backbone);
+  const { frozenStages, pooled, input, pyramid } = descriptor;
+  // Anchors, proposals and regions of a pyramid are its own; what the data needs is the preset's.
+  if (pyramid) {
+    const own = pyramidDetector(descriptor);
+    const head = { ...own.head, batch: detector.head.batch };
+    return { ...own, head, input: { ...detector.input, ...input } };
+  }
   const head = { ...detector.head, pooled };
   return { ...detector, backbone, frozenStages, head, input: { ...detector.input, ...input } };
 }

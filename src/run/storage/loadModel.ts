@@ -3,7 +3,7 @@ import { existsSync, statSync } from 'node:fs';
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import { loadSafetensors } from '../../engine/node/safetensorsFile.ts';
-import { loadWeights } from '../../engine/node/weightsFile.ts';
+import { loadWeights, readWeightsHeader } from '../../engine/node/weightsFile.ts';
 import type { Detector } from '../../model/detector.ts';
 import { restoreRun } from './loadRun.ts';
 import { type Knobs, type RunConfig, withPrecision } from '../config/configSchema.ts';
@@ -32,6 +32,15 @@ export function readTrainedConfig(directory: RunDirectory, weights: WeightsName 
 
 /** Whether `--model` names a file of weights and not a run directory. */
 export const isWeightsFile = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+
+/** What is known of a model that is to be tested, of a run or of a file of weights, before it is loaded. */
+export function readTestConfig(
+  path: string,
+  weights: WeightsName = 'last',
+): Pick<RunConfig, 'detector'> & Partial<Pick<RunConfig, 'skipBadBoxes' | 'splitSeed' | 'allowOutside'>> {
+  if (!isWeightsFile(path)) return readTrainedConfig(new RunDirectory(path), weights);
+  return { detector: publishedDetector(readWeightsHeader(path).shapes, path) };
+}
 
 /**
  * The network with its weights, of a run directory or of a file that torchvision's detectors have (publishedDetector.ts).

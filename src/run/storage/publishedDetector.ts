@@ -7,6 +7,7 @@ import type { Gpu } from '../../engine/gpu.ts';
 import { allFinite } from '../../engine/integrity.ts';
 import type { Safetensors } from '../../engine/safetensors.ts';
 import { wholeParameters, writeWhole } from '../../engine/shards.ts';
+import { parseWeights } from '../../engine/weightsFile.ts';
 import { BACKBONES } from '../../model/backbones/index.ts';
 import type { BackboneDescriptor } from '../../model/backbones/backbone.ts';
 import { classesOf } from '../../model/cocoClasses.ts';
@@ -46,7 +47,9 @@ const epsilonOf = (shapes: Shapes): number => {
  */
 export function publishedDetector(shapes: Shapes, source: string, classes?: readonly string[]): DetectorConfig {
   const known = [...BACKBONES.values()].filter(({ pyramid }) => pyramid);
-  const backbone = known.find((candidate) => isMarked(shapes, candidate));
+  const marked = known.filter((candidate) => isMarked(shapes, candidate));
+  // Two that differ in their recipe alone are told apart by the name under which torchvision publishes the file.
+  const backbone = marked.find(({ name }) => source.includes(name)) ?? marked[0];
   const scores = shapes[SCORES];
   if (!backbone || !scores) {
     const names = known.map(({ name }) => `fasterrcnn_${name}`).join(', ');
@@ -88,4 +91,13 @@ export function makePublishedDetector(gpu: Gpu, config: DetectorConfig, file: Sa
     model.dispose();
     throw error;
   }
+}
+
+/**
+ * The detector of such a file from its bytes, PyTorch's or a safetensors file's: in a browser, or wherever they come from.
+ * `source` is the file's name: it begins messages, and tells files apart that only differ in their recipe.
+ */
+export function loadPublished(gpu: Gpu, bytes: Uint8Array, source: string, classes?: readonly string[]): Detector {
+  const file = parseWeights(bytes, source);
+  return makePublishedDetector(gpu, publishedDetector(shapesOf(file), source, classes), file, source);
 }
