@@ -19,6 +19,8 @@ const LAUNCHERS: Readonly<Record<string, readonly string[]>> = {
   openmpi: ['mpirun.openmpi', '--oversubscribe', '--bind-to', 'none', '-n'],
   mpich: ['mpirun.mpich', '-n'],
 };
+/** Eight processes on two busy cores may each be silent for longer than one on a core of its own. */
+const PATIENCE_S = '240';
 const ROOT = { OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' };
 
 const options = new Command('npm run drill:distributed --')
@@ -72,7 +74,9 @@ function start(
   heard?: (text: string) => void,
 ): Promise<Ended> {
   const own = [process.execPath, '--import', import.meta.resolve('tsx'), command, ...args];
-  const [program, ...rest] = launcher ? [...LAUNCHERS[launcher]!, `${processes}`, ...own, '--distributed'] : own;
+  const [program, ...rest] = launcher
+    ? [...LAUNCHERS[launcher]!, `${processes}`, ...own, '--distributed', '--patience', PATIENCE_S]
+    : own;
   const child = spawn(program!, rest, { env: { ...process.env, ...ROOT }, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
@@ -98,7 +102,7 @@ for (const schedule of options.schedules.split(',')) {
   const run = [
     ...(options.train?.split(' ') ?? ['train', '--preset', 'digits', '--seed', '5', ...(small ? TINY : [])]),
     ...['--schedule', schedule, '--steps', `${updates}`, '--checkpoint-every', `${Math.ceil(updates / 3)}`],
-    ...per.slice(0, staged ? 3 : 1).flatMap((setting) => ['--set', `${setting}=${images}`]),
+    ...(staged ? per.slice(1) : per.slice(0, 1)).flatMap((setting) => ['--set', `${setting}=${images}`]),
   ];
   const timed = async (work: () => Promise<void>): Promise<number> => {
     const from = performance.now();

@@ -1,5 +1,6 @@
 /** What `rcnn train` and `rcnn demo` print while a detector trains. */
 import type { Dataset } from '../data/types.ts';
+import type { UpdateCost } from '../distributed/shardedSgd.ts';
 import { backboneNamed } from '../model/backbones/index.ts';
 import type { DetectorConfig } from '../model/config.ts';
 import type { Detector } from '../model/detector.ts';
@@ -72,6 +73,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
         ].map((terms) => terms.map(short).join('+'));
         display.losses = `loss ${short(line.loss)}: rpn ${rpn} head ${head}`;
       },
+      onUpdateCost: (cost) => display.print(describeCost(cost)),
       onStep: (done) => display.update((step = done), display.losses),
       onValidationImage: (done, total) => display.update(step, `validation: image ${done}/${total}`),
       onValidation(line, best) {
@@ -108,6 +110,12 @@ function describeValidation({ step, mAP, loss, images, seconds }: ValidationLine
 function describeValidated({ data, split, interval }: ValidationConfig, images: number, trainedOn: string): string {
   const of = data === trainedOn ? '' : ` of ${data}`;
   return `validate  split ${split}${of}: ${count(images)} images every ${count(interval)} steps`;
+}
+
+/** One line: what an update by several processes took besides computing. */
+function describeCost({ updates, sent, moving, waiting, uploading }: UpdateCost): string {
+  const each = (total: number): string => (total / updates).toFixed(1);
+  return `updates   each process sent ${(sent / updates / 1e6).toFixed(2)} MB an update: ${each(moving)} ms between processes, ${each(uploading)} ms to the device, ${each(waiting)} ms waiting for others`;
 }
 
 /** One line: how the anchors fit the objects of the user's own data. */

@@ -61,6 +61,19 @@ interface Layout {
   all: readonly { start: number; size: number }[];
 }
 
+/** What the updates so far took in this process, besides computing gradients. Times are in milliseconds. */
+export interface UpdateCost {
+  updates: number;
+  /** Bytes sent to other processes, and received from them. */
+  sent: number;
+  received: number;
+  /** Moving bytes between processes, and before that waiting for a slower one. */
+  moving: number;
+  waiting: number;
+  /** Writing what was received to the device, and recording the additions and SGD. */
+  uploading: number;
+}
+
 /** A parameter's momentum as files see it: whole, in memory, between `collect` and the next update. */
 class Momentum implements Stored {
   readonly dtype = 'f32';
@@ -87,6 +100,7 @@ export class ShardedSgd {
   readonly momentum: number;
   readonly weightDecay: number;
   readonly slots: readonly Slot[];
+  readonly cost: UpdateCost = { updates: 0, sent: 0, received: 0, moving: 0, waiting: 0, uploading: 0 };
   private readonly processes: Processes;
   private readonly images: number;
   private layout: Layout | null = null;
@@ -116,6 +130,8 @@ export class ShardedSgd {
   async step(nodes: readonly GradientNode[], divisor: number): Promise<void> {
     const layout = (this.layout ??= this.plan(nodes));
     const { buckets } = layout;
+    const { traffic } = this.processes;
+    const before = { ...traffic };
     const reading = buckets.map((bucket, i) => this.reading[i] ?? this.read(bucket, nodes));
     this.reading = [];
     let updated: { bucket: Bucket; weights: Promise<Uint8Array> } | null = null;
@@ -127,6 +143,12 @@ export class ShardedSgd {
       updated = { bucket, weights };
     }
     if (updated) await this.spread(updated.bucket, await updated.weights);
+    const { cost } = this;
+    cost.updates++;
+    cost.sent += traffic.sent - before.sent;
+    cost.received += traffic.received - before.received;
+    cost.waiting += traffic.waited - before.waited;
+    cost.moving += traffic.milliseconds - before.milliseconds - (traffic.waited - before.waited);
   }
 
   /**
@@ -178,6 +200,7 @@ export class ShardedSgd {
 
   /** Adds up what was received, and updates the weights of this process's shard, which are then read. */
   private update({ own, weights, received }: Bucket, { all }: Layout, divisor: number): Promise<Uint8Array> {
+    const started = performance.now();
     const values = new Float32Array(received.buffer);
     const tree = new TreeSum<number>((sum, term) =>
       addInto(own.map(({ grads }) => ({ sum: grads[sum]!, term: grads[term]! }))),
@@ -201,7 +224,9 @@ export class ShardedSgd {
       weights.copy(w, 0, count, at);
       at += count;
     }
-    return weights.map();
+    const read = weights.map();
+    this.cost.uploading += performance.now() - started;
+    return read;
   }
 
   /** Sends the new weights to all, and takes theirs. */
@@ -212,11 +237,13 @@ export class ShardedSgd {
       segments.map((shard) => 4 * valuesOf(shard)),
     );
     weights.unmap();
+    const started = performance.now();
     const values = new Float32Array(gathered.buffer);
     let at = 0;
     for (const { parameter } of slots) {
       parameter.write(values.subarray(at, (at += parameter.size)));
     }
+    this.cost.uploading += performance.now() - started;
   }
 
   /** For a checkpoint: gives process 0 the whole momentum, which its `slots` then read. Every process calls it. */

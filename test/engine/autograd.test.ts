@@ -1,6 +1,18 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Sgd, add, conv2d, gaussian, linear, maxPool2d, relu, reshape, softmaxLogLoss, sum } from '../../src/index.ts';
+import {
+  Sgd,
+  add,
+  conv2d,
+  gaussian,
+  linear,
+  maxPool2d,
+  multiply,
+  relu,
+  reshape,
+  softmaxLogLoss,
+  sum,
+} from '../../src/index.ts';
 import { openGpu } from '../../src/node.ts';
 import { expectClose, randomArray, sharedGpu } from '../harness.ts';
 
@@ -10,6 +22,23 @@ test('a tensor used twice gets the sum of both gradients', async () => {
   gpu.scope(() => sum(add(add(w, w), relu(w))).backward());
   expectClose(await w.grad!.read(), [3, 2, 3], { atol: 0, rtol: 0 });
   w.dispose();
+});
+
+test('a leaf is said to have its gradient once, when all its uses have been passed', async () => {
+  const gpu = await sharedGpu();
+  const [early, late, unused] = ['early', 'late', 'unused'].map((name) => gpu.parameter([2], [1], name));
+  const reads: [string, Promise<ArrayLike<number>>][] = [];
+  gpu.scope(() => {
+    const first = multiply(early!, late!);
+    const loss = sum(multiply(first, late!));
+    loss.backward({ onGradient: (leaf) => reads.push([leaf.name, leaf.grad!.read()]) });
+  });
+  const seen = await Promise.all(reads.map(async ([name, values]) => [name, (await values)[0]]));
+  assert.equal(seen.sort(), [
+    ['early', 4],
+    ['late', 8],
+  ]);
+  [early, late, unused].forEach((parameter) => parameter!.dispose());
 });
 
 test('gradients of parameters accumulate until zeroGrad', async () => {

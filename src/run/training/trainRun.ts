@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { UserError } from '../../engine/errors.ts';
 import { ALONE, assertEnoughImages, type Processes } from '../../distributed/processes.ts';
-import { ShardedSgd } from '../../distributed/shardedSgd.ts';
+import { ShardedSgd, type UpdateCost } from '../../distributed/shardedSgd.ts';
 import { shareTensors } from '../../distributed/sharing.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import type { Sgd } from '../../engine/sgd.ts';
@@ -53,6 +53,8 @@ export interface RunEvents extends LoopEvents<LossTerm>, ValidationEvents, Tunin
   onOtherDevice?(): void;
   /** Before the first step of a stage in this session, which compiles the shaders. */
   onStart?(progress: Progress, model: Detector): void;
+  /** What the updates of a stage by several processes took in this one, at its end. */
+  onUpdateCost?(cost: UpdateCost): void;
   /** The proposals of an RPN that are kept for the next stage. */
   onProposals?(done: number, total: number): void;
 }
@@ -226,6 +228,7 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
         onCheckpoint: (step) => run.onCheckpoint?.(step),
         onCompiled: (report) => run.onCompiled?.(report),
       });
+      if (optimizer instanceof ShardedSgd && optimizer.cost.updates > 0) run.onUpdateCost?.(optimizer.cost);
       // The last evaluation may have been aborted; it is then made up for when the run is resumed.
       const finished = end.step >= training.steps && !validation?.isDue(end.step);
       return { model, progress: end, finished };
