@@ -2,6 +2,8 @@
 export const COMMENTS: Readonly<Record<string, string>> = {
   sharing:
     'As in the paper, sharing features helps. Joint training is a fifth faster than alternating training here, proposals for the stages not counted (the paper: 25 to 50 %), and ahead of it, where the paper finds them alike. A reason may be that each of the four stages sees 4/7 of these few steps, from random weights; the paper’s start from ImageNet.',
+  systems:
+    'The other systems’ rows need the proposals of 4400 scenes first, which take longer than the networks; `npm run experiments -- --only systems` runs this table alone.',
   anchors:
     'The opposite of the paper: fewer anchors are ahead. A reason may be that digits vary little in shape, and that 1200 steps from random weights are few for an RPN with nine times as many outputs. With more steps the order was not measured.',
   lambda:

@@ -3,10 +3,17 @@
  * Sizes suit the scenes (160 x 160 pixels, digits of 18 to 80) as the paper's suit photographs.
  */
 
+import type { Schedule } from '../src/run/config/stages.ts';
+import type { ProposalMethod } from '../src/proposals/propose.ts';
+
 /** A network: the demo preset with some choices changed, trained once per seed. */
 export interface Variant {
   id: string;
-  schedule?: 'joint' | 'joint-warp' | 'alternating' | 'unshared';
+  schedule?: Schedule;
+  /** The method whose proposals it is trained and tested on. */
+  proposals?: ProposalMethod;
+  /** The network whose weights it starts from; of the same seed, and earlier in the list. */
+  init?: string;
   /** In the form of `rcnn train --set`. */
   set?: string[];
 }
@@ -26,6 +33,8 @@ export interface Experiment {
   title: string;
   /** The paper's table and setting. */
   source: string;
+  /** Whether the milliseconds of a test image stand in the table. */
+  timed?: boolean;
   rows: Row[];
 }
 
@@ -50,6 +59,9 @@ export const VARIANTS: readonly Variant[] = [
   { id: 'anchors-3x1', set: anchors([20, 36, 64], [1]) },
   ...[0.1, 1, 10, 100].map((value) => ({ id: `lambda-${value}`, set: lambda(value) })),
   { id: 'one-stage', set: ['detector.stages=1'] },
+  { id: 'fast-rcnn-ss', schedule: 'fast-rcnn', proposals: 'selective-search' },
+  { id: 'fast-rcnn-eb', schedule: 'fast-rcnn', proposals: 'edge-boxes' },
+  { id: 'spp-net-ss', schedule: 'spp-net', proposals: 'selective-search', init: 'joint' },
 ];
 
 export const EXPERIMENTS: readonly Experiment[] = [
@@ -62,6 +74,22 @@ export const EXPERIMENTS: readonly Experiment[] = [
       { label: 'unshared', variant: 'unshared', paper: 58.7 },
       { label: 'joint', variant: 'joint' },
       { label: 'joint, RoI warping', variant: 'joint-warp' },
+    ],
+  },
+  {
+    id: 'systems',
+    title: 'The systems side by side',
+    source:
+      'tables 2 (ZF, VOC 2007) and 5 (ZF on a K40: proposals 3 ms, the rest 56 ms; Selective Search 1 to 2 s, EdgeBoxes 0.2 s); 2000 proposals for training there, 300 here; EdgeBoxes on gradient edges here',
+    timed: true,
+    rows: [
+      { label: 'SPP-net, Selective Search (convolutions of the joint network)', variant: 'spp-net-ss' },
+      { label: 'Fast R-CNN, Selective Search', variant: 'fast-rcnn-ss', paper: 58.7 },
+      { label: 'Fast R-CNN, EdgeBoxes', variant: 'fast-rcnn-eb', paper: 58.6 },
+      { label: 'one stage, dense anchors', variant: 'one-stage' },
+      { label: 'RPN and Fast R-CNN, unshared', variant: 'unshared', paper: 58.7 },
+      { label: 'Faster R-CNN, shared (alternating)', variant: 'alternating', paper: 59.9 },
+      { label: 'Faster R-CNN, joint', variant: 'joint' },
     ],
   },
   {

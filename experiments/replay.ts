@@ -7,12 +7,17 @@ import { openDataset } from '../src/data/registry.ts';
 import { withSettings } from '../src/run/config/configSchema.ts';
 import { evaluate } from '../src/run/evaluation/evaluate.ts';
 import { loadModel } from '../src/run/storage/loadModel.ts';
-import { configureRun } from '../src/run/config/runConfig.ts';
+import type { Detector } from '../src/model/detector.ts';
+import { configureRun, giveProposals, reopenRun } from '../src/run/config/runConfig.ts';
 import { RunDirectory } from '../src/run/storage/runDirectory.ts';
 import { asOnlyWriter } from '../src/run/storage/runLock.ts';
 import { trainRun } from '../src/run/training/trainRun.ts';
 import { startProgress } from '../src/cli/progress.ts';
+import type { Dataset } from '../src/data/types.ts';
+import { median } from '../src/bench/statistics.ts';
+import { detectInStages } from '../src/run/evaluation/detect.ts';
 import { EXPERIMENTS, type Variant, VARIANTS } from './plan.ts';
+import { makeProposals, proposalsPath, proposalTime } from './proposals.ts';
 
 export interface Settings {
   out: string;
@@ -20,12 +25,16 @@ export interface Settings {
   seeds: number;
   /** The number of test scenes. */
   images: number;
+  /** The id of the experiment to run alone; without it all are. */
+  only?: string | undefined;
 }
 
 /** result.json of a network: seconds of training, and the mAP under the name of each test. */
 export interface Result {
   seconds: number;
   mAP: Record<string, number>;
+  /** Milliseconds of a test image: its proposals, and everything else. */
+  ms?: { proposals: number; network: number };
 }
 
 /** A test's name in result.json. */
@@ -42,10 +51,11 @@ export function readResult(settings: Settings, variant: string, seed: number): R
 
 /** Runs every network with every seed, seed by seed, so that a replay which is stopped early has complete tables for fewer seeds. */
 export async function replay(gpu: Gpu, settings: Settings, signal: AbortSignal): Promise<void> {
-  const total = VARIANTS.length * settings.seeds;
+  const variants = needed(settings.only);
+  const total = variants.length * settings.seeds;
   for (let run = 0; run < total && !signal.aborted; run++) {
-    const variant = VARIANTS[run % VARIANTS.length]!;
-    const seed = Math.floor(run / VARIANTS.length) + 1;
+    const variant = variants[run % variants.length]!;
+    const seed = Math.floor(run / variants.length) + 1;
     const tests = [...new Set(rowsOf(variant.id).map(({ set }) => testName(set)))];
     const before = readResult(settings, variant.id, seed);
     if (before && tests.every((name) => name in before.mAP)) continue;
@@ -55,21 +65,34 @@ export async function replay(gpu: Gpu, settings: Settings, signal: AbortSignal):
   }
 }
 
+/** The networks of an experiment, with those that they start from; without one all networks. */
+function needed(only: string | undefined): Variant[] {
+  if (only === undefined) return [...VARIANTS];
+  const rows = EXPERIMENTS.filter(({ id }) => id === only).flatMap(({ rows }) => rows);
+  const named = new Set(rows.map(({ variant }) => variant));
+  for (const { id, init } of VARIANTS) if (named.has(id) && init !== undefined) named.add(init);
+  return VARIANTS.filter(({ id }) => named.has(id));
+}
+
 const rowsOf = (variant: string) => EXPERIMENTS.flatMap(({ rows }) => rows).filter((row) => row.variant === variant);
 
 async function replayOne(gpu: Gpu, variant: Variant, seed: number, settings: Settings, signal: AbortSignal) {
   const path = home(settings, variant.id, seed);
   const directory = new RunDirectory(path);
-  const { schedule = 'joint', set = [] } = variant;
+  const { proposals } = variant;
+  if (proposals) await makeProposals(settings.out, proposals, signal);
+  if (signal.aborted) return;
   const resume = directory.hasConfig;
-  const { config, dataset } = await configureRun({ preset: 'demo', steps: settings.steps, seed, schedule, set });
+  const { config, dataset } = resume
+    ? await reopenRun(directory.readConfig())
+    : await configureRun(choicesOf(variant, seed, settings));
   let progress = startProgress(config.training.steps, 'step');
   try {
     const trained = await trainRun({
       gpu,
       dataset,
       directory,
-      config: resume ? directory.readConfig() : config,
+      config,
       resume,
       signal,
       onStage(_stage, index, count, { training }) {
@@ -83,12 +106,14 @@ async function replayOne(gpu: Gpu, variant: Variant, seed: number, settings: Set
     progress.stop();
     if (!trained.finished) return;
     const test = await openDataset('digits', { split: 'test' });
+    if (proposals) await giveProposals([proposalsPath(settings.out, proposals, 'test')], undefined, test);
     test.samples = test.samples.slice(0, settings.images);
     const result: Result = { seconds: trained.progress.seconds, mAP: {} };
     for (const { set } of rowsOf(variant.id)) {
       if (testName(set) in result.mAP || signal.aborted) continue;
       const model = await loadModel(gpu, path, (config) => withSettings(config, set ?? []));
       result.mAP[testName(set)] = (await evaluate(model, test, 'voc10')).report.mAP;
+      if (set === undefined) result.ms = await timesOf(model, test, proposals && proposalTime(settings.out, proposals));
       model.dispose();
     }
     if (signal.aborted) return;
@@ -96,4 +121,34 @@ async function replayOne(gpu: Gpu, variant: Variant, seed: number, settings: Set
   } finally {
     progress.stop();
   }
+}
+
+/** What `rcnn train` would be given. An update of a detector on given proposals takes two images, so it has half as many. */
+function choicesOf({ schedule = 'joint', proposals, init, set = [] }: Variant, seed: number, settings: Settings) {
+  return {
+    preset: 'demo',
+    steps: proposals ? Math.ceil(settings.steps / 2) : settings.steps,
+    seed,
+    schedule,
+    set,
+    ...(proposals && { proposals: proposalsPath(settings.out, proposals, 'train') }),
+    ...(init !== undefined && { init: new RunDirectory(home(settings, init, seed)).checkpointPath }),
+  };
+}
+
+/** Test scenes whose parts are timed. */
+const TIMED_IMAGES = 10;
+
+/** The medians of some images; `proposing`: of another method, in milliseconds. */
+async function timesOf(model: Detector, { samples }: Dataset, proposing = 0): Promise<NonNullable<Result['ms']>> {
+  const times: { proposals: number; network: number }[] = [];
+  for (const sample of samples.slice(0, TIMED_IMAGES)) {
+    const { milliseconds } = await detectInStages(model, await sample.load(), sample.proposals);
+    const { image, conv, proposal, region } = milliseconds;
+    times.push({ proposals: proposing + proposal, network: image + conv + region });
+  }
+  return {
+    proposals: median(times.map(({ proposals }) => proposals)),
+    network: median(times.map(({ network }) => network)),
+  };
 }

@@ -1,11 +1,13 @@
 /** Writes docs/experiments.md from the results that exist. */
 import { EXPERIMENTS, type Experiment, type Row } from './plan.ts';
-import { readResult, type Settings, testName } from './replay.ts';
+import { readResult, type Result, type Settings, testName } from './replay.ts';
 
 /** The results of a row, one per seed: mAP in per cent, and minutes of training. */
 export interface Measured extends Row {
   values: number[];
   minutes: number[];
+  /** Milliseconds of a test image. */
+  ms: NonNullable<Result['ms']>[];
 }
 
 export const measured = (settings: Settings, { rows }: Experiment): Measured[] =>
@@ -16,26 +18,37 @@ export const measured = (settings: Settings, { rows }: Experiment): Measured[] =
       ...row,
       values: found.map((result) => 100 * result!.mAP[testName(row.set)]!),
       minutes: found.map((result) => result!.seconds / 60),
+      ms: found.flatMap((result) => result!.ms ?? []),
     };
   });
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-function cells({ label, values, minutes, paper }: Measured, timed: boolean): string[] {
+function cells({ label, values, minutes, ms, paper }: Measured, minuted: boolean, timed: boolean): string[] {
+  const meanMs = (of: 'proposals' | 'network'): string =>
+    ms.length === 0 ? '' : mean(ms.map((m) => m[of])).toFixed(1);
   const spread = values.length > 1 ? ` (${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})` : '';
   return [
     label,
     values.length === 0 ? 'not run' : `${mean(values).toFixed(1)}${spread}`,
-    ...(timed ? [minutes.length === 0 ? '' : mean(minutes).toFixed(1)] : []),
+    ...(minuted ? [minutes.length === 0 ? '' : mean(minutes).toFixed(1)] : []),
+    ...(timed ? [meanMs('proposals'), meanMs('network')] : []),
     paper?.toFixed(1) ?? '',
   ];
 }
 
 function table(experiment: Experiment, rows: readonly Measured[]): string {
-  const timed = experiment.id === 'sharing';
+  const minuted = experiment.id === 'sharing';
+  const { timed = false } = experiment;
   const line = (texts: readonly string[]): string => `| ${texts.join(' | ')} |`;
-  const head = ['', 'mAP (each seed)', ...(timed ? ['minutes of training'] : []), 'paper'];
-  return [line(head), line(head.map(() => '---')), ...rows.map((row) => line(cells(row, timed)))].join('\n');
+  const head = [
+    '',
+    'mAP (each seed)',
+    ...(minuted ? ['minutes of training'] : []),
+    ...(timed ? ['proposals, ms an image', 'network, ms an image'] : []),
+    'paper',
+  ];
+  return [line(head), line(head.map(() => '---')), ...rows.map((row) => line(cells(row, minuted, timed)))].join('\n');
 }
 
 /** Which of two rows is ahead, here and in the paper, for pairs whose seeds do not overlap. */
@@ -58,19 +71,26 @@ function direction(rows: readonly Measured[]): string {
     : `In another order than in the paper, with ranges apart: ${notes.join('; ')}.`;
 }
 
+/** An experiment's part of the document. */
+export function section(
+  settings: Settings,
+  experiment: Experiment,
+  comments: Readonly<Record<string, string>>,
+): string {
+  const rows = measured(settings, experiment);
+  const comment = comments[experiment.id];
+  return [
+    `## ${experiment.title}`,
+    `Paper: ${experiment.source}.`,
+    table(experiment, rows),
+    direction(rows),
+    ...(comment ? [comment] : []),
+  ].join('\n\n');
+}
+
 /** @param comments what to say about an experiment besides its numbers, by its id */
 export function report(settings: Settings, machine: string, comments: Readonly<Record<string, string>>): string {
-  const sections = EXPERIMENTS.map((experiment) => {
-    const rows = measured(settings, experiment);
-    const comment = comments[experiment.id];
-    return [
-      `## ${experiment.title}`,
-      `Paper: ${experiment.source}.`,
-      table(experiment, rows),
-      direction(rows),
-      ...(comment ? [comment] : []),
-    ].join('\n\n');
-  });
+  const sections = EXPERIMENTS.map((experiment) => section(settings, experiment, comments));
   return `# The paper's experiments, replayed small
 
 \`npm run experiments -- --steps ${settings.steps} --seeds ${settings.seeds} --images ${settings.images}\` on ${machine}: the

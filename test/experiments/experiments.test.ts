@@ -7,8 +7,9 @@ import { EXPERIMENTS, VARIANTS } from '../../experiments/plan.ts';
 import { plotExperiments } from '../../experiments/plot.ts';
 import { type Result, testName } from '../../experiments/replay.ts';
 import { measured, report } from '../../experiments/report.ts';
+import { saveSafetensors } from '../../src/engine/node/safetensorsFile.ts';
 import { withSettings } from '../../src/run/config/configSchema.ts';
-import { configureRun } from '../../src/run/config/runConfig.ts';
+import { configureRun, detectorFor } from '../../src/run/config/runConfig.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 
 const rows = EXPERIMENTS.flatMap((experiment) => experiment.rows);
@@ -17,6 +18,7 @@ test("the paper's figures are the paper's", () => {
   const golden = JSON.parse(readFileSync(new URL('../golden/paper_numbers.json', import.meta.url), 'utf8'));
   const tables: Record<string, string> = {
     sharing: 'table2_zf_voc07',
+    systems: 'table2_zf_voc07',
     anchors: 'table8_anchors_vgg_voc07',
     lambda: 'table9_lambda_vgg_voc07',
     stages: 'table10_zf_voc07',
@@ -31,7 +33,13 @@ test("the paper's figures are the paper's", () => {
 });
 
 test('every row has its network, and every setting exists', async () => {
-  for (const { schedule = 'joint', set = [] } of VARIANTS) await configureRun({ preset: 'demo', schedule, set });
+  const init = join(temporaryFolder(), 'weights.safetensors');
+  await saveSafetensors(init, {});
+  for (const { schedule = 'joint', set = [], proposals, init: from } of VARIANTS) {
+    const given = { ...(proposals && { proposals: 'boxes.csv' }), ...(from !== undefined && { init }) };
+    detectorFor({ preset: 'demo', schedule, set, ...given }, ['__background__', 'one']);
+    assert.ok(from === undefined || VARIANTS.some(({ id }) => id === from), from);
+  }
   const { config } = await configureRun({ preset: 'demo' });
   for (const { variant, set = [] } of rows) {
     assert.ok(
@@ -52,13 +60,14 @@ test('the report: mean and range of the seeds, what was not run, and where the o
     const folder = join(settings.out, variant, `seed-${seed}-steps-5`);
     mkdirSync(folder, { recursive: true });
     const tests = rows.filter((row) => row.variant === variant).map(({ set }) => [testName(set), mAP]);
-    const result: Result = { seconds: 90, mAP: Object.fromEntries(tests) };
+    const result: Result = { seconds: 90, mAP: Object.fromEntries(tests), ms: { proposals: 3 * seed, network: 50 } };
     writeFileSync(join(folder, 'result.json'), JSON.stringify(result));
   };
   [0.5, 0.6].forEach((mAP, i) => write('one-stage', i + 1, mAP));
   write('unshared', 1, 0.4);
   const text = report(settings, 'a machine', { stages: 'A comment.' });
   assert.match(text, /\| one stage, dense anchors \| 55\.0 \(50\.0 to 60\.0\) \| 53\.8 \|/);
+  assert.match(text, /\| one stage, dense anchors \| 55\.0 \(50\.0 to 60\.0\) \| 4\.5 \| 50\.0 \|  \|/);
   assert.match(text, /\| unshared \| 40\.0 \| 1\.5 \| 58\.7 \|/);
   assert.match(text, /\| lambda 10 \| not run \| 69\.9 \|/);
   assert.match(
