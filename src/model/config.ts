@@ -28,6 +28,7 @@ function usualOf<S extends z.ZodObject>(schema: S): z.infer<S> {
 export const count = z.int().positive();
 export const step = z.int().nonnegative();
 const positive = z.number().positive();
+const oddSide = count.refine((side) => side % 2 === 1, { error: 'must be odd' });
 const notNegative = z.number().nonnegative();
 const share = z.number().min(0).max(1);
 const triple = z.tuple([z.number(), z.number(), z.number()]);
@@ -60,6 +61,13 @@ const proposals = (preNms: number, postNms: number) =>
 
 const rpn = z.strictObject({
   channels: setting(count, 'channels of the 3x3 convolution', 512),
+  filters: setting(
+    z
+      .array(z.tuple([oddSide, oddSide]))
+      .min(1)
+      .optional(),
+    'height and width of a filter for each of the ratios of the anchors, in place of the 3x3 convolution for all (a pyramid of filters, figure 1b of the paper); odd numbers',
+  ),
   batch: setting(count, 'anchors in a mini-batch', 256),
   positiveFraction: setting(share, 'largest share of positive anchors in a mini-batch', 0.5),
   positiveOverlap: setting(share, 'IoU with an object from which on an anchor is positive', 0.7),

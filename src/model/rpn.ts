@@ -2,12 +2,16 @@
  * Region Proposal Network (paper, section 3.1): a 3x3 convolution over the shared map, then two 1x1 convolutions that give
  * for each of A anchors at each cell two class scores (background, object) and four box deltas.
  *
+ * With `rpn.filters`, a pyramid of filters (figure 1b): each aspect ratio of the anchors has a convolution of a size of its own in
+ * place of the 3x3 one, with its own scores and deltas for the anchors of that ratio.
+ *
  *   logits [1, 2A, H, W]: A background channels, then A object channels     deltas [1, 4A, H, W]: channel a*4 + k
  */
 import { operation, onTape } from '../engine/autograd.ts';
 import type { Bindable } from '../engine/memory.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { softmaxLogLoss, smoothL1Loss } from '../engine/ops/losses.ts';
+import { concat, slice } from '../engine/ops/axes.ts';
 import { reshape } from '../engine/ops/reshape.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
@@ -17,7 +21,7 @@ import { type ProposalParams, proposalsScratch, recordProposals } from '../kerne
 import { decodeProposalsBackward } from '../kernels/proposalsBackward.ts';
 import { Random } from '../kernels/rng.ts';
 import { baseAnchors } from './anchors.ts';
-import { type Backbone, convolve, ParameterStore } from './backbones/backbone.ts';
+import { type Backbone, convolve, type Layer, ParameterStore } from './backbones/backbone.ts';
 import type { DetectorConfig, ProposalConfig } from './config.ts';
 import { CONVENTIONS } from './conventions.ts';
 import type { GroundTruth, ImageGeometry, Proposals, Sampling } from './detector.ts';
@@ -42,6 +46,23 @@ const sampledProposals = operation<DecodeSaved>('sampledProposals', ({ dy }, { b
   return [ddeltas];
 });
 
+type FilterSize = readonly [height: number, width: number];
+
+/** A convolution on the map, and the scores and deltas of some anchors. */
+type Predictor = Readonly<Record<'conv' | 'cls' | 'box', Layer>>;
+
+/** Convolution and ReLU to a map of the same size; the sides of the filter are odd. */
+function sameSize(x: Tensor, layer: Layer): Tensor {
+  const [, , kh, kw] = layer.weight.shape as [number, number, number, number];
+  const padding = (Math.max(kh, kw) - 1) / 2;
+  const y = convolve(x, layer, { padding, relu: true });
+  if (kh === kw) return y;
+  // The padding of the longer side is too much for the shorter one.
+  const [axis, shorter] = kh < kw ? [2, kh] : [3, kw];
+  const surplus = padding - (shorter - 1) / 2;
+  return slice(y, axis, surplus, y.shape[axis]! - surplus);
+}
+
 /** An IoU that no two boxes exceed. */
 const NO_SUPPRESSION = 2;
 
@@ -52,7 +73,8 @@ export class RegionProposalNetwork {
   private readonly gpu: Gpu;
   private readonly config: DetectorConfig;
   private readonly stride: number;
-  private readonly layers: Record<'conv' | 'cls' | 'box', { weight: Tensor; bias: Tensor }>;
+  /** One for all anchors, or one for each ratio in the order of the anchors. */
+  private readonly predictors: readonly Predictor[];
 
   constructor(gpu: Gpu, config: DetectorConfig, backbone: Backbone, seed: number) {
     this.gpu = gpu;
@@ -65,22 +87,37 @@ export class RegionProposalNetwork {
     this.anchors = gpu.tensor(base, [count, 4], 'anchors');
     this.anchors.persistent = true;
     const store = new ParameterStore(gpu, seed);
-    const { channels } = config.rpn;
-    this.layers = {
-      conv: store.layer('rpn.conv', [channels, backbone.channels, 3, 3], { gaussian: { std: 0.01, fanIn: 512 * 9 } }),
-      cls: store.layer('rpn.cls_score', [2 * count, channels, 1, 1], { gaussian: { std: 0.01, fanIn: 512 } }),
-      box: store.layer('rpn.bbox_pred', [4 * count, channels, 1, 1], { gaussian: { std: 0.01, fanIn: 512 } }),
-    };
+    const { channels, filters } = config.rpn;
+    const predictor = (name: string, [kh, kw]: FilterSize, anchors: number): Predictor => ({
+      conv: store.layer(`${name}.conv`, [channels, backbone.channels, kh, kw], {
+        gaussian: { std: 0.01, fanIn: 512 * 9 },
+      }),
+      cls: store.layer(`${name}.cls_score`, [2 * anchors, channels, 1, 1], { gaussian: { std: 0.01, fanIn: 512 } }),
+      box: store.layer(`${name}.bbox_pred`, [4 * anchors, channels, 1, 1], { gaussian: { std: 0.01, fanIn: 512 } }),
+    });
+    this.predictors = filters
+      ? filters.map((size, i) => predictor(`rpn.filter${i}`, size, sizes.length))
+      : [predictor('rpn', [3, 3], count)];
     this.parameters = store.parameters;
   }
 
   forward(features: Tensor): RpnOutput {
-    const hidden = convolve(features, this.layers.conv, { padding: 1, relu: true });
-    // Whatever the features are computed in: scores and boxes are float32.
-    const [logits, deltas] = [this.layers.cls, this.layers.box].map((layer) =>
-      convolve(hidden, layer, { dtype: 'f32' }),
-    ) as [Tensor, Tensor];
-    return { logits, deltas };
+    const outputs = this.predictors.map(({ conv, cls, box }) => {
+      const hidden = sameSize(features, conv);
+      // Whatever the features are computed in: scores and boxes are float32.
+      return { logits: convolve(hidden, cls, { dtype: 'f32' }), deltas: convolve(hidden, box, { dtype: 'f32' }) };
+    });
+    const [first] = outputs as [RpnOutput, ...RpnOutput[]];
+    if (outputs.length === 1) return first;
+    const half = first.logits.shape[1]! / 2;
+    const part = (from: number): Tensor[] => outputs.map(({ logits }) => slice(logits, 1, from, from + half));
+    return {
+      logits: concat([...part(0), ...part(half)], 1),
+      deltas: concat(
+        outputs.map(({ deltas }) => deltas),
+        1,
+      ),
+    };
   }
 
   /** The RPN's two terms of equation 1. */

@@ -107,4 +107,56 @@ for (const [settings, expected] of [
     model.dispose();
   });
 
+test('a pyramid of filters: each ratio has a convolution of its own size, and its scores and boxes are in their places', async () => {
+  const gpu = await sharedGpu();
+  const { detector } = PRESETS['digits']!;
+  const filters: [number, number][] = [[5, 7], [3, 3], [7, 5]]; // prettier-ignore
+  const config: DetectorConfig = {
+    ...detector,
+    classes: ['__background__', 'a'],
+    rpn: { ...detector.rpn, channels: 2, filters },
+  };
+  const rpn = new RegionProposalNetwork(gpu, config, BACKBONE, 1);
+  const { parameters } = rpn;
+  assert.equal(
+    filters.map((_, i) => parameters[`rpn.filter${i}.conv.weight`]!.shape),
+    [[2, 1, 5, 7], [2, 1, 3, 3], [2, 1, 7, 5]], // prettier-ignore
+  );
+  assert.equal(Object.keys(parameters).length, 18);
+  // Each filter adds up its window, so on a map of ones hidden values are the cells of the window that lie on the map.
+  const fill = (name: string, values: (i: number) => number) => {
+    const parameter = parameters[name]!;
+    parameter.write(Float32Array.from({ length: parameter.size }, (_, i) => values(i)));
+  };
+  filters.forEach((_, f) => {
+    fill(`rpn.filter${f}.conv.weight`, () => 1);
+    fill(`rpn.filter${f}.cls_score.weight`, (i) => (i % 2 === 0 ? 1 : 0));
+    fill(`rpn.filter${f}.cls_score.bias`, (i) => 100 * f + 1000 * i);
+    fill(`rpn.filter${f}.bbox_pred.weight`, () => 0);
+    fill(`rpn.filter${f}.bbox_pred.bias`, (i) => 100 * f + i);
+  });
+  await gpu.scope(async () => {
+    const { logits, deltas } = rpn.forward(gpu.tensor(new Float32Array(9 * 9).fill(1), [1, 1, 9, 9]));
+    assert.equal([logits.shape, deltas.shape], [[1, 18, 9, 9], [1, 36, 9, 9]]); // prettier-ignore
+    const [scores, moves] = [await logits.read(), await deltas.read()];
+    for (const [f, [kh, kw]] of filters.entries()) {
+      for (let size = 0; size < 3; size++) {
+        // Anchors are ratio-major: all backgrounds, then all objects.
+        for (const [object, channel] of [
+          [0, 3 * f + size],
+          [1, 9 + 3 * f + size],
+        ] as const) {
+          // prettier-ignore
+          const at = (y: number, x: number) => scores[(channel * 9 + y) * 9 + x]! - (100 * f + 1000 * (3 * object + size));
+          assert.is(at(4, 4), kh * kw, `filter ${f}, channel ${channel}, the middle`);
+          assert.is(at(0, 0), ((kh + 1) / 2) * ((kw + 1) / 2), `filter ${f}, channel ${channel}, the corner`);
+          assert.is(at(0, 4), ((kh + 1) / 2) * kw, `filter ${f}, channel ${channel}, the upper side`);
+        }
+        for (let k = 0; k < 4; k++) assert.is(moves[(4 * (3 * f + size) + k) * 81], 100 * f + 4 * size + k);
+      }
+    }
+  });
+  [...Object.values(parameters), rpn.anchors].forEach((tensor) => tensor.dispose());
+});
+
 test.run();

@@ -64,7 +64,7 @@ test('an unknown name is reported with the names that exist', async () => {
   const wrong: [RunChoices, RegExp][] = [
     [
       { preset: 'nope' },
-      /^--preset nope: unknown; choose from demo, digits, photos, bccd, chess, paper-zf-voc07, paper-vgg16-voc07, paper-vgg16-voc0712, paper-vgg16-coco$/,
+      /^--preset nope: unknown; choose from demo, digits, photos, bccd, chess, paper-zf-voc07, paper-vgg16-voc07, paper-vgg16-voc0712, paper-vgg16-coco, resnet50-fpn$/,
     ],
     [{ backbone: 'alexnet' }, /^--backbone alexnet: unknown; choose from small, squeezenet1_1, vgg16, zf\b/],
     [{ backbone: 'resnet' }, /^--backbone resnet: unknown;/],
@@ -75,6 +75,11 @@ test('an unknown name is reported with the names that exist', async () => {
     [{ data: 'coco:' }, /^--data coco:/],
     [{ split: 'nope' }, /^--data digits: has no split 'nope'/],
     [{ init: 'nope.safetensors' }, /^nope\.safetensors: there is no such file; check the name$/],
+    [
+      { set: ['detector.rpn.filters=[[3,3]]'] },
+      /^--set: detector\.rpn\.filters: has 1 filters for 3 ratios of the anchors; give one for each$/,
+    ],
+    [{ set: ['detector.rpn.filters=[[3,4],[3,3],[3,3]]'] }, /rpn\.filters\.0\.1: must be odd$/],
     [{ input: 'gray' }, /^--input gray: unknown; choose bgr or rgb$/],
   ];
   for (const [choices, text] of wrong) await fails(configureRun(choices), text);

@@ -42,7 +42,7 @@ test('a wrong setting is reported in one line', () => {
   const cases: [string, RegExp][] = [
     [
       'detector.rpn.lamda=10',
-      /^--set detector.rpn.lamda=10: there is no detector.rpn.lamda; there are channels, batch,/,
+      /^--set detector.rpn.lamda=10: there is no detector.rpn.lamda; there are channels, filters, batch,/,
     ],
     ['rpn.lambda=10', /there is no rpn.lambda; there are detector/],
     ['detector.rpn', /give PATH=VALUE/],

@@ -10,7 +10,14 @@ import { SCHEDULES, stageTraining } from './stages.ts';
 
 /** The parts that `--set` can change. */
 const knobs = z.object({
-  detector: setting(detectorSchema, 'the network'),
+  detector: setting(
+    detectorSchema.superRefine(({ rpn: { filters }, anchors: { ratios } }, context) => {
+      if (!filters || filters.length === ratios.length) return;
+      const message = `has ${filters.length} filters for ${ratios.length} ratios of the anchors; give one for each`;
+      context.addIssue({ code: 'custom', path: ['rpn', 'filters'], message });
+    }),
+    'the network',
+  ),
   training: setting(
     trainingSchema.superRefine((config, context) => {
       for (const losses of ['rpn', 'detector'] as const) {
