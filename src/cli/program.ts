@@ -10,6 +10,7 @@ import { addDetect } from './detect.ts';
 import { addEval } from './eval.ts';
 import { addExport } from './export.ts';
 import { addInfo } from './info.ts';
+import { addMultiBox } from './multibox.ts';
 import { oneLine } from './output.ts';
 import { addPretrain } from './pretrain.ts';
 import { addProposals } from './proposals.ts';
@@ -52,6 +53,7 @@ export function newProgram(): Command {
     addTrain,
     addCompress,
     addEval,
+    addMultiBox,
     addProposals,
     addRecall,
     addDetect,

@@ -1,4 +1,4 @@
-/** `rcnn proposals`: proposals without learning, by Selective Search or EdgeBoxes, into a CSV file. */
+/** `rcnn proposals`: proposals of Selective Search, EdgeBoxes or a MultiBox network, into a CSV file. */
 import { existsSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type Command, Option } from 'commander';
@@ -7,14 +7,28 @@ import { dataUsage, openDataset, usualSplit } from '../data/registry.ts';
 import { UserError } from '../engine/errors.ts';
 import { proposeAll } from '../proposals/node/proposeAll.ts';
 import { DEFAULT_LONGER_SIDE, DEFAULT_MOST, PROPOSAL_METHODS, type ProposalMethod } from '../proposals/propose.ts';
-import { positiveInteger, seed, withDataOptions, withExample } from './common.ts';
+import { multiBoxDirectory } from '../run/config/multiBoxConfig.ts';
+import { writeMultiBoxProposals } from '../run/evaluation/multiBoxProposals.ts';
+import {
+  type AdapterKind,
+  adapterOption,
+  positiveInteger,
+  seed,
+  withDataOptions,
+  withExample,
+  withGpu,
+} from './common.ts';
 import { onInterrupt } from './interrupt.ts';
 import { assertOutputs } from './outputs.ts';
 import { type ProgressBar, startProgress } from './progress.ts';
 import { count } from './text.ts';
 
+const METHODS = [...PROPOSAL_METHODS, 'multibox'] as const;
+
 interface ProposalsCommand {
-  method: ProposalMethod;
+  method: ProposalMethod | 'multibox';
+  model?: string;
+  adapter: AdapterKind;
   data: string;
   split?: string;
   out: string;
@@ -30,16 +44,20 @@ interface ProposalsCommand {
 export function addProposals(program: Command): void {
   const command = withDataOptions(program.command('proposals'))
     .description(
-      'Compute proposals without learning, as a CSV file that `rcnn recall --proposals-file` reads. Needs no GPU. After Ctrl-C or a kill, the same command continues.',
+      'Compute proposals as a CSV file, for `rcnn recall --proposals-file` and `rcnn train --proposals`. After Ctrl-C or a kill, the same command continues.',
     )
     .addOption(
-      new Option('--method <name>', 'how to find them; edge-boxes works on gradient edges unless --edges is given')
-        .choices(PROPOSAL_METHODS)
+      new Option(
+        '--method <name>',
+        'selective-search and edge-boxes (on gradient edges unless --edges is given) need no training and no GPU; multibox needs --model',
+      )
+        .choices(METHODS)
         .makeOptionMandatory(),
     )
     .requiredOption('--data <spec>', dataUsage())
     .option('--split <name>', 'the split to compute them for; default: test, or val where there is none')
     .requiredOption('--out <file>', 'the CSV file')
+    .option('--model <dir>', "for multibox: a run directory of 'rcnn multibox'")
     .option('--edges <dir>', 'edge maps for edge-boxes: NAME.png, and NAME.orientation.png if you have it')
     .option('--most <n>', 'keep at most so many boxes of an image, the best', positiveInteger, DEFAULT_MOST)
     .option(
@@ -50,6 +68,7 @@ export function addProposals(program: Command): void {
     )
     .option('--seed <n>', 'seed of the order of selective-search', seed, 0)
     .option('--workers <n>', 'threads; they change no box', positiveInteger, availableParallelism())
+    .addOption(adapterOption())
     .action(run);
   withExample(
     command,
@@ -59,14 +78,22 @@ export function addProposals(program: Command): void {
 }
 
 async function run(options: ProposalsCommand): Promise<void> {
-  const { method, data, out, edges, most, side, seed, workers, splitSeed, allowOutside } = options;
+  const { method, model, data, out, edges, most, side, seed, workers, splitSeed, allowOutside } = options;
+  if ((method === 'multibox') !== (model !== undefined)) {
+    throw new UserError(
+      model === undefined
+        ? "--model is missing: multibox needs a run directory of 'rcnn multibox'"
+        : `--model: ${method} uses no network; leave it out, or choose --method multibox`,
+    );
+  }
   if (edges !== undefined && method !== 'edge-boxes') {
     throw new UserError(`--edges: ${method} uses no edge maps; leave it out, or choose --method edge-boxes`);
   }
   if (edges !== undefined && !(existsSync(edges) && statSync(edges).isDirectory())) {
     throw new UserError(`${edges}: is not a folder; name the one with the edge maps`);
   }
-  assertOutputs([out], { data });
+  const directory = model === undefined ? undefined : multiBoxDirectory(model);
+  assertOutputs([out], { data, files: directory?.files ?? [] });
   const split = options.split ?? usualSplit(data, 'test');
   // Boxes do not matter here, so unusable ones need not stop the command.
   const dataset = await openDataset(data, { split, onBadBox: 'skip', splitSeed, allowOutside });
@@ -79,19 +106,19 @@ async function run(options: ProposalsCommand): Promise<void> {
     console.log('stopping after this image; press Ctrl-C again to quit at once');
   });
   try {
-    const result = await proposeAll({
+    const common = {
       samples,
-      settings: { method, longerSide: side, most, seed },
-      edges,
       out,
-      workers,
       signal: interrupt.signal,
-      onStart(done) {
+      onStart(done: number) {
         if (done > 0) console.log(`continuing after image ${done}`);
         progress = startProgress(samples.length, 'image', done);
       },
-      onImage: (done) => progress?.update(done),
-    });
+      onImage: (done: number) => progress?.update(done),
+    };
+    const result = await (method === 'multibox'
+      ? withGpu(options.adapter, (gpu) => writeMultiBoxProposals({ gpu, directory: directory!, most, ...common }))
+      : proposeAll({ settings: { method, longerSide: side, most, seed }, edges, workers, ...common }));
     progress?.stop();
     if (!result.finished) {
       console.log(`stopped after ${result.done} of ${samples.length} images; the same command continues`);
@@ -101,7 +128,7 @@ async function run(options: ProposalsCommand): Promise<void> {
     const { images, boxes, seconds } = result;
     const each =
       images > 0
-        ? `: ${(boxes / images).toFixed(1)} boxes each, ${(seconds / images).toFixed(2)} s an image in one thread`
+        ? `: ${(boxes / images).toFixed(1)} boxes each, ${(seconds / images).toFixed(2)} s an image${method === 'multibox' ? '' : ' in one thread'}`
         : '';
     console.log(
       `${method} on split ${split} of ${dataset.name}, ${count(samples.length)} images${each}; saved in ${out}`,

@@ -5,21 +5,12 @@
 import type { Gpu } from '../engine/gpu.ts';
 import { linear } from '../engine/ops/linear.ts';
 import { softmaxLogLoss } from '../engine/ops/losses.ts';
-import { concat } from '../engine/ops/axes.ts';
-import { roiPool } from '../engine/ops/rois.ts';
 import { Plans } from '../engine/plans.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { type Backbone, backboneParameters, type Layer, ParameterStore } from './backbones/backbone.ts';
 import { backboneNamed } from './backbones/index.ts';
 import type { ClassifierConfig } from './config.ts';
-import type { DecodedImage } from '../kernels/imagePrepare.ts';
-import { prepareImage } from './prepareImage.ts';
-
-/** An image of a batch; `flip` mirrors it left to right. */
-export interface ClassifierImage {
-  pixels: DecodedImage;
-  flip: boolean;
-}
+import { prepareWhole, type WholeImage, wholeImageFeatures } from './wholeImage.ts';
 
 export class Classifier {
   readonly gpu: Gpu;
@@ -44,21 +35,8 @@ export class Classifier {
   }
 
   /** Uploads images, resizes them, subtracts the mean. @returns [N, 3, size, size] */
-  prepare(images: readonly ClassifierImage[]): Tensor {
-    // Uploads are freed together: one into a buffer that an earlier one released would have to wait until that is used.
-    return this.gpu.scope(() =>
-      concat(
-        images.map((image) => this.prepareOne(image)),
-        0,
-      ),
-    );
-  }
-
-  private prepareOne({ pixels, flip }: ClassifierImage): Tensor {
-    const { input } = this.config;
-    const { size } = input;
-    const placement = { height: size, width: size, perY: pixels.height / size, perX: pixels.width / size, flip };
-    return prepareImage(this.gpu, pixels, placement, input);
+  prepare(images: readonly WholeImage[]): Tensor {
+    return prepareWhole(this.gpu, images, this.config.input);
   }
 
   /** images [N, 3, H, W] -> [N, classes]. `training`: dropout applies, with masks drawn from this seed. */
@@ -67,18 +45,8 @@ export class Classifier {
   }
 
   private forward(images: Tensor, training: { seed: number } | null): Tensor {
-    const { backbone, gpu } = this;
-    const map = backbone.features(images);
-    const [count, , height, width] = map.shape as [number, number, number, number];
-    // Whole cells, counted from the map: its padding may have added some to H / stride.
-    const [x2, y2] = [(width - 1) * backbone.stride, (height - 1) * backbone.stride];
-    const rois = gpu.tensor(
-      Array.from({ length: count }, (_, image) => [image, 0, 0, x2, y2]).flat(),
-      [count, 5],
-      'whole images',
-    );
-    const pooled = roiPool(map, rois, { size: this.config.pooled, spatialScale: 1 / backbone.stride });
-    return linear(backbone.regions(pooled, training), this.layer.weight, this.layer.bias);
+    const features = wholeImageFeatures(this.backbone, images, this.config.pooled, training);
+    return linear(features, this.layer.weight, this.layer.bias);
   }
 
   /** The mean log loss of a batch. */

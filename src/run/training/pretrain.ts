@@ -21,7 +21,8 @@ import type { Tensor } from '../../engine/tensor.ts';
 import { rankOfLabel } from '../../eval/accuracy.ts';
 import { eachImage } from '../evaluation/eachImage.ts';
 import { Random, seedOf } from '../../kernels/rng.ts';
-import { Classifier, type ClassifierImage } from '../../model/classifier.ts';
+import { Classifier } from '../../model/classifier.ts';
+import type { WholeImage } from '../../model/wholeImage.ts';
 import { type InitReport, loadCheckpoint, loadInitialWeights, type Progress } from '../storage/checkpoint.ts';
 import { NO_PROGRESS } from '../storage/checkpointFormat.ts';
 import { blankPicture } from './blankPicture.ts';
@@ -142,7 +143,7 @@ async function train(
         },
         async passes(step, keep) {
           for (let place = first; place < end; place++) {
-            const batch: ClassifierImage[] = [];
+            const batch: WholeImage[] = [];
             const labels: number[] = [];
             for (let i = 0; i < images; i++) {
               const loaded = await prefetcher.next();
@@ -197,7 +198,7 @@ async function normaliseFirstLayer({ backbone, config }: Classifier) {
 /** The forward and backward passes of a batch. Returns its mean loss. */
 function batchPasses(
   model: Classifier,
-  images: readonly ClassifierImage[],
+  images: readonly WholeImage[],
   labels: readonly number[],
   seed: number,
   onGradient?: (leaf: Tensor) => void,
