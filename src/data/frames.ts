@@ -44,7 +44,8 @@ export async function* framesOf(path: string, every: number): AsyncGenerator<Fra
     picture = await decodeImage(bytes, 'standard input');
   } catch (error) {
     if (!(error instanceof UserError) || bytes.length === 0) throw error;
-    return yield* videoFrames('standard input', 'pipe:0', bytes, every);
+    yield* videoFrames('standard input', 'pipe:0', bytes, every);
+    return;
   }
   yield { picture };
 }

@@ -57,7 +57,7 @@ export class ScopeStack {
     }
     if (result instanceof Promise) {
       const ended = result.then(
-        (value) => {
+        (value: unknown) => {
           const open = this.openInside(scope);
           this.end(scope, open ? undefined : value);
           if (open) throw overlapError(scope, open);

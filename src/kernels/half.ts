@@ -30,7 +30,7 @@ const variants = new WeakMap<Kernel, Map<string, Kernel>>();
 /** The variant of a kernel whose buffers `names` hold f16. Throws if one of them holds integers. */
 export function halfVariant(kernel: Kernel, names: readonly string[]): Kernel {
   let known = variants.get(kernel);
-  if (!known) variants.set(kernel, (known = new Map()));
+  if (!known) variants.set(kernel, (known = new Map<string, Kernel>()));
   const key = names.join(' ');
   let variant = known.get(key);
   if (!variant) known.set(key, (variant = { ...kernel, name: `${kernel.name} f16`, code: halfText(kernel, names) }));

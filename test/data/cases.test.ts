@@ -231,7 +231,7 @@ test('a folder is recognised, and its splits are found or drawn', async () => {
   assert.is(usualSplit(roboflow, 'val'), 'valid');
   const { samples } = await openDataset(roboflow, { split: 'valid' });
   assert.is(samples[0]!.file, join(roboflow, 'valid', 'a.jpg'));
-  assert.equal(await sameContent((await openSplits(roboflow, ['train', 'test'])).splits), [
+  assert.equal(sameContent((await openSplits(roboflow, ['train', 'test'])).splits), [
     `1 image in two splits under two names, the first: ${join(roboflow, 'train', 'a.jpg')} ('train') is ${join(roboflow, 'test', 'a.jpg')} ('test')`,
   ]);
 

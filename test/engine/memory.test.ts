@@ -22,7 +22,10 @@ async function network(device?: Gpu) {
 test('a backward pass that frees gives the same gradients from less memory', async () => {
   const { gpu, weights, forward, dispose } = await network();
   const run = async (free: boolean) => {
-    for (const w of weights) if (w.grad) (w.grad.dispose(), (w.grad = null));
+    for (const w of weights) {
+      w.grad?.dispose();
+      w.grad = null;
+    }
     const peak = gpu.measure(() => forward().backward({ free }));
     assert.is(weights[0]!.grad, null);
     gpu.scope(() => forward().backward({ free }));
