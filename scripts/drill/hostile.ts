@@ -59,9 +59,6 @@ const READERS: readonly HostileCase[] = [
   { args: ['train', '--schedule', 'fast-rcnn', '--out', 'new', ...VOC, '--proposals'] },
   { args: ['eval', ...MODEL, ...VOC, '--proposals'] },
   { args: ['detect', ...MODEL, 'good/photo.png', '--proposals'] },
-  { args: ['train', ...DATA, '--out', 'new', '--distributed', '--mpi-library'] },
-  { args: ['pretrain', '--data', 'folder:good/classes', '--out', 'new', '--distributed', '--mpi-library'] },
-  { args: ['eval', ...MODEL, ...DATA, '--distributed', '--mpi-library'] },
 ];
 
 /** The same, with a prefix to the path. */

@@ -62,6 +62,9 @@ async function readAll(stream: Readable): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/** Frames per second that ffmpeg is given; no image depends on it. */
+const RATE = 30;
+
 /** ffmpeg decodes while frames are taken, and waits when the pipe is full. */
 async function* videoFrames(
   name: string,
@@ -69,22 +72,12 @@ async function* videoFrames(
   bytes: Buffer | undefined,
   every: number,
 ): AsyncGenerator<Frame> {
-  const choose = every > 1 ? ['-vf', `select=not(mod(n\\,${every}))`, '-vsync', '0'] : [];
-  const args = [
-    '-v',
-    'error',
-    '-i',
-    input,
-    '-an',
-    ...choose,
-    '-f',
-    'image2pipe',
-    '-c:v',
-    'ppm',
-    '-pix_fmt',
-    'rgb24',
-    '-',
-  ];
+  const choose = every > 1 ? [`select=not(mod(n\\,${every}))`] : [];
+  // Phones record at a varying rate, which ffmpeg would even out by repeating and dropping frames. Frames that are given new
+  // times at a constant rate are each written once; the option that says so has changed its name between versions.
+  const filters = [...choose, `setpts=N/(${RATE}*TB)`].join(',');
+  const args = ['-v', 'error', '-i', input, '-an', '-vf', filters, '-r', `${RATE}`];
+  args.push('-f', 'image2pipe', '-c:v', 'ppm', '-pix_fmt', 'rgb24', '-');
   const ffmpeg = spawn('ffmpeg', args, { stdio: ['pipe', 'pipe', 'pipe'] });
   const ended = new Promise<number | UserError>((resolve) => {
     ffmpeg.on('error', ({ message }) =>

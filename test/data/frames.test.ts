@@ -1,10 +1,12 @@
 /** Frames of videos through ffmpeg: here a program of its name that writes what ffmpeg would. */
+import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { framesOf } from '../../src/data/frames.ts';
+import { skip } from '../harness.ts';
 import { temporaryFolder, userError, writeImage } from './fixtures.ts';
 
 /** Runs `fn` with a program `ffmpeg` of this text alone in the path; none if it is undefined. */
@@ -100,6 +102,21 @@ test('standard input is an image, or a video that ffmpeg reads from its own stan
       assert.match(await userError(collect('-')), /^standard input: a video needs ffmpeg/);
     }),
   );
+});
+
+test('each frame of a video whose rate varies is one image', async () => {
+  const folder = temporaryFolder();
+  const clip = join(folder, 'clip.mkv');
+  const source = ['-v', 'error', '-f', 'lavfi', '-i', 'testsrc=size=64x48:rate=10:duration=1'];
+  // Seven of ten frames, with gaps between them.
+  const gaps = ['-vf', 'select=not(eq(n\\,3)+eq(n\\,4)+eq(n\\,7)),settb=1/1000', '-vsync', '0'];
+  const made = spawnSync('ffmpeg', [...source, ...gaps, clip]);
+  if (made.error) return skip('no ffmpeg');
+  assert.is(made.status, 0, made.stderr.toString());
+  const numbers = async (every: number) => (await collect(clip, every)).map(({ number }) => number);
+  assert.equal(await numbers(1), [1, 2, 3, 4, 5, 6, 7]);
+  assert.equal(await numbers(3), [1, 4, 7]);
+  assert.equal((await collect(clip))[0]!.size, [64, 48]);
 });
 
 test('no ffmpeg, or one that cannot read the file, is one line', async () => {
