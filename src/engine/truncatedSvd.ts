@@ -30,20 +30,20 @@ export interface TruncatedSvd {
 export interface TruncatedSvdOptions {
   /** The seed of the random basis; default 1. */
   seed?: number;
+  /** The iteration ends once the squares that the basis holds grow by a smaller share; default 1e-5. */
+  tolerance?: number;
   onIteration?(iteration: number): void;
 }
 
 /** Vectors beyond the rank, as a share of it and at least: they let the iteration converge where values fall slowly. */
 const EXTRA = { share: 1 / 8, least: 16 };
-/** The iteration ends once the squares that the basis holds grow by a smaller share. */
-const TOLERANCE = 1e-5;
 const MOST_ITERATIONS = 16;
 
 /** @param rank 1 to the smaller side of the matrix */
 export async function truncatedSvd(
   a: MatrixProducts,
   rank: number,
-  { seed = 1, onIteration }: TruncatedSvdOptions = {},
+  { seed = 1, tolerance = 1e-5, onIteration }: TruncatedSvdOptions = {},
 ): Promise<TruncatedSvd> {
   const { rows } = a;
   const most = Math.min(rows, a.columns);
@@ -59,7 +59,7 @@ export async function truncatedSvd(
     const before = held;
     held = dot(product, 0, z, 0, k * rows);
     // A basis of the whole space needs no iteration.
-    if (k === rows || held - before <= TOLERANCE * held || iteration === MOST_ITERATIONS) {
+    if (k === rows || held - before <= tolerance * held || iteration === MOST_ITERATIONS) {
       z = ritzVectors(z, product, { k, rows, rank });
       break;
     }

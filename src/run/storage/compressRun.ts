@@ -25,6 +25,9 @@ const LAYERS: readonly RegionLayer[] = ['fc6', 'fc7'];
 /** Singular values that are kept, as a share of a layer's outputs: 1024 and 256 of 4096 are the published ones. */
 const USUAL_SHARE: Readonly<Record<RegionLayer, number>> = { fc6: 1 / 4, fc7: 1 / 16 };
 
+/** A ten-thousandth of a layer's squares does not change what it finds; a smaller share would take many more iterations. */
+const TOLERANCE = 1e-4;
+
 /** How many singular values a layer keeps: `whole` leaves it as it is, undefined takes the usual share. */
 export type RankChoice = number | 'whole' | undefined;
 
@@ -69,7 +72,7 @@ export async function compressRun({
     const { outputs, inputs, rank } = layer;
     const matrix = gpuProducts(gpu, weight, [outputs, inputs]);
     try {
-      const { values, left, scaledRight } = await truncatedSvd(matrix, rank);
+      const { values, left, scaledRight } = await truncatedSvd(matrix, rank, { tolerance: TOLERANCE });
       const { lower, upper } = truncatedName(name);
       tensors[`${lower}.weight`] = { shape: [rank, inputs], data: Float32Array.from(scaledRight) };
       tensors[`${upper}.weight`] = { shape: [outputs, rank], data: columnsOf(left, rank, outputs) };
