@@ -186,7 +186,7 @@ function affinitiesOf(
     meanX[label] /= weights[label];
     meanY[label] /= weights[label];
   }
-  const lists: Map<number, number>[] = Array.from({ length: count }, () => new Map());
+  const lists = Array.from({ length: count }, () => new Map<number, number>());
   const meet = (a: number, b: number): void => {
     if (lists[a]!.has(b)) return;
     const across = Math.atan2(meanY[a] - meanY[b], meanX[a] - meanX[b]) + Math.PI / 2;
