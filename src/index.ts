@@ -68,6 +68,16 @@ export {
 export type { DecodedImage } from './kernels/imagePrepare.ts';
 export { detectImage, detectInStages, type Proposal, type StagedDetection, STAGES } from './run/evaluation/detect.ts';
 export type { Detection } from './eval/voc.ts';
+export { type MinedSvm, type MiningOptions, trainWithHardNegatives } from './model/rcnn/hardNegatives.ts';
+export {
+  featureScale,
+  type LinearSvm,
+  type Rows,
+  type SvmOptions,
+  svmScores,
+  trainLinearSvm,
+} from './model/rcnn/linearSvm.ts';
+export { type LinearRegression, ridgeRegression } from './model/rcnn/ridgeRegression.ts';
 export { PROPOSAL_METHODS, type ProposalMethod, type ProposalSettings, proposeBoxes } from './proposals/propose.ts';
 export type { MeasuredEdges } from './proposals/edgeMap.ts';
 export {
