@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { UserError } from '../../src/engine/errors.ts';
 import { add } from '../../src/engine/ops/arithmetic.ts';
+import { Sgd } from '../../src/engine/sgd.ts';
 import { Random } from '../../src/kernels/rng.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
 import { bipartiteMatching } from '../../src/model/multiBox/bipartiteMatching.ts';
@@ -178,6 +179,38 @@ test('the output layers have the weights that the paper compares: 6.1 million ag
   assert.is(rpnWeights(512, 9), 27_648);
   multiBox.dispose();
   faster.dispose();
+});
+
+test('two images are learnt by heart', async () => {
+  const gpu = await sharedGpu();
+  const input = { ...PRESETS['demo']!.detector.input, size: 32 };
+  const config = { backbone: 'small', classes: ['object'], input, pooled: 4, priors: PRIORS, alpha: 0.3 };
+  const model = new MultiBox(gpu, config, 1);
+  const images = [0, 250].map((red) => ({
+    pixels: {
+      width: 40,
+      height: 30,
+      rgba: Uint8Array.from({ length: 4800 }, (_, i) => [red, 40, 250 - red, 255][i % 4]!),
+    },
+    flip: false,
+  }));
+  const objects: RelativeBox[][] = [[[0.12, 0.15, 0.33, 0.3]], [[0.6, 0.65, 0.95, 0.9]]];
+  const optimizer = new Sgd(Object.values(model.parameters), { learningRate: 0.001, momentum: 0.9 });
+  const losses: number[][] = [];
+  for (let step = 0; step < 40; step++) {
+    optimizer.zeroGrad();
+    const { location, confidence } = gpu.scope(() => {
+      const losses = model.losses(model.prepare(images), objects, step);
+      add(losses.location, losses.confidence).backward({ free: true });
+      return losses;
+    });
+    optimizer.step();
+    losses.push([(await location.read())[0]!, (await confidence.read())[0]!]);
+  }
+  const [first, last] = [losses[0]!, losses.at(-1)!];
+  assert.ok(last[0]! < 0.1 * first[0]! && last[1]! < 0.05 * first[1]!, `${first} to ${last}`);
+  optimizer.dispose();
+  model.dispose();
 });
 
 test('boxes are in pixels of the image, by confidence, and lie inside it', async () => {

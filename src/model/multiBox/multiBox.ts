@@ -27,7 +27,9 @@ export interface MultiBoxConfig extends ClassifierConfig {
 /** Weights of the output layer, without biases: the paper compares 6.1 million of GoogLeNet's with the RPN's 28 thousand. */
 export const multiBoxOutputWeights = (features: number, priors: number): number => features * (4 + 1) * priors;
 
-const FIRST = { gaussian: { std: 0.01, fanIn: 4096 } };
+/** Boxes begin at about their priors. */
+const LOCATIONS = { gaussian: { std: 0.001, fanIn: 4096 } };
+const CONFIDENCES = { gaussian: { std: 0.01, fanIn: 4096 } };
 
 export class MultiBox {
   readonly gpu: Gpu;
@@ -47,8 +49,8 @@ export class MultiBox {
     this.backbone = backboneNamed(config.backbone).build(gpu, { bins: config.pooled ** 2, seed, frozenStages: 0 });
     const store = new ParameterStore(gpu, seed);
     const { regionFeatures } = this.backbone;
-    this.locations = store.layer('multibox.locations', [config.priors.length, regionFeatures], FIRST);
-    this.confidences = store.layer('multibox.confidences', [config.priors.length / 4, regionFeatures], FIRST);
+    this.locations = store.layer('multibox.locations', [config.priors.length, regionFeatures], LOCATIONS);
+    this.confidences = store.layer('multibox.confidences', [config.priors.length / 4, regionFeatures], CONFIDENCES);
     this.parameters = { ...backboneParameters(this.backbone), ...store.parameters };
   }
 
