@@ -6,15 +6,17 @@ import type { Operation } from '../engine/autograd.ts';
 import { UserError } from '../engine/errors.ts';
 import { addOperation, multiplyOperation, scaleOperation, subtractOperation } from '../engine/ops/arithmetic.ts';
 import { concatOperation, permuteOperation } from '../engine/ops/axes.ts';
-import { batchNormOperation } from '../engine/ops/batchNorm.ts';
-import { conv2dOperation } from '../engine/ops/conv2d.ts';
+import { batchNormOperation, foldBiasOperation, foldOperation } from '../engine/ops/batchNorm.ts';
+import { conv2dOperation, groupedConv2dOperation } from '../engine/ops/conv2d.ts';
 import { linearOperation } from '../engine/ops/linear.ts';
 import { lrnOperation } from '../engine/ops/localResponseNorm.ts';
 import { reluOperation } from '../engine/ops/pointwise.ts';
 import { averagePoolOperation, maxPoolOperation } from '../engine/ops/pooling.ts';
 import { reshapeOperation } from '../engine/ops/reshape.ts';
 import { roiPoolOperation } from '../engine/ops/rois.ts';
+import { sumOperation } from '../engine/ops/sums.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import type { GroupedConvShape } from '../kernels/groupedConv.ts';
 import type { TracedOperation } from '../engine/trace.ts';
 import type { OnnxGraph, Value } from './graph.ts';
 
@@ -52,15 +54,27 @@ export function convertOperation(
 
 const rectified = (graph: OnnxGraph, y: Value, does: boolean): Value => (does ? graph.node('Relu', [y]) : y);
 
-convert(conv2dOperation, ({ graph, values, saved: { shape, rectified: relu } }) => {
-  const { R, S, stride, pad } = shape;
-  const y = graph.node('Conv', values, {
+convert(conv2dOperation, ({ graph, values, saved: { shape, rectified: relu } }) =>
+  rectified(graph, convolution(graph, values, { ...shape, groups: 1, dilation: 1 }), relu !== null),
+);
+
+convert(groupedConv2dOperation, ({ graph, values, saved: { shape, rectified: relu } }) =>
+  rectified(graph, convolution(graph, values, shape), relu !== null),
+);
+
+function convolution(
+  graph: OnnxGraph,
+  values: readonly Value[],
+  { R, S, stride, pad, groups, dilation }: GroupedConvShape,
+): Value {
+  return graph.node('Conv', values, {
     kernel_shape: [R, S],
     strides: [stride, stride],
     pads: [pad, pad, pad, pad],
+    dilations: [dilation, dilation],
+    group: groups,
   });
-  return rectified(graph, y, relu !== null);
-});
+}
 
 convert(linearOperation, ({ graph, values, saved }) =>
   rectified(graph, graph.node('Gemm', values, { transB: 1 }), saved.rectified !== null),
@@ -119,6 +133,31 @@ convert(batchNormOperation, ({ graph, values: [x, weight, bias], saved, valueOf 
   return graph.node('BatchNormalization', [x!, weight!, bias!, valueOf(mean), valueOf(variance)], {
     epsilon: { float: epsilon },
   });
+});
+
+/** weight / sqrt(variance + epsilon) */
+const foldedScale = (graph: OnnxGraph, weight: Value, variance: Value, epsilon: number): Value =>
+  graph.divide(weight, graph.node('Sqrt', [graph.add(variance, graph.float(epsilon))]));
+
+convert(foldOperation, ({ graph, values, output, saved: { variance, weight, uniforms }, valueOf }) => {
+  const scale = foldedScale(graph, valueOf(weight), valueOf(variance), uniforms.epsilon);
+  return graph.multiply(values[0]!, graph.reshape(scale, [-1, ...output.shape.slice(1).map(() => 1)]));
+});
+
+convert(foldBiasOperation, ({ graph, values: [weight, bias, mean], saved: { variance, epsilon }, valueOf }) =>
+  graph.subtract(bias!, graph.multiply(mean!, foldedScale(graph, weight!, valueOf(variance), epsilon))),
+);
+
+convert(sumOperation, ({ graph, values, inputs, output }) => {
+  const { shape } = inputs[0]!;
+  const kept = output.shape.length === shape.length;
+  const axes = [...shape.keys()].filter((axis) => (kept ? output.shape[axis] === 1 : axis >= output.shape.length));
+  if (!kept && output.shape.some((extent, axis) => extent !== shape[axis])) {
+    throw new UserError(
+      `a sum of [${shape}] that is [${output.shape}] has no form in ONNX yet: sum over the last axes`,
+    );
+  }
+  return graph.node('ReduceSum', [values[0]!, graph.ints(axes)], { keepdims: Number(kept) });
 });
 
 convert(concatOperation, ({ graph, values, inputs, output }) => {

@@ -22,14 +22,20 @@ const CLASSES = ['__background__', 'one', 'two', 'three'];
 
 type Change = (config: DetectorConfig) => Partial<DetectorConfig>;
 
-async function detectorOf(preset: keyof typeof PRESETS, change: Change = () => ({})): Promise<Detector> {
+/** `spread`: of the weights of the last layers, for features of about one. */
+async function detectorOf(preset: keyof typeof PRESETS, change: Change = () => ({}), spread = 1): Promise<Detector> {
   const { detector } = PRESETS[preset]!;
   const config = { ...detector, classes: CLASSES, ...change({ ...detector, classes: CLASSES }) };
   const model = makeDetector(await sharedGpu(), config, 5);
   // Layers as they are drawn score everything alike: these tell regions apart.
   for (const [name, parameter] of Object.entries(model.parameters)) {
-    const std = { 'rpn.cls_score.weight': 0.1, 'head.cls_score.weight': 0.2, 'head.bbox_pred.weight': 0.1 }[name];
-    if (std !== undefined) parameter.write(gaussian(std, 7)(parameter.shape));
+    const std = {
+      'rpn.cls_score.weight': 0.1,
+      'rpn.bbox_pred.weight': 0.01,
+      'head.cls_score.weight': 0.2,
+      'head.bbox_pred.weight': 0.1,
+    }[name];
+    if (std !== undefined) parameter.write(gaussian(std * spread, 7)(parameter.shape));
   }
   return model;
 }
@@ -79,6 +85,24 @@ test('SqueezeNet: the same objects', async () => {
     anchors: { sizes: [16, 32, 64], ratios: [0.5, 1, 2] },
   });
   await expectSame(await detectorOf('photos', change), [[150, 110]]);
+});
+
+test('ResNet-18, whose normalisation is folded into its convolutions: the same objects', async () => {
+  const change: Change = (config) => ({
+    backbone: 'resnet18',
+    input: { ...config.input, shorterSide: 96, longerSide: 160 },
+    anchors: { sizes: [24, 48], ratios: [1] },
+    rpn: { ...config.rpn, test: { ...config.rpn.test, preNms: 100, postNms: 12 } },
+    test: { ...config.test, scoreThreshold: 0.001, nmsThreshold: 0.9 },
+  });
+  const model = await detectorOf('photos', change, 0.02);
+  for (const [name, parameter] of Object.entries(model.parameters)) {
+    const random = new Random(parameter.size, 3);
+    const [low, high] = name.endsWith('running_var') ? [0.8, 1.5] : [-0.1, 0.1];
+    if (name.includes('running_'))
+      parameter.write(Float32Array.from({ length: parameter.size }, () => random.uniform(low, high)));
+  }
+  await expectSame(model, [[120, 90]]);
 });
 
 test('continuous coordinates, one-stage detection, few objects of many', async () => {

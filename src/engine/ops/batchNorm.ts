@@ -104,11 +104,16 @@ export function batchNorm(
 
 type FoldSaved = { variance: Tensor; weight: Tensor; uniforms: Record<'n' | 'per' | 'epsilon', number> };
 
-const foldOperation = operation<FoldSaved>('foldBatchNorm', ({ dy }, { variance, weight, uniforms }) => {
+export const foldOperation = operation<FoldSaved>('foldBatchNorm', ({ dy }, { variance, weight, uniforms }) => {
   const dw = dy.gpu.empty(dy.shape, 'f32', 'dw foldBatchNorm');
   dy.gpu.run(batchNormFoldBackward, { dfolded: dy, variance, weight, dw }, uniforms);
   return [dw];
 });
+
+type FoldBiasSaved = { variance: Tensor; epsilon: number };
+
+/** On the tape only where it is traced: nothing that it is computed from is trained. */
+export const foldBiasOperation = operation<FoldBiasSaved>('foldBatchNormBias', ({ needs }) => needs.map(() => null));
 
 /**
  * Filters and bias of a convolution that does what a convolution without bias and batch normalisation by fixed statistics do one
@@ -131,5 +136,8 @@ export function foldBatchNorm(
   const shift = gpu.empty([channels], 'f32', `folded ${bias.name}`);
   const uniforms = { n: filters.size, per: filters.size / channels, epsilon };
   gpu.run(batchNormFold, { w: filters, ...constants, folded, shift }, uniforms);
-  return [onTape(foldOperation, [filters], folded, { variance, weight, uniforms }), shift];
+  return [
+    onTape(foldOperation, [filters], folded, { variance, weight, uniforms }),
+    onTape(foldBiasOperation, [weight, bias, mean], shift, { variance, epsilon }),
+  ];
 }

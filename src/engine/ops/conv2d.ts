@@ -72,7 +72,7 @@ export const conv2dOperation = operation<Saved>(
 
 type GroupedSaved = { x: Tensor; w: Tensor; shape: GroupedConvShape; rectified: Tensor | null };
 
-const groupedConv2dOperation = operation<GroupedSaved>(
+export const groupedConv2dOperation = operation<GroupedSaved>(
   'conv2d in groups',
   ({ dy: given, needs, into }, { x, w, shape, rectified }) => {
     const { gpu } = given;

@@ -6,7 +6,7 @@ import type { Shape, Tensor } from '../tensor.ts';
 import { scale } from './arithmetic.ts';
 import { resolveAxis } from './shapes.ts';
 
-const sumOperation = operation<{ shape: Shape; repeated: Repeated }>('sum', ({ dy }, { shape, repeated }) => {
+export const sumOperation = operation<{ shape: Shape; repeated: Repeated }>('sum', ({ dy }, { shape, repeated }) => {
   const dx = dy.gpu.empty(shape, 'f32', 'dx sum');
   if (dy.size === 1) dy.gpu.run(broadcastScalar, { dy, dx }, { n: dx.size });
   else runExpand(dy, dx, repeated);
