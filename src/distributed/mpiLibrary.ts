@@ -5,6 +5,7 @@
  * are integers. Buffers that MPI keeps beyond a call are ArrayBuffers of their own: the values of a small typed array may lie
  * in memory that the garbage collector moves.
  */
+import { existsSync, statSync } from 'node:fs';
 import { UserError } from '../engine/errors.ts';
 
 /** A communicator or a datatype: the address of a symbol, or a number. */
@@ -65,6 +66,10 @@ export async function loadMpi(path: string | undefined): Promise<MpiLibrary> {
   const koffi = await loadKoffi();
   const launcher = LAUNCHERS.find(({ variable }) => process.env[variable] !== undefined);
   const names = path === undefined ? (launcher?.libraries ?? [...OPEN_MPI, ...MPICH]) : [path];
+  // Opening a named pipe as a library would wait for a writer.
+  if (path !== undefined && existsSync(path) && !statSync(path).isFile()) {
+    throw new UserError(`--mpi-library ${path}: is not a regular file; name an MPI library`);
+  }
   let reason = '';
   for (const name of names) {
     try {

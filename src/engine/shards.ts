@@ -3,6 +3,7 @@
  * of consecutive rows. A shard is named `whole[from:to]`; files hold the whole parameter, so that a checkpoint does not
  * depend on the device that wrote it.
  */
+import { UserError } from './errors.ts';
 import type { Dtype } from './dtype.ts';
 import type { Shape, Tensor } from './tensor.ts';
 
@@ -25,7 +26,11 @@ export const wholeName = (name: string): string => name.replace(/\[\d+:\d+\]$/, 
 export function shardRows(rows: number, columns: number, maxBytes: number): number {
   const shards = Math.ceil((4 * rows * columns) / maxBytes);
   // A multiple of 16, so that shards begin at whole tiles and at multiples of 16 bytes in the bias.
-  return shards <= 1 ? rows : Math.floor(rows / shards / 16) * 16;
+  const each = shards <= 1 ? rows : Math.floor(rows / shards / 16) * 16;
+  if (each > 0) return each;
+  throw new UserError(
+    `a layer of [${rows}, ${columns}] weights: 16 of its rows have more than the ${maxBytes} bytes that a shader can bind on this device; choose smaller settings`,
+  );
 }
 
 /** Named tensors with the shards of a parameter joined under its name. */

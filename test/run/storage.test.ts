@@ -79,6 +79,16 @@ test('a lock is believed while its process runs, and taken over when it does not
   }
 });
 
+test('a link in place of the lock that leads nowhere, or to itself, is no lock', async () => {
+  if (process.platform === 'win32') return;
+  const folder = temporaryFolder();
+  for (const target of ['nowhere', 'run.lock']) {
+    symlinkSync(target, lockPath(folder));
+    assert.is(await asOnlyWriter(folder, async () => 'entered'), 'entered', target);
+    assert.equal(readdirSync(folder), [], target);
+  }
+});
+
 test('a writer removes the temporary files of dead processes of this host, and nothing else', async () => {
   const folder = temporaryFolder();
   mkdirSync(join(folder, '2-detector'));

@@ -3,7 +3,7 @@
  * over if its process no longer runs, so nothing has to be tidied up by hand after a kill. Whether a process on another host
  * still runs cannot be known here, so its lock is respected.
  */
-import { existsSync, linkSync, readdirSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, linkSync, readdirSync, renameSync, rmdirSync, rmSync, lstatSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import * as z from 'zod';
 import { UserError } from '../../engine/errors.ts';
@@ -100,13 +100,13 @@ function holderOf(text: string): Holder | null {
   }
 }
 
-/** Null if there is no lock. */
+/** Null if there is no lock. A link that leads nowhere is one without a text. */
 function textOf(path: string): string | null {
   try {
     return readRegularText(path, { maxBytes: 4096 });
   } catch (error) {
     if (existsSync(path)) throw error;
-    return null;
+    return lstatSync(path, { throwIfNoEntry: false }) ? '' : null;
   }
 }
 
