@@ -88,9 +88,8 @@ for (const backbone of usualBackbones()) {
     const stages = stagesOf('alternating').map(({ name }) => loadSafetensors(directory.stage(name).checkpointPath));
     const [, end2, end3, end4] = (await Promise.all(stages)).map(({ tensors }) => tensors);
     const names = Object.keys(model.parameters);
-    // Batch normalisation is not: neither its statistics nor its weights.
-    const normalised = (name: string): boolean => names.includes(name.replace(/[^.]*$/, 'running_mean'));
-    const trainable = new Set(names.filter((name) => !normalised(name)));
+    // The statistics of batch normalisation are not.
+    const trainable = new Set(names.filter((name) => !/\.running_(mean|var)$/.test(name)));
     model.dispose();
     for (const name of names) {
       const [in2, in3, in4] = [end2!, end3!, end4!].map((tensors) => bytesOf(tensors[name]!.data));

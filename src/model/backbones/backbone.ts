@@ -71,6 +71,8 @@ export interface BackboneDescriptor {
   readonly input: InputForm;
   /** Leading stages that stay as they are when training starts from pre-trained weights, as published. */
   readonly frozenStages: number;
+  /** Whether it has batch normalisation, which is trained where training starts from random weights, and else frozen. */
+  readonly batchNorm?: boolean;
   /** Width and height of a pooled region in bins, for which the region layers are made. */
   readonly pooled: number;
   /** Whether it is meant to learn from random weights; without pre-trained ones the others learn little. */

@@ -153,6 +153,7 @@ export const mobilenet: BackboneDescriptor = {
   stride: 16,
   input: TORCHVISION_INPUT,
   frozenStages: 3,
+  batchNorm: true,
   pooled: 14,
   learnsFromRandom: false,
   pretraining: { size: 224, batch: 16, learningRate: 0.01 },

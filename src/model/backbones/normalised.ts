@@ -87,7 +87,8 @@ export function convolveNormalised(x: Tensor, layer: NormalisedLayer, options: N
   const { filters, weight, bias, mean, variance, normalisation } = layer;
   const { epsilon, trained } = normalisation;
   const { relu: rectified = false, ...shape } = options;
-  if (trained && x.gpu.gradientsEnabled) {
+  // A stage of training may hold the layer fixed: then its statistics stay as well.
+  if (trained && filters.requiresGrad && x.gpu.gradientsEnabled) {
     const y = batchNorm(conv2d(x, filters, null, shape), weight, bias, { mean, variance }, { training: true, epsilon });
     return rectified ? relu(y) : y;
   }

@@ -167,6 +167,8 @@ function settle(choices: RunChoices): RunConfig {
       ...detector,
       input: { ...detector.input, ...input },
       frozenStages: choices.init === undefined ? 0 : detector.frozenStages,
+      ...(choices.init === undefined &&
+        backboneNamed(backbone).batchNorm && { batchNorm: { training: true, epsilon: 1e-5 } }),
       classes: [],
       ...(choices.precision === 'f16' && { precision: 'f16' }),
     },

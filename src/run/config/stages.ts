@@ -84,7 +84,7 @@ export const hasStages = (schedule: Schedule): boolean => stagesOf(schedule).len
 
 /** The configuration that a schedule requires of the network. */
 export function withSchedule<D extends Omit<DetectorConfig, 'classes'>>(detector: D, schedule: Schedule): D {
-  const { rpn } = detector;
+  const { rpn, head } = detector;
   const system = SYSTEMS[schedule];
   return {
     ...detector,
@@ -92,7 +92,7 @@ export function withSchedule<D extends Omit<DetectorConfig, 'classes'>>(detector
     features: schedule === 'unshared' ? 'unshared' : 'shared',
     // As many proposals at test time as in training: those of other methods are ranked less well than an RPN's.
     ...(system && { rpn: { ...rpn, test: rpn.train } }),
-    head: { ...detector.head, pooling: schedule === 'joint-warp' ? 'warp' : 'max' },
+    head: { ...head, pooling: schedule === 'joint-warp' ? 'warp' : head.pooling === 'warp' ? 'max' : head.pooling },
   };
 }
 
