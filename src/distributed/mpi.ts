@@ -73,6 +73,7 @@ export class MpiCommunicator implements Communicator {
   private failure: string | null = null;
   private over = false;
   private readonly pulses: Pulse[];
+  private looked = performance.now();
   private readonly timer: NodeJS.Timeout;
   private readonly flag = integers(1);
   private readonly status = integers(16);
@@ -367,6 +368,10 @@ export class MpiCommunicator implements Communicator {
   /** Process 0 watches all; the others watch process 0, the first of them first. */
   private look(): void {
     const now = performance.now();
+    // A process that was stopped or busy itself has heard nobody meanwhile.
+    const asleep = now - this.looked > 2 * HEARTBEAT_MS;
+    this.looked = now;
+    if (asleep) for (const pulse of this.pulses) pulse.at = now;
     const watched = this.rank === 0 ? [...this.pulses.keys()].slice(1) : [0];
     const patience = this.patienceMs + (this.rank === 0 ? 0 : 3 * HEARTBEAT_MS * (this.rank - 1));
     for (const rank of watched) {
