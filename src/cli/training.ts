@@ -23,6 +23,9 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
   const { gpu, dataset, directory, resume, tune, resumeCommand, processes } = run;
   let { config, validation } = run;
   for (const note of [...dataset.notes, ...(run.validation?.notes ?? [])]) console.log(`note: ${note}`);
+  if (config.training.bf16Gradients && processes && processes.size > 1) {
+    console.log('note: gradients travel as bfloat16: the weights will depend on the number of processes');
+  }
   let memory = 0;
   let step = 0;
   let from: Stage['from'];

@@ -16,6 +16,7 @@ import { type ParameterGroup, type SgdOptions, sgdStep, trained, type TrainedPar
 import type { Stored } from '../engine/shards.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { nodesWithin, TreeSum } from '../engine/treeSum.ts';
+import { fromBf16, toBf16 } from './bf16.ts';
 import type { Processes } from './processes.ts';
 
 /** Values of a bucket, at least: exchanges of a megabyte hardly cost more than their bytes do. */
@@ -51,6 +52,8 @@ interface Bucket {
   /** Received: the sums of every node, and the weights of everybody. */
   received: Uint8Array;
   gathered: Uint8Array;
+  /** Sums that travel as bfloat16, sent and received. */
+  halves: { sent: Uint16Array; received: Uint16Array } | null;
 }
 
 /** What is exchanged, known once it is seen which parameters have gradients. */
@@ -103,14 +106,18 @@ export class ShardedSgd {
   readonly cost: UpdateCost = { updates: 0, sent: 0, received: 0, moving: 0, waiting: 0, uploading: 0 };
   private readonly processes: Processes;
   private readonly images: number;
+  private readonly bf16: boolean;
   private layout: Layout | null = null;
   /** By bucket: sums of this update that are being read already. */
   private reading: Promise<Uint8Array>[] = [];
 
-  /** `images`: of an update. Parameters that do not require a gradient are left alone. */
+  /**
+   * `images`: of an update. Parameters that do not require a gradient are left alone. `bf16Gradients`: sums travel as bfloat16,
+   * which halves their bytes and makes the result depend on the number of processes.
+   */
   constructor(
     parameters: readonly (Tensor | ParameterGroup)[],
-    { learningRate, momentum = 0, weightDecay = 0 }: SgdOptions,
+    { learningRate, momentum = 0, weightDecay = 0, bf16Gradients = false }: SgdOptions & { bf16Gradients?: boolean },
     images: number,
     processes: Processes,
   ) {
@@ -118,6 +125,7 @@ export class ShardedSgd {
     this.momentum = momentum;
     this.weightDecay = weightDecay;
     this.images = images;
+    this.bf16 = bf16Gradients;
     this.processes = processes;
     this.slots = trained(parameters).map((slot) => ({ ...slot, h: new Momentum(slot.parameter) }));
   }
@@ -187,15 +195,18 @@ export class ShardedSgd {
 
   private async exchange(bucket: Bucket, { nodes }: Layout, sums: Uint8Array): Promise<void> {
     const { rank, communicator } = this.processes;
-    const { segments, received } = bucket;
+    const { segments, received, halves } = bucket;
     const own = nodes[rank]!;
+    if (halves) toBf16(new Uint32Array(sums.buffer, sums.byteOffset, sums.length / 4), halves.sent);
+    const bytes = halves ? 2 : 4;
     await communicator.exchange(
-      sums,
-      segments.map((shard) => 4 * own * valuesOf(shard)),
-      received,
-      nodes.map((count) => 4 * count * valuesOf(segments[rank]!)),
+      halves ? new Uint8Array(halves.sent.buffer) : sums,
+      segments.map((shard) => bytes * own * valuesOf(shard)),
+      halves ? new Uint8Array(halves.received.buffer) : received,
+      nodes.map((count) => bytes * count * valuesOf(segments[rank]!)),
     );
     bucket.sums.unmap();
+    if (halves) fromBf16(halves.received, new Uint32Array(received.buffer));
   }
 
   /** Adds up what was received, and updates the weights of this process's shard, which are then read. */
@@ -321,6 +332,9 @@ export class ShardedSgd {
         weights: new Readback(gpu, values, 'weights of the shard'),
         received: new Uint8Array(4 * all.length * values),
         gathered: new Uint8Array(4 * size),
+        halves: this.bf16
+          ? { sent: new Uint16Array(nodes.length * size), received: new Uint16Array(all.length * values) }
+          : null,
       };
     });
     for (const { h } of ready) h.whole = null; // what a file had is on the device now

@@ -224,6 +224,10 @@ export const trainingSchema = z.strictObject({
     positive.optional(),
     'with `precision` `f16`, factor of the loss while gradients are computed, taken out again in the update: gradients below 6e-8 of it are lost, those beyond 65504 of it are infinite. A power of two; without it 1024',
   ),
+  bf16Gradients: setting(
+    z.literal(true).optional(),
+    'with `--distributed`, whether gradients travel between processes as bfloat16: half the bytes, but the weights then depend on the number of processes',
+  ),
   flip: setting(z.boolean(), 'whether to also train on mirrored images, if the data set allows it'),
   imagesPerStep: setting(count, "images whose gradients are summed before an update (Caffe's iter_size)"),
   stages: setting(

@@ -1,6 +1,8 @@
 /** A training that several processes share, here tasks of one process: the bits of a training by one. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { assertSameData } from '../../src/cli/distributed.ts';
+import { fromBf16, toBf16 } from '../../src/distributed/bf16.ts';
 import { ALONE, assertEnoughImages, placesOf, type Processes } from '../../src/distributed/processes.ts';
 import { ShardedSgd } from '../../src/distributed/shardedSgd.ts';
 import { GradientSums } from '../../src/engine/gradientSums.ts';
@@ -13,13 +15,20 @@ const SIZES = [3, 4099, 1, 640, 9001];
 const RULE = { learningRate: 0.05, momentum: 0.9, weightDecay: 0.01 };
 
 /** Three updates of `images` images; weights and momentum after them, and this process's traffic. */
-async function train(images: number, processes: Processes): Promise<{ bits: Float32Array[]; sent: number }> {
+async function train(
+  images: number,
+  processes: Processes,
+  bf16Gradients = false,
+): Promise<{ bits: Float32Array[]; sent: number }> {
   const gpu = await sharedGpu();
   const parameters = SIZES.map((size, k) => gpu.parameter(normals(size, k + 1), [size], `p${k}`));
   const frozen = gpu.parameter(normals(9, 99), [9], 'frozen');
   frozen.requiresGrad = false;
   const groups = [...parameters.map((parameter, k) => ({ parameter, rateMultiplier: 1 + (k % 2) })), frozen];
-  const sgd = processes.size === 1 ? new Sgd(groups, RULE) : new ShardedSgd(groups, RULE, images, processes);
+  const sgd =
+    processes.size === 1
+      ? new Sgd(groups, RULE)
+      : new ShardedSgd(groups, { ...RULE, bf16Gradients }, images, processes);
   const sums = new GradientSums(parameters);
   const { first, end } = processes.places(images);
   for (let update = 0; update < 3; update++) {
@@ -73,6 +82,26 @@ test('an update moves at most twice the trained parameters where each process ha
   }
 });
 
+test('bfloat16 gradients take half the bytes, and change the weights a little', async () => {
+  const { bits } = await train(4, ALONE);
+  const [whole] = await asProcesses(2, (processes) => train(4, processes));
+  const results = await asProcesses(2, (processes) => train(4, processes, true));
+  const [first, second] = results;
+  assert.equal(first!.bits.slice(0, SIZES.length), second!.bits.slice(0, SIZES.length));
+  assert.is(first!.sent, 0.75 * whole!.sent, 'weights still travel as float32');
+  const differences = bits[1]!.map((value, i) => Math.abs(value - first!.bits[1]![i]!));
+  const most = Math.max(...differences);
+  assert.ok(most > 0 && most < 0.01, `${most}`);
+});
+
+test('bfloat16 is float32 rounded to nearest, ties to even', () => {
+  const values = Float32Array.of(1, -2.5, 1.00390625, 1.01171875, 3.4e38, Infinity, NaN, 0);
+  const [halves, back] = [new Uint16Array(8), new Float32Array(8)];
+  toBf16(new Uint32Array(values.buffer), halves);
+  fromBf16(halves, new Uint32Array(back.buffer));
+  assert.equal([...back], [1, -2.5, 1, 1.015625, Infinity, Infinity, NaN, 0]);
+});
+
 test('the places of an update are divided evenly and in order', () => {
   for (const [images, size] of [
     [8, 3],
@@ -95,6 +124,18 @@ test('more processes than images are refused with the numbers that fit', async (
       '--distributed: 9 processes cannot share an update of 8 images; start at most 8 (1, 2, 4, 8 share evenly), or set training.imagesPerStep to 9 or more',
     ),
   );
+});
+
+test('data that differ between processes are refused in each, with both sides', async () => {
+  await asProcesses(3, async (processes) => {
+    const rows = ['a', 'b', ...(processes.rank === 1 ? ['c'] : [])].map((id) => [id, 40, 30]);
+    await assertSameData(processes, 'voc:photos', [rows.slice(0, 2)]);
+    const error = await assertSameData(processes, 'voc:photos', [rows]).then(String, (error: Error) => error.message);
+    assert.match(
+      error,
+      /^--data voc:photos: rank 1 has 3 images \(digest \w{8}\), rank 0 has 2 images \(digest \w{8}\); copy the folder/,
+    );
+  });
 });
 
 test('what process 0 decides, the others are told', async () => {
