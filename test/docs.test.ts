@@ -131,7 +131,7 @@ test('settings are settings, with values that are allowed', () => {
       head: { ...detector.head, samplingRatio: 2 },
       batchNorm: { training: false, epsilon: 1e-5 },
     },
-    training: { ...training, ...staged?.training, lossScale: 1024 },
+    training: { ...training, ...staged?.training, lossScale: 1024, bf16Gradients: true as const },
   };
   const settings = code.flatMap(({ name, line }) =>
     [...line.matchAll(/\b(?:detector|training)(?!\.ts\b)(?:\.\w+)+(?:=(?:\[(?:[^[\]]|\[[^\]]*\])*\]|[\w.]+))?/g)]

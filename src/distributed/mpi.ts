@@ -75,6 +75,7 @@ export class MpiCommunicator implements Communicator {
   private readonly pulses: Pulse[];
   private looked = performance.now();
   private readonly timer: NodeJS.Timeout;
+  private readonly inUse = new Set<readonly ArrayBufferView[]>();
   private readonly flag = integers(1);
   private readonly status = integers(16);
   private readonly request = integers(2);
@@ -281,13 +282,17 @@ export class MpiCommunicator implements Communicator {
     return new RemoteFailure(rank, where + message);
   }
 
-  /** Polls the request of the call that was begun. `_kept`: memory that MPI uses until then. */
-  private async complete(bytes: number, _kept: readonly ArrayBufferView[]): Promise<void> {
+  /** Polls the request of the call that was begun. `used`: memory that MPI uses until then, which must not be collected. */
+  private async complete(bytes: number, used: readonly ArrayBufferView[]): Promise<void> {
+    this.inUse.add(used);
     const started = performance.now();
     const eager = EAGER_MS + bytes / BYTES_PER_MS;
     for (;;) {
       await this.test();
-      if (this.flag[0] !== 0) return;
+      if (this.flag[0] !== 0) {
+        this.inUse.delete(used);
+        return;
+      }
       const waited = performance.now() - started;
       await new Promise<void>((resolve) => (waited < eager ? setImmediate(resolve) : setTimeout(resolve, 1)));
     }
