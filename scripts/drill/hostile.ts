@@ -88,6 +88,7 @@ const WRITERS: readonly (readonly string[])[] = [
 const FOLDER_WRITERS: readonly (readonly string[])[] = [
   ['check', ...DATA, '--pictures'],
   ['eval', ...MODEL, ...DATA, '--pictures'],
+  ['eval', ...MODEL, ...DATA, '--report'],
   ['detect', ...MODEL, 'good/photo.png', '--out'],
   ['convert', ...DATA, '--to', 'yolo', '--out'],
   ['train', ...DATA, '--out'],

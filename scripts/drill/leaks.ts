@@ -12,7 +12,7 @@ interface Sample {
 
 const GAUGES = ['megabytes', 'buffers', 'descriptors'] as const;
 
-/** Memory is judged by its level, since it rises and falls with the garbage collector; the others by every single one. */
+/** Memory, measured after garbage collections, is judged by its level; the others by every single one. */
 const LEVELS: Readonly<Record<keyof Sample, { share: number; slack: number }>> = {
   megabytes: { share: 0.5, slack: 10 },
   buffers: { share: 1, slack: 0 },
@@ -29,10 +29,11 @@ async function watch(args: readonly string[], { folder, log }: Drill): Promise<s
   const samples: Sample[] = [];
   const timer = setInterval(() => {
     try {
-      const status = fs.readFileSync(`/proc/${child.pid}/status`, 'utf8');
+      const { megabytes, buffers } = JSON.parse(fs.readFileSync(counts, 'utf8')) as Omit<Sample, 'descriptors'>;
+      if (megabytes === 0) return; // nothing has been collected yet
       const sample = {
-        megabytes: Math.round(Number(/^VmRSS:\s+(\d+)/m.exec(status)![1]) / 1024),
-        buffers: (JSON.parse(fs.readFileSync(counts, 'utf8')) as { buffers: number }).buffers,
+        megabytes,
+        buffers,
         descriptors: fs.readdirSync(`/proc/${child.pid}/fd`).length,
       };
       samples.push(sample);

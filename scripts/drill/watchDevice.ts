@@ -2,10 +2,16 @@
  * Loaded before a program (`node --import`): counts what it does on its device, and destroys the device on request.
  *
  *   LOSE_AT=12          the device is lost at the 12th submit
- *   DEVICE_LOG=file     keeps in this file, as JSON, how many submits and buffers there have been, and how many buffers are left
+ *   DEVICE_LOG=file     keeps in this file, as JSON, how many submits and buffers there have been, how many buffers are left, and
+ *                       the process's memory after a garbage collection
  */
 import * as fs from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { globals } from 'webgpu';
+
+/** What the collector has not got to yet is no leak, and how much that is changes from hour to hour. */
+const COLLECT_EVERY_MS = 3000;
 
 const { LOSE_AT, DEVICE_LOG } = process.env;
 const { GPUDevice, GPUBuffer, GPUQueue } = globals as unknown as Record<string, { prototype: object }>;
@@ -49,7 +55,14 @@ wrap<GPUQueue, [GPUCommandBuffer[]], undefined>(GPUQueue!, 'submit', (_, origina
 });
 
 if (DEVICE_LOG !== undefined) {
-  const log = (): void => fs.writeFileSync(DEVICE_LOG, JSON.stringify(counts));
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  let megabytes = 0;
+  const log = (): void => fs.writeFileSync(DEVICE_LOG, JSON.stringify({ ...counts, megabytes }));
   setInterval(log, 250).unref();
+  setInterval(() => {
+    collect();
+    megabytes = Math.round(process.memoryUsage.rss() / 2 ** 20);
+  }, COLLECT_EVERY_MS).unref();
   process.once('exit', log);
 }
