@@ -49,7 +49,7 @@ test('an operation of its own has the gradient it claims, and learns', async () 
 
 test('a detector on a backbone of its own learns', async () => {
   const text = await example('ownBackbone', '60');
-  const [first, last] = [number(text, /loss ([\d.]+) at first/), number(text, /at first, ([\d.]+) at last/)];
+  const [first, last] = [number(text, /went from ([\d.]+) to/), number(text, /went from [\d.]+ to ([\d.]+)/)];
   below(last, 0.8 * first);
 });
 

@@ -54,6 +54,11 @@ const READERS: readonly HostileCase[] = [
   { args: ['pretrain', '--resume', '--out'] },
   { args: ['demo', '--resume', '--out'] },
   { args: ['bench', '--compare', 'good/found.json'] },
+  { args: ['multibox', '--out', 'new', '--data'] },
+  { args: ['multibox', '--out', 'new', ...DATA, '--init'], device: true },
+  { args: ['proposals', '--method', 'selective-search', '--out', 'new', '--data'] },
+  { args: ['proposals', '--method', 'edge-boxes', ...DATA, '--out', 'new', '--edges'] },
+  { args: ['proposals', '--method', 'multibox', ...DATA, '--out', 'new', '--model'] },
   { args: ['compress', '--out', 'new', '--model'] },
   { args: ['export', '--out', 'new', '--model'] },
   { args: ['train', '--schedule', 'fast-rcnn', '--out', 'new', ...VOC, '--proposals'] },
@@ -82,6 +87,7 @@ const WRITERS: readonly (readonly string[])[] = [
   ['detect', ...MODEL, 'good/photo.png', '--json'],
   ['bench', '--json'],
   ['export', ...MODEL, '--out'],
+  ['proposals', '--method', 'selective-search', ...DATA, '--out'],
 ];
 
 /** Commands that write into a folder at the end of their arguments. */
@@ -94,6 +100,7 @@ const FOLDER_WRITERS: readonly (readonly string[])[] = [
   ['train', ...DATA, '--out'],
   ['pretrain', '--data', 'folder:good/classes', '--out'],
   ['demo', '--out'],
+  ['multibox', ...DATA, '--out'],
   ['compress', ...MODEL, '--out'],
 ];
 

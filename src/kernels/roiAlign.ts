@@ -50,6 +50,8 @@ export const levelBounds = (first: number, last: number): number[] =>
   range(last - first).map((k) => (224 * 2 ** (first + k + 1 - 4 - 1e-6)) ** 2);
 
 const AXIS_WGSL = (aligned: boolean) => /* wgsl */ `
+// mix, which some devices compute as a + (b - a) t: NaN for two infinities.
+fn between(a: f32, b: f32, t: f32) -> f32 { return a * (1.0 - t) + b * t; }
 // Where a sample lies along an axis of n cells: two cells and the weight of the second.
 struct Sample { low: u32, high: u32, weight: f32, inside: bool }
 fn sample_at(s: f32, n: u32) -> Sample {
@@ -127,7 +129,7 @@ ${range(levels)
         let d = base + h.high * u.width${level} + w.high;
 ${everyChannel(
   (k) =>
-    `        if (${k}u < count) { sum${k} += mix(mix(x${level}[a + ${k}u * plane], x${level}[b + ${k}u * plane], w.weight), mix(x${level}[c + ${k}u * plane], x${level}[d + ${k}u * plane], w.weight), h.weight); }`,
+    `        if (${k}u < count) { sum${k} += between(between(x${level}[a + ${k}u * plane], x${level}[b + ${k}u * plane], w.weight), between(x${level}[c + ${k}u * plane], x${level}[d + ${k}u * plane], w.weight), h.weight); }`,
 )}
       }
     }

@@ -336,6 +336,7 @@ async function detectsInVideo(folder: string, detect: readonly string[]): Promis
     const frame = `Buffer.concat([Buffer.from('P6\\n64 48\\n255\\n'), Buffer.alloc(3 * 64 * 48, 99)])`;
     const program = `#!${process.execPath}\nfor (let i = 0; i < 2; i++) process.stdout.write(${frame});\n`;
     writeFileSync(join(bin, 'ffmpeg'), program, { mode: 0o755 });
+    writeFileSync(join(folder, 'clip.avi'), 'a video');
   }
   const found = succeeds(await start([...detect, '--every', '2', 'clip.avi'], folder, { path: bin }).result);
   assert.equal(

@@ -144,10 +144,14 @@ test('packages with native parts are loaded when they are needed, and named wher
   const runs = [
     [
       'sharp',
-      `process.argv.push('bench', '--list'); await import('${command}');`,
+      `process.argv.push('rcnn', 'bench', '--list'); await import('${command}');`,
       /^Matrix product: matmul 512x512x512$/m,
     ],
-    ['@napi-rs/canvas', `process.argv.push('bench', '--list'); await import('${command}');`, /^Matrix product: /m],
+    [
+      '@napi-rs/canvas',
+      `process.argv.push('rcnn', 'bench', '--list'); await import('${command}');`,
+      /^Matrix product: /m,
+    ],
     [
       '@napi-rs/canvas',
       draw,

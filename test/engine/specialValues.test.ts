@@ -70,6 +70,12 @@ const SAMPLES: Record<string, (gpu: Gpu) => (Tensor | { count: Tensor })[]> = {
   ],
   dropout: (gpu) => [api.dropout(ones(gpu, 4), { p: 0.5 })],
   exp: (gpu) => [api.exp(ones(gpu, 3))],
+  foldBatchNorm: (gpu) => {
+    const running = { mean: gpu.zeros([2]), variance: ones(gpu, 2) };
+    return [api.foldBatchNorm(ones(gpu, 2, 3, 1, 1), ones(gpu, 2), ones(gpu, 2), running)[0]];
+  },
+  hardSigmoid: (gpu) => [api.hardSigmoid(ones(gpu, 3))],
+  hardSwish: (gpu) => [api.hardSwish(ones(gpu, 3))],
   linear: (gpu) => [
     api.linear(ones(gpu, 2, 3), ones(gpu, 4, 3), ones(gpu, 4), { relu: true }),
     api.linear(ones(gpu, 64, 300), ones(gpu, 64, 300)),
@@ -90,10 +96,14 @@ const SAMPLES: Record<string, (gpu: Gpu) => (Tensor | { count: Tensor })[]> = {
   relu: (gpu) => [api.relu(ones(gpu, 3))],
   reshape: (gpu) => [api.reshape(ones(gpu, 2, 3), [3, 2])],
   pyramidPool: (gpu) => [api.pyramidPool(ones(gpu, 1, 2, 4, 4), rois(gpu), { spatialScale: 1 })],
+  roiAlign: (gpu) => [
+    api.roiAlign([ones(gpu, 1, 2, 4, 4)], rois(gpu), { size: 2, spatialScales: [1], samplingRatio: 2 }),
+  ],
   roiPool: (gpu) => [api.roiPool(ones(gpu, 1, 2, 4, 4), rois(gpu), { size: 2, spatialScale: 1 })],
   roiWarp: (gpu) => [api.roiWarp(ones(gpu, 1, 2, 4, 4), rois(gpu), { size: 2, spatialScale: 1 })],
   scale: (gpu) => [api.scale(ones(gpu, 3), 2)],
   sigmoid: (gpu) => [api.sigmoid(ones(gpu, 3))],
+  sigmoidLogLoss: (gpu) => [api.sigmoidLogLoss(ones(gpu, 3), gpu.tensor(Int32Array.of(0, 1, -1), [3]))],
   slice: (gpu) => [api.slice(ones(gpu, 2, 3), 1, 1, 2), api.slice(ones(gpu, 3, 4), 0, 1, 2)],
   smoothL1Loss: (gpu) => [
     api.smoothL1Loss(ones(gpu, 3), ones(gpu, 3)),
@@ -112,6 +122,7 @@ const SAMPLES: Record<string, (gpu: Gpu) => (Tensor | { count: Tensor })[]> = {
     api.sum(ones(gpu, 2, 2, 9000), 2),
   ],
   tanh: (gpu) => [api.tanh(ones(gpu, 3))],
+  upsampleNearest: (gpu) => [api.upsampleNearest(ones(gpu, 1, 1, 2, 2), [4, 3])],
 };
 
 /** A tensor of ones whose gradient is asked for. */

@@ -6,6 +6,8 @@ import { averagePoolBackward, averagePoolForward } from '../averagePool.ts';
 import {
   batchNormBackward,
   batchNormBackwardFixed,
+  batchNormFold,
+  batchNormFoldBackward,
   batchNormForward,
   batchNormStatistics,
   batchNormSums,
@@ -33,9 +35,11 @@ import { LAST_KEY } from '../radixSort.ts';
 import { axisSum, axisSumPart, broadcastScalar, channelSum, channelSumPart, sumFinal, sumPartial } from '../reduce.ts';
 import { reluBackward, reluForward } from '../relu.ts';
 import { PYRAMID_BINS, pyramidPoolForward, pyramidShape } from '../pyramidPool.ts';
+import { roiAlignBackward, roiAlignForward, roiAlignRows } from '../roiAlign.ts';
 import { roiPoolBackward, roiPoolForward } from '../roiPool.ts';
 import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../roiWarp.ts';
 import { sgdSteps } from '../sgd.ts';
+import { sigmoidLogLossBackward, sigmoidLogLossPartial } from '../sigmoidLogLoss.ts';
 import { smoothL1Backward, smoothL1Partial } from '../smoothL1Loss.ts';
 import { softmaxBackward, softmaxBackwardRows, softmaxForward, softmaxForwardRows } from '../softmax.ts';
 import { sumPartials } from '../sumPartials.ts';
@@ -48,6 +52,7 @@ import {
 } from '../softmaxLogLoss.ts';
 import { transpose } from '../transpose.ts';
 import { unaryBackward, unaryForward, type UnaryName } from '../unary.ts';
+import { upsampleNearest, upsampleNearestBackward } from '../upsampleNearest.ts';
 import {
   winogradFilter,
   winogradFilterGradient,
@@ -126,6 +131,11 @@ const POOLED = { planes: 1, h: 2, w: 8, outH: 1, outW: 4 };
 const POOL_X = [NaN, 1, I, 1, -I, -I, -BIG, BIG, 2, -NaN, 3, I, -I, -I, 0, 1];
 const CHANNEL = { outer: 1, channels: 3, inner: 2 };
 const ROI_MAP = { images: 1, channels: 1, height: 2, width: 4, roiCount: 1, scale: 1 };
+
+/** Three bins whose one sample each lies half way between two cells, and between both rows of the map. */
+const ALIGNED = { channels: 1, roiCount: 1, pooledH: 1, pooledW: 3, sampling: 1 };
+const ALIGNED_LEVEL = { images: 1, level: 0, height: 2, width: 4, scale: 1 };
+const ALIGNED_ROI = [0, 0, 0, 3, 1];
 
 /** A product and a convolution of one factor each: every result is an element of the map, rectified. */
 const FACTOR = [1];
@@ -579,6 +589,86 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       { x: [0, 1, I, NaN, 2, 3, 4, 5], rois: [0, 3, 0, 3, 0] },
       pyramidShape(ROI_MAP),
       { y: Array<number>(PYRAMID_BINS).fill(NaN), argmax: new Int32Array(PYRAMID_BINS).fill(3) },
+    ),
+  () =>
+    row(
+      'RoIAlign',
+      roiAlignForward(1, false),
+      { x0: [NaN, 1, 1, I, NaN, 1, 1, I], rois: ALIGNED_ROI },
+      { ...ALIGNED, height0: 2, width0: 4, scale0: 1 },
+      { y: [NaN, 1, I] },
+    ),
+  () =>
+    row(
+      'RoIAlign, the RoIs of each row',
+      roiAlignRows(0, false),
+      { rois: ALIGNED_ROI },
+      { ...ALIGNED_LEVEL, roiCount: 1, pooledH: 1, sampling: 1 },
+      { rows: u32(1, 0, 1, 0) },
+    ),
+  () =>
+    row(
+      'RoIAlign backward',
+      roiAlignBackward(0, false),
+      { dy: [NaN, I, 1], rois: ALIGNED_ROI, rows: u32(1, 0, 1, 0) },
+      { ...ALIGNED, ...ALIGNED_LEVEL },
+      { dx: [NaN, NaN, I, 0.25, NaN, NaN, I, 0.25] },
+    ),
+  () =>
+    row(
+      'nearest upsampling',
+      upsampleNearest,
+      { x: [NaN, I] },
+      { planes: 1, h: 1, w: 2, outH: 1, outW: 4 },
+      { y: [NaN, NaN, I, I] },
+    ),
+  () =>
+    row(
+      'nearest upsampling backward',
+      upsampleNearestBackward,
+      { dy: [NaN, 1, I, 1] },
+      { planes: 1, h: 1, w: 2, outH: 1, outW: 4 },
+      { dx: [NaN, I] },
+    ),
+  () =>
+    row(
+      'batch normalisation folded into filters',
+      batchNormFold,
+      { w: [NaN, I, 1, 2], mean: [1, I], variance: [1, 1], weight: [1, 1], bias: [NaN, 0] },
+      { n: 4, per: 2, epsilon: 0 },
+      { folded: [NaN, I, 1, 2], shift: [NaN, -I] },
+    ),
+  () =>
+    row(
+      'batch normalisation folded into filters, backward',
+      batchNormFoldBackward,
+      { dfolded: [NaN, I, 1, 2], variance: [1, 1], weight: [1, 1] },
+      { n: 4, per: 2, epsilon: 0 },
+      { dw: [NaN, I, 1, 2] },
+    ),
+  () =>
+    row(
+      'sigmoid log loss of NaN',
+      sigmoidLogLossPartial,
+      { x: [NaN], labels: i32(1) },
+      { n: 1 },
+      { losses: [NaN], counts: i32(1) },
+    ),
+  () =>
+    row(
+      'sigmoid log loss of a large logit, beside one that is ignored',
+      sigmoidLogLossPartial,
+      { x: [BIG, NaN], labels: i32(0, -1) },
+      { n: 2 },
+      { losses: [BIG], counts: i32(1) },
+    ),
+  () =>
+    row(
+      'sigmoid log loss backward',
+      sigmoidLogLossBackward,
+      { x: [NaN, I, -I, NaN], labels: i32(1, 1, 1, -1), count: i32(1), dloss: [1] },
+      { n: 4 },
+      { dx: [NaN, 0, -1, 0] },
     ),
   () =>
     row(
