@@ -80,7 +80,8 @@ export const roiPoolForward = kernel({
   let base = (u32(roi.image) * u.channels + channel) * plane;
   let empty = any(end <= start);
   let first = select(start.y * size.x + start.x, 0, empty);
-${everyChannel((k) => `  var largest${k} = x[base + ${k}u * plane + u32(first)]; var where${k} = first; var nan${k} = -1;`)}
+${everyChannel((k) => `  var largest${k} = x[base + ${k}u * plane + u32(first)]; var where${k} = first;`)}
+  var bits = 0u;
   for (var h = start.y; h < end.y; h++) {
     for (var w = start.x; w < end.x; w++) {
       let at = h * size.x + w;
@@ -88,15 +89,28 @@ ${everyChannel(
   (k) => `      {
         let value = x[base + ${k}u * plane + u32(at)];
         if (value > largest${k}) { largest${k} = value; where${k} = at; }
-        nan${k} = select(nan${k}, at, is_nan(value));
+        bits = max(bits, bitcast<u32>(value) & 0x7fffffffu);
       }`,
 )}
+    }
+  }
+  // Beyond infinity: there is a NaN in some channel. The last one of a channel is its maximum, as in PyTorch.
+  if (bits > 0x7f800000u) {
+    for (var h = start.y; h < end.y; h++) {
+      for (var w = start.x; w < end.x; w++) {
+        let at = h * size.x + w;
+${everyChannel(
+  (k) => `        {
+          let value = x[base + ${k}u * plane + u32(at)];
+          if (is_nan(value)) { largest${k} = value; where${k} = at; }
+        }`,
+)}
+      }
     }
   }
   let to = (r * u.channels + channel) * bins + bin;
 ${everyChannel(
   (k) => `  if (${k}u < count) {
-    if (nan${k} >= 0) { where${k} = nan${k}; largest${k} = x[base + ${k}u * plane + u32(nan${k})]; }
     y[to + ${k}u * bins] = select(largest${k}, 0.0, empty);
     argmax[to + ${k}u * bins] = select(where${k}, -1, empty);
   }`,
