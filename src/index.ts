@@ -103,6 +103,7 @@ export { exportOnnx, type OnnxExportOptions } from './onnx/exportDetector.ts';
 export { placeLabels } from './draw/labelPlaces.ts';
 export { classColour, scoreColour } from './draw/colours.ts';
 export { median } from './bench/statistics.ts';
+export { stageTimes } from './bench/stageTimes.ts';
 export { type CheckOutcome, kernelChecks, runKernelCheck } from './bench/kernelChecks.ts';
 export {
   type Backbone,

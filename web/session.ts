@@ -8,6 +8,7 @@ import {
   caffeSgd,
   type CheckOutcome,
   type Dataset,
+  type Sample,
   detectInStages,
   evaluate,
   type EvaluationReport,
@@ -18,6 +19,7 @@ import {
   loadPublished,
   loadRun,
   median,
+  stageTimes,
   type MetricsLine,
   type LossTerm,
   openDigits,
@@ -269,15 +271,9 @@ export class Session {
       let start = NaN; // the first step compiles shaders and is not counted
       const onStep = () => void (steps.push(performance.now() - start), (start = performance.now()));
       await trainDetector({ model, dataset, optimizer, training: { ...training, steps: 12 }, onStep });
-      const picture = await dataset.samples[0]!.load();
-      const parts: StagedDetection['milliseconds'][] = [];
-      for (let i = 0; i < 6; i++) parts.push((await detectInStages(model, picture)).milliseconds);
+      const detection = await stageTimes(model, Array<Sample>(5).fill(dataset.samples[0]!));
       optimizer.dispose();
       model.dispose();
-      const detection = { ...parts[0]! };
-      for (const part of Object.keys(detection) as (keyof typeof detection)[]) {
-        detection[part] = median(parts.slice(1).map((times) => times[part]));
-      }
       return { step: median(steps.slice(1)), detection };
     });
   }

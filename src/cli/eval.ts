@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { Processes } from '../distributed/processes.ts';
+import { stageTimes } from '../bench/stageTimes.ts';
 import { UserError } from '../engine/errors.ts';
 import { withPrecision, withSettings } from '../run/config/configSchema.ts';
 import { detectionWriter, readDetectionFile } from '../run/evaluation/detectionFiles.ts';
@@ -38,6 +39,9 @@ import {
 import { assertOutputs } from './outputs.ts';
 import { startProgress } from './progress.ts';
 import { VERSION } from './version.ts';
+
+/** Images whose detection is timed part by part for the report. */
+const TIMED_IMAGES = 5;
 
 interface EvalCommand extends TestDataOptions, DistributedOptions {
   model?: string;
@@ -158,7 +162,8 @@ async function evaluateIn(processes: Processes, options: EvalCommand): Promise<v
           ...factsOf(options),
           ['device', description],
         ] as const;
-        const inputs = { dataset, detections: evaluation.detections, run: new RunDirectory(path), model, facts };
+        const stages = await stageTimes(model, dataset.samples.slice(0, TIMED_IMAGES));
+        const inputs = { dataset, detections: evaluation.detections, run: new RunDirectory(path), stages, facts };
         printPictures({ report: await writeEvaluationReport(reportFolder, inputs) });
       }
     } finally {

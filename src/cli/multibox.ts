@@ -37,7 +37,7 @@ interface MultiBoxCommand extends MultiBoxChoices {
 }
 
 export function addMultiBox(program: Command): void {
-  const { priors, alpha, steps } = MULTIBOX_DEFAULTS;
+  const { priors, alpha, batch, steps } = MULTIBOX_DEFAULTS;
   const command = withDataOptions(program.command('multibox'))
     .description(
       "Train a MultiBox network: proposals from one look at the whole image. 'rcnn proposals --method multibox' writes its boxes.",
@@ -54,7 +54,7 @@ export function addMultiBox(program: Command): void {
     )
     .option('--alpha <x>', `weight of the locations in the loss; default: ${alpha}`, positiveNumber)
     .option('--steps <n>', `training steps; default: ${steps}`, positiveInteger)
-    .option('--batch <n>', 'images per step; default: 16', positiveInteger)
+    .option('--batch <n>', `images per step; default: ${batch}`, positiveInteger)
     .option('--learning-rate <x>', 'learning rate after the warm-up', positiveNumber)
     .option('--seed <n>', 'seed of the priors, the weights and the order of the images', seed)
     .option('--init <file>', 'initial weights (safetensors); tensors that fit by name and shape are loaded')

@@ -3,6 +3,7 @@
  * classes, precision by size, calibration of scores. Matching and AP are VOC's (voc.ts): an IoU above 0.5, area under the curve.
  */
 import { type Box, iou } from '../kernels/boxes.ts';
+import { AREAS } from './coco.ts';
 import { averagePrecision, type Detection, evaluateVoc, type GroundTruthBox, matchClass } from './voc.ts';
 
 /**
@@ -55,9 +56,8 @@ export interface ClassCurve {
   precision: number[];
 }
 
-/** COCO's sizes: areas in pixels of the image. */
-export const SIZES = { small: [0, 32 ** 2], medium: [32 ** 2, 96 ** 2], large: [96 ** 2, Infinity] } as const;
-export type Size = keyof typeof SIZES;
+export const SIZES = ['small', 'medium', 'large'] as const;
+export type Size = (typeof SIZES)[number];
 
 export interface Analysis {
   /** Mean AP over classes with objects. */
@@ -106,7 +106,7 @@ export function analyse(
   const errors = {} as Analysis['errors'];
   for (const kind of ERROR_KINDS) errors[kind] = { count: count(kind), gain: count(kind) === 0 ? 0 : gain(kind) };
   const bySize = {} as Analysis['bySize'];
-  for (const size of Object.keys(SIZES) as Size[]) bySize[size] = ofSize(size, detections, groundTruth, classes);
+  for (const size of SIZES) bySize[size] = ofSize(size, detections, groundTruth, classes);
   return {
     mAP,
     curves: classes.slice(1).map((name, i) => curveOf(name, i + 1, detections, groundTruth)),
@@ -230,8 +230,8 @@ function ofSize(
   groundTruth: readonly (readonly GroundTruthBox[])[],
   classes: readonly string[],
 ): { objects: number; mAP: number } {
-  const [least, most] = SIZES[size];
-  const isIn = (box: Detection | GroundTruthBox): boolean => areaOf(box) >= least && areaOf(box) < most;
+  const [least, most] = AREAS[size];
+  const isIn = (box: Detection | GroundTruthBox): boolean => areaOf(box) >= least && areaOf(box) <= most;
   const truths = groundTruth.map((list) =>
     list.map((truth) => ({ ...truth, difficult: truth.difficult || !isIn(truth) })),
   );

@@ -78,8 +78,13 @@ const linspace = (start: number, stop: number, count: number): number[] =>
 const THRESHOLDS = linspace(0.5, 0.95, 10);
 const RECALLS = linspace(0, 1, 101);
 const MOST_DETECTIONS = 100;
-/** Ranges of the area, both ends included. */
-const AREAS = { all: [0, 1e10], small: [0, 32 ** 2], medium: [32 ** 2, 96 ** 2], large: [96 ** 2, 1e10] } as const;
+/** Ranges of the area in pixels of the image, both ends included. */
+export const AREAS = {
+  all: [0, 1e10],
+  small: [0, 32 ** 2],
+  medium: [32 ** 2, 96 ** 2],
+  large: [96 ** 2, 1e10],
+} as const;
 
 /** Inclusive corners as a COCO box, as py-faster-rcnn writes results: width = x2 - x1 + 1. */
 export const toCocoBox = ({ x1, y1, x2, y2 }: { x1: number; y1: number; x2: number; y2: number }): CocoBox => [

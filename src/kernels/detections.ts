@@ -4,9 +4,7 @@
  *   decode_detections  for each class c >= 1 (a slice) and RoI r: the RoI in original image coordinates (divided by the
  *                      image scale), moved by its class's deltas * std, clipped to the original image; it takes part
  *                      if its probability > scoreThreshold and neither side is below minSize
- *   radix sort, gather_sorted, nms_mask, nms_sweep   per slice (radixSort.ts, nms.ts)
- *   rank_detections    survivors of all classes as one list: key by score, value = place in the sorted slices
- *   radix sort         of that list
+ *   suppression        class by class, then the survivors of all classes as one list (sliceSuppression.ts)
  *   write_detections   detections [capacity,6] = x1, y1, x2, y2, score, class by descending score: the best
  *                      `maxDetections`, and those that tie with the last of them while rows last; zero beyond count
  *
@@ -15,10 +13,11 @@
  */
 import { BOXES_WGSL, type Box, boxAt, clipBox, decodeBox, STD_UNIFORMS, STD_WGSL, stdUniforms } from './boxes.ts';
 import { IEEE_WGSL } from './ieee.ts';
-import { ceilDiv, kernel } from './kernel.ts';
-import { gatherSorted, nmsReference, recordSuppress, suppressScratch } from './nms.ts';
-import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts';
+import { kernel } from './kernel.ts';
+import { nmsReference } from './nms.ts';
+import { SORT_KEY_WGSL } from './radixSort.ts';
 import type { Run, StageBuffers, StageVariant } from './sequence.ts';
+import { recordSliceSuppression, sliceSuppressionScratch } from './sliceSuppression.ts';
 import { vec4At } from './text.ts';
 
 /** boxes [K-1,R,4], keys and order u32 [K-1,R]; order counts within its slice. */
@@ -68,27 +67,6 @@ export const decodeDetections = kernel({
   boxes[i] = box;
   keys[i] = key;
   order[i] = r;`,
-});
-
-/** ranks, places u32 [slices,capacity]: the kept boxes of every slice first, LAST_KEY after them. */
-export const rankDetections = kernel({
-  name: 'rank_detections',
-  buffers: { keys: 'read u32', kept: 'read u32', keptCounts: 'read u32', ranks: 'write u32', places: 'write u32' },
-  uniforms: { capacity: 'u32', slices: 'u32' },
-  grid: ({ capacity, slices }) => [ceilDiv(capacity, 64), 1, slices],
-  functions: SORT_KEY_WGSL,
-  body: /* wgsl */ `
-  let k = group.x * 64u + lane;
-  if (k >= u.capacity) { return; }
-  let base = group.z * u.capacity;
-  var rank = LAST_KEY;
-  var place = 0u;
-  if (k < keptCounts[group.z]) {
-    place = base + kept[base + k];
-    rank = keys[place];
-  }
-  ranks[base + k] = rank;
-  places[base + k] = place;`,
 });
 
 /** ranks, places [n] sorted; sorted [slices,sliceSize,4]. */
@@ -150,27 +128,8 @@ export interface DetectionParams {
 
 type Sizes = Pick<DetectionParams, 'roiCapacity' | 'classes'>;
 
-export const detectionsScratch = ({ roiCapacity, classes }: Sizes) => {
-  const slices = classes - 1;
-  const n = slices * roiCapacity;
-  return {
-    // One set of buffers serves both sorts, the one per slice and the one of all survivors; their tiles differ in number.
-    ...radixSortScratch({ n }),
-    sortHistogram: Math.max(
-      radixSortScratch({ n: roiCapacity, slices }).sortHistogram,
-      radixSortScratch({ n }).sortHistogram,
-    ),
-    ...suppressScratch({ capacity: roiCapacity, slices, maxOutput: roiCapacity }),
-    boxes: n * 4,
-    keys: n,
-    order: n,
-    sorted: n * 4,
-    counts: slices,
-    keptCounts: slices,
-    ranks: n,
-    places: n,
-  };
-};
+export const detectionsScratch = ({ roiCapacity, classes }: Sizes) =>
+  sliceSuppressionScratch({ slices: classes - 1, capacity: roiCapacity });
 
 /** rois, roiCount, probabilities, deltas -> detections [outputRows,6], count u32 [1]. */
 export function recordDetections<H>(
@@ -182,8 +141,8 @@ export function recordDetections<H>(
   >,
   params: DetectionParams,
 ): void {
-  const { rois, roiCount, probabilities, deltas, boxes, keys, order, sorted, counts } = buffers;
-  const { kept, keptCounts, ranks, places, detections, count } = buffers;
+  const { rois, roiCount, probabilities, deltas, boxes, keys, order, sorted, ranks, places, detections, count } =
+    buffers;
   const {
     roiCapacity: capacity,
     classes,
@@ -203,23 +162,11 @@ export function recordDetections<H>(
     { rois, roiCount, probabilities, deltas, boxes, keys, order },
     { capacity, slices, ...image, scoreThreshold, minSize, ...stdUniforms(targetStds) },
   );
-  recordRadixSort(run, { ...buffers, values: order }, { n: capacity, slices, variant });
-  run(gatherSorted, { keys, order, boxes, sorted, counts }, { n: capacity, capacity, slices });
-  recordSuppress(run, buffers, {
-    capacity,
-    slices,
-    threshold: params.nmsThreshold,
-    plusOne,
-    maxOutput: capacity,
-    variant,
-  });
-  run(rankDetections, { keys, kept, keptCounts, ranks, places }, { capacity, slices });
-  const n = slices * capacity;
-  recordRadixSort(run, { ...buffers, keys: ranks, values: places }, { n, variant });
+  recordSliceSuppression(run, buffers, { slices, capacity, threshold: params.nmsThreshold, plusOne, variant });
   run(
     writeDetections,
     { ranks, places, sorted, detections, count },
-    { n, sliceSize: capacity, maxDetections: params.maxDetections, capacity: params.outputRows },
+    { n: slices * capacity, sliceSize: capacity, maxDetections: params.maxDetections, capacity: params.outputRows },
   );
 }
 

@@ -15,7 +15,7 @@
 import { DIVIDE_WGSL } from './divide.ts';
 import { IEEE_WGSL } from './ieee.ts';
 import { blocksOf, kernel } from './kernel.ts';
-import { CHANNEL_BLOCK, everyChannel, ROI_SHAPE, type RoiShape } from './rois.ts';
+import { CHANNEL_BLOCK, everyChannel, LARGEST_OF_BIN_WGSL, ROI_SHAPE, type RoiShape } from './rois.ts';
 
 /** Bins along a side, level by level. */
 export const PYRAMID_SIDES = [6, 3, 2, 1] as const;
@@ -53,31 +53,17 @@ ${PYRAMID_SIDES.slice(1)
   let cell = vec2i(i32(place - place_y * side), i32(place_y));
   let size = vec2i(i32(u.width), i32(u.height));
   let corners = vec4f(rois[r * 5u + 1u], rois[r * 5u + 2u], rois[r * 5u + 3u], rois[r * 5u + 4u]) * u.scale;
-  let first = clamp(vec2i(floor(corners.xy)), vec2i(0), size - 1);
-  let span = clamp(vec2i(ceil(corners.zw)) - 2, first, size - 1) - first + 1;
+  let corner = clamp(vec2i(floor(corners.xy)), vec2i(0), size - 1);
+  let span = clamp(vec2i(ceil(corners.zw)) - 2, corner, size - 1) - corner + 1;
   let n = i32(side);
-  let start = first + (cell * span) / n;
-  let end = first + ((cell + 1) * span + n - 1) / n;
+  let start = corner + (cell * span) / n;
+  let end = corner + ((cell + 1) * span + n - 1) / n;
   let plane = u.width * u.height;
   let base = (u32(rois[r * 5u]) * u.channels + channel) * plane;
-  let at_start = start.y * size.x + start.x;
-${everyChannel((k) => `  var largest${k} = x[base + ${k}u * plane + u32(at_start)]; var where${k} = at_start; var nan${k} = -1;`)}
-  for (var h = start.y; h < end.y; h++) {
-    for (var w = start.x; w < end.x; w++) {
-      let at = h * size.x + w;
-${everyChannel(
-  (k) => `      {
-        let value = x[base + ${k}u * plane + u32(at)];
-        if (value > largest${k}) { largest${k} = value; where${k} = at; }
-        nan${k} = select(nan${k}, at, is_nan(value));
-      }`,
-)}
-    }
-  }
+  let first = start.y * size.x + start.x;${LARGEST_OF_BIN_WGSL}
   let to = (r * u.channels + channel) * u.pooledH + bin;
 ${everyChannel(
   (k) => `  if (${k}u < count) {
-    if (nan${k} >= 0) { where${k} = nan${k}; largest${k} = x[base + ${k}u * plane + u32(nan${k})]; }
     y[to + ${k}u * u.pooledH] = largest${k};
     argmax[to + ${k}u * u.pooledH] = where${k};
   }`,

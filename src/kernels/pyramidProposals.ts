@@ -8,20 +8,19 @@
  *     top k          the first preNms (topK.ts)
  *     level_boxes    slice of boxes and keys [levels,preNms]: each decoded by its deltas and clipped to the image; absent where
  *                    a side is below minSize or the score, sigmoid of the logit, below scoreThreshold
- *   radix sort, gather_sorted, suppression   slice by slice (radixSort.ts, nms.ts)
- *   rank_detections, radix sort              the survivors of all levels as one list (detections.ts)
+ *   suppression      level by level, then the survivors of all levels as one list (sliceSuppression.ts)
  *   write_proposals  rois [postNms,5] (image index 0, x1, y1, x2, y2) and their scores, zero beyond the count
  *
  * As in torchvision and otherwise than in proposals.ts, small boxes are dropped once the first preNms have been taken. An anchor
  * whose logit or deltas are not finite is dropped.
  */
 import { BOXES_WGSL, type Box, boxAt, clipBox, decodeBox } from './boxes.ts';
-import { rankDetections } from './detections.ts';
 import { IEEE_WGSL } from './ieee.ts';
 import { kernel } from './kernel.ts';
-import { gatherSorted, recordSuppress, suppressReference, suppressScratch } from './nms.ts';
-import { radixSortScratch, recordRadixSort, SORT_KEY_WGSL } from './radixSort.ts';
+import { suppressReference } from './nms.ts';
+import { SORT_KEY_WGSL } from './radixSort.ts';
 import type { Run, StageBuffers, StageVariant } from './sequence.ts';
+import { recordSliceSuppression, sliceSuppressionScratch } from './sliceSuppression.ts';
 import { recordTopK, topKScratch } from './topK.ts';
 
 /** base [A,4] -> the anchors of a level of height x width cells in anchors [N,4]: `first` + (h*W + w)*A + a. */
@@ -160,29 +159,13 @@ const sliceSize = ({ levels, preNms }: Sizes): number => Math.min(preNms, Math.m
 
 export const pyramidProposalsScratch = (sizes: Sizes) => {
   const capacity = sliceSize(sizes);
-  const slices = sizes.levels.length;
-  const n = capacity * slices;
   const most = Math.max(...sizes.levels);
   return {
     ...topKScratch({ n: most, variant: sizes.variant }),
-    // One set of buffers serves both sorts, that of the slices and that of all survivors.
-    ...radixSortScratch({ n }),
-    sortHistogram: Math.max(
-      radixSortScratch({ n: capacity, slices }).sortHistogram,
-      radixSortScratch({ n }).sortHistogram,
-    ),
-    ...suppressScratch({ capacity, slices, maxOutput: capacity }),
+    ...sliceSuppressionScratch({ slices: sizes.levels.length, capacity }),
     levelKeys: most,
     topKeys: capacity,
     topOrder: capacity,
-    boxes: n * 4,
-    keys: n,
-    order: n,
-    sorted: n * 4,
-    counts: slices,
-    keptCounts: slices,
-    ranks: n,
-    places: n,
   };
 };
 
@@ -196,8 +179,8 @@ export function recordPyramidProposals<H>(
   >,
   params: PyramidProposalParams,
 ): void {
-  const { anchors, logits, deltas, topKeys, topOrder, boxes, keys, order, sorted, counts } = buffers;
-  const { kept, keptCounts, ranks, places, rois, roiScores, roiCount } = buffers;
+  const { anchors, logits, deltas, topKeys, topOrder, boxes, keys, order, sorted, ranks, places } = buffers;
+  const { rois, roiScores, roiCount } = buffers;
   const { levels, imageHeight, imageWidth, plusOne, decodeShrink, minSize, scoreThreshold, postNms, variant } = params;
   const capacity = sliceSize(params);
   const slices = levels.length;
@@ -213,20 +196,8 @@ export function recordPyramidProposals<H>(
     );
     first += n;
   }
-  recordRadixSort(run, { ...buffers, values: order }, { n: capacity, slices, variant });
-  run(gatherSorted, { keys, order, boxes, sorted, counts }, { n: capacity, capacity, slices });
-  recordSuppress(run, buffers, {
-    capacity,
-    slices,
-    threshold: params.nmsThreshold,
-    plusOne,
-    maxOutput: capacity,
-    variant,
-  });
-  run(rankDetections, { keys, kept, keptCounts, ranks, places }, { capacity, slices });
-  const n = slices * capacity;
-  recordRadixSort(run, { ...buffers, keys: ranks, values: places }, { n, variant });
-  run(writeProposals, { ranks, places, sorted, rois, roiScores, roiCount }, { n, postNms });
+  recordSliceSuppression(run, buffers, { slices, capacity, threshold: params.nmsThreshold, plusOne, variant });
+  run(writeProposals, { ranks, places, sorted, rois, roiScores, roiCount }, { n: slices * capacity, postNms });
 }
 
 /** The anchors [h*W*A, 4] of one level. */

@@ -15,7 +15,7 @@
  * of the RoIs that touch its row, in the order of the RoIs, so that it gives the same bits every time. The RoIs get no gradient.
  */
 import { blocksOf, kernel, memoize } from './kernel.ts';
-import { CHANNEL_BLOCK, everyChannel } from './rois.ts';
+import { CELL_BLOCK_WGSL, CHANNEL_BLOCK, everyChannel } from './rois.ts';
 import { range } from './text.ts';
 
 /** One map that RoIs are cut out of; `scale` is in cells per pixel of the image. */
@@ -197,14 +197,7 @@ fn share(span: Span, p: u32, at: u32, n: u32) -> f32 {
   return sum;
 }
 `,
-    body: /* wgsl */ `
-  let cells = u.height * u.width;
-  let blocks = (u.channels + ${CHANNEL_BLOCK - 1}u) / ${CHANNEL_BLOCK}u;
-  let w = i % u.width;
-  let h = (i / u.width) % u.height;
-  let channel = ((i / cells) % blocks) * ${CHANNEL_BLOCK}u;
-  let image = i / (cells * blocks);
-  let count = min(${CHANNEL_BLOCK}u, u.channels - channel);
+    body: /* wgsl */ `${CELL_BLOCK_WGSL}
   let bins = u.pooledH * u.pooledW;
 ${everyChannel((k) => `  var sum${k} = 0.0;`)}
   let list = (image * u.height + h) * (u.roiCount + 1u);

@@ -18,7 +18,7 @@
 import { DIVIDE_WGSL } from './divide.ts';
 import { IEEE_WGSL } from './ieee.ts';
 import { blocksOf, kernel } from './kernel.ts';
-import { CHANNEL_BLOCK, everyChannel, ROI_SHAPE, type RoiShape } from './rois.ts';
+import { CHANNEL_BLOCK, everyChannel, LARGEST_OF_BIN_WGSL, ROI_SHAPE, type RoiShape } from './rois.ts';
 
 /** The most bins along an axis: `bin_size` divides numbers below 2^31. */
 export const MAX_BINS = 255;
@@ -79,35 +79,7 @@ export const roiPoolForward = kernel({
   let plane = u.width * u.height;
   let base = (u32(roi.image) * u.channels + channel) * plane;
   let empty = any(end <= start);
-  let first = select(start.y * size.x + start.x, 0, empty);
-${everyChannel((k) => `  var largest${k} = x[base + ${k}u * plane + u32(first)]; var where${k} = first;`)}
-  var bits = 0u;
-  for (var h = start.y; h < end.y; h++) {
-    for (var w = start.x; w < end.x; w++) {
-      let at = h * size.x + w;
-${everyChannel(
-  (k) => `      {
-        let value = x[base + ${k}u * plane + u32(at)];
-        if (value > largest${k}) { largest${k} = value; where${k} = at; }
-        bits = max(bits, bitcast<u32>(value) & 0x7fffffffu);
-      }`,
-)}
-    }
-  }
-  // Beyond infinity: there is a NaN in some channel. The last one of a channel is its maximum, as in PyTorch.
-  if (bits > 0x7f800000u) {
-    for (var h = start.y; h < end.y; h++) {
-      for (var w = start.x; w < end.x; w++) {
-        let at = h * size.x + w;
-${everyChannel(
-  (k) => `        {
-          let value = x[base + ${k}u * plane + u32(at)];
-          if (is_nan(value)) { largest${k} = value; where${k} = at; }
-        }`,
-)}
-      }
-    }
-  }
+  let first = select(start.y * size.x + start.x, 0, empty);${LARGEST_OF_BIN_WGSL}
   let to = (r * u.channels + channel) * bins + bin;
 ${everyChannel(
   (k) => `  if (${k}u < count) {

@@ -18,7 +18,7 @@
  * image index has no gradient (column 0 of drois is 0).
  */
 import { blocksOf, kernel } from './kernel.ts';
-import { CHANNEL_BLOCK, everyChannel, ROI_SHAPE, type RoiShape } from './rois.ts';
+import { CELL_BLOCK_WGSL, CHANNEL_BLOCK, everyChannel, ROI_SHAPE, type RoiShape } from './rois.ts';
 
 const SAMPLE_WGSL = /* wgsl */ `
 // Where a sample lies along one axis of length n: two cells, the weight of the second, whether it is on the map, and the
@@ -81,14 +81,7 @@ fn misses(from_px: f32, to_px: f32, bins: u32, at: u32) -> bool {
   return f32(at) < min(first, last) - 1.0 || f32(at) > max(first, last) + 1.0;
 }
 `,
-  body: /* wgsl */ `
-  let cells = u.height * u.width;
-  let blocks = (u.channels + ${CHANNEL_BLOCK - 1}u) / ${CHANNEL_BLOCK}u;
-  let w = i % u.width;
-  let h = (i / u.width) % u.height;
-  let channel = ((i / cells) % blocks) * ${CHANNEL_BLOCK}u;
-  let image = i / (cells * blocks);
-  let count = min(${CHANNEL_BLOCK}u, u.channels - channel);
+  body: /* wgsl */ `${CELL_BLOCK_WGSL}
   let bins = u.pooledH * u.pooledW;
 ${everyChannel((k) => `  var sum${k} = 0.0;`)}
   for (var r = 0u; r < u.roiCount; r++) {

@@ -1,4 +1,4 @@
-/** What RoI pooling and RoI warping share: their shapes, and blocks of channels. An RoI is a region of the image. */
+/** What the kernels of RoIs share: their shapes, blocks of channels, the maximum of a bin. An RoI is a region of the image. */
 import { unroll } from './text.ts';
 
 /** R RoIs of maps [N,C,H,W] become [R,C,PH,PW]; `scale` is in cells of the map per pixel of the image. */
@@ -29,3 +29,47 @@ export const CHANNEL_BLOCK = 8;
 
 /** `line` for each channel of a block. */
 export const everyChannel = (line: (k: number) => string): string => unroll(CHANNEL_BLOCK, line);
+
+/**
+ * For each channel of a block the largest value of the cells from `start` to before `end` of its plane, and the cell: largest0,
+ * where0 and so on; of cell `first` where there is no cell between. Of several NaNs the last one is the maximum, as in PyTorch.
+ * Given are also `size` of the map, `plane` cells of a channel, `base` of the first one in x, and IEEE_WGSL.
+ */
+export const LARGEST_OF_BIN_WGSL = /* wgsl */ `
+${everyChannel((k) => `  var largest${k} = x[base + ${k}u * plane + u32(first)]; var where${k} = first;`)}
+  var bits = 0u;
+  for (var h = start.y; h < end.y; h++) {
+    for (var w = start.x; w < end.x; w++) {
+      let at = h * size.x + w;
+${everyChannel(
+  (k) => `      {
+        let value = x[base + ${k}u * plane + u32(at)];
+        if (value > largest${k}) { largest${k} = value; where${k} = at; }
+        bits = max(bits, bitcast<u32>(value) & 0x7fffffffu);
+      }`,
+)}
+    }
+  }
+  if (bits > 0x7f800000u) { // beyond infinity: some channel has a NaN
+    for (var h = start.y; h < end.y; h++) {
+      for (var w = start.x; w < end.x; w++) {
+        let at = h * size.x + w;
+${everyChannel(
+  (k) => `        {
+          let value = x[base + ${k}u * plane + u32(at)];
+          if (is_nan(value)) { largest${k} = value; where${k} = at; }
+        }`,
+)}
+      }
+    }
+  }`;
+
+/** The cell (w, h) of a map, the first channel of a block, its image, and the channels of the block, where each is an item. */
+export const CELL_BLOCK_WGSL = /* wgsl */ `
+  let cells = u.height * u.width;
+  let blocks = (u.channels + ${CHANNEL_BLOCK - 1}u) / ${CHANNEL_BLOCK}u;
+  let w = i % u.width;
+  let h = (i / u.width) % u.height;
+  let channel = ((i / cells) % blocks) * ${CHANNEL_BLOCK}u;
+  let image = i / (cells * blocks);
+  let count = min(${CHANNEL_BLOCK}u, u.channels - channel);`;

@@ -10,6 +10,7 @@
 import { IEEE_WGSL } from './ieee.ts';
 import { kernel, linear } from './kernel.ts';
 import { GROUP_SUM_WGSL, partialCount, REDUCE_CHUNK } from './reduce.ts';
+import { lossesOfChunks } from './softmaxLogLoss.ts';
 
 /** First stage: sums of losses and numbers of counted positions, one of each per chunk of positions (`partialCount`). */
 export const sigmoidLogLossPartial = kernel({
@@ -17,26 +18,12 @@ export const sigmoidLogLossPartial = kernel({
   buffers: { x: 'read', labels: 'read i32', losses: 'write', counts: 'write i32' },
   uniforms: { n: 'u32' },
   grid: ({ n }) => linear(n, REDUCE_CHUNK),
-  functions: IEEE_WGSL + GROUP_SUM_WGSL,
-  body: /* wgsl */ `
-  let chunk = linear_index(group, groups, 0u, 1u);
-  let start = chunk * ${REDUCE_CHUNK}u;
-  if (start >= u.n && chunk > 0u) { return; }
-  var loss = 0.0;
-  var count = 0.0; // at most ${REDUCE_CHUNK} in a workgroup: exact in f32
-  for (var i = start + lane; i < min(start + ${REDUCE_CHUNK}u, u.n); i += 64u) {
-    let label = labels[i];
-    if (label == 0 || label == 1) {
-      loss += max(x[i], 0.0) - f32(label) * x[i] + nan_log(1.0 + nan_exp(-abs(x[i])));
-      count += 1.0;
-    }
-  }
-  let loss_total = group_sum(lane, loss);
-  let count_total = group_sum(lane, count);
-  if (lane == 0u) {
-    losses[chunk] = loss_total;
-    counts[chunk] = i32(count_total);
-  }`,
+  functions: /* wgsl */ `${IEEE_WGSL}${GROUP_SUM_WGSL}
+fn logit_loss(logit: f32, label: f32) -> f32 {
+  return max(logit, 0.0) - label * logit + nan_log(1.0 + nan_exp(-abs(logit)));
+}
+`,
+  body: lossesOfChunks('u.n', 'label == 0 || label == 1', 'logit_loss(x[position], f32(label))'),
 });
 
 export const sigmoidLogLossBackward = kernel({

@@ -39,6 +39,31 @@ fn loss_of(total: f32, distance: f32) -> f32 {
 }
 `;
 
+/**
+ * The body of a first stage: of each chunk of `n` positions the sum of `loss` and the number of positions where `counts` holds,
+ * both of them expressions in `position` and `label`. Needs GROUP_SUM_WGSL.
+ */
+export const lossesOfChunks = (n: string, counts: string, loss: string): string => /* wgsl */ `
+  let chunk = linear_index(group, groups, 0u, 1u);
+  let start = chunk * ${REDUCE_CHUNK}u;
+  let n = ${n};
+  if (start >= n && chunk > 0u) { return; }
+  var loss = 0.0;
+  var count = 0.0; // at most ${REDUCE_CHUNK} in a workgroup: exact in f32
+  for (var position = start + lane; position < min(start + ${REDUCE_CHUNK}u, n); position += 64u) {
+    let label = labels[position];
+    if (${counts}) {
+      loss += ${loss};
+      count += 1.0;
+    }
+  }
+  let loss_total = group_sum(lane, loss);
+  let count_total = group_sum(lane, count);
+  if (lane == 0u) {
+    losses[chunk] = loss_total;
+    counts[chunk] = i32(count_total);
+  }`;
+
 /** First stage: sums of losses and numbers of counted positions, one of each per chunk of positions (`partialCount`). */
 export const softmaxLogLossPartial = kernel({
   name: 'softmax_log_loss_partial',
@@ -53,26 +78,7 @@ fn position_loss(i: u32, label: u32) -> f32 {${CHANNELS_OF_POSITION}
   for (var c = first; c < end; c += u.inner) { total += nan_exp(x[c] - largest); }
   return loss_of(total, largest - x[first + label * u.inner]);
 }`,
-  body: /* wgsl */ `
-  let chunk = linear_index(group, groups, 0u, 1u);
-  let start = chunk * ${REDUCE_CHUNK}u;
-  let n = u.outer * u.inner;
-  if (start >= n && chunk > 0u) { return; }
-  var loss = 0.0;
-  var count = 0.0; // at most ${REDUCE_CHUNK} in a workgroup: exact in f32
-  for (var position = start + lane; position < min(start + ${REDUCE_CHUNK}u, n); position += 64u) {
-    let label = labels[position];
-    if (counted(label)) {
-      loss += position_loss(position, u32(label));
-      count += 1.0;
-    }
-  }
-  let loss_total = group_sum(lane, loss);
-  let count_total = group_sum(lane, count);
-  if (lane == 0u) {
-    losses[chunk] = loss_total;
-    counts[chunk] = i32(count_total);
-  }`,
+  body: lossesOfChunks('u.outer * u.inner', 'counted(label)', 'position_loss(position, u32(label))'),
 });
 
 /** First stage by workgroups (softmax.ts): the loss of every position, and 1 where it counts. */

@@ -1,5 +1,5 @@
 /** Fast R-CNN and SPP-net on the proposals of another method: training, resuming, evaluation, and files that do not fit the data. */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -10,7 +10,9 @@ import {
   reopenRun,
   type RunChoices,
 } from '../../src/run/config/runConfig.ts';
-import { detectImage, detectInStages, proposeImage } from '../../src/run/evaluation/detect.ts';
+import { detectImage, detectInStages, proposeImage, STAGES } from '../../src/run/evaluation/detect.ts';
+import { writeEvaluationReport } from '../../src/run/evaluation/evaluationReport.ts';
+import { stageTimes } from '../../src/bench/stageTimes.ts';
 import { evaluate } from '../../src/run/evaluation/evaluate.ts';
 import { networkProposals } from '../../src/run/evaluation/recall.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
@@ -110,6 +112,16 @@ test('it learns from the proposals it is given, and evaluates on those of the te
     await userError(networkProposals(loaded, dataset.samples, 10)),
     /^detector\.system fast-rcnn: has no network that proposes regions; /,
   );
+  const stages = await stageTimes(loaded, dataset.samples);
+  assert.ok(STAGES.every((stage) => stages[stage] > 0));
+  const page = await writeEvaluationReport(join(folder, 'report'), {
+    dataset,
+    detections,
+    run: directory,
+    stages,
+    facts: [],
+  });
+  assert.match(readFileSync(page, 'utf8'), /<h2>Training<[\s\S]*part of a detection/);
   [model, loaded].forEach((network) => network.dispose());
 });
 

@@ -1,5 +1,6 @@
 /** Checks of the last stage at test time: from the head's outputs to the ranked list of detections. */
 import { stdUniforms } from '../boxes.ts';
+import { rankSurvivors, rankSurvivorsReference } from '../sliceSuppression.ts';
 import * as detection from '../detections.ts';
 import * as radix from '../radixSort.ts';
 import { Random } from '../rng.ts';
@@ -85,21 +86,14 @@ export function decodeDetectionsCheck(count: number, minSize = 0): KernelCheck {
   };
 }
 
-export function rankDetectionsCheck(capacity: number, counts: readonly number[]): KernelCheck {
+export function rankSurvivorsCheck(capacity: number, counts: readonly number[]): KernelCheck {
   const slices = counts.length;
   const keys = Uint32Array.from({ length: slices * capacity }, (_, i) => 10 * i + 1);
   const kept = Uint32Array.from({ length: slices * capacity }, (_, i) => (3 * i) % capacity);
-  const ranks = new Uint32Array(slices * capacity).fill(radix.LAST_KEY);
-  const places = new Uint32Array(slices * capacity);
-  counts.forEach((count, s) => {
-    for (let i = s * capacity; i < s * capacity + count; i++) {
-      places[i] = s * capacity + kept[i]!;
-      ranks[i] = keys[places[i]!]!;
-    }
-  });
+  const { ranks, places } = rankSurvivorsReference(keys, kept, counts);
   return {
-    name: `rank_detections ${counts} of ${capacity}`,
-    kernel: detection.rankDetections,
+    name: `rank_survivors ${counts} of ${capacity}`,
+    kernel: rankSurvivors,
     buffers: {
       keys,
       kept,

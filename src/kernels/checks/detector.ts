@@ -2,7 +2,7 @@
 import type { RoiShape } from '../rois.ts';
 import { anchorLabelsCheck, anchorOverlapsCheck, anchorTargetsCheck, gtBestCheck, iouCheck } from './boxes.ts';
 import type { KernelCheck } from './check.ts';
-import { decodeDetectionsCheck, rankDetectionsCheck, writeDetectionsCheck } from './detections.ts';
+import { decodeDetectionsCheck, rankSurvivorsCheck, writeDetectionsCheck } from './detections.ts';
 import { decodeProposalsBackwardCheck, decodeProposalsCheck, gatherRoisCheck } from './proposals.ts';
 import {
   levelAnchorsCheck,
@@ -127,7 +127,7 @@ export const detectorChecks: readonly (() => KernelCheck)[] = [
   () => roiPoolBackwardCheck({ ...ROI_SHAPE, channels: 8, roiCount: 5, pooledH: 3, pooledW: 2 }, 4),
   () => decodeDetectionsCheck(60),
   () => decodeDetectionsCheck(60, 40),
-  () => rankDetectionsCheck(70, [70, 0, 13]),
+  () => rankSurvivorsCheck(70, [70, 0, 13]),
   () => writeDetectionsCheck(50, 30, 40, 32),
   () => writeDetectionsCheck(50, 30, 31, 31),
   () => writeDetectionsCheck(20, 30, 40, 20),

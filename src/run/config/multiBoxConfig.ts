@@ -1,17 +1,23 @@
 /** The configuration of a MultiBox network: its priors from the training boxes, the defaults of each backbone, the user's choices. */
-import { resolve } from 'node:path';
 import * as z from 'zod';
 import { countedBoxes } from '../../data/boxes.ts';
 import { absoluteSpec, openDataset, usualSplit } from '../../data/registry.ts';
 import type { AnnotatedBox, Dataset, Sample } from '../../data/types.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import { small } from '../../model/backbones/small.ts';
-import { classifierSchema, OPTIMISER_DEFAULTS, trainingSchema } from '../../model/config.ts';
+import { classifierSchema, trainingSchema } from '../../model/config.ts';
 import { kMeansPriors, type RelativeBox } from '../../model/multiBox/priors.ts';
 import type { MetricsLine } from '../storage/metrics.ts';
 import { RunDirectory } from '../storage/runDirectory.ts';
 import { commonSettings } from './configSchema.ts';
-import { assertSameChoices, CHECKPOINT_INTERVAL } from './runConfig.ts';
+import { assertSameChoices } from './runConfig.ts';
+import {
+  sharedChoices,
+  WHOLE_IMAGE_STEPS,
+  type WholeImageChoices,
+  wholeImageStart,
+  wholeImageTraining,
+} from './wholeImageTraining.ts';
 
 const FORMAT = 'multibox 1';
 
@@ -43,29 +49,16 @@ export const multiBoxDirectory = (path: string): MultiBoxDirectory =>
   new RunDirectory(path, { command: 'rcnn multibox', format: FORMAT, schema: multiBoxSchema });
 
 /** What the user chose in `rcnn multibox`. */
-export interface MultiBoxChoices {
-  data?: string;
-  backbone?: string;
+export interface MultiBoxChoices extends WholeImageChoices {
   priors?: number;
-  /** The side of the network's input in pixels. */
-  size?: number;
   alpha?: number;
-  steps?: number;
-  batch?: number;
-  learningRate?: number;
-  seed?: number;
-  /** A safetensors file. */
-  init?: string;
-  checkpointEvery?: number;
   skipBadBoxes?: boolean;
   splitSeed?: number;
   allowOutside?: boolean;
 }
 
 export const MULTIBOX_BACKBONE = small.name;
-export const MULTIBOX_DEFAULTS = { priors: 100, alpha: 0.3, steps: 2000 };
-/** After this share of the steps the learning rate is divided by ten. */
-const MILESTONE = 0.8;
+export const MULTIBOX_DEFAULTS = { priors: 100, alpha: 0.3, batch: 16, steps: WHOLE_IMAGE_STEPS };
 
 /** The edges of the objects that count, as shares of the image's width and height. */
 export const relativeObjects = ({ width, height }: Pick<Sample, 'width' | 'height'>, boxes: readonly AnnotatedBox[]) =>
@@ -82,7 +75,7 @@ export async function configureMultiBox(
 ): Promise<{ config: MultiBoxRunConfig; dataset: Dataset }> {
   const name = choices.backbone ?? MULTIBOX_BACKBONE;
   const { pooled, input, pretraining } = backboneNamed(name, `--backbone ${name}`);
-  const { seed = 1, steps = MULTIBOX_DEFAULTS.steps, splitSeed, allowOutside } = choices;
+  const { splitSeed, allowOutside } = choices;
   const common = {
     data: absoluteSpec(choices.data),
     split: usualSplit(choices.data, 'train'),
@@ -90,32 +83,24 @@ export async function configureMultiBox(
     ...(allowOutside !== undefined && { allowOutside }),
     skipBadBoxes: choices.skipBadBoxes ?? false,
   };
+  const start = wholeImageStart(choices);
   const dataset = await openMultiBoxData(common);
   const boxes = dataset.samples.flatMap((sample) => relativeObjects(sample, sample.boxes));
+  const { learningRate } = pretraining;
+  const training = wholeImageTraining(choices, { ...MULTIBOX_DEFAULTS, learningRate, flip: dataset.flippable });
   const config: MultiBoxRunConfig = {
     format: FORMAT,
     ...common,
-    init: choices.init === undefined ? null : resolve(choices.init),
-    checkpointInterval: choices.checkpointEvery ?? CHECKPOINT_INTERVAL,
+    ...start,
     multiBox: {
       backbone: name,
       classes: ['object'],
       input: { size: choices.size ?? 2 * pretraining.size, ...input },
       pooled,
-      priors: [...kMeansPriors(boxes, choices.priors ?? MULTIBOX_DEFAULTS.priors, seed)],
+      priors: [...kMeansPriors(boxes, choices.priors ?? MULTIBOX_DEFAULTS.priors, training.seed)],
       alpha: choices.alpha ?? MULTIBOX_DEFAULTS.alpha,
     },
-    training: {
-      steps,
-      learningRate: choices.learningRate ?? pretraining.learningRate,
-      milestones: [Math.round(MILESTONE * steps)],
-      warmup: Math.min(100, Math.round(steps / 10)),
-      ...OPTIMISER_DEFAULTS,
-      biasDecay: 0,
-      flip: dataset.flippable,
-      imagesPerStep: choices.batch ?? 16,
-      seed,
-    },
+    training,
   };
   return { config, dataset };
 }
@@ -131,20 +116,13 @@ export async function reopenMultiBox(
   directory: MultiBoxDirectory,
 ): Promise<{ config: MultiBoxRunConfig; dataset: Dataset }> {
   const config = directory.readConfig();
-  const { multiBox, training } = config;
+  const { multiBox } = config;
   assertSameChoices(
     [
       ['--data', choices.data && absoluteSpec(choices.data), config.data],
-      ['--backbone', choices.backbone, multiBox.backbone],
       ['--priors', choices.priors, multiBox.priors.length / 4],
-      ['--size', choices.size, multiBox.input.size],
       ['--alpha', choices.alpha, multiBox.alpha],
-      ['--init', choices.init && resolve(choices.init), config.init],
-      ['--steps', choices.steps, training.steps],
-      ['--batch', choices.batch, training.imagesPerStep],
-      ['--seed', choices.seed, training.seed],
-      ['--learning-rate', choices.learningRate, training.learningRate],
-      ['--checkpoint-every', choices.checkpointEvery, config.checkpointInterval],
+      ...sharedChoices(choices, config, multiBox),
     ],
     directory.configPath,
   );

@@ -1,15 +1,14 @@
 /** The configuration of a pre-training: the defaults of each backbone, and what the user chose. */
-import { resolve } from 'node:path';
 import * as z from 'zod';
 import type { LabelledImages } from '../../data/types.ts';
 import { absoluteLabelled, openLabelled } from '../../data/labelled.ts';
 import { UserError } from '../../engine/errors.ts';
-import { readWeightsHeader } from '../../engine/node/weightsFile.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import { small } from '../../model/backbones/small.ts';
-import { classifierSchema, OPTIMISER_DEFAULTS, trainingSchema } from '../../model/config.ts';
+import { classifierSchema, trainingSchema } from '../../model/config.ts';
 import { commonSettings } from './configSchema.ts';
-import { assertSameChoices, CHECKPOINT_INTERVAL } from './runConfig.ts';
+import { assertSameChoices } from './runConfig.ts';
+import { sharedChoices, type WholeImageChoices, wholeImageStart, wholeImageTraining } from './wholeImageTraining.ts';
 import { RunDirectory } from '../storage/runDirectory.ts';
 import type { MetricsLine } from '../storage/metrics.ts';
 
@@ -33,31 +32,14 @@ export type PretrainDirectory = RunDirectory<PretrainConfig, PretrainLine>;
 export const pretrainDirectory = (path: string): PretrainDirectory =>
   new RunDirectory(path, { command: 'rcnn pretrain', format: FORMAT, schema: pretrainSchema });
 
-/** What the user chose in `rcnn pretrain`. */
-export interface PretrainChoices {
-  /** `mnist` or `folder:PATH`. */
-  data?: string;
-  backbone?: string;
-  /** The side of the network's input in pixels. */
-  size?: number;
-  steps?: number;
-  batch?: number;
+/** What the user chose in `rcnn pretrain`; `data` is `mnist` or `folder:PATH`. */
+export interface PretrainChoices extends WholeImageChoices {
   /** Images of a pass. */
   microBatch?: number;
-  learningRate?: number;
-  seed?: number;
-  /** A safetensors file. */
-  init?: string;
-  /** Steps between two checkpoints. */
-  checkpointEvery?: number;
 }
 
 /** The default of --backbone: this one learns from few images. */
 export const PRETRAIN_BACKBONE = small.name;
-
-const STEPS = 2000;
-/** After this share of the steps the learning rate is divided by ten. */
-const MILESTONE = 0.8;
 
 /** Passes of a batch that processes share, at least; whatever their number, so that it changes nothing. */
 const SHARED_PASSES = 8;
@@ -76,27 +58,16 @@ export async function configurePretrain(
 ): Promise<{ config: PretrainConfig; data: LabelledImages }> {
   const name = choices.backbone ?? PRETRAIN_BACKBONE;
   const { pooled, input, pretraining } = backboneNamed(name, `--backbone ${name}`);
-  const { size = pretraining.size, steps = STEPS, seed = 1 } = choices;
-  if (choices.init !== undefined) readWeightsHeader(choices.init); // so that a bad file is reported before anything starts
+  const { size = pretraining.size, seed = 1 } = choices;
+  const start = wholeImageStart(choices);
   const spec = absoluteLabelled(choices.data ?? 'mnist');
   const data = await openLabelled(spec, { size, seed, check: true });
   const config: PretrainConfig = {
     format: FORMAT,
     data: spec,
-    init: choices.init === undefined ? null : resolve(choices.init),
-    checkpointInterval: choices.checkpointEvery ?? CHECKPOINT_INTERVAL,
+    ...start,
     classifier: { backbone: name, classes: data.classes, input: { size, ...input }, pooled },
-    training: {
-      steps,
-      learningRate: choices.learningRate ?? pretraining.learningRate,
-      milestones: [Math.round(MILESTONE * steps)],
-      warmup: Math.min(100, Math.round(steps / 10)),
-      ...OPTIMISER_DEFAULTS,
-      biasDecay: 0,
-      flip: data.augment,
-      imagesPerStep: choices.batch ?? pretraining.batch,
-      seed,
-    },
+    training: wholeImageTraining(choices, { ...pretraining, flip: data.augment }),
   };
   const { imagesPerStep } = config.training;
   const microBatch = choices.microBatch ?? (distributed ? sharedMicroBatch(imagesPerStep) : imagesPerStep);
@@ -122,15 +93,8 @@ export async function reopenPretrain(
   assertSameChoices(
     [
       ['--data', choices.data && absoluteLabelled(choices.data), config.data],
-      ['--backbone', choices.backbone, classifier.backbone],
-      ['--size', choices.size, classifier.input.size],
-      ['--init', choices.init && resolve(choices.init), config.init],
-      ['--steps', choices.steps, training.steps],
-      ['--batch', choices.batch, training.imagesPerStep],
       ['--micro-batch', choices.microBatch, config.microBatch ?? training.imagesPerStep],
-      ['--seed', choices.seed, training.seed],
-      ['--learning-rate', choices.learningRate, training.learningRate],
-      ['--checkpoint-every', choices.checkpointEvery, config.checkpointInterval],
+      ...sharedChoices(choices, config, classifier),
     ],
     directory.configPath,
   );

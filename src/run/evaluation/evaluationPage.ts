@@ -2,6 +2,7 @@
 import { classColour } from '../../draw/colours.ts';
 import { escaped, lineChart, type Series } from '../../draw/svg.ts';
 import { type Analysis, ERROR_KINDS, type ErrorKind, SIZES } from '../../eval/analysis.ts';
+import { AREAS } from '../../eval/coco.ts';
 import type { ValidationLine } from '../storage/runDirectory.ts';
 
 export interface Example {
@@ -130,10 +131,12 @@ function confusion({ classes, analysis: { confusion: counts, threshold } }: Eval
 }
 
 function sizes({ bySize, calibration }: Analysis): string {
-  const rows = Object.entries(bySize).map(([name, { objects, mAP }]) => {
-    const [least, most] = SIZES[name as keyof typeof SIZES];
-    const range = most === Infinity ? `${Math.sqrt(least)} and larger` : `${Math.sqrt(least)} to ${Math.sqrt(most)}`;
-    return [name, `${range} pixels a side`, String(objects), number(mAP, 4)];
+  const side = (area: number): string => String(Math.sqrt(area));
+  const rows = SIZES.map((size) => {
+    const [least, most] = AREAS[size];
+    const range = size === 'large' ? `${side(least)} and larger` : `${side(least)} to ${side(most)}`;
+    const { objects, mAP } = bySize[size];
+    return [size, `${range} pixels a side`, String(objects), number(mAP, 4)];
   });
   const filled = calibration.filter(({ detections }) => detections > 0);
   const series: Series[] = [

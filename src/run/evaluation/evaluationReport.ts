@@ -7,16 +7,12 @@ import { replaceFile } from '../../engine/node/writeFile.ts';
 import { analyse, ERROR_KINDS, type ErrorKind, type JudgedDetection } from '../../eval/analysis.ts';
 import type { Detection } from '../../eval/voc.ts';
 import type { DecodedImage } from '../../kernels/imagePrepare.ts';
-import type { Detector } from '../../model/detector.ts';
 import { hasDetector, stagesOf } from '../config/stages.ts';
-import { detectInStages, STAGES } from './detect.ts';
 import type { RunDirectory } from '../storage/runDirectory.ts';
-import { evaluationPage, type Example } from './evaluationPage.ts';
+import { evaluationPage, type EvaluationPage, type Example } from './evaluationPage.ts';
 
 /** Examples of a kind of error. */
 const EXAMPLES = 12;
-/** Images whose detection is timed part by part. */
-const TIMED = 5;
 /** Pixels around an object, as a share of its longer side, and the shorter side of the smallest cut-out. */
 const MARGIN = 0.6;
 const LEAST_SIDE = 64;
@@ -25,9 +21,9 @@ export interface ReportInputs {
   dataset: Dataset;
   /** `detections[i]` belongs to image i. */
   detections: readonly (readonly Detection[])[];
-  /** Where it was trained, and its network, unless the detections were saved. */
+  /** Where the network was trained, and the milliseconds of the parts of a detection, unless the detections were saved. */
   run?: RunDirectory;
-  model?: Detector;
+  stages?: EvaluationPage['stages'];
   facts: readonly (readonly [string, string])[];
 }
 
@@ -36,7 +32,7 @@ export const REPORT_FILES = ['report.html', 'report.json', 'classes.csv', 'detec
 
 /** Writes the report into a folder and returns the path of its page. */
 export async function writeEvaluationReport(folder: string, inputs: ReportInputs): Promise<string> {
-  const { dataset, detections, run, model, facts } = inputs;
+  const { dataset, detections, run, stages = null, facts } = inputs;
   const { samples, classes } = dataset;
   // VOC has no crowds: like difficult objects they count neither way.
   const truths = samples.map(({ boxes }) => boxes.map((box) => ({ ...box, difficult: box.difficult || !!box.crowd })));
@@ -50,7 +46,6 @@ export async function writeEvaluationReport(folder: string, inputs: ReportInputs
     return [name, count] as const;
   });
   const { losses, validation } = run ? trainingOf(run) : { losses: [], validation: [] };
-  const stages = model ? await timeStages(model, dataset) : null;
   const data = { images: samples.length, objects };
   const page = { title: 'Evaluation', facts, classes, analysis, losses, validation, stages, data };
   const { curves, detections: judged, ...figures } = analysis;
@@ -185,15 +180,6 @@ function trainingOf(run: RunDirectory) {
     losses: directory.readMetrics().map(({ step, loss }) => ({ step, loss })),
     validation: run.readValidation(),
   };
-}
-
-/** Medians over the first images; the first of all, which compiles shaders, does not count. */
-async function timeStages(model: Detector, { samples }: Dataset): Promise<Record<string, number>> {
-  const times: Record<(typeof STAGES)[number], number>[] = [];
-  for (const sample of samples.slice(0, TIMED))
-    times.push((await detectInStages(model, await sample.load())).milliseconds);
-  const middle = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1]!;
-  return Object.fromEntries(STAGES.map((stage) => [stage, middle(times.map((time) => time[stage]))]));
 }
 
 const csv = (rows: readonly (readonly (string | number)[])[]): string =>
