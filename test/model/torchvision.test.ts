@@ -31,6 +31,12 @@ const { tensors, metadata } = await loadSafetensors(
 const golden = (name: string): Float32Array => (tensors[name] as StoredTensor).data as Float32Array;
 const cases: Case[] = JSON.parse(metadata['cases']!);
 
+/**
+ * Proposals that others may replace. ResNet-50 v2: two anchors have the score 0.9996624 and boxes of IoU 0.857; whichever comes
+ * first by the last bits of its logit suppresses the other, which is proposal 46, and with it the box that would suppress 63.
+ */
+const TIED: Readonly<Record<string, readonly number[]>> = { resnet50_fpn_v2: [46, 63] };
+
 /** The root mean square of the differences, as a share of `size`, the root mean square of the whole tensor. */
 function expectNear(actual: ArrayLike<number>, expected: ArrayLike<number>, size: number, what: string): void {
   assert.is(actual.length, expected.length, what);
@@ -89,8 +95,7 @@ for (const { name, seed, size, sides } of cases) {
       expectNear(sampled(await logits.read()), golden(`${name}/logits`), sizes.at(-2)!, 'the logits');
       expectNear(sampled(await deltas.read()), golden(`${name}/deltas`), sizes.at(-1)!, 'the deltas');
 
-      // Rounding decides about the order of nearly equal scores, and whether a box goes whose overlap with a better one is the
-      // threshold but for the last bits. So a box has its place among the neighbours, and one or two may be others.
+      // Rounding decides about the order of nearly equal scores, so a box has its place among the neighbours.
       const expected = golden(`${name}/proposals`);
       const found = await proposals.rois.read();
       const distance = (r: number, other: number): number =>
@@ -99,7 +104,8 @@ for (const { name, seed, size, sides } of cases) {
         const near = [-3, -2, -1, 0, 1, 2, 3].map((step) => r + step).filter((other) => other >= 0);
         return Math.min(...near.map((other) => distance(r, other))) > 1e-4 * rms(expected);
       });
-      assert.ok(others.length <= 2, `proposals ${others} are not torchvision's`);
+      const unexpected = others.filter((r) => !TIED[name]?.includes(r));
+      assert.equal(unexpected, [], `proposals ${unexpected} are not torchvision's`);
 
       // The head on the very same regions.
       const rows = expected.length / 4;
