@@ -1,18 +1,17 @@
 /**
- * Communication over MPI, and the watch over its processes.
+ * Communication over MPI.
  *
  * Every call begins with a meeting: a non-blocking MPI_Iallgather of one word each, polled. Whoever waits for a slower process so
- * keeps neither a core nor the event loop busy, and hears in the same word that a process has failed or wants to stop. Every
- * two seconds a process sends its heartbeat to process 0, and process 0 to all. MPI is called from one thread at a time
+ * keeps neither a core nor the event loop busy, and hears in the same word that a process has failed or wants to stop. Between
+ * calls the heartbeats of watch.ts travel. MPI is called from one thread at a time
  * (MPI_THREAD_SERIALIZED): by this one, and for MPI_Test, which moves the bytes, by koffi's workers.
  */
 import { hostname } from 'node:os';
 import { UserError } from '../engine/errors.ts';
 import type { Communicator, Traffic } from './communicator.ts';
 import { integers, launchedProcesses, loadMpi, type MpiLibrary } from './mpiLibrary.ts';
+import { HEARTBEAT_MS, Watch } from './watch.ts';
 
-const HEARTBEAT_MS = 2000;
-const HEARTBEAT_TAG = 7;
 /** Without a sign of life for this long, a process is given up. */
 export const PATIENCE_S = 45;
 /** A call is polled without a pause for this long, and for as long as its bytes take at this many bytes a millisecond. */
@@ -45,12 +44,6 @@ export interface MpiOptions {
   report(line: string): void;
 }
 
-/** What is known of another process: when it was heard last, and for how long its device had then not answered. */
-interface Pulse {
-  at: number;
-  stuckMs: number;
-}
-
 export class MpiCommunicator implements Communicator {
   readonly rank: number;
   readonly size: number;
@@ -61,32 +54,24 @@ export class MpiCommunicator implements Communicator {
   readonly traffic: Traffic = { sent: 0, received: 0, calls: 0, milliseconds: 0, waited: 0 };
   private readonly mpi: MpiLibrary;
   private readonly patienceMs: number;
-  private readonly report: (line: string) => void;
+  private readonly watcher: Watch;
   /** Calls one after the other, in the order in which they were made. */
   private last: Promise<unknown> = Promise.resolve();
   /** A worker is inside MPI; a heartbeat then waits until it is back. */
   private busy = false;
   private beatDue = false;
-  private probe: (() => Promise<void>) | null = null;
-  /** Since when the device has been asked for an answer. */
-  private askedAt: number | null = null;
   private failure: string | null = null;
   private over = false;
-  private readonly pulses: Pulse[];
-  private looked = performance.now();
   private readonly timer: NodeJS.Timeout;
   private readonly inUse = new Set<readonly ArrayBufferView[]>();
   private readonly flag = integers(1);
   private readonly status = integers(16);
   private readonly request = integers(2);
   private readonly words: { own: Int32Array; all: Int32Array };
-  private readonly beats: { memory: Int32Array; request: Int32Array; sending: boolean }[];
-  private readonly heard = integers(4);
 
   private constructor(mpi: MpiLibrary, { patience = PATIENCE_S, report }: MpiOptions) {
     this.mpi = mpi;
     this.library = mpi.name;
-    this.report = report;
     this.patienceMs = 1000 * patience;
     const { functions, world } = mpi;
     const number = integers(1);
@@ -95,13 +80,15 @@ export class MpiCommunicator implements Communicator {
     functions.MPI_Comm_size(world, number);
     this.size = number[0]!;
     this.words = { own: integers(1), all: integers(this.size) };
-    const now = performance.now();
-    this.pulses = Array.from({ length: this.size }, () => ({ at: now, stuckMs: 0 }));
-    this.beats = Array.from({ length: this.size }, () => ({
-      memory: integers(4),
-      request: integers(2),
-      sending: false,
-    }));
+    this.watcher = new Watch(mpi, {
+      rank: this.rank,
+      size: this.size,
+      patienceMs: this.patienceMs,
+      giveUp: (rank, what) => {
+        report(`${this.nameOf(rank)} ${what}; all processes end`);
+        this.abort();
+      },
+    });
     this.timer = setInterval(() => this.beatSoon(), HEARTBEAT_MS);
     this.timer.unref();
   }
@@ -138,7 +125,7 @@ export class MpiCommunicator implements Communicator {
 
   /** From now on a device that does not answer counts as a process that hangs. `probe` waits for the device. */
   watch(probe: () => Promise<void>): void {
-    this.probe = probe;
+    this.watcher.probe = probe;
   }
 
   meet(word: number): Promise<readonly number[]> {
@@ -231,8 +218,7 @@ export class MpiCommunicator implements Communicator {
     const together = this.together(0);
     const inVain = new Promise<null>((resolve) => setTimeout(() => resolve(null), PARTING_MS).unref());
     if ((await Promise.race([together, inVain])) === null) this.abort();
-    // MPI reports an error for a heartbeat that was never received.
-    for (const rank of this.rank === 0 ? this.beats.keys() : [0]) while (rank !== this.rank && this.hear(rank));
+    this.watcher.drain();
     this.mpi.functions.MPI_Finalize();
   }
 
@@ -309,11 +295,7 @@ export class MpiCommunicator implements Communicator {
     } finally {
       this.busy = false;
     }
-    if (this.beatDue) {
-      const [done] = this.flag;
-      this.beatSoon();
-      this.flag[0] = done!; // which the heartbeat has used for its own calls
-    }
+    if (this.beatDue) this.beatSoon();
   }
 
   private count(started: number, met: number, sent: number, received: number): void {
@@ -327,68 +309,7 @@ export class MpiCommunicator implements Communicator {
 
   private beatSoon(): void {
     this.beatDue = this.busy;
-    if (!this.busy && !this.over && this.size > 1) this.beat();
-  }
-
-  /** Sends this process's heartbeat, hears those of the others, and looks whether one has stopped. */
-  private beat(): void {
-    if (this.probe && this.askedAt === null) {
-      this.askedAt = performance.now();
-      this.probe().then(
-        () => (this.askedAt = null),
-        () => (this.probe = null), // a device that is lost says so elsewhere
-      );
-    }
-    const others = this.rank === 0 ? this.beats.keys() : [0];
-    for (const rank of others) {
-      if (rank === this.rank) continue;
-      this.sendTo(rank);
-      while (this.hear(rank));
-    }
-    this.look();
-  }
-
-  private sendTo(rank: number): void {
-    const { functions, world, byte } = this.mpi;
-    const beat = this.beats[rank]!;
-    const { memory, request } = beat;
-    if (beat.sending) {
-      functions.MPI_Test(request, this.flag, this.status);
-      if (this.flag[0] === 0) return; // the last one has not left yet
-    }
-    beat.sending = true;
-    memory[0] = this.askedAt === null ? 0 : performance.now() - this.askedAt;
-    functions.MPI_Isend(...[memory, 16, byte, rank, HEARTBEAT_TAG, world, request]);
-  }
-
-  private hear(rank: number): boolean {
-    const { functions, world, byte } = this.mpi;
-    functions.MPI_Iprobe(rank, HEARTBEAT_TAG, world, this.flag, this.status);
-    if (this.flag[0] === 0) return false;
-    functions.MPI_Recv(...[this.heard, 16, byte, rank, HEARTBEAT_TAG, world, this.status]);
-    this.pulses[rank] = { at: performance.now(), stuckMs: this.heard[0]! };
-    return true;
-  }
-
-  /** Process 0 watches all; the others watch process 0, the first of them first. */
-  private look(): void {
-    const now = performance.now();
-    // A process that was stopped or busy itself has heard nobody meanwhile.
-    const asleep = now - this.looked > 2 * HEARTBEAT_MS;
-    this.looked = now;
-    if (asleep) for (const pulse of this.pulses) pulse.at = now;
-    const watched = this.rank === 0 ? [...this.pulses.keys()].slice(1) : [0];
-    const patience = this.patienceMs + (this.rank === 0 ? 0 : 3 * HEARTBEAT_MS * (this.rank - 1));
-    for (const rank of watched) {
-      const { at, stuckMs } = this.pulses[rank]!;
-      const silentMs = now - at;
-      if (Math.max(silentMs, stuckMs) <= patience) continue;
-      const what = silentMs > patience ? 'has given no sign of life' : 'has a device that has not answered';
-      const seconds = Math.round(Math.max(silentMs, stuckMs) / 1000);
-      this.report(`${this.nameOf(rank)} ${what} for ${seconds} s; all processes end`);
-      this.abort();
-      return;
-    }
+    if (!this.busy && !this.over && this.size > 1) this.watcher.beat();
   }
 }
 

@@ -6,6 +6,7 @@
  *   boxes float [objects, 4]: x1, y1, x2, y2, pixels of the image; scores float [objects]; labels int64 [objects]; best first
  */
 import { UserError } from '../engine/errors.ts';
+import { backboneNamed } from '../model/backbones/index.ts';
 import { CONVENTIONS } from '../model/conventions.ts';
 import type { DetectorConfig, InputConfig } from '../model/config.ts';
 import { type Detector, systemOf } from '../model/detector.ts';
@@ -56,10 +57,9 @@ export async function exportOnnx(
 export async function onnxModel(detector: Detector, { version = '' }: OnnxExportOptions = {}): Promise<OnnxModel> {
   const { config, gpu } = detector;
   if (!(detector instanceof FasterRcnn)) {
-    const on = systemOf(config) === 'faster-rcnn' ? ` with the feature pyramid of ${config.backbone}` : '';
-    throw new UserError(
-      `detector.system ${systemOf(config)}${on} cannot be exported to ONNX; faster-rcnn on one map can`,
-    );
+    const { pyramid } = backboneNamed(config.backbone);
+    const what = pyramid ? `the feature pyramid of ${config.backbone}` : `detector.system ${systemOf(config)}`;
+    throw new UserError(`${what} cannot be exported to ONNX yet; Faster R-CNN on one map can`);
   }
   if (config.precision === 'f16')
     throw new UserError('a model in half precision cannot be exported to ONNX; load it in f32');

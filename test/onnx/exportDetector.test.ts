@@ -12,13 +12,19 @@ import type { Detector } from '../../src/model/detector.ts';
 import { small } from '../../src/model/backbones/small.ts';
 import { Random } from '../../src/kernels/rng.ts';
 import { exportOnnx, onnxModel } from '../../src/onnx/exportDetector.ts';
-import { PRESETS } from '../../src/run/config/presets.ts';
+import { backboneNamed } from '../../src/model/backbones/index.ts';
+import { PRESETS, pyramidDetector } from '../../src/run/config/presets.ts';
+import { userError } from '../data/fixtures.ts';
 import { detectImage } from '../../src/run/evaluation/detect.ts';
 import { agreeing, onnxDetector } from '../../scripts/onnxAgreement.ts';
 import { sharedGpu } from '../harness.ts';
 import { registered } from '../model/registered.ts';
 
 const CLASSES = ['__background__', 'one', 'two', 'three'];
+
+/** ResNet-18 under a feature pyramid, of three classes. */
+const pyramidOf = async (): Promise<Detector> =>
+  makeDetector(await sharedGpu(), { ...pyramidDetector(backboneNamed('resnet18_fpn')), classes: CLASSES }, 1);
 
 type Change = (config: DetectorConfig) => Partial<DetectorConfig>;
 
@@ -152,6 +158,12 @@ test('what has no form in ONNX is refused in one line', async () => {
     ({ rpn }) => ({ rpn: { ...rpn, test: { ...rpn.test, without: 'cls' } } }),
     /^rpn.test.without cls is for experiments/,
   );
+  const pyramid = await pyramidOf();
+  assert.match(
+    await userError(exportOnnx(pyramid)),
+    /^the feature pyramid of resnet18_fpn cannot be exported to ONNX yet/,
+  );
+  pyramid.dispose();
   const own = operation<null>('ownLayer', () => [null]);
   const backbone = registered((gpu, options) => {
     const network = small.build(gpu, options);
