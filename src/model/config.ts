@@ -215,7 +215,16 @@ export const trainingSchema = z.strictObject({
   learningRate: setting(positive, 'learning rate after the warm-up'),
   milestones: setting(z.array(step), 'steps at which the learning rate is multiplied by `gamma`'),
   gamma: setting(positive, 'factor applied to the learning rate at each milestone', 0.1),
-  warmup: setting(step, 'steps over which the learning rate rises linearly from a tenth'),
+  rateSchedule: setting(
+    z.enum(['steps', 'cosine', 'polynomial']).optional(),
+    'how the learning rate falls from step 0 to the last one, T: `steps`, at the milestones; `cosine`, by the factor (1 + cos(pi t / T)) / 2; `polynomial`, by (1 - t / T) to the `power`. Without it `steps`',
+  ),
+  power: setting(positive.optional(), 'with `rateSchedule` `polynomial`, its exponent; without it 0.9'),
+  warmup: setting(step, 'steps over which the learning rate rises linearly'),
+  warmupFactor: setting(
+    share.optional(),
+    'share of the learning rate with which the warm-up begins (torchvision and detectron2: 0.001); without it 0.1',
+  ),
   momentum: setting(z.number().min(0).lt(1), 'momentum of SGD', 0.9),
   weightDecay: setting(notNegative, 'weight decay', 0.0005),
   biasRate: setting(notNegative, "factor of the learning rate for biases (Caffe's lr_mult)", 2),

@@ -104,10 +104,16 @@ test('settings without effect are refused', async () => {
       'training.imagesPerStep=4',
       /^--set training.imagesPerStep=4: the stages of --schedule alternating have their own; set training.stages.rpn.imag/,
     ],
+    [
+      { set: ['training.rateSchedule=cosine'] },
+      'training.milestones=[9]',
+      /^--set training.milestones=\[9\]: has no effect with training.rateSchedule cosine; .* rateSchedule=steps$/,
+    ],
+    [{}, 'training.power=2', /^--set training.power=2: .* rateSchedule steps; .* rateSchedule=polynomial$/],
   ];
   for (const [choices, setting, message] of cases) {
     try {
-      await configureRun({ preset: 'demo', ...choices, set: [setting] });
+      await configureRun({ preset: 'demo', ...choices, set: [...(choices.set ?? []), setting] });
       assert.unreachable(setting);
     } catch (error) {
       assert.instance(error, UserError, `${setting}: ${(error as Error).message}`);

@@ -20,8 +20,8 @@ test('linear warm-up, then a factor at every milestone', () => {
     gamma,
     expected,
   } = golden.lr_warmup_multistep;
-  const config = { ...base, learningRate: rate, warmup, milestones, gamma };
-  expected.forEach((value: number, step: number) => close(learningRate(step, config, factor), value, `step ${step}`));
+  const config = { ...base, learningRate: rate, warmup, warmupFactor: factor, milestones, gamma };
+  expected.forEach((value: number, step: number) => close(learningRate(step, config), value, `step ${step}`));
 });
 
 test('a warm-up begins with a tenth of the rate', () => {
@@ -34,6 +34,19 @@ test('Caffe’s step policy is milestones at equal distances', () => {
   const config = { ...base, learningRate: rate, gamma, warmup: 0, milestones: [stepsize, 2 * stepsize] };
   for (const [step, value] of Object.entries<number>(at))
     close(learningRate(Number(step), config), value, `step ${step}`);
+});
+
+test('half a cosine, and the polynomial of torch.optim.lr_scheduler.PolynomialLR', () => {
+  const config = { ...base, learningRate: 0.4, steps: 8, warmup: 0, milestones: [2], gamma: 0.1 };
+  const cosine = { ...config, rateSchedule: 'cosine' as const };
+  // torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=8)
+  [0.4, 0.3847759065, 0.3414213562, 0.2765366865, 0.2, 0.1234633135, 0.0585786438, 0.0152240935].forEach((rate, step) =>
+    assert.ok(Math.abs(learningRate(step, cosine) - rate) < 1e-9, `step ${step}`),
+  );
+  const polynomial = { ...config, rateSchedule: 'polynomial' as const };
+  close(learningRate(4, { ...polynomial, power: 2 }), 0.1, 'a square, half way');
+  close(learningRate(4, polynomial), 0.4 * 0.5 ** 0.9, 'without a power');
+  close(learningRate(1, { ...cosine, warmup: 2, warmupFactor: 0 }), 0.3847759065 / 2, 'within the warm-up');
 });
 
 test.run();

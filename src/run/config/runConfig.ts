@@ -15,7 +15,7 @@ import { countedBoxes } from '../../data/boxes.ts';
 import { UserError } from '../../engine/errors.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
-import type { DetectorConfig, Precision } from '../../model/config.ts';
+import type { DetectorConfig, Precision, TrainingConfig } from '../../model/config.ts';
 import { withSettings } from './configSchema.ts';
 import { chooseInput } from './initialInput.ts';
 import { defaultPreset, FAST_RCNN_HEAD, type Preset, PRESETS, pyramidDetector } from './presets.ts';
@@ -244,14 +244,19 @@ function presetFor(schedule: Schedule, { detector: { head }, training, staged }:
   return { head: { ...head, ...staged.head }, training: { ...training, ...staged.training } };
 }
 
+/** Settings that only one schedule of the learning rate has. */
+const RATE_SETTINGS = { steps: /^training\.(stages\.\w+\.)?(milestones|gamma)=/, polynomial: /^training\.power=/ };
+
 /** Settings that have no effect without an RPN. */
 const RPN_SETTINGS = /^detector\.(stages|anchors\.|rpn\.(?!(train|test)\.postNms=))/;
 
 /** Throws if a setting would have no effect: stages of a schedule without any, or a value that every stage sets for itself. */
 function assertEffective(
   settings: readonly string[],
-  { schedule, detector: { precision }, training: { stages, lossScale } }: RunConfig,
+  { schedule, detector: { precision }, training }: RunConfig,
 ): void {
+  const { stages, lossScale } = training;
+  assertScheduleOfRate(settings, training);
   if (lossScale !== undefined && precision !== 'f16') {
     throw new UserError('--set training.lossScale: only --precision f16 scales the loss; add it, or leave this out');
   }
@@ -275,6 +280,17 @@ function assertEffective(
     if (!key || (key !== 'milestones' && !(stages?.rpn?.[key] && stages.detector?.[key]))) continue;
     throw new UserError(
       `--set ${setting}: the stages of --schedule ${schedule} have their own; set training.stages.rpn.${key} and training.stages.detector.${key}`,
+    );
+  }
+}
+
+/** Throws if a setting belongs to another schedule of the learning rate than the run's. */
+function assertScheduleOfRate(settings: readonly string[], { rateSchedule = 'steps' }: TrainingConfig): void {
+  for (const [schedule, pattern] of Object.entries(RATE_SETTINGS)) {
+    const setting = schedule !== rateSchedule && settings.find((one) => pattern.test(one));
+    if (!setting) continue;
+    throw new UserError(
+      `--set ${setting}: has no effect with training.rateSchedule ${rateSchedule}; leave it out, or set training.rateSchedule=${schedule}`,
     );
   }
 }

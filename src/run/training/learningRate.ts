@@ -1,12 +1,19 @@
 import type { TrainingConfig } from '../../model/config.ts';
 
-/**
- * The learning rate at a step: a linear warm-up, then a factor of `gamma` for every milestone passed. `warmupFactor` is the
- * share of the rate at which the warm-up begins (detectron2, whose numbers a test compares with, begins at 0.001).
- */
-export function learningRate(step: number, config: TrainingConfig, warmupFactor = 0.1): number {
-  const passed = config.milestones.filter((milestone) => step >= milestone).length;
-  const rate = config.learningRate * config.gamma ** passed;
-  if (step >= config.warmup) return rate;
-  return rate * (warmupFactor + ((1 - warmupFactor) * step) / config.warmup);
+/** How much of the rate is left at a step, without the warm-up. */
+const SCHEDULES: Record<
+  NonNullable<TrainingConfig['rateSchedule']>,
+  (step: number, config: TrainingConfig) => number
+> = {
+  steps: (step, { milestones, gamma }) => gamma ** milestones.filter((milestone) => step >= milestone).length,
+  cosine: (step, { steps }) => (1 + Math.cos((Math.PI * step) / steps)) / 2,
+  polynomial: (step, { steps, power = 0.9 }) => (1 - step / steps) ** power,
+};
+
+/** The learning rate at a step, from 0 to `steps` - 1: what its schedule leaves of it, and a linear warm-up. */
+export function learningRate(step: number, config: TrainingConfig): number {
+  const { warmup, warmupFactor = 0.1, rateSchedule = 'steps' } = config;
+  const rate = config.learningRate * SCHEDULES[rateSchedule](step, config);
+  if (step >= warmup) return rate;
+  return rate * (warmupFactor + ((1 - warmupFactor) * step) / warmup);
 }
