@@ -107,9 +107,9 @@ test('settings without effect are refused', async () => {
     [
       { set: ['training.rateSchedule=cosine'] },
       'training.milestones=[9]',
-      /^--set training.milestones=\[9\]: has no effect with training.rateSchedule cosine; .* rateSchedule=steps$/,
+      /^--set training.milestones=\[9\]: has no effect with training.rateSchedule cosine; .*rateSchedule=steps$/,
     ],
-    [{}, 'training.power=2', /^--set training.power=2: .* rateSchedule steps; .* rateSchedule=polynomial$/],
+    [{}, 'training.power=2', /^--set training.power=2: .*rateSchedule steps; .*rateSchedule=polynomial$/],
   ];
   for (const [choices, setting, message] of cases) {
     try {
