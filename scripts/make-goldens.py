@@ -2,9 +2,9 @@
 """Makes the golden files of test/golden that come from PyTorch, numpy and pycocotools.
 
     python3 scripts/make-goldens.py [ops] [faster-rcnn] [paper-networks] [state-dicts] [coco-eval] [detectors]
-                                    [pytorch-files] [svd]
+                                    [pytorch-files] [onnx-files] [svd]
 
-Needs numpy, PyTorch and torchvision (Debian: python3-torch python3-torchvision; made with 1.13 and 0.14), and for
+Needs numpy, PyTorch, torchvision and onnx (Debian: python3-torch python3-torchvision python3-onnx; made with 1.13 and 0.14), and for
 coco-eval pycocotools (pip; made with 2.0.11). The tests read the files and need no Python. All random numbers are seeded,
 so a second run gives the same bytes.
 
@@ -14,6 +14,7 @@ so a second run gives the same bytes.
     pytorch-state-dicts.json    names and shapes of torchvision's networks (goldens/state_dicts.py)
     torchvision-detectors.safetensors  detections and training steps of torchvision's pyramids (goldens/detectors.py)
     pytorch-files.json          small files of torch.save (goldens/pytorch_files.py)
+    onnx-files.json             small networks as ONNX files (goldens/onnx_files.py)
     pycocotools.json            COCO's evaluation of small scenes (goldens/coco_eval.py)
     numpy-svd.json              singular values and best approximations of small matrices (goldens/svd.py)
 """
@@ -26,7 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.dont_write_bytecode = True
-from goldens import coco_eval, detectors, faster_rcnn, ops, paper_networks, pytorch_files, state_dicts, svd  # noqa: E402
+from goldens import coco_eval, detectors, faster_rcnn, onnx_files, ops, paper_networks, pytorch_files, state_dicts, svd  # noqa: E402
 
 FOLDER = Path(__file__).parent.parent / 'test' / 'golden'
 
@@ -60,6 +61,7 @@ PARTS = {
     'paper-networks': ('pytorch-paper.safetensors', paper_networks.make, save_safetensors),
     'detectors': ('torchvision-detectors.safetensors', detectors.make, save_safetensors),
     'pytorch-files': ('pytorch-files.json', pytorch_files.make, save_json),
+    'onnx-files': ('onnx-files.json', onnx_files.make, save_json),
     'coco-eval': ('pycocotools.json', coco_eval.make, save_json),
     'svd': ('numpy-svd.json', svd.make, save_json),
     'state-dicts': ('pytorch-state-dicts.json', state_dicts.make, save_json),

@@ -57,7 +57,10 @@ export function addMultiBox(program: Command): void {
     .option('--batch <n>', `images per step; default: ${batch}`, positiveInteger)
     .option('--learning-rate <x>', 'learning rate after the warm-up', positiveNumber)
     .option('--seed <n>', 'seed of the priors, the weights and the order of the images', seed)
-    .option('--init <file>', 'initial weights (safetensors); tensors that fit by name and shape are loaded')
+    .option(
+      '--init <file>',
+      'initial weights (safetensors, .pth or .onnx); tensors that fit by name and shape are loaded',
+    )
     .option('--checkpoint-every <n>', 'steps between checkpoints; default: 200', positiveInteger)
     .option('--resume', 'continue the run in --out from its checkpoint, with its configuration')
     .addOption(adapterOption())

@@ -82,7 +82,10 @@ export function addPretrain(program: Command): void {
     )
     .option('--learning-rate <x>', 'learning rate after the warm-up', positiveNumber)
     .option('--seed <n>', 'seed of the weights, the order of the images, the crops and the drawn digits', seed)
-    .option('--init <file>', 'initial weights (safetensors); tensors that fit by name and shape are loaded')
+    .option(
+      '--init <file>',
+      'initial weights (safetensors, .pth or .onnx); tensors that fit by name and shape are loaded',
+    )
     .option('--checkpoint-every <n>', 'steps between checkpoints; default: 200', positiveInteger)
     .option('--resume', 'continue the run in --out from its checkpoint, with its configuration')
     .addOption(adapterOption());

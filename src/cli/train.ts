@@ -73,7 +73,7 @@ export function addTrain(program: Command): void {
     )
     .option(
       '--init <file>',
-      'initial weights (safetensors): ours, torchvision’s or Caffe’s; layers that fit are loaded',
+      'initial weights (safetensors, .pth or .onnx): ours, torchvision’s or Caffe’s; layers that fit are loaded',
     )
     .option(
       '--input <form>',

@@ -17,9 +17,9 @@ export async function withChecksum({ tensors, metadata }: Safetensors): Promise<
  * Checks a file against its checksum and returns it without one. If they differ, throws one line that begins with `source`.
  * A file without a checksum is accepted: it is older, or was written by another program.
  */
-export async function verified({ tensors, metadata }: Safetensors, source: string): Promise<Safetensors> {
-  const { [CHECKSUM]: expected, ...rest } = metadata;
-  const file = { tensors, metadata: rest };
+export async function verified(read: Safetensors, source: string): Promise<Safetensors> {
+  const { [CHECKSUM]: expected, ...rest } = read.metadata;
+  const file = { ...read, metadata: rest };
   if (expected === undefined || expected === (await checksum(file))) return file;
   throw new UserError(
     `${source}: its contents have changed since they were saved (the SHA-256 differs); restore the file or train again`,

@@ -14,6 +14,16 @@ export interface StoredTensor {
 export interface Safetensors {
   tensors: Record<string, StoredTensor>;
   metadata: Record<string, string>;
+  /** Of a file that has a network's graph (ONNX): its layers in the order in which they are computed. */
+  layers?: readonly WeightLayer[];
+}
+
+/** A layer by the names of its tensors in a file. */
+export interface WeightLayer {
+  weight: string;
+  bias?: string;
+  /** Whether the weight is [inputs, outputs], unlike ours. */
+  inputsFirst: boolean;
 }
 
 /** The beginning of a file: its tensors' types, shapes and bytes, and where these begin. */

@@ -125,6 +125,28 @@ test('torchvision’s Faster R-CNN with other prefixes, and as its earlier versi
   }
 });
 
+test('an ONNX graph without known names is matched by the order of its layers: as by the names of the state dict', () => {
+  for (const [name, preset] of [
+    ['vgg16', 'paper-vgg16-voc07'],
+    ['squeezenet1_1', 'photos'],
+  ] as const) {
+    const to = network(preset);
+    const named = stored(stateDicts[name]!);
+    const numbers = new Map(Object.keys(named).map((key, i) => [key, `${i}`]));
+    const layers = Object.keys(named)
+      .filter((key) => key.endsWith('.weight'))
+      .map((key) => ({
+        weight: numbers.get(key)!,
+        bias: numbers.get(key.replace(/weight$/, 'bias'))!,
+        inputsFirst: false,
+      }));
+    const tensors = Object.fromEntries([...numbers].map(([key, number]) => [number, named[key]!]));
+    const byName = origins(fit(named, to));
+    const byOrder = origins(fitWeights({ tensors, metadata: {}, layers }, to));
+    assert.equal(byOrder, Object.fromEntries(Object.entries(byName).map(([own, from]) => [own, numbers.get(from)])));
+  }
+});
+
 test('a sigmoid’s logits become those of a softmax that gives the same probabilities', () => {
   const parameters = { 'rpn.cls_score.weight': { shape: [6, 2, 1, 1] }, 'rpn.cls_score.bias': { shape: [6] } };
   const weight = Float32Array.of(0.5, -1, 2, 0.25, -0.75, 3);

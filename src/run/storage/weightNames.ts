@@ -1,5 +1,6 @@
 /**
- * Finds which tensor in a file of weights is which parameter of a network, by our own names, torchvision's and Caffe's.
+ * Finds which tensor in a file of weights is which parameter of a network, by our own names, torchvision's and Caffe's; in an
+ * ONNX file without such names, by the order of its layers.
  *
  *   torchvision   features.0, classifier.0 of its VGG-16 and SqueezeNet; backbone.0 or backbone.body.0, rpn.head.conv,
  *                 roi_heads.box_head.fc6, ... of its Faster R-CNN
@@ -68,7 +69,8 @@ export const namedByTorchvision = (names: readonly string[]): boolean => names.s
 /** The key of a checkpoint's metadata under which the names of its classes are stored, as JSON. */
 export const CLASSES = 'classes';
 
-export function fitWeights({ tensors, metadata }: Safetensors, network: Network): WeightFit {
+export function fitWeights(file: Safetensors, network: Network): WeightFit {
+  const { tensors, metadata } = file;
   const { classes, targetStds } = network;
   const parameters = new Map(Object.entries(network.parameters));
   const layers = new Map(Object.entries(network.publishedNames));
@@ -96,7 +98,45 @@ export function fitWeights({ tensors, metadata }: Safetensors, network: Network)
   const names = Object.keys(tensors).filter((name) => !name.endsWith('.num_batches_tracked'));
   for (const name of names.filter((name) => !isOther(name))) place(name);
   for (const name of names.filter(isOther)) place(name);
+  return fit.taken.size === 0 && file.layers ? fitByOrder(file, network) : fit;
+}
+
+/**
+ * The layers of a graph whose tensors have no name that is known (`squeezenet0_conv0_weight`, `193`), in the order in which they
+ * are computed: each is the next of the network's layers that has its shape. The first that none has, usually the
+ * classifier, ends it. Networks with batch normalisation are left out: exported graphs have it folded into the convolutions.
+ */
+function fitByOrder({ tensors, layers = [] }: Safetensors, { parameters }: Network): WeightFit {
+  const fit: WeightFit = { taken: new Map(), misfits: [], unused: [] };
+  const names = Object.keys(parameters);
+  const weights = names.some((name) => name.endsWith('.running_mean'))
+    ? []
+    : names.filter((name) => name.endsWith('.weight'));
+  let next = 0;
+  for (const { weight, bias, inputsFirst } of layers) {
+    const stored = inputsFirst ? transposed(tensors[weight]!) : tensors[weight]!;
+    const place = weights.findIndex((name, i) => i >= next && parameters[name]!.shape.join() === stored.shape.join());
+    if (place < 0) break;
+    next = place + 1;
+    const name = weights[place]!;
+    const biasName = name.replace(/weight$/, 'bias');
+    const rest = bias === undefined ? undefined : tensors[bias]!;
+    if (rest?.shape.join() !== parameters[biasName]?.shape.join()) break;
+    fit.taken.set(name, { from: weight, data: floats(stored) });
+    if (rest) fit.taken.set(biasName, { from: bias!, data: floats(rest) });
+  }
+  const used = new Set([...fit.taken.values()].map(({ from }) => from));
+  fit.unused = Object.keys(tensors).filter((name) => !used.has(name));
   return fit;
+}
+
+/** Weights that are computed with are floats; ONNX would refuse others. */
+const floats = ({ data }: StoredTensor): Float32Array => Float32Array.from(data);
+
+function transposed({ shape: [rows, columns], data }: StoredTensor): StoredTensor {
+  const turned = new Float32Array(data.length);
+  for (let i = 0; i < data.length; i++) turned[(i % columns!) * rows! + Math.floor(i / columns!)] = data[i]!;
+  return { shape: [columns!, rows!], data: turned };
 }
 
 type Kind = 'weight' | 'bias' | 'running_mean' | 'running_var';
