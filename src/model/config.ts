@@ -118,6 +118,11 @@ const head = z.strictObject({
   sigma: setting(positive, 'sigma of smooth L1 in the box loss', 1),
 });
 
+const crop = z.strictObject({
+  size: setting(z.int().min(16).max(1024), 'pixels of the width and the height to which a region is warped'),
+  context: setting(step, 'pixels of them, on each side, that show what lies around the region; 16 of 227 as published'),
+});
+
 const test = z.strictObject({
   scoreThreshold: setting(share, 'score that a detection must exceed', 0.05),
   nmsThreshold: setting(share, 'IoU above which the lower-scoring detection is suppressed, class by class', 0.3),
@@ -168,6 +173,7 @@ export const detectorSchema = z.strictObject({
     'the anchors at each location',
   ),
   rpn: setting(rpn, 'the Region Proposal Network'),
+  crop: setting(crop.optional(), 'with R-CNN (`system` `rcnn`), how a region is cropped out of the image'),
   head: setting(
     head.refine(({ pooling, pooled }) => pooling !== 'warp' || 2 * pooled <= MAX_BINS, {
       path: ['pooled'],
@@ -270,6 +276,7 @@ export type InputConfig = z.infer<typeof input>;
 export type ProposalConfig = z.infer<typeof rpn.shape.train>;
 export type RpnConfig = z.infer<typeof rpn>;
 export type HeadConfig = z.infer<typeof head>;
+export type CropConfig = z.infer<typeof crop>;
 export type Precision = 'f32' | 'f16';
 export type DetectorConfig = z.infer<typeof detectorSchema>;
 export type StageTrainingConfig = z.infer<typeof stage>;

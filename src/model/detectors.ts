@@ -7,6 +7,7 @@ import { type Detector, systemOf } from './detector.ts';
 import { fastRcnn } from './fastRcnn.ts';
 import { FasterRcnn } from './fasterRcnn.ts';
 import { PyramidRcnn } from './pyramidRcnn.ts';
+import { rcnn } from './rcnn.ts';
 import { sppNet } from './sppNet.ts';
 
 /** `seed`: of the initial weights. */
@@ -24,6 +25,7 @@ const fasterRcnn: DetectorBuilder = (gpu, config, seed) =>
 export const DETECTORS: ReadonlyMap<string, DetectorKind> = new Map<string, DetectorKind>([
   ['faster-rcnn', { build: fasterRcnn, givenProposals: false }],
   ['fast-rcnn', { build: fastRcnn, givenProposals: true }],
+  ['rcnn', { build: rcnn, givenProposals: true }],
   ['spp-net', { build: sppNet, givenProposals: true }],
 ]);
 

@@ -20,3 +20,9 @@ export const backboneMap = (backbone: Backbone): FeatureExtractor<Tensor> => ({
   parameters: backbone.featureParameters,
   features: (image) => backbone.features(image),
 });
+
+/** No map: each region goes through the convolutions by itself (R-CNN). */
+export const imageItself = (backbone: Backbone): FeatureExtractor<Tensor> => ({
+  parameters: backbone.featureParameters,
+  features: (image) => image,
+});

@@ -13,7 +13,7 @@ import { copyFromSlice, sliceLayout } from '../kernels/concat.ts';
 import { type DetectionParams, detectionsScratch, recordDetections } from '../kernels/detections.ts';
 import { stageVariant } from '../kernels/planner.ts';
 import { recordRoiTargets, roiTargetsScratch } from '../kernels/roiTargets.ts';
-import { ParameterStore } from './backbones/backbone.ts';
+import { type Layer, ParameterStore } from './backbones/backbone.ts';
 import type { DetectorConfig } from './config.ts';
 import { CONVENTIONS, SMALLEST_DETECTION } from './conventions.ts';
 import type { Detections, GroundTruth, ImageGeometry, Proposals, Sampling } from './detector.ts';
@@ -42,9 +42,16 @@ export class DetectionHead<F> {
   private readonly gpu: Gpu;
   private readonly config: DetectorConfig;
   private readonly regions: RegionFeatures<F>;
-  private readonly layers: Record<'cls' | 'box', { weight: Tensor; bias: Tensor }>;
+  private readonly layers: { cls: Layer; box: Layer | null };
 
-  constructor(gpu: Gpu, config: DetectorConfig, regions: RegionFeatures<F>, seed: number) {
+  /** `movesBoxes`: whether it regresses boxes; without that a detection is the region itself. */
+  constructor(
+    gpu: Gpu,
+    config: DetectorConfig,
+    regions: RegionFeatures<F>,
+    seed: number,
+    { movesBoxes = true }: { movesBoxes?: boolean } = {},
+  ) {
     this.gpu = gpu;
     this.config = config;
     this.regions = regions;
@@ -52,9 +59,9 @@ export class DetectionHead<F> {
     const classes = config.classes.length;
     this.layers = {
       cls: store.layer('head.cls_score', [classes, regions.length], { gaussian: { std: 0.01, fanIn: 4096 } }),
-      box: store.layer('head.bbox_pred', [4 * classes, regions.length], {
-        gaussian: { std: 0.001, fanIn: 4096 },
-      }),
+      box: movesBoxes
+        ? store.layer('head.bbox_pred', [4 * classes, regions.length], { gaussian: { std: 0.001, fanIn: 4096 } })
+        : null,
     };
     this.parameters = store.parameters;
   }
@@ -64,21 +71,25 @@ export class DetectionHead<F> {
    * of the dropout masks; null at test time.
    */
   forward(features: F, rois: Tensor, training: { seed: number } | null): { logits: Tensor; deltas: Tensor } {
-    const x = this.regions.regions(features, rois, training);
+    const { cls, box } = this.layers;
+    const x = this.regions.vector(this.regions.pool(features, rois), training);
     return {
-      logits: linear(x, this.layers.cls.weight, this.layers.cls.bias, { dtype: 'f32' }),
-      deltas: linear(x, this.layers.box.weight, this.layers.box.bias, { dtype: 'f32' }),
+      logits: linear(x, cls.weight, cls.bias, { dtype: 'f32' }),
+      deltas: box
+        ? linear(x, box.weight, box.bias, { dtype: 'f32' })
+        : this.gpu.zeros([rois.shape[0]!, 4 * this.config.classes.length], 'no deltas'),
     };
   }
 
   /** `forward` at test time, some RoIs at a time, so that all anchors of an image need no more memory than proposals. */
   score(features: F, rois: Tensor): { logits: Tensor; deltas: Tensor } {
     const { gpu } = this;
+    const { atOnce = TEST_ROIS } = this.regions;
     const [rows, columns] = rois.shape as [number, number];
-    if (rows <= TEST_ROIS) return this.forward(features, rois, null);
+    if (rows <= atOnce) return this.forward(features, rois, null);
     const parts: { logits: Tensor; deltas: Tensor }[] = [];
-    for (let from = 0; from < rows; from += TEST_ROIS) {
-      const count = Math.min(TEST_ROIS, rows - from);
+    for (let from = 0; from < rows; from += atOnce) {
+      const count = Math.min(atOnce, rows - from);
       parts.push(
         gpu.scope(() => {
           const part = gpu.empty([count, columns], 'f32', 'rois');
@@ -145,8 +156,10 @@ export class DetectionHead<F> {
 
   losses(output: { logits: Tensor; deltas: Tensor }, batch: RoiBatch): { cls: Tensor; box: Tensor } {
     const { targets, insideWeights, outsideWeights } = batch;
+    const cls = softmaxLogLoss(output.logits, batch.labels, { ignoreLabel: -1 });
+    if (!this.layers.box) return { cls, box: this.gpu.zeros([1], 'no box loss') };
     return {
-      cls: softmaxLogLoss(output.logits, batch.labels, { ignoreLabel: -1 }),
+      cls,
       box: smoothL1Loss(output.deltas, targets, { sigma: this.config.head.sigma, insideWeights, outsideWeights }),
     };
   }

@@ -49,11 +49,13 @@ export function slidingWindows(rpn: RegionProposalNetwork): ProposalSource<Tenso
   };
 }
 
-/** The rows of a buffer of given proposals are rounded up to a multiple of this, so that few sizes occur. */
 const GIVEN_ROWS = 128;
 
-/** The regions that an image comes with, the first `limits.postNms` of them: another method has proposed them. */
-export function givenProposals(gpu: Gpu): ProposalSource<unknown, null> {
+/**
+ * The regions that an image comes with, the first `limits.postNms` of them: another method has proposed them. The rows of their
+ * buffer are a multiple of `rowsOf`, so that few sizes occur.
+ */
+export function givenProposals(gpu: Gpu, rowsOf = GIVEN_ROWS): ProposalSource<unknown, null> {
   return {
     parameters: {},
     forward: () => null,
@@ -62,7 +64,7 @@ export function givenProposals(gpu: Gpu): ProposalSource<unknown, null> {
       if (!proposals)
         throw new UserError('the detector classifies proposals of another method: pass some with the image');
       const found = Math.min(proposals.scores.length, limits.postNms);
-      const rows = Math.max(1, Math.ceil(found / GIVEN_ROWS)) * GIVEN_ROWS;
+      const rows = Math.max(1, Math.ceil(found / rowsOf)) * rowsOf;
       const [rois, scores] = [new Float32Array(rows * 5), new Float32Array(rows)];
       for (let i = 0; i < found; i++) rois.set(proposals.boxes.subarray(4 * i, 4 * i + 4), 5 * i + 1);
       scores.set(proposals.scores.subarray(0, found));

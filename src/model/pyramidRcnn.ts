@@ -161,11 +161,12 @@ function alignedRegions(
   return {
     parameters: store.parameters,
     length: REGION_FEATURES,
-    regions: (levels, rois) => {
+    pool: (levels, rois) => {
       const maps = levels.slice(0, regionLevels);
       const spatialScales = levelStrides.slice(0, regionLevels).map((stride) => 1 / stride);
-      return layers(roiAlign(maps, rois, { size: pooled, spatialScales, samplingRatio }));
+      return roiAlign(maps, rois, { size: pooled, spatialScales, samplingRatio });
     },
+    vector: layers,
   };
 
   function convolutional(): (x: Tensor) => Tensor {

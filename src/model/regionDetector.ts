@@ -35,11 +35,15 @@ import type { RegionFeatures } from './regionFeatures.ts';
 /** The rows of a ground-truth buffer are rounded up to a multiple of this, so that few sizes occur. */
 const TRUTH_ROWS = 16;
 
+type Size = Pick<ImageGeometry, 'height' | 'width'>;
+
 export interface DetectorParts<F, S> {
   extractor: FeatureExtractor<F>;
   source: ProposalSource<F, S>;
   regions: RegionFeatures<F>;
   head: DetectionHead<F>;
+  /** The size to which a picture is resized, in pixels, and the scale; without it the configuration's `input` says that. */
+  inputSize?(picture: Size): Size & { scale: number };
   /** Parameters by name of what no stage of alternating training trains alone: an RPN's own convolutional layers. */
   others?: Readonly<Record<string, Tensor>>;
   /** Tensors besides the parameters that the detector owns. */
@@ -62,6 +66,7 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
   protected readonly extractor: FeatureExtractor<F>;
   protected readonly source: ProposalSource<F, S>;
   private readonly constants: readonly Tensor[];
+  private readonly inputSize: NonNullable<DetectorParts<F, S>['inputSize']>;
   private readonly partsByName = new Map<string, Part>();
 
   constructor(gpu: Gpu, config: DetectorConfig, parts: DetectorParts<F, S>) {
@@ -73,6 +78,9 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
     this.source = source;
     this.head = head;
     this.constants = constants;
+    this.inputSize =
+      parts.inputSize ??
+      (({ height, width }) => resizedSize(height, width, config.input.shorterSide, config.input.longerSide));
     this.parameters = {
       ...extractor.parameters,
       ...regions.parameters,
@@ -97,7 +105,7 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
 
   prepare(pixels: DecodedImage, flip = false, proposals?: ScoredBoxes): PreparedImage {
     const { input } = this.config;
-    const { width, height, scale } = resizedSize(pixels.height, pixels.width, input.shorterSide, input.longerSide);
+    const { width, height, scale } = this.inputSize(pixels);
     const placement = { height, width, perY: 1 / scale, perX: 1 / scale, flip };
     const whole = prepareImage(this.gpu, pixels, placement, input);
     const tensor = this.config.precision === 'f16' ? whole.inDtype('f16') : whole;

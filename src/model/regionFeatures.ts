@@ -1,21 +1,34 @@
 /** How the vector of a region is computed that the detection head classifies. */
 import { maxPool2d } from '../engine/ops/pooling.ts';
-import { pyramidPool, roiAlign, roiPool, roiWarp } from '../engine/ops/rois.ts';
+import { pyramidPool, roiAlign, roiCrop, roiPool, roiWarp } from '../engine/ops/rois.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { Backbone } from './backbones/backbone.ts';
-import type { HeadConfig } from './config.ts';
+import type { CropConfig, DetectorConfig, HeadConfig } from './config.ts';
+import { CONVENTIONS } from './conventions.ts';
+import { pooledWhole } from './wholeImage.ts';
 
 /** `F`: the maps that a region is taken from. */
 export interface RegionFeatures<F> {
   readonly parameters: Readonly<Record<string, Tensor>>;
   /** Of the vector. */
   readonly length: number;
+  /** Regions that pass through the layers at once at test time; without it as many as the head takes. */
+  readonly atOnce?: number;
+  /** rois [R, 5]: image index, x1, y1, x2, y2 in input pixels -> what the region layers take (pool5 of VGG-16): [R, C, ...] */
+  pool(features: F, rois: Tensor): Tensor;
   /**
-   * rois [R, 5]: image index, x1, y1, x2, y2 in input pixels -> [R, length]. `training` holds the seed of the dropout masks;
-   * null at test time.
+   * The region layers: pooled [R, C, ...] -> [R, length]. `training` holds the seed of the dropout masks; null at test time.
    */
-  regions(features: F, rois: Tensor, training: { seed: number } | null): Tensor;
+  vector(pooled: Tensor, training: { seed: number } | null): Tensor;
 }
+
+/** The region layers of a backbone after any way of pooling. */
+const withLayersOf = <F>(backbone: Backbone, pool: RegionFeatures<F>['pool']): RegionFeatures<F> => ({
+  parameters: backbone.regionParameters,
+  length: backbone.regionFeatures,
+  pool,
+  vector: (pooled, training) => backbone.regions(pooled, training),
+});
 
 /** RoI max pooling, RoIAlign, or RoI warping to twice as many bins and then max pooling; and the backbone's region layers. */
 export function pooledRegions(
@@ -23,27 +36,32 @@ export function pooledRegions(
   { pooled, pooling, samplingRatio }: HeadConfig,
 ): RegionFeatures<Tensor> {
   const spatialScale = 1 / backbone.stride;
-  const pool = (features: Tensor, rois: Tensor): Tensor => {
+  return withLayersOf(backbone, (features, rois) => {
     if (pooling === 'align') {
       const scales = { size: pooled, spatialScales: [spatialScale], samplingRatio: samplingRatio ?? 0 };
       return roiAlign([features], rois, { ...scales, aligned: true });
     }
     if (pooling !== 'warp') return roiPool(features, rois, { size: pooled, spatialScale });
     return maxPool2d(roiWarp(features, rois, { size: 2 * pooled, spatialScale }), { kernel: 2 });
-  };
-  return {
-    parameters: backbone.regionParameters,
-    length: backbone.regionFeatures,
-    regions: (features, rois, training) => backbone.regions(pool(features, rois), training),
-  };
+  });
 }
 
 /** The bins of SPP-net's pyramid, and the backbone's region layers, which are made for as many. */
-export function pyramidRegions(backbone: Backbone): RegionFeatures<Tensor> {
-  const spatialScale = 1 / backbone.stride;
-  return {
-    parameters: backbone.regionParameters,
-    length: backbone.regionFeatures,
-    regions: (features, rois, training) => backbone.regions(pyramidPool(features, rois, { spatialScale }), training),
-  };
-}
+export const pyramidRegions = (backbone: Backbone): RegionFeatures<Tensor> =>
+  withLayersOf(backbone, (features, rois) => pyramidPool(features, rois, { spatialScale: 1 / backbone.stride }));
+
+/** Pixels of all crops that pass through the backbone at once: VGG-16's first maps of 8 crops of 224 x 224 take 98 MiB. */
+const CROPPED_PIXELS = 8 * 224 * 224;
+
+/** Each region is cropped out of the image and goes through the whole backbone as an image of its own. */
+export const croppedRegions = (
+  backbone: Backbone,
+  { head, convention }: DetectorConfig,
+  { size, context }: CropConfig,
+): RegionFeatures<Tensor> => ({
+  ...withLayersOf<Tensor>(backbone, (image, rois) => {
+    const { plusOne } = CONVENTIONS[convention];
+    return pooledWhole(backbone, roiCrop(image, rois, { size, context, plusOne }), head.pooled);
+  }),
+  atOnce: Math.max(1, Math.floor(CROPPED_PIXELS / size ** 2)),
+});

@@ -37,12 +37,15 @@ export function prepareWhole(gpu: Gpu, images: readonly WholeImage[], input: Cla
  * @param training dropout applies, with masks drawn from this seed
  * @returns [N, regionFeatures]
  */
-export function wholeImageFeatures(
+export const wholeImageFeatures = (
   backbone: Backbone,
   images: Tensor,
   pooled: number,
   training: { seed: number } | null,
-): Tensor {
+): Tensor => backbone.regions(pooledWhole(backbone, images, pooled), training);
+
+/** The map of each image, pooled as a single region that covers it. @param images [N, 3, H, W] @returns [N, C, pooled, pooled] */
+export function pooledWhole(backbone: Backbone, images: Tensor, pooled: number): Tensor {
   const map = backbone.features(images);
   const [count, , height, width] = map.shape as [number, number, number, number];
   // Whole cells, counted from the map: its padding may have added some to H / stride.
@@ -52,6 +55,5 @@ export function wholeImageFeatures(
     [count, 5],
     'whole images',
   );
-  const bins = roiPool(map, rois, { size: pooled, spatialScale: 1 / backbone.stride });
-  return backbone.regions(bins, training);
+  return roiPool(map, rois, { size: pooled, spatialScale: 1 / backbone.stride });
 }

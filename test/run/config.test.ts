@@ -70,7 +70,7 @@ test('an unknown name is reported with the names that exist', async () => {
     [{ backbone: 'resnet' }, /^--backbone resnet: unknown;/],
     [
       { schedule: 'greedy' },
-      /^--schedule greedy: unknown; choose from joint, joint-warp, alternating, unshared, fast-rcnn, spp-net$/,
+      /^--schedule greedy: unknown; choose from joint, joint-warp, alternating, unshared, fast-rcnn, spp-net, rcnn$/,
     ],
     [{ data: 'coco:' }, /^--data coco:/],
     [{ split: 'nope' }, /^--data digits: has no split 'nope'/],

@@ -139,7 +139,7 @@ test('a config.json that holds something else is one line, which names the value
   const good = JSON.parse(JSON.stringify(config));
   assert.equal(parseRunConfig(JSON.stringify(good)), config);
   const cases: [change: (run: any) => void, message: RegExp][] = [
-    [(run) => (run.schedule = 'alternatin'), /schedule: must be joint or .* or spp-net, not "alternatin"/],
+    [(run) => (run.schedule = 'alternatin'), /schedule: must be joint or .* or rcnn, not "alternatin"/],
     [(run) => (run.checkpointInterval = 0), /checkpointInterval: must be above 0, not 0/],
     [(run) => (run.checkpointInterval = 1.5), /checkpointInterval: must be a whole number, not 1.5/],
     [(run) => delete run.data, /data: is missing/],

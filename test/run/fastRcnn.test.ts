@@ -1,5 +1,5 @@
 /** Fast R-CNN and SPP-net on the proposals of another method: training, resuming, evaluation, and files that do not fit the data. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -18,44 +18,12 @@ import { networkProposals } from '../../src/run/evaluation/recall.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
 import { trainRun } from '../../src/run/training/trainRun.ts';
 import { loadSafetensors } from '../../src/engine/node/safetensorsFile.ts';
-import { temporaryFolder, userError, vocXml, writeVoc } from '../data/fixtures.ts';
+import { temporaryFolder, userError } from '../data/fixtures.ts';
 import { expectClose, sharedGpu } from '../harness.ts';
+import { boxesOf, csv, data, train, val } from './givenProposals.ts';
 import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
 
-const HEADER = 'image,x1,y1,x2,y2,score';
-const TRAIN = ['a', 'b', 'c', 'd'];
-/** Images of 40 x 30 pixels, red on the left and blue on the right: a red object from 2 to 19, a blue one from 20 to 37. */
-const data = (async () => {
-  const ids = [...TRAIN, 'v'];
-  const xml = vocXml([
-    { name: 'blue', box: [21, 4, 38, 25] },
-    { name: 'red', box: [3, 4, 20, 25] },
-  ]);
-  return `voc:${await writeVoc({
-    splits: { train: TRAIN.join('\n'), val: 'v' },
-    annotations: Object.fromEntries(ids.map((id) => [id, xml])),
-    images: ids.map((id) => `${id}.jpg`),
-  })}`;
-})();
-
-let files = 0;
 const folder = temporaryFolder();
-function csv(...lines: string[]): string {
-  const path = join(folder, `proposals-${files++}.csv`);
-  writeFileSync(path, [HEADER, ...lines].join('\n'));
-  return path;
-}
-
-/** Near both objects, beside them, one pixel, and the whole image. */
-const boxesOf = (id: string): string[] => [
-  `${id},1,4,18,24,0.9`,
-  `${id},21,3,38,23,0.8`,
-  `${id},10,5,28,20,0.5`,
-  `${id},5,5,5,5,0.4`,
-  `${id},0,0,39,29,0.1`,
-];
-const train = csv(...TRAIN.flatMap(boxesOf));
-const val = csv(...boxesOf('v'));
 
 const choices = async (more: RunChoices = {}): Promise<RunChoices> => ({
   data: await data,

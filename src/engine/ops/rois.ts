@@ -1,4 +1,4 @@
-/** RoI pooling, RoI warping, RoIAlign and non-maximum suppression. Boxes are x1, y1, x2, y2. */
+/** RoI pooling, RoI warping, RoIAlign, crops of RoIs and non-maximum suppression. Boxes are x1, y1, x2, y2. */
 import { type NmsParams, nmsScratch, recordNms } from '../../kernels/nms.ts';
 import { stageVariant } from '../../kernels/planner.ts';
 import {
@@ -11,6 +11,7 @@ import {
   roiAlignUniforms,
 } from '../../kernels/roiAlign.ts';
 import { PYRAMID_BINS, pyramidPoolForward, pyramidShape } from '../../kernels/pyramidPool.ts';
+import { roiCropForward, roiCropUniforms } from '../../kernels/roiCrop.ts';
 import { MAX_BINS, roiPoolBackward, roiPoolBands, roiPoolForward } from '../../kernels/roiPool.ts';
 import type { Bindable } from '../memory.ts';
 import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../../kernels/roiWarp.ts';
@@ -71,6 +72,36 @@ export function pyramidPool(x: Tensor, rois: Tensor, { spatialScale }: Pick<RoiP
   const argmax = gpu.empty(pooled, 'i32', 'pyramidPool argmax');
   gpu.run(pyramidPoolForward, { x, rois, y, argmax }, shape);
   return onTape(pyramidPoolOperation, [x], y, { argmax, rois, x: x.shape, uniforms: shape }, [argmax]);
+}
+
+export interface RoiCropOptions {
+  /** Pixels along a side of a crop. */
+  size: number;
+  /** Pixels on each of its sides that lie around the region; less than half of `size`. */
+  context: number;
+  /** 1 for inclusive pixel corners (width = x2 - x1 + 1, as py-faster-rcnn), 0 for continuous coordinates. */
+  plusOne: 0 | 1;
+}
+
+/**
+ * Each region of an image with its context, warped to a square (R-CNN, Girshick et al. 2014, appendix A); 0 outside the image.
+ * Neither the image nor the RoIs get a gradient.
+ * @param x [N, C, H, W]   @param rois [R, 5]: image index, x1, y1, x2, y2 in pixels of x   @returns [R, C, size, size]
+ */
+export function roiCrop(x: Tensor, rois: Tensor, { size, context, plusOne }: RoiCropOptions): Tensor {
+  expectRank('roiCrop', 'x', x, 'N,C,H,W');
+  expectShape('roiCrop', 'rois', rois, [rois.shape[0]!, 5]);
+  if (!(Number.isInteger(size) && size > 0 && context >= 0 && 2 * context < size))
+    throw new Error(
+      `roiCrop: size is ${size} and context ${context}, expected whole pixels that are more than twice it`,
+    );
+  if (x.requiresGrad || rois.requiresGrad) throw new Error('roiCrop: has no gradient, but an input requires one');
+  const [images, channels, height, width] = x.shape as [number, number, number, number];
+  const roiCount = rois.shape[0]!;
+  const y = x.gpu.empty([roiCount, channels, size, size], floatOf(x), 'roiCrop');
+  const shape = { images, channels, height, width, roiCount, size, context, plusOne };
+  x.gpu.run(roiCropForward, { x, rois, y }, roiCropUniforms(shape));
+  return y;
 }
 
 type RoiWarpSaved = { x: Tensor; rois: Tensor; uniforms: RoiUniforms };

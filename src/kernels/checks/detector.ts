@@ -21,6 +21,7 @@ import {
   pyramidPoolForwardCheck,
   roiPoolBackwardCheck,
   roiPoolForwardCheck,
+  roiCropCheck,
   roiWarpBackwardChecks,
   roiWarpForwardCheck,
 } from './rois.ts';
@@ -133,6 +134,8 @@ export const detectorChecks: readonly (() => KernelCheck)[] = [
   () => writeDetectionsCheck(20, 30, 40, 20),
   () => writeDetectionsCheck(60, 60, 80, 60),
   () => writeDetectionsCheck(0, 30, 40, 0),
+  () => roiCropCheck({ images: 2, channels: 3, height: 19, width: 31, roiCount: 9, size: 23, context: 3, plusOne: 1 }),
+  () => roiCropCheck({ images: 1, channels: 1, height: 8, width: 5, roiCount: 4, size: 16, context: 0, plusOne: 0 }),
   () => roiWarpForwardCheck(ROI_SHAPE),
   () => roiWarpForwardCheck({ ...ROI_SHAPE, channels: 1, roiCount: 3, pooledH: 1, pooledW: 1 }),
   () => roiWarpBackwardChecks(ROI_SHAPE)[0]!,

@@ -1,6 +1,7 @@
-/** Checks of RoI pooling and RoI warping, forward and backward. */
+/** Checks of RoI pooling and RoI warping, forward and backward, and of R-CNN's crops. */
 import { Random } from '../rng.ts';
 import { pyramidPoolForward, pyramidPoolReference, pyramidShape } from '../pyramidPool.ts';
+import { roiCropForward, roiCropReference, type RoiCropShape, roiCropUniforms } from '../roiCrop.ts';
 import * as roiPool from '../roiPool.ts';
 import type { RoiShape } from '../rois.ts';
 import * as roiWarp from '../roiWarp.ts';
@@ -118,4 +119,25 @@ export function roiWarpBackwardChecks(shape: RoiShape): KernelCheck[] {
       rtol: 1e-4,
     },
   ];
+}
+
+/** Regions inside the image, across its border and beside it; none of their pixels falls on the border itself. */
+export function roiCropCheck(shape: RoiCropShape): KernelCheck {
+  const { images, channels, height, width, roiCount, size, context } = shape;
+  const { x, rois } = roiWarpInputs({ ...shape, pooledH: size, pooledW: size, scale: 1 });
+  for (let r = 0; r < roiCount; r++) {
+    const corners = rois.subarray(5 * r + 1, 5 * r + 5);
+    if (r % 4 > 0) corners.set([Math.min(corners[0]!, corners[2]!), Math.min(corners[1]!, corners[3]!)]);
+    if (r % 4 > 0) corners.set([corners[0]! + 1 + 2 * r, corners[1]! + 1.3 + r], 2);
+  }
+  const y = roiCropReference(doubles(x), doubles(rois), shape);
+  return {
+    name: `roi_crop_forward ${roiCount} RoIs ${images}x${channels}x${height}x${width}, ${size}x${size} pixels, ${context} of context`,
+    kernel: roiCropForward,
+    buffers: { x, rois, y: new Float32Array(y.length).fill(7) },
+    uniforms: roiCropUniforms(shape),
+    expected: { y },
+    atol: 2e-5,
+    rtol: 1e-5,
+  };
 }

@@ -36,6 +36,7 @@ import { axisSum, axisSumPart, broadcastScalar, channelSum, channelSumPart, sumF
 import { reluBackward, reluForward } from '../relu.ts';
 import { PYRAMID_BINS, pyramidPoolForward, pyramidShape } from '../pyramidPool.ts';
 import { roiAlignBackward, roiAlignForward, roiAlignRows } from '../roiAlign.ts';
+import { roiCropForward, roiCropUniforms } from '../roiCrop.ts';
 import { roiPoolBackward, roiPoolForward } from '../roiPool.ts';
 import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../roiWarp.ts';
 import { sgdSteps } from '../sgd.ts';
@@ -677,6 +678,24 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       { dy: [NaN, I, 1], argmax: i32(5, 3, -1), rois: [0, 0, 0, 3, 1] },
       { ...ROI_MAP, pooledH: 1, pooledW: 3, bands: 1 },
       { dx: [0, 0, 0, I, 0, NaN, 0, 0] },
+    ),
+  () =>
+    // Two pixels for each of the image; outside it there is the mean, whatever the border has.
+    row(
+      'crops of RoIs',
+      roiCropForward,
+      { x: [NaN, 1, 3, 2], rois: [0, 0, 0, 1, 1] },
+      roiCropUniforms({
+        images: 1,
+        channels: 1,
+        height: 2,
+        width: 2,
+        roiCount: 1,
+        size: 4,
+        context: 1,
+        plusOne: 1,
+      }),
+      { y: [0, 0, 0, 0, 0, NaN, 1, 0, 0, 3, 2, 0, 0, 0, 0, 0] },
     ),
   () =>
     row(

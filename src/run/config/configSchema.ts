@@ -11,10 +11,15 @@ import { SCHEDULES, stageTraining } from './stages.ts';
 /** The parts that `--set` can change. */
 const knobs = z.object({
   detector: setting(
-    detectorSchema.superRefine(({ rpn: { filters }, anchors: { ratios } }, context) => {
-      if (!filters || filters.length === ratios.length) return;
-      const message = `has ${filters.length} filters for ${ratios.length} ratios of the anchors; give one for each`;
-      context.addIssue({ code: 'custom', path: ['rpn', 'filters'], message });
+    detectorSchema.superRefine(({ rpn: { filters }, anchors: { ratios }, crop }, context) => {
+      const wrong = (path: string[], message: string): void => void context.addIssue({ code: 'custom', path, message });
+      if (filters && filters.length !== ratios.length)
+        wrong(
+          ['rpn', 'filters'],
+          `has ${filters.length} filters for ${ratios.length} ratios of the anchors; give one for each`,
+        );
+      if (crop && 2 * crop.context >= crop.size)
+        wrong(['crop', 'context'], `${crop.context} on each side leaves nothing of ${crop.size} pixels; choose less`);
     }),
     'the network',
   ),

@@ -25,6 +25,8 @@ import {
   fastRcnnTraining,
   givesProposals,
   hasStages,
+  RCNN_HEAD,
+  rcnnTraining,
   type Schedule,
   SCHEDULES,
   withSchedule,
@@ -234,6 +236,7 @@ function proposalsFor(schedule: Schedule, files: string | undefined): string[] |
 
 /** What a preset has for a schedule: its values for joint training, for stages, or for a detector without an RPN. */
 function presetFor(schedule: Schedule, { detector: { head }, training, staged }: Preset) {
+  if (schedule === 'rcnn') return { head: { ...head, ...RCNN_HEAD }, training: rcnnTraining(training) };
   if (givesProposals(schedule)) {
     return {
       head: { ...head, ...FAST_RCNN_HEAD, backgroundLow: BACKGROUND_LOW, ...staged?.head },
@@ -265,6 +268,7 @@ function assertEffective(
       `--set training.stages: --schedule ${schedule} has no stages; there are some with ${SCHEDULES.filter(hasStages).join(' and ')}`,
     );
   }
+  assertCrops(settings, schedule);
   const rpnSetting = settings.find((setting) => RPN_SETTINGS.test(setting));
   if (rpnSetting !== undefined && givesProposals(schedule)) {
     throw new UserError(
@@ -293,6 +297,19 @@ function assertScheduleOfRate(settings: readonly string[], { rateSchedule = 'ste
       `--set ${setting}: has no effect with training.rateSchedule ${rateSchedule}; leave it out, or set training.rateSchedule=${schedule}`,
     );
   }
+}
+
+/** Throws for a size of the whole image where crops of regions are the input, and for crops where there are none. */
+function assertCrops(settings: readonly string[], schedule: Schedule): void {
+  const [pattern, why] =
+    schedule === 'rcnn'
+      ? ([
+          /^detector\.(input\.shorterSide|head\.(pooling|samplingRatio))=/,
+          'the input is a crop of a region; set detector.crop.size',
+        ] as const)
+      : ([/^detector\.crop[.=]/, 'crops no regions; --schedule rcnn does'] as const);
+  const setting = settings.find((setting) => pattern.test(setting));
+  if (setting !== undefined) throw new UserError(`--set ${setting}: has no effect with --schedule ${schedule}: ${why}`);
 }
 
 /** Throws if no anchor fits into any image at the network's input size: the RPN would have nothing to learn from. */

@@ -12,11 +12,19 @@
  *
  *   fast-rcnn    one stage: Fast R-CNN on the proposals of another method, given with each image
  *   spp-net      likewise SPP-net, whose convolutional layers stay as the initial weights have them
+ *   rcnn         likewise R-CNN, whose regions go through the whole network one by one
  */
-import type { DetectorConfig, StageTrainingConfig, TrainingConfig } from '../../model/config.ts';
+import { backboneNamed } from '../../model/backbones/index.ts';
+import type {
+  CropConfig,
+  DetectorConfig,
+  HeadConfig,
+  StageTrainingConfig,
+  TrainingConfig,
+} from '../../model/config.ts';
 import type { Part } from '../../model/detector.ts';
 
-export const SCHEDULES = ['joint', 'joint-warp', 'alternating', 'unshared', 'fast-rcnn', 'spp-net'] as const;
+export const SCHEDULES = ['joint', 'joint-warp', 'alternating', 'unshared', 'fast-rcnn', 'spp-net', 'rcnn'] as const;
 export type Schedule = (typeof SCHEDULES)[number];
 
 export interface Stage {
@@ -65,7 +73,11 @@ const SHARING: readonly Stage[] = [
 const JOINT: Stage = { name: '', title: 'joint training', losses: 'joint', trains: ALL };
 
 /** The kinds of detector (`detector.system`) of the schedules that train another than Faster R-CNN. */
-const SYSTEMS: Partial<Record<Schedule, string>> = { 'fast-rcnn': 'fast-rcnn', 'spp-net': 'spp-net' };
+const SYSTEMS: Partial<Record<Schedule, string>> = {
+  'fast-rcnn': 'fast-rcnn',
+  'spp-net': 'spp-net',
+  rcnn: 'rcnn',
+};
 
 /** Whether a schedule trains a detector on the proposals of another method. */
 export const givesProposals = (schedule: Schedule): boolean => SYSTEMS[schedule] !== undefined;
@@ -92,8 +104,18 @@ export function withSchedule<D extends Omit<DetectorConfig, 'classes'>>(detector
     features: schedule === 'unshared' ? 'unshared' : 'shared',
     // As many proposals at test time as in training: those of other methods are ranked less well than an RPN's.
     ...(system && { rpn: { ...rpn, test: rpn.train } }),
+    ...(schedule === 'rcnn' && { crop: cropsFor(detector.backbone) }),
     head: { ...head, pooling: schedule === 'joint-warp' ? 'warp' : head.pooling === 'warp' ? 'max' : head.pooling },
   };
+}
+
+/** R-CNN's published crops: 16 of 227 pixels on each side lie around the region. */
+const CROP_CONTEXT = 16 / 227;
+
+/** Crops of the size on which the backbone is pre-trained. */
+function cropsFor(backbone: string): CropConfig {
+  const { size } = backboneNamed(backbone).pretraining;
+  return { size, context: Math.round(size * CROP_CONTEXT) };
 }
 
 /** The share of joint training's images that a stage sees: py-faster-rcnn publishes 80k for a stage, 140k for joint training. */
@@ -135,6 +157,19 @@ export function fastRcnnTraining({ stages, ...training }: TrainingConfig): Train
     milestones: milestones ?? training.milestones.map(moved),
   };
 }
+
+/** Images of an update of R-CNN, and the RoIs of each: 128 in all, a quarter of them foreground. */
+const RCNN_IMAGES = 16;
+export const RCNN_HEAD: Partial<HeadConfig> = { batch: 128 / RCNN_IMAGES };
+
+/**
+ * R-CNN's fine-tuning: as many updates as joint training has, each of 128 RoIs. The authors draw them from all images at once;
+ * eight of each of sixteen come near that, and the activations of no more than eight are kept at a time.
+ */
+export const rcnnTraining = ({ stages: _, ...training }: TrainingConfig): TrainingConfig => ({
+  ...training,
+  imagesPerStep: RCNN_IMAGES,
+});
 
 /** The settings for another number of steps: all milestones and the steps of the stages change in proportion. */
 export function withSteps({ stages, ...training }: TrainingConfig, steps: number): TrainingConfig {
