@@ -40,7 +40,7 @@ def save_safetensors(path, made):
         values = np.asarray(values)
         integer = np.issubdtype(values.dtype, np.integer) or values.dtype == bool
         data = np.ascontiguousarray(values, '<i4' if integer else '<f4').tobytes()
-        shape = list(values.shape) or [1]
+        shape = list(values.shape)
         header[name] = {'dtype': 'I32' if integer else 'F32', 'shape': shape, 'data_offsets': [offset, offset + len(data)]}
         parts.append(data)
         offset += len(data)

@@ -11,7 +11,22 @@ export { conv2d, type Conv2dOptions } from './engine/ops/conv2d.ts';
 export { convTranspose2d, type ConvTranspose2dOptions } from './engine/ops/convTranspose2d.ts';
 export { linear, type LinearOptions } from './engine/ops/linear.ts';
 export { cast } from './engine/ops/cast.ts';
-export { add, multiply, scale, subtract } from './engine/ops/arithmetic.ts';
+export { add, scale } from './engine/ops/arithmetic.ts';
+export {
+  divide,
+  equal,
+  greater,
+  greaterEqual,
+  less,
+  lessEqual,
+  maximum,
+  minimum,
+  multiply,
+  notEqual,
+  type Operand,
+  pow,
+  subtract,
+} from './engine/ops/binary.ts';
 export {
   abs,
   dropout,
@@ -29,7 +44,8 @@ export {
 } from './engine/ops/pointwise.ts';
 export { reshape } from './engine/ops/reshape.ts';
 export { concat, permute, slice, softmax } from './engine/ops/axes.ts';
-export { mean, sum, type SumOptions } from './engine/ops/sums.ts';
+export { mean, sum } from './engine/ops/sums.ts';
+export type { AxesOptions } from './engine/ops/shapes.ts';
 export { matmul, type MatmulOptions } from './engine/ops/matmul.ts';
 export { batchNorm, foldBatchNorm, type BatchNormOptions, type RunningStatistics } from './engine/ops/batchNorm.ts';
 export { localResponseNorm, type LocalResponseNormOptions } from './engine/ops/localResponseNorm.ts';

@@ -45,8 +45,13 @@ def matmul(a, b, transposeA=False, transposeB=False):
 
 
 def over_axes(function):
-    """A sum or mean over all elements or over `axes`, which stay with extent 1 where `keep`."""
-    return lambda x, axes=None, keep=False: function(x) if axes is None else function(x, dim=axes, keepdim=keep)
+    """A sum or mean over all elements or over `axes`, which stay with extent 1 where `keepDims`."""
+
+    def reduced(x, axes=None, keepDims=False):
+        # To PyTorch, no axes are all of them.
+        return function(x) if axes is None else x.clone() if axes == [] else function(x, dim=axes, keepdim=keepDims)
+
+    return reduced
 
 
 def batch_norm(x, weight, bias, mean, variance, training, momentum=0.1, epsilon=1e-5):
@@ -98,6 +103,10 @@ OPERATIONS = {
     'multiply': lambda a, b: a * b,
     'scale': lambda x, factor: x * factor,
     'subtract': lambda a, b: a - b,
+    'divide': lambda a, b: a / b,
+    'maximum': lambda a, b: torch.maximum(a, b),
+    'minimum': lambda a, b: torch.minimum(a, b),
+    'pow': lambda a, b: a**b,
     'sigmoid': torch.sigmoid,
     'tanh': torch.tanh,
     'softplus': F.softplus,
@@ -131,7 +140,7 @@ class Goldens:
         self.tensors, self.cases = {}, []
 
     def normal(self, *shape, scale=1.0):
-        return (scale * self.random.standard_normal(shape)).astype(np.float32)
+        return np.asarray(scale * self.random.standard_normal(shape), np.float32)
 
     def case(self, op, name, inputs, without_gradient=(), **options):
         """Runs `op` on named inputs; integers and those `without_gradient` get none."""
@@ -150,7 +159,7 @@ class Goldens:
             out = concat(*values.values(), **options)
         else:
             out = OPERATIONS[op](**values, **options)
-        factors = self.normal(*(out.shape or (1,)))
+        factors = self.normal(*out.shape)
         (out * torch.from_numpy(factors).double().reshape(out.shape)).sum().backward()
         self.tensors[f'{name}/factors'] = factors
         self.tensors[f'{name}/out'] = out.detach().numpy().astype(np.float32).reshape(factors.shape)
@@ -278,7 +287,7 @@ def add_further_operations(g):
         g.case(op, name, {'a': g.normal(*a), 'b': g.normal(*b)})
     for axes, keep in [(1, False), ([0], False), ([2, 3], True), ([0, 2, 3], False), (-1, True), ([1, 2], False)]:
         for op in ['sum', 'mean']:
-            g.case(op, f'axes {axes}{" kept" if keep else ""}', {'x': g.normal(2, 3, 5, 4)}, axes=axes, keep=keep)
+            g.case(op, f'axes {axes}{" kept" if keep else ""}', {'x': g.normal(2, 3, 5, 4)}, axes=axes, keepDims=keep)
     g.case('mean', '', {'x': g.normal(2, 103)})
     for name, a, b, options in [
         ('2x3 3x5', (2, 3), (3, 5), {}),
@@ -356,6 +365,31 @@ def add_pyramids(g):
         g.case('roiAlign', name, {**maps, 'rois': rois}, without_gradient=('rois',), **options)
 
 
+def add_broadcasting(g):
+    """Shapes of which neither is that of the result, alternating axes, tensors of rank 0; and the functions of two numbers."""
+    for name, a, b in [
+        ('outer', (3, 1), (4,)),
+        ('the smaller first', (4,), (3, 4)),
+        ('alternating', (2, 3, 4, 5), (2, 1, 4, 1)),
+        ('both alternate', (2, 1, 4, 1, 3), (1, 3, 1, 5, 3)),
+        ('rank 0', (), (2, 3)),
+        ('two of rank 0', (), ()),
+    ]:
+        for op in ['add', 'subtract', 'multiply']:
+            g.case(op, name, {'a': g.normal(*a), 'b': g.normal(*b)})
+        divisor = g.normal(*b)
+        g.case('divide', name, {'a': g.normal(*a), 'b': np.asarray(np.where(divisor < 0, divisor - 1, divisor + 1), np.float32)})
+    for axes in [[0, 2], [0, 2, 4], [1, 3], [], [0, 1, 2, 3, 4]]:
+        for op in ['sum', 'mean']:
+            g.case(op, f'axes {axes} of five', {'x': g.normal(2, 3, 4, 5, 3)}, axes=axes)
+    for op in ['maximum', 'minimum']:
+        pair = {'a': g.random.integers(-2, 3, (5, 9)).astype(np.float32), 'b': g.random.integers(-2, 3, (5, 9)).astype(np.float32)}
+        g.case(op, 'with ties', pair)
+        g.case(op, 'outer', {'a': g.normal(5, 1), 'b': g.normal(7)})
+    g.case('pow', '', {'a': np.abs(g.normal(4, 7)) + np.float32(0.2), 'b': g.normal(4, 7, scale=2)})
+    g.case('pow', 'of whole exponents', {'a': g.normal(4, 6), 'b': np.float32([-2, -1, 0, 1, 2, 3])}, without_gradient=('b',))
+
+
 def add_running_statistics(g):
     """Mean and variance over three batches as PyTorch tracks them."""
     mean, variance = torch.zeros(5, dtype=torch.float64), torch.ones(5, dtype=torch.float64)
@@ -394,5 +428,6 @@ def make():
     add_further_operations(g)
     add_running_statistics(g)
     add_pyramids(g)
+    add_broadcasting(g)
     made_by = f'PyTorch {torch.__version__}, torchvision {torchvision.__version__}, scripts/make-goldens.py'
     return g.tensors, {'cases': json.dumps(g.cases), 'sgd': json.dumps(sgd), 'made_by': made_by}

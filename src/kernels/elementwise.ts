@@ -1,10 +1,9 @@
 /**
  * Elementwise operations, and the pattern they share.
  *
- *   fill        y = value            add         y = x0 + x1 + ...  accumulate  y += x
- *   scale       y = factor x         multiply    y = a b           subtract    y = a - b
+ *   fill        y = value            add         y = x0 + x1 + ...  accumulate  y += x        scale       y = factor x
  *
- * n elements of any shape. A workgroup takes a run of elements and its invocations walk through it side by side, so that
+ * n elements of any shape; functions of one and two numbers are in unary.ts and binary.ts. A workgroup takes a run of elements and its invocations walk through it side by side, so that
  * neighbours touch neighbouring words at every turn. With fewer than sixteen turns a software adapter is busy starting
  * workgroups (lavapipe, ReLU of 300 000 elements, one word a turn: 750 us with four turns, 420 us with sixteen).
  *
@@ -97,18 +96,6 @@ export const scale = elementwise4({
   body: 'y[i] = u.factor * x[i];',
 });
 
-export const multiply = elementwise4({
-  name: 'multiply',
-  buffers: { a: 'read vec4f', b: 'read vec4f', y: 'write vec4f' },
-  body: 'y[i] = a[i] * b[i];',
-});
-
-export const subtract = elementwise4({
-  name: 'subtract',
-  buffers: { a: 'read vec4f', b: 'read vec4f', y: 'write vec4f' },
-  body: 'y[i] = a[i] - b[i];',
-});
-
 /** One part of a kernel that does the same to several sets of buffers: WGSL statements for vec4f `i` of set `k`. */
 interface SetsSpec {
   name: string;
@@ -179,7 +166,3 @@ export const addReference = (...terms: readonly Float64Array[]): Float64Array =>
   terms.reduce((sum, term) => sum.map((value, i) => value + term[i]!));
 
 export const scaleReference = (x: Float64Array, factor: number): Float64Array => x.map((value) => factor * value);
-
-export const multiplyReference = (a: Float64Array, b: Float64Array): Float64Array => a.map((value, i) => value * b[i]!);
-
-export const subtractReference = (a: Float64Array, b: Float64Array): Float64Array => a.map((value, i) => value - b[i]!);

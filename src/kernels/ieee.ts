@@ -14,3 +14,17 @@ fn nan_exp(x: f32) -> f32 { return select(exp(x), x, is_nan(x)); }
 fn nan_log(x: f32) -> f32 { return select(log(x), x, is_nan(x)); }
 fn nan_pow(x: f32, exponent: f32) -> f32 { return select(pow(x, exponent), x, is_nan(x)); }
 `;
+
+/**
+ * The logarithm as IEEE 754 has it: -infinity of zeros, NaN of negative numbers. The bits of a subnormal number count units of
+ * 2^-149, whatever the device makes of the number itself.
+ */
+export const IEEE_LOG_WGSL = /* wgsl */ `
+fn ieee_log(x: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(x);
+  let subnormal = bits < vec4u(0x00800000u);
+  let y = log(select(x, vec4f(bits), subnormal)) - select(vec4f(), vec4f(${149 * Math.LN2}), subnormal);
+  let zero = select(bitcast<vec4u>(y), vec4u(0xff800000u), (bits & vec4u(0x7fffffffu)) == vec4u());
+  return bitcast<vec4f>(select(zero, vec4u(0x7fc00000u), bits > vec4u(0x80000000u)));
+}
+`;

@@ -7,7 +7,7 @@
  * turn (elementwise.ts).
  */
 import { elementwise4 } from './elementwise.ts';
-import { IEEE_WGSL } from './ieee.ts';
+import { IEEE_LOG_WGSL, IEEE_WGSL } from './ieee.ts';
 import { memoize } from './kernel.ts';
 
 interface UnaryFunction {
@@ -23,20 +23,6 @@ const EXP_ABS = 'exp(-abs(x))';
 const one = 'vec4f(1.0)';
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 const hardSigmoid = (x: number): number => Math.min(Math.max(x + 3, 0), 6) / 6;
-
-/**
- * The logarithm as IEEE 754 has it: -infinity of zeros, NaN of negative numbers. The bits of a subnormal number count units of
- * 2^-149, whatever the device makes of the number itself.
- */
-const LOG_WGSL = /* wgsl */ `
-fn ieee_log(x: vec4f) -> vec4f {
-  let bits = bitcast<vec4u>(x);
-  let subnormal = bits < vec4u(0x00800000u);
-  let y = log(select(x, vec4f(bits), subnormal)) - select(vec4f(), vec4f(${149 * Math.LN2}), subnormal);
-  let zero = select(bitcast<vec4u>(y), vec4u(0xff800000u), (bits & vec4u(0x7fffffffu)) == vec4u());
-  return bitcast<vec4f>(select(zero, vec4u(0x7fc00000u), bits > vec4u(0x80000000u)));
-}
-`;
 
 export const UNARY = {
   sigmoid: {
@@ -89,7 +75,7 @@ export const unaryForward = memoize((name: UnaryName) =>
   elementwise4({
     name,
     buffers: { x: 'read vec4f', y: 'write vec4f' },
-    functions: /* wgsl */ `${IEEE_WGSL}${LOG_WGSL}
+    functions: /* wgsl */ `${IEEE_WGSL}${IEEE_LOG_WGSL}
 fn f(x: vec4f) -> vec4f { return ${UNARY[name].y}; }`,
     body: 'y[i] = select(f(x[i]), x[i], is_nan4(x[i]));',
   }),

@@ -8,7 +8,7 @@
  */
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
-import { multiply, subtract } from '../engine/ops/arithmetic.ts';
+import { multiply, subtract } from '../engine/ops/binary.ts';
 import { linear } from '../engine/ops/linear.ts';
 import { reshape } from '../engine/ops/reshape.ts';
 import { roiAlign } from '../engine/ops/rois.ts';

@@ -200,7 +200,7 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
   }
 
   protected noLosses(): Losses {
-    const zero = this.gpu.zeros([1], 'no loss');
+    const zero = this.gpu.zeros([], 'no loss');
     return { rpn_cls: zero, rpn_box: zero, head_cls: zero, head_box: zero };
   }
 

@@ -4,7 +4,8 @@
  */
 import type { Operation } from '../engine/autograd.ts';
 import { UserError } from '../engine/errors.ts';
-import { addOperation, multiplyOperation, scaleOperation, subtractOperation } from '../engine/ops/arithmetic.ts';
+import { addOperation, scaleOperation } from '../engine/ops/arithmetic.ts';
+import { addBroadcastOperation, multiplyOperation, subtractOperation } from '../engine/ops/binary.ts';
 import { concatOperation, permuteOperation } from '../engine/ops/axes.ts';
 import { batchNormOperation, foldBiasOperation, foldOperation } from '../engine/ops/batchNorm.ts';
 import { conv2dOperation, groupedConv2dOperation } from '../engine/ops/conv2d.ts';
@@ -82,6 +83,7 @@ convert(linearOperation, ({ graph, values, saved }) =>
 
 convert(reluOperation, ({ graph, values }) => graph.node('Relu', values));
 convert(addOperation, ({ graph, values }) => values.reduce(graph.add));
+convert(addBroadcastOperation, ({ graph, values }) => values.reduce(graph.add));
 convert(subtractOperation, ({ graph, values }) => graph.subtract(values[0]!, values[1]!));
 convert(multiplyOperation, ({ graph, values }) => graph.multiply(values[0]!, values[1]!));
 convert(scaleOperation, ({ graph, values, saved }) => graph.multiply(values[0]!, graph.float(saved.factor)));

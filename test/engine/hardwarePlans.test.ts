@@ -12,7 +12,7 @@ import { convPlans, sharesPositions, sumParts } from '../../src/kernels/planner.
 import { productSplits } from '../../src/kernels/workgroupPlans.ts';
 import { convShape } from '../../src/kernels/checks/matmul.ts';
 import { matmulShape } from '../../src/kernels/matmul.ts';
-import { multiply } from '../../src/engine/ops/arithmetic.ts';
+import { multiply } from '../../src/engine/ops/binary.ts';
 import { expectClose, randomArray, sharedGpu } from '../harness.ts';
 
 /** Runs `fn` twice, with the plans of this device and with those of a GPU like it, and holds all results against each other. */

@@ -34,8 +34,8 @@ import { expectClose, randomArray, sharedGpu } from '../harness.ts';
 
 /** x along its last axis to mean 0 and variance 1. */
 function layerNorm(x: Tensor): Tensor {
-  const centred = subtract(x, mean(x, -1, { keep: true }));
-  const variance = mean(multiply(centred, centred), -1, { keep: true });
+  const centred = subtract(x, mean(x, -1, { keepDims: true }));
+  const variance = mean(multiply(centred, centred), -1, { keepDims: true });
   return multiply(centred, reciprocal(sqrt(add(variance, x.gpu.tensor([1e-5], [1])))));
 }
 

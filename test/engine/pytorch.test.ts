@@ -41,11 +41,15 @@ const operations: Record<string, (x: Record<string, Tensor>, options: never) => 
   scale: ({ x }, { factor }: { factor: number }) => ops.scale(x!, factor),
   concat: (xs, { axis }: { axis: number }) => ops.concat(Object.values(xs), axis),
   reshape: ({ x }, { shape }: { shape: number[] }) => ops.reshape(x!, shape),
-  sum: ({ x }, { axes, keep }: { axes?: number | number[]; keep?: boolean }) =>
-    ops.sum(x!, axes, { keep: keep ?? false }),
-  mean: ({ x }, { axes, keep }: { axes?: number | number[]; keep?: boolean }) =>
-    ops.mean(x!, axes, { keep: keep ?? false }),
+  sum: ({ x }, { axes, keepDims }: { axes?: number | number[]; keepDims?: boolean }) =>
+    ops.sum(x!, axes, { keepDims: keepDims ?? false }),
+  mean: ({ x }, { axes, keepDims }: { axes?: number | number[]; keepDims?: boolean }) =>
+    ops.mean(x!, axes, { keepDims: keepDims ?? false }),
   subtract: ({ a, b }) => ops.subtract(a!, b!),
+  divide: ({ a, b }) => ops.divide(a!, b!),
+  maximum: ({ a, b }) => ops.maximum(a!, b!),
+  minimum: ({ a, b }) => ops.minimum(a!, b!),
+  pow: ({ a, b }) => ops.pow(a!, b!),
   sigmoid: ({ x }) => ops.sigmoid(x!),
   tanh: ({ x }) => ops.tanh(x!),
   softplus: ({ x }) => ops.softplus(x!),

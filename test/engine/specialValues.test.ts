@@ -68,6 +68,16 @@ const SAMPLES: Record<string, (gpu: Gpu) => (Tensor | { count: Tensor })[]> = {
   convTranspose2d: (gpu) => [
     api.convTranspose2d(ones(gpu, 1, 2, 3, 3), ones(gpu, 2, 2, 2, 2), ones(gpu, 2), { stride: 2 }),
   ],
+  divide: (gpu) => [api.divide(ones(gpu, 2, 3), ones(gpu, 2, 3)), api.divide(ones(gpu, 3, 1), ones(gpu, 4))],
+  maximum: (gpu) => [api.maximum(ones(gpu, 2, 3), ones(gpu, 2, 3)), api.maximum(ones(gpu, 3, 1), ones(gpu, 4))],
+  minimum: (gpu) => [api.minimum(ones(gpu, 2, 3), ones(gpu, 2, 3)), api.minimum(ones(gpu, 3, 1), ones(gpu, 4))],
+  pow: (gpu) => [api.pow(ones(gpu, 2, 3), ones(gpu, 2, 3)), api.pow(ones(gpu, 3, 1), ones(gpu, 4))],
+  equal: (gpu) => [{ count: api.equal(ones(gpu, 2, 3), 1) }],
+  notEqual: (gpu) => [{ count: api.notEqual(ones(gpu, 2, 3), 1) }],
+  less: (gpu) => [{ count: api.less(ones(gpu, 2, 3), 1) }],
+  lessEqual: (gpu) => [{ count: api.lessEqual(ones(gpu, 2, 3), 1) }],
+  greater: (gpu) => [{ count: api.greater(ones(gpu, 2, 3), 1) }],
+  greaterEqual: (gpu) => [{ count: api.greaterEqual(ones(gpu, 2, 3), 1) }],
   dropout: (gpu) => [api.dropout(ones(gpu, 4), { p: 0.5 })],
   exp: (gpu) => [api.exp(ones(gpu, 3))],
   foldBatchNorm: (gpu) => {
@@ -142,7 +152,9 @@ const rois = (gpu: Gpu): Tensor => {
 const VARIANTS = [
   / f16$/,
   /(?<=^copy_(into|from)_slice)_\w+$/,
-  /(?<=^(add|subtract|multiply|expand|permute))_\w+$/,
+  /(?<=^(\w*_backward_[ab]|expand|strided_copy))_\w+$/,
+  /_([ab]_(channels|ends)|strided_\d+)$/,
+  /(?<=^add)_\d$/,
   /(?<=^(matmul|conv2d|winograd|smooth_l1|channel_sum|axis_sum)\w*)_(assign|accumulate|bias|relu|add|aligned|inside|outside)\b/,
   /(?<=^winograd\w*)_(tiles_channels|channels_tiles)/,
 ];

@@ -376,19 +376,15 @@ test('an operation names itself, the argument, its shape and the one expected', 
     [() => linear(f(2, 3), f(4, 3), f(3)), 'linear: bias has shape [3], expected [4]'],
     [
       () => add(f(2, 3), f(3, 2)),
-      'add: b has shape [3,2], expected [2,3], or that with 1 in place of neighbouring extents',
+      'add: a has shape [2,3] and b [3,2], expected their extents, counted from the last, to be equal or 1',
     ],
     [
       () => multiply(f(2, 3), f(6)),
-      'multiply: b has shape [6], expected [2,3], or that with 1 in place of neighbouring extents',
+      'multiply: a has shape [2,3] and b [6], expected their extents, counted from the last, to be equal or 1',
     ],
     [
-      () => subtract(f(3), f(2, 3)),
-      'subtract: b has shape [2,3], expected [3], or that with 1 in place of neighbouring extents',
-    ],
-    [
-      () => add(f(1, 2, 1, 2), f(2, 2, 2, 2)),
-      'add: a has shape [1,2,1,2], expected [2,2,2,2], or that with 1 in place of neighbouring extents',
+      () => subtract(f(2), f(2, 3)),
+      'subtract: a has shape [2] and b [2,3], expected their extents, counted from the last, to be equal or 1',
     ],
     [() => matmul(f(2, 3), f(2, 3)), 'matmul: a has shape [2,3], b has [2,3]; expected equal extents K, not 3 and 2'],
     [
@@ -400,10 +396,6 @@ test('an operation names itself, the argument, its shape and the one expected', 
     [() => permute(f(2, 3), [0, 0]), 'permute: order [0,0] does not name each axis of [2,3] once'],
     [() => permute(f(2, 3), [0]), 'permute: order [0] does not name each axis of [2,3] once'],
     [() => mean(f(2, 3), 2), 'mean: axis 2 does not exist in a tensor of 2 axes'],
-    [
-      () => sum(f(2, 2, 2, 2), [0, 2]),
-      'sum: axes [0,2] of [2,2,2,2] lie apart in more than two places: sum in two steps',
-    ],
     [
       () => batchNorm(f(2, 3), f(2), f(3), { mean: f(3), variance: f(3) }, { training: true }),
       'batchNorm: weight has shape [2], expected [3]',

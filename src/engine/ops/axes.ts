@@ -1,6 +1,6 @@
 /** Softmax over an axis, concatenation along an axis and its inverse, axes in another order. */
 import { copyFromSlice, copyIntoSlice, sliceLayout } from '../../kernels/concat.ts';
-import { permute as permuteKernel, permuteUniforms } from '../../kernels/permute.ts';
+import { copyUniforms, permuteView, stridedCopy } from '../../kernels/stridedCopy.ts';
 import type { ChannelView } from '../../kernels/channelView.ts';
 import { sharesPositions } from '../../kernels/planner.ts';
 import { softmaxBackward, softmaxBackwardRows, softmaxForward, softmaxForwardRows } from '../../kernels/softmax.ts';
@@ -115,6 +115,7 @@ export function permute(x: Tensor, order: readonly number[]): Tensor {
 function permuted(x: Tensor, order: readonly number[], name: string): Tensor {
   const shape = order.map((axis) => x.shape[axis]!);
   const y = x.gpu.empty(shape, x.dtype, name);
-  x.gpu.run(permuteKernel(shape.length), { x, y }, permuteUniforms(x.shape, order));
+  const view = permuteView(x.shape, order);
+  x.gpu.run(stridedCopy(view.extents.length), { x, y }, copyUniforms(view));
   return y;
 }

@@ -14,7 +14,7 @@ import {
 import { flagLabels } from '../../kernels/finite.ts';
 import { operation, onTape } from '../autograd.ts';
 import type { Tensor } from '../tensor.ts';
-import { multiply, subtract } from './arithmetic.ts';
+import { multiply, subtract } from './binary.ts';
 import { expectDtype, expectShape, resolveAxis, axisView } from './shapes.ts';
 import { mean } from './sums.ts';
 
@@ -65,7 +65,7 @@ export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxL
   const parts = shared ? positions : partialCount(positions);
   const losses = gpu.empty([parts], 'f32', 'softmaxLogLoss partials');
   const counts = gpu.empty([parts], 'i32', 'softmaxLogLoss counts');
-  const loss = gpu.empty([1], 'f32', 'softmaxLogLoss');
+  const loss = gpu.empty([], 'f32', 'softmaxLogLoss');
   const count = gpu.empty([1], 'i32', 'softmaxLogLoss count');
   const first = shared ? softmaxLogLossRows : softmaxLogLossPartial;
   gpu.run(first, { x: logits, labels, losses, counts }, { ...view, clip: Number(clip) });
@@ -88,7 +88,7 @@ const sigmoidLogLossOperation = operation<SigmoidLogLossSaved>(
 
 /**
  * Binary cross entropy of logits: the mean over the elements whose label is 0 or 1; the others are ignored.
- * @param labels i32, of the same shape   @returns shape [1]
+ * @param labels i32, of the same shape   @returns shape []
  */
 export function sigmoidLogLoss(logits: Tensor, labels: Tensor): Tensor {
   expectDtype('sigmoidLogLoss', 'labels', labels, 'i32');
@@ -97,7 +97,7 @@ export function sigmoidLogLoss(logits: Tensor, labels: Tensor): Tensor {
   const parts = partialCount(n);
   const losses = gpu.empty([parts], 'f32', 'sigmoidLogLoss partials');
   const counts = gpu.empty([parts], 'i32', 'sigmoidLogLoss counts');
-  const loss = gpu.empty([1], 'f32', 'sigmoidLogLoss');
+  const loss = gpu.empty([], 'f32', 'sigmoidLogLoss');
   const count = gpu.empty([1], 'i32', 'sigmoidLogLoss count');
   gpu.run(sigmoidLogLossPartial, { x: logits, labels, losses, counts }, { n });
   gpu.run(softmaxLogLossFinal, { losses, counts, loss, count }, { n: parts });
@@ -138,7 +138,7 @@ export function smoothL1Loss(pred: Tensor, target: Tensor, options: SmoothL1Opti
   if (outsideWeights) buffers['outsideWeights'] = outsideWeights;
   const parts = partialCount(pred.size);
   const partials = gpu.empty([parts], 'f32', 'smoothL1Loss partials');
-  const loss = gpu.empty([1], 'f32', 'smoothL1Loss');
+  const loss = gpu.empty([], 'f32', 'smoothL1Loss');
   gpu.run(smoothL1Partial(inside, outside), { ...buffers, partials }, { n: pred.size, sigma });
   gpu.run(sumFinal, { partials, y: loss }, { n: parts });
   partials.dispose();

@@ -51,7 +51,7 @@ export const abs = unary('abs');
 export const hardSigmoid = unary('hardSigmoid');
 /** x hardSigmoid(x) (MobileNetV3). */
 export const hardSwish = unary('hardSwish');
-/** 1 / x: a quotient is `multiply(a, reciprocal(b))`. */
+/** 1 / x. */
 export const reciprocal = unary('reciprocal');
 
 export interface DropoutOptions {

@@ -38,3 +38,22 @@ export function axisView(shape: readonly number[], axis: number): { outer: numbe
   const product = (part: readonly number[]): number => part.reduce((a, b) => a * b, 1);
   return { outer: product(shape.slice(0, axis)), channels: shape[axis]!, inner: product(shape.slice(axis + 1)) };
 }
+
+export interface AxesOptions {
+  /** The axes stay, with extent 1, so that the result can be subtracted from x, or multiply it. Default false. */
+  keepDims?: boolean;
+}
+
+/** Shapes of a reduction: which axes are `chosen`, the shape in which they stay as 1, and that of the result. */
+export function reducedShapes(
+  operation: string,
+  shape: readonly number[],
+  axes: number | readonly number[] | undefined,
+  { keepDims = false }: AxesOptions,
+): { chosen: boolean[]; kept: number[]; result: number[] } {
+  const given = axes === undefined ? shape.map((_, axis) => axis) : [axes].flat();
+  const among = new Set(given.map((axis) => resolveAxis(operation, axis, shape.length)));
+  const chosen = shape.map((_, axis) => among.has(axis));
+  const kept = shape.map((n, axis) => (chosen[axis] ? 1 : n));
+  return { chosen, kept, result: keepDims ? kept : shape.filter((_, axis) => !chosen[axis]) };
+}

@@ -1,20 +1,7 @@
 /** Checks of the elementwise operations, for n elements. Tolerances are a few roundings of f32. */
 import { copyFromSlice, copyIntoSlice, concatReference, copyScalars, sliceLayout } from '../concat.ts';
 import { dropout, dropoutReference, invertedScale } from '../dropout.ts';
-import {
-  accumulate,
-  accumulateSets,
-  add,
-  addReference,
-  cast,
-  fill,
-  multiply,
-  multiplyReference,
-  scale,
-  scaleReference,
-  subtract,
-  subtractReference,
-} from '../elementwise.ts';
+import { accumulate, accumulateSets, add, addReference, cast, fill, scale, scaleReference } from '../elementwise.ts';
 import { flagLabels, flagLabelsReference, flagNonFinite, flagNonFiniteReference } from '../finite.ts';
 import { reluBackward, reluBackwardReference, reluForward, reluReference } from '../relu.ts';
 import { broadcastScalar } from '../reduce.ts';
@@ -101,31 +88,6 @@ export function scaleCheck(n: number): KernelCheck {
     uniforms: { n, factor: -0.75 },
     expected: { y: scaleReference(doubles(x), -0.75) },
     ...ROUNDED,
-  };
-}
-
-export function multiplyCheck(n: number): KernelCheck {
-  const a = normals(n, 1);
-  const b = normals(n, 2);
-  return {
-    name: `multiply ${n}`,
-    kernel: multiply,
-    buffers: { a, b, y: new Float32Array(n) },
-    uniforms: { n },
-    expected: { y: multiplyReference(doubles(a), doubles(b)) },
-    ...ROUNDED,
-  };
-}
-
-export function subtractCheck(n: number): KernelCheck {
-  const { buffers, ...rest } = multiplyCheck(n);
-  const { a, b } = buffers as Record<'a' | 'b', Float32Array>;
-  return {
-    ...rest,
-    name: `subtract ${n}`,
-    kernel: subtract,
-    buffers,
-    expected: { y: subtractReference(doubles(a), doubles(b)) },
   };
 }
 

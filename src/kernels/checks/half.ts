@@ -31,7 +31,7 @@ const HALVED: readonly (readonly [kernel: RegExp, buffers: readonly string[]])[]
   [/^winograd\d_gather/, ['x', 'rows']],
   [/^winograd\d_scatter/, ['y']],
   [/^winograd\d_filter(_turned)?$/, ['w']],
-  [/^(cast|relu_forward|dropout|permute_\d|accumulate|fill|max_pool_forward|average_pool_forward)$/, ['x', 'y']],
+  [/^(cast|relu_forward|dropout|strided_copy_\d|accumulate|fill|max_pool_forward|average_pool_forward)$/, ['x', 'y']],
   [/^add_\d$/, ['x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'y']],
   [/^relu_backward/, ['y', 'dy', 'dx']],
   [/^channel_sum/, ['dy']],

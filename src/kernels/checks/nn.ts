@@ -22,14 +22,14 @@ import {
   fillCheck,
   flagLabelsCheck,
   flagNonFiniteCheck,
-  multiplyCheck,
   reluBackwardCheck,
   reluForwardCheck,
   scaleCheck,
   sgdStepsCheck,
-  subtractCheck,
 } from './elementwise.ts';
-import { broadcastCheck, expandCheck, permuteCheck } from './placement.ts';
+import { expandCheck, permuteCheck, stridedCopyCheck } from './placement.ts';
+import { BINARY, type BinaryName } from '../binary.ts';
+import { binaryBackwardCheck, binaryForwardCheck, repeatedLayout, sameLayout, stridedLayout } from './binary.ts';
 import {
   axisSumCheck,
   axisSumPartCheck,
@@ -120,8 +120,6 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   ...eitherPrecisionChecks,
   () => copyScalarsCheck(4),
   () => scaleCheck(N),
-  () => multiplyCheck(N),
-  () => subtractCheck(N),
   () => accumulateSetsCheck([N]),
   () => accumulateSetsCheck([3 * N, 5]),
   () => sgdStepsCheck([N]),
@@ -157,9 +155,19 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
     () => unaryForwardCheck(name, N),
     () => unaryBackwardCheck(name, N),
   ]),
-  () => broadcastCheck('add', 'channels', MAPS),
-  () => broadcastCheck('subtract', 'ends', MAPS),
-  () => broadcastCheck('multiply', 'channels', MAPS),
+  ...(Object.keys(BINARY) as BinaryName[]).flatMap((name) => [
+    () => binaryForwardCheck(name, sameLayout(N)),
+    ...(BINARY[name].gradients
+      ? (['a', 'b'] as const).map((side) => () => binaryBackwardCheck(name, side, sameLayout(N)))
+      : []),
+  ]),
+  () => binaryForwardCheck('add', repeatedLayout('b', 'channels', MAPS)),
+  () => binaryForwardCheck('subtract', repeatedLayout('a', 'ends', MAPS)),
+  () => binaryForwardCheck('multiply', repeatedLayout('b', 'channels', MAPS)),
+  () => binaryForwardCheck('divide', stridedLayout([3, 1, 7, 1], [1, 5, 7, 11])),
+  () => binaryBackwardCheck('divide', 'b', stridedLayout([3, 1, 7, 1], [1, 5, 7, 11])),
+  () => binaryBackwardCheck('multiply', 'a', repeatedLayout('b', 'ends', MAPS)),
+  () => stridedCopyCheck('repeat 3x1x7 to 3x5x7x2', 21, { extents: [3, 5, 7, 2], strides: [[7, 0, 1, 0]] }),
   () => expandCheck('ends', MAPS),
   () => expandCheck('channels', MAPS),
   ...[MAPS, QUADS].flatMap((view) => [

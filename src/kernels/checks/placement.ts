@@ -1,14 +1,8 @@
 /** Checks of the kernels that place values: repeated along axes, or with axes in another order. */
-import {
-  broadcast,
-  type BroadcastOperator,
-  broadcastReference,
-  expand,
-  expandReference,
-  type Repetition,
-} from '../broadcast.ts';
+import { expand, expandReference, type Repetition } from '../broadcast.ts';
 import type { Kernel } from '../kernel.ts';
-import { permute, permuteReference, permuteUniforms } from '../permute.ts';
+import { copyUniforms, permuteView, stridedCopy, stridedCopyReference } from '../stridedCopy.ts';
+import type { StridedView } from '../strides.ts';
 import type { ChannelView } from '../channelView.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, normals } from './inputs.ts';
@@ -19,22 +13,6 @@ const repeatedSize = (of: Repetition, { outer, channels, inner }: ChannelView): 
 
 const repeatedName = (of: Repetition, { outer, channels, inner }: ChannelView): string =>
   `${of} ${outer}x${channels}x${inner}`;
-
-export function broadcastCheck(operator: BroadcastOperator, of: Repetition, view: ChannelView): KernelCheck {
-  const { outer, channels, inner } = view;
-  const n = outer * channels * inner;
-  const a = normals(n, 1);
-  const b = normals(repeatedSize(of, view), 2);
-  return {
-    name: `${operator} ${repeatedName(of, view)}`,
-    kernel: broadcast(operator, of) as Kernel,
-    buffers: { a, b, y: new Float32Array(n) },
-    uniforms: { n, channels, inner },
-    expected: { y: broadcastReference(operator, doubles(a), doubles(b), of, view) },
-    atol: 1e-6,
-    rtol: 1e-6,
-  };
-}
 
 export function expandCheck(of: Repetition, view: ChannelView): KernelCheck {
   const { outer, channels, inner } = view;
@@ -50,17 +28,23 @@ export function expandCheck(of: Repetition, view: ChannelView): KernelCheck {
   };
 }
 
-export function permuteCheck(shape: readonly number[], order: readonly number[]): KernelCheck {
-  const x = normals(
-    shape.reduce((product, n) => product * n, 1),
-    1,
-  );
+/** Values that are copied in the order of strides, from a tensor of `size` values. */
+export function stridedCopyCheck(name: string, size: number, view: StridedView): KernelCheck {
+  const x = normals(size, 1);
+  const y = stridedCopyReference(doubles(x), view);
   return {
-    name: `permute ${shape.join('x')} to ${order}`,
-    kernel: permute(shape.length),
-    buffers: { x, y: new Float32Array(x.length) },
-    uniforms: permuteUniforms(shape, order),
-    expected: { y: permuteReference(doubles(x), shape, order) },
+    name,
+    kernel: stridedCopy(view.extents.length),
+    buffers: { x, y: new Float32Array(y.length) },
+    uniforms: copyUniforms(view),
+    expected: { y },
     ...EXACT,
   };
 }
+
+export const permuteCheck = (shape: readonly number[], order: readonly number[]): KernelCheck =>
+  stridedCopyCheck(
+    `permute ${shape.join('x')} to ${order}`,
+    shape.reduce((product, n) => product * n, 1),
+    permuteView(shape, order),
+  );

@@ -13,7 +13,8 @@ import {
   batchNormSums,
   batchNormTrack,
 } from '../batchNorm.ts';
-import { broadcast, expand } from '../broadcast.ts';
+import { type BinaryName, binaryBackward, binaryForward, gradientReads } from '../binary.ts';
+import { expand } from '../broadcast.ts';
 import { copyFromSlice, copyIntoSlice, copyScalars } from '../concat.ts';
 import { convFilterGradient, convForward, convInputGradient } from '../conv2d.ts';
 import {
@@ -23,13 +24,12 @@ import {
   convUniforms,
 } from '../conv2dWorkgroup.ts';
 import { dropout } from '../dropout.ts';
-import { accumulate, add, cast, fill, multiply, scale, subtract } from '../elementwise.ts';
+import { accumulate, add, cast, fill, scale } from '../elementwise.ts';
 import type { Kernel } from '../kernel.ts';
 import { lrnBackward, lrnForward } from '../lrn.ts';
 import { matmul, matmulShape } from '../matmul.ts';
 import { maxPoolBackward, maxPoolForward } from '../maxPool.ts';
 import { gatherSorted, nmsKeys } from '../nms.ts';
-import { permute, permuteUniforms } from '../permute.ts';
 import { PORTABLE_TILE } from '../planner.ts';
 import { LAST_KEY } from '../radixSort.ts';
 import { axisSum, axisSumPart, broadcastScalar, channelSum, channelSumPart, sumFinal, sumPartial } from '../reduce.ts';
@@ -43,6 +43,7 @@ import { sgdSteps } from '../sgd.ts';
 import { sigmoidLogLossBackward, sigmoidLogLossPartial } from '../sigmoidLogLoss.ts';
 import { smoothL1Backward, smoothL1Partial } from '../smoothL1Loss.ts';
 import { softmaxBackward, softmaxBackwardRows, softmaxForward, softmaxForwardRows } from '../softmax.ts';
+import { copyUniforms, permuteView, stridedCopy } from '../stridedCopy.ts';
 import { sumPartials } from '../sumPartials.ts';
 import {
   softmaxLogLossBackward,
@@ -123,6 +124,139 @@ const DERIVATIVES: Record<UnaryName, { value: readonly number[]; dx: readonly nu
   hardSwish: { value: [NaN, I, -I, 0], dx: [NaN, 1, 0, 0.5] },
   reciprocal: { value: [NaN, I, -I, 0], dx: [NaN, -I, -I, 0] },
 };
+
+/** Two numbers, the function, and the gradients of both for dy = 1. */
+const PAIRS: Record<BinaryName, readonly (readonly number[])[]> = {
+  add: [
+    [NaN, 1, NaN, 1, 1],
+    [I, -I, NaN, 1, 1],
+    [I, I, I, 1, 1],
+    [1, -I, -I, 1, 1],
+  ],
+  subtract: [
+    [NaN, 1, NaN, 1, -1],
+    [I, I, NaN, 1, -1],
+    [I, -I, I, 1, -1],
+    [1, I, -I, 1, -1],
+  ],
+  multiply: [
+    [NaN, 0, NaN, 0, NaN],
+    [I, 0, NaN, 0, I],
+    [I, -1, -I, -1, I],
+    [BIG, BIG, I, BIG, BIG],
+  ],
+  divide: [
+    [NaN, 1, NaN, 1, NaN],
+    [1, 0, I, I, -I],
+    [0, 0, NaN, I, NaN],
+    [I, I, NaN, 0, NaN],
+    [1, I, 0, 0, 0],
+    [-1, 0, -I, I, I],
+  ],
+  maximum: [
+    [NaN, 1, NaN, 1, 1],
+    [1, NaN, NaN, 1, 1],
+    [I, 1, I, 1, 0],
+    [-I, -BIG, -BIG, 0, 1],
+    [0, -0, 0, 0.5, 0.5],
+    [I, I, I, 0.5, 0.5],
+  ],
+  minimum: [
+    [NaN, 1, NaN, 1, 1],
+    [1, NaN, NaN, 1, 1],
+    [I, 1, 1, 0, 1],
+    [-I, -BIG, -I, 1, 0],
+    [0, -0, 0, 0.5, 0.5],
+    [I, I, I, 0.5, 0.5],
+  ],
+  pow: [
+    [NaN, 0, 1, 0, NaN],
+    [NaN, 1, NaN, 1, NaN],
+    [1, NaN, 1, NaN, 0],
+    [1, I, 1, I, 0],
+    [-2, 3, -8, 12, NaN],
+    [-2, 0.5, NaN, NaN, NaN],
+    [0, 2, 0, 0, 0],
+    [0, -1, I, -I, -I],
+    [I, 2, I, I, I],
+    [I, -1, 0, 0, NaN],
+    [-I, 3, -I, I, NaN],
+    [2, I, I, I, I],
+    [0.5, I, 0, NaN, 0],
+    [BIG, 2, I, 2 * BIG, I],
+    [-0, -1, -I, -I, I],
+    [4, 0, 1, 0, Math.log(4)],
+    [-3, 2, 9, -6, NaN],
+  ],
+  equal: [
+    [NaN, NaN, 0],
+    [I, I, 1],
+    [0, -0, 1],
+    [1, 2, 0],
+  ],
+  notEqual: [
+    [NaN, NaN, 1],
+    [I, I, 0],
+    [0, -0, 0],
+    [1, 2, 1],
+  ],
+  less: [
+    [NaN, 1, 0],
+    [1, NaN, 0],
+    [-I, -BIG, 1],
+    [0, -0, 0],
+    [-0, 0, 0],
+    [I, I, 0],
+  ],
+  lessEqual: [
+    [NaN, 1, 0],
+    [1, NaN, 0],
+    [-I, -BIG, 1],
+    [0, -0, 1],
+    [-0, 0, 1],
+    [I, I, 1],
+  ],
+  greater: [
+    [NaN, 1, 0],
+    [1, NaN, 0],
+    [-BIG, -I, 1],
+    [0, -0, 0],
+    [-0, 0, 0],
+    [I, I, 0],
+  ],
+  greaterEqual: [
+    [NaN, 1, 0],
+    [1, NaN, 0],
+    [-BIG, -I, 1],
+    [0, -0, 1],
+    [-0, 0, 1],
+    [I, I, 1],
+  ],
+};
+
+function pairRows(name: BinaryName): (() => KernelCheck)[] {
+  const [a, b, y, da, db] = [0, 1, 2, 3, 4].map((column) => PAIRS[name].map((pair) => pair[column]!)) as number[][];
+  const n = a!.length;
+  const inputs = { a: a!, b: b! };
+  const backward = (
+    [
+      ['a', da!],
+      ['b', db!],
+    ] as const
+  ).map(([side, dx]) => () => {
+    const read = (['a', 'b'] as const).filter((of) => gradientReads(name, side, of)).map((of) => [of, inputs[of]]);
+    const ones = Array<number>(n).fill(1);
+    return row(
+      `${name} backward`,
+      binaryBackward(name, side, 'same'),
+      { dy: ones, ...Object.fromEntries(read) },
+      { n },
+      { dx },
+    );
+  });
+  const forward = () => row(name, binaryForward(name, 'same'), inputs, { n }, { y: y! });
+  return [forward, ...(PAIRS[name][0]!.length > 3 ? backward : [])];
+}
 
 const ROWS = { outer: 5, channels: 2, inner: 1 };
 const ONE_ROW = { outer: 1, channels: 2, inner: 1, ignoreLabel: -1 };
@@ -230,8 +364,7 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
     return row('relu backward', reluBackward, { y, dy }, { n: 8 }, { dx: [1, 2, 3, 0, 0, NaN, -I, 0] });
   },
   () => row('add', add(2), { x0: [NaN, I, I, 1], x1: [1, -I, I, I] }, { n: 4 }, { y: [NaN, NaN, I, I] }),
-  () => row('subtract', subtract, { a: [NaN, I, I, 1], b: [1, I, -I, I] }, { n: 4 }, { y: [NaN, NaN, I, -I] }),
-  () => row('multiply', multiply, { a: [NaN, I, I, BIG], b: [0, 0, -1, BIG] }, { n: 4 }, { y: [NaN, NaN, -I, I] }),
+  ...(Object.keys(PAIRS) as BinaryName[]).flatMap(pairRows),
   () => row('scale', scale, { x: [NaN, I, -I, 1] }, { n: 4, factor: 0 }, { y: [NaN, NaN, NaN, 0] }),
   () => {
     const check = row('accumulate', accumulate, { x: [NaN, I, -I, BIG] }, { n: 4 }, { y: [NaN, I, -I, BIG] });
@@ -240,7 +373,7 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
   () =>
     row(
       'broadcast',
-      broadcast('multiply', 'channels'),
+      binaryForward('multiply', { repeated: 'b', of: 'channels' }),
       { a: [NaN, 1, I, 1, 0, 1], b: [1, 0, I] },
       { n: 6, ...CHANNEL },
       { y: [NaN, 1, NaN, 0, NaN, I] },
@@ -753,9 +886,15 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
     ),
   () => row('copy numbers', copyScalars(1), { x0: u32(0x7fc00001) }, { start: 0 }, { whole: u32(0x7fc00001) }),
   () =>
-    row('permute', permute(2), { x: u32(0x7fc00001, 0xff800000, 1, 2) }, permuteUniforms([2, 2], [1, 0]), {
-      y: u32(0x7fc00001, 1, 0xff800000, 2),
-    }),
+    row(
+      'permute',
+      stridedCopy(2),
+      { x: u32(0x7fc00001, 0xff800000, 1, 2) },
+      copyUniforms(permuteView([2, 2], [1, 0])),
+      {
+        y: u32(0x7fc00001, 1, 0xff800000, 2),
+      },
+    ),
   () => row('transpose', transpose, { b: [NaN, I, -I, 0] }, { rows: 4, columns: 1 }, { c: [NaN, I, -I, 0] }),
   () =>
     row(

@@ -9,7 +9,8 @@
  * can be frozen: those that torchvision counts, which begin where the stride grows.
  */
 import type { Gpu } from '../../engine/gpu.ts';
-import { add, multiply } from '../../engine/ops/arithmetic.ts';
+import { add } from '../../engine/ops/arithmetic.ts';
+import { multiply } from '../../engine/ops/binary.ts';
 import { hardSigmoid, hardSwish } from '../../engine/ops/pointwise.ts';
 import { mean } from '../../engine/ops/sums.ts';
 import type { Tensor } from '../../engine/tensor.ts';
@@ -117,7 +118,7 @@ function excitation(store: ParameterStore, name: string, channels: number, froze
   const squeezed = divisible(channels / 4);
   const fc1 = store.layer(`${name}.fc1`, [squeezed, channels, 1, 1], { frozen });
   const fc2 = store.layer(`${name}.fc2`, [channels, squeezed, 1, 1], { frozen });
-  return (x) => hardSigmoid(convolve(convolve(mean(x, [2, 3], { keep: true }), fc1, { relu: true }), fc2));
+  return (x) => hardSigmoid(convolve(convolve(mean(x, [2, 3], { keepDims: true }), fc1, { relu: true }), fc2));
 }
 
 const ALL = BLOCKS.length + 2;

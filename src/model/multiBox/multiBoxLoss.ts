@@ -7,7 +7,8 @@
  * image's width and height. x matches every object to a prior of its own. As in the authors' training, it is chosen by the priors:
  * so that the squared distances |prior_i - g_j|^2 add up to the least.
  */
-import { multiply, scale, subtract } from '../../engine/ops/arithmetic.ts';
+import { scale } from '../../engine/ops/arithmetic.ts';
+import { multiply, subtract } from '../../engine/ops/binary.ts';
 import { softplus } from '../../engine/ops/pointwise.ts';
 import { sum } from '../../engine/ops/sums.ts';
 import type { Tensor } from '../../engine/tensor.ts';

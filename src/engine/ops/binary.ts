@@ -1,0 +1,123 @@
+/** Functions of two tensors, elementwise (kernels/binary.ts), repeated to one shape by NumPy's rules. */
+import {
+  binaryBackward,
+  type BinaryForm,
+  binaryForward,
+  type BinaryName,
+  type BinarySide,
+  gradientReads,
+  gradientText,
+} from '../../kernels/binary.ts';
+import { fill } from '../../kernels/elementwise.ts';
+import { mergeAxes, repeatedStrides, strideValues } from '../../kernels/strides.ts';
+import { operation, onTape, type Operation } from '../autograd.ts';
+import type { Gpu } from '../gpu.ts';
+import { broadcastOf, broadcastShape, summedTo } from '../repetition.ts';
+import type { Shape, Tensor } from '../tensor.ts';
+import { expectDtype, sameShape } from './shapes.ts';
+
+/** A tensor, or a number for all of its elements. */
+export type Operand = Tensor | number;
+
+/** A tensor of rank 0, filled on the device: a write would submit what has been recorded. */
+function scalar(gpu: Gpu, value: number): Tensor {
+  const tensor = gpu.empty([], 'f32', String(value));
+  gpu.run(fill, { y: tensor }, { n: 1, value });
+  return tensor;
+}
+
+/** The kernel's form and its uniforms for a result of `shape`. */
+function formOf(a: Shape, b: Shape, shape: Shape): { form: BinaryForm; uniforms: Record<string, number> } {
+  const n = shape.reduce((product, extent) => product * extent, 1);
+  if (sameShape(a, b)) return { form: 'same', uniforms: { n } };
+  for (const repeated of ['b', 'a'] as const) {
+    const [large, small] = repeated === 'b' ? [a, b] : [b, a];
+    const simple = sameShape(large, shape) && broadcastOf(shape, small);
+    if (!simple) continue;
+    const { channels, inner } = simple.view;
+    return { form: { repeated, of: simple.of }, uniforms: { n, channels, inner } };
+  }
+  const view = mergeAxes({ extents: shape, strides: [repeatedStrides(a, shape), repeatedStrides(b, shape)] });
+  return { form: { rank: view.extents.length }, uniforms: strideValues(view, ['a', 'b']) };
+}
+
+type Saved = readonly [a: Tensor, b: Tensor];
+
+function gradientOf(name: BinaryName, side: BinarySide, dy: Tensor, [a, b]: Saved): Tensor {
+  const { shape } = side === 'a' ? a : b;
+  const text = gradientText(name, side);
+  if (text === 'dy') return summedTo(dy.view(dy.shape), shape, `dx ${name}`);
+  const dx = dy.gpu.empty(dy.shape, 'f32', `dx ${name}`);
+  const { form, uniforms } = formOf(a.shape, b.shape, dy.shape);
+  const read = { ...(gradientReads(name, side, 'a') && { a }), ...(gradientReads(name, side, 'b') && { b }) };
+  dy.gpu.run(binaryBackward(name, side, form), { dy, ...read, dx }, uniforms);
+  return summedTo(dx, shape, `dx ${name}`);
+}
+
+function computed(name: BinaryName, a: Operand, b: Operand): { y: Tensor; a: Tensor; b: Tensor } {
+  if (typeof a === 'number' && typeof b === 'number')
+    throw new Error(`${name}: a and b are numbers, expected a tensor`);
+  const { gpu } = (typeof a === 'number' ? b : a) as Tensor;
+  const [x, z] = [a, b].map((operand) => (typeof operand === 'number' ? scalar(gpu, operand) : operand)) as [
+    Tensor,
+    Tensor,
+  ];
+  const shape = broadcastShape(x.shape, z.shape);
+  if (!shape) {
+    const rule = 'extents, counted from the last, to be equal or 1';
+    throw new Error(`${name}: a has shape [${x.shape}] and b [${z.shape}], expected their ${rule}`);
+  }
+  expectDtype(name, 'a', x, 'f32');
+  expectDtype(name, 'b', z, 'f32');
+  const { form, uniforms } = formOf(x.shape, z.shape, shape);
+  const y = gpu.empty(shape, 'f32', name);
+  gpu.run(binaryForward(name, form), { a: x, b: z, y }, uniforms);
+  return { y, a: x, b: z };
+}
+
+/** An operation of the table and its gradient rule. */
+function differentiable(name: BinaryName): { own: Operation<Saved>; apply: (a: Operand, b: Operand) => Tensor } {
+  const own = operation<Saved>(name, ({ dy, needs }, saved) =>
+    (['a', 'b'] as const).map((side, i) => (needs[i] ? gradientOf(name, side, dy, saved) : null)),
+  );
+  return {
+    own,
+    apply: (left, right) => {
+      const { y, a, b } = computed(name, left, right);
+      return onTape(own, [a, b], y, [a, b]);
+    },
+  };
+}
+
+export const { own: addBroadcastOperation, apply: addBroadcast } = differentiable('add');
+const subtraction = differentiable('subtract');
+const multiplication = differentiable('multiply');
+
+export const subtractOperation = subtraction.own;
+export const multiplyOperation = multiplication.own;
+/** a - b, repeated to one shape, as all functions of this file. */
+export const subtract = subtraction.apply;
+/** a * b elementwise. */
+export const multiply = multiplication.apply;
+/** a / b elementwise. */
+export const divide = differentiable('divide').apply;
+/** The larger of a and b; where they are equal, each gets half of the gradient. NaN if either is. */
+export const maximum = differentiable('maximum').apply;
+/** The smaller of a and b, likewise. */
+export const minimum = differentiable('minimum').apply;
+/** a to the power b: 1 where b is 0, NaN where a is negative and b not whole. */
+export const pow = differentiable('pow').apply;
+
+const comparison =
+  (name: BinaryName) =>
+  (a: Operand, b: Operand): Tensor =>
+    computed(name, a, b).y;
+
+/** 1 where a and b are equal, else 0, as f32, without a gradient; NaN equals nothing. */
+export const equal = comparison('equal');
+export const notEqual = comparison('notEqual');
+/** 1 where a < b, else 0. */
+export const less = comparison('less');
+export const lessEqual = comparison('lessEqual');
+export const greater = comparison('greater');
+export const greaterEqual = comparison('greaterEqual');
