@@ -6,22 +6,13 @@
  *   npm run drill:distributed -- --small                             a minute's worth of it
  *   npm run drill:distributed -- --processes 2,3 --launchers mpich --schedules joint-warp --kills 2
  */
-import { spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
+import { isInstalled, launch, LAUNCHERS } from './launchers.ts';
+import { mixDevices } from './mixedDevices.ts';
 import { assertTidy, type Ended, outcome, TINY } from './runs.ts';
-
-/** How each MPI starts processes on fewer cores than there are processes, as root too. */
-const LAUNCHERS: Readonly<Record<string, readonly string[]>> = {
-  openmpi: ['mpirun.openmpi', '--oversubscribe', '--bind-to', 'none', '-n'],
-  mpich: ['mpirun.mpich', '-n'],
-};
-/** Eight processes on two busy cores may each be silent for longer than one on a core of its own. */
-const PATIENCE_S = '240';
-const ROOT = { OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' };
 
 const options = new Command('npm run drill:distributed --')
   .option('--small', 'few processes and tiny runs')
@@ -32,9 +23,10 @@ const options = new Command('npm run drill:distributed --')
   .option('--images <n>', 'images of an update', Number)
   .option(
     '--kills <n>',
-    'runs that are killed at a random moment, at a random rank, and go on with another number',
+    'runs that are killed at a random moment, in a random process, and go on with another number',
     Number,
   )
+  .option('--no-mixed', 'without the runs on devices of two kinds')
   .option('--train <args>', 'arguments of rcnn train in place of the digits, separated by blanks')
   .parse()
   .opts<{
@@ -45,16 +37,16 @@ const options = new Command('npm run drill:distributed --')
     updates?: number;
     images?: number;
     kills?: number;
+    mixed: boolean;
     train?: string;
   }>();
 
 const { small = false } = options;
-const updates = options.updates ?? (small ? 4 : 40);
+const updates = options.updates ?? (small ? 24 : 40);
 const images = options.images ?? (small ? 3 : 8);
 const kills = options.kills ?? (small ? 1 : 10);
 const counts = (options.processes ?? (small ? '3' : '1,2,3,4,8')).split(',').map(Number);
 
-const isInstalled = (name: string): boolean => spawnSync(LAUNCHERS[name]![0]!, ['--version']).status === 0;
 const launchers = options.launchers?.split(',') ?? Object.keys(LAUNCHERS).filter(isInstalled);
 if (launchers.length === 0) {
   console.log('skipped: neither mpirun.openmpi nor mpirun.mpich is installed');
@@ -64,29 +56,6 @@ if (launchers.length === 0) {
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rcnn-distributed-'));
 process.once('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
 const out = path.join(folder, 'run');
-const command = fileURLToPath(new URL('../../src/cli/rcnn.ts', import.meta.url));
-
-/** Starts the command by itself, or as `processes` processes of a launcher. `heard` gets what it prints. */
-function start(
-  args: readonly string[],
-  launcher?: string,
-  processes = 1,
-  heard?: (text: string) => void,
-): Promise<Ended> {
-  const own = [process.execPath, '--import', import.meta.resolve('tsx'), command, ...args];
-  const [program, ...rest] = launcher
-    ? [...LAUNCHERS[launcher]!, `${processes}`, ...own, '--distributed', '--patience', PATIENCE_S]
-    : own;
-  const child = spawn(program!, rest, { env: { ...process.env, ...ROOT }, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-      heard?.(output);
-    });
-  return new Promise((resolve) => child.on('close', (code, signal) => resolve({ code: code ?? signal, output })));
-}
-
 async function ended(what: string, run: Promise<Ended>): Promise<void> {
   const { code, output } = await run;
   if (code !== 0) throw new Error(`${what} (${code}):\n${output}`);
@@ -95,6 +64,13 @@ async function ended(what: string, run: Promise<Ended>): Promise<void> {
 const row = (...cells: (string | number)[]): void => console.log(`| ${cells.join(' | ')} |`);
 row('schedule', 'MPI', 'processes', 'outcome', 'seconds');
 row('---', '---', '---', '---', '---');
+
+if (options.mixed) {
+  for (const launcher of launchers) {
+    await mixDevices(launcher, folder);
+    row('joint', launcher, 2, 'lavapipe and SwiftShader at once: refused, allowed if asked for', '');
+  }
+}
 
 for (const schedule of options.schedules.split(',')) {
   const per = ['training.imagesPerStep', 'training.stages.rpn.imagesPerStep', 'training.stages.detector.imagesPerStep'];
@@ -109,8 +85,9 @@ for (const schedule of options.schedules.split(',')) {
     await work();
     return Math.round((performance.now() - from) / 100) / 10;
   };
-  const alone = await timed(() => ended('one process', start([...run, '--out', out])));
+  const alone = await timed(() => ended('one process', launch([...run, '--out', out])));
   const reference = await outcome(out);
+  const { lines } = logged();
   row(schedule, 'none', 1, reference.slice(0, 16), alone);
 
   const compared = async (what: string): Promise<void> => {
@@ -124,39 +101,73 @@ for (const schedule of options.schedules.split(',')) {
   for (const launcher of launchers) {
     for (const count of counts) {
       const what = `${schedule}, ${count} processes on ${launcher}`;
-      const seconds = await timed(() => ended(what, start([...run, '--out', out], launcher, count)));
+      const seconds = await timed(() => ended(what, launch([...run, '--out', out], launcher, [{ processes: count }])));
       await compared(what);
       row(schedule, launcher, count, 'same bits', seconds);
     }
   }
 
-  for (let kill = 0; kill < kills; kill++) {
-    const several = counts.filter((count) => count > 1);
-    const at = Math.random();
-    let killed = '';
-    for (let attempt = 0; ; attempt++) {
-      const launcher = launchers[(kill + attempt) % launchers.length]!;
-      const count = attempt === 0 ? several[kill % several.length]! : pick([1, ...several]);
-      const rank = Math.floor(Math.random() * count);
-      const begun = fs.existsSync(path.join(out, 'config.json'));
-      const args = begun ? ['train', '--resume', '--out', out] : [...run, '--out', out];
-      if (attempt > 0) {
-        const what = `${schedule}: ${killed}, then ${count} on ${launcher}`;
-        await ended(what, start(args, launcher, count));
-        await compared(what);
-        row(schedule, launcher, count, `same bits after ${killed}`, '');
-        break;
-      }
-      // Half of the moments are between the first step and the end, the others anywhere.
-      let timer: NodeJS.Timeout | undefined;
-      const { code } = await start(args, launcher, count, (output) => {
-        const pid = new RegExp(`\\b${rank} on \\S+ \\(process (\\d+)\\)`).exec(output)?.[1];
-        if (!pid || timer || (kill % 2 === 0 && !/^\S*compiling shaders/m.test(output))) return;
-        timer = setTimeout(() => process.kill(Number(pid), 'SIGKILL'), at * alone * 1000);
-      });
-      clearTimeout(timer);
-      killed = code === 0 ? 'its end' : `rank ${rank} of ${count} on ${launcher} was killed`;
-    }
+  const several = counts.filter((count) => count > 1);
+  for (let kill = 0; kill < kills && several.length > 0; kill++) {
+    const launcher = launchers[kill % launchers.length]!;
+    const killed = await killOne(run, launcher, several[kill % several.length]!, lines);
+    const [other, count] = [pick(launchers), pick([1, ...several].filter((count) => count !== killed.count))];
+    const begun = fs.existsSync(path.join(out, 'config.json'));
+    const args = begun ? ['train', '--resume', '--out', out] : [...run, '--out', out];
+    const what = `rank ${killed.rank} of ${killed.count} on ${launcher} was killed after step ${killed.step}`;
+    await ended(`${schedule}: ${what}, then ${count} on ${other}`, launch(args, other, [{ processes: count }]));
+    await compared(`${schedule}: ${what}, then ${count} on ${other}`);
+    row(schedule, other, count, `same bits; before, ${what}`, '');
+  }
+}
+
+/** What the run has logged: the lines of all its stages, and the step of the newest. */
+function logged(): { lines: number; step: string } {
+  const files = fs.existsSync(out)
+    ? fs.readdirSync(out, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('metrics.jsonl'))
+    : [];
+  const texts = files
+    .sort()
+    .map((name) => [path.dirname(name), fs.readFileSync(path.join(out, name), 'utf8')] as const);
+  const last = texts.at(-1);
+  const step = /.*"step":(\d+).*\n$/.exec(last?.[1] ?? '')?.[1] ?? '0';
+  return {
+    lines: texts.reduce((sum, [, text]) => sum + text.split('\n').length - 1, 0),
+    step: last && last[0] !== '.' ? `${step} of ${last[0]}` : step,
+  };
+}
+
+/**
+ * Begins the run, and kills a process of it between two lines of its log, of which an undisturbed run writes `lines`: after some
+ * line, and then a share of the time that the line took. A run that ended before that is repeated.
+ */
+async function killOne(
+  run: readonly string[],
+  launcher: string,
+  count: number,
+  lines: number,
+): Promise<{ rank: number; count: number; step: string }> {
+  for (;;) {
+    const rank = Math.floor(Math.random() * count);
+    const [after, share] = [Math.floor(Math.random() * lines), Math.random()];
+    const began: number[] = []; // when each line was seen
+    let output = '';
+    let step: string | null = null;
+    const timer = setInterval(() => {
+      const pid = new RegExp(`\\b${rank} on \\S+ \\(process (\\d+)\\)`).exec(output)?.[1];
+      if (step !== null || !pid || !/compiling shaders/.test(output)) return;
+      const now = performance.now();
+      const seen = logged();
+      while (began.length <= seen.lines) began.push(now);
+      const took = after === 0 ? 500 : began[after]! - began[after - 1]!;
+      if (seen.lines < after || now - began[after]! < share * took) return;
+      step = seen.step;
+      process.kill(Number(pid), 'SIGKILL');
+    }, 5);
+    const { code } = await launch([...run, '--out', out], launcher, [{ processes: count }], (text) => (output = text));
+    clearInterval(timer);
+    if (step !== null && code !== 0) return { rank, count, step };
+    fs.rmSync(out, { recursive: true, force: true });
   }
 }
 

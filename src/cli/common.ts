@@ -126,8 +126,9 @@ export async function giveTestProposals(files: string | undefined, model: string
 }
 
 /** Opens the device, prints which one it is, and closes it after `fn`, so that the process can exit. */
-export async function withGpu<T>(adapter: AdapterKind, fn: (gpu: Gpu) => Promise<T>): Promise<T> {
-  const gpu = await openGpu({ adapter });
+/** `turn`: which of several GPUs to take. */
+export async function withGpu<T>(adapter: AdapterKind, fn: (gpu: Gpu) => Promise<T>, turn?: number): Promise<T> {
+  const gpu = await openGpu({ adapter, turn });
   try {
     console.log(describeAdapter(gpu, adapter));
     return await fn(gpu);

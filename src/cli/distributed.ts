@@ -3,10 +3,9 @@ import { createHash } from 'node:crypto';
 import { cpus } from 'node:os';
 import { type Command } from 'commander';
 import type { Dataset } from '../data/types.ts';
-import { MpiCommunicator, PATIENCE_S, RemoteFailure } from '../distributed/mpi.ts';
-import { ALONE, Processes } from '../distributed/processes.ts';
+import { HEARTBEAT_TIMEOUT_S, MpiCommunicator, RemoteFailure } from '../distributed/mpi.ts';
+import { ALONE, CommonError, Processes } from '../distributed/processes.ts';
 import { UserError } from '../engine/errors.ts';
-import type { Gpu } from '../engine/gpu.ts';
 import { asOnlyWriter } from '../run/storage/runLock.ts';
 import { positiveNumber } from './common.ts';
 import { count } from './text.ts';
@@ -14,7 +13,7 @@ import { count } from './text.ts';
 export interface DistributedOptions {
   distributed?: boolean;
   mpiLibrary?: string;
-  patience?: number;
+  heartbeatTimeout?: number;
   allowMixedDevices?: boolean;
 }
 
@@ -23,8 +22,8 @@ export const withDistributedOptions = (command: Command): Command =>
     .option('--distributed', 'share the work with the processes that mpirun or srun started; the result stays the same')
     .option('--mpi-library <file>', "the MPI library; default: the launcher's own, or the system's (RCNN_MPI_LIBRARY)")
     .option(
-      '--patience <s>',
-      `with --distributed, seconds without a sign of life after which a process is given up; default: ${PATIENCE_S}`,
+      '--heartbeat-timeout <s>',
+      `with --distributed, seconds without a sign of life after which a process is given up; default: ${HEARTBEAT_TIMEOUT_S}`,
       positiveNumber,
     )
     .option('--allow-mixed-devices', 'with --distributed, compute on devices of several kinds: other bits result');
@@ -34,11 +33,13 @@ export const withDistributedOptions = (command: Command): Command =>
  * rank and host of the process that failed.
  */
 export async function together(
-  { distributed = false, mpiLibrary, patience, allowMixedDevices }: DistributedOptions,
+  { distributed = false, mpiLibrary, heartbeatTimeout, allowMixedDevices }: DistributedOptions,
   work: (processes: Processes) => Promise<void>,
 ): Promise<void> {
   if (!distributed) {
-    const given = Object.entries({ mpiLibrary, patience, allowMixedDevices }).find(([, value]) => value !== undefined);
+    const given = Object.entries({ mpiLibrary, heartbeatTimeout, allowMixedDevices }).find(
+      ([, value]) => value !== undefined,
+    );
     if (given) {
       const option = given[0].replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
       throw new UserError(`--${option}: is about several processes; add --distributed, or leave it out`);
@@ -47,7 +48,7 @@ export async function together(
   }
   const communicator = await MpiCommunicator.open({
     library: mpiLibrary ?? process.env['RCNN_MPI_LIBRARY'],
-    patience,
+    heartbeatTimeout,
     report: (line) => console.error(`rcnn: ${line}`),
   });
   const processes = new Processes(communicator);
@@ -70,7 +71,7 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 
 /** The error with the place it happened at. */
 function placed(error: unknown, communicator: MpiCommunicator): unknown {
-  if (!(error instanceof UserError)) return error;
+  if (!(error instanceof UserError) || error instanceof CommonError) return error;
   return new UserError(`${communicator.nameOf(communicator.rank)}: ${error.message}`, { cause: error });
 }
 
@@ -103,7 +104,7 @@ export async function assertSameData(
   const digests = await processes.values(sets.map(digestOf).join(' and '));
   const other = digests.findIndex((digest) => digest !== digests[0]);
   if (other < 0) return;
-  throw new UserError(
+  throw new CommonError(
     `--data ${data}: ${processes.nameOf(other)} has ${digests[other]}, rank 0 has ${digests[0]}; copy the folder to every host, or share it`,
   );
 }
@@ -116,34 +117,4 @@ function digestOf(rows: readonly unknown[]): string {
   const hash = createHash('sha256');
   for (const row of rows) hash.update(JSON.stringify(row));
   return `${count(rows.length)} images (digest ${hash.digest('hex').slice(0, 8)})`;
-}
-
-/**
- * Whether the processes compute on devices of several kinds, whose bits differ; this is refused unless it is allowed. Prints a
- * line if processes share a device, and watches the devices from now on.
- */
-export async function onMixedDevices(processes: Processes, gpu: Gpu, allowed = false): Promise<boolean> {
-  const { communicator } = processes;
-  if (!(communicator instanceof MpiCommunicator) || processes.size === 1) return false;
-  // On a software adapter a single submit may take as long as the patience lasts.
-  if (!gpu.adapter.software) communicator.watch(() => gpu.finish());
-  const { description } = gpu.adapter;
-  const kinds = await processes.values({ description, capabilities: JSON.stringify(gpu.plans.device) });
-  const [first] = kinds;
-  const other = kinds.findIndex((kind) => JSON.stringify(kind) !== JSON.stringify(first));
-  if (other < 0) {
-    const sharing = communicator.hosts.filter((host) => host === communicator.hosts[0]).length;
-    if (sharing > 1) console.log(`note: the ${sharing} processes on ${communicator.hosts[0]} share this device`);
-    return false;
-  }
-  const { description: others } = kinds[other]!;
-  const device = others === first!.description ? `${others} with other limits` : others;
-  const what = `${processes.nameOf(other)} computes on ${device}, rank 0 on ${first!.description}`;
-  if (!allowed) {
-    throw new UserError(
-      `--distributed: ${what}, so the bits would depend on who computes what; use devices of one kind with one driver, or add --allow-mixed-devices`,
-    );
-  }
-  console.log(`note: ${what}; the weights will differ in their last bits from those of any other run`);
-  return true;
 }

@@ -24,18 +24,11 @@ import {
   setOption,
   type TestDataOptions,
   withExample,
-  withGpu,
   withTestData,
   writeJson,
 } from './common.ts';
-import {
-  assertSameData,
-  type DistributedOptions,
-  onMixedDevices,
-  rowsOf,
-  together,
-  withDistributedOptions,
-} from './distributed.ts';
+import { assertSameData, type DistributedOptions, rowsOf, together, withDistributedOptions } from './distributed.ts';
+import { withSharedGpu } from './distributedDevices.ts';
 import { assertOutputs } from './outputs.ts';
 import { startProgress } from './progress.ts';
 import { VERSION } from './version.ts';
@@ -135,8 +128,7 @@ async function evaluateIn(processes: Processes, options: EvalCommand): Promise<v
   }
   await assertSameData(processes, options.data, [rowsOf(dataset)]);
   const write = detections === undefined || !processes.leads ? undefined : detectionWriter(detections, dataset);
-  await withGpu(options.adapter, async (gpu) => {
-    await onMixedDevices(processes, gpu, options.allowMixedDevices);
+  await withSharedGpu(processes, options, async (gpu) => {
     const model = await loadModel(
       gpu,
       path,

@@ -29,16 +29,9 @@ import {
   positiveNumber,
   seed,
   withExample,
-  withGpu,
 } from './common.ts';
-import {
-  assertSameData,
-  type DistributedOptions,
-  onMixedDevices,
-  together,
-  withDistributedOptions,
-  withLock,
-} from './distributed.ts';
+import { assertSameData, type DistributedOptions, together, withDistributedOptions, withLock } from './distributed.ts';
+import { withSharedGpu } from './distributedDevices.ts';
 import { assertOutputs } from './outputs.ts';
 import { columns, startProgress } from './progress.ts';
 import { count } from './text.ts';
@@ -124,8 +117,8 @@ async function pretrainIn(
     config.data,
     [data.train, data.val].map((images) => images.map(({ id, label }) => [id, label])),
   );
-  await withGpu(adapter, async (gpu) => {
-    if (await onMixedDevices(processes, gpu, allowMixedDevices)) {
+  await withSharedGpu(processes, { adapter, allowMixedDevices }, async (gpu, mixed) => {
+    if (mixed) {
       config = { ...config, mixedDevices: true };
       if (resume && processes.leads) directory.writeConfig(config);
     }

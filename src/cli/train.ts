@@ -30,17 +30,16 @@ import {
   setOption,
   withDataOptions,
   withExample,
-  withGpu,
 } from './common.ts';
 import {
   assertSameData,
   type DistributedOptions,
-  onMixedDevices,
   rowsOf,
   together,
   withDistributedOptions,
   withLock,
 } from './distributed.ts';
+import { withSharedGpu } from './distributedDevices.ts';
 import { assertOutputs } from './outputs.ts';
 import { type ProgressBar, startProgress } from './progress.ts';
 import { trainOnTerminal } from './training.ts';
@@ -159,8 +158,7 @@ async function trainIn(
     if (tune && run.config.plannedFor) {
       throw new UserError(`--tune: the run to resume is deterministic (${directory.configPath}); leave the option out`);
     }
-    await withGpu(adapter, async (gpu) => {
-      const mixed = await onMixedDevices(processes, gpu, allowMixedDevices);
+    await withSharedGpu(processes, { adapter, allowMixedDevices }, async (gpu, mixed) => {
       const deterministic = choices.deterministic ?? (gpu.adapter.software && !tune);
       const config = await processes.lead(() => {
         const planned = resume || !deterministic ? run.config : withPlannedKernels(run.config, gpu);

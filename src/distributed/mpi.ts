@@ -13,7 +13,7 @@ import { integers, launchedProcesses, loadMpi, type MpiLibrary } from './mpiLibr
 import { HEARTBEAT_MS, Watch } from './watch.ts';
 
 /** Without a sign of life for this long, a process is given up. */
-export const PATIENCE_S = 45;
+export const HEARTBEAT_TIMEOUT_S = 45;
 /** A call is polled without a pause for this long, and for as long as its bytes take at this many bytes a millisecond. */
 const EAGER_MS = 2;
 const BYTES_PER_MS = 100_000;
@@ -39,7 +39,7 @@ export interface MpiOptions {
   /** The library to load; otherwise the launcher's own is looked for. */
   library?: string | undefined;
   /** Seconds without a sign of life after which a process is given up. */
-  patience?: number | undefined;
+  heartbeatTimeout?: number | undefined;
   /** Prints the line that names a process that hangs. */
   report(line: string): void;
 }
@@ -53,7 +53,7 @@ export class MpiCommunicator implements Communicator {
   readonly library: string;
   readonly traffic: Traffic = { sent: 0, received: 0, calls: 0, milliseconds: 0, waited: 0 };
   private readonly mpi: MpiLibrary;
-  private readonly patienceMs: number;
+  private readonly timeoutMs: number;
   private readonly watcher: Watch;
   /** Calls one after the other, in the order in which they were made. */
   private last: Promise<unknown> = Promise.resolve();
@@ -69,10 +69,10 @@ export class MpiCommunicator implements Communicator {
   private readonly request = integers(2);
   private readonly words: { own: Int32Array; all: Int32Array };
 
-  private constructor(mpi: MpiLibrary, { patience = PATIENCE_S, report }: MpiOptions) {
+  private constructor(mpi: MpiLibrary, { heartbeatTimeout = HEARTBEAT_TIMEOUT_S, report }: MpiOptions) {
     this.mpi = mpi;
     this.library = mpi.name;
-    this.patienceMs = 1000 * patience;
+    this.timeoutMs = 1000 * heartbeatTimeout;
     const { functions, world } = mpi;
     const number = integers(1);
     functions.MPI_Comm_rank(world, number);
@@ -83,7 +83,7 @@ export class MpiCommunicator implements Communicator {
     this.watcher = new Watch(mpi, {
       rank: this.rank,
       size: this.size,
-      patienceMs: this.patienceMs,
+      timeoutMs: this.timeoutMs,
       giveUp: (rank, what) => {
         report(`${this.nameOf(rank)} ${what}; all processes end`);
         this.abort();
@@ -197,15 +197,15 @@ export class MpiCommunicator implements Communicator {
   }
 
   /**
-   * This process cannot go on. Waits until the others, who hear of it at their next call, know why; then all end. At most
-   * as long as the patience lasts.
+   * This process cannot go on. Waits until the others, which hear of it at their next call, know why, but no longer than the
+   * heartbeat timeout; then all end.
    */
   async fail(message: string): Promise<void> {
     if (this.over || this.failure !== null) return;
     this.failure = message;
     await Promise.race([
       this.meet(0).catch(() => {}),
-      new Promise((resolve) => setTimeout(resolve, this.patienceMs).unref()),
+      new Promise((resolve) => setTimeout(resolve, this.timeoutMs).unref()),
     ]);
   }
 

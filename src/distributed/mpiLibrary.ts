@@ -18,7 +18,6 @@ export interface MpiFunctions {
   MPI_Init_thread(argc: Memory, argv: Memory, required: number, provided: Memory): number;
   MPI_Comm_rank(comm: Handle, rank: Memory): number;
   MPI_Comm_size(comm: Handle, size: Memory): number;
-  MPI_Get_library_version(version: Memory, length: Memory): number;
   MPI_Iallgather(
     ...args: [...Block, ...Block, comm: Handle, request: Memory] // send, receive
   ): number;
@@ -47,6 +46,19 @@ export interface MpiLibrary {
   name: string;
 }
 
+/**
+ * UCX, through which MPICH and Open MPI may send, replaces malloc and sbrk in the process that loads it, to learn when registered
+ * memory is freed. Node's threads are inside malloc meanwhile, and one start in twenty-five ended with a segmentation fault.
+ * Without these hooks UCX keeps no registrations. It also must not take SIGSEGV away from V8.
+ */
+const UCX: Readonly<Record<string, string>> = {
+  UCX_MEM_EVENTS: 'no',
+  UCX_MEM_MALLOC_HOOKS: 'no',
+  UCX_MEM_MALLOC_RELOC: 'no',
+  UCX_MEM_MMAP_HOOK_MODE: 'none',
+  UCX_ERROR_SIGNALS: 'SIGILL,SIGBUS,SIGFPE',
+};
+
 const OPEN_MPI = ['libmpi.so.40', 'libmpi.so', 'libmpi.40.dylib', 'libmpi.dylib'];
 const MPICH = ['libmpich.so.12', 'libmpi.so.12', 'libmpich.dylib', 'libmpi.12.dylib', 'msmpi.dll'];
 /** The environment that a launcher gives its processes: how many there are, and whose library it belongs to. */
@@ -64,6 +76,7 @@ export function launchedProcesses(): number | undefined {
 /** `path` is the library to load (`--mpi-library`); without it, the one that belongs to the launcher is looked for. */
 export async function loadMpi(path: string | undefined): Promise<MpiLibrary> {
   const koffi = await loadKoffi();
+  for (const [name, value] of Object.entries(UCX)) process.env[name] ??= value;
   const launcher = LAUNCHERS.find(({ variable }) => process.env[variable] !== undefined);
   const names = path === undefined ? (launcher?.libraries ?? [...OPEN_MPI, ...MPICH]) : [path];
   // Opening a named pipe as a library would wait for a writer.
@@ -116,7 +129,6 @@ function bind(library: ReturnType<Koffi['load']>, name: string): MpiLibrary {
     MPI_Init_thread: ['void *', 'void *', 'int', 'void *'],
     MPI_Comm_rank: [handle, 'void *'],
     MPI_Comm_size: [handle, 'void *'],
-    MPI_Get_library_version: ['void *', 'void *'],
     MPI_Iallgather: [...block, ...block, handle, 'void *'],
     MPI_Iallgatherv: [...block, ...blocks, handle, 'void *'],
     MPI_Ialltoallv: [...blocks, ...blocks, handle, 'void *'],

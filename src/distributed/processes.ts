@@ -5,6 +5,9 @@
 import { UserError } from '../engine/errors.ts';
 import type { Communicator, Traffic } from './communicator.ts';
 
+/** Thrown by every process alike: whose it is does not matter. */
+export class CommonError extends UserError {}
+
 /** Consecutive places of an update: its images from `first` to the one before `end`. */
 export interface Places {
   first: number;
@@ -128,7 +131,7 @@ export const ALONE = new Processes({
 export function assertEnoughImages({ size }: Processes, images: number, setting: string): void {
   if (size <= images) return;
   const even = Array.from({ length: images }, (_, i) => i + 1).filter((count) => images % count === 0);
-  throw new UserError(
+  throw new CommonError(
     `--distributed: ${size} processes cannot share an update of ${images} image${images === 1 ? '' : 's'}; start at most ${images} (${even.join(', ')} share evenly), or set ${setting} to ${size} or more`,
   );
 }

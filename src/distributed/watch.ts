@@ -17,7 +17,7 @@ export interface WatchOptions {
   rank: number;
   size: number;
   /** Milliseconds without a sign of life after which a process is given up. */
-  patienceMs: number;
+  timeoutMs: number;
   /** `what` has happened: 'has given no sign of life for 46 s'. */
   giveUp(rank: number, what: string): void;
 }
@@ -92,18 +92,18 @@ export class Watch {
 
   /** Process 0 watches all; the others watch process 0, the first of them first. */
   private look(): void {
-    const { rank: own, patienceMs, giveUp } = this.options;
+    const { rank: own, timeoutMs, giveUp } = this.options;
     const now = performance.now();
     // A process that was stopped or busy itself has heard nobody meanwhile.
     const asleep = now - this.looked > 2 * HEARTBEAT_MS;
     this.looked = now;
     if (asleep) for (const pulse of this.pulses) pulse.at = now;
-    const patience = patienceMs + (own === 0 ? 0 : 3 * HEARTBEAT_MS * (own - 1));
+    const timeout = timeoutMs + (own === 0 ? 0 : 3 * HEARTBEAT_MS * (own - 1));
     for (const rank of this.others) {
       const { at, stuckMs } = this.pulses[rank]!;
       const silentMs = now - at;
-      if (Math.max(silentMs, stuckMs) <= patience) continue;
-      const what = silentMs > patience ? 'has given no sign of life' : 'has a device that has not answered';
+      if (Math.max(silentMs, stuckMs) <= timeout) continue;
+      const what = silentMs > timeout ? 'has given no sign of life' : 'has a device that has not answered';
       giveUp(rank, `${what} for ${Math.round(Math.max(silentMs, stuckMs) / 1000)} s`);
       return;
     }

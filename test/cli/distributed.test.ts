@@ -15,7 +15,7 @@ async function refused(...args: string[]): Promise<string> {
 test('options of distributed commands need --distributed', async () => {
   for (const [option, ...value] of [
     ['--mpi-library', 'x.so'],
-    ['--patience', '9'],
+    ['--heartbeat-timeout', '9'],
     ['--allow-mixed-devices'],
   ] as const) {
     const line = await refused('train', option, ...value, '--out', '/nowhere/run');
