@@ -35,6 +35,7 @@ export {
   hardSwish,
   log,
   reciprocal,
+  addRelu,
   relu,
   sigmoid,
   softplus,

@@ -13,6 +13,7 @@ import {
 } from '../kernels/conv2dWorkgroup.ts';
 import { matmulShape } from '../kernels/matmul.ts';
 import { filterSplits, keepsPoints, winogradBand } from '../kernels/planner.ts';
+import { subsample, subsampleBackward } from '../kernels/subsample.ts';
 import { sumPartials } from '../kernels/sumPartials.ts';
 import {
   alignsTiles,
@@ -30,6 +31,7 @@ import { filterParts } from '../kernels/workgroupPlans.ts';
 import type { Gpu } from './gpu.ts';
 import { runMatmul } from './matmul.ts';
 import type { Bindable } from './memory.ts';
+import { floatOf } from './precision.ts';
 import type { Tensor } from './tensor.ts';
 
 /**
@@ -46,7 +48,7 @@ export function runConvForward(
   trained: boolean,
 ): Tensor | null {
   const plan = gpu.plans.conv('forward', shape);
-  const { B, C, K, H, W, OH, OW, pad } = shape;
+  const { B, C, K, H, W, OH, OW, stride, pad } = shape;
   if (plan.algorithm === 'winograd') {
     const maps = { images: B, inputs: C, h: H, w: W, outputs: K, oh: OH, ow: OW, pad };
     const filter = trained ? gpu.plans.conv('filter', shape) : null;
@@ -54,9 +56,18 @@ export function runConvForward(
     return winogradConvolve(gpu, plan.size, { x, w, bias, y }, maps, false, relu ? 'relu' : 'assign', keep);
   }
   if (plan.algorithm === 'pointwise') {
-    const strides = { am: C, ak: 1, az: 0, bk: H * W, bn: 1, bz: C * H * W, cm: H * W, cn: 1, cz: K * H * W };
-    const product = { M: K, N: H * W, K: C, ...strides, batch: B };
-    runMatmul(gpu, { a: w, b: x, bias, c: y }, product, bias ? 'rowBias' : 'assign', relu);
+    const cells = OH * OW;
+    const strides = { am: C, ak: 1, az: 0, bk: cells, bn: 1, bz: C * cells, cm: cells, cn: 1, cz: K * cells };
+    const product = { M: K, N: cells, K: C, ...strides, batch: B };
+    const epilogue = bias ? 'rowBias' : 'assign';
+    if (stride === 1) {
+      runMatmul(gpu, { a: w, b: x, bias, c: y }, product, epilogue, relu);
+    } else {
+      const read = gpu.empty([B, C, OH, OW], floatOf(x), 'cells of a stride');
+      gpu.run(subsample, { x, y: read }, subsampleUniforms(shape));
+      runMatmul(gpu, { a: w, b: read, bias, c: y }, product, epilogue, relu);
+      read.dispose();
+    }
   } else if (plan.tile.variant === 'workgroup') {
     const { tile } = plan;
     const kernel = convForwardWorkgroup(tile, convAccess('forward', shape).fetchA, bias !== null, relu);
@@ -77,13 +88,22 @@ export function runConvInputGradient(
   add: boolean,
 ): void {
   const plan = gpu.plans.conv('input', shape);
-  const { B, C, K, H, W, OH, OW, pad } = shape;
+  const { B, C, K, H, W, OH, OW, stride, pad } = shape;
   if (plan.algorithm === 'winograd') {
     const maps = { images: B, inputs: K, h: OH, w: OW, outputs: C, oh: H, ow: W, pad: 2 - pad };
     winogradConvolve(gpu, plan.size, { x: dy, w, bias: null, y: dx }, maps, true, add ? 'add' : 'assign', false);
   } else if (plan.algorithm === 'pointwise') {
-    const strides = { am: 1, ak: C, az: 0, bk: H * W, bn: 1, bz: K * H * W, cm: H * W, cn: 1, cz: C * H * W };
-    runMatmul(gpu, { a: w, b: dy, c: dx }, { M: C, N: H * W, K, ...strides, batch: B }, add ? 'accumulate' : 'assign');
+    const cells = OH * OW;
+    const strides = { am: 1, ak: C, az: 0, bk: cells, bn: 1, bz: K * cells, cm: cells, cn: 1, cz: C * cells };
+    const product = { M: C, N: cells, K, ...strides, batch: B };
+    if (stride === 1) {
+      runMatmul(gpu, { a: w, b: dy, c: dx }, product, add ? 'accumulate' : 'assign');
+    } else {
+      const read = gpu.empty([B, C, OH, OW], floatOf(dx), 'gradient of the cells of a stride');
+      runMatmul(gpu, { a: w, b: dy, c: read }, product, 'assign');
+      gpu.run(subsampleBackward(add), { dy: read, dx }, subsampleUniforms(shape));
+      read.dispose();
+    }
   } else if (plan.tile.variant === 'workgroup') {
     const { tile } = plan;
     const kernel = convInputGradientWorkgroup(tile, convAccess('input', shape).fetchA, add);
@@ -94,6 +114,15 @@ export function runConvInputGradient(
     gpu.run(convInputGradient(plan.tile, add), { dy, w, dx }, shape);
   }
 }
+
+const subsampleUniforms = ({ B, C, H, W, OH, OW, stride }: ConvShape) => ({
+  planes: B * C,
+  h: H,
+  w: W,
+  outH: OH,
+  outW: OW,
+  stride,
+});
 
 /** Calls `fn` with the filters in the layout that the tiles in workgroup memory read. */
 function withPacked(

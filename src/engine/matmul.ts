@@ -1,6 +1,6 @@
 /** Launches matrix products as the device's plans say; tensors in, tensors out, no tape. */
 import { matmul, type MatmulEpilogue, type MatmulShape } from '../kernels/matmul.ts';
-import { packedFactor } from '../kernels/planner.ts';
+import { packedFactor, packsRows } from '../kernels/planner.ts';
 import { sumPartials } from '../kernels/sumPartials.ts';
 import { transpose } from '../kernels/transpose.ts';
 import { splitShape } from '../kernels/workgroupPlans.ts';
@@ -38,6 +38,14 @@ export function runMatmul(
       const turned = { ...shape, M: N, N: M, am: bn, ak: bk, ...right, cm: cn, cn: cm };
       runMatmul(gpu, { ...buffers, a: rest.b, b: packed }, turned, TURNED_EPILOGUE[epilogue], relu);
     }
+    packed.dispose();
+    return;
+  }
+  if (packsRows(gpu.plans.device, shape)) {
+    const { M, K } = shape;
+    const packed = gpu.empty([K, M], floatOf(rest.a), 'packed rows');
+    gpu.run(transpose, { b: rest.a, c: packed }, { rows: M, columns: K });
+    runMatmul(gpu, { ...buffers, a: packed }, { ...shape, am: 1, ak: M }, epilogue, relu);
     packed.dispose();
     return;
   }

@@ -29,9 +29,13 @@ export class Tensor implements Bindable, Disposable {
   private gradient: Tensor | null = null;
   /** `gradient` stands for zero, whatever it holds: clearing costs nothing, and the next gradient is assigned, not added. */
   private gradientCleared = false;
-  /** The values in f16, and whether they are those of now. */
+  /** How often the values have changed. */
+  private version = 0;
+  /** The values in f16, and of which version. */
   private halfCopy: Tensor | null = null;
-  private halfIsCurrent = false;
+  private halfVersion = 0;
+  /** What `derive` keeps, and the versions of the tensors that it was computed from. */
+  private derived: { tensors: readonly Tensor[]; versions: string } | null = null;
 
   /** Takes over one reference to `buffer`. */
   constructor(gpu: Gpu, shape: Shape, dtype: Dtype, buffer: DeviceBuffer, name: string) {
@@ -100,7 +104,7 @@ export class Tensor implements Bindable, Disposable {
 
   /** Tensors that have to outlive a scope together with this one. */
   get companions(): readonly Disposable[] {
-    return [this.gradient, this.halfCopy].filter((tensor) => tensor !== null);
+    return [this.gradient, this.halfCopy, ...(this.derived?.tensors ?? [])].filter((tensor) => tensor !== null);
   }
 
   /** The values, those of f16 as f32; waits for everything recorded so far. */
@@ -145,24 +149,41 @@ export class Tensor implements Bindable, Disposable {
   /** These values in f16, for a network that computes in it: kept, and rounded again only once the values have changed. */
   half(): Tensor {
     if (this.dtype === 'f16') return this;
-    const { halfCopy, halfIsCurrent } = this;
+    const { halfCopy, halfVersion } = this;
     this.gpu.rehearsal?.undo.push(() => {
       this.halfCopy = halfCopy;
-      this.halfIsCurrent = halfIsCurrent;
+      this.halfVersion = halfVersion;
     });
     if (!this.halfCopy || this.halfCopy.freed) {
       this.halfCopy = this.inDtype('f16');
       this.halfCopy.persistent = this.persistent;
-    } else if (!this.halfIsCurrent) {
+    } else if (this.halfVersion !== this.version) {
       this.gpu.run(cast, { x: this, y: this.halfCopy }, { n: this.size });
     }
-    this.halfIsCurrent = true;
+    this.halfVersion = this.version;
     return this.halfCopy;
   }
 
-  /** To be called after a kernel has written to a tensor whose `half` may be in use; `write` and `Sgd` do. */
+  /**
+   * What `make` computes from this tensor and `others`, which are constants: kept, and computed again only once one of them has
+   * changed. It lives as long as this tensor, which keeps one such result.
+   */
+  derive(others: readonly Tensor[], make: () => readonly Tensor[]): readonly Tensor[] {
+    const versions = [this, ...others].map(({ version }) => version).join();
+    const kept = this.derived;
+    if (kept && kept.versions === versions && kept.tensors.every(({ freed }) => !freed)) return kept.tensors;
+    const { rehearsal } = this.gpu;
+    rehearsal?.undo.push(() => (this.derived = kept));
+    if (!rehearsal) kept?.tensors.forEach((tensor) => tensor.dispose());
+    const tensors = make();
+    for (const tensor of tensors) tensor.persistent = this.persistent;
+    this.derived = { tensors, versions };
+    return tensors;
+  }
+
+  /** To be called after a kernel has written to a tensor whose `half` or `derive` may be in use; `write` and `Sgd` do. */
   changed(): void {
-    this.halfIsCurrent = false;
+    this.version++;
   }
 
   /** A tensor on the same memory with another shape of as many elements. Carries no gradient: see ops/reshape.ts. */
@@ -194,5 +215,7 @@ export class Tensor implements Bindable, Disposable {
     this.freeGrad();
     this.halfCopy?.dispose();
     this.halfCopy = null;
+    this.derived?.tensors.forEach((tensor) => tensor.dispose());
+    this.derived = null;
   }
 }

@@ -23,7 +23,10 @@ import { convTiles, directTime, winogradTime, workgroupTiles } from './workgroup
 export type ConvPlan =
   /** An implicit im2col: any filter, stride and padding. */
   | { readonly algorithm: 'direct'; readonly tile: Tile | WorkgroupTile }
-  /** A 1x1 convolution of stride 1 without padding: a product of matrices as they lie in memory. */
+  /**
+   * A 1x1 convolution without padding: a product of matrices as they lie in memory; with a stride, of the cells that it reads,
+   * copied side by side first.
+   */
   | { readonly algorithm: 'pointwise' }
   | { readonly algorithm: 'winograd'; readonly size: WinogradSize };
 
@@ -156,7 +159,7 @@ export function convPlans(device: Capabilities, direction: ConvPass, shape: Conv
     ...directTiles(device, ...results[direction]),
   ];
   const direct: ConvPlan[] = tiles.map((tile) => ({ algorithm: 'direct', tile }));
-  if (R === 1 && S === 1 && stride === 1 && pad === 0) {
+  if (R === 1 && S === 1 && pad === 0 && (stride === 1 || (device.software && direction !== 'filter'))) {
     // For one image, a filter gradient is a product along the pixels; on a software adapter the direct sum is faster.
     const product = direction !== 'filter' || (B === 1 && !device.software);
     return product ? [{ algorithm: 'pointwise' }, ...direct] : direct;
@@ -211,6 +214,18 @@ export function packedFactor({ software }: Capabilities, shape: MatmulShape): 'a
   const a = N >= PACKED_RESULTS && M >= PACKED_COLUMNS && M % 4 === 0 && ak === 1 && am === K;
   if (a && (!b || M < N)) return 'a';
   return b ? 'b' : null;
+}
+
+/** Results per element of a from which on transposing it costs less than reading it as it lies in memory; measured on lavapipe. */
+const PACKED_ROWS_RESULTS = 384;
+
+/**
+ * Whether the a of a product, the filters of a 1x1 convolution or the weights of a linear layer, is transposed first: its rows
+ * are contiguous along k, so those of a tile lie in as many pages of memory. On lavapipe products then take two thirds to nine
+ * tenths of the time.
+ */
+export function packsRows({ software }: Capabilities, { M, N, K, am, ak, az, batch }: MatmulShape): boolean {
+  return software && ak === 1 && am === K && K > 1 && az === 0 && M % 4 === 0 && N * batch >= PACKED_ROWS_RESULTS;
 }
 
 /**

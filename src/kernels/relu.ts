@@ -1,5 +1,6 @@
 /**
  * Rectified linear unit.   y = max(x, 0)      dx = dy where y > 0, else 0
+ *   of a sum               y = max(a + b, 0)  with the same backward pass, for a and b alike
  *
  * The backward pass reads y, not x, so x need not be kept. The derivative at x = 0 is 0. NaN stays NaN and lets its
  * gradient pass, as in PyTorch; WGSL's `max` may turn it into 0, so signs are read from the bits (ieee.ts).
@@ -25,6 +26,13 @@ export const reluForward = elementwise4({
   buffers: { x: 'read vec4f', y: 'write vec4f' },
   functions: RELU_WGSL,
   body: 'y[i] = relu4(x[i]);',
+});
+
+export const addReluForward = elementwise4({
+  name: 'add_relu_forward',
+  buffers: { a: 'read vec4f', b: 'read vec4f', y: 'write vec4f' },
+  functions: RELU_WGSL,
+  body: 'y[i] = relu4(a[i] + b[i]);',
 });
 
 export const reluBackward = elementwise4({

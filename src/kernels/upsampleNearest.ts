@@ -6,22 +6,32 @@
  * PyTorch's `interpolate(size, mode='nearest')`, in whole numbers. The gradient of a cell is the sum over the pixels that it
  * became, row by row.
  */
-import { kernel } from './kernel.ts';
+import { DIVIDE_WGSL } from './divide.ts';
+import { blocksOf, kernel } from './kernel.ts';
 
 const SIZES = { planes: 'u32', h: 'u32', w: 'u32', outH: 'u32', outW: 'u32' } as const;
 
 export type UpsampleShape = Record<keyof typeof SIZES, number>;
 
+/** Pixels of a row that an invocation writes, so that the place of the row is worked out once for all of them. */
+const PIXELS = 16;
+
 export const upsampleNearest = kernel({
   name: 'upsample_nearest',
   buffers: { x: 'read', y: 'write' },
   uniforms: SIZES,
-  each: ['planes', 'outH', 'outW'],
+  each: ['planes', 'outH', blocksOf('outW', PIXELS)],
+  functions: DIVIDE_WGSL,
   body: /* wgsl */ `
-  let plane = i / (u.outH * u.outW);
-  let row = (i / u.outW) % u.outH * u.h / u.outH;
-  let column = i % u.outW * u.w / u.outW;
-  y[i] = x[(plane * u.h + row) * u.w + column];`,
+  let step = (u.outW + ${PIXELS - 1}u) / ${PIXELS}u;
+  let line = divide(i, step);
+  let plane = divide(line, u.outH);
+  let row = divide((line - plane * u.outH) * u.h, u.outH);
+  let first = (plane * u.h + row) * u.w;
+  // Neighbouring invocations write neighbouring pixels.
+  for (var column = i - line * step; column < u.outW; column += step) {
+    y[line * u.outW + column] = x[first + divide(column * u.w, u.outW)];
+  }`,
 });
 
 export const upsampleNearestBackward = kernel({

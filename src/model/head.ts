@@ -84,7 +84,7 @@ export class DetectionHead<F> {
   /** `forward` at test time, some RoIs at a time, so that all anchors of an image need no more memory than proposals. */
   score(features: F, rois: Tensor): { logits: Tensor; deltas: Tensor } {
     const { gpu } = this;
-    const { atOnce = TEST_ROIS } = this.regions;
+    const atOnce = Math.min(TEST_ROIS, this.regions.atOnce ?? TEST_ROIS);
     const [rows, columns] = rois.shape as [number, number];
     if (rows <= atOnce) return this.forward(features, rois, null);
     const parts: { logits: Tensor; deltas: Tensor }[] = [];

@@ -11,7 +11,7 @@ import { batchNormOperation, foldBiasOperation, foldOperation } from '../engine/
 import { conv2dOperation, groupedConv2dOperation } from '../engine/ops/conv2d.ts';
 import { linearOperation } from '../engine/ops/linear.ts';
 import { lrnOperation } from '../engine/ops/localResponseNorm.ts';
-import { reluOperation } from '../engine/ops/pointwise.ts';
+import { addReluOperation, reluOperation } from '../engine/ops/pointwise.ts';
 import { averagePoolOperation, maxPoolOperation } from '../engine/ops/pooling.ts';
 import { reshapeOperation } from '../engine/ops/reshape.ts';
 import { roiPoolOperation } from '../engine/ops/rois.ts';
@@ -82,6 +82,7 @@ convert(linearOperation, ({ graph, values, saved }) =>
 );
 
 convert(reluOperation, ({ graph, values }) => graph.node('Relu', values));
+convert(addReluOperation, ({ graph, values }) => graph.node('Relu', [graph.add(values[0]!, values[1]!)]));
 convert(addOperation, ({ graph, values }) => values.reduce(graph.add));
 convert(addBroadcastOperation, ({ graph, values }) => values.reduce(graph.add));
 convert(subtractOperation, ({ graph, values }) => graph.subtract(values[0]!, values[1]!));

@@ -104,6 +104,7 @@ const SAMPLES: Record<string, (gpu: Gpu) => (Tensor | { count: Tensor })[]> = {
   permute: (gpu) => [api.permute(ones(gpu, 2, 3, 4), [2, 0, 1])],
   reciprocal: (gpu) => [api.reciprocal(ones(gpu, 3))],
   relu: (gpu) => [api.relu(ones(gpu, 3))],
+  addRelu: (gpu) => [api.addRelu(ones(gpu, 3), ones(gpu, 3))],
   reshape: (gpu) => [api.reshape(ones(gpu, 2, 3), [3, 2])],
   pyramidPool: (gpu) => [api.pyramidPool(ones(gpu, 1, 2, 4, 4), rois(gpu), { spatialScale: 1 })],
   roiAlign: (gpu) => [

@@ -11,6 +11,7 @@ import {
   matmulTiles,
   keepsPoints,
   packedFactor,
+  packsRows,
   sharesPositions,
   stageVariant,
   sumParts,
@@ -288,6 +289,18 @@ test('the smaller factor of a product along k is turned round, where the other u
   assert.is(factor(16, 4096), null); // as columns 16 rows would fill a quarter of a tile
   assert.is(packedFactor(LAVAPIPE, VECTOR_SHAPE), null); // b does not lie along k
   assert.is(factor(300, 4096, GPU), null);
+});
+
+test('rows that lie along k are transposed where enough results use them, on a software adapter alone', () => {
+  const packs = (M: number, N: number, kind = LAVAPIPE, others = {}) =>
+    packsRows(kind, matmulShape({ M, N, K: 256, am: 256, ak: 1, bk: N, bn: 1, cm: N, cn: 1, ...others }));
+  assert.ok(packs(64, 54400));
+  assert.ok(packs(64, 200, LAVAPIPE, { batch: 2 }));
+  assert.not.ok(packs(64, 200));
+  assert.not.ok(packs(12, 54400, GPU));
+  assert.not.ok(packs(15, 54400)); // the transposed rows are written four at a time
+  assert.not.ok(packs(64, 54400, LAVAPIPE, { am: 1, ak: 64 })); // they lie side by side already
+  assert.not.ok(packs(64, 54400, LAVAPIPE, { az: 64 * 256, batch: 2 })); // each slice has its own
 });
 
 test('bands of tiles are few, equal, multiples of four, and stay within their bytes', () => {

@@ -3,6 +3,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { detectImage, dropout, FasterRcnn, relu, scale, type Tensor } from '../../src/index.ts';
 import { chain } from '../../src/model/backbones/backbone.ts';
+import { detectorBackbone } from '../../src/model/backbones/index.ts';
+import { DetectionHead } from '../../src/model/head.ts';
+import { pooledRegions } from '../../src/model/regionFeatures.ts';
 import { pixelBoxes } from '../../src/kernels/checks/inputs.ts';
 import { expectClose, randomArray, sharedGpu } from '../harness.ts';
 import { pooledBackbone, POOLED_DETECTOR, ramp } from './pooledBackbone.ts';
@@ -28,6 +31,29 @@ test('RoIs that pass through the layers in several batches score as in one', asy
     });
   }
   model.dispose();
+});
+
+test('where a region is large, fewer RoIs pass through the layers at once', async () => {
+  const gpu = await sharedGpu();
+  const taken: number[] = [];
+  const backbone = {
+    ...detectorBackbone(gpu, POOLED_DETECTOR, 1),
+    channels: 1024,
+    regionParameters: {},
+    regionFeatures: 2,
+    regions: (pooled: Tensor) => {
+      taken.push(pooled.size);
+      return gpu.zeros([pooled.shape[0]!, 2]);
+    },
+  };
+  const regions = pooledRegions(backbone, { ...POOLED_DETECTOR.head, pooled: 14, pooling: 'align', samplingRatio: 1 });
+  const head = new DetectionHead<Tensor>(gpu, POOLED_DETECTOR, regions, 1);
+  gpu.scope(() => gpu.withoutGradients(() => head.score(gpu.zeros([1, 1024, 2, 2]), gpu.zeros([300, 5]))));
+  const total = taken.reduce((sum, n) => sum + n);
+  assert.is(total, 300 * 1024 * 14 * 14);
+  assert.ok(Math.max(...taken) <= 2 ** 24, `${taken}`);
+  assert.is(taken.length, 4);
+  for (const tensor of Object.values({ ...head.parameters, ...backbone.featureParameters })) tensor.dispose();
 });
 
 test('a layer that returns its input hands it on', async () => {

@@ -95,6 +95,8 @@ export function batchNorm(
     const { mean: runningMean, variance: runningVariance } = running;
     const track = { mean, variance, runningMean, runningVariance };
     gpu.run(batchNormTrack, track, { n: channels, momentum, count: outer * inner });
+    runningMean.changed();
+    runningVariance.changed();
   }
   const y = gpu.empty(x.shape, 'f32', `batchNorm ${weight.name}`);
   gpu.run(batchNormForward(vectors), { x, mean, variance, weight, bias, y }, { n: x.size, channels, inner, epsilon });

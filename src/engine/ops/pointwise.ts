@@ -1,10 +1,11 @@
-/** Functions of each element: relu, the table of kernels/unary.ts, dropout. */
+/** Functions of each element: relu, that of a sum, the table of kernels/unary.ts, dropout. */
 import { dropout as dropoutKernel, invertedScale } from '../../kernels/dropout.ts';
-import { reluBackward, reluForward } from '../../kernels/relu.ts';
+import { addReluForward, reluBackward, reluForward } from '../../kernels/relu.ts';
 import { readsInput, unaryBackward, unaryForward, type UnaryName } from '../../kernels/unary.ts';
 import { operation, onTape } from '../autograd.ts';
 import { floatOf } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
+import { expectShape } from './shapes.ts';
 
 export const reluOperation = operation<{ y: Tensor }>(
   'relu',
@@ -21,6 +22,27 @@ export function relu(x: Tensor): Tensor {
   const y = x.gpu.empty(x.shape, floatOf(x), `relu ${x.name}`);
   x.gpu.run(reluForward, { x, y }, { n: x.size });
   return onTape(reluOperation, [x], y, { y });
+}
+
+/** The gradient of both terms is one tensor: `backward` copies a shared gradient before adding to it. */
+export const addReluOperation = operation<{ y: Tensor }>(
+  'addRelu',
+  ({ dy, needs }, { y }) => {
+    const dx = dy.gpu.empty(dy.shape, dy.dtype, 'dx addRelu');
+    dy.gpu.run(reluBackward, { y, dy, dx }, { n: dy.size });
+    if (!needs[0] || !needs[1]) return needs.map((need) => (need ? dx : null));
+    return [dx, dx.view(dx.shape)];
+  },
+  true,
+);
+
+/** max(a + b, 0) of two tensors of one shape, in one pass: the end of a residual block (He et al. 2016). */
+export function addRelu(a: Tensor, b: Tensor): Tensor {
+  expectShape('addRelu', 'b', b, a.shape);
+  if (floatOf(a) !== floatOf(b)) throw new Error(`addRelu: ${a.name} is ${a.dtype}, ${b.name} is ${b.dtype}`);
+  const y = a.gpu.empty(a.shape, floatOf(a), `addRelu ${a.name}`);
+  a.gpu.run(addReluForward, { a, b, y }, { n: a.size });
+  return onTape(addReluOperation, [a, b], y, { y });
 }
 
 function unary(name: UnaryName): (x: Tensor) => Tensor {

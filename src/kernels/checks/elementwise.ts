@@ -3,7 +3,7 @@ import { copyFromSlice, copyIntoSlice, concatReference, copyScalars, sliceLayout
 import { dropout, dropoutReference, invertedScale } from '../dropout.ts';
 import { accumulate, accumulateSets, add, addReference, cast, fill, scale, scaleReference } from '../elementwise.ts';
 import { flagLabels, flagLabelsReference, flagNonFinite, flagNonFiniteReference } from '../finite.ts';
-import { reluBackward, reluBackwardReference, reluForward, reluReference } from '../relu.ts';
+import { addReluForward, reluBackward, reluBackwardReference, reluForward, reluReference } from '../relu.ts';
 import { broadcastScalar } from '../reduce.ts';
 import { sgdReference, sgdSteps } from '../sgd.ts';
 import { EXACT, type KernelCheck } from './check.ts';
@@ -109,6 +109,18 @@ export function reluForwardCheck(n: number): KernelCheck {
     uniforms: { n },
     expected: { y: reluReference(doubles(x)) },
     ...EXACT,
+  };
+}
+
+export function addReluForwardCheck(n: number): KernelCheck {
+  const [a, b] = [normals(n, 1), normals(n, 2)];
+  return {
+    name: `add_relu_forward ${n}`,
+    kernel: addReluForward,
+    buffers: { a, b, y: new Float32Array(n) },
+    uniforms: { n },
+    expected: { y: reluReference(addReference(doubles(a), doubles(b))) },
+    ...ROUNDED,
   };
 }
 

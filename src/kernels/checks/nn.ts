@@ -22,6 +22,7 @@ import {
   fillCheck,
   flagLabelsCheck,
   flagNonFiniteCheck,
+  addReluForwardCheck,
   reluBackwardCheck,
   reluForwardCheck,
   scaleCheck,
@@ -59,6 +60,8 @@ import {
   imagePrepareCheck,
   lrnBackwardCheck,
   lrnForwardCheck,
+  subsampleBackwardCheck,
+  subsampleCheck,
   maxPoolBackwardCheck,
   maxPoolForwardCheck,
 } from './spatial.ts';
@@ -79,6 +82,12 @@ const LRN_WITHIN = { size: 3, alpha: 5e-2, beta: 0.75, k: 1, mode: 'within' } as
 const LRN_ACROSS = { size: 5, alpha: 5e-2, beta: 0.75, k: 2, mode: 'across' } as const;
 
 /** The checks of kernels that networks in half precision use too: half.ts runs these same ones on f16. */
+/** Sides that the stride divides, and one that it does not. */
+const SUBSAMPLED = [
+  { planes: 6, h: 8, w: 12, outH: 4, outW: 6, stride: 2 },
+  { planes: 3, h: 7, w: 10, outH: 3, outW: 4, stride: 3 },
+];
+
 export const eitherPrecisionChecks: readonly (() => KernelCheck)[] = [
   () => fillCheck(N),
   () => addCheck(N),
@@ -87,6 +96,12 @@ export const eitherPrecisionChecks: readonly (() => KernelCheck)[] = [
   () => accumulateCheck(N),
   () => reluForwardCheck(N),
   () => reluBackwardCheck(N),
+  () => addReluForwardCheck(N),
+  ...SUBSAMPLED.flatMap((shape) => [
+    () => subsampleCheck(shape),
+    () => subsampleBackwardCheck(shape, false),
+    () => subsampleBackwardCheck(shape, true),
+  ]),
   () => dropoutCheck(N),
   () => copyIntoSliceCheck(3, 11, 13, 4, 5),
   () => copyIntoSliceCheck(1, 11, 13, 4, 5),

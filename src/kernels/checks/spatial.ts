@@ -21,8 +21,15 @@ import {
   type LrnShape,
 } from '../lrn.ts';
 import { maxPoolBackward, maxPoolBackwardReference, maxPoolForward, maxPoolReference } from '../maxPool.ts';
+import {
+  subsample,
+  subsampleBackward,
+  subsampleBackwardReference,
+  subsampleReference,
+  type SubsampleShape,
+} from '../subsample.ts';
 import { type PoolShape, poolUniforms, type PoolWindow } from '../pooling.ts';
-import type { KernelCheck } from './check.ts';
+import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, integers, normals } from './inputs.ts';
 
 const poolName = ({ planes, h, w }: PoolShape, { kernel, stride, padding, ceilMode }: PoolWindow) =>
@@ -155,6 +162,35 @@ export function imagePrepareCheck(
     uniforms: prepareUniforms(settings),
     expected: { y: imagePrepareReference(image, settings) },
     atol: 2e-4 + 5e-5 * Math.max(h, w),
+    rtol: 1e-6,
+  };
+}
+
+const subsampleName = ({ planes, h, w, stride }: SubsampleShape) => `${planes}x${h}x${w} stride ${stride}`;
+
+export function subsampleCheck(shape: SubsampleShape): KernelCheck {
+  const x = normals(shape.planes * shape.h * shape.w, 1);
+  const y = subsampleReference(doubles(x), shape);
+  return {
+    name: `subsample ${subsampleName(shape)}`,
+    kernel: subsample,
+    buffers: { x, y: new Float32Array(y.length) },
+    uniforms: shape,
+    expected: { y },
+    ...EXACT,
+  };
+}
+
+export function subsampleBackwardCheck(shape: SubsampleShape, add: boolean): KernelCheck {
+  const dy = normals(shape.planes * shape.outH * shape.outW, 1);
+  const dx = normals(shape.planes * shape.h * shape.w, 2);
+  return {
+    name: `subsample_backward${add ? '_add' : ''} ${subsampleName(shape)}`,
+    kernel: subsampleBackward(add),
+    buffers: { dy, dx },
+    uniforms: shape,
+    expected: { dx: subsampleBackwardReference(doubles(dy), doubles(dx), shape, add) },
+    atol: 1e-6,
     rtol: 1e-6,
   };
 }

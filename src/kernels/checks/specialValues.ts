@@ -33,7 +33,7 @@ import { gatherSorted, nmsKeys } from '../nms.ts';
 import { PORTABLE_TILE } from '../planner.ts';
 import { LAST_KEY } from '../radixSort.ts';
 import { axisSum, axisSumPart, broadcastScalar, channelSum, channelSumPart, sumFinal, sumPartial } from '../reduce.ts';
-import { reluBackward, reluForward } from '../relu.ts';
+import { addReluForward, reluBackward, reluForward } from '../relu.ts';
 import { PYRAMID_BINS, pyramidPoolForward, pyramidShape } from '../pyramidPool.ts';
 import { roiAlignBackward, roiAlignForward, roiAlignRows } from '../roiAlign.ts';
 import { roiCropForward, roiCropUniforms } from '../roiCrop.ts';
@@ -52,6 +52,7 @@ import {
   softmaxLogLossPartial,
   softmaxLogLossRows,
 } from '../softmaxLogLoss.ts';
+import { subsample, subsampleBackward } from '../subsample.ts';
 import { transpose } from '../transpose.ts';
 import { unaryBackward, unaryForward, type UnaryName } from '../unary.ts';
 import { upsampleNearest, upsampleNearestBackward } from '../upsampleNearest.ts';
@@ -894,6 +895,30 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       {
         y: u32(0x7fc00001, 1, 0xff800000, 2),
       },
+    ),
+  () =>
+    row(
+      'every second cell',
+      subsample,
+      { x: [NaN, 1, I, 1, -I, 1] },
+      { planes: 1, h: 1, w: 6, outH: 1, outW: 3, stride: 2 },
+      { y: [NaN, I, -I] },
+    ),
+  () =>
+    row(
+      'every second cell backward',
+      subsampleBackward(false),
+      { dy: [NaN, I, -I] },
+      { planes: 1, h: 1, w: 6, outH: 1, outW: 3, stride: 2 },
+      { dx: [NaN, 0, I, 0, -I, 0] },
+    ),
+  () =>
+    row(
+      'relu of a sum',
+      addReluForward,
+      { a: [NaN, I, -I, I, BIG, 1, -1, 0], b: [1, 1, 1, -I, BIG, -2, 2, 0] },
+      { n: 8 },
+      { y: [NaN, I, 0, NaN, 2 * BIG, 0, 1, 0] },
     ),
   () => row('transpose', transpose, { b: [NaN, I, -I, 0] }, { rows: 4, columns: 1 }, { c: [NaN, I, -I, 0] }),
   () =>

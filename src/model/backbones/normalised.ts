@@ -1,7 +1,7 @@
 /**
  * Convolutions without bias, each followed by batch normalisation: what residual networks and MobileNets are made of. The
  * statistics are parameters that no gradient reaches. Frozen, as detectors on few images leave them (torchvision, detectron2),
- * they are folded into the filters; trained, they are those of the batch, and what was seen is stored for test time.
+ * they are folded into the filters, once for as long as neither changes; trained, they are those of the batch, and what was seen is stored for test time.
  */
 import type { Gpu } from '../../engine/gpu.ts';
 import { constant, heNormal, zeros } from '../../engine/initializers.ts';
@@ -92,5 +92,8 @@ export function convolveNormalised(x: Tensor, layer: NormalisedLayer, options: N
     const y = batchNorm(conv2d(x, filters, null, shape), weight, bias, { mean, variance }, { training: true, epsilon });
     return rectified ? relu(y) : y;
   }
-  return conv2d(x, ...foldBatchNorm(filters, weight, bias, { mean, variance }, epsilon), { ...shape, relu: rectified });
+  const fold = () => foldBatchNorm(filters, weight, bias, { mean, variance }, epsilon);
+  const onTape = x.gpu.tracing || (filters.requiresGrad && x.gpu.gradientsEnabled);
+  const [folded, shift] = onTape ? fold() : filters.derive([weight, bias, mean, variance], fold);
+  return conv2d(x, folded!, shift!, { ...shape, relu: rectified });
 }

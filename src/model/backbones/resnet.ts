@@ -9,9 +9,8 @@
  * A stage that can be frozen: conv1, layer1, layer2, layer3 and, under a pyramid, layer4.
  */
 import type { Gpu } from '../../engine/gpu.ts';
-import { add } from '../../engine/ops/arithmetic.ts';
 import { maxPool2d } from '../../engine/ops/pooling.ts';
-import { relu } from '../../engine/ops/pointwise.ts';
+import { addRelu } from '../../engine/ops/pointwise.ts';
 import { mean } from '../../engine/ops/sums.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { TORCHVISION_INPUT } from '../inputForms.ts';
@@ -79,7 +78,7 @@ function stageOf(
       const a = convolveNormalised(x, first, { stride: strides[0]!, padding: bottleneck ? 0 : 1, relu: true });
       const b = convolveNormalised(a, second, { stride: strides[1]!, padding: 1, relu: bottleneck });
       const c = third ? convolveNormalised(b, third) : b;
-      return relu(add(c, shortcut ? convolveNormalised(x, shortcut, { stride }) : x));
+      return addRelu(c, shortcut ? convolveNormalised(x, shortcut, { stride }) : x);
     };
   });
 }
