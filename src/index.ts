@@ -103,7 +103,7 @@ export {
   type ImageLosses,
   trainDetector,
 } from './run/training/trainDetector.ts';
-export { caffeSgd } from './run/training/caffeSgd.ts';
+export { makeOptimizer } from './run/training/makeOptimizer.ts';
 export type { LoopStorage } from './run/training/loop.ts';
 export type { MetricsLine } from './run/storage/metrics.ts';
 export { evaluate, type Evaluation, type EvaluationReport } from './run/evaluation/evaluate.ts';
@@ -162,5 +162,9 @@ export {
   type Kernel,
   type KernelSpec,
 } from './kernels/kernel.ts';
-export { Sgd, type ParameterGroup, type SgdOptions } from './engine/sgd.ts';
+export { Optimizer, type ParameterGroup } from './engine/optimizer.ts';
+export { Sgd, type SgdOptions } from './engine/sgd.ts';
+export { Adam, AdamW, type AdamOptions } from './engine/adam.ts';
+export { clipGradNorm, clipGradValue } from './engine/clipGradients.ts';
+export { MovingAverage } from './engine/movingAverage.ts';
 export { parseSafetensors, serializeSafetensors, type Safetensors, type StoredTensor } from './engine/safetensors.ts';

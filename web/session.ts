@@ -5,7 +5,7 @@
  * Your own program imports the same names from 'webgpu-rcnn'.
  */
 import {
-  caffeSgd,
+  makeOptimizer,
   type CheckOutcome,
   type Dataset,
   type Sample,
@@ -266,7 +266,7 @@ export class Session {
       const { detector, training } = PRESETS['demo']!;
       const dataset = this.scenes.train;
       const model = makeDetector(this.gpu, { ...detector, classes: dataset.classes }, SEED);
-      const optimizer = caffeSgd(model.parameters, training);
+      const optimizer = makeOptimizer(model.parameters, training);
       const steps: number[] = [];
       let start = NaN; // the first step compiles shaders and is not counted
       const onStep = () => void (steps.push(performance.now() - start), (start = performance.now()));

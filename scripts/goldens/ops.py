@@ -417,6 +417,35 @@ def add_sgd(g):
     return {'learningRates': rates, **settings}
 
 
+def add_adam(g):
+    """Adam and AdamW over a change of the rate, with bounds by norm and by value; four steps of two parameters in float64."""
+    rates, settings = [0.1, 0.1, 0.01, 0.01], {'betas': [0.8, 0.95], 'epsilon': 1e-6, 'weightDecay': 0.05}
+    start = [g.normal(37), g.normal(3, 5)]
+    gradients = [g.normal(len(rates), 37), g.normal(len(rates), 3, 5)]
+    for i in range(2):
+        g.tensors |= {f'adam/start{i}': start[i], f'adam/gradients{i}': gradients[i]}
+    clips = {'none': {}, 'norm': {'norm': 3.0}, 'value': {'value': 0.5}}
+    for name, optimizer in {'adam': torch.optim.Adam, 'adamw': torch.optim.AdamW}.items():
+        for clip, bound in clips.items():
+            parameters = [torch.from_numpy(w).double().requires_grad_() for w in start]
+            steps, norms = [], []
+            made = optimizer(parameters, betas=settings['betas'], eps=settings['epsilon'], weight_decay=settings['weightDecay'])
+            for step, rate in enumerate(rates):
+                for parameter, gradient in zip(parameters, gradients):
+                    parameter.grad = torch.from_numpy(gradient[step]).double()
+                if 'norm' in bound:
+                    norms.append(float(torch.nn.utils.clip_grad_norm_(parameters, bound['norm'])))
+                if 'value' in bound:
+                    torch.nn.utils.clip_grad_value_(parameters, bound['value'])
+                made.param_groups[0]['lr'] = rate
+                made.step()
+                steps.append(np.concatenate([parameter.detach().numpy().ravel() for parameter in parameters]))
+            g.tensors[f'adam/{name}/{clip}'] = np.stack(steps)
+            if norms:
+                g.tensors[f'adam/{name}/norms'] = np.array(norms)
+    return {'learningRates': rates, 'clips': clips, **settings}
+
+
 def make():
     g = Goldens(seed=1)
     add_convolutions(g)
@@ -429,5 +458,6 @@ def make():
     add_running_statistics(g)
     add_pyramids(g)
     add_broadcasting(g)
+    adam = add_adam(g)
     made_by = f'PyTorch {torch.__version__}, torchvision {torchvision.__version__}, scripts/make-goldens.py'
-    return g.tensors, {'cases': json.dumps(g.cases), 'sgd': json.dumps(sgd), 'made_by': made_by}
+    return g.tensors, {'cases': json.dumps(g.cases), 'sgd': json.dumps(sgd), 'adam': json.dumps(adam), 'made_by': made_by}

@@ -12,7 +12,8 @@
  */
 import { addInto, type GradientNode } from '../engine/gradientSums.ts';
 import { Readback } from '../engine/readback.ts';
-import { type ParameterGroup, type SgdOptions, sgdStep, trained, type TrainedParameter } from '../engine/sgd.ts';
+import { type ParameterGroup, trained, type TrainedParameter } from '../engine/optimizer.ts';
+import { type SgdOptions, sgdStep } from '../engine/sgd.ts';
 import type { Stored } from '../engine/shards.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { nodesWithin, TreeSum } from '../engine/treeSum.ts';
@@ -24,7 +25,7 @@ const BUCKET = 2 ** 18;
 /** Shards begin at multiples of this many values. */
 const ALIGNED = 4;
 
-type Slot = TrainedParameter & { h: Momentum };
+type Slot = TrainedParameter & { h: Momentum; state: { momentum: Momentum } };
 
 /** A run of values of one parameter. */
 interface Segment {
@@ -127,7 +128,10 @@ export class ShardedSgd {
     this.images = images;
     this.bf16 = bf16Gradients;
     this.processes = processes;
-    this.slots = trained(parameters).map((slot) => ({ ...slot, h: new Momentum(slot.parameter) }));
+    this.slots = trained('ShardedSgd', parameters).map((slot) => {
+      const h = new Momentum(slot.parameter);
+      return { ...slot, h, state: { momentum: h } };
+    });
   }
 
   zeroGrad(): void {

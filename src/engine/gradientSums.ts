@@ -7,25 +7,17 @@
  * update of one image needs nothing besides `grad`.
  */
 import { accumulateSets, sumsAtOnce } from '../kernels/elementwise.ts';
+import { runSets } from './sets.ts';
 import type { Tensor } from './tensor.ts';
 import { type TreeNode, TreeSum } from './treeSum.ts';
 
 /** Adds each `term` to its `sum`, tensors of equal size, several in a dispatch. */
 export function addInto(pairs: readonly { sum: Tensor; term: Tensor }[]): void {
-  const gpu = pairs[0]?.sum.gpu;
-  if (!gpu) return;
-  const count = sumsAtOnce(gpu.device.limits.maxStorageBuffersPerShaderStage);
-  for (let first = 0; first < pairs.length; first += count) {
-    const sets = pairs.slice(first, first + count);
-    const buffers: Record<string, Tensor> = {};
-    const uniforms: Record<string, number> = {};
-    sets.forEach(({ sum, term }, k) => {
-      buffers[`x${k}`] = term;
-      buffers[`y${k}`] = sum;
-      uniforms[`n${k}`] = sum.size;
-    });
-    gpu.run(accumulateSets(sets.length), buffers, uniforms);
-  }
+  runSets(
+    pairs.map(({ sum, term }) => ({ buffers: { x: term, y: sum } })),
+    sumsAtOnce,
+    accumulateSets,
+  );
 }
 
 /** The sum of the gradients of consecutive places, by parameter. */

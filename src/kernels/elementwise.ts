@@ -104,8 +104,11 @@ interface SetsSpec {
   buffers: Record<string, BufferSpec>;
   /** Uniforms of every set, besides `n`. */
   uniforms?: Record<string, Scalar>;
-  /** Uniforms that all sets share. */
+  /** Uniforms and buffers that all sets share. */
   shared?: Record<string, Scalar>;
+  sharedBuffers?: Record<string, BufferSpec>;
+  /** WGSL functions that the body calls. */
+  functions?: string;
   body: (k: number) => string;
 }
 
@@ -120,7 +123,8 @@ export function elementwiseSets(spec: SetsSpec): Kernel {
   const groups = (n: number) => ceilDiv(ceilDiv(n, 4), RUN);
   return kernel<string, string>({
     name: spec.name,
-    buffers: numbered(spec.buffers),
+    buffers: { ...numbered(spec.buffers), ...spec.sharedBuffers },
+    functions: spec.functions,
     uniforms: { ...numbered<Scalar>({ n: 'u32', ...spec.uniforms }), ...spec.shared },
     grid: (u) =>
       linear(

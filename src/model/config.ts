@@ -31,6 +31,7 @@ const positive = z.number().positive();
 const oddSide = count.refine((side) => side % 2 === 1, { error: 'must be odd' });
 const notNegative = z.number().nonnegative();
 const share = z.number().min(0).max(1);
+const fraction = z.number().min(0).lt(1);
 const triple = z.tuple([z.number(), z.number(), z.number()]);
 
 const inputSettings = {
@@ -231,8 +232,36 @@ export const trainingSchema = z.strictObject({
     share.optional(),
     'share of the learning rate with which the warm-up begins (torchvision and detectron2: 0.001); without it 0.1',
   ),
-  momentum: setting(z.number().min(0).lt(1), 'momentum of SGD', 0.9),
-  weightDecay: setting(notNegative, 'weight decay', 0.0005),
+  optimizer: setting(
+    z.enum(['sgd', 'adam', 'adamw']).optional(),
+    "`sgd`: Caffe's, with momentum; `adam` and `adamw`: PyTorch's. Without it `sgd`, for which the presets' learning rates are made",
+  ),
+  momentum: setting(fraction, 'momentum of SGD', 0.9),
+  betas: setting(
+    z.tuple([fraction, fraction]).optional(),
+    'with `adam` and `adamw`, decay of the first and of the second moment; without it [0.9, 0.999]',
+  ),
+  epsilon: setting(
+    notNegative.optional(),
+    'with `adam` and `adamw`, added to the root of the second moment; without it 1e-8',
+  ),
+  weightDecay: setting(
+    notNegative,
+    'weight decay: added to the gradient, but with `adamw` taken off the weights',
+    0.0005,
+  ),
+  clipNorm: setting(
+    positive.optional(),
+    'bound of the joint norm of all gradients of an update, which are scaled down to it (clip_grad_norm_ in PyTorch)',
+  ),
+  clipValue: setting(
+    positive.optional(),
+    'bound of each element of the gradients of an update (clip_grad_value_ in PyTorch); comes before `clipNorm`',
+  ),
+  ema: setting(
+    fraction.optional(),
+    'decay of a moving average of the weights, such as 0.999, with which the run is validated, evaluated and used; after update t it is (1 + t) / (10 + t) at most',
+  ),
   biasRate: setting(notNegative, "factor of the learning rate for biases (Caffe's lr_mult)", 2),
   biasDecay: setting(notNegative, "factor of the weight decay for biases (Caffe's decay_mult)"),
   lossScale: setting(

@@ -53,7 +53,9 @@ async function train(
   const { sent } = processes.traffic;
   if (sgd instanceof ShardedSgd) await sgd.collect();
   const weights: Tensor[] = [...parameters, frozen];
-  const bits = await Promise.all([...weights, ...sgd.slots.map(({ h }) => h)].map((tensor) => tensor.read()));
+  const bits = await Promise.all(
+    [...weights, ...sgd.slots.map(({ state }) => state.momentum)].map((tensor) => tensor.read()),
+  );
   sums.dispose();
   sgd.dispose();
   weights.forEach((tensor) => tensor.dispose());

@@ -50,7 +50,7 @@ async function train(gpu: Gpu, seed: number): Promise<Int32Array> {
     loss.dispose();
   }
   const values = [Float32Array.from(losses), ...(await Promise.all(parameters.map((parameter) => parameter.read())))];
-  for (const tensor of [...parameters, ...sgd.slots.map(({ h }) => h)]) tensor.dispose();
+  for (const tensor of [...parameters, ...sgd.slots.map(({ state }) => state.momentum)]) tensor.dispose();
   return Int32Array.from(values.flatMap((part) => [...new Int32Array(part.buffer)]));
 }
 

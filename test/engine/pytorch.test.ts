@@ -8,7 +8,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import * as ops from '../../src/index.ts';
-import { multiply, Sgd, sum, type Tensor } from '../../src/index.ts';
+import { Adam, AdamW, clipGradNorm, clipGradValue, multiply, Sgd, sum, type Tensor } from '../../src/index.ts';
 import { loadSafetensors } from '../../src/node.ts';
 import { expectClose, sharedGpu } from '../harness.ts';
 
@@ -140,8 +140,46 @@ test("Caffe's SGD over a change of the learning rate", async () => {
     steps.push(...(await w.read()));
   }
   expectGolden(steps, 'sgd/steps');
-  sgd.slots.forEach(({ h }) => h.dispose());
+  sgd.dispose();
   w.dispose();
+});
+
+test('Adam and AdamW over a change of the learning rate, with gradients bounded by norm and by value', async () => {
+  const gpu = await sharedGpu();
+  const { learningRates, betas, epsilon, weightDecay, clips } = JSON.parse(metadata['adam']!);
+  for (const [name, Optimiser] of [['adam', Adam] as const, ['adamw', AdamW] as const]) {
+    for (const [clip, bound] of Object.entries<{ norm?: number; value?: number }>(clips)) {
+      const parameters = [0, 1].map((i) => {
+        const { data, shape } = tensors[`adam/start${i}`]!;
+        return gpu.parameter(data as Float32Array, shape, `w${i}`);
+      });
+      const optimizer = new Optimiser(parameters, { learningRate: 0, betas, epsilon, weightDecay });
+      const [steps, norms]: [number[], number[]] = [[], []];
+      // The gradients of two images, of which the step takes the mean.
+      const divisor = 2;
+      for (const [step, rate] of learningRates.entries()) {
+        optimizer.zeroGrad();
+        for (const [i, w] of parameters.entries()) {
+          const all = tensors[`adam/gradients${i}`]!.data as Float32Array;
+          const gradient = all.subarray(step * w.size, (step + 1) * w.size).map((value) => divisor * value);
+          gpu.scope(() => sum(multiply(w, gpu.tensor(gradient, w.shape))).backward());
+        }
+        if (bound.norm !== undefined) {
+          const norm = clipGradNorm(parameters, bound.norm, divisor);
+          norms.push((await norm.read())[0]! / divisor);
+          norm.dispose();
+        }
+        if (bound.value !== undefined) clipGradValue(parameters, bound.value, divisor);
+        optimizer.learningRate = rate;
+        optimizer.step(divisor);
+        for (const w of parameters) steps.push(...(await w.read()));
+      }
+      expectGolden(steps, `adam/${name}/${clip}`);
+      if (norms.length > 0) expectGolden(norms, `adam/${name}/norms`);
+      optimizer.dispose();
+      parameters.forEach((w) => w.dispose());
+    }
+  }
 });
 
 test.run();

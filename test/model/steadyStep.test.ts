@@ -2,17 +2,30 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { GradientSums } from '../../src/engine/gradientSums.ts';
-import { Sgd } from '../../src/index.ts';
+import type { TrainingConfig } from '../../src/model/config.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
+import { boundGradients } from '../../src/run/training/boundGradients.ts';
+import { makeOptimizer } from '../../src/run/training/makeOptimizer.ts';
+import { averageOf } from '../../src/run/training/weightAverage.ts';
 import { sharedGpu } from '../harness.ts';
 import { tinyRun } from '../run/tinyRun.ts';
 
-for (const imagesPerStep of [1, 2, 3])
-  test(`steps of ${imagesPerStep} images of one size, with other boxes every time`, async () => {
+for (const [imagesPerStep, kind] of [
+  [1, 'sgd'],
+  [2, 'sgd'],
+  [3, 'sgd'],
+  [1, 'adamw'],
+] as const)
+  test(`steps of ${imagesPerStep} images of one size with ${kind}, with other boxes every time`, async () => {
     const gpu = await sharedGpu();
     const { config, dataset } = await tinyRun();
     const model = new FasterRcnn(gpu, config.detector, 1);
-    const optimizer = new Sgd(Object.values(model.parameters), config.training);
+    const training: TrainingConfig = {
+      ...config.training,
+      ...(kind === 'adamw' && { optimizer: kind, clipNorm: 1, clipValue: 1, ema: 0.9 }),
+    };
+    const optimizer = makeOptimizer(model.parameters, training);
+    const average = averageOf(model, training);
     const samples = await Promise.all(
       dataset.samples.slice(0, 7).map(async (sample) => ({ boxes: sample.boxes, pixels: await sample.load() })),
     );
@@ -29,7 +42,9 @@ for (const imagesPerStep of [1, 2, 3])
           }),
         );
       sums.finish();
+      boundGradients(Object.values(model.parameters), training, imagesPerStep);
       optimizer.step(imagesPerStep);
+      average?.update();
       await gpu.finish();
     };
     const created = () => {
@@ -43,9 +58,9 @@ for (const imagesPerStep of [1, 2, 3])
     for (let i = 0; i < 6; i++) await step();
     assert.equal(created(), before);
     sums.dispose();
-    [...Object.values(model.parameters), ...optimizer.slots.map(({ h }) => h), model.rpn.anchors].forEach((tensor) =>
-      tensor.dispose(),
-    );
+    average?.dispose();
+    optimizer.dispose();
+    model.dispose();
   });
 
 test.run();

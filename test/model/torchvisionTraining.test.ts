@@ -5,7 +5,7 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { caffeSgd, LOSS_TERMS } from '../../src/index.ts';
+import { makeOptimizer, LOSS_TERMS } from '../../src/index.ts';
 import { loadSafetensors } from '../../src/node.ts';
 import { PyramidRcnn } from '../../src/model/pyramidRcnn.ts';
 import { resnet18Fpn } from '../../src/model/backbones/resnetPyramids.ts';
@@ -55,7 +55,7 @@ test('gradients of the first step, losses of five steps', async () => {
   const trained = [...named].filter(([, { requiresGrad }]) => requiresGrad).map(([name]) => name);
   assert.equal(trained.sort(), [...parameters].sort(), 'the same parameters are trained');
 
-  const optimizer = caffeSgd(model.parameters, { ...PRESETS['resnet50-fpn']!.training, ...rates });
+  const optimizer = makeOptimizer(model.parameters, { ...PRESETS['resnet50-fpn']!.training, ...rates });
   const image = model.prepare(picture(seed, size[0], size[1]));
   const truth = model.truth(
     boxes.map(([x1, y1, x2, y2, classIndex]: number[]) => ({ x1, y1, x2, y2, classIndex })),

@@ -157,7 +157,7 @@ test('the losses of twenty steps, and the weights after them', async () => {
     const end = data(`end/${name}`);
     expectClose(await parameter.read(), end, { atol: 1e-4 * largest(end), rtol: 0, what: name });
   }
-  sgd.slots.forEach(({ parameter, h }) => [parameter, h].forEach((tensor) => tensor.dispose()));
+  sgd.slots.forEach(({ parameter, state }) => [parameter, state.momentum].forEach((tensor) => tensor.dispose()));
   model.rpn.anchors.dispose();
 });
 

@@ -11,7 +11,7 @@ import { restoreCheckpoint, serializeCheckpoint } from '../../src/run/storage/ch
 import { parseRunConfig } from '../../src/run/config/configSchema.ts';
 import { detectImage, detectInStages, proposeImage } from '../../src/run/evaluation/detect.ts';
 import { loadRun } from '../../src/run/storage/loadRun.ts';
-import { caffeSgd } from '../../src/run/training/caffeSgd.ts';
+import { makeOptimizer } from '../../src/run/training/makeOptimizer.ts';
 import { trainDetector } from '../../src/run/training/trainDetector.ts';
 import { sharedGpu } from '../harness.ts';
 import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
@@ -33,7 +33,7 @@ test('training without files, saved and continued, ends with the weights of rcnn
   const { config, dataset } = await tinyRun({ steps: 6 });
   const { detector, training } = config;
   const first = { model: new FasterRcnn(gpu, detector, training.seed), steps: [] as number[], metrics: 0 };
-  const optimizer = caffeSgd(first.model.parameters, training);
+  const optimizer = makeOptimizer(first.model.parameters, training);
   const controller = new AbortController();
   const stopped = await trainDetector({
     ...first,
@@ -56,7 +56,7 @@ test('training without files, saved and continued, ends with the weights of rcnn
   optimizer.dispose();
 
   const model = new FasterRcnn(gpu, detector, training.seed + 1);
-  const resumed = caffeSgd(model.parameters, training);
+  const resumed = makeOptimizer(model.parameters, training);
   const progress = await restoreCheckpoint(saved, 'saved', model, resumed);
   assert.is(progress.step, 4);
   const lines: number[] = [];

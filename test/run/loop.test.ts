@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { shardName } from '../../src/engine/shards.ts';
-import { add, caffeSgd, PRESETS, sum, type Tensor, type TrainingConfig } from '../../src/index.ts';
+import { add, makeOptimizer, PRESETS, sum, type Tensor, type TrainingConfig } from '../../src/index.ts';
 import { sharedGpu } from '../harness.ts';
 
 const training: TrainingConfig = {
@@ -21,7 +21,7 @@ async function updated(values: Record<string, number>, updates: number, others =
     Object.entries(values).map(([name, value]) => [name, gpu.parameter(Float32Array.of(value), [1], name)]),
   );
   const all = Object.values(parameters);
-  const sgd = caffeSgd(parameters, training, others);
+  const sgd = makeOptimizer(parameters, training, others);
   for (let i = 0; i < updates; i++) {
     sgd.zeroGrad();
     gpu.scope(() => sum(add(...(all as [Tensor, Tensor, ...Tensor[]]))).backward());

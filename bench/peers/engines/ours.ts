@@ -95,7 +95,7 @@ function prepareTraining(gpu: Gpu): PreparedRow {
       return pick(moved, indices);
     },
     dispose() {
-      [x, ...parameters, ...sgd.slots.map(({ h }) => h)].forEach((tensor) => tensor.dispose());
+      [x, ...parameters, ...sgd.slots.map(({ state }) => state.momentum)].forEach((tensor) => tensor.dispose());
       gpu.trim();
     },
   };

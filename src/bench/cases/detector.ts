@@ -157,7 +157,7 @@ function prepareStep({ model, picture, boxes, scale }: Loaded): PreparedCase {
     plans: model.plans,
     check: sameBits,
     dispose() {
-      optimizer.slots.forEach(({ h }) => h.dispose());
+      optimizer.slots.forEach(({ state }) => Object.values(state).forEach((tensor) => tensor.dispose()));
       model.dispose();
     },
   };

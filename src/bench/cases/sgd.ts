@@ -66,7 +66,8 @@ export function sgdCase(name: string, limit: number, quick: boolean): BenchCase 
           return small.map((i) => parameters[i]!.copy());
         },
         check: (results) => merge(results.map((w, k) => compareUpdate(w, pieces[small[k]!]!, small[k]!))),
-        dispose: () => [...parameters, ...sgd.slots.map(({ h }) => h)].forEach((tensor) => tensor.dispose()),
+        dispose: () =>
+          [...parameters, ...sgd.slots.map(({ state }) => state.momentum)].forEach((tensor) => tensor.dispose()),
       };
     },
   };

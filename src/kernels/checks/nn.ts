@@ -53,6 +53,15 @@ import {
   sumFinalCheck,
   sumPartialCheck,
 } from './reductions.ts';
+import {
+  adamStepsCheck,
+  averageSetsCheck,
+  clampSetsCheck,
+  clipFactorCheck,
+  exchangeSetsCheck,
+  scaleSetsCheck,
+  squareSumsCheck,
+} from './optimisers.ts';
 import { groupedConvChecks } from './groupedConv.ts';
 import {
   averagePoolBackwardCheck,
@@ -139,6 +148,15 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => accumulateSetsCheck([3 * N, 5]),
   () => sgdStepsCheck([N]),
   () => sgdStepsCheck([3 * N, 5]),
+  () => adamStepsCheck([N], false),
+  () => adamStepsCheck([3 * N, 5], true),
+  () => squareSumsCheck([9 * N, 5]),
+  () => clipFactorCheck(300, 1),
+  () => clipFactorCheck(1, 100),
+  () => scaleSetsCheck([N, 5]),
+  () => clampSetsCheck([N, 5]),
+  () => averageSetsCheck([N, 5]),
+  () => exchangeSetsCheck([N, 5]),
   () => flagNonFiniteCheck(N),
   () => flagNonFiniteCheck(N, NaN),
   () => flagNonFiniteCheck(N, Infinity),

@@ -185,7 +185,8 @@ function settle(choices: RunChoices): RunConfig {
 function complete(settled: RunConfig, classes: string[], choices: RunChoices): RunConfig {
   const { set = [] } = choices;
   const config = withSettings({ ...settled, detector: { ...settled.detector, classes } }, set);
-  assertEffective(set, config);
+  const givenRate = choices.learningRate !== undefined || set.some((one) => one.startsWith('training.learningRate='));
+  assertEffective(set, config, givenRate);
   const validation = validationOf(choices, config);
   return validation ? { ...config, validation } : config;
 }
@@ -257,9 +258,16 @@ const RPN_SETTINGS = /^detector\.(stages|anchors\.|rpn\.(?!(train|test)\.postNms
 function assertEffective(
   settings: readonly string[],
   { schedule, detector: { precision }, training }: RunConfig,
+  givenRate: boolean,
 ): void {
   const { stages, lossScale } = training;
   assertScheduleOfRate(settings, training);
+  assertOptimiser(settings, training, givenRate);
+  if (training.ema !== undefined && hasStages(schedule)) {
+    throw new UserError(
+      `--set training.ema: --schedule ${schedule} trains several networks one after the other, which are not averaged; leave it out`,
+    );
+  }
   if (lossScale !== undefined && precision !== 'f16') {
     throw new UserError('--set training.lossScale: only --precision f16 scales the loss; add it, or leave this out');
   }
@@ -310,6 +318,25 @@ function assertCrops(settings: readonly string[], schedule: Schedule): void {
       : ([/^detector\.crop[.=]/, 'crops no regions; --schedule rcnn does'] as const);
   const setting = settings.find((setting) => pattern.test(setting));
   if (setting !== undefined) throw new UserError(`--set ${setting}: has no effect with --schedule ${schedule}: ${why}`);
+}
+
+/** Settings that only one kind of optimiser has. */
+const SGD_SETTINGS = /^training\.momentum=/;
+const ADAM_SETTINGS = /^training\.(betas|epsilon)=/;
+
+/** Throws if a setting belongs to another optimiser than the run's, or the learning rate does. */
+function assertOptimiser(
+  settings: readonly string[],
+  { optimizer = 'sgd', learningRate }: TrainingConfig,
+  givenRate: boolean,
+): void {
+  const others = optimizer === 'sgd' ? ADAM_SETTINGS : SGD_SETTINGS;
+  const setting = settings.find((one) => others.test(one));
+  if (setting) throw new UserError(`--set ${setting}: training.optimizer ${optimizer} has no such value; leave it out`);
+  if (optimizer === 'sgd' || givenRate) return;
+  throw new UserError(
+    `--set training.optimizer=${optimizer}: the preset's learning rate, ${learningRate}, is for sgd; give one, such as --learning-rate 0.0003`,
+  );
 }
 
 /** Throws if no anchor fits into any image at the network's input size: the RPN would have nothing to learn from. */

@@ -8,13 +8,14 @@ import { wholeParameters, writeWhole } from '../../engine/shards.ts';
 import { BACKBONES } from '../../model/backbones/index.ts';
 import {
   fitting,
-  MOMENTUM,
-  type Optimizer,
+  isTrainingState,
   type Progress,
   readProgress,
   restoreCheckpoint,
   serializeCheckpoint,
   type Trainable,
+  type TrainingState,
+  weightsToUse,
   wrongNetwork,
 } from './checkpointFormat.ts';
 import { fitWeights, type WeightFit } from './weightNames.ts';
@@ -25,10 +26,10 @@ export type { Progress, Trainable };
 export async function saveCheckpoint(
   path: string,
   model: Trainable,
-  optimizer: Optimizer | undefined,
+  state: TrainingState | undefined,
   progress: Progress,
 ): Promise<void> {
-  replaceFile(path, await serializeCheckpoint(model, optimizer, progress), 'continue with --resume');
+  replaceFile(path, await serializeCheckpoint(model, state, progress), 'continue with --resume');
 }
 
 /** The storage of a training in a run directory, for `runLoop`. */
@@ -36,12 +37,12 @@ export const keptIn = <Line>(
   directory: { checkpointPath: string; appendMetrics(line: Line): void; syncMetrics(): void },
   { checkpointInterval }: { checkpointInterval: number },
   model: Trainable,
-  optimizer: Optimizer,
+  state: TrainingState,
 ) => ({
   checkpointInterval,
   save: (progress: Progress) => {
     directory.syncMetrics();
-    return saveCheckpoint(directory.checkpointPath, model, optimizer, progress);
+    return saveCheckpoint(directory.checkpointPath, model, state, progress);
   },
   append: (line: Line) => directory.appendMetrics(line),
 });
@@ -49,9 +50,9 @@ export const keptIn = <Line>(
 /** The progress of the run that a checkpoint belongs to. */
 export const checkpointProgress = (path: string): Progress => readProgress(path, readSafetensorsHeader(path).metadata);
 
-/** Fills the model and, if given, the optimiser's momentum. The file must fit the network exactly. */
-export async function loadCheckpoint(path: string, model: Trainable, optimizer?: Optimizer): Promise<Progress> {
-  return restoreCheckpoint(await loadSafetensors(path), path, model, optimizer);
+/** Fills the model and, if given, the state of its training. The file must fit the network exactly. */
+export async function loadCheckpoint(path: string, model: Trainable, state?: TrainingState): Promise<Progress> {
+  return restoreCheckpoint(await loadSafetensors(path), path, model, state);
 }
 
 /**
@@ -62,7 +63,7 @@ export async function loadParts(path: string, model: Trainable, keep: (name: str
   const { tensors } = await loadSafetensors(path);
   const parameters = wholeParameters(model.parameters);
   for (const [name, stored] of Object.entries(tensors)) {
-    if (name.startsWith(MOMENTUM)) continue;
+    if (isTrainingState(name)) continue;
     if (!Object.hasOwn(parameters, name)) throw wrongNetwork(path, `has ${name}, which this network does not have`);
     const target = keep(name);
     if (target === null) continue;
@@ -85,7 +86,7 @@ export interface InitReport extends Pick<WeightFit, 'misfits' | 'unused'> {
  */
 export async function loadInitialWeights(path: string, model: Trainable): Promise<InitReport> {
   const file = await loadWeights(path);
-  const tensors = Object.fromEntries(Object.entries(file.tensors).filter(([name]) => !name.startsWith(MOMENTUM)));
+  const tensors = weightsToUse(file.tensors);
   const parameters = wholeParameters(model.parameters);
   const { backbone, classes, head } = model.config;
   const { taken, misfits, unused } = fitWeights(

@@ -1,7 +1,8 @@
 /**
  * Checkpoints as bytes in memory; checkpoint.ts has the files.
  *
- * Safetensors: every parameter under its name, its momentum under `momentum/<name>`, and as metadata the step, the classes
+ * Safetensors: every parameter under its name, what the optimiser keeps for it under `momentum/<name>` (SGD) or
+ * `first_moment/<name>` and `second_moment/<name>` (Adam), its moving average under `average/<name>`, and as metadata the step, the classes
  * and how an image becomes the network's input, which a run needs that starts from it. The random numbers and the order of the
  * data are pure functions of the run's seed and the step, so nothing else is needed to continue with the same bits. A
  * parameter in shards is stored as one tensor, so that a checkpoint does not depend on the device that wrote it. The metadata
@@ -15,7 +16,21 @@ import type { Tensor } from '../../engine/tensor.ts';
 import type { InputForm } from '../../model/inputForms.ts';
 import { CLASSES } from './weightNames.ts';
 
-export const MOMENTUM = 'momentum/';
+const AVERAGE = 'average/';
+/** How the names of tensors begin that are not weights. */
+const STATES = ['momentum/', 'first_moment/', 'second_moment/', AVERAGE];
+
+/** Whether a tensor of a checkpoint belongs to the state of the training. */
+export const isTrainingState = (name: string): boolean => STATES.some((state) => name.startsWith(state));
+
+/** The weights of a checkpoint that a network is to be used with: the averages of those that have one. */
+export const weightsToUse = (tensors: Safetensors['tensors']): Safetensors['tensors'] =>
+  Object.fromEntries(
+    Object.entries(tensors)
+      .filter(([name]) => !isTrainingState(name))
+      .map(([name, tensor]) => [name, tensors[AVERAGE + name] ?? tensor]),
+  );
+
 /** The key of the metadata under which the preparation of an image is stored, as JSON. */
 export const INPUT = 'input';
 
@@ -32,9 +47,11 @@ export interface Trainable {
   };
 }
 
-/** What trains it, as files see it: each parameter's momentum. */
-export interface Optimizer {
-  readonly slots: readonly { parameter: { name: string }; h: Stored }[];
+/** What trains it, as files see it: the tensors that it keeps for each parameter, by the first part of their names. */
+export interface TrainingState {
+  readonly slots: readonly { parameter: { name: string }; state: Readonly<Record<string, Stored>> }[];
+  /** Updates made; one for each step of a run. */
+  updates?: number;
 }
 
 /** Steps done and seconds trained when the checkpoint was made. */
@@ -48,16 +65,16 @@ export interface Progress {
 export const NO_PROGRESS: Readonly<Progress> = { step: 0, seconds: 0, dataSeconds: 0 };
 
 /**
- * The bytes of a checkpoint file, once everything recorded so far has run. Without an optimiser the checkpoint can be used, but
+ * The bytes of a checkpoint file, once everything recorded so far has run. Without a state the checkpoint can be used, but
  * training cannot continue from it with the same bits. Throws a UserError if a value is not finite.
  */
 export async function serializeCheckpoint(
   model: Trainable,
-  optimizer: Optimizer | undefined,
+  state: TrainingState | undefined,
   { step, seconds, dataSeconds }: Progress,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const tensors: Record<string, StoredTensor> = {};
-  for (const [name, whole] of Object.entries(everything(model, optimizer))) {
+  for (const [name, whole] of Object.entries(everything(model, state))) {
     const data = await readWhole(whole);
     if (!allFinite(data)) {
       throw new UserError(`step ${step}: ${name} is not finite; lower the learning rate`);
@@ -76,10 +93,12 @@ export async function serializeCheckpoint(
   return serializeSafetensors(tensors, await withChecksum({ tensors, metadata }));
 }
 
-/** The tensors of a checkpoint: parameters by name and, if there is an optimiser, their momentum. */
-function everything(model: Trainable, optimizer?: Optimizer): Record<string, WholeParameter> {
-  const momentum = (optimizer?.slots ?? []).map(({ parameter, h }) => [MOMENTUM + parameter.name, h] as const);
-  return wholeParameters<Stored>({ ...model.parameters, ...Object.fromEntries(momentum) });
+/** The tensors of a checkpoint: parameters by name and, if there is a state, what it keeps for them. */
+function everything(model: Trainable, state?: TrainingState): Record<string, WholeParameter> {
+  const kept = (state?.slots ?? []).flatMap(({ parameter, state }) =>
+    Object.entries(state).map(([name, tensor]) => [`${name}/${parameter.name}`, tensor] as const),
+  );
+  return wholeParameters<Stored>({ ...model.parameters, ...Object.fromEntries(kept) });
 }
 
 /** The progress of the run that a checkpoint belongs to. `source` begins the message if the file is not a checkpoint. */
@@ -92,24 +111,27 @@ export function readProgress(
 }
 
 /**
- * Fills the model and, if given, the optimiser's momentum. The checkpoint must fit the network exactly, be unchanged since it
- * was saved and hold only finite values; otherwise nothing is filled.
+ * Fills the model and, if given, the state of its training. Without a state the model gets the weights to use it with: the
+ * averages of those that have one. The checkpoint must fit the network exactly, be unchanged since it was saved and hold only
+ * finite values; otherwise nothing is filled.
  */
 export async function restoreCheckpoint(
   checkpoint: Safetensors,
   source: string,
   model: Trainable,
-  optimizer?: Optimizer,
+  state?: TrainingState,
 ): Promise<Progress> {
-  const { tensors, metadata } = await verified(checkpoint, source);
+  const { tensors: stored, metadata } = await verified(checkpoint, source);
   const progress = readProgress(source, metadata);
-  const targets = everything(model, optimizer);
+  const targets = everything(model, state);
+  const tensors = state ? stored : weightsToUse(stored);
   for (const [name, whole] of Object.entries(targets)) fitting(source, name, whole, tensors[name]);
   for (const name of Object.keys(tensors)) {
-    if (!name.startsWith(MOMENTUM) && !targets[name])
+    if (!isTrainingState(name) && !targets[name])
       throw wrongNetwork(source, `has ${name}, which this network does not have`);
   }
   for (const [name, whole] of Object.entries(targets)) writeWhole(whole, tensors[name]!.data);
+  if (state && 'updates' in state) state.updates = progress.step;
   return progress;
 }
 

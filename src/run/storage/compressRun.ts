@@ -16,7 +16,7 @@ import { backboneNamed } from '../../model/backbones/index.ts';
 import { makeDetector } from '../../model/detectors.ts';
 import type { RunConfig } from '../config/configSchema.ts';
 import { saveCheckpoint } from './checkpoint.ts';
-import { fitting, readProgress } from './checkpointFormat.ts';
+import { fitting, readProgress, weightsToUse } from './checkpointFormat.ts';
 import { readTrainedConfig, type WeightsName } from './loadModel.ts';
 import { RunDirectory } from './runDirectory.ts';
 
@@ -64,7 +64,8 @@ export async function compressRun({
   const from = new RunDirectory(model);
   const config = readTrainedConfig(from, weights);
   const path = weights === 'best' ? from.bestPath : from.checkpointPath;
-  const { tensors, metadata } = await verified(await loadSafetensors(path), path);
+  const { tensors: stored, metadata } = await verified(await loadSafetensors(path), path);
+  const tensors = weightsToUse(stored);
   const planned = planLayers(model, config, ranks, tensors);
   const made: CompressedLayer[] = [];
   for (const { name, weight, ...layer } of planned) {

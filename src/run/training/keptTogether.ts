@@ -1,18 +1,21 @@
 /** Where the metrics and checkpoints of processes that train together go: process 0 writes them. */
 import type { Processes } from '../../distributed/processes.ts';
 import { ShardedSgd } from '../../distributed/shardedSgd.ts';
-import type { Sgd } from '../../engine/sgd.ts';
+import type { MovingAverage } from '../../engine/movingAverage.ts';
+import type { Optimizer } from '../../engine/optimizer.ts';
 import { keptIn, type Trainable } from '../storage/checkpoint.ts';
 import type { LoopStorage } from './loop.ts';
+import { stateOf } from './weightAverage.ts';
 
 export function keptTogether<Term extends string>(
   processes: Processes,
   directory: Parameters<typeof keptIn<Parameters<LoopStorage<Term>['append']>[0]>>[0],
   config: { checkpointInterval: number },
   model: Trainable,
-  optimizer: Sgd | ShardedSgd,
+  optimizer: Optimizer | ShardedSgd,
+  average?: MovingAverage,
 ): LoopStorage<Term> {
-  const files = keptIn(directory, config, model, optimizer);
+  const files = keptIn(directory, config, model, stateOf(optimizer, average));
   if (!(optimizer instanceof ShardedSgd)) return files;
   return {
     ...files,

@@ -26,7 +26,7 @@ import type { WholeImage } from '../../model/wholeImage.ts';
 import { type InitReport, loadCheckpoint, loadInitialWeights, type Progress } from '../storage/checkpoint.ts';
 import { NO_PROGRESS } from '../storage/checkpointFormat.ts';
 import { blankPicture } from './blankPicture.ts';
-import { caffeGroups } from './caffeSgd.ts';
+import { parameterGroups } from './makeOptimizer.ts';
 import { disposingOnError } from './disposing.ts';
 import { keptTogether } from './keptTogether.ts';
 import { type LoopEvents, runLoop } from './loop.ts';
@@ -73,7 +73,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   }
   const model = new Classifier(options.gpu, classifier, training.seed);
   return disposingOnError(model, async () => {
-    const groups = caffeGroups(model.parameters, training, await normaliseFirstLayer(model));
+    const groups = parameterGroups(model.parameters, training, await normaliseFirstLayer(model));
     const optimizer =
       processes.size === 1 ? new Sgd(groups, training) : new ShardedSgd(groups, training, passes, processes);
     try {
@@ -156,7 +156,7 @@ async function train(
               () => {
                 batchPasses(model, batch, labels, seed);
                 if (passes > 1) sums.rehearse();
-                if (optimizer instanceof Sgd) optimizer.step();
+                if (optimizer instanceof Sgd) optimizer.rehearse();
               },
               options.onCompiled,
             );

@@ -11,7 +11,8 @@ import { ALONE, type Places, type Processes } from '../../distributed/processes.
 import { ShardedSgd } from '../../distributed/shardedSgd.ts';
 import type { BackwardOptions } from '../../engine/autograd.ts';
 import { GradientSums } from '../../engine/gradientSums.ts';
-import { Sgd } from '../../engine/sgd.ts';
+import type { MovingAverage } from '../../engine/movingAverage.ts';
+import type { Optimizer } from '../../engine/optimizer.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { sumsAtATime } from '../../engine/treeSum.ts';
 import { WarmUp } from '../../engine/warmUp.ts';
@@ -28,8 +29,10 @@ import {
 import type { GroundTruth, Sampling } from '../../model/detector.ts';
 import { NO_PROGRESS, type Progress } from '../storage/checkpointFormat.ts';
 import { blankPicture } from './blankPicture.ts';
-import { caffeGroups } from './caffeSgd.ts';
+import { boundGradients } from './boundGradients.ts';
+import { makeOptimizer, parameterGroups } from './makeOptimizer.ts';
 import { type LoopEvents, type LoopStorage, type LoopValidation, runLoop } from './loop.ts';
+import { averageOf, ofAverage } from './weightAverage.ts';
 
 /** Pictures decoded ahead of the step. */
 const PREFETCH = 8;
@@ -61,8 +64,13 @@ export interface DetectorTraining extends LoopEvents<LossTerm> {
   training: TrainingConfig;
   /** By default joint training of everything. */
   task?: DetectorTask;
-  /** Give one (`caffeSgd`) to go on from a checkpoint or to save one; it updates the parameters it was made for. */
-  optimizer?: Sgd | ShardedSgd;
+  /** Give one (`makeOptimizer`) to go on from a checkpoint or to save one; it updates the parameters it was made for. */
+  optimizer?: Optimizer | ShardedSgd;
+  /**
+   * The average of the weights, likewise. Without one and with `training.ema` the training makes it, and the model has the
+   * averaged weights at the end.
+   */
+  average?: MovingAverage | undefined;
   /** What was done before; by default nothing. */
   progress?: Progress;
   /** Where metrics and checkpoints go; by default nowhere. */
@@ -81,7 +89,8 @@ export interface DetectorTraining extends LoopEvents<LossTerm> {
 export async function trainDetector(options: DetectorTraining): Promise<Progress> {
   const { model, dataset, training, task = JOINT_TASK, progress = NO_PROGRESS, storage, validation, signal } = options;
   const { processes = ALONE } = options;
-  const optimizer = options.optimizer ?? detectorSgd(model, training, task, processes);
+  const optimizer = options.optimizer ?? detectorOptimizer(model, training, task, processes);
+  const average = options.average ?? averageOf(model, training);
   const images = training.imagesPerStep;
   const { first, end } = processes.places(images);
   const own = end - first;
@@ -94,14 +103,19 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
   const scale = lossScale(model, training);
   const passes = (loaded: LoadedSample, sampling: Sampling, onGradient?: (leaf: Tensor) => void): Losses =>
     imagePasses(model, task, loaded, sampling, { scale, ...(onGradient && { onGradient }) });
-  const sums = new GradientSums(optimizer.slots.map(({ parameter }) => parameter));
+  const parameters = optimizer.slots.map(({ parameter }) => parameter);
+  const sums = new GradientSums(parameters);
   const warmUp = new WarmUp(model.gpu);
   const compileFor = (loaded: LoadedSample, sampling: Sampling): Promise<void> => {
     const { width, height } = loaded.picture;
     const step = (): void => {
       passes(loaded, sampling);
       if (images > 1) sums.rehearse();
-      if (optimizer instanceof Sgd) optimizer.step(images * scale);
+      if (!(optimizer instanceof ShardedSgd)) {
+        boundGradients(parameters, training, images * scale);
+        optimizer.rehearse(images * scale);
+      }
+      average?.rehearse();
     };
     return warmUp.before(`${width}x${height}`, step, (report) => options.onCompiled?.(report));
   };
@@ -128,14 +142,19 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
             });
           }
         },
-        update() {
-          if (optimizer instanceof ShardedSgd) return optimizer.step(sums.nodes(), images * scale);
-          sums.finish();
-          return optimizer.step(images * scale);
+        async update() {
+          if (optimizer instanceof ShardedSgd) {
+            await optimizer.step(sums.nodes(), images * scale);
+          } else {
+            sums.finish();
+            boundGradients(parameters, training, images * scale);
+            optimizer.step(images * scale);
+          }
+          average?.update();
         },
       },
       storage,
-      validation,
+      validation: validation && average ? ofAverage(validation, average) : validation,
       events: options,
       signal,
       processes,
@@ -143,25 +162,28 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
   } finally {
     sums.dispose();
     if (!options.optimizer) optimizer.dispose();
+    if (!options.average) {
+      average?.exchange();
+      average?.dispose();
+    }
   }
 }
 
 /** Freezes what the task does not train, and makes the optimiser of the rest; of several processes, their part of it. */
-export function detectorSgd(
+export function detectorOptimizer(
   model: Detector,
   training: TrainingConfig,
   { trains }: DetectorTask = JOINT_TASK,
   processes = ALONE,
-): Sgd | ShardedSgd {
+): Optimizer | ShardedSgd {
   if (trains) {
     for (const [name, parameter] of Object.entries(model.parameters)) {
       parameter.requiresGrad &&= trains.includes(model.partOf(name)!);
     }
   }
-  const groups = caffeGroups(model.parameters, training);
   return processes.size === 1
-    ? new Sgd(groups, training)
-    : new ShardedSgd(groups, training, training.imagesPerStep, processes);
+    ? makeOptimizer(model.parameters, training)
+    : new ShardedSgd(parameterGroups(model.parameters, training), training, training.imagesPerStep, processes);
 }
 
 /**

@@ -5,7 +5,7 @@ import { Prefetcher } from '../../data/prefetcher.ts';
 import type { Dataset, Sample } from '../../data/types.ts';
 import { add } from '../../engine/ops/arithmetic.ts';
 import type { Gpu } from '../../engine/gpu.ts';
-import { Sgd } from '../../engine/sgd.ts';
+import type { Optimizer } from '../../engine/optimizer.ts';
 import { WarmUp } from '../../engine/warmUp.ts';
 import { seedOf } from '../../kernels/rng.ts';
 import { MultiBox } from '../../model/multiBox/multiBox.ts';
@@ -17,7 +17,7 @@ import {
 } from '../config/multiBoxConfig.ts';
 import { type InitReport, keptIn, loadCheckpoint, loadInitialWeights, type Progress } from '../storage/checkpoint.ts';
 import { NO_PROGRESS } from '../storage/checkpointFormat.ts';
-import { caffeGroups } from './caffeSgd.ts';
+import { makeOptimizer } from './makeOptimizer.ts';
 import { disposingOnError } from './disposing.ts';
 import { type LoopEvents, runLoop } from './loop.ts';
 
@@ -45,7 +45,7 @@ export async function trainMultiBox(options: TrainMultiBoxOptions): Promise<Trai
   const { multiBox, training } = options.config;
   const model = new MultiBox(options.gpu, multiBox, training.seed);
   return disposingOnError(model, async () => {
-    const optimizer = new Sgd(caffeGroups(model.parameters, training), training);
+    const optimizer = makeOptimizer(model.parameters, training);
     try {
       return await train(options, model, optimizer);
     } finally {
@@ -54,7 +54,7 @@ export async function trainMultiBox(options: TrainMultiBoxOptions): Promise<Trai
   });
 }
 
-async function train(options: TrainMultiBoxOptions, model: MultiBox, optimizer: Sgd): Promise<TrainedMultiBox> {
+async function train(options: TrainMultiBoxOptions, model: MultiBox, optimizer: Optimizer): Promise<TrainedMultiBox> {
   const { gpu, dataset, directory, config, resume } = options;
   const { training } = config;
   let progress: Progress = NO_PROGRESS;
@@ -93,7 +93,7 @@ async function train(options: TrainMultiBoxOptions, model: MultiBox, optimizer: 
           'a batch',
           () => {
             batchPasses(model, loaded, seed);
-            optimizer.step();
+            optimizer.rehearse();
           },
           options.onCompiled,
         );

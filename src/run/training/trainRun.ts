@@ -8,9 +8,11 @@ import { ALONE, assertEnoughImages, type Processes } from '../../distributed/pro
 import { ShardedSgd, type UpdateCost } from '../../distributed/shardedSgd.ts';
 import { shareTensors } from '../../distributed/sharing.ts';
 import type { Gpu } from '../../engine/gpu.ts';
-import type { Sgd } from '../../engine/sgd.ts';
+import type { MovingAverage } from '../../engine/movingAverage.ts';
+import type { Optimizer } from '../../engine/optimizer.ts';
 import type { Dataset, Sample } from '../../data/types.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
+import type { TrainingConfig } from '../../model/config.ts';
 import { capable, type Detector, type LossTerm } from '../../model/detector.ts';
 import { makeDetector } from '../../model/detectors.ts';
 import { PROPOSAL_NETWORK } from '../../model/fasterRcnn.ts';
@@ -33,7 +35,7 @@ import { keptTogether } from './keptTogether.ts';
 import type { LoopEvents } from './loop.ts';
 import { ProposalStore } from './proposalStore.ts';
 import {
-  detectorSgd,
+  detectorOptimizer,
   type ImageLosses,
   JOINT_TASK,
   measureStep,
@@ -42,6 +44,7 @@ import {
 } from './trainDetector.ts';
 import { tuneModel, type TuningEvents } from './tuning.ts';
 import { Validation, type ValidationEvents } from './validation.ts';
+import { averageOf, stateOf } from './weightAverage.ts';
 
 export interface RunEvents extends LoopEvents<LossTerm>, ValidationEvents, TuningEvents {
   /** Before each stage that is not done yet; `config` is the stage's own. */
@@ -97,9 +100,10 @@ interface StageRun {
 }
 
 export async function trainRun(run: RunTraining): Promise<TrainedRun> {
-  const { dataset, directory, config, resume, validation } = run;
+  const { dataset, directory, config, resume, validation, processes = ALONE } = run;
   if (dataset.samples.length === 0) throw new UserError(`${dataset.name}: there are no images to train on`);
-  assertImagesFor(config, run.processes ?? ALONE);
+  assertImagesFor(config, processes);
+  if (processes.size > 1) assertSharable(config.training);
   if (hasStages(config.schedule)) return trainStages(run);
   const [stage] = stagesOf(config.schedule) as [Stage];
   run.onStage?.(stage, 0, 1, config);
@@ -112,6 +116,15 @@ function assertImagesFor({ schedule, training }: RunConfig, processes: Processes
     const what = hasStages(schedule) ? `training.stages.${stage.losses}.imagesPerStep` : 'training.imagesPerStep';
     assertEnoughImages(processes, stageTraining(stage, training).imagesPerStep, what);
   }
+}
+
+/** Throws where a training has what several processes do not share. */
+export function assertSharable({ optimizer = 'sgd', clipNorm, clipValue }: TrainingConfig): void {
+  const wrong = (what: string): UserError =>
+    new UserError(`--distributed: several processes train without ${what}; leave it out, or train in one process`);
+  if (optimizer !== 'sgd') throw wrong(`training.optimizer ${optimizer}`);
+  if (clipNorm !== undefined) throw wrong('training.clipNorm');
+  if (clipValue !== undefined) throw wrong('training.clipValue');
 }
 
 async function trainStages(run: RunTraining): Promise<TrainedRun> {
@@ -195,9 +208,10 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
       }
       return started;
     });
-    const optimizer = detectorSgd(model, training, task, processes);
+    const optimizer = detectorOptimizer(model, training, task, processes);
+    const average = averageOf(model, training);
     try {
-      const progress = await begin(run, stageRun, started, model, optimizer);
+      const progress = await begin(run, stageRun, started, model, optimizer, average);
       run.onMemory?.(
         measureStep(model, task, largestSample(dataset, config), processes.places(training.imagesPerStep)),
       );
@@ -218,8 +232,9 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
         training,
         task,
         optimizer,
+        average,
         progress,
-        storage: keptTogether(processes, directory, config, model, optimizer),
+        storage: keptTogether(processes, directory, config, model, optimizer, average),
         validation,
         signal,
         processes,
@@ -229,11 +244,13 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
         onCompiled: (report) => run.onCompiled?.(report),
       });
       if (optimizer instanceof ShardedSgd && optimizer.cost.updates > 0) run.onUpdateCost?.(optimizer.cost);
+      average?.exchange(); // the model that is returned has the weights to use it with
       // The last evaluation may have been aborted; it is then made up for when the run is resumed.
       const finished = end.step >= training.steps && !validation?.isDue(end.step);
       return { model, progress: end, finished };
     } finally {
       optimizer.dispose();
+      average?.dispose();
     }
   });
 }
@@ -266,7 +283,8 @@ async function begin(
   { stage: { from }, directory, resume }: StageRun,
   started: boolean,
   model: Detector,
-  optimizer: Sgd | ShardedSgd,
+  optimizer: Optimizer | ShardedSgd,
+  average: MovingAverage | undefined,
 ): Promise<Progress> {
   const { processes = ALONE } = run;
   const progress = await processes.lead(async () => {
@@ -274,12 +292,22 @@ async function begin(
       const path = run.directory.stage(from.stage).checkpointPath;
       await loadParts(path, model, (name) => (from.parts.includes(model.partOf(name)!) ? name : null));
     }
-    const progress = started ? await loadCheckpoint(directory.checkpointPath, model, optimizer) : NO_PROGRESS;
+    const progress = started
+      ? await loadCheckpoint(directory.checkpointPath, model, stateOf(optimizer, average))
+      : NO_PROGRESS;
     if (resume) directory.truncateMetrics(progress.step);
     return progress;
   });
   await shareTensors(processes, Object.values(model.parameters));
   if (optimizer instanceof ShardedSgd) await optimizer.share();
+  if (average && progress.step === 0) average.restart();
+  if (average && progress.step > 0) {
+    average.updates = progress.step;
+    await shareTensors(
+      processes,
+      average.slots.map(({ state }) => state.average),
+    );
+  }
   return progress;
 }
 

@@ -1,4 +1,6 @@
-import { type ParameterGroup, Sgd } from '../../engine/sgd.ts';
+import { Adam, AdamW } from '../../engine/adam.ts';
+import type { Optimizer, ParameterGroup } from '../../engine/optimizer.ts';
+import { Sgd } from '../../engine/sgd.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import type { TrainingConfig } from '../../model/config.ts';
 
@@ -7,15 +9,17 @@ const BIAS = /\.bias(\[\d+:\d+\])?$/;
 
 type Others = Readonly<Record<string, Omit<ParameterGroup, 'parameter'>>>;
 
-/** The optimiser with Caffe's multipliers for biases, and others for the parameters that `others` names. */
-export const caffeSgd = (
+const OPTIMISERS = { sgd: Sgd, adam: Adam, adamw: AdamW } as const;
+
+/** The optimiser of a training, with its multipliers for biases, and others for the parameters that `others` names. */
+export const makeOptimizer = (
   parameters: Readonly<Record<string, Tensor>>,
   training: TrainingConfig,
   others: Others = {},
-): Sgd => new Sgd(caffeGroups(parameters, training, others), training);
+): Optimizer => new OPTIMISERS[training.optimizer ?? 'sgd'](parameterGroups(parameters, training, others), training);
 
-/** The parameters with the multipliers that `caffeSgd` gives them. */
-export function caffeGroups(
+/** The parameters with the multipliers that `makeOptimizer` gives them. */
+export function parameterGroups(
   parameters: Readonly<Record<string, Tensor>>,
   training: TrainingConfig,
   others: Others = {},
