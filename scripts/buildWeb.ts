@@ -3,6 +3,7 @@ import { build, type BuildOptions } from 'esbuild';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { gzipSync } from 'node:zlib';
+import type { Glyphs } from '../src/data/glyphs.ts';
 import { readGlyphs } from '../src/data/mnistFiles.ts';
 import { root } from './shell.ts';
 
@@ -11,8 +12,15 @@ const DIGITS = { train: 5000, test: 1000 } as const;
 
 export const webOptions = (folder: string): BuildOptions & { outdir: string } => ({
   absWorkingDir: root,
-  entryPoints: ['web/index.html', 'web/style.css', 'web/page.ts', 'web/worker.ts'],
-  loader: { '.html': 'copy' },
+  entryPoints: [
+    'index.html',
+    'style.css',
+    'page.ts',
+    'worker.ts',
+    'recorded/run.json',
+    'recorded/digits.safetensors.gz',
+  ].map((file) => `web/${file}`),
+  loader: { '.html': 'copy', '.json': 'copy', '.gz': 'copy' },
   outdir: folder,
   bundle: true,
   splitting: true, // so that page and worker share files
@@ -27,13 +35,21 @@ export async function buildWeb(folder: string): Promise<void> {
   await build(webOptions(folder));
 }
 
+/** The digits that the page gets. */
+export function packedDigits(): Record<'train' | 'test', Glyphs> {
+  const first = (split: 'train' | 'test'): Glyphs => {
+    const { labels, images } = readGlyphs(split);
+    const count = DIGITS[split];
+    return { labels: labels.subarray(0, count), images: images.subarray(0, count * 28 * 28), count };
+  };
+  return { train: first('train'), test: first('test') };
+}
+
 /** Writes the digits in the form that web/digits.ts reads. */
 export function packDigits(folder: string): void {
   fs.mkdirSync(folder, { recursive: true });
-  for (const split of ['train', 'test'] as const) {
-    const { labels, images } = readGlyphs(split);
-    const count = DIGITS[split];
-    const bytes = Buffer.concat([labels.subarray(0, count), images.subarray(0, count * 28 * 28)]);
+  for (const [split, { labels, images }] of Object.entries(packedDigits())) {
+    const bytes = Buffer.concat([labels, images]);
     fs.writeFileSync(path.join(folder, `digits-${split}.bin`), gzipSync(bytes, { level: 9 }));
   }
 }

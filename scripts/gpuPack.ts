@@ -26,6 +26,7 @@ const LIBRARIES = [
     'cli-progress',
     'commander',
     'csv-parse',
+    'fast-xml-builder',
     'fast-xml-parser',
     'fflate',
     'pbf',

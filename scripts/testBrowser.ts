@@ -1,6 +1,6 @@
 /**
  * Tests the library and the page (web/) in headless Chromium: bundles browserPage.ts and runs its tests there, then builds the
- * page and uses it as a visitor would (pageTests.ts).
+ * page and uses it as a visitor would (pageTests.ts, labelTests.ts).
  *
  *   npm run test:browser              the Chromium of the npm package @sparticuz/chromium, WebGPU on its SwiftShader
  *   npm run test:browser -- PATH      another Chromium, on the adapter that it offers
@@ -12,6 +12,7 @@ import * as path from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { buildWeb } from './buildWeb.ts';
 import { launchChromium, temporaryFolder } from './chromium.ts';
+import { labelTests } from './labelTests.ts';
 import { pageTests } from './pageTests.ts';
 import { fileServer, listen } from './serve.ts';
 import { root } from './shell.ts';
@@ -86,7 +87,7 @@ async function testPage(browser: Browser): Promise<void> {
     page.on('pageerror', ({ message }) => errors.push(message));
     page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
     await page.goto(address);
-    for (const [name, run] of Object.entries(pageTests(page, temporaryFolder))) {
+    for (const [name, run] of Object.entries({ ...pageTests(page, temporaryFolder), ...labelTests(page) })) {
       await test(`page, ${name}`, async () => {
         const found = await run();
         const trouble = await page.textContent('#trouble');

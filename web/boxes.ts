@@ -1,11 +1,14 @@
 /** Draws an image on a canvas with what was found in it: boxes with class and score, or the proposals they came from. */
-import { classColour, type DecodedImage, placeLabels, scoreColour, type StagedDetection } from '../src/index.ts';
+import { classColour, placeLabels, scoreColour, type StagedDetection } from '../src/index.ts';
+import type { Drawable } from './pictures.ts';
 
 export type Layer = 'proposals' | 'detections';
 export const LAYERS: Readonly<Record<Layer, string>> = { proposals: '1 Proposals', detections: '2 Detections' };
 
 export interface View {
-  picture: CanvasImageSource & { width: number; height: number };
+  /** What the picture is, for those who cannot see it: 'Test scene 3'. */
+  name: string;
+  picture: Drawable;
   found?: StagedDetection;
   classes: readonly string[];
   layer: Layer;
@@ -16,23 +19,11 @@ export interface View {
 /** How many of the best proposals are drawn. */
 const SHOWN_PROPOSALS = 20;
 
-/** The pixels of an image as something that a canvas can draw. */
-export function bitmap({ width, height, rgba }: DecodedImage): OffscreenCanvas {
-  const canvas = new OffscreenCanvas(width, height);
-  canvas.getContext('2d')!.putImageData(new ImageData(new Uint8ClampedArray(rgba), width, height), 0, 0);
-  return canvas;
-}
-
-/** The pixels of something that a canvas can draw. */
-export function pixels(picture: CanvasImageSource & { width: number; height: number }): DecodedImage {
-  const { width, height } = picture;
-  const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })!;
-  context.drawImage(picture, 0, 0);
-  return { width, height, rgba: context.getImageData(0, 0, width, height).data };
-}
-
 /** Draws at the width of the canvas in the page and the pixel density of the screen. */
-export function draw(canvas: HTMLCanvasElement, { picture, found, classes, layer, threshold }: View): void {
+export function draw(canvas: HTMLCanvasElement, view: View): void {
+  const { picture, found, classes, layer, threshold } = view;
+  canvas.role = 'img';
+  canvas.ariaLabel = described(view);
   const width = canvas.clientWidth || picture.width;
   const scale = width / picture.width;
   const density = devicePixelRatio;
@@ -64,17 +55,21 @@ export function draw(canvas: HTMLCanvasElement, { picture, found, classes, layer
     outline(detection, 2, classColour(detection.classIndex));
   }
   // Labels come after all boxes, so that no neighbour's line crosses a name; the best is placed first and drawn last.
-  context.font = '600 11px system-ui, sans-serif';
   const tabs = shown.toReversed().map(({ x1, y1, x2, y2, score, classIndex }) => {
     const text = `${classes[classIndex]} ${score.toFixed(2)}`;
-    return {
-      ...{ text, fill: classColour(classIndex) },
-      ...{ x1: x1 * scale - 1, y1: y1 * scale, x2: (x2 + 1) * scale + 1, y2: (y2 + 1) * scale },
-      ...{ width: context.measureText(text).width + 8, height: TAB_HEIGHT },
-    };
+    const edges = { x1: x1 * scale - 1, y1: y1 * scale, x2: (x2 + 1) * scale + 1, y2: (y2 + 1) * scale };
+    return { text, fill: classColour(classIndex), ...edges };
   });
-  const places = placeLabels(tabs, { width, height: picture.height * scale });
-  for (let i = tabs.length - 1; i >= 0; i--) label(context, tabs[i]!, places[i]!);
+  drawTabs(context, tabs, { width, height: picture.height * scale });
+}
+
+/** The view in words. */
+function described({ name, found, classes, layer, threshold }: View): string {
+  if (!found) return name;
+  if (layer === 'proposals') return `${name}, with the ${SHOWN_PROPOSALS} best proposals`;
+  const sure = found.detections.filter(({ score }) => score >= threshold);
+  const list = sure.map(({ classIndex, score }) => `${classes[classIndex]} (${score.toFixed(2)})`);
+  return `${name}; found: ${list.join(', ') || 'nothing'}`;
 }
 
 interface DrawnBox {
@@ -85,9 +80,28 @@ interface DrawnBox {
 }
 
 const TAB_HEIGHT = 16;
+const TAB_FONT = '600 11px system-ui, sans-serif';
+
+/** A box on the canvas, and the name on its tab. */
+export interface Tab extends DrawnBox {
+  text: string;
+  fill: string;
+}
+
+/** Draws names on tabs beside their boxes, where none hides another if there is room; the first is placed first and lies on top. */
+export function drawTabs(
+  context: CanvasRenderingContext2D,
+  named: readonly Tab[],
+  size: { width: number; height: number },
+): void {
+  context.font = TAB_FONT;
+  const tabs = named.map((tab) => ({ ...tab, width: context.measureText(tab.text).width + 8, height: TAB_HEIGHT }));
+  const places = placeLabels(tabs, size);
+  for (let i = tabs.length - 1; i >= 0; i--) drawTab(context, tabs[i]!, places[i]!);
+}
 
 /** Draws text on a tab. */
-function label(
+function drawTab(
   context: CanvasRenderingContext2D,
   { text, fill, width, height }: { text: string; fill: string; width: number; height: number },
   { x, y }: { x: number; y: number },

@@ -1,8 +1,11 @@
 /** The Detect part: runs the weights just trained, or those of a run's files, on scenes, drawings, image files and the camera. */
 import { type DecodedImage, type StagedDetection, STAGES } from '../src/index.ts';
-import { bitmap, draw, type Layer, LAYERS, pixels, type View } from './boxes.ts';
+import { draw, type Layer, LAYERS, type View } from './boxes.ts';
 import { attempt, element, make, segments, showTrouble } from './dom.ts';
 import { drawingBoard } from './drawingBoard.ts';
+import { bitmap, decode, pixels } from './pictures.ts';
+import { openCamera } from './label/camera.ts';
+import type { LabelledNetwork } from './labelledNetwork.ts';
 import type { RemoteSession } from './remote.ts';
 import type { LoadedRun, WeightsSource } from './session.ts';
 import type { TrainPart } from './train.ts';
@@ -24,12 +27,19 @@ const PARTS = {
 
 /** An image in the page, and what was found in it. */
 interface Result {
+  /** What the image is, in words. */
+  name: string;
   canvas: HTMLCanvasElement;
   picture: View['picture'];
   found?: StagedDetection;
 }
 
-export function startDetect(session: RemoteSession, trained: { classes: string[] }, training: TrainPart): void {
+export function startDetect(
+  session: RemoteSession,
+  trained: { classes: string[] },
+  training: TrainPart,
+  labelled: LabelledNetwork,
+): void {
   const results = element('results');
   const tools = element('tools');
   let weights: WeightsSource = 'trained';
@@ -41,10 +51,12 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
   let again = (): void => {};
 
   const threshold = element<HTMLInputElement>('threshold');
-  const classes = (): readonly string[] => (weights === 'loaded' && loaded ? loaded.classes : trained.classes);
+  /** What the files or the labels gave, if those weights are chosen. */
+  const network = (): LoadedRun | undefined => (weights === 'labelled' ? labelled.run : loaded);
+  const classes = (): readonly string[] => (weights === 'trained' ? undefined : network()?.classes) ?? trained.classes;
   const redraw = (): void => {
-    for (const { canvas, picture, found } of shown) {
-      const view = { picture, classes: classes(), layer, threshold: threshold.valueAsNumber };
+    for (const { name, canvas, picture, found } of shown) {
+      const view = { name, picture, classes: classes(), layer, threshold: threshold.valueAsNumber };
       draw(canvas, { ...view, ...(found && { found }) });
     }
     describe(shown.at(-1)?.found);
@@ -52,8 +64,8 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
 
   /** Whether there are weights to detect with; if not, says what to do. */
   const ready = (): boolean => {
-    const there = weights === 'loaded' ? loaded !== undefined : training.step !== null;
-    element('weights-facts').textContent = weightsFacts(weights, training.step, loaded);
+    const there = weights === 'trained' ? training.step !== null : network() !== undefined;
+    element('weights-facts').textContent = weightsFacts(weights, training.step, network());
     return there;
   };
 
@@ -68,8 +80,8 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
   }
 
   /** Shows an image alone, or beside those that are already shown. */
-  function place(picture: View['picture'], beside = false): Result {
-    const result: Result = { canvas: make('canvas'), picture };
+  function place(name: string, picture: View['picture'], beside = false): Result {
+    const result: Result = { name, canvas: make('canvas'), picture };
     if (!beside) {
       results.replaceChildren();
       shown = [];
@@ -115,18 +127,16 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
 
   async function showScene(number: number): Promise<void> {
     const picture = await session.testScene(number);
-    await detect(place(bitmap(picture)), picture);
+    await detect(place(`Test scene ${number + 1}`, bitmap(picture)), picture);
   }
 
   async function showFiles(files: readonly File[]): Promise<void> {
     results.replaceChildren();
     const own: Result[] = (shown = []);
     for (const file of files) {
-      const picture = await createImageBitmap(file).catch(() => {
-        throw new Error(`${file.name}: the browser cannot read it as an image; choose a JPEG, PNG or WebP`);
-      });
+      const picture = await decode(file, file.name);
       if (shown !== own) return; // others were chosen meanwhile
-      await detect(place(picture, true), pixels(picture));
+      await detect(place(file.name, picture, true), pixels(picture));
     }
   }
 
@@ -140,7 +150,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
     },
     drawing() {
       const board = drawingBoard();
-      const result = place(board.canvas);
+      const result = place('Board to draw digits on', board.canvas);
       let [looking, changed] = [false, false];
       const look = () =>
         attempt(async () => {
@@ -191,9 +201,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
         stop.disabled = true;
       };
       void attempt(async () => {
-        stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } }).catch(() => {
-          throw new Error('There is no camera, or this page may not use it: allow it in the address bar.');
-        });
+        stream = await openCamera();
         if (left) return leave(); // while the browser asked whether the page may use it
         const video = make('video', { srcObject: stream, muted: true, playsInline: true });
         await video.play();
@@ -201,7 +209,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
         while (stream?.active) {
           const frame = await createImageBitmap(video);
           if (left) return;
-          result ??= place(frame);
+          result ??= place("The camera's picture", frame);
           result.picture = frame;
           await detect(result, pixels(frame));
           await new Promise(requestAnimationFrame);
@@ -218,9 +226,10 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
     sources[choice]();
   });
   segments('detect-layer', LAYERS, (choice) => ((layer = choice), redraw()))(layer);
-  const chooseWeights = segments('weights', { trained: 'Trained here', loaded: 'From files' }, (choice) => {
+  const names = { trained: 'Trained here', labelled: 'From labels', loaded: 'From files' };
+  const chooseWeights = segments<WeightsSource>('weights', names, (choice) => {
     weights = choice;
-    element('choose-run').hidden = choice === 'trained';
+    element('choose-run').hidden = choice !== 'loaded';
     for (const result of shown) delete result.found;
     redraw();
     ready();
@@ -253,6 +262,7 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
   addEventListener('dragover', (event) => event.preventDefault());
   addEventListener('drop', (event) => {
     event.preventDefault();
+    if (location.hash === '#label') return; // they are to be labelled
     const files = [...event.dataTransfer!.files];
     if (files.length === 0) return;
     location.hash = '#detect';
@@ -271,6 +281,17 @@ export function startDetect(session: RemoteSession, trained: { classes: string[]
   addEventListener('resize', redraw);
   // A training that went on meanwhile may find more now.
   addEventListener('hashchange', () => (location.hash === '#detect' ? again() : leave()));
+  labelled.listen({
+    changed() {
+      if (weights !== 'labelled') return;
+      for (const result of shown) delete result.found;
+      again();
+    },
+    used() {
+      chooseWeights('labelled');
+      chooseSource('pictures');
+    },
+  });
   chooseWeights('trained');
   chooseSource('scene');
 }
@@ -281,6 +302,8 @@ function weightsFacts(weights: WeightsSource, step: number | null, loaded: Loade
       ? 'Nothing is trained yet: start a training, or choose the files of a run.'
       : `These weights are from step ${step} of the training.`;
   }
+  if (!loaded && weights === 'labelled')
+    return 'Nothing is trained on labels yet: draw some in the Label part, and train.';
   if (!loaded) return 'Choose the two files of a run or a .pth file of torchvision, or drop them on this page.';
   const { classes, backbone, parameters } = loaded;
   const named = classes.slice(1);

@@ -36,6 +36,46 @@ export function segments<T extends string>(
   return press;
 }
 
+const rows = new WeakMap<HTMLElement, Map<string, HTMLElement>>();
+
+/**
+ * Makes the children of a list those of `items`: an element for each key is made once and then updated, so that what has the focus
+ * keeps it.
+ */
+export function keyed<T, E extends HTMLElement>(
+  list: HTMLElement,
+  items: readonly T[],
+  keyOf: (item: T) => string,
+  create: (item: T) => E,
+  update: (row: E, item: T, index: number) => void,
+): void {
+  const before = rows.get(list) ?? new Map<string, HTMLElement>();
+  const after = new Map<string, HTMLElement>();
+  items.forEach((item, i) => {
+    const key = keyOf(item);
+    const row = (before.get(key) as E | undefined) ?? create(item);
+    before.delete(key);
+    after.set(key, row);
+    update(row, item, i);
+    if (list.children[i] !== row) list.insertBefore(row, list.children[i] ?? null);
+  });
+  for (const row of before.values()) row.remove();
+  rows.set(list, after);
+}
+
+/** Saves content as a file of the visitor's. */
+export function download(name: string, content: BlobPart): void {
+  const address = URL.createObjectURL(new Blob([content]));
+  make('a', { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+}
+
+/** A time to be read by people: 45 s, 2:05. */
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
+}
+
 let lasting = false;
 
 /** Shows an error at the top of the page; null removes it. A lasting one stays, because it is the cause of all later errors. */

@@ -1,8 +1,9 @@
-/** The page: opens a session (session.ts) and gives it to the three parts. */
+/** The page: opens a session (session.ts) and gives it to the four parts. */
 import './withoutEval.ts';
 import { startCheck } from './check.ts';
 import { startDetect } from './detect.ts';
 import { attempt, element, showTrouble } from './dom.ts';
+import { LabelledNetwork } from './labelledNetwork.ts';
 import { startSession } from './remote.ts';
 import type { SessionEvent } from './session.ts';
 import { startTrain } from './train.ts';
@@ -25,23 +26,32 @@ show();
 const listeners: ((event: SessionEvent) => void)[] = [];
 
 await attempt(async () => {
+  const labelled = new LabelledNetwork();
   const session = await startSession((event) => {
     if (event.kind === 'lost') showTrouble(event.message, { lasting: true });
-    else for (const listen of listeners) listen(event);
+    for (const listen of listeners) listen(event);
   });
+  // It is larger than the other parts, and the page need not wait for it.
+  const label = import('./label/label.ts').then(({ startLabel }) => startLabel(session, labelled));
+  label.then(
+    ({ listen }) => listeners.push(listen),
+    (error: Error) => showTrouble(error.message),
+  );
   // The scenes need no GPU, so they are shown even if the next line throws.
   const scenes = await session.openScenes();
   const train = startTrain(session, scenes);
   const adapter = element('adapter');
-  const facts = await session.open().catch((error: Error) => {
+  const facts = await session.open().catch(async (error: Error) => {
     adapter.textContent = 'no GPU';
     adapter.classList.add('bad');
+    (await label).disable('Training needs a GPU, but labels can be drawn and exported without one.');
     throw error;
   });
   adapter.textContent = facts.software ? `${facts.description}, on the CPU` : facts.description;
   adapter.classList.add('good');
   train.enable();
-  startDetect(session, scenes, train);
+  startDetect(session, scenes, train, labelled);
   const check = startCheck(session, facts);
   listeners.push(train.listen, check.listen);
+  await (await label).enable();
 });

@@ -8,42 +8,51 @@ import {
   makeOptimizer,
   type CheckOutcome,
   type Dataset,
-  type Sample,
+  type DecodedImage,
+  type Detector,
   detectInStages,
   evaluate,
   type EvaluationReport,
-  type Detector,
-  makeDetector,
+  exportOnnx,
+  fillInitialWeights,
   type Gpu,
   kernelChecks,
+  type LabelledBox,
   loadPublished,
   loadRun,
+  makeDetector,
   median,
-  stageTimes,
-  type MetricsLine,
-  type LossTerm,
-  openDigits,
   parseRunConfig,
-  type DecodedImage,
+  parseSafetensors,
+  parseWeights,
   PRESETS,
+  type Progress,
   reportedLimits,
   requestGpu,
   type RunConfig,
   runKernelCheck,
-  exportOnnx,
+  type Safetensors,
+  type Sample,
   serializeCheckpoint,
   type StagedDetection,
+  stageTimes,
   trainDetector,
-  withSteps,
+  UserError,
 } from '../src/index.ts';
 import { readDigits } from './digits.ts';
+import { digitScenes, digitsRun, SEED, SHOWN } from './digitsRun.ts';
+import { type LabelBackbone, labelDetector, labelTraining } from './label/recipe.ts';
+import { decodePixels } from './pictures.ts';
+import { readDigitsWeights } from './recorded.ts';
+import { Training, type TrainingEvent } from './training.ts';
 import { Turns } from './turns.ts';
 
 /** What the session reports to the page while a call runs. */
 export type SessionEvent =
   | { kind: 'lost'; message: string }
-  | { kind: 'step'; step: number; seconds: number }
-  | { kind: 'losses'; line: MetricsLine<LossTerm> }
+  | (TrainingEvent & { of: Trained })
+  /** The weights so far of the training on labels, to be kept in case the device is lost or the page closed. */
+  | { kind: 'kept'; run: RunFiles; network: LoadedRun }
   | { kind: 'found'; step: number; scenes: StagedDetection[] }
   | { kind: 'evaluated'; done: number; total: number }
   | { kind: 'checked'; done: number; total: number; outcome: CheckOutcome };
@@ -56,7 +65,9 @@ export interface AdapterFacts {
   features: string[];
 }
 
-export type WeightsSource = 'trained' | 'loaded';
+/** The networks that are trained here: on digits, and on the user's labels. */
+export type Trained = 'trained' | 'labelled';
+export type WeightsSource = Trained | 'loaded';
 
 export interface LoadedRun {
   classes: string[];
@@ -64,11 +75,36 @@ export interface LoadedRun {
   parameters: number;
 }
 
-const SEED = 1;
-/** How many test scenes are shown during training; the Detect part uses those that follow. */
-const SHOWN = 9;
+/** The two files of a run. */
+export interface RunFiles {
+  config: string;
+  checkpoint: Uint8Array<ArrayBuffer>;
+}
+
+export interface WeightsFile {
+  name: string;
+  bytes: Uint8Array;
+}
+
+/** Where a training on labels starts: what it learned before, the digits' network, random weights, or files of the user's. */
+export type Start = 'labelled' | 'digits' | 'nothing' | 'files';
+
+export interface LabelTask {
+  /** Index 0 is '__background__'. */
+  classes: string[];
+  pictures: { name: string; width: number; height: number; file: Blob; boxes: LabelledBox[] }[];
+  start: Start;
+  /** For `files`: those of a run, or one of weights. */
+  files: WeightsFile[];
+  steps: number;
+  /** Whether mirrored pictures show the same classes. */
+  flip: boolean;
+}
+
 /** How many test scenes the average precision at the end is measured on. */
 const EVALUATED = 100;
+/** Between two copies of the weights that a training on labels gives the page to keep. */
+const KEPT_MILLISECONDS = 10_000;
 /** Between two detections in the test scenes lie a multiple of these steps, a second at least, and ten times a detection's time. */
 const LOOK = { steps: 25, milliseconds: 1000, share: 1 / 10 };
 
@@ -78,12 +114,8 @@ export class Session {
   private readonly turns = new Turns();
   private gpu!: Gpu;
   private scenes!: Record<'train' | 'test', Dataset>;
-  private models: Partial<Record<WeightsSource, Detector>> = {};
-  private run: RunConfig | undefined;
-  private done = { step: 0, seconds: 0, dataSeconds: 0 };
-  private paused: Promise<void> | undefined;
-  private resumed: (() => void) | undefined;
-  private stop = new AbortController();
+  private networks: Partial<Record<WeightsSource, Network>> = {};
+  private trainings: Partial<Record<Trained, Training>> = {};
 
   constructor(tell: (event: SessionEvent) => void) {
     this.tell = tell;
@@ -104,8 +136,7 @@ export class Session {
   /** The test scenes that are shown, drawn with digits that training never sees. */
   async openScenes(): Promise<{ pictures: DecodedImage[]; classes: string[] }> {
     const digits = await readDigits();
-    const open = (split: 'train' | 'test') => openDigits({ split, seed: SEED }, (split) => digits[split]);
-    this.scenes = { train: open('train'), test: open('test') };
+    this.scenes = { train: digitScenes(digits, 'train'), test: digitScenes(digits, 'test') };
     const { samples, classes } = this.scenes.test;
     return { pictures: await Promise.all(samples.slice(0, SHOWN).map((sample) => sample.load())), classes };
   }
@@ -116,63 +147,100 @@ export class Session {
     return samples[SHOWN + (number % (samples.length - SHOWN))]!.load();
   }
 
-  /** Trains from random weights to the end or until `abandon`, then evaluates. Null if it was abandoned. */
+  /** Trains on digits from random weights to the end or until `abandon`, then evaluates. Null if it was abandoned. */
   async train(steps: number): Promise<EvaluationReport | null> {
-    const { detector, training } = PRESETS['demo']!;
     const { train, test } = this.scenes;
-    const config: RunConfig = {
-      format: 1,
-      data: 'digits',
-      split: 'train',
-      preset: 'demo',
-      schedule: 'joint',
-      init: null,
-      skipBadBoxes: false,
-      checkpointInterval: steps,
-      detector: { ...detector, classes: train.classes },
-      training: withSteps({ ...training, seed: SEED }, steps),
-    };
-    let end = await this.turns.take();
-    try {
-      this.models.trained?.dispose();
-      const model = makeDetector(this.gpu, config.detector, SEED);
-      this.models.trained = model;
-      this.run = config;
-      this.stop = new AbortController();
-      this.done = { step: 0, seconds: 0, dataSeconds: 0 };
-      await this.look(model, 0);
-      let resumedAt = performance.now();
-      let nextLook = resumedAt + LOOK.milliseconds;
-      await trainDetector({
-        model,
-        dataset: train,
-        training: config.training,
-        signal: this.stop.signal,
-        onMetrics: (line) => this.tell({ kind: 'losses', line }),
-        onStep: async (step) => {
-          this.done.step = step;
-          this.done.seconds += (performance.now() - resumedAt) / 1000;
-          this.tell({ kind: 'step', step, seconds: this.done.seconds });
-          end(); // lets detections run that were requested meanwhile
-          if (step < steps) await this.paused;
-          end = await this.turns.take();
-          resumedAt = performance.now();
-          if ((step % LOOK.steps === 0 && resumedAt >= nextLook) || step === steps) {
-            const began = resumedAt;
-            await this.look(model, step);
-            resumedAt = performance.now();
-            nextLook = resumedAt + Math.max(LOOK.milliseconds, (resumedAt - began) / LOOK.share);
-          }
-        },
-      });
-      if (this.stop.signal.aborted) return null;
-      const dataset = { ...test, samples: test.samples.slice(0, EVALUATED) };
-      const onImage = (done: number) => this.tell({ kind: 'evaluated', done, total: EVALUATED });
-      return (await evaluate(model, dataset, 'voc10', onImage)).report;
-    } finally {
-      end();
-    }
+    const training = await this.begin('trained', digitsRun(train.classes, steps));
+    const { model } = training;
+    let nextLook = performance.now() + LOOK.milliseconds;
+    const finished = await training.run(train, this.turns, this.teller('trained'), async (step) => {
+      const due = step % LOOK.steps === 0 && performance.now() >= nextLook;
+      if (!due && step > 0 && step < steps) return;
+      const began = performance.now();
+      await this.look(model, step);
+      nextLook = performance.now() + Math.max(LOOK.milliseconds, (performance.now() - began) / LOOK.share);
+    });
+    if (!finished) return null;
+    const dataset = { ...test, samples: test.samples.slice(0, EVALUATED) };
+    const onImage = (done: number) => this.tell({ kind: 'evaluated', done, total: EVALUATED });
+    return this.turns.during(async () => (await evaluate(model, dataset, 'voc10', onImage)).report);
   }
+
+  /** Trains on the user's labels. False if it was abandoned; what it learned until then is there to use all the same. */
+  async trainOnLabels(task: LabelTask): Promise<boolean> {
+    const { classes, pictures, steps, flip } = task;
+    const start = await this.startOf(task);
+    const backbone = start.detector.backbone as LabelBackbone;
+    const config: RunConfig = {
+      ...digitsRun(classes, steps),
+      data: 'labels',
+      preset: 'labels',
+      detector: start.detector,
+      training: labelTraining(backbone, { steps, flip, seed: SEED }),
+    };
+    const training = await this.begin('labelled', config, start.weights);
+    const samples = pictures.map(({ name, width, height, file, boxes }): Sample => ({
+      ...{ id: name, width, height, load: () => decodePixels(file, name) },
+      boxes: boxes.map((box) => ({ ...box, difficult: false })),
+    }));
+    const dataset: Dataset = { name: 'labels', classes, samples, flippable: true, notes: [] };
+    let nextKept = performance.now() + KEPT_MILLISECONDS;
+    return training.run(dataset, this.turns, this.teller('labelled'), async (step) => {
+      if (step < steps && performance.now() < nextKept) return;
+      this.tell({ kind: 'kept', run: await filesOf(training), network: factsOf(training.model) });
+      nextKept = performance.now() + KEPT_MILLISECONDS;
+    });
+  }
+
+  /** The network that a training on labels starts with, and its weights. */
+  private async startOf({ start, files, classes, pictures }: LabelTask): Promise<InitialNetwork> {
+    const recipe = (backbone: LabelBackbone) => labelDetector(backbone, classes, pictures);
+    if (start === 'labelled') {
+      const { config, checkpoint } = await this.turns.during(() => filesOf(this.networks.labelled!));
+      const weights = { source: 'the weights learned before', file: parseSafetensors(checkpoint, 'weights') };
+      return { detector: { ...parseRunConfig(config).detector, classes }, weights };
+    }
+    if (start === 'digits') {
+      return { detector: recipe('small'), weights: { source: 'digits', file: await readDigitsWeights() } };
+    }
+    if (start === 'nothing') return { detector: recipe('small') };
+    const config = files.find(({ name }) => name.endsWith('.json'));
+    const { name: source, bytes } = files.find((one) => one !== config) ?? {};
+    if (source === undefined || bytes === undefined) {
+      throw new UserError('Choose a file of weights to start from, or the two files of a run.');
+    }
+    const file = parseWeights(bytes, source);
+    if (config) {
+      const { detector } = parseRunConfig(new TextDecoder().decode(config.bytes), config.name);
+      return { detector: { ...detector, classes }, weights: { source, file } };
+    }
+    const isSqueezenet = Object.keys(file.tensors).some((name) => /(^|\.)(features\.)?3\.squeeze\.weight$/.test(name));
+    return { detector: recipe(isSqueezenet ? 'squeezenet1_1' : 'small'), weights: { source, file } };
+  }
+
+  /** Makes the network of a training, in place of the one before. */
+  private begin(of: Trained, config: RunConfig, weights?: InitialNetwork['weights']): Promise<Training> {
+    return this.turns.during(async () => {
+      const model = makeDetector(this.gpu, config.detector, config.training.seed);
+      try {
+        if (weights) fillInitialWeights(weights.file, weights.source, model);
+      } catch (error) {
+        model.dispose();
+        throw error;
+      }
+      const training = new Training(model, config);
+      this.use(of, training);
+      this.trainings[of] = training;
+      return training;
+    });
+  }
+
+  private use(of: WeightsSource, network: Network): void {
+    this.networks[of]?.model.dispose();
+    this.networks[of] = network;
+  }
+
+  private readonly teller = (of: Trained) => (event: TrainingEvent) => this.tell({ ...event, of });
 
   /** What the detector finds in the test scenes at this point. */
   private async look(model: Detector, step: number): Promise<void> {
@@ -183,57 +251,52 @@ export class Session {
     this.tell({ kind: 'found', step, scenes });
   }
 
-  /** Makes the training wait after its next step. */
-  pause(): void {
-    this.paused ??= new Promise((resolve) => (this.resumed = resolve));
+  /** Makes a training wait after its next step. */
+  pause(of: Trained): void {
+    this.trainings[of]?.pause();
   }
 
-  resume(): void {
-    this.resumed?.();
-    this.paused = undefined;
+  resume(of: Trained): void {
+    this.trainings[of]?.resume();
   }
 
-  /** Ends the training after its next step, without evaluating. */
-  abandon(): void {
-    this.stop.abort();
-    this.resume();
+  /** Ends a training after its next step. */
+  abandon(of: Trained): void {
+    this.trainings[of]?.abandon();
   }
 
   /** The weights trained so far, as the two files of a run. */
-  async save(): Promise<{ config: string; checkpoint: Uint8Array<ArrayBuffer> }> {
-    return this.turns.during(async () => ({
-      config: JSON.stringify(this.run, null, 2) + '\n',
-      checkpoint: await serializeCheckpoint(this.models.trained!, undefined, this.done),
-    }));
+  async save(of: Trained): Promise<RunFiles> {
+    return this.turns.during(() => filesOf(this.networks[of]!));
   }
 
   /** What was trained so far, as an ONNX model. */
-  async exportOnnx(): Promise<Uint8Array<ArrayBuffer>> {
-    return this.turns.during(() => exportOnnx(this.models.trained!));
+  async exportOnnx(of: Trained): Promise<Uint8Array<ArrayBuffer>> {
+    return this.turns.during(() => exportOnnx(this.networks[of]!.model));
   }
 
   /** Loads a run, trained here or in Node, from its two files. Throws one line about the one that is wrong. */
-  async load(config: string, checkpoint: Uint8Array): Promise<LoadedRun> {
-    return this.turns.during(async () => this.take(await loadRun(this.gpu, parseRunConfig(config), checkpoint)));
+  async load(config: string, checkpoint: Uint8Array, of: WeightsSource = 'loaded'): Promise<LoadedRun> {
+    return this.turns.during(async () => {
+      const parsed = parseRunConfig(config);
+      return this.take(of, { model: await loadRun(this.gpu, parsed, checkpoint), config: parsed });
+    });
   }
 
   /** Loads a detector of torchvision's from its file of weights. Throws one line about what is wrong with it. */
   async loadWeights(name: string, bytes: Uint8Array): Promise<LoadedRun> {
-    return this.turns.during(async () => this.take(loadPublished(this.gpu, bytes, name)));
+    return this.turns.during(async () => this.take('loaded', { model: loadPublished(this.gpu, bytes, name) }));
   }
 
-  private take(model: Detector): LoadedRun {
-    this.models.loaded?.dispose();
-    this.models.loaded = model;
-    const { classes, backbone } = model.config;
-    const parameters = Object.values(model.parameters).reduce((sum, { size }) => sum + size, 0);
-    return { classes, backbone, parameters };
+  private take(of: WeightsSource, network: Network): LoadedRun {
+    this.use(of, network);
+    return factsOf(network.model);
   }
 
   /** The objects in an image, with the proposals and the time of each part. */
   async detect(weights: WeightsSource, pixels: DecodedImage): Promise<StagedDetection> {
     return this.turns.during(async () => {
-      const model = this.models[weights]!;
+      const { model } = this.networks[weights]!;
       return detectInStages(model, pixels);
     });
   }
@@ -277,6 +340,30 @@ export class Session {
       return { step: median(steps.slice(1)), detection };
     });
   }
+}
+
+/** A network, and how it came about if it was trained. */
+interface Network {
+  model: Detector;
+  config?: RunConfig;
+  done?: Progress;
+}
+
+interface InitialNetwork {
+  detector: RunConfig['detector'];
+  /** Random without it. `source` names it in messages. */
+  weights?: { source: string; file: Safetensors };
+}
+
+async function filesOf({ model, config, done }: Network): Promise<RunFiles> {
+  return {
+    config: JSON.stringify(config, null, 2) + '\n',
+    checkpoint: await serializeCheckpoint(model, undefined, done ?? { step: 0, seconds: 0, dataSeconds: 0 }),
+  };
+}
+
+function factsOf({ config: { classes, backbone }, parameters }: Detector): LoadedRun {
+  return { classes, backbone, parameters: Object.values(parameters).reduce((sum, { size }) => sum + size, 0) };
 }
 
 function facts({ adapter, device }: Gpu): AdapterFacts {

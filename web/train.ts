@@ -1,8 +1,9 @@
 /** The Train part: trains from random weights, and shows the losses and what is found in scenes it never trained on. */
 import type { EvaluationReport, DecodedImage, StagedDetection } from '../src/index.ts';
-import { bitmap, draw, type Layer, LAYERS } from './boxes.ts';
-import { attempt, element, make, segments } from './dom.ts';
+import { draw, type Layer, LAYERS } from './boxes.ts';
+import { attempt, download, duration, element, make, segments } from './dom.ts';
 import { LossChart } from './lossChart.ts';
+import { bitmap } from './pictures.ts';
 import type { RemoteSession } from './remote.ts';
 import type { SessionEvent } from './session.ts';
 
@@ -28,7 +29,11 @@ export function startTrain(
   session: RemoteSession,
   { pictures, classes }: { pictures: DecodedImage[]; classes: string[] },
 ): TrainPart {
-  const chart = new LossChart();
+  const chart = new LossChart(
+    element<HTMLCanvasElement>('losses'),
+    element('terms'),
+    'The losses appear here once it trains.',
+  );
   const start = element<HTMLButtonElement>('start');
   const restart = element<HTMLButtonElement>('restart');
   const save = element<HTMLButtonElement>('save');
@@ -40,15 +45,20 @@ export function startTrain(
   let total = 0;
   let times: { step: number; seconds: number }[] = [];
 
-  const scenes = pictures.map((picture) => {
+  const scenes = pictures.map((picture, i) => {
     const canvas = make('canvas');
     element('scenes').append(canvas);
-    return { canvas, picture: bitmap(picture), found: undefined as StagedDetection | undefined };
+    return {
+      name: `Test scene ${i + 1}`,
+      canvas,
+      picture: bitmap(picture),
+      found: undefined as StagedDetection | undefined,
+    };
   });
   let layer: Layer = 'detections';
   const redraw = (): void => {
-    for (const { canvas, picture, found } of scenes) {
-      draw(canvas, { picture, classes, layer, threshold: THRESHOLD, ...(found && { found }) });
+    for (const { name, canvas, picture, found } of scenes) {
+      draw(canvas, { name, picture, classes, layer, threshold: THRESHOLD, ...(found && { found }) });
     }
   };
   segments('train-layer', LAYERS, (choice) => {
@@ -93,24 +103,24 @@ export function startTrain(
     attempt(async () => {
       if (mode === 'idle') return train();
       if (mode === 'training') {
-        await session.pause();
+        await session.pause('trained');
         return enter('paused', 'Paused.');
       }
-      await session.resume();
+      await session.resume('trained');
       times = []; // a pause must not count as time of a step
       enter('training', '');
     });
 
-  restart.onclick = () => attempt(() => session.abandon());
+  restart.onclick = () => attempt(() => session.abandon('trained'));
 
   save.onclick = () =>
     attempt(async () => {
-      const { config, checkpoint } = await session.save();
+      const { config, checkpoint } = await session.save('trained');
       download('config.json', config);
       download('checkpoint.safetensors', checkpoint);
     });
 
-  exportModel.onclick = () => attempt(async () => download('detector.onnx', await session.exportOnnx()));
+  exportModel.onclick = () => attempt(async () => download('detector.onnx', await session.exportOnnx('trained')));
 
   function showStep(done: number, seconds: number): void {
     step = done;
@@ -148,6 +158,7 @@ export function startTrain(
       return step;
     },
     listen(event) {
+      if ('of' in event && event.of !== 'trained') return;
       if (event.kind === 'step' && step !== null) {
         if (mode === 'training') state.textContent = '';
         showStep(event.step, event.seconds);
@@ -163,15 +174,4 @@ export function startTrain(
       }
     },
   };
-}
-
-function duration(seconds: number): string {
-  const whole = Math.round(seconds);
-  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
-}
-
-function download(name: string, content: BlobPart): void {
-  const address = URL.createObjectURL(new Blob([content]));
-  make('a', { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }

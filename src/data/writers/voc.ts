@@ -1,5 +1,5 @@
 /** Pascal VOC as a format to write: pixels counted from 1, the last one included. */
-import { XMLBuilder } from 'fast-xml-parser';
+import Builder from 'fast-xml-builder';
 import type { FormatWriter, WrittenImage } from '../format.ts';
 import type { AnnotatedBox } from '../types.ts';
 import { countRounding, decimal, LostItems, PIXEL_DECIMALS } from './edges.ts';
@@ -47,7 +47,7 @@ function annotation(
   classes: readonly string[],
 ): string {
   const corner = (value: number): string => decimal(value + 1, PIXEL_DECIMALS);
-  return new XMLBuilder({ format: true }).build({
+  return new Builder({ format: true }).build({
     annotation: {
       folder: 'JPEGImages',
       filename: xmlText(`${name}${extension}`),
