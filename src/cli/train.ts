@@ -118,7 +118,8 @@ training.stages.detector set their steps, milestones and imagesPerStep; values l
 recall --proposals-file' reads them; several files count as one. As published, an update takes 64 RoIs of each of two images,
 background from an IoU of 0.1. detector.rpn.train.postNms and .test.postNms say how many of an image's proposals are used,
 the best ones. --schedule spp-net does the same with SPP-net's pyramid pooling and fixed convolutions. --schedule rcnn crops
-each region out of the image and warps it to detector.crop.size pixels; an update takes 8 RoIs of each of 16 images.`,
+each region out of the image and warps it to detector.crop.size pixels; an update takes 8 RoIs of each of 16 images.
+After it, linear SVMs and a regression of boxes are fitted to the network; detector.head.scorer=softmax leaves them out.`,
     )
     .action(train);
   withExample(

@@ -9,6 +9,7 @@ import type { RunConfig, ValidationConfig } from '../run/config/configSchema.ts'
 import type { RunDirectory, ValidationLine } from '../run/storage/runDirectory.ts';
 import { type RunEvents, type RunTraining, type TrainedRun, trainRun } from '../run/training/trainRun.ts';
 import { hasDetector, type Stage } from '../run/config/stages.ts';
+import type { FitReport } from '../run/training/fitScorer.ts';
 import { columns } from './progress.ts';
 import { betterAnchorsText, count, percent } from './text.ts';
 import { countParameters, describeInit, withTrainingDisplay } from './trainingDisplay.ts';
@@ -91,6 +92,18 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
         }
         display.update(done);
       },
+      onFitting(part, done, total) {
+        if (done === 1) {
+          display.stopBar();
+          console.log(`fitting SVMs: ${part} of the training images`);
+          display.startBar(total, 'image');
+        }
+        display.update(done);
+      },
+      onFitted(report) {
+        display.stopBar();
+        for (const line of describeFit(report)) console.log(line);
+      },
     }),
   );
   if (processes?.leads === false) return result;
@@ -109,6 +122,14 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
 function describeValidation({ step, mAP, loss, images, seconds }: ValidationLine, best: boolean): string {
   return `validation at step ${step}: mAP ${mAP.toFixed(4)}${best ? ', the best so far' : ''}, loss ${loss.toFixed(3)}, ${images} images in ${seconds.toFixed(1)} s`;
 }
+
+/** A line for each class. */
+const describeFit = ({ classes }: FitReport): string[] =>
+  classes.map(({ name, positives, negatives, examples }) =>
+    positives === 0
+      ? `SVM ${name}: has no object in the training images and will not be found`
+      : `SVM ${name}: ${count(positives)} objects, ${count(negatives)} hard negatives; boxes from ${count(examples)} proposals`,
+  );
 
 function describeValidated({ data, split, interval }: ValidationConfig, images: number, trainedOn: string): string {
   const of = data === trainedOn ? '' : ` of ${data}`;

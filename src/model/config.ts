@@ -117,6 +117,10 @@ const head = z.strictObject({
     [0.1, 0.1, 0.2, 0.2],
   ),
   sigma: setting(positive, 'sigma of smooth L1 in the box loss', 1),
+  scorer: setting(
+    z.enum(['softmax', 'svm']).optional(),
+    'what scores regions at test time: `softmax`, the layers of the head; `svm`, which takes given proposals: a linear SVM for each class, and a ridge regression of boxes, fitted after the training (R-CNN, SPP-net). Without it `softmax`',
+  ),
 });
 
 const crop = z.strictObject({

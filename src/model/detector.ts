@@ -131,6 +131,12 @@ export interface Detector<Maps = unknown> {
     proposals: Pick<Proposals, 'rois' | 'count'>,
     sampling: Sampling,
   ): Losses;
+  /**
+   * What a scorer sees of regions at test time, a row each: `pooled`, what the region layers take, or `vector`, what they give.
+   *
+   * @param boxes x1, y1, x2, y2 of each, in pixels of the original image
+   */
+  regionValues?(maps: Maps, image: PreparedImage, boxes: Float32Array, of: 'pooled' | 'vector'): Tensor;
   /** The anchors of an image of this size that lie inside it, in input pixels, in the order of their index. */
   anchorsInside?(image: ImageGeometry): Promise<Box[]>;
 }
@@ -138,13 +144,14 @@ export interface Detector<Maps = unknown> {
 /** The kind of detector that a configuration asks for. */
 export const systemOf = ({ system = 'faster-rcnn' }: Pick<DetectorConfig, 'system'>): string => system;
 
-export type Capability = 'propose' | 'rpnLosses' | 'detectorLosses' | 'anchorsInside';
+export type Capability = 'propose' | 'rpnLosses' | 'detectorLosses' | 'regionValues' | 'anchorsInside';
 
 /** What each capability is called in a message. */
 const CAPABILITIES: Readonly<Record<Capability, string>> = {
   propose: 'no network that proposes regions',
   rpnLosses: 'no Region Proposal Network to train',
   detectorLosses: 'no detection head that is trained alone',
+  regionValues: 'no regions that are classified one by one',
   anchorsInside: 'no anchors',
 };
 

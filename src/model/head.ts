@@ -5,6 +5,8 @@
 import type { Gpu } from '../engine/gpu.ts';
 import type { Bindable } from '../engine/memory.ts';
 import { linear } from '../engine/ops/linear.ts';
+import { sigmoid } from '../engine/ops/pointwise.ts';
+import { reshape } from '../engine/ops/reshape.ts';
 import { smoothL1Loss, softmaxLogLoss } from '../engine/ops/losses.ts';
 import { concat, softmax } from '../engine/ops/axes.ts';
 import { scratch } from '../engine/scratch.ts';
@@ -18,6 +20,7 @@ import type { DetectorConfig } from './config.ts';
 import { CONVENTIONS, SMALLEST_DETECTION } from './conventions.ts';
 import type { Detections, GroundTruth, ImageGeometry, Proposals, Sampling } from './detector.ts';
 import type { RegionFeatures } from './regionFeatures.ts';
+import { SvmScorer } from './svmScorer.ts';
 
 const ROI_STREAM = 0x20a1;
 /** RoIs that pass through the region layers at once at test time: more could occupy a slow GPU longer than drivers allow. */
@@ -43,6 +46,8 @@ export class DetectionHead<F> {
   private readonly config: DetectorConfig;
   private readonly regions: RegionFeatures<F>;
   private readonly layers: { cls: Layer; box: Layer | null };
+  /** What scores regions at test time in place of the layers. */
+  private readonly svm: SvmScorer | null;
 
   /** `movesBoxes`: whether it regresses boxes; without that a detection is the region itself. */
   constructor(
@@ -63,7 +68,8 @@ export class DetectionHead<F> {
         ? store.layer('head.bbox_pred', [4 * classes, regions.length], { gaussian: { std: 0.001, fanIn: 4096 } })
         : null,
     };
-    this.parameters = store.parameters;
+    this.svm = config.head.scorer === 'svm' ? new SvmScorer(gpu, classes, regions) : null;
+    this.parameters = { ...store.parameters, ...this.svm?.parameters };
   }
 
   /**
@@ -81,13 +87,38 @@ export class DetectionHead<F> {
     };
   }
 
-  /** `forward` at test time, some RoIs at a time, so that all anchors of an image need no more memory than proposals. */
+  /**
+   * What the scorer gives at test time, some RoIs at a time, so that all anchors of an image need no more memory than proposals:
+   * `forward`, or the values of the SVMs and the deltas of their regression.
+   */
   score(features: F, rois: Tensor): { logits: Tensor; deltas: Tensor } {
+    const { regions, svm } = this;
+    if (!svm) return this.inParts(rois, (part) => this.forward(features, part, null));
+    return this.inParts(rois, (part) => {
+      const pooled = regions.pool(features, part);
+      return svm.score(pooled, regions.vector(pooled, null));
+    });
+  }
+
+  /** What a scorer sees of RoIs at test time: their pooled values, or the vectors that the region layers make of them; a row each. */
+  values(features: F, rois: Tensor, of: 'pooled' | 'vector'): Tensor {
+    const { regions } = this;
+    return this.inParts(rois, (part) => {
+      const pooled = regions.pool(features, part);
+      return { rows: of === 'vector' ? regions.vector(pooled, null) : reshape(pooled, [part.shape[0]!, -1]) };
+    }).rows;
+  }
+
+  /** What `compute` gives for the RoIs, some at a time. */
+  private inParts<Name extends string>(
+    rois: Tensor,
+    compute: (part: Tensor) => Record<Name, Tensor>,
+  ): Record<Name, Tensor> {
     const { gpu } = this;
     const atOnce = Math.min(TEST_ROIS, this.regions.atOnce ?? TEST_ROIS);
     const [rows, columns] = rois.shape as [number, number];
-    if (rows <= atOnce) return this.forward(features, rois, null);
-    const parts: { logits: Tensor; deltas: Tensor }[] = [];
+    if (rows <= atOnce) return compute(rois);
+    const parts: Record<Name, Tensor>[] = [];
     for (let from = 0; from < rows; from += atOnce) {
       const count = Math.min(atOnce, rows - from);
       parts.push(
@@ -95,16 +126,19 @@ export class DetectionHead<F> {
           const part = gpu.empty([count, columns], 'f32', 'rois');
           const { form, uniforms } = sliceLayout(1, rows, columns, from, count);
           gpu.run(copyFromSlice(form), { whole: rois, part }, uniforms);
-          return this.forward(features, part, null);
+          return compute(part);
         }),
       );
     }
-    const whole = (name: 'logits' | 'deltas'): Tensor =>
+    const whole = (name: Name): Tensor =>
       concat(
         parts.map((part) => part[name]),
         0,
       );
-    return { logits: whole('logits'), deltas: whole('deltas') };
+    return Object.fromEntries((Object.keys(parts[0]!) as Name[]).map((name) => [name, whole(name)])) as Record<
+      Name,
+      Tensor
+    >;
   }
 
   /** Samples proposals and ground truth into a mini-batch with labels and regression targets. */
@@ -164,7 +198,10 @@ export class DetectionHead<F> {
     };
   }
 
-  /** Detections from scores and deltas: score threshold, suppression per class, the best of all classes. */
+  /**
+   * Detections from what `score` gives: score threshold, suppression per class, the best of all classes. The score of an SVM is
+   * the sigmoid of its value, so that 0.5 is its decision.
+   */
   detections(output: { logits: Tensor; deltas: Tensor }, proposals: Proposals, image: ImageGeometry): Detections {
     const { gpu } = this;
     const { test, head, convention } = this.config;
@@ -192,7 +229,7 @@ export class DetectionHead<F> {
         ...working.tensors,
         rois: proposals.rois,
         roiCount: proposals.count,
-        probabilities: softmax(output.logits, 1),
+        probabilities: this.svm ? sigmoid(output.logits) : softmax(output.logits, 1),
         deltas: output.deltas,
         detections: rows,
         count,

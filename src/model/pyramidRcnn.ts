@@ -161,6 +161,7 @@ function alignedRegions(
   return {
     parameters: store.parameters,
     length: REGION_FEATURES,
+    pooledLength: PYRAMID_CHANNELS * pooled * pooled,
     pool: (levels, rois) => {
       const maps = levels.slice(0, regionLevels);
       const spatialScales = levelStrides.slice(0, regionLevels).map((stride) => 1 / stride);

@@ -180,6 +180,13 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
     });
   }
 
+  regionValues({ features }: Maps<F, S>, image: PreparedImage, boxes: Float32Array, of: 'pooled' | 'vector'): Tensor {
+    const count = boxes.length / 4;
+    const rois = new Float32Array(5 * count);
+    for (let i = 0; i < 4 * count; i++) rois[Math.floor(i / 4) * 5 + 1 + (i % 4)] = boxes[i]! * image.scale;
+    return this.infer(() => this.head.values(features, this.gpu.tensor(rois, [count, 5], 'regions'), of));
+  }
+
   dispose(): void {
     for (const tensor of [...Object.values(this.parameters), ...this.constants]) tensor.dispose();
   }

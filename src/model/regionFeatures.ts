@@ -2,6 +2,7 @@
 import { maxPool2d } from '../engine/ops/pooling.ts';
 import { pyramidPool, roiAlign, roiCrop, roiPool, roiWarp } from '../engine/ops/rois.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import { PYRAMID_BINS } from '../kernels/pyramidPool.ts';
 import type { Backbone } from './backbones/backbone.ts';
 import type { CropConfig, DetectorConfig, HeadConfig } from './config.ts';
 import { CONVENTIONS } from './conventions.ts';
@@ -12,6 +13,8 @@ export interface RegionFeatures<F> {
   readonly parameters: Readonly<Record<string, Tensor>>;
   /** Of the vector. */
   readonly length: number;
+  /** Of the pooled values of a region. */
+  readonly pooledLength: number;
   /** Regions that pass through the layers at once at test time; without it as many as the head takes. */
   readonly atOnce?: number;
   /** rois [R, 5]: image index, x1, y1, x2, y2 in input pixels -> what the region layers take (pool5 of VGG-16): [R, C, ...] */
@@ -25,10 +28,11 @@ export interface RegionFeatures<F> {
 /** Bytes of the regions that pass through the layers at once, half of what every device binds: ResNet's C4 has 0.8 MB in a region. */
 const POOLED_BYTES = 64 * 2 ** 20;
 
-/** The region layers of a backbone after any way of pooling. */
-const withLayersOf = <F>(backbone: Backbone, pool: RegionFeatures<F>['pool']): RegionFeatures<F> => ({
+/** The region layers of a backbone after any way of pooling into `bins`. */
+const withLayersOf = <F>(backbone: Backbone, bins: number, pool: RegionFeatures<F>['pool']): RegionFeatures<F> => ({
   parameters: backbone.regionParameters,
   length: backbone.regionFeatures,
+  pooledLength: backbone.channels * bins,
   pool,
   vector: (pooled, training) => backbone.regions(pooled, training),
 });
@@ -40,7 +44,7 @@ export function pooledRegions(
 ): RegionFeatures<Tensor> {
   const spatialScale = 1 / backbone.stride;
   const largest = backbone.channels * ((pooling === 'warp' ? 2 : 1) * pooled) ** 2;
-  const features = withLayersOf<Tensor>(backbone, (features, rois) => {
+  const features = withLayersOf<Tensor>(backbone, pooled ** 2, (features, rois) => {
     if (pooling === 'align') {
       const scales = { size: pooled, spatialScales: [spatialScale], samplingRatio: samplingRatio ?? 0 };
       return roiAlign([features], rois, { ...scales, aligned: true });
@@ -53,7 +57,9 @@ export function pooledRegions(
 
 /** The bins of SPP-net's pyramid, and the backbone's region layers, which are made for as many. */
 export const pyramidRegions = (backbone: Backbone): RegionFeatures<Tensor> =>
-  withLayersOf(backbone, (features, rois) => pyramidPool(features, rois, { spatialScale: 1 / backbone.stride }));
+  withLayersOf(backbone, PYRAMID_BINS, (features, rois) =>
+    pyramidPool(features, rois, { spatialScale: 1 / backbone.stride }),
+  );
 
 /** Pixels of all crops that pass through the backbone at once: VGG-16's first maps of 8 crops of 224 x 224 take 98 MiB. */
 const CROPPED_PIXELS = 8 * 224 * 224;
@@ -64,7 +70,7 @@ export const croppedRegions = (
   { head, convention }: DetectorConfig,
   { size, context }: CropConfig,
 ): RegionFeatures<Tensor> => ({
-  ...withLayersOf<Tensor>(backbone, (image, rois) => {
+  ...withLayersOf<Tensor>(backbone, head.pooled ** 2, (image, rois) => {
     const { plusOne } = CONVENTIONS[convention];
     return pooledWhole(backbone, roiCrop(image, rois, { size, context, plusOne }), head.pooled);
   }),

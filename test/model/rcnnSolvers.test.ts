@@ -105,6 +105,28 @@ test('the ridge regression of numpy', () => {
   expectClose(biases, GOLDEN_BIASES, { atol: 1e-12, rtol: 0, what: 'biases' });
 });
 
+test('with more features than examples the normal equations of the examples give the same', () => {
+  const random = new Random(12);
+  const [count, length, lambda] = [5, 9, 0.3];
+  const [features, targets] = [gaussianRows(count, length, 0.5, random), gaussianRows(count, 2, 1, random)];
+  const { weights, biases } = ridgeRegression(features, targets, lambda);
+  const means = [0, 1].map((t) => [...targets.values].reduce((sum, y, i) => sum + (i % 2 === t ? y / count : 0), 0));
+  const x = (row: number, i: number): number => (i < length ? features.values[row * length + i]! : 1);
+  const sumOf = (of: (row: number) => number): number => [0, 1, 2, 3, 4].reduce((sum, row) => sum + of(row), 0);
+  const d = length + 1;
+  const gram = Float64Array.from({ length: d * d }, (_, at) => {
+    const [i, j] = [Math.floor(at / d), at % d];
+    return sumOf((row) => x(row, i) * x(row, j)) + (i === j ? lambda : 0);
+  });
+  const right = Float64Array.from({ length: 2 * d }, (_, at) =>
+    sumOf((row) => x(row, at >> 1) * (targets.values[2 * row + (at & 1)]! - means[at & 1]!)),
+  );
+  const solution = choleskySolve(gram, right, d, 2);
+  const expected = [0, 1].map((t) => Array.from({ length: d }, (_, i) => solution[2 * i + t]!));
+  expectClose(weights, expected.flatMap((row) => row.slice(0, length)), { atol: 1e-12, rtol: 0, what: 'weights' }); // prettier-ignore
+  expectClose(biases, expected.map((row, t) => row[length]! + means[t]!), { atol: 1e-12, rtol: 0, what: 'biases' }); // prettier-ignore
+});
+
 test('a linear function is found again where lambda is small; what is wrong is said', () => {
   const random = new Random(9);
   const features = gaussianRows(50, 4, 0, random);

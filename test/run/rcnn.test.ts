@@ -1,15 +1,19 @@
-/** R-CNN on given proposals: its crops, fine-tuning, resuming, and options that do not fit it. */
+/** R-CNN on given proposals: its crops, fine-tuning, SVMs and regression of boxes, resuming, and options that do not fit it. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { configureRun, reopenRun, type RunChoices } from '../../src/run/config/runConfig.ts';
 import { detectImage } from '../../src/run/evaluation/detect.ts';
 import { evaluate } from '../../src/run/evaluation/evaluate.ts';
+import { loadSafetensors } from '../../src/engine/node/safetensorsFile.ts';
+import type { ScoredBoxes } from '../../src/kernels/boxes.ts';
+import { capable } from '../../src/model/detector.ts';
+import type { FitPart, FitReport } from '../../src/run/training/fitScorer.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
 import { trainRun } from '../../src/run/training/trainRun.ts';
 import { userError } from '../data/fixtures.ts';
-import { sharedGpu } from '../harness.ts';
+import { expectClose, sharedGpu } from '../harness.ts';
 import { boxesOf, csv, data, train, val } from './givenProposals.ts';
-import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
+import { checkpointBits, failure, type TinyRun, tinyRun, trainHere } from './tinyRun.ts';
 
 /** Small crops, and two images an update. */
 const SMALL = ['detector.crop.size=24', 'detector.crop.context=2', 'detector.head.batch=8', 'training.warmup=0'];
@@ -21,6 +25,7 @@ const choices = async ({ set = [], ...more }: RunChoices = {}): Promise<RunChoic
   set: [...SMALL, 'training.imagesPerStep=2', ...set],
   ...more,
 });
+const softmax = 'detector.head.scorer=softmax';
 
 test('the published settings: 128 RoIs an update, a quarter of them foreground, 16 of 227 pixels of context', async () => {
   const { config } = await configureRun({
@@ -42,7 +47,7 @@ test('the published settings: 128 RoIs an update, a quarter of them foreground, 
 });
 
 test('it learns from crops and finds the regions that it was given, unmoved', async () => {
-  const run = await tinyRun(await choices({ steps: 60 }));
+  const run = await tinyRun(await choices({ steps: 60, set: [softmax] }));
   const { model, directory } = await trainHere(run);
   assert.ok(Object.keys(model.parameters).every((name) => !name.startsWith('head.bbox_pred')));
   const lines = directory.readMetrics();
@@ -65,7 +70,7 @@ test('it learns from crops and finds the regions that it was given, unmoved', as
 
 test('more regions than pass at once give what each gives alone', async () => {
   const run = await tinyRun(
-    await choices({ steps: 2, set: ['detector.test.scoreThreshold=0', 'detector.rpn.test.postNms=701'] }),
+    await choices({ steps: 2, set: [softmax, 'detector.test.scoreThreshold=0', 'detector.rpn.test.postNms=701'] }),
   );
   const { model } = await trainHere(run);
   const sample = run.dataset.samples[0]!;
@@ -82,7 +87,7 @@ test('more regions than pass at once give what each gives alone', async () => {
 });
 
 test('a run that was stopped and resumed ends with the bits of one that was not', async () => {
-  const run = await tinyRun(await choices({ steps: 4, validate: 'val', proposals: `${train},${val}` }));
+  const run = await tinyRun(await choices({ steps: 4, validate: 'val', proposals: `${train},${val}`, set: [softmax] }));
   const whole = await trainHere(run);
   const controller = new AbortController();
   const stopped = await trainHere(run, {
@@ -102,6 +107,133 @@ test('a run that was stopped and resumed ends with the bits of one that was not'
   [whole, stopped, resumed].forEach(({ model }) => model.dispose());
 });
 
+test('SVMs and regressions are fitted to the fine-tuned network, and find the objects', async () => {
+  const gpu = await sharedGpu();
+  const run = await tinyRun(await choices({ steps: 60 }));
+  const parts: FitPart[] = [];
+  let report: FitReport | undefined;
+  const { model, directory, finished } = await trainHere(run, {
+    onFitting: (part) => void parts.push(part),
+    onFitted: (fitted) => (report = fitted),
+  });
+  assert.ok(finished);
+  assert.equal(parts, [...Array<FitPart>(4).fill('objects'), ...Array<FitPart>(4).fill('negatives')]);
+  assert.equal(
+    report!.classes.map(({ name, positives, examples }) => [name, positives, examples]),
+    [
+      ['blue', 4, 4],
+      ['red', 4, 4],
+    ],
+  );
+  assert.ok(report!.classes.every(({ negatives }) => negatives > 0));
+  const fineTuned = directory.stage('1-fine-tuning');
+  const [before, after] = [
+    await loadSafetensors(fineTuned.checkpointPath),
+    await loadSafetensors(directory.checkpointPath),
+  ];
+  assert.not.ok('head.svm.weight' in before.tensors);
+  assert.equal(after.tensors['conv4.weight']!.data, before.tensors['conv4.weight']!.data);
+  assert.equal(after.tensors['head.svm.weight']!.shape, [3, 128]);
+  assert.equal(after.tensors['head.ridge.weight']!.shape, [12, 64 * 9]);
+  const { dataset } = await configureRun(await choices({ split: 'val', proposals: val }));
+  const loaded = await loadModel(gpu, directory.path);
+  const { report: found, detections } = await evaluate(loaded, dataset, 'voc10');
+  assert.is(found.mAP, 1);
+  // The regression moves the proposals nearer to the objects, which end at 19 and 37.
+  const [red, blue] = detections[0]!.slice(0, 2).sort((a, b) => a.x1 - b.x1);
+  assert.ok(Math.abs(red!.x2 - 19) < 1.5 && Math.abs(blue!.x2 - 37) < 1.5, `${red!.x2}, ${blue!.x2}`);
+  // What the scorer sees gives the scores: the sigmoid of an SVM.
+  const sample = dataset.samples[0]!;
+  const picture = await sample.load();
+  const vector = gpu.scope(() => {
+    const image = loaded.prepare(picture);
+    return capable(loaded, 'regionValues').regionValues(
+      loaded.convolve(image),
+      image,
+      sample.proposals!.boxes,
+      'vector',
+    );
+  });
+  const values = await vector.read();
+  const [weights, bias] = [after.tensors['head.svm.weight']!.data, after.tensors['head.svm.bias']!.data];
+  const scores = Array.from({ length: 5 }, (_, r) => {
+    const row = [...values.subarray(128 * r, 128 * (r + 1))];
+    return 1 / (1 + Math.exp(-row.reduce((sum, x, k) => sum + x * weights[128 + k]!, bias[1]!)));
+  });
+  const best = Math.max(...detections[0]!.filter(({ classIndex }) => classIndex === 1).map(({ score }) => score));
+  expectClose([best], [Math.max(...scores)], { atol: 1e-4, rtol: 0, what: 'score' });
+  [vector, model, loaded].forEach((one) => one.dispose());
+});
+
+test('a fit that was stopped begins anew and ends with the same bits; a finished one is not repeated', async () => {
+  const run = await tinyRun(await choices({ steps: 2, validate: 'val', proposals: `${train},${val}` }));
+  const whole = await trainHere(run);
+  const controller = new AbortController();
+  const stopped = await trainHere(run, {
+    signal: controller.signal,
+    onFitting: (part) => void (part === 'negatives' && controller.abort()),
+  });
+  const { directory } = stopped;
+  assert.equal([stopped.finished, directory.hasCheckpoint], [false, false]);
+  const resume = async (fitting: (part: FitPart) => void) =>
+    trainRun({
+      gpu: await sharedGpu(),
+      directory,
+      resume: true,
+      onFitting: fitting,
+      ...(await reopenRun(directory.readConfig())),
+    });
+  const resumed = await resume(() => {});
+  assert.ok(resumed.finished);
+  assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
+  assert.equal(
+    directory.readValidation().map(({ step }) => step),
+    [2],
+    'the whole detector is validated, once',
+  );
+  const again = await resume(() => assert.unreachable('fitted again'));
+  assert.ok(again.finished);
+  [whole, stopped, resumed, again].forEach(({ model }) => model.dispose());
+});
+
+test('SPP-net scores by SVMs too', async () => {
+  const init = (await trainHere(await tinyRun({ data: await data, steps: 2 }))).directory.checkpointPath;
+  const settings = ['training.warmup=0', 'detector.head.scorer=svm'];
+  const run = await tinyRun({ ...(await choices()), schedule: 'spp-net', init, steps: 20, set: settings });
+  const { model, directory } = await trainHere(run);
+  const channels = model.parameters['conv4.bias']!.size;
+  assert.equal(model.parameters['head.ridge.weight']!.shape, [12, 50 * channels]);
+  const loaded = await loadModel(await sharedGpu(), directory.path);
+  const { dataset } = await configureRun(await choices({ split: 'val', proposals: val }));
+  assert.is((await evaluate(loaded, dataset, 'voc10')).report.mAP, 1);
+  [model, loaded].forEach((network) => network.dispose());
+});
+
+test('a class without objects is never found; a class without negatives is one line', async () => {
+  const run = await tinyRun(await choices({ steps: 2 }));
+  const onlyRed = (proposals: (of: ScoredBoxes) => ScoredBoxes): TinyRun => ({
+    ...run,
+    dataset: {
+      ...run.dataset,
+      samples: run.dataset.samples.map((sample) => ({
+        ...sample,
+        boxes: sample.boxes.filter(({ classIndex }) => classIndex === 2),
+        proposals: proposals(sample.proposals!),
+      })),
+    },
+  });
+  const { model } = await trainHere(onlyRed((all) => all));
+  const [sample] = run.dataset.samples;
+  const found = await detectImage(model, await sample!.load(), 0, sample!.proposals);
+  assert.ok(found.length > 0 && found.every(({ classIndex }) => classIndex === 2));
+  model.dispose();
+  const onObject = { boxes: Float32Array.of(2, 4, 19, 24), scores: Float32Array.of(1) };
+  assert.match(
+    await failure(trainHere(onlyRed(() => onObject))),
+    /^class red: every proposal overlaps one of its objects, so there is no negative for its SVM; give more proposals$/,
+  );
+});
+
 test('options that do not fit are one line each', async () => {
   const wrong: [RunChoices, RegExp][] = [
     [{ proposals: csv(...boxesOf('a')) }, /has no box for 3 of 4 images, the first: b; add them/],
@@ -110,6 +242,14 @@ test('options that do not fit are one line each', async () => {
     [
       { set: ['detector.input.shorterSide=300'] },
       /^--set detector\.input\.shorterSide=300: has no effect with --schedule rcnn: the input is a crop of a region/,
+    ],
+    [
+      { schedule: 'joint', proposals: undefined, set: ['detector.head.scorer=svm'] },
+      /detector\.head\.scorer: svm takes proposals of another method; choose --schedule fast-rcnn, spp-net or rcnn$/,
+    ],
+    [
+      { backbone: 'resnet18' },
+      /scorer: svm takes the vectors of fully connected layers, which resnet18 does not have$/,
     ],
     [{ backbone: 'resnet50_fpn' }, /^--schedule rcnn: the backbone resnet50_fpn has several maps; choose one/],
     [{ schedule: 'fast-rcnn' }, /^--set detector\.crop\.size=24: .*crops no regions; --schedule rcnn does$/],

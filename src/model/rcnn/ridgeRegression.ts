@@ -24,18 +24,9 @@ export function ridgeRegression(features: Rows, targets: Rows, lambda: number): 
   const [d, k] = [features.length + 1, targets.length];
   const means = new Float64Array(k);
   for (let i = 0; i < targets.values.length; i++) means[i % k]! += targets.values[i]! / count;
-  const gram = new Float64Array(d * d);
-  const right = new Float64Array(d * k);
-  const x = new Float64Array(d).fill(1);
-  for (let row = 0; row < count; row++) {
-    for (let i = 0; i + 1 < d; i++) x[i] = features.values[row * features.length + i]!;
-    for (let i = 0; i < d; i++) {
-      for (let j = 0; j <= i; j++) gram[i * d + j]! += x[i]! * x[j]!;
-      for (let t = 0; t < k; t++) right[i * k + t]! += x[i]! * (targets.values[row * k + t]! - means[t]!);
-    }
-  }
-  for (let i = 0; i < d; i++) gram[i * d + i]! += lambda;
-  const solution = choleskySolve(gram, right, d, k);
+  const centred = Float64Array.from(targets.values, (value, i) => value - means[i % k]!);
+  const solve = count < d ? solveByRows : solveByColumns;
+  const solution = solve(features, centred, lambda, d, k);
   const weights = new Float64Array(k * features.length);
   const biases = means.slice();
   for (let t = 0; t < k; t++) {
@@ -43,6 +34,56 @@ export function ridgeRegression(features: Rows, targets: Rows, lambda: number): 
     biases[t]! += solution[(d - 1) * k + t]!;
   }
   return { weights, biases };
+}
+
+/** (X^T X + lambda) W = X^T Y with as many unknowns as features, the constant one last. @returns W, `d * k` */
+function solveByColumns({ values, length }: Rows, y: Float64Array, lambda: number, d: number, k: number): Float64Array {
+  const gram = new Float64Array(d * d);
+  const right = new Float64Array(d * k);
+  const x = new Float64Array(d).fill(1);
+  for (let row = 0; row * k < y.length; row++) {
+    for (let i = 0; i < length; i++) x[i] = values[row * length + i]!;
+    for (let i = 0; i < d; i++) {
+      for (let j = 0; j <= i; j++) gram[i * d + j]! += x[i]! * x[j]!;
+      for (let t = 0; t < k; t++) right[i * k + t]! += x[i]! * y[row * k + t]!;
+    }
+  }
+  for (let i = 0; i < d; i++) gram[i * d + i]! += lambda;
+  return choleskySolve(gram, right, d, k);
+}
+
+/** The same W = X^T A from (X X^T + lambda) A = Y, which has as many unknowns as examples. */
+function solveByRows({ values, length }: Rows, y: Float64Array, lambda: number, d: number, k: number): Float64Array {
+  const count = y.length / k;
+  const gram = new Float64Array(count * count);
+  for (let i = 0; i < count; i++) {
+    for (let j = 0; j <= i; j++) gram[i * count + j] = 1 + dot(values, i * length, j * length, length);
+    gram[i * count + i]! += lambda;
+  }
+  const dual = choleskySolve(gram, y, count, k);
+  const solution = new Float64Array(d * k);
+  for (let row = 0; row < count; row++) {
+    for (let t = 0; t < k; t++) {
+      const a = dual[row * k + t]!;
+      for (let i = 0; i < length; i++) solution[i * k + t]! += a * values[row * length + i]!;
+      solution[length * k + t]! += a;
+    }
+  }
+  return solution;
+}
+
+/** Of two rows that begin at `a` and `b`; four sums, which the processor adds up at the same time. */
+function dot(values: Rows['values'], a: number, b: number, length: number): number {
+  let [s0, s1, s2, s3] = [0, 0, 0, 0];
+  let i = 0;
+  for (; i + 3 < length; i += 4) {
+    s0 += values[a + i]! * values[b + i]!;
+    s1 += values[a + i + 1]! * values[b + i + 1]!;
+    s2 += values[a + i + 2]! * values[b + i + 2]!;
+    s3 += values[a + i + 3]! * values[b + i + 3]!;
+  }
+  for (; i < length; i++) s0 += values[a + i]! * values[b + i]!;
+  return s0 + s1 + (s2 + s3);
 }
 
 /**

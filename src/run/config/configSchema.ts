@@ -5,19 +5,28 @@
 import * as z from 'zod';
 import { UserError } from '../../engine/errors.ts';
 import { count, detectorSchema, type Precision, setting, trainingSchema } from '../../model/config.ts';
+import { backboneNamed } from '../../model/backbones/index.ts';
+import { takesProposals } from '../../model/detectors.ts';
 import { plannedForSchema } from './plannedFor.ts';
 import { SCHEDULES, stageTraining } from './stages.ts';
 
 /** The parts that `--set` can change. */
 const knobs = z.object({
   detector: setting(
-    detectorSchema.superRefine(({ rpn: { filters }, anchors: { ratios }, crop }, context) => {
+    detectorSchema.superRefine(({ rpn: { filters }, anchors: { ratios }, crop, head, system, backbone }, context) => {
       const wrong = (path: string[], message: string): void => void context.addIssue({ code: 'custom', path, message });
       if (filters && filters.length !== ratios.length)
         wrong(
           ['rpn', 'filters'],
           `has ${filters.length} filters for ${ratios.length} ratios of the anchors; give one for each`,
         );
+      if (head.scorer === 'svm' && !takesProposals({ system }))
+        wrong(
+          ['head', 'scorer'],
+          'svm takes proposals of another method; choose --schedule fast-rcnn, spp-net or rcnn',
+        );
+      else if (head.scorer === 'svm' && !backboneNamed(backbone).regionLayers)
+        wrong(['head', 'scorer'], `svm takes the vectors of fully connected layers, which ${backbone} does not have`);
       if (crop && 2 * crop.context >= crop.size)
         wrong(['crop', 'context'], `${crop.context} on each side leaves nothing of ${crop.size} pixels; choose less`);
     }),

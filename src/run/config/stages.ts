@@ -37,6 +37,8 @@ export interface Stage {
   from?: { stage: string; parts: readonly Part[] };
   /** The stage whose proposals the detector is trained on. */
   proposals?: string;
+  /** A scorer is fitted to its network afterwards. */
+  fitted?: true;
 }
 
 const ALL: readonly Part[] = ['features', 'regions', 'rpn', 'head'];
@@ -79,17 +81,29 @@ const SYSTEMS: Partial<Record<Schedule, string>> = {
   rcnn: 'rcnn',
 };
 
+/** The training that precedes the fitting of SVMs to its network. */
+const FINE_TUNING: Stage = { name: '1-fine-tuning', title: 'fine-tuning', losses: 'joint', trains: ALL, fitted: true };
+
 /** Whether a schedule trains a detector on the proposals of another method. */
 export const givesProposals = (schedule: Schedule): boolean => SYSTEMS[schedule] !== undefined;
 
 /** Whether a stage has a whole detector from its first step on: the parts it does not train come from an earlier stage. */
-export const hasDetector = ({ trains, from }: Stage): boolean =>
-  ALL.every((part) => trains.includes(part) || from?.parts.includes(part));
+export const hasDetector = ({ trains, from, fitted }: Stage): boolean =>
+  !fitted && ALL.every((part) => trains.includes(part) || from?.parts.includes(part));
 
-export function stagesOf(schedule: Schedule): readonly Stage[] {
+/** `scorer`: that of the head; an SVM needs a network whose training is over. */
+export function stagesOf(schedule: Schedule, scorer: HeadConfig['scorer'] = 'softmax'): readonly Stage[] {
+  if (scorer === 'svm') return [FINE_TUNING];
   if (schedule === 'alternating') return [...SEPARATE, ...SHARING];
   return schedule === 'unshared' ? SEPARATE : [JOINT];
 }
+
+/** The stages of a run. */
+export const stagesOfRun = ({ schedule, detector }: { schedule: Schedule; detector: DetectorConfig }) =>
+  stagesOf(schedule, detector.head.scorer);
+
+/** The stages that any run may have. */
+export const allStages = (): readonly Stage[] => [...SCHEDULES.flatMap((schedule) => stagesOf(schedule)), FINE_TUNING];
 
 /** Whether the RPN and the detector are trained one after the other. */
 export const hasStages = (schedule: Schedule): boolean => stagesOf(schedule).length > 1;
@@ -105,7 +119,11 @@ export function withSchedule<D extends Omit<DetectorConfig, 'classes'>>(detector
     // As many proposals at test time as in training: those of other methods are ranked less well than an RPN's.
     ...(system && { rpn: { ...rpn, test: rpn.train } }),
     ...(schedule === 'rcnn' && { crop: cropsFor(detector.backbone) }),
-    head: { ...head, pooling: schedule === 'joint-warp' ? 'warp' : head.pooling === 'warp' ? 'max' : head.pooling },
+    head: {
+      ...head,
+      pooling: schedule === 'joint-warp' ? 'warp' : head.pooling === 'warp' ? 'max' : head.pooling,
+      ...(schedule === 'rcnn' && { scorer: 'svm' }),
+    },
   };
 }
 

@@ -7,7 +7,7 @@ import type { Detection } from '../../eval/voc.ts';
 import type { Detector } from '../../model/detector.ts';
 import { detectionsSheet, proposalsSheet } from './pictures.ts';
 import type { RunDirectory } from '../storage/runDirectory.ts';
-import { hasDetector, stagesOf } from '../config/stages.ts';
+import { hasDetector, stagesOfRun } from '../config/stages.ts';
 
 /**
  * Draws into the folder `out` the first images of `test` with what was detected (`detections[i]` belongs to image i) and
@@ -25,7 +25,7 @@ export async function drawResults(
     detections: await detectionsSheet(test, detections),
     proposals: await proposalsSheet(model, test),
   };
-  const validated = stagesOf(run.readConfig().schedule).find(hasDetector)?.name;
+  const validated = stagesOfRun(run.readConfig()).find(hasDetector)?.name;
   for (const [stage, directory] of [['', run] as const, ...run.stages]) {
     const metrics = directory.readMetrics();
     if (metrics.length === 0) continue;

@@ -7,7 +7,7 @@ import { replaceFile } from '../../engine/node/writeFile.ts';
 import { analyse, ERROR_KINDS, type ErrorKind, type JudgedDetection } from '../../eval/analysis.ts';
 import type { Detection } from '../../eval/voc.ts';
 import type { DecodedImage } from '../../kernels/imagePrepare.ts';
-import { hasDetector, stagesOf } from '../config/stages.ts';
+import { hasDetector, stagesOfRun } from '../config/stages.ts';
 import type { RunDirectory } from '../storage/runDirectory.ts';
 import { evaluationPage, type EvaluationPage, type Example } from './evaluationPage.ts';
 
@@ -174,7 +174,8 @@ async function cutOut(
 
 /** The losses and validations of a run, or of its last stage that trains a detector. */
 function trainingOf(run: RunDirectory) {
-  const stage = stagesOf(run.readConfig().schedule).findLast(hasDetector);
+  const stages = stagesOfRun(run.readConfig());
+  const stage = stages.findLast(hasDetector) ?? stages.findLast(({ fitted }) => fitted);
   const directory = (stage && run.stages.get(stage.name)) || run;
   return {
     losses: directory.readMetrics().map(({ step, loss }) => ({ step, loss })),

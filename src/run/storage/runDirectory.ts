@@ -19,7 +19,7 @@ import type { LossTerm } from '../../model/detector.ts';
 import { DETECTOR_RUN, parseConfig, type RunConfig, type RunKind } from '../config/configSchema.ts';
 import type { MetricsLine } from './metrics.ts';
 import { addLine, METRICS_LINE, readLines, truncateLines, VALIDATION_LINE } from './lines.ts';
-import { SCHEDULES, stagesOf } from '../config/stages.ts';
+import { allStages } from '../config/stages.ts';
 
 /** A line of validation.jsonl. Losses are means over the images. */
 export interface ValidationLine extends Record<LossTerm, number> {
@@ -79,7 +79,7 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
 
   /** The directories of the stages of all schedules by name, whether they exist or not. */
   get stages(): ReadonlyMap<string, RunDirectory<Config, Line>> {
-    const names = SCHEDULES.flatMap(stagesOf).map(({ name }) => name);
+    const names = allStages().map(({ name }) => name);
     return new Map(names.filter((name) => name !== '').map((name) => [name, this.stage(name)]));
   }
 

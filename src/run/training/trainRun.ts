@@ -12,11 +12,11 @@ import type { MovingAverage } from '../../engine/movingAverage.ts';
 import type { Optimizer } from '../../engine/optimizer.ts';
 import type { Dataset, Sample } from '../../data/types.ts';
 import { resizedSize } from '../../kernels/imagePrepare.ts';
-import type { TrainingConfig } from '../../model/config.ts';
+import type { HeadConfig, TrainingConfig } from '../../model/config.ts';
 import { capable, type Detector, type LossTerm } from '../../model/detector.ts';
 import { makeDetector } from '../../model/detectors.ts';
 import { PROPOSAL_NETWORK } from '../../model/fasterRcnn.ts';
-import { hasDetector, hasStages, type Stage, stagesOf, stageTraining } from '../config/stages.ts';
+import { hasDetector, hasStages, type Stage, stagesOfRun, stageTraining } from '../config/stages.ts';
 import {
   checkpointProgress,
   type InitReport,
@@ -31,6 +31,7 @@ import type { RunConfig } from '../config/configSchema.ts';
 import { usePlansOf } from '../config/plannedFor.ts';
 import type { RunDirectory } from '../storage/runDirectory.ts';
 import { disposingOnError } from './disposing.ts';
+import { type FitPart, type FitReport, fitScorer } from './fitScorer.ts';
 import { keptTogether } from './keptTogether.ts';
 import type { LoopEvents } from './loop.ts';
 import { ProposalStore } from './proposalStore.ts';
@@ -60,6 +61,9 @@ export interface RunEvents extends LoopEvents<LossTerm>, ValidationEvents, Tunin
   onUpdateCost?(cost: UpdateCost): void;
   /** The proposals of an RPN that are kept for the next stage. */
   onProposals?(done: number, total: number): void;
+  /** SVMs and regressions of boxes are being fitted to the trained network. */
+  onFitting?(part: FitPart, done: number, total: number): void;
+  onFitted?(report: FitReport): void;
 }
 
 export interface RunTraining extends RunEvents {
@@ -104,15 +108,16 @@ export async function trainRun(run: RunTraining): Promise<TrainedRun> {
   if (dataset.samples.length === 0) throw new UserError(`${dataset.name}: there are no images to train on`);
   assertImagesFor(config, processes);
   if (processes.size > 1) assertSharable(config.training);
-  if (hasStages(config.schedule)) return trainStages(run);
-  const [stage] = stagesOf(config.schedule) as [Stage];
+  const [stage] = stagesOfRun(config) as [Stage];
+  if (stage.name !== '') return trainStages(run);
   run.onStage?.(stage, 0, 1, config);
   return trainStage(run, { stage, directory, config, resume, validated: validation !== undefined });
 }
 
 /** Throws where a stage has fewer images an update than there are processes. */
-function assertImagesFor({ schedule, training }: RunConfig, processes: Processes): void {
-  for (const stage of stagesOf(schedule)) {
+function assertImagesFor(config: RunConfig, processes: Processes): void {
+  const { schedule, training } = config;
+  for (const stage of stagesOfRun(config)) {
     const what = hasStages(schedule) ? `training.stages.${stage.losses}.imagesPerStep` : 'training.imagesPerStep';
     assertEnoughImages(processes, stageTraining(stage, training).imagesPerStep, what);
   }
@@ -129,7 +134,7 @@ export function assertSharable({ optimizer = 'sgd', clipNorm, clipValue }: Train
 
 async function trainStages(run: RunTraining): Promise<TrainedRun> {
   const { gpu, directory, config, processes = ALONE } = run;
-  const stages = stagesOf(config.schedule);
+  const stages = stagesOfRun(config);
   await processes.lead(() => {
     if (!run.resume) directory.create(config);
   });
@@ -172,10 +177,8 @@ async function trainStages(run: RunTraining): Promise<TrainedRun> {
   const model = makeDetector(gpu, tuned.detector, tuned.training.seed);
   usePlansOf(tuned, model.plans);
   return disposingOnError(model, async () => {
-    await processes.lead(async () => {
-      await assemble(model, directory, tuned);
-      await saveCheckpoint(directory.checkpointPath, model, undefined, total);
-    });
+    const finished = await processes.lead(() => complete(run, model, tuned, total));
+    if (!finished) return { model, progress: total, finished };
     await shareTensors(processes, Object.values(model.parameters));
     if (run.validation && !stages.some(hasDetector)) {
       const validation = await validationOf(run, model, total.step, total);
@@ -185,10 +188,29 @@ async function trainStages(run: RunTraining): Promise<TrainedRun> {
   });
 }
 
+/** Puts the network of a run together from its stages, fits its scorer if it has one, and saves it; false after an abort. */
+async function complete(run: RunTraining, model: Detector, config: RunConfig, total: Progress): Promise<boolean> {
+  const { directory, dataset, signal } = run;
+  const { scorer } = config.detector.head;
+  if (scorer === 'svm' && directory.hasCheckpoint) {
+    await loadCheckpoint(directory.checkpointPath, model);
+    return true;
+  }
+  await assemble(model, directory, config);
+  if (scorer === 'svm') {
+    const { seed } = config.training;
+    const fitted = await fitScorer(model, dataset, { seed, signal, onImage: (...done) => run.onFitting?.(...done) });
+    if (fitted === null) return false;
+    run.onFitted?.(fitted);
+  }
+  await saveCheckpoint(directory.checkpointPath, model, undefined, total);
+  return true;
+}
+
 /** The network of a run that was trained in stages is computed by the kernels that these were tuned to, the last one first. */
 function withKernelsOfStages(directory: RunDirectory, config: RunConfig): RunConfig {
   const kernels: Record<string, string> = {};
-  for (const { name } of stagesOf(config.schedule)) Object.assign(kernels, directory.stage(name).readConfig().kernels);
+  for (const { name } of stagesOfRun(config)) Object.assign(kernels, directory.stage(name).readConfig().kernels);
   return Object.keys(kernels).length > 0 ? { ...config, kernels } : config;
 }
 
@@ -258,9 +280,14 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
 /** The configuration of a stage: it trains one network that has all parts, whatever the detector will have. */
 export const configOf = (stage: Stage, config: RunConfig): RunConfig => ({
   ...config,
-  detector: { ...config.detector, features: 'shared' },
+  detector: { ...config.detector, features: 'shared', head: stageHead(stage, config.detector.head) },
   training: stageTraining(stage, config.training),
 });
+
+/** The scorer of a network in training is the one that is trained. */
+function stageHead({ fitted }: Stage, { scorer, ...head }: HeadConfig): HeadConfig {
+  return fitted || scorer === undefined ? head : { ...head, scorer };
+}
 
 /** What a stage trains, and by which losses: those of the detector are computed on the proposals of an earlier stage. */
 async function taskOf({ losses, trains, proposals }: Stage, run: RunTraining) {
@@ -350,8 +377,9 @@ function isDone(home: RunDirectory, steps: number, keeps: boolean): boolean {
 }
 
 /** The weights of the last stage; if features are not shared, the RPN of the first stage and the layers below it too. */
-async function assemble(model: Detector, root: RunDirectory, { schedule, detector }: RunConfig): Promise<void> {
-  const stages = stagesOf(schedule);
+async function assemble(model: Detector, root: RunDirectory, config: RunConfig): Promise<void> {
+  const { detector } = config;
+  const stages = stagesOfRun(config);
   const checkpoint = (stage: Stage): string => root.stage(stage.name).checkpointPath;
   const unshared = detector.features === 'unshared';
   await loadParts(checkpoint(stages.at(-1)!), model, (name) =>
