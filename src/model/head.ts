@@ -191,7 +191,7 @@ export class DetectionHead<F> {
   losses(output: { logits: Tensor; deltas: Tensor }, batch: RoiBatch): { cls: Tensor; box: Tensor } {
     const { targets, insideWeights, outsideWeights } = batch;
     const cls = softmaxLogLoss(output.logits, batch.labels, { ignoreLabel: -1 });
-    if (!this.layers.box) return { cls, box: this.gpu.zeros([1], 'no box loss') };
+    if (!this.layers.box) return { cls, box: this.gpu.zeros([], 'no box loss') };
     return {
       cls,
       box: smoothL1Loss(output.deltas, targets, { sigma: this.config.head.sigma, insideWeights, outsideWeights }),
