@@ -10,6 +10,7 @@ import type { Dataset } from '../../data/types.ts';
 import { countedBoxes } from '../../data/boxes.ts';
 import { ALONE, type Processes } from '../../distributed/processes.ts';
 import { concat } from '../../engine/ops/axes.ts';
+import { reshape } from '../../engine/ops/reshape.ts';
 import { type Detector, LOSS_TERMS, type LossTerm } from '../../model/detector.ts';
 import { type Progress, saveCheckpoint } from '../storage/checkpoint.ts';
 import { readDetections } from '../evaluation/detect.ts';
@@ -88,7 +89,7 @@ export class Validation {
         const { found, terms } = model.gpu.scope(() => {
           const image = model.prepare(picture, false, sample.proposals);
           const { losses, ...found } = model.validate(image, model.truth(countedBoxes(sample.boxes), image), i);
-          const all = LOSS_TERMS.map((term) => losses[term]);
+          const all = LOSS_TERMS.map((term) => reshape(losses[term], [1]));
           return { found, terms: concat(all, 0) };
         });
         const [detected, values] = await Promise.all([readDetections(found), terms.read()]);
