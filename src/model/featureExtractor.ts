@@ -9,9 +9,11 @@ export interface FeatureExtractor<F> {
   features(image: Tensor): F;
 }
 
-/** The one map of a backbone whose convolutions stay as they are. */
-export function fixedBackboneMap(backbone: Backbone): FeatureExtractor<Tensor> {
-  for (const parameter of Object.values(backbone.featureParameters)) parameter.requiresGrad = false;
+/** The one map of a backbone whose convolutions stay as they are, but for layers that were `added` to the pre-trained network. */
+export function fixedBackboneMap(backbone: Backbone, added: readonly string[] = []): FeatureExtractor<Tensor> {
+  for (const [name, parameter] of Object.entries(backbone.featureParameters)) {
+    if (!added.includes(name.slice(0, name.lastIndexOf('.')))) parameter.requiresGrad = false;
+  }
   return backboneMap(backbone);
 }
 

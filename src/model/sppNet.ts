@@ -6,7 +6,7 @@
 import type { Gpu } from '../engine/gpu.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { PYRAMID_BINS } from '../kernels/pyramidPool.ts';
-import { detectorBackbone } from './backbones/index.ts';
+import { backboneNamed, detectorBackbone } from './backbones/index.ts';
 import type { DetectorConfig } from './config.ts';
 import { fixedBackboneMap } from './featureExtractor.ts';
 import { DetectionHead } from './head.ts';
@@ -19,7 +19,7 @@ export function sppNet(gpu: Gpu, config: DetectorConfig, seed: number): RegionDe
   const backbone = detectorBackbone(gpu, config, seed, PYRAMID_BINS);
   const regions = pyramidRegions(backbone);
   return new RegionDetector<Tensor, null>(gpu, config, {
-    extractor: fixedBackboneMap(backbone),
+    extractor: fixedBackboneMap(backbone, backboneNamed(config.backbone).addedLayers),
     source: givenProposals(gpu),
     regions,
     head: new DetectionHead(gpu, config, regions, seed),

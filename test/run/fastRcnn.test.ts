@@ -18,6 +18,8 @@ import { networkProposals } from '../../src/run/evaluation/recall.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
 import { trainRun } from '../../src/run/training/trainRun.ts';
 import { loadSafetensors } from '../../src/engine/node/safetensorsFile.ts';
+import { makeDetector } from '../../src/model/detectors.ts';
+import { PRESETS } from '../../src/run/config/presets.ts';
 import { temporaryFolder, userError } from '../data/fixtures.ts';
 import { expectClose, sharedGpu } from '../harness.ts';
 import { boxesOf, csv, data, train, val } from './givenProposals.ts';
@@ -162,6 +164,16 @@ test('SPP-net pools into a pyramid, keeps the convolutions of its initial weight
   const { dataset } = await configureRun(await choices({ split: 'val', proposals: val }));
   assert.ok((await evaluate(loaded, dataset, 'voc10')).detections[0]!.length > 0);
   [model, loaded].forEach((network) => network.dispose());
+});
+
+test('SPP-net trains the layer that published SqueezeNets do not have', async () => {
+  const gpu = await sharedGpu();
+  const { detector } = PRESETS['photos']!;
+  const model = makeDetector(gpu, { ...detector, system: 'spp-net', classes: ['__background__', 'a'] }, 1);
+  const trained = Object.entries(model.parameters).filter(([, { requiresGrad }]) => requiresGrad);
+  const layers = new Set(trained.map(([name]) => name.replace(/\.(weight|bias)$/, '')));
+  assert.equal([...layers].sort(), ['fc6', 'fc7', 'head.bbox_pred', 'head.cls_score', 'neck']);
+  model.dispose();
 });
 
 test('files that do not fit the data, and options that do not fit the schedule, are one line each', async () => {

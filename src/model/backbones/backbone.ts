@@ -69,6 +69,8 @@ export interface BackboneDescriptor {
   readonly stride: number;
   /** How an image is prepared, unless the initial weights require something else. */
   readonly input: InputForm;
+  /** Convolutional layers that no published network has, so that initial weights are without them. */
+  readonly addedLayers?: readonly string[];
   /** Leading stages that stay as they are when training starts from pre-trained weights, as published. */
   readonly frozenStages: number;
   /** Whether it has batch normalisation, which is trained where training starts from random weights, and else frozen. */

@@ -82,6 +82,7 @@ export const squeezenet: BackboneDescriptor = {
   // As its authors trained it (github.com/forresti/SqueezeNet): B, G, R in 0..255 minus the mean of ImageNet. Their weights
   // and torchvision's have the same names.
   input: { channels: 'bgr', mean: [104, 117, 123], factor: [1, 1, 1] },
+  addedLayers: ['neck'],
   frozenStages: 3,
   pooled: 7,
   regionLayers: { fc6: 'fc6', fc7: 'fc7' },
