@@ -19,9 +19,20 @@ import {
   sameContent,
 } from '../run/reports/dataReport.ts';
 import { truthSheet } from '../run/evaluation/pictures.ts';
-import { findPreset, detectorFor, type RunChoices } from '../run/config/runConfig.ts';
+import { configFor, findPreset, type RunChoices } from '../run/config/runConfig.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
-import { backboneOption, printPictures, setOption, withDataOptions, withExample, writeJson } from './common.ts';
+import { augmentedSheet } from '../run/evaluation/augmentedPictures.ts';
+import {
+  type AdapterKind,
+  adapterOption,
+  backboneOption,
+  printPictures,
+  setOption,
+  withDataOptions,
+  withExample,
+  withGpu,
+  writeJson,
+} from './common.ts';
 import { assertOutputs } from './outputs.ts';
 import { betterAnchorsText, count, percent, table } from './text.ts';
 import { startProgress } from './progress.ts';
@@ -31,6 +42,7 @@ interface CheckCommand extends Pick<
   'data' | 'split' | 'splitSeed' | 'allowOutside' | 'preset' | 'backbone' | 'set'
 > {
   model?: string;
+  adapter: AdapterKind;
   pictures?: string;
   json?: string;
 }
@@ -47,12 +59,17 @@ export function addCheck(program: Command): void {
     .addOption(backboneOption("default: the preset's"))
     .addOption(setOption('the preset, e.g. detector.anchors.sizes=[64,128]'))
     .option('--model <dir>', 'measure with the network and classes of this run directory instead')
-    .option('--pictures <dir>', 'also draw images of each split with their objects')
+    .option(
+      '--pictures <dir>',
+      'also draw images of each split with their objects, and with training.augmentation as they are trained on',
+    )
     .option('--json <file>', 'also write the whole report')
+    .addOption(adapterOption())
     .action(check);
   withExample(
     command,
     'rcnn check --data voc:my-data --pictures pictures',
+    'rcnn check --data voc:my-data --pictures pictures --set training.augmentation.scale=[0.5,2]',
     'rcnn check --data voc:my-data --set detector.input.shorterSide=600 --set detector.anchors.sizes=[32,64,128]',
   );
 }
@@ -80,7 +97,8 @@ async function check(options: CheckCommand): Promise<void> {
     throw new UserError(`${data}: has no split that can be read; its problems are listed above`);
   }
   const classes = splits[0]!.dataset.classes;
-  const detector = run ? withSettings(run, options.set ?? []).detector : detectorFor({ ...options, data }, classes);
+  const config = run ? withSettings(run, options.set ?? []) : configFor({ ...options, data }, classes);
+  const { detector, training } = config;
 
   const samples = splits.flatMap(({ dataset }) => dataset.samples);
   const progress = startProgress(samples.length, 'image');
@@ -99,6 +117,13 @@ async function check(options: CheckCommand): Promise<void> {
         if (readable.length === 0) continue;
         pictures[split] = join(options.pictures, `${split}.png`);
         await writePng(pictures[split], await truthSheet({ ...dataset, samples: readable }));
+        const { augmentation } = training;
+        if (!augmentation) continue;
+        pictures[`${split}-augmented`] = join(options.pictures, `${split}-augmented.png`);
+        await withGpu(options.adapter, async (gpu) => {
+          const sheet = await augmentedSheet(gpu, { ...dataset, samples: readable }, { ...training, augmentation });
+          await writePng(pictures[`${split}-augmented`]!, sheet);
+        });
       }
       printPictures(pictures);
     }

@@ -7,6 +7,8 @@
  */
 import { Random } from '../kernels/rng.ts';
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
+import type { Picture } from '../kernels/placePicture.ts';
+import { augment, type Augmentation, augmentationRandom, drawsMosaic } from './augmentation.ts';
 import type { Sample } from './types.ts';
 
 /** Keeps the permutations apart from other uses of the run's seed; the stream of an epoch is this plus its number. */
@@ -56,6 +58,33 @@ export interface LoadedSample<S = Sample> {
   /** As stored; the caller mirrors it when preparing it, with its boxes (`flipBoxes`). */
   picture: DecodedImage;
   flip: boolean;
+}
+
+/** A sample with a picture that may be composed of several. */
+export type TrainingSample = Omit<LoadedSample, 'picture'> & { picture: Picture };
+
+/** As `inTrainingOrder`, with every sample augmented: its picture is a composition, which has its boxes and is not mirrored. */
+export function inAugmentedOrder(
+  samples: readonly Sample[],
+  order: TrainingOrder,
+  augmentation: Augmentation,
+): (step: number) => Promise<TrainingSample> {
+  const load = inTrainingOrder(samples, order);
+  return async (step) => {
+    const loaded = await load(step);
+    const random = augmentationRandom(order.seed, step, loaded.index);
+    const originals = [loaded, ...(drawsMosaic(random, augmentation) ? await others() : [])];
+    const { picture, boxes, proposals } = augment(random, originals, augmentation);
+    const { width, height } = picture;
+    const sample = { ...loaded.sample, width, height, boxes, ...(proposals && { proposals }) };
+    return { ...loaded, sample, picture, flip: false };
+
+    /** Three more images of a mosaic. */
+    function others() {
+      const drawn = [0, 1, 2].map(() => samples[random.integer(samples.length)]!);
+      return Promise.all(drawn.map(async (sample) => ({ sample, picture: await sample.load(), flip: loaded.flip })));
+    }
+  };
 }
 
 /** Returns a function that loads the sample of a step in this order, for a `Prefetcher`. */

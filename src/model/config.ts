@@ -215,6 +215,27 @@ export const detectorSchema = z.strictObject({
   frozenStages: setting(step, 'leading stages of the backbone that are not trained; the backbone says what a stage is'),
 });
 
+const augmentation = z.strictObject({
+  scale: setting(
+    z
+      .tuple([positive, positive])
+      .refine(([low, high]) => low <= high, { error: 'must begin with the smaller number' })
+      .optional(),
+    'range of the factor by which objects become larger, such as [0.5, 2]: above 1 a part of the picture fills the input, below 1 the mean colour surrounds it',
+  ),
+  crop: setting(
+    share.positive().optional(),
+    'smallest share of the width and of the height that a random crop leaves, which keeps an object whole and is enlarged to the size of the input',
+  ),
+  brightness: setting(notNegative.optional(), 'brightness is multiplied by 1 - this to 1 + this'),
+  contrast: setting(notNegative.optional(), "contrast about the picture's mean is multiplied by 1 - this to 1 + this"),
+  saturation: setting(notNegative.optional(), 'saturation is multiplied by 1 - this to 1 + this'),
+  hue: setting(z.number().min(0).max(0.5).optional(), 'share of a full turn by which hues are moved, at most'),
+  rotate: setting(z.boolean().optional(), 'whether pictures are turned by 0, 90, 180 or 270 degrees'),
+  flipVertical: setting(z.boolean().optional(), 'whether half of the pictures are mirrored top to bottom'),
+  mosaic: setting(share.optional(), 'share of the images that become a mosaic with three others'),
+});
+
 const stage = z.strictObject({
   steps: setting(count.optional(), 'updates in each stage'),
   milestones: setting(z.array(step).optional(), 'steps of a stage at which the learning rate falls'),
@@ -277,6 +298,10 @@ export const trainingSchema = z.strictObject({
     'with `--distributed`, whether gradients travel between processes as bfloat16: half the bytes, but the weights then depend on the number of processes',
   ),
   flip: setting(z.boolean(), 'whether to also train on mirrored images, if the data set allows it'),
+  augmentation: setting(
+    augmentation.optional(),
+    'random changes of the pictures and their boxes, on the device, which follow from the seed, the step and the image',
+  ),
   imagesPerStep: setting(count, "images whose gradients are summed before an update (Caffe's iter_size)"),
   stages: setting(
     z

@@ -8,7 +8,7 @@ import type { Plans } from '../engine/plans.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { Box, ScoredBoxes } from '../kernels/boxes.ts';
 import type { DetectorConfig, ProposalConfig } from './config.ts';
-import type { DecodedImage } from '../kernels/imagePrepare.ts';
+import type { Picture } from '../kernels/placePicture.ts';
 
 /** A labelled box, pixels of the original image, 0-based and inclusive. */
 export interface LabelledBox {
@@ -89,7 +89,7 @@ export interface Detector<Maps = unknown> {
    * Uploads an image, resizes it, subtracts the mean. `flip` mirrors it left to right. `proposals`: regions of the image in
    * its own pixels, which a detector without a network for proposals classifies.
    */
-  prepare(pixels: DecodedImage, flip?: boolean, proposals?: ScoredBoxes): PreparedImage;
+  prepare(pixels: Picture, flip?: boolean, proposals?: ScoredBoxes): PreparedImage;
   /** Uploads ground truth, scaled as the image was. */
   truth(boxes: readonly LabelledBox[], image: ImageGeometry): GroundTruth;
 

@@ -14,7 +14,7 @@ import { reshape } from '../engine/ops/reshape.ts';
 import { roiAlign } from '../engine/ops/rois.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { copyIntoSlice, sliceLayout } from '../kernels/concat.ts';
-import type { DecodedImage } from '../kernels/imagePrepare.ts';
+import type { Picture } from '../kernels/placePicture.ts';
 import { type BackboneOptions, ParameterStore } from './backbones/backbone.ts';
 import { backboneNamed, backboneOptions } from './backbones/index.ts';
 import { convolveNormalised, FROZEN_NORMALISATION, NormalisedStore } from './backbones/normalised.ts';
@@ -61,7 +61,7 @@ export class PyramidRcnn extends RegionDetector<Tensor[], PyramidRpnOutput> {
   }
 
   /** torchvision's resizing: the scale in float32, sides rounded down, each axis by its own ratio; then zeros below and right. */
-  override prepare(pixels: DecodedImage, flip = false): PreparedImage {
+  override prepare(pixels: Picture, flip = false): PreparedImage {
     const { input } = this.config;
     const original = { height: pixels.height, width: pixels.width };
     const { height, width } = flooredSize(original, input.shorterSide, input.longerSide);

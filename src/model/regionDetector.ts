@@ -27,7 +27,7 @@ import type {
 } from './detector.ts';
 import type { FeatureExtractor } from './featureExtractor.ts';
 import type { DetectionHead, RoiBatch } from './head.ts';
-import type { DecodedImage } from '../kernels/imagePrepare.ts';
+import type { Picture } from '../kernels/placePicture.ts';
 import { prepareImage } from './prepareImage.ts';
 import type { ProposalSource } from './proposalSource.ts';
 import type { RegionFeatures } from './regionFeatures.ts';
@@ -103,7 +103,7 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
     return this.partsByName.get(wholeName(name));
   }
 
-  prepare(pixels: DecodedImage, flip = false, proposals?: ScoredBoxes): PreparedImage {
+  prepare(pixels: Picture, flip = false, proposals?: ScoredBoxes): PreparedImage {
     const { input } = this.config;
     const { width, height, scale } = this.inputSize(pixels);
     const placement = { height, width, perY: 1 / scale, perX: 1 / scale, flip };

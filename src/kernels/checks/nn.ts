@@ -62,6 +62,7 @@ import {
   scaleSetsCheck,
   squareSumsCheck,
 } from './optimisers.ts';
+import { lumaPartialCheck, placePictureCheck } from './placePicture.ts';
 import { groupedConvChecks } from './groupedConv.ts';
 import {
   averagePoolBackwardCheck,
@@ -157,6 +158,8 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => clampSetsCheck([N, 5]),
   () => averageSetsCheck([N, 5]),
   () => exchangeSetsCheck([N, 5]),
+  () => lumaPartialCheck(5000),
+  () => placePictureCheck(37, 53, 1.3, { turn: true, mirrorX: true, mirrorY: false }, true),
   () => flagNonFiniteCheck(N),
   () => flagNonFiniteCheck(N, NaN),
   () => flagNonFiniteCheck(N, Infinity),

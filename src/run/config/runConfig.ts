@@ -138,9 +138,13 @@ export async function giveProposals(
   test!.notes.push(`${paths.join(', ')}: has no box for ${how}`);
 }
 
-/** The network that a run with these choices would train on data of these classes, '__background__' first. */
+/** The network of such a run. */
 export const detectorFor = (choices: RunChoices, classes: string[]): DetectorConfig =>
-  complete(settle(choices), classes, choices).detector;
+  configFor(choices, classes).detector;
+
+/** The configuration that a run with these choices would have on data of these classes, '__background__' first. */
+export const configFor = (choices: RunChoices, classes: string[]): RunConfig =>
+  complete(settle(choices), classes, choices);
 
 /** Everything but the classes and the single values of `--set`. */
 function settle(choices: RunChoices): RunConfig {
@@ -263,6 +267,11 @@ function assertEffective(
   const { stages, lossScale } = training;
   assertScheduleOfRate(settings, training);
   assertOptimiser(settings, training, givenRate);
+  if (training.augmentation && hasStages(schedule)) {
+    throw new UserError(
+      `--set training.augmentation: --schedule ${schedule} keeps the proposals of unchanged pictures between its stages; leave it out, or choose another schedule`,
+    );
+  }
   if (training.ema !== undefined && hasStages(schedule)) {
     throw new UserError(
       `--set training.ema: --schedule ${schedule} trains several networks one after the other, which are not averaged; leave it out`,

@@ -8,7 +8,7 @@ import { proposeImage } from './detect.ts';
 
 /** Detections with a lower score are not drawn. */
 const SHOWN_SCORE = 0.5;
-const COLUMNS = 4;
+export const COLUMNS = 4;
 /** How many images are drawn on a sheet of detections or ground truth, and on one of proposals. */
 const DETECTIONS = 12;
 const PROPOSALS = 8;
@@ -17,7 +17,7 @@ const SHOWN_PROPOSALS = 40;
 /** On a sheet, images are enlarged until the shorter side has about this many pixels. */
 const SHEET_SIDE = 320;
 
-const enlargement = (width: number, height: number): number =>
+export const enlargement = (width: number, height: number): number =>
   Math.max(1, Math.round(SHEET_SIDE / Math.min(width, height)));
 
 /** The first images with what was found in them (`detections[i]` belongs to image i) and the ground truth, dashed. */

@@ -5,7 +5,7 @@
  */
 import type { Dataset, Sample } from '../../data/types.ts';
 import { countedBoxes, flipBoxes } from '../../data/boxes.ts';
-import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
+import { inAugmentedOrder, inTrainingOrder, TrainingOrder, type TrainingSample } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { ALONE, type Places, type Processes } from '../../distributed/processes.ts';
 import { ShardedSgd } from '../../distributed/shardedSgd.ts';
@@ -43,7 +43,7 @@ export type ImageLosses = (
   image: PreparedImage,
   truth: GroundTruth,
   sampling: Sampling,
-  of: Pick<LoadedSample, 'index' | 'flip'>,
+  of: Pick<TrainingSample, 'index' | 'flip'>,
 ) => Losses;
 
 /** Which losses are minimised, and by which parameters. */
@@ -94,19 +94,22 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
   const images = training.imagesPerStep;
   const { first, end } = processes.places(images);
   const own = end - first;
-  const load = inTrainingOrder(dataset.samples, trainingOrder(training, dataset));
+  const order = trainingOrder(training, dataset);
+  const load: (n: number) => Promise<TrainingSample> = training.augmentation
+    ? inAugmentedOrder(dataset.samples, order, training.augmentation)
+    : inTrainingOrder(dataset.samples, order);
   const prefetcher = new Prefetcher((n) => load(Math.floor(n / own) * images + first + (n % own)), {
     start: progress.step * own,
     end: training.steps * own,
     ahead: PREFETCH,
   });
   const scale = lossScale(model, training);
-  const passes = (loaded: LoadedSample, sampling: Sampling, onGradient?: (leaf: Tensor) => void): Losses =>
+  const passes = (loaded: TrainingSample, sampling: Sampling, onGradient?: (leaf: Tensor) => void): Losses =>
     imagePasses(model, task, loaded, sampling, { scale, ...(onGradient && { onGradient }) });
   const parameters = optimizer.slots.map(({ parameter }) => parameter);
   const sums = new GradientSums(parameters);
   const warmUp = new WarmUp(model.gpu);
-  const compileFor = (loaded: LoadedSample, sampling: Sampling): Promise<void> => {
+  const compileFor = (loaded: TrainingSample, sampling: Sampling): Promise<void> => {
     const { width, height } = loaded.picture;
     const step = (): void => {
       passes(loaded, sampling);
@@ -197,7 +200,7 @@ export const lossScale = ({ config }: Detector, { lossScale: set = 1024 }: Train
 function imagePasses(
   model: Detector,
   task: DetectorTask,
-  { sample, picture, index, flip }: Omit<LoadedSample, 'step'>,
+  { sample, picture, index, flip }: Omit<TrainingSample, 'step'>,
   sampling: Sampling,
   options: Omit<BackwardOptions, 'free'> = {},
 ): Losses {
