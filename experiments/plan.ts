@@ -61,6 +61,7 @@ export const VARIANTS: readonly Variant[] = [
   { id: 'one-stage', set: ['detector.stages=1'] },
   { id: 'fast-rcnn-ss', schedule: 'fast-rcnn', proposals: 'selective-search' },
   { id: 'fast-rcnn-eb', schedule: 'fast-rcnn', proposals: 'edge-boxes' },
+  { id: 'rcnn-ss', schedule: 'rcnn', proposals: 'selective-search' },
   { id: 'spp-net-ss', schedule: 'spp-net', proposals: 'selective-search', init: 'joint' },
 ];
 
@@ -83,6 +84,7 @@ export const EXPERIMENTS: readonly Experiment[] = [
       'tables 2 (ZF, VOC 2007) and 5 (ZF on a K40: proposals 3 ms, the rest 56 ms; Selective Search 1 to 2 s, EdgeBoxes 0.2 s); 2000 proposals for training there, 300 here; EdgeBoxes on gradient edges here',
     timed: true,
     rows: [
+      { label: 'R-CNN, Selective Search, SVMs', variant: 'rcnn-ss' },
       { label: 'SPP-net, Selective Search (convolutions of the joint network)', variant: 'spp-net-ss' },
       { label: 'Fast R-CNN, Selective Search', variant: 'fast-rcnn-ss', paper: 58.7 },
       { label: 'Fast R-CNN, EdgeBoxes', variant: 'fast-rcnn-eb', paper: 58.6 },

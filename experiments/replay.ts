@@ -101,6 +101,14 @@ async function replayOne(gpu: Gpu, variant: Variant, seed: number, settings: Set
         progress = startProgress(training.steps, 'step');
       },
       onStep: (step) => progress.update(step),
+      onFitting(part, done, total) {
+        if (done === 1) {
+          progress.stop();
+          console.log(`fitting SVMs: ${part}`);
+          progress = startProgress(total, 'image');
+        }
+        progress.update(done);
+      },
     });
     trained.model.dispose();
     progress.stop();
@@ -123,7 +131,7 @@ async function replayOne(gpu: Gpu, variant: Variant, seed: number, settings: Set
   }
 }
 
-/** What `rcnn train` would be given. An update of a detector on given proposals takes two images, so it has half as many. */
+/** What `rcnn train` would be given. An update of a detector on given proposals takes 128 RoIs and not 64, so it has half as many. */
 function choicesOf({ schedule = 'joint', proposals, init, set = [] }: Variant, seed: number, settings: Settings) {
   return {
     preset: 'demo',
