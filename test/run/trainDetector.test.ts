@@ -39,7 +39,7 @@ async function twiceAsLarge({ classes }: Dataset): Promise<FasterRcnn> {
 
 /** Losses whose sum is `term`. */
 const only = (term: Tensor): Losses => {
-  const zero = term.gpu.zeros([1]);
+  const zero = term.gpu.zeros([]);
   return { rpn_cls: zero, rpn_box: zero, head_cls: term, head_box: zero };
 };
 
@@ -97,7 +97,7 @@ test('a step is one update by the mean of the gradients of its images', async ()
   bias.write(new Float32Array(bias.size).fill(4));
   // The gradient is 1 for image a and 3 for image b: 2 in the mean.
   const losses: ImageLosses = (_, __, ___, ____, { index }) =>
-    only(multiply(add(sum(weight), sum(bias)), gpu.tensor([2 * index + 1], [1])));
+    only(multiply(add(sum(weight), sum(bias)), gpu.tensor([2 * index + 1], [])));
   const lines: Record<string, number>[] = [];
   const rule = { learningRate: 0.5, warmup: 0, momentum: 0, weightDecay: 0.25, biasRate: 2, biasDecay: 0.5 };
   await trainDetector({
