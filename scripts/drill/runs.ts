@@ -34,6 +34,7 @@ export type Run = readonly string[];
 /** One run of every kind, with several checkpoints. `folder` gets the training data; `steps`, of each stage, is a multiple of 6. */
 export async function everyKind(folder: string, steps: number): Promise<Readonly<Record<string, Run>>> {
   const often = ['--checkpoint-every', `${steps / 3}`];
+  const kept = ['--save-every', `${steps / 6}`, '--keep', '2'];
   const validated = ['--validate', 'test', '--validate-every', `${steps / 2}`, '--validate-images', '2'];
   const classes = path.join(folder, 'classes');
   for (const [name, background] of Object.entries({ red: '#d21', blue: '#12d' })) {
@@ -41,7 +42,7 @@ export async function everyKind(folder: string, steps: number): Promise<Readonly
   }
   const size = ['--size', '28', '--batch', '2', '--steps', `${steps}`, '--seed', '5'];
   return {
-    'training with validation': [...tinyTraining(steps), ...often, ...validated],
+    'training with validation': [...tinyTraining(steps), ...often, ...kept, ...validated],
     'alternating training, four stages': [...tinyTraining(steps), ...often, '--schedule', 'alternating'],
     'pre-training': ['pretrain', '--data', `folder:${classes}`, ...size, ...often],
   };

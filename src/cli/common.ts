@@ -56,9 +56,15 @@ const formatsHelp = (): string =>
   );
 
 export const weightsOption = (): Option =>
-  new Option('--weights <name>', "those of the last checkpoint, or the best that 'rcnn train --validate' kept")
-    .choices(['last', 'best'])
+  new Option('--weights <name>', "last, best ('rcnn train --validate'), or a step that 'rcnn train --save-every' kept")
+    .argParser(weightsName)
     .default('last');
+
+function weightsName(text: string): WeightsName {
+  if (text === 'last' || text === 'best') return text;
+  if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
+  throw new InvalidArgumentError('It must be last, best or the number of a step.');
+}
 
 export const backboneOption = (otherwise: string): Option =>
   new Option('--backbone <name>', `${[...BACKBONES.keys()].join(', ')}; ${otherwise}`);

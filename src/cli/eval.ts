@@ -150,7 +150,7 @@ async function evaluateIn(processes: Processes, options: EvalCommand): Promise<v
         const { description } = gpu.adapter;
         const facts = [
           ['run', path],
-          ['weights', options.weights],
+          ['weights', String(options.weights)],
           ...factsOf(options),
           ['device', description],
         ] as const;

@@ -48,6 +48,7 @@ interface TrainCommand extends RunChoices, DistributedOptions {
   out?: string;
   resume?: boolean;
   tune?: boolean;
+  tensorboard?: boolean;
   adapter: AdapterKind;
 }
 
@@ -84,6 +85,8 @@ export function addTrain(program: Command): void {
     .addOption(setOption('the preset, e.g. detector.rpn.lambda=10'))
     .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping')
     .option('--checkpoint-every <n>', 'steps between checkpoints; default: 200', positiveInteger)
+    .option('--save-every <n>', 'also keep the checkpoint of every n-th step, as checkpoint-STEP', positiveInteger)
+    .option('--keep <k>', 'with --save-every, keep only the last k; default: all', positiveInteger)
     .option('--validate <split>', 'also evaluate on this split from time to time, and keep the best weights')
     .option(
       '--validate-data <spec>',
@@ -91,6 +94,11 @@ export function addTrain(program: Command): void {
     )
     .option('--validate-every <n>', 'steps between evaluations; default: a tenth of the run', positiveInteger)
     .option('--validate-images <n>', 'evaluate on at most n images, evenly spaced; default: 100', positiveInteger)
+    .option(
+      '--patience <n>',
+      'end the training after n evaluations without a better mAP; default: never',
+      positiveInteger,
+    )
     .option('--tune', 'time the kernels on this device before training; the default on a GPU')
     .option('--no-tune', 'keep the kernels that the planner chooses; the default on a software adapter')
     .option(
@@ -99,6 +107,10 @@ export function addTrain(program: Command): void {
     )
     .option('--no-deterministic', 'plan the kernels for the limits of this device')
     .addOption(precisionOption())
+    .option(
+      '--tensorboard',
+      'write losses, validation and pictures of detections for TensorBoard, in the run directory',
+    )
     .option('--resume', 'continue the run in --out from its checkpoint, with its configuration')
     .addOption(adapterOption());
   withDistributedOptions(command)
@@ -145,7 +157,7 @@ const train = (command: TrainCommand): Promise<void> => together(command, (proce
 
 async function trainIn(
   processes: Processes,
-  { adapter, out, resume = false, tune, allowMixedDevices, ...choices }: TrainCommand,
+  { adapter, out, resume = false, tune, tensorboard = false, allowMixedDevices, ...choices }: TrainCommand,
 ): Promise<void> {
   const preset = findPreset(choices.preset, choices.data ?? 'digits').name;
   const directory = new RunDirectory(out ?? join('runs', preset));
@@ -175,6 +187,7 @@ async function trainIn(
         resume,
         resumeCommand,
         processes,
+        tensorboard,
         tune: tune ?? !gpu.adapter.software,
       });
     });

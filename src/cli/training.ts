@@ -6,7 +6,10 @@ import type { DetectorConfig } from '../model/config.ts';
 import type { Detector } from '../model/detector.ts';
 import { bestOverlaps, betterAnchors, fitOf, inputObjects } from '../run/reports/anchorFit.ts';
 import type { RunConfig, ValidationConfig } from '../run/config/configSchema.ts';
+import { TensorBoardLog } from '../run/reports/tensorBoard.ts';
 import type { RunDirectory, ValidationLine } from '../run/storage/runDirectory.ts';
+import { detectionsSheet } from '../run/evaluation/pictures.ts';
+import { sinceBest } from '../run/training/validation.ts';
 import { type RunEvents, type RunTraining, type TrainedRun, trainRun } from '../run/training/trainRun.ts';
 import { hasDetector, type Stage } from '../run/config/stages.ts';
 import type { FitReport } from '../run/training/fitScorer.ts';
@@ -17,6 +20,8 @@ import { countParameters, describeInit, withTrainingDisplay } from './trainingDi
 export interface TrainingRun extends Omit<RunTraining, keyof RunEvents | 'signal'> {
   /** The command that continues the run after Ctrl-C. */
   resumeCommand: string;
+  /** Writes TensorBoard's event files into the run directory. */
+  tensorboard?: boolean;
 }
 
 /** Trains, and prints everything from the description of the run to where it was saved. */
@@ -29,7 +34,10 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
   }
   let memory = 0;
   let step = 0;
+  let stage = '';
   let from: Stage['from'];
+  const wanted = run.tensorboard === true;
+  const events = processes?.leads === false ? null : TensorBoardLog.open(directory, { wanted, resume });
   const result = await withTrainingDisplay({ path: directory.path, resumeCommand }, (display) =>
     trainRun({
       gpu,
@@ -41,13 +49,14 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
       tune,
       signal: display.signal,
       processes,
-      onStage(stage, index, stages, stageConfig) {
-        validation = hasDetector(stage) ? run.validation : undefined;
+      onStage(next, index, stages, stageConfig) {
+        stage = next.name;
+        validation = hasDetector(next) ? run.validation : undefined;
         display.stopBar();
         config = stageConfig;
-        from = stage.from;
+        from = next.from;
         display.losses = '';
-        if (stages > 1) console.log(`\nstage ${index + 1} of ${stages}: ${stage.title}`);
+        if (stages > 1) console.log(`\nstage ${index + 1} of ${stages}: ${next.title}`);
       },
       onInit: (report) => console.log(describeInit(config.init!, config.detector.input, report)),
       onOtherDevice: () =>
@@ -64,12 +73,14 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
       },
       onStart(progress, model) {
         step = progress.step;
+        events?.start(stage, step);
         console.log(
           describeRun(directory, config, dataset, validation, describeWeights(config, step, from), model, memory),
         );
         display.start(step, config.training);
       },
       onMetrics: (line) => {
+        events?.metrics(line);
         const short = (value: number): string => value.toFixed(columns() < 90 ? 2 : 3);
         const [rpn, head] = [
           [line.rpn_cls, line.rpn_box],
@@ -80,9 +91,10 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
       onUpdateCost: (cost) => display.print(describeCost(cost)),
       onStep: (done) => display.update((step = done), display.losses),
       onValidationImage: (done, total) => display.update(step, `validation: image ${done}/${total}`),
-      onValidation(line, best) {
+      async onValidation(line, best, detections) {
         display.print(describeValidation(line, best));
         display.update(line.step, display.losses);
+        if (events) await events.validation(line, await detectionsSheet(run.validation!, detections));
       },
       onProposals(done, total) {
         if (done === 1) {
@@ -111,6 +123,10 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
     .readValidation()
     .filter(({ mAP }) => !Number.isNaN(mAP))
     .sort((a, b) => b.mAP - a.mAP);
+  const patience = run.config.validation?.patience;
+  if (patience !== undefined && result.finished && sinceBest(directory.readValidation()) >= patience) {
+    console.log(`ended early: ${patience} evaluations without a better mAP (--patience)`);
+  }
   if (best && result.finished) {
     console.log(
       `best weights: mAP ${best.mAP.toFixed(4)} at step ${best.step}; use them with --weights best (rcnn eval, detect, recall)`,

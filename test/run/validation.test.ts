@@ -12,6 +12,7 @@ import { assertSameRun, configureRun, openValidation, type RunChoices } from '..
 import { RunDirectory, type ValidationLine } from '../../src/run/storage/runDirectory.ts';
 import { trainRun } from '../../src/run/training/trainRun.ts';
 import type { RunTraining } from '../../src/run/training/trainRun.ts';
+import { sinceBest } from '../../src/run/training/validation.ts';
 import { temporaryFolder, userError, vocXml, writeVoc } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
 import { registered } from '../model/registered.ts';
@@ -286,6 +287,65 @@ test('what is evaluated when, from the options', async () => {
   });
   const message = await userError(configureRun({ data: `voc:${empty}`, preset: 'digits', validate: 'val' }));
   assert.match(message, /^--validate val: has no object that counts in 1 images; choose another split$/);
+});
+
+test('how long ago the best evaluation was, the first of several that are as good', () => {
+  const since = (...mAPs: number[]) => sinceBest(mAPs.map((mAP) => ({ mAP })));
+  assert.equal([since(), since(0.1), since(0.1, 0.2), since(0.2, 0.2), since(0.3, 0.1, 0.2)], [0, 0, 0, 1, 2]);
+});
+
+test('a run ends once its weights no longer get better, and a resumed one where it would have ended', async () => {
+  const choices = { steps: 60, validateEvery: 2, patience: 2 };
+  const whole = await watched(choices);
+  const lines = whole.directory.readValidation();
+  assert.is(whole.finished, true);
+  assert.ok(whole.progress.step < 60, 'a tiny detector does not get better at every other evaluation');
+  assert.is(lines.at(-1)!.step, whole.progress.step);
+  assert.equal([sinceBest(lines), sinceBest(lines.slice(0, -1))], [2, 1]);
+
+  const controller = new AbortController();
+  const stop = { signal: controller.signal, onStep: (step: number) => step === 3 && controller.abort() };
+  const { directory, finished } = await watched(choices, stop);
+  assert.is(finished, false);
+  const config = directory.readConfig();
+  const { dataset } = await tinyRun();
+  for (const _ of ['the rest', 'nothing left']) {
+    const validation = await openValidation(config);
+    const result = await trainHere({ config, dataset }, { directory, resume: true, validation });
+    assert.equal([result.finished, result.progress.step], [true, whole.progress.step]);
+    assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
+    assert.equal(withoutSeconds(directory.readValidation()), withoutSeconds(lines));
+  }
+});
+
+test('checkpoints of earlier steps are kept, the last ones, and change nothing', async () => {
+  const alone = await trainHere(await tinyRun({ steps: 9 }));
+  const { directory } = await trainHere(await tinyRun({ steps: 9, saveEvery: 2, keep: 3, checkpointEvery: 3 }));
+  assert.equal(directory.keptSteps, [4, 6, 8]);
+  assert.equal(await checkpointBits(directory), await checkpointBits(alone.directory));
+  const controller = new AbortController();
+  const six = await trainHere(await tinyRun({ steps: 9 }), {
+    signal: controller.signal,
+    onStep: (step) => step === 6 && controller.abort(),
+  });
+  assert.equal(await checkpointBits({ checkpointPath: directory.keptPath(6) }), await checkpointBits(six.directory));
+  const gpu = await sharedGpu();
+  (await loadModel(gpu, directory.path, undefined, 6)).dispose();
+  const missing = await userError(loadModel(gpu, directory.path, undefined, 2));
+  assert.match(missing, /checkpoint-2\.safetensors: there is no such file; there are 4, 6, 8, and --weights last$/);
+  directory.clear();
+  assert.equal(directory.keptSteps, []);
+});
+
+test('early stopping and kept checkpoints need what they refer to', async () => {
+  const refused = (choices: RunChoices) => userError(configureRun({ preset: 'demo', ...choices }));
+  assert.match(await refused({ patience: 3 }), /Give --validate SPLIT too$/);
+  assert.match(await refused({ patience: 3, validate: 'val', schedule: 'unshared' }), /is evaluated only once/);
+  assert.match(await refused({ keep: 3 }), /^--keep: which checkpoints\? Give --save-every STEPS too$/);
+  const { config } = await configureRun({ preset: 'demo', validate: 'val', patience: 4, saveEvery: 50 });
+  assert.equal([config.validation!.patience, config.kept], [4, { interval: 50 }]);
+  assert.throws(() => assertSameRun({ patience: 5 }, config, 'c'), /--patience: the run to resume has 4/);
+  assert.throws(() => assertSameRun({ keep: 5 }, config, 'c'), /--keep: the run to resume has none/);
 });
 
 test.run();

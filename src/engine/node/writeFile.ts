@@ -110,16 +110,16 @@ function exclusiveWithoutLinks(path: string, data: Uint8Array): boolean {
 }
 
 /**
- * Appends a line to a file, which is made if necessary; anything but a regular file is refused with a one-line error. The
- * line is on the disk once `syncFile` has run.
+ * Appends to a file, which is made if necessary; anything but a regular file is refused with a one-line error. The bytes are on
+ * the disk once `syncFile` has run.
  */
-export function appendLine(path: string, line: string, again: string): void {
+export function appendBytes(path: string, bytes: Uint8Array, again: string): void {
   try {
     const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | (constants.O_NONBLOCK ?? 0);
     const file = openSync(path, flags);
     try {
       if (!fstatSync(file).isFile()) throw new Error('it is not a regular file');
-      writeAll(file, new TextEncoder().encode(`${line}\n`));
+      writeAll(file, bytes);
     } finally {
       closeSync(file);
     }
@@ -127,6 +127,10 @@ export function appendLine(path: string, line: string, again: string): void {
     throw unwritable(path, error as NodeJS.ErrnoException, again);
   }
 }
+
+/** As `appendBytes`, for a line of text. */
+export const appendLine = (path: string, line: string, again: string): void =>
+  appendBytes(path, new TextEncoder().encode(`${line}\n`), again);
 
 /** Waits until a file that was appended to is on the disk; does nothing if there is no such file. */
 export function syncFile(path: string, again: string): void {

@@ -63,6 +63,12 @@ const validation = z.strictObject({
   split: setting(z.string(), 'the split to evaluate on'),
   images: setting(count, 'most images to evaluate on, evenly spaced'),
   interval: setting(count, 'steps between evaluations; another follows the last step'),
+  patience: setting(count.optional(), 'evaluations without a better mAP after which the training ends'),
+});
+
+const kept = z.strictObject({
+  interval: setting(count, 'steps between them'),
+  last: setting(count.optional(), 'how many are kept, the last ones; default: all'),
 });
 
 export const runSchema = z.strictObject({
@@ -83,6 +89,7 @@ export const runSchema = z.strictObject({
   init: commonSettings.init,
   skipBadBoxes: setting(z.boolean(), 'whether boxes outside their image or without area are left out'),
   checkpointInterval: commonSettings.checkpointInterval,
+  kept: setting(kept.optional(), 'checkpoints of earlier steps that are kept (`--save-every`)'),
   mixedDevices: commonSettings.mixedDevices,
   validation: setting(validation.optional(), 'evaluation of the weights during training, if there is any'),
   ...knobs.shape,

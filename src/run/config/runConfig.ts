@@ -24,11 +24,13 @@ import type { RunConfig, ValidationConfig } from './configSchema.ts';
 import {
   fastRcnnTraining,
   givesProposals,
+  hasDetector,
   hasStages,
   RCNN_HEAD,
   rcnnTraining,
   type Schedule,
   SCHEDULES,
+  stagesOf,
   withSchedule,
   withSteps,
 } from './stages.ts';
@@ -62,6 +64,9 @@ export interface RunChoices {
   set?: string[];
   /** Steps between two checkpoints. */
   checkpointEvery?: number;
+  /** Steps between two checkpoints that are kept, and how many of them: by default all. */
+  saveEvery?: number;
+  keep?: number;
   /**
    * The split, of this data or of other data, on which the weights are evaluated during training; how often, and on how many
    * images at most.
@@ -70,6 +75,8 @@ export interface RunChoices {
   validateData?: string;
   validateEvery?: number;
   validateImages?: number;
+  /** Evaluations without a better mAP after which the training ends. */
+  patience?: number;
 }
 
 export const CHECKPOINT_INTERVAL = 200;
@@ -169,6 +176,7 @@ function settle(choices: RunChoices): RunConfig {
     init: choices.init === undefined ? null : resolve(choices.init),
     skipBadBoxes: choices.skipBadBoxes || preset.skipBadBoxes === true,
     checkpointInterval: choices.checkpointEvery ?? CHECKPOINT_INTERVAL,
+    ...keptCheckpoints(choices),
     detector: {
       ...detector,
       input: { ...detector.input, ...input },
@@ -186,6 +194,12 @@ function settle(choices: RunChoices): RunConfig {
   };
 }
 
+function keptCheckpoints({ saveEvery: interval, keep: last }: RunChoices): Pick<RunConfig, 'kept'> {
+  if (interval !== undefined) return { kept: { interval, ...(last !== undefined && { last }) } };
+  if (last === undefined) return {};
+  throw new UserError('--keep: which checkpoints? Give --save-every STEPS too');
+}
+
 function complete(settled: RunConfig, classes: string[], choices: RunChoices): RunConfig {
   const { set = [] } = choices;
   const config = withSettings({ ...settled, detector: { ...settled.detector, classes } }, set);
@@ -196,12 +210,17 @@ function complete(settled: RunConfig, classes: string[], choices: RunChoices): R
 }
 
 function validationOf(
-  { validate, validateData, validateEvery, validateImages }: RunChoices,
-  { data, training: { steps } }: RunConfig,
+  { validate, validateData, validateEvery, validateImages, patience }: RunChoices,
+  { data, schedule, training: { steps } }: RunConfig,
 ): ValidationConfig | undefined {
   if (validate === undefined && validateData === undefined) {
-    if (validateEvery === undefined && validateImages === undefined) return undefined;
-    throw new UserError('--validate-every, --validate-images: on which split of the data? Give --validate SPLIT too');
+    if (validateEvery === undefined && validateImages === undefined && patience === undefined) return undefined;
+    throw new UserError(
+      '--validate-every, --validate-images, --patience: on which split of the data? Give --validate SPLIT too',
+    );
+  }
+  if (patience !== undefined && !stagesOf(schedule).some(hasDetector)) {
+    throw new UserError(`--patience: --schedule ${schedule} is evaluated only once, at its end; leave the option out`);
   }
   const validated = validateData === undefined ? data : absoluteSpec(validateData);
   return {
@@ -210,6 +229,7 @@ function validationOf(
     images: validateImages ?? VALIDATION_IMAGES,
     // A multiple of the lines of metrics.jsonl, because a checkpoint comes before each validation.
     interval: validateEvery ?? Math.ceil(steps / VALIDATIONS / LOG_INTERVAL) * LOG_INTERVAL,
+    ...(patience !== undefined && { patience }),
   };
 }
 
@@ -384,10 +404,13 @@ export function assertSameRun(choices: RunChoices, config: RunConfig, configPath
     ['--allow-outside', choices.allowOutside, config.allowOutside ?? false],
     ['--skip-bad-boxes', choices.skipBadBoxes, config.skipBadBoxes],
     ['--checkpoint-every', choices.checkpointEvery, config.checkpointInterval],
+    ['--save-every', choices.saveEvery, config.kept?.interval],
+    ['--keep', choices.keep, config.kept?.last],
     ['--validate', choices.validate, config.validation?.split],
     ['--validate-data', validateData && absoluteSpec(validateData), config.validation?.data],
     ['--validate-every', choices.validateEvery, config.validation?.interval],
     ['--validate-images', choices.validateImages, config.validation?.images],
+    ['--patience', choices.patience, config.validation?.patience],
   ];
   assertSameChoices(pairs, configPath);
   for (const setting of choices.set ?? []) {

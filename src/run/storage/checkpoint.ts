@@ -18,6 +18,8 @@ import { fillInitialWeights, type InitReport } from './initialWeights.ts';
 
 export type { InitReport, Progress, Trainable };
 
+const AFTER_FULL_DISK = 'continue with --resume';
+
 /** Replaces the file at `path`, all or nothing. If weights are not finite, it throws and the file stays as it was. */
 export async function saveCheckpoint(
   path: string,
@@ -25,20 +27,42 @@ export async function saveCheckpoint(
   state: TrainingState | undefined,
   progress: Progress,
 ): Promise<void> {
-  replaceFile(path, await serializeCheckpoint(model, state, progress), 'continue with --resume');
+  replaceFile(path, await serializeCheckpoint(model, state, progress), AFTER_FULL_DISK);
+}
+
+/** The part of a run directory (`RunDirectory`) that a training writes. */
+export interface RunFiles<Line> {
+  checkpointPath: string;
+  keptPath(step: number): string;
+  keepLast(count: number): void;
+  appendMetrics(line: Line): void;
+  syncMetrics(): void;
+}
+
+/** Which checkpoints a run has: the newest and, every `kept.interval` steps, the last `kept.last` others, or all. */
+export interface KeptCheckpoints {
+  checkpointInterval: number;
+  kept?: { interval: number; last?: number | undefined } | undefined;
 }
 
 /** The storage of a training in a run directory, for `runLoop`. */
 export const keptIn = <Line>(
-  directory: { checkpointPath: string; appendMetrics(line: Line): void; syncMetrics(): void },
-  { checkpointInterval }: { checkpointInterval: number },
+  directory: RunFiles<Line>,
+  { checkpointInterval, kept }: KeptCheckpoints,
   model: Trainable,
   state: TrainingState,
 ) => ({
   checkpointInterval,
-  save: (progress: Progress) => {
+  ...(kept && { keepInterval: kept.interval }),
+  save: async (progress: Progress) => {
     directory.syncMetrics();
-    return saveCheckpoint(directory.checkpointPath, model, state, progress);
+    const bytes = await serializeCheckpoint(model, state, progress);
+    // Those that are kept come first: a run that is killed in between makes this step again, and no file is missing.
+    if (kept && progress.step % kept.interval === 0) {
+      replaceFile(directory.keptPath(progress.step), bytes, AFTER_FULL_DISK);
+      if (kept.last !== undefined) directory.keepLast(kept.last);
+    }
+    replaceFile(directory.checkpointPath, bytes, AFTER_FULL_DISK);
   },
   append: (line: Line) => directory.appendMetrics(line),
 });

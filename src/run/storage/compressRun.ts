@@ -17,7 +17,7 @@ import { makeDetector } from '../../model/detectors.ts';
 import type { RunConfig } from '../config/configSchema.ts';
 import { saveCheckpoint } from './checkpoint.ts';
 import { fitting, readProgress, weightsToUse } from './checkpointFormat.ts';
-import { readTrainedConfig, type WeightsName } from './loadModel.ts';
+import { readTrainedConfig, type WeightsName, weightsPath } from './loadModel.ts';
 import { RunDirectory } from './runDirectory.ts';
 
 export type RegionLayer = keyof RegionRanks;
@@ -63,7 +63,7 @@ export async function compressRun({
 }: CompressOptions): Promise<CompressedLayer[]> {
   const from = new RunDirectory(model);
   const config = readTrainedConfig(from, weights);
-  const path = weights === 'best' ? from.bestPath : from.checkpointPath;
+  const path = weightsPath(from, weights);
   const { tensors: stored, metadata } = await verified(await loadSafetensors(path), path);
   const tensors = weightsToUse(stored);
   const planned = planLayers(model, config, ranks, tensors);

@@ -11,8 +11,8 @@ import { PRESETS } from '../config/presets.ts';
 import { makePublishedDetector, publishedDetector, shapesOf } from './publishedDetector.ts';
 import { RunDirectory } from './runDirectory.ts';
 
-/** Which weights of a run to load: those of its last checkpoint, or the best of those that were validated. */
-export type WeightsName = 'last' | 'best';
+/** Which weights of a run to load: of its last checkpoint, the best that were validated, or of a step that was kept. */
+export type WeightsName = 'last' | 'best' | number;
 
 /** The configuration of a run that has something to load. */
 export function readTrainedConfig(directory: RunDirectory, weights: WeightsName = 'last'): RunConfig {
@@ -22,12 +22,22 @@ export function readTrainedConfig(directory: RunDirectory, weights: WeightsName 
       `${directory.bestPath}: there is no such file; training keeps the best weights with --validate SPLIT, and --weights last are those of the checkpoint`,
     );
   }
+  if (typeof weights === 'number' && !existsSync(directory.keptPath(weights))) {
+    const { keptSteps } = directory;
+    const others = keptSteps.length > 0 ? `there are ${keptSteps.join(', ')}` : 'training keeps them with --save-every';
+    throw new UserError(`${directory.keptPath(weights)}: there is no such file; ${others}, and --weights last`);
+  }
   if (weights === 'last' && !directory.hasCheckpoint) {
     throw new UserError(
       `${directory.checkpointPath}: there is no checkpoint yet; train with: rcnn train --resume --out ${directory.path}`,
     );
   }
   return config;
+}
+
+export function weightsPath(directory: RunDirectory, weights: WeightsName): string {
+  if (typeof weights === 'number') return directory.keptPath(weights);
+  return weights === 'best' ? directory.bestPath : directory.checkpointPath;
 }
 
 /** Whether `--model` names a file of weights and not a run directory. */
@@ -62,6 +72,6 @@ export async function loadModel(
   }
   const directory = new RunDirectory(run);
   const config = change(withPrecision(readTrainedConfig(directory, weights), 'f32'));
-  const path = weights === 'best' ? directory.bestPath : directory.checkpointPath;
+  const path = weightsPath(directory, weights);
   return restoreRun(gpu, config, await loadSafetensors(path), path);
 }

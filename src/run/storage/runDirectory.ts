@@ -5,12 +5,14 @@
  *   metrics.jsonl           a line every LOG_INTERVAL steps: step, lr, the mean of the loss and its terms since the line
  *                           before, seconds of training so far, seconds of them spent waiting for data
  *   checkpoint.safetensors  weights, momentum, step; replaced atomically
+ *   checkpoint-STEP.safetensors  with `--save-every`, the checkpoints of earlier steps that are kept
  *   validation.jsonl        if the run is validated: step, mAP, AP by class, the loss and its terms, images, seconds
  *   best.safetensors        the weights, without momentum, with the highest mAP there
+ *   tensorboard/            with `--tensorboard`, TensorBoard's event files
  *   1-rpn/ 2-detector/ ...  the stages of a schedule with several, each a run directory of its own, with
  *   proposals.safetensors   if the next stage trains on the proposals of its RPN
  */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
 import { readRegularText } from '../../engine/node/readFile.ts';
@@ -31,6 +33,8 @@ export interface ValidationLine extends Record<LossTerm, number> {
   images: number;
   seconds: number;
 }
+
+const KEPT = /^checkpoint-(\d+)\.safetensors$/;
 
 /** config.json has some 200 kB if kernels were chosen for a thousand shapes. */
 const MAX_CONFIG_BYTES = 16e6;
@@ -54,6 +58,23 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
 
   get checkpointPath(): string {
     return join(this.path, 'checkpoint.safetensors');
+  }
+
+  /** The checkpoint of a step that is kept beside the newest (`--save-every`). */
+  keptPath(step: number): string {
+    return join(this.path, `checkpoint-${step}.safetensors`);
+  }
+
+  /** The steps whose checkpoints are kept, in order. */
+  get keptSteps(): number[] {
+    const names = existsSync(this.path) ? readdirSync(this.path) : [];
+    const steps = names.flatMap((name) => KEPT.exec(name)?.[1] ?? []);
+    return steps.map(Number).sort((a, b) => a - b);
+  }
+
+  /** Removes all but the last `count` checkpoints that are kept. */
+  keepLast(count: number): void {
+    for (const step of this.keptSteps.slice(0, -count)) rmSync(this.keptPath(step), { force: true });
   }
 
   get validationPath(): string {
@@ -95,7 +116,8 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
     if (!existsSync(this.path)) return [];
     const { checkpointPath, metricsPath, configPath, proposalsPath, validationPath, bestPath } = this;
     const stages = [...this.stages.values()].flatMap((stage) => stage.files);
-    return [checkpointPath, metricsPath, proposalsPath, validationPath, bestPath, ...stages, configPath];
+    const kept = this.keptSteps.map((step) => this.keptPath(step));
+    return [checkpointPath, ...kept, metricsPath, proposalsPath, validationPath, bestPath, ...stages, configPath];
   }
 
   /** Throws if a new run would destroy the checkpoint of another, or files that are not a run's. */

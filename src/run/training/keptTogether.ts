@@ -3,14 +3,14 @@ import type { Processes } from '../../distributed/processes.ts';
 import { ShardedSgd } from '../../distributed/shardedSgd.ts';
 import type { MovingAverage } from '../../engine/movingAverage.ts';
 import type { Optimizer } from '../../engine/optimizer.ts';
-import { keptIn, type Trainable } from '../storage/checkpoint.ts';
+import { type KeptCheckpoints, keptIn, type RunFiles, type Trainable } from '../storage/checkpoint.ts';
 import type { LoopStorage } from './loop.ts';
 import { stateOf } from './weightAverage.ts';
 
 export function keptTogether<Term extends string>(
   processes: Processes,
-  directory: Parameters<typeof keptIn<Parameters<LoopStorage<Term>['append']>[0]>>[0],
-  config: { checkpointInterval: number },
+  directory: RunFiles<Parameters<LoopStorage<Term>['append']>[0]>,
+  config: KeptCheckpoints,
   model: Trainable,
   optimizer: Optimizer | ShardedSgd,
   average?: MovingAverage,

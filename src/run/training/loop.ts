@@ -44,9 +44,10 @@ export interface LoopTask<Term extends string> {
 
 /** Where a training is kept. */
 export interface LoopStorage<Term extends string> {
-  /** Saves a checkpoint: every `checkpointInterval` steps, at the end and at an abort. */
+  /** Saves a checkpoint: every `checkpointInterval` and every `keepInterval` steps, at the end and at an abort. */
   save(progress: Progress): Promise<void>;
   checkpointInterval: number;
+  keepInterval?: number;
   append(line: MetricsLine<Term>): void;
 }
 
@@ -54,6 +55,8 @@ export interface LoopStorage<Term extends string> {
 export interface LoopValidation {
   isDue(step: number): boolean;
   run(progress: Progress): Promise<void>;
+  /** Whether the training is to end here, before its last step, because the weights no longer get better. */
+  readonly isOver: boolean;
 }
 
 export interface LoopOptions<Term extends string> {
@@ -138,7 +141,7 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
   // The run was stopped while its weights were evaluated.
   if (isDue(step)) await validate(step);
   let stop = await stopped();
-  while (step < training.steps && !stop) {
+  while (step < training.steps && !stop && !validation?.isOver) {
     optimizer.learningRate = learningRate(step, training);
     optimizer.zeroGrad();
     await task.passes(step, (losses, of) => history.keep(losses, of));
@@ -157,7 +160,7 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
     if (last) await logged.end;
     await events.onStep?.(step);
     const due = isDue(step);
-    if ((storage && step % storage.checkpointInterval === 0) || last || due) {
+    if ((storage && isSaved(step, storage)) || last || due) {
       await logged.end;
       await save(step);
     }
@@ -172,6 +175,11 @@ async function loop<Term extends string>(options: LoopOptions<Term>, history: Lo
   if (stop && step < training.steps) await save(step);
   return now(step);
 }
+
+const isSaved = (step: number, { checkpointInterval, keepInterval }: Intervals): boolean =>
+  step % checkpointInterval === 0 || (keepInterval !== undefined && step % keepInterval === 0);
+
+type Intervals = Pick<LoopStorage<string>, 'checkpointInterval' | 'keepInterval'>;
 
 /** A promise that is awaited later, when its result is needed; until then a rejection is held back. */
 class InFlight {

@@ -268,7 +268,7 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
       if (optimizer instanceof ShardedSgd && optimizer.cost.updates > 0) run.onUpdateCost?.(optimizer.cost);
       average?.exchange(); // the model that is returned has the weights to use it with
       // The last evaluation may have been aborted; it is then made up for when the run is resumed.
-      const finished = end.step >= training.steps && !validation?.isDue(end.step);
+      const finished = (end.step >= training.steps || validation?.isOver === true) && !validation?.isDue(end.step);
       return { model, progress: end, finished };
     } finally {
       optimizer.dispose();
@@ -347,8 +347,8 @@ async function validationOf(
 ): Promise<Validation | undefined> {
   const { directory, config, validation, signal, processes } = run;
   if (!validation || !config.validation) return undefined;
-  const { interval } = config.validation;
-  const options = { model, dataset: validation, directory, interval, steps, signal, events: run, processes };
+  const { interval, patience } = config.validation;
+  const options = { model, dataset: validation, directory, interval, patience, steps, signal, events: run, processes };
   return Validation.open(options, step);
 }
 

@@ -9,6 +9,7 @@
 import type { Dataset } from '../../data/types.ts';
 import { countedBoxes } from '../../data/boxes.ts';
 import { ALONE, type Processes } from '../../distributed/processes.ts';
+import type { Detection } from '../../eval/voc.ts';
 import { concat } from '../../engine/ops/axes.ts';
 import { reshape } from '../../engine/ops/reshape.ts';
 import { type Detector, LOSS_TERMS, type LossTerm } from '../../model/detector.ts';
@@ -20,8 +21,11 @@ import type { RunDirectory, ValidationLine } from '../storage/runDirectory.ts';
 
 export interface ValidationEvents {
   onValidationImage?(done: number, total: number): void;
-  /** `best`: no earlier step reached this mAP. */
-  onValidation?(line: ValidationLine, best: boolean): void;
+  /**
+   * `best`: no earlier step reached this mAP. `detections`: what was found in each image. If it returns a promise, training waits
+   * for it.
+   */
+  onValidation?(line: ValidationLine, best: boolean, detections: readonly Detection[][]): unknown;
 }
 
 export interface ValidationOptions {
@@ -33,6 +37,8 @@ export interface ValidationOptions {
   /** Steps between two evaluations, and the step of the last one. */
   interval: number;
   steps: number;
+  /** After so many evaluations without a better mAP the training is over; by default it never is. */
+  patience?: number | undefined;
   events: ValidationEvents;
   /** Once aborted, an evaluation ends after its image and leaves no line: a resumed run makes up for it. */
   signal?: AbortSignal | undefined;
@@ -59,6 +65,11 @@ export class Validation {
     return new Validation(options, lines);
   }
 
+  get isOver(): boolean {
+    const { patience = Infinity } = this.options;
+    return sinceBest(this.lines) >= patience;
+  }
+
   isDue(step: number): boolean {
     const { interval, steps } = this.options;
     return step > 0 && (step % interval === 0 || step === steps) && this.lines.at(-1)?.step !== step;
@@ -68,18 +79,19 @@ export class Validation {
     const { model, directory, events, processes = ALONE } = this.options;
     const measured = await this.measure();
     if (measured === null) return;
-    const line: ValidationLine = { step: progress.step, ...measured };
+    const { detections, ...measures } = measured;
+    const line: ValidationLine = { step: progress.step, ...measures };
     const best = this.lines.every(({ mAP }) => mAP < line.mAP);
     this.lines.push(line);
     await processes.lead(async () => {
       if (best) await saveCheckpoint(directory.bestPath, model, undefined, progress);
       directory.appendValidation(line);
     });
-    events.onValidation?.(line, best);
+    await events.onValidation?.(line, best, detections);
   }
 
   /** Null after an abort. */
-  private async measure(): Promise<Omit<ValidationLine, 'step'> | null> {
+  private async measure(): Promise<(Omit<ValidationLine, 'step'> & { detections: Detection[][] }) | null> {
     const { model, dataset, signal, events, processes } = this.options;
     const { samples } = dataset;
     const started = performance.now();
@@ -111,6 +123,16 @@ export class Validation {
       ...terms,
       images,
       seconds,
+      detections,
     };
   }
+}
+
+/** How many evaluations there were since the one with the highest mAP, the first of them if several have it. */
+export function sinceBest(lines: readonly { mAP: number }[]): number {
+  let best = 0;
+  lines.forEach(({ mAP }, i) => {
+    if (mAP > lines[best]!.mAP) best = i;
+  });
+  return Math.max(0, lines.length - 1 - best);
 }

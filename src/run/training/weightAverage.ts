@@ -23,6 +23,9 @@ export const stateOf = (optimizer: TrainingState, average: MovingAverage | undef
 
 /** A validation of the averaged weights; the training goes on with its own. */
 export const ofAverage = (validation: LoopValidation, average: MovingAverage): LoopValidation => ({
+  get isOver() {
+    return validation.isOver;
+  },
   isDue: (step) => validation.isDue(step),
   async run(progress) {
     average.exchange();
