@@ -52,7 +52,9 @@ export async function together(
     report: (line) => console.error(`rcnn: ${line}`),
   });
   const processes = new Processes(communicator);
-  if (!processes.leads) beSilent();
+  // Open MPI gives every process a terminal, wherever its own output goes: no bar, but an occasional line.
+  process.env['TERM'] = 'dumb';
+  if (!processes.leads) console.log = () => {};
   try {
     describe(communicator);
     await work(processes);
@@ -73,11 +75,6 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 function placed(error: unknown, communicator: MpiCommunicator): unknown {
   if (!(error instanceof UserError) || error instanceof CommonError) return error;
   return new UserError(`${communicator.nameOf(communicator.rank)}: ${error.message}`, { cause: error });
-}
-
-function beSilent(): void {
-  console.log = () => {};
-  process.env['TERM'] = 'dumb'; // which also turns off the bar
 }
 
 /** Describes the processes, since a launcher names one that was killed by its number. */
