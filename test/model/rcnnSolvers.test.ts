@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import { Random } from '../../src/kernels/rng.ts';
 import { trainWithHardNegatives } from '../../src/model/rcnn/hardNegatives.ts';
 import { featureScale, type Rows, rowCount, svmScores, trainLinearSvm } from '../../src/model/rcnn/linearSvm.ts';
+import { negativesOf, regressionExamples } from '../../src/model/rcnn/regionExamples.ts';
 import { choleskySolve, ridgeRegression } from '../../src/model/rcnn/ridgeRegression.ts';
 import { expectClose } from '../harness.ts';
 
@@ -145,6 +146,30 @@ test('a linear function is found again where lambda is small; what is wrong is s
     () => ridgeRegression(doubled, { values: new Float64Array(5), length: 1 }, 1),
     /6 rows of features, 5 of targets/,
   );
+});
+
+test('negatives overlap every object of their class by less than 0.3, examples of the regression one by more than 0.6', () => {
+  const object = (classIndex: number, x1: number) => ({ x1, y1: 0, x2: x1 + 9, y2: 9, classIndex });
+  const objects = [object(1, 0), object(2, 20)];
+  // 10 columns of 10 pixels each, moved to the right: an IoU of (10 - d) / (10 + d).
+  const moved = (...by: number[]) => Float32Array.from(by.flatMap((x) => [x, 0, x + 9, 9]));
+  // 4 columns off: 6 / 14 = 0.43; 5: 5 / 15 = 0.33; 6: 4 / 16 = 0.25.
+  assert.equal(negativesOf(1, moved(4, 5, 6, 20), objects, 1), [2, 3]);
+  assert.equal(negativesOf(2, moved(4, 15, 14, 20), objects, 1), [0, 2]);
+  assert.equal(negativesOf(3, moved(0, 20), objects, 1), [0, 1], 'of a class without objects all are');
+  // 2 columns off: 8 / 12 = 0.67; 3: 7 / 13 = 0.54.
+  const examples = regressionExamples(moved(2, 3, 22, 50), objects, 1);
+  assert.equal(
+    examples.map(({ proposal, classIndex }) => [proposal, classIndex]),
+    [
+      [0, 1],
+      [2, 2],
+    ],
+  );
+  assert.equal([...examples[0]!.target], [-0.2, 0, 0, 0]);
+  // Of two objects it learns to reach the one that it overlaps more.
+  const [nearer] = regressionExamples(moved(1), [object(1, 2.5), object(2, 0)], 1);
+  assert.is(nearer!.classIndex, 2);
 });
 
 test('Cholesky solves what it is given', () => {

@@ -2,8 +2,8 @@
  * Fits the scorer of R-CNN and SPP-net to a trained network (Girshick et al. 2014, section 2.3 and appendix C):
  *
  *   SVMs         one for each class, on the vectors of regions scaled to a mean norm of 20. Positives are the objects
- *                themselves; negatives are proposals that overlap every object of the class by less than 0.3, of which the
- *                hard ones are kept in one pass over the images
+ *                themselves; negatives are proposals that overlap every object of the class, difficult ones too, by less
+ *                than 0.3, of which the hard ones are kept in one pass over the images
  *   regression   for each class from the pooled values of proposals that overlap an object of it by more than 0.6
  *
  * Everything is a function of the network, the data and the seed. No features are kept: after an abort it begins anew.
@@ -32,7 +32,7 @@ const MOST_VALUES = 2 ** 28;
 /** Images, evenly spaced, and the proposals of each, from which the mean norm of vectors is taken. */
 const NORM_IMAGES = 200;
 const NORM_PROPOSALS = 16;
-/** Decides nothing about detections, and saves most of the rounds of an exact solution. */
+/** The projected gradient, in units of the margin, at which an SVM counts as trained. */
 const SVM_OPTIONS = { tolerance: 1e-3, maxRounds: 1000 };
 /** The value of an SVM for a class without objects: a score of 2e-9. */
 const NEVER = -20;
@@ -104,11 +104,10 @@ export async function fitScorer(
   );
   const second = await pass('negatives', async (sample, picture, index) => {
     const proposals = boxesOf(sample);
-    const objects = countedBoxes(sample.boxes);
     const { values } = scaled(await valuesOf(model, picture, proposals, 'vector'));
     miners.forEach((miner, classIndex) => {
       if (!miner) return;
-      const rows = negativesOf(classIndex, proposals, objects, plusOne);
+      const rows = negativesOf(classIndex, proposals, sample.boxes, plusOne);
       const own = new Float32Array(rows.length * length);
       rows.forEach((from, to) => own.set(values.subarray(from * length, (from + 1) * length), to * length));
       miner.see(index, { values: own, length });
