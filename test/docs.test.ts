@@ -116,8 +116,10 @@ test('source files are where the documents say', () => {
 
 test('settings are settings, with values that are allowed', () => {
   const { detector, training, staged } = PRESETS['paper-vgg16-voc07']!;
+  // Each setting is tried alone; the scales of an image need a longer side that the same command sets.
+  const input = { ...detector.input, longerSide: 2000 };
   const config = {
-    detector: { ...detector, classes: ['__background__', 'thing'] },
+    detector: { ...detector, input, classes: ['__background__', 'thing'] },
     training: { ...training, ...staged?.training },
   };
   const settings = code.flatMap(({ name, line }) =>

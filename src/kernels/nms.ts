@@ -9,6 +9,7 @@
  *                  intersection > threshold * union (strictly, as in py_cpu_nms.py and nms_kernel.cu); 0 if j is removed already
  *   nms_sweep      one workgroup walks over the block, 32 boxes at a time; kept holds indices into the sorted order
  *                  (nms_sweep_wide on a GPU)
+ *   nms_keep_all   in place of these three where nothing is to be suppressed
  *   nms_original   kept indices into the sorted order -> indices into the input
  *
  * A box is compared only with the boxes kept so far and with those of its own block, and all work ends once maxOutput boxes
@@ -320,6 +321,18 @@ fn diagonal_of(base: u32, row: u32, count: u32, words: u32) -> u32 {
   if (lane == 0u) { keptCounts[group.z] = total; }`,
 });
 
+/** In place of the three kernels where nothing is to be suppressed: all boxes are kept, up to maxOutput. */
+export const nmsKeepAll = kernel({
+  name: 'nms_keep_all',
+  buffers: { counts: 'read u32', kept: 'write u32', keptCounts: 'write u32' },
+  uniforms: { slices: 'u32', maxOutput: 'u32' },
+  grid: ({ slices, maxOutput }) => [ceilDiv(maxOutput, 64), 1, slices],
+  body: /* wgsl */ `
+  let k = group.x * 64u + lane;
+  if (k < u.maxOutput) { kept[group.z * u.maxOutput + k] = k; }
+  if (k == 0u) { keptCounts[group.z] = min(counts[group.z], u.maxOutput); }`,
+});
+
 /** indices [maxOutput] i32 = order[kept], -1 beyond the count. */
 export const nmsOriginal = kernel({
   name: 'nms_original',
@@ -366,6 +379,8 @@ export function recordSuppress<H>(
   }: StageBuffers<H, 'sorted' | 'counts' | 'keptCounts', typeof suppressScratch>,
   { capacity, slices = 1, threshold, plusOne, maxOutput, variant = 'narrow' }: SuppressParams,
 ): void {
+  // No two boxes have an IoU above 1.
+  if (threshold > 1) return run(nmsKeepAll, { counts, kept, keptCounts }, { slices, maxOutput });
   const sweep = variant === 'wide' ? nmsSweepWide : nmsSweep;
   for (let block = 0; block * BLOCK < capacity; block++) {
     const uniforms = { capacity, slices, maxOutput, block, threshold, plusOne };

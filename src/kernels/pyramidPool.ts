@@ -15,7 +15,15 @@
 import { DIVIDE_WGSL } from './divide.ts';
 import { IEEE_WGSL } from './ieee.ts';
 import { blocksOf, kernel } from './kernel.ts';
-import { CHANNEL_BLOCK, everyChannel, LARGEST_OF_BIN_WGSL, ROI_SHAPE, type RoiShape } from './rois.ts';
+import {
+  CHANNEL_BLOCK,
+  everyChannel,
+  imageOfRoi,
+  LARGEST_OF_BIN_WGSL,
+  ROI_IMAGE_WGSL,
+  ROI_SHAPE,
+  type RoiShape,
+} from './rois.ts';
 
 /** Bins along a side, level by level. */
 export const PYRAMID_SIDES = [6, 3, 2, 1] as const;
@@ -36,12 +44,14 @@ export const pyramidPoolForward = kernel({
   buffers: { x: 'read', rois: 'read', y: 'write', argmax: 'write i32' },
   uniforms: ROI_SHAPE,
   each: ['roiCount', blocksOf('channels', CHANNEL_BLOCK), 'pooledH'],
-  functions: IEEE_WGSL + DIVIDE_WGSL,
+  functions: IEEE_WGSL + DIVIDE_WGSL + ROI_IMAGE_WGSL,
   body: /* wgsl */ `
   let blocks = (u.channels + ${CHANNEL_BLOCK - 1}u) / ${CHANNEL_BLOCK}u;
   let row = divide(i, u.pooledH);
   let bin = i - row * u.pooledH;
   let r = divide(row, blocks);
+  let image = image_of(r);
+  if (image >= u.images) { return; }
   let channel = (row - r * blocks) * ${CHANNEL_BLOCK}u;
   let count = min(${CHANNEL_BLOCK}u, u.channels - channel);
   var side = ${PYRAMID_SIDES[0]}u;
@@ -59,7 +69,7 @@ ${PYRAMID_SIDES.slice(1)
   let start = corner + (cell * span) / n;
   let end = corner + ((cell + 1) * span + n - 1) / n;
   let plane = u.width * u.height;
-  let base = (u32(rois[r * 5u]) * u.channels + channel) * plane;
+  let base = (image * u.channels + channel) * plane;
   let first = start.y * size.x + start.x;${LARGEST_OF_BIN_WGSL}
   let to = (r * u.channels + channel) * u.pooledH + bin;
 ${everyChannel(
@@ -85,22 +95,19 @@ export function pyramidRange(
   return [first + Math.floor((p * span) / bins), first + Math.ceil(((p + 1) * span) / bins)];
 }
 
-/** x [N,C,H,W], rois [R,5] -> y [R,C,50] and argmax. */
+/** x [N,C,H,W], rois [R,5] -> y [R,C,50] and argmax; 0 and -1 for RoIs of other maps. */
 export function pyramidPoolReference(
   x: Float64Array,
   rois: Float64Array,
-  { channels, height, width, roiCount, scale }: RoiShape,
+  shape: Omit<RoiShape, 'pooledH' | 'pooledW'>,
 ): { y: Float64Array; argmax: Int32Array } {
+  const { channels, height, width, roiCount, scale } = shape;
   const y = new Float64Array(roiCount * channels * PYRAMID_BINS);
   const argmax = new Int32Array(y.length).fill(-1);
   for (let r = 0; r < roiCount; r++) {
-    const [image, x1, y1, x2, y2] = rois.subarray(5 * r, 5 * r + 5) as unknown as [
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
+    const image = imageOfRoi(rois, r, shape);
+    if (image < 0) continue;
+    const [x1, y1, x2, y2] = rois.subarray(5 * r + 1, 5 * r + 5) as unknown as [number, number, number, number];
     PYRAMID_SIDES.forEach((side, level) => {
       for (let p = 0; p < side * side; p++) {
         const [top, bottom] = pyramidRange(y1, y2, scale, side, Math.floor(p / side), height);

@@ -15,7 +15,7 @@
  * of the RoIs that touch its row, in the order of the RoIs, so that it gives the same bits every time. The RoIs get no gradient.
  */
 import { blocksOf, kernel, memoize } from './kernel.ts';
-import { CELL_BLOCK_WGSL, CHANNEL_BLOCK, everyChannel } from './rois.ts';
+import { CELL_BLOCK_WGSL, CHANNEL_BLOCK, everyChannel, imageOfRoi, ROI_IMAGE_WGSL } from './rois.ts';
 import { range } from './text.ts';
 
 /** One map that RoIs are cut out of; `scale` is in cells per pixel of the image. */
@@ -27,6 +27,8 @@ export interface RoiLevel {
 
 export interface RoiAlignShape {
   images: number;
+  /** As in RoiShape (rois.ts). */
+  firstImage: number;
   channels: number;
   roiCount: number;
   pooledH: number;
@@ -72,8 +74,7 @@ fn sample_point(s: Span, p: u32, g: u32) -> f32 {
 }
 `;
 
-const LEVEL_WGSL = (bounds: number) => /* wgsl */ `
-fn level_of(r: u32) -> u32 {
+const LEVEL_WGSL = (bounds: number) => /* wgsl */ `${ROI_IMAGE_WGSL}fn level_of(r: u32) -> u32 {
   let area = (rois[r + 3u] - rois[r + 1u]) * (rois[r + 4u] - rois[r + 2u]);
   return ${['0u', ...range(bounds).map((k) => `u32(area >= u.bound${k})`)].join(' + ')};
 }
@@ -82,7 +83,15 @@ fn level_of(r: u32) -> u32 {
 const numbered = <T>(names: readonly string[], count: number, type: T): Record<string, T> =>
   Object.fromEntries(range(count).flatMap((k) => names.map((name) => [`${name}${k}`, type])));
 
-const SIZES = { channels: 'u32', roiCount: 'u32', pooledH: 'u32', pooledW: 'u32', sampling: 'u32' } as const;
+const SIZES = {
+  images: 'u32',
+  firstImage: 'u32',
+  channels: 'u32',
+  roiCount: 'u32',
+  pooledH: 'u32',
+  pooledW: 'u32',
+  sampling: 'u32',
+} as const;
 
 /** Buffers x0, x1, ..., rois, y. One invocation per bin and block of 8 channels. */
 export const roiAlignForward = memoize((levels: number, aligned: boolean) =>
@@ -105,6 +114,8 @@ export const roiAlignForward = memoize((levels: number, aligned: boolean) =>
   let channel = ((i / bins) % blocks) * ${CHANNEL_BLOCK}u;
   let roi = i / (bins * blocks);
   let count = min(${CHANNEL_BLOCK}u, u.channels - channel);
+  let image = image_of(roi);
+  if (image >= u.images) { return; }
   let r = roi * 5u;
   let level = level_of(r);
   var samples = 1.0;
@@ -116,7 +127,7 @@ ${range(levels)
     let columns = span_of(rois[r + 1u], rois[r + 3u], u.scale${level}, u.pooledW);
     samples = f32(max(rows.samples * columns.samples, 1u));
     let plane = u.height${level} * u.width${level};
-    let base = (u32(rois[r]) * u.channels + channel) * plane;
+    let base = (image * u.channels + channel) * plane;
     for (var gh = 0u; gh < rows.samples; gh++) {
       let h = sample_at(sample_point(rows, ph, gh), u.height${level});
       if (!h.inside) { continue; }
@@ -157,7 +168,14 @@ export const roiAlignRows = memoize((bounds: number, aligned: boolean) =>
   kernel<string, string>({
     name: `roi_align_rows_${bounds}`,
     buffers: { rois: 'read', rows: 'write u32' },
-    uniforms: { images: 'u32', roiCount: 'u32', pooledH: 'u32', sampling: 'u32', ...LEVEL_UNIFORMS(bounds) },
+    uniforms: {
+      images: 'u32',
+      firstImage: 'u32',
+      roiCount: 'u32',
+      pooledH: 'u32',
+      sampling: 'u32',
+      ...LEVEL_UNIFORMS(bounds),
+    },
     each: ['images', 'height'],
     functions: AXIS_WGSL(aligned) + LEVEL_WGSL(bounds),
     body: /* wgsl */ `
@@ -166,7 +184,7 @@ export const roiAlignRows = memoize((bounds: number, aligned: boolean) =>
   let list = i * (u.roiCount + 1u);
   var found = 0u;
   for (var r = 0u; r < u.roiCount; r++) {
-    if (u32(rois[r * 5u]) != image || level_of(r * 5u) != u.level) { continue; }
+    if (image_of(r) != image || level_of(r * 5u) != u.level) { continue; }
     let span = span_of(rois[r * 5u + 2u], rois[r * 5u + 4u], u.scale, u.pooledH);
     if (span.samples == 0u) { continue; }
     let first = sample_at(sample_point(span, 0u, 0u), u.height);
@@ -184,7 +202,7 @@ export const roiAlignBackward = memoize((bounds: number, aligned: boolean) =>
   kernel<string, string>({
     name: `roi_align_backward_${bounds}`,
     buffers: { dy: 'read', rois: 'read', rows: 'read u32', dx: 'write' },
-    uniforms: { images: 'u32', ...SIZES, ...LEVEL_UNIFORMS(bounds) },
+    uniforms: { ...SIZES, ...LEVEL_UNIFORMS(bounds) },
     each: ['images', blocksOf('channels', CHANNEL_BLOCK), 'height', 'width'],
     functions: /* wgsl */ `${AXIS_WGSL(aligned)}
 // The weight of cell 'at' of n in bin p, times the number of samples.
@@ -228,7 +246,7 @@ ${everyChannel((k) => `  if (${k}u < count) { dx[base + ${k}u * cells] = sum${k}
 );
 
 /** The uniforms of the forward pass, of the lists of rows and of the backward pass of level `level`. */
-export const roiAlignUniforms = ({ levels, bounds, images, aligned: _, ...sizes }: RoiAlignShape) => {
+export const roiAlignUniforms = ({ levels, bounds, aligned: _, ...sizes }: RoiAlignShape) => {
   const area = Object.fromEntries(bounds.map((bound, k) => [`bound${k}`, bound]));
   return {
     forward: {
@@ -238,11 +256,11 @@ export const roiAlignUniforms = ({ levels, bounds, images, aligned: _, ...sizes 
         levels.flatMap((level, k) => Object.entries(level).map(([name, value]) => [`${name}${k}`, value as number])),
       ),
     },
-    backward: (level: number) => ({ images, ...sizes, ...area, level, ...levels[level]! }),
+    backward: (level: number) => ({ ...sizes, ...area, level, ...levels[level]! }),
   };
 };
 
-type Roi = [image: number, x1: number, y1: number, x2: number, y2: number];
+type Corners = [x1: number, y1: number, x2: number, y2: number];
 
 /** Where the samples of one bin lie along an axis, in cells. */
 function samplePoints(
@@ -281,7 +299,9 @@ function eachWeight(
 ): void {
   const { channels, roiCount, pooledH, pooledW, levels, bounds } = shape;
   for (let r = 0; r < roiCount; r++) {
-    const [image, x1, y1, x2, y2] = rois.subarray(r * 5, r * 5 + 5) as unknown as Roi;
+    const image = imageOfRoi(rois, r, shape);
+    if (image < 0) continue;
+    const [x1, y1, x2, y2] = rois.subarray(r * 5 + 1, r * 5 + 5) as unknown as Corners;
     const level = bounds.filter((bound) => (x2 - x1) * (y2 - y1) >= bound).length;
     const { height, width, scale } = levels[level]!;
     for (let ph = 0; ph < pooledH; ph++)
@@ -320,8 +340,9 @@ export function roiAlignRowsReference(rois: Float64Array, shape: RoiAlignShape, 
   const { height, scale } = shape.levels[level]!;
   const rows = new Uint32Array(images * height * (roiCount + 1));
   for (let r = 0; r < roiCount; r++) {
-    const [image, x1, y1, x2, y2] = rois.subarray(r * 5, r * 5 + 5) as unknown as Roi;
-    if (bounds.filter((bound) => (x2 - x1) * (y2 - y1) >= bound).length !== level) continue;
+    const image = imageOfRoi(rois, r, shape);
+    const [x1, y1, x2, y2] = rois.subarray(r * 5 + 1, r * 5 + 5) as unknown as Corners;
+    if (image < 0 || bounds.filter((bound) => (x2 - x1) * (y2 - y1) >= bound).length !== level) continue;
     const points = [
       ...samplePoints(y1, y2, scale, pooledH, 0, shape),
       ...samplePoints(y1, y2, scale, pooledH, pooledH - 1, shape),

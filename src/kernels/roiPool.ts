@@ -18,12 +18,20 @@
 import { DIVIDE_WGSL } from './divide.ts';
 import { IEEE_WGSL } from './ieee.ts';
 import { blocksOf, kernel } from './kernel.ts';
-import { CHANNEL_BLOCK, everyChannel, LARGEST_OF_BIN_WGSL, ROI_SHAPE, type RoiShape } from './rois.ts';
+import {
+  CHANNEL_BLOCK,
+  everyChannel,
+  imageOfRoi,
+  LARGEST_OF_BIN_WGSL,
+  ROI_IMAGE_WGSL,
+  ROI_SHAPE,
+  type RoiShape,
+} from './rois.ts';
 
 /** The most bins along an axis: `bin_size` divides numbers below 2^31. */
 export const MAX_BINS = 255;
 
-const ROI_WGSL = /* wgsl */ `${DIVIDE_WGSL}
+const ROI_WGSL = /* wgsl */ `${DIVIDE_WGSL}${ROI_IMAGE_WGSL}
 // Half away from zero. The comparison, rather than a subtraction, leaves nothing for the compiler to fuse.
 fn round_away(x: f32) -> i32 {
   let size = min(abs(x), 4194304.0);
@@ -46,12 +54,12 @@ fn bin_size(span: u32, bins: u32) -> f32 {
   let up = 2u * rest > bins || (2u * rest == bins && (quotient & 1u) == 1u);
   return bitcast<f32>(quotient + u32(up) - 0x800000u + (exponent << 23u));
 }
-struct Roi { image: i32, first: vec2i, bin: vec2f, span: vec2i }
+struct Roi { first: vec2i, bin: vec2f, span: vec2i }
 fn roi_at(r: u32) -> Roi {
   let first = vec2i(round_away(rois[r * 5u + 1u] * u.scale), round_away(rois[r * 5u + 2u] * u.scale));
   let last = vec2i(round_away(rois[r * 5u + 3u] * u.scale), round_away(rois[r * 5u + 4u] * u.scale));
   let span = max(last - first + 1, vec2i(1));
-  return Roi(i32(rois[r * 5u]), first, vec2f(bin_size(u32(span.x), u.pooledW), bin_size(u32(span.y), u.pooledH)), span);
+  return Roi(first, vec2f(bin_size(u32(span.x), u.pooledW), bin_size(u32(span.y), u.pooledH)), span);
 }
 `;
 
@@ -68,6 +76,8 @@ export const roiPoolForward = kernel({
   let row = divide(i, bins);
   let bin = i - row * bins;
   let r = divide(row, blocks);
+  let image = image_of(r);
+  if (image >= u.images) { return; }
   let channel = (row - r * blocks) * ${CHANNEL_BLOCK}u;
   let count = min(${CHANNEL_BLOCK}u, u.channels - channel);
   let bin_y = divide(bin, u.pooledW);
@@ -77,7 +87,7 @@ export const roiPoolForward = kernel({
   let start = clamp(roi.first + vec2i(floor(cell * roi.bin)), vec2i(0), size);
   let end = clamp(roi.first + vec2i(ceil((cell + 1.0) * roi.bin)), vec2i(0), size);
   let plane = u.width * u.height;
-  let base = (u32(roi.image) * u.channels + channel) * plane;
+  let base = (image * u.channels + channel) * plane;
   let empty = any(end <= start);
   let first = select(start.y * size.x + start.x, 0, empty);${LARGEST_OF_BIN_WGSL}
   let to = (r * u.channels + channel) * bins + bin;
@@ -97,9 +107,10 @@ ${everyChannel(
 export const roiPoolBackward = kernel({
   name: 'roi_pool_backward',
   buffers: { dy: 'read', argmax: 'read i32', rois: 'read', dx: 'write' },
-  uniforms: { images: 'u32', bands: 'u32', ...ROI_SHAPE },
+  uniforms: { bands: 'u32', ...ROI_SHAPE },
   each: ['images', 'channels', 'bands'],
   lanes: 32,
+  functions: ROI_IMAGE_WGSL,
   body: /* wgsl */ `
   let channel = i % u.channels;
   let band = (i / u.channels) % u.bands;
@@ -111,7 +122,7 @@ export const roiPoolBackward = kernel({
   for (var cell = first; cell < last; cell++) { dx[base + cell] = 0.0; }
   let bins = u.pooledH * u.pooledW;
   for (var r = 0u; r < u.roiCount; r++) {
-    if (u32(rois[r * 5u]) != image) { continue; }
+    if (image_of(r) != image) { continue; }
     let from_bin = (r * u.channels + channel) * bins;
     for (var at = from_bin; at < from_bin + bins; at++) {
       let cell = argmax[at];
@@ -143,7 +154,7 @@ export function binRange(
   return [clip(first + Math.floor(Math.fround(p * bin))), clip(first + Math.ceil(Math.fround((p + 1) * bin)))];
 }
 
-/** x [N,C,H,W], rois [R,5] -> y [R,C,PH,PW] and argmax. */
+/** x [N,C,H,W], rois [R,5] -> y [R,C,PH,PW] and argmax; 0 and -1 for RoIs of other maps. */
 export function roiPoolReference(
   x: Float64Array,
   rois: Float64Array,
@@ -152,14 +163,16 @@ export function roiPoolReference(
   const { channels, height, width, roiCount, pooledH, pooledW, scale } = shape;
   const y = new Float64Array(roiCount * channels * pooledH * pooledW);
   const argmax = new Int32Array(y.length).fill(-1);
-  for (let r = 0; r < roiCount; r++)
+  for (let r = 0; r < roiCount; r++) {
+    const image = imageOfRoi(rois, r, shape);
+    if (image < 0) continue;
     for (let ph = 0; ph < pooledH; ph++)
       for (let pw = 0; pw < pooledW; pw++) {
         const [top, bottom] = binRange(rois[r * 5 + 2]!, rois[r * 5 + 4]!, scale, pooledH, ph, height);
         const [left, right] = binRange(rois[r * 5 + 1]!, rois[r * 5 + 3]!, scale, pooledW, pw, width);
         for (let c = 0; c < channels; c++) {
           const i = ((r * channels + c) * pooledH + ph) * pooledW + pw;
-          const base = (rois[r * 5]! * channels + c) * height * width;
+          const base = (image * channels + c) * height * width;
           for (let h = top; h < bottom; h++)
             for (let w = left; w < right; w++) {
               const value = x[base + h * width + w]!;
@@ -170,6 +183,7 @@ export function roiPoolReference(
             }
         }
       }
+  }
   return { y, argmax };
 }
 
@@ -183,11 +197,13 @@ export function roiPoolBackwardReference(
   const { images, channels, height, width, roiCount, pooledH, pooledW } = shape;
   const dx = new Float64Array(images * channels * height * width);
   const bins = pooledH * pooledW;
-  for (let r = 0; r < roiCount; r++)
+  for (let r = 0; r < roiCount; r++) {
+    const image = imageOfRoi(rois, r, shape);
     for (let c = 0; c < channels; c++)
       for (let b = 0; b < bins; b++) {
         const i = (r * channels + c) * bins + b;
-        if (argmax[i]! >= 0) dx[(rois[r * 5]! * channels + c) * height * width + argmax[i]!]! += dy[i]!;
+        if (image >= 0 && argmax[i]! >= 0) dx[(image * channels + c) * height * width + argmax[i]!]! += dy[i]!;
       }
+  }
   return dx;
 }

@@ -18,9 +18,17 @@
  * image index has no gradient (column 0 of drois is 0).
  */
 import { blocksOf, kernel } from './kernel.ts';
-import { CELL_BLOCK_WGSL, CHANNEL_BLOCK, everyChannel, ROI_SHAPE, type RoiShape } from './rois.ts';
+import {
+  CELL_BLOCK_WGSL,
+  CHANNEL_BLOCK,
+  everyChannel,
+  imageOfRoi,
+  ROI_IMAGE_WGSL,
+  ROI_SHAPE,
+  type RoiShape,
+} from './rois.ts';
 
-const SAMPLE_WGSL = /* wgsl */ `
+const SAMPLE_WGSL = /* wgsl */ `${ROI_IMAGE_WGSL}
 // Where a sample lies along one axis of length n: two cells, the weight of the second, whether it is on the map, and the
 // factor of its derivative.
 struct Sample { low: u32, high: u32, weight: f32, inside: bool, slope: f32 }
@@ -50,11 +58,13 @@ export const roiWarpForward = kernel({
   body: /* wgsl */ `
   let plane = i / (u.pooledW * u.pooledH);
   let r = plane / u.channels * 5u;
+  let image = image_of(plane / u.channels);
+  if (image >= u.images) { return; }
   let h = sample_at(sample_point(rois[r + 2u], rois[r + 4u], (i / u.pooledW) % u.pooledH, u.pooledH), u.height);
   let w = sample_at(sample_point(rois[r + 1u], rois[r + 3u], i % u.pooledW, u.pooledW), u.width);
   var value = 0.0;
   if (h.inside && w.inside) {
-    let base = (u32(rois[r]) * u.channels + plane % u.channels) * u.height * u.width;
+    let base = (image * u.channels + plane % u.channels) * u.height * u.width;
     let top = mix(x[base + h.low * u.width + w.low], x[base + h.low * u.width + w.high], w.weight);
     let bottom = mix(x[base + h.high * u.width + w.low], x[base + h.high * u.width + w.high], w.weight);
     value = mix(top, bottom, h.weight);
@@ -66,7 +76,7 @@ export const roiWarpForward = kernel({
 export const roiWarpBackwardInput = kernel({
   name: 'roi_warp_backward_input',
   buffers: { dy: 'read', rois: 'read', dx: 'write' },
-  uniforms: { images: 'u32', ...ROI_SHAPE },
+  uniforms: ROI_SHAPE,
   each: ['images', blocksOf('channels', CHANNEL_BLOCK), 'height', 'width'],
   functions: /* wgsl */ `${SAMPLE_WGSL}
 // The weight of cell 'at' in a sample.
@@ -85,7 +95,7 @@ fn misses(from_px: f32, to_px: f32, bins: u32, at: u32) -> bool {
   let bins = u.pooledH * u.pooledW;
 ${everyChannel((k) => `  var sum${k} = 0.0;`)}
   for (var r = 0u; r < u.roiCount; r++) {
-    if (u32(rois[r * 5u]) != image) { continue; }
+    if (image_of(r) != image) { continue; }
     if (misses(rois[r * 5u + 2u], rois[r * 5u + 4u], u.pooledH, h) || misses(rois[r * 5u + 1u], rois[r * 5u + 3u], u.pooledW, w)) { continue; }
     for (var ph = 0u; ph < u.pooledH; ph++) {
       let share_h = share(sample_at(sample_point(rois[r * 5u + 2u], rois[r * 5u + 4u], ph, u.pooledH), u.height), h);
@@ -114,6 +124,8 @@ export const roiWarpBackwardRois = kernel({
 var<workgroup> partial: array<vec4f, 256>;`,
   body: /* wgsl */ `
   let r = item * 5u;
+  let image = image_of(item);
+  if (image >= u.images) { return; }
   let bins = u.pooledH * u.pooledW;
   var sum = vec4f(0.0);
   for (var i = lane; i < u.channels * bins; i += 256u) {
@@ -122,7 +134,7 @@ var<workgroup> partial: array<vec4f, 256>;`,
     let h = sample_at(sample_point(rois[r + 2u], rois[r + 4u], ph, u.pooledH), u.height);
     let w = sample_at(sample_point(rois[r + 1u], rois[r + 3u], pw, u.pooledW), u.width);
     if (!h.inside || !w.inside) { continue; }
-    let base = (u32(rois[r]) * u.channels + i / bins) * u.height * u.width;
+    let base = (image * u.channels + i / bins) * u.height * u.width;
     let a = x[base + h.low * u.width + w.low];
     let b = x[base + h.low * u.width + w.high];
     let c = x[base + h.high * u.width + w.low];
@@ -163,18 +175,22 @@ function sampleAt(from: number, to: number, p: number, bins: number, scale: numb
 /** Calls `visit` for every output: its index, the plane of x it reads, and its samples along h and w (both on the map). */
 function eachSample(
   rois: Float64Array,
-  { channels, height, width, roiCount, pooledH, pooledW, scale }: RoiShape,
+  shape: RoiShape,
   visit: (i: number, plane: number, h: ReturnType<typeof sampleAt>, w: ReturnType<typeof sampleAt>, r: number) => void,
 ): void {
-  for (let r = 0; r < roiCount; r++)
+  const { channels, height, width, roiCount, pooledH, pooledW, scale } = shape;
+  for (let r = 0; r < roiCount; r++) {
+    const image = imageOfRoi(rois, r, shape);
+    if (image < 0) continue;
     for (let c = 0; c < channels; c++)
       for (let ph = 0; ph < pooledH; ph++)
         for (let pw = 0; pw < pooledW; pw++) {
           const h = sampleAt(rois[r * 5 + 2]!, rois[r * 5 + 4]!, ph, pooledH, scale, height);
           const w = sampleAt(rois[r * 5 + 1]!, rois[r * 5 + 3]!, pw, pooledW, scale, width);
-          const plane = (rois[r * 5]! * channels + c) * height * width;
+          const plane = (image * channels + c) * height * width;
           if (h.inside && w.inside) visit(((r * channels + c) * pooledH + ph) * pooledW + pw, plane, h, w, r);
         }
+  }
 }
 
 /** x [N,C,H,W], rois [R,5] -> y [R,C,PH,PW]. */

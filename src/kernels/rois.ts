@@ -1,9 +1,13 @@
 /** What the kernels of RoIs share: their shapes, blocks of channels, the maximum of a bin. An RoI is a region of the image. */
 import { unroll } from './text.ts';
 
-/** R RoIs of maps [N,C,H,W] become [R,C,PH,PW]; `scale` is in cells of the map per pixel of the image. */
+/**
+ * R RoIs of maps [N,C,H,W] become [R,C,PH,PW]; `scale` is in cells of the map per pixel of the image. Only RoIs of images
+ * `firstImage` to `firstImage + images - 1` lie in the map: the rows of the others are left to the maps that have them.
+ */
 export interface RoiShape {
   images: number;
+  firstImage: number;
   channels: number;
   height: number;
   width: number;
@@ -13,8 +17,10 @@ export interface RoiShape {
   scale: number;
 }
 
-/** RoiShape as uniforms, without `images`: only the kernels that assign a map's gradient need it. */
+/** RoiShape as uniforms. */
 export const ROI_SHAPE = {
+  images: 'u32',
+  firstImage: 'u32',
   channels: 'u32',
   height: 'u32',
   width: 'u32',
@@ -23,6 +29,21 @@ export const ROI_SHAPE = {
   pooledW: 'u32',
   scale: 'f32',
 } as const;
+
+/** `image_of(r)`: the image of RoI r in the map, which has no such image if the number is `u.images` or more. */
+export const ROI_IMAGE_WGSL = /* wgsl */ `
+fn image_of(r: u32) -> u32 { return u32(rois[r * 5u]) - u.firstImage; }
+`;
+
+/** The image of RoI `r` in the map, -1 where it lies in another map; for the references. */
+export function imageOfRoi(
+  rois: Float64Array,
+  r: number,
+  { images, firstImage }: Pick<RoiShape, 'images' | 'firstImage'>,
+): number {
+  const image = rois[r * 5]! - firstImage;
+  return image >= 0 && image < images ? image : -1;
+}
 
 /** Channels per invocation: computing a place costs more than reading it. */
 export const CHANNEL_BLOCK = 8;

@@ -34,6 +34,9 @@ const share = z.number().min(0).max(1);
 const fraction = z.number().min(0).lt(1);
 const triple = z.tuple([z.number(), z.number(), z.number()]);
 
+/** Scales of an image: memory and time grow with each. */
+const MAX_SCALES = 16;
+
 const inputSettings = {
   channels: setting(z.enum(['bgr', 'rgb']), 'order of the channels in the input'),
   mean: setting(triple, 'subtracted from each channel, in that order; pixel values are 0 to 255'),
@@ -46,6 +49,10 @@ const input = z.strictObject({
     'pixels to which the shorter side is resized, unless the longer one would exceed `longerSide`',
   ),
   longerSide: setting(count, 'most pixels that the longer side may have'),
+  scales: setting(
+    z.array(count).min(1).max(MAX_SCALES).optional(),
+    'shorter sides of an image pyramid in pixels, in place of `shorterSide`: detection computes each image at all of them; training draws one for each image, and with `spp-net` takes all. No more than `longerSide`, each once; the first is the one that `rcnn check` measures',
+  ),
   ...inputSettings,
 });
 
@@ -105,6 +112,10 @@ const head = z.strictObject({
     positive,
     "with `warp`, bound of the gradient that a RoI passes to a delta, as a multiple of the largest that the RPN's own box loss can give it",
     1,
+  ),
+  scaleSide: setting(
+    positive.optional(),
+    'with several `input.scales`, side of a square in pixels: a region is taken from the scale at which its area is nearest to that of the square; without it 224. Windows of one-stage detection stay at their own scale',
   ),
   batch: setting(count, 'RoIs in a mini-batch, per image', 128),
   foregroundFraction: setting(share, 'largest share of foreground RoIs in a mini-batch', 0.25),
@@ -166,7 +177,16 @@ export const detectorSchema = z.strictObject({
     'shared',
   ),
   classes: setting(z.array(z.string()).min(2), '`__background__`, then the names of the classes'),
-  input: setting(input, "the network's input"),
+  input: setting(
+    input.superRefine(({ scales = [], longerSide }, context) => {
+      const wrong = (message: string): void => context.addIssue({ code: 'custom', path: ['scales'], message });
+      const beyond = scales.find((side) => side > longerSide);
+      const twice = scales.find((side, i) => scales.indexOf(side) !== i);
+      if (beyond !== undefined) wrong(`${beyond} is more than longerSide allows, ${longerSide}; raise longerSide`);
+      else if (twice !== undefined) wrong(`${twice} is given twice; give each scale once`);
+    }),
+    "the network's input",
+  ),
   anchors: setting(
     z.strictObject({
       sizes: setting(

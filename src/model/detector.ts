@@ -30,6 +30,8 @@ export interface ImageGeometry {
 /** The image on the GPU, [1, 3, height, width], and its geometry. */
 export interface PreparedImage extends ImageGeometry {
   tensor: Tensor;
+  /** The image at each of several scales, this one first, in whose pixels boxes are; absent where it has one scale. */
+  scales?: readonly PreparedImage[];
   /** Regions that the image comes with, in input pixels, mirrored if the image is. */
   proposals?: ScoredBoxes;
 }
@@ -50,7 +52,10 @@ export interface Sampling {
 
 /** Regions of an image that may hold an object. */
 export interface Proposals {
-  /** [capacity, 5]: image index, x1, y1, x2, y2 in input pixels, best first; zero beyond the count. */
+  /**
+   * [capacity, 5]: image index, x1, y1, x2, y2 in input pixels, best first; zero beyond the count. Of an image at several scales
+   * the index is the number of the scale that it was found at.
+   */
   rois: Tensor;
   scores: Tensor;
   /** i32 [capacity]: the index of the anchor that each proposal was decoded from; -1 if from none. */
@@ -87,9 +92,10 @@ export interface Detector<Maps = unknown> {
 
   /**
    * Uploads an image, resizes it, subtracts the mean. `flip` mirrors it left to right. `proposals`: regions of the image in
-   * its own pixels, which a detector without a network for proposals classifies.
+   * its own pixels, which a detector without a network for proposals classifies. `scale`: the number of the one of several
+   * scales (`input.scales`) to train at, where the detector is not trained at all of them; without it all.
    */
-  prepare(pixels: Picture, flip?: boolean, proposals?: ScoredBoxes): PreparedImage;
+  prepare(pixels: Picture, flip?: boolean, proposals?: ScoredBoxes, scale?: number): PreparedImage;
   /** Uploads ground truth, scaled as the image was. */
   truth(boxes: readonly LabelledBox[], image: ImageGeometry): GroundTruth;
 

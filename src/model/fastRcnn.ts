@@ -3,21 +3,20 @@
  * moves the regions. Unlike Faster R-CNN it proposes no region: each image comes with those of another method.
  */
 import type { Gpu } from '../engine/gpu.ts';
-import type { Tensor } from '../engine/tensor.ts';
 import { detectorBackbone } from './backbones/index.ts';
 import type { DetectorConfig } from './config.ts';
-import { backboneMap } from './featureExtractor.ts';
+import { backboneMaps, type ScaleMaps } from './featureExtractor.ts';
 import { DetectionHead } from './head.ts';
 import { givenProposals } from './proposalSource.ts';
 import { assertPrecision, RegionDetector } from './regionDetector.ts';
 import { pooledRegions } from './regionFeatures.ts';
 
-export function fastRcnn(gpu: Gpu, config: DetectorConfig, seed: number): RegionDetector<Tensor, null> {
+export function fastRcnn(gpu: Gpu, config: DetectorConfig, seed: number): RegionDetector<ScaleMaps, null> {
   assertPrecision(gpu, config);
   const backbone = detectorBackbone(gpu, config, seed);
-  const regions = pooledRegions(backbone, config.head);
-  return new RegionDetector<Tensor, null>(gpu, config, {
-    extractor: backboneMap(backbone),
+  const regions = pooledRegions(backbone, config);
+  return new RegionDetector<ScaleMaps, null>(gpu, config, {
+    extractor: backboneMaps(backbone),
     source: givenProposals(gpu),
     regions,
     head: new DetectionHead(gpu, config, regions, seed),

@@ -15,7 +15,7 @@ import { detectorBackbone } from './backbones/index.ts';
 import { type Backbone, backboneParameters } from './backbones/backbone.ts';
 import type { DetectorConfig } from './config.ts';
 import type { GroundTruth, ImageGeometry, Losses, PreparedImage, Proposals, Sampling } from './detector.ts';
-import { backboneMap } from './featureExtractor.ts';
+import { backboneMaps, type ScaleMaps } from './featureExtractor.ts';
 import { DetectionHead } from './head.ts';
 import { type ProposalSource, rpnProposals, slidingWindows } from './proposalSource.ts';
 import { assertPrecision, type DetectorParts, RegionDetector } from './regionDetector.ts';
@@ -25,10 +25,10 @@ import { RegionProposalNetwork, type RpnOutput } from './rpn.ts';
 /** The prefix of the RPN's own convolutional layers, if features are not shared. */
 export const PROPOSAL_NETWORK = 'proposal_network.';
 
-export class FasterRcnn extends RegionDetector<Tensor, RpnOutput | Tensor> {
+export class FasterRcnn extends RegionDetector<ScaleMaps, readonly RpnOutput[] | ScaleMaps> {
   readonly backbone: Backbone;
   readonly rpn: RegionProposalNetwork;
-  private readonly rpnSource: ProposalSource<Tensor, RpnOutput>;
+  private readonly rpnSource: ProposalSource<ScaleMaps, readonly RpnOutput[]>;
 
   constructor(gpu: Gpu, config: DetectorConfig, seed: number) {
     const { backbone, rpn, rpnSource, parts } = compose(gpu, config, seed);
@@ -40,13 +40,13 @@ export class FasterRcnn extends RegionDetector<Tensor, RpnOutput | Tensor> {
 
   rpnLosses(image: PreparedImage, truth: GroundTruth, sampling: Sampling): Losses {
     return this.planned(() => {
-      const { cls, box } = this.rpn.losses(this.rpnOutput(image), truth, image, sampling);
+      const { cls, box } = this.rpnSource.losses(this.rpnOutput(image), image, truth, sampling)!;
       return { ...this.noLosses(), rpn_cls: cls, rpn_box: box };
     });
   }
 
   propose(image: PreparedImage, limits = this.config.rpn.test, seed = 0): Proposals {
-    return this.infer(() => this.rpn.proposals(this.rpnOutput(image), image, limits, seed));
+    return this.infer(() => this.rpnSource.propose(this.rpnOutput(image), image, limits, seed));
   }
 
   async anchorsInside(image: ImageGeometry): Promise<Box[]> {
@@ -59,8 +59,8 @@ export class FasterRcnn extends RegionDetector<Tensor, RpnOutput | Tensor> {
     );
   }
 
-  private rpnOutput(image: PreparedImage): RpnOutput {
-    return this.rpnSource.forward(image, () => this.backbone.features(image.tensor));
+  private rpnOutput(image: PreparedImage): readonly RpnOutput[] {
+    return this.rpnSource.forward(image, () => this.extractor.features(image));
   }
 
   /** The size of an image's map in cells; nothing is computed. */
@@ -85,10 +85,10 @@ function compose(gpu: Gpu, config: DetectorConfig, seed: number) {
     config.features === 'unshared' ? detectorBackbone(gpu, { ...config, ranks: undefined }, seed) : null;
   const rpn = new RegionProposalNetwork(gpu, config, ownBackbone ?? backbone, seed);
   const rpnSource = rpnProposals(rpn, config, ownBackbone);
-  const regions = pooledRegions(backbone, config.head);
-  const parts: DetectorParts<Tensor, RpnOutput | Tensor> = {
-    extractor: backboneMap(backbone),
-    source: config.stages === 1 ? slidingWindows(rpn) : rpnSource,
+  const regions = pooledRegions(backbone, config);
+  const parts: DetectorParts<ScaleMaps, readonly RpnOutput[] | ScaleMaps> = {
+    extractor: backboneMaps(backbone),
+    source: config.stages === 1 ? slidingWindows(rpn, config) : rpnSource,
     regions,
     head: new DetectionHead(gpu, config, regions, seed),
     ...(ownBackbone && { others: prefixed(backboneParameters(ownBackbone)) }),

@@ -2,11 +2,15 @@
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import { seedOf } from '../kernels/rng.ts';
 import type { Backbone } from './backbones/backbone.ts';
 import type { DetectorConfig, ProposalConfig } from './config.ts';
 import type { GroundTruth, ImageGeometry, PreparedImage, Proposals, Sampling } from './detector.ts';
+import type { ScaleMaps } from './featureExtractor.ts';
 import type { RoiBatch } from './head.ts';
-import type { RegionProposalNetwork, RpnOutput } from './rpn.ts';
+import { scalesOf } from './inputScales.ts';
+import { NO_SUPPRESSION, type RegionProposalNetwork, type RpnOutput } from './rpn.ts';
+import { uniteScales } from './uniteScales.ts';
 
 /** `F`: the maps of the detector's feature extractor; `S`: what the source computes of an image before it proposes. */
 export interface ProposalSource<F, S> {
@@ -22,29 +26,60 @@ export interface ProposalSource<F, S> {
   connect(batch: RoiBatch, proposals: Proposals, state: S, image: ImageGeometry): Tensor;
 }
 
-/** The proposals of an RPN on the maps of the detector or, where it has a backbone of its own, on the maps of that. */
+/**
+ * The proposals of an RPN on the maps of the detector or, where it has a backbone of its own, on the maps of that. Those of
+ * several scales are united before the suppression.
+ */
 export function rpnProposals(
   rpn: RegionProposalNetwork,
-  { head }: DetectorConfig,
+  { head, convention }: DetectorConfig,
   ownBackbone: Backbone | null,
-): ProposalSource<Tensor, RpnOutput> {
+): ProposalSource<ScaleMaps, readonly RpnOutput[]> {
+  const { gpu } = rpn;
   return {
     parameters: rpn.parameters,
-    forward: ({ tensor }, features) => rpn.forward(ownBackbone ? ownBackbone.features(tensor) : features()),
-    losses: (output, image, truth, sampling) => rpn.losses(output, truth, image, sampling),
-    propose: (output, image, limits, seed) => rpn.proposals(output, image, limits, seed),
-    connect: (batch, proposals, output, image) =>
-      head.pooling === 'warp' ? rpn.connectRois(batch, proposals, output, image) : batch.rois,
+    forward(image, features) {
+      const maps = ownBackbone ? scalesOf(image).map(({ tensor }) => ownBackbone.features(tensor)) : features().maps;
+      return maps.map((map) => rpn.forward(map));
+    },
+    losses: ([output], image, truth, sampling) => rpn.losses(output!, truth, image, sampling),
+    propose(outputs, image, limits, seed) {
+      if (!image.scales) return rpn.proposals(outputs[0]!, image, limits, seed);
+      return uniteScales(
+        gpu,
+        outputs.map((output, k) => rpn.candidates(output, image.scales![k]!, limits, seedOf(seed, k))),
+        image,
+        { ...limits, nmsThreshold: rpn.nmsThreshold(limits), convention },
+      );
+    },
+    // An RPN is trained through its proposals at the one scale that a training step has.
+    connect: (batch, proposals, outputs, image) =>
+      head.pooling === 'warp' && outputs.length === 1
+        ? rpn.connectRois(batch, proposals, outputs[0]!, image)
+        : batch.rois,
   };
 }
 
-/** All anchors, clipped to the image: one-stage detection (paper, table 10). The layers of the RPN are not used. */
-export function slidingWindows(rpn: RegionProposalNetwork): ProposalSource<Tensor, Tensor> {
+/** All anchors of all scales, clipped to the image: one-stage detection (paper, table 10). The layers of the RPN are not used. */
+export function slidingWindows(
+  rpn: RegionProposalNetwork,
+  { convention }: DetectorConfig,
+): ProposalSource<ScaleMaps, ScaleMaps> {
   return {
     parameters: rpn.parameters,
     forward: (_image, features) => features(),
     losses: () => null,
-    propose: (features, image) => rpn.slidingWindows(features, image),
+    propose({ maps }, image) {
+      const windows = maps.map((map, k) => rpn.slidingWindows(map, scalesOf(image)[k]!));
+      if (windows.length === 1) return windows[0]!;
+      const all = windows.reduce((sum, { rois }) => sum + rois.shape[0]!, 0);
+      return uniteScales(rpn.gpu, windows, image, {
+        preNms: all,
+        postNms: all,
+        nmsThreshold: NO_SUPPRESSION,
+        convention,
+      });
+    },
     connect: ({ rois }) => rois,
   };
 }

@@ -52,7 +52,7 @@ export class PyramidRcnn extends RegionDetector<Tensor[], PyramidRpnOutput> {
     const rpn = new PyramidRpn(gpu, config, descriptor, pyramid.levelCount, seed);
     const regions = alignedRegions(gpu, config, descriptor, options);
     super(gpu, config, {
-      extractor: { parameters: pyramid.parameters, features: (image) => pyramid.levels(image) },
+      extractor: { parameters: pyramid.parameters, features: ({ tensor }) => pyramid.levels(tensor) },
       source: pyramidProposals(rpn),
       regions,
       head: new DetectionHead(gpu, config, regions, seed),
@@ -96,11 +96,12 @@ export class PyramidRcnn extends RegionDetector<Tensor[], PyramidRpnOutput> {
   }
 }
 
-function refuseWhatItHasNot({ backbone, precision, stages, features, head }: DetectorConfig): void {
+function refuseWhatItHasNot({ backbone, precision, stages, features, head, input }: DetectorConfig): void {
   const refuse = (setting: string, use: string): never => {
     throw new UserError(`detector.${setting}: is not possible with the feature pyramid of ${backbone}; use ${use}`);
   };
   if (precision === 'f16') refuse('precision f16', 'f32');
+  if (input.scales) refuse('input.scales', 'detector.input.shorterSide');
   if (stages !== 2) refuse('stages 1', '2');
   if (features !== 'shared') refuse('features unshared', 'shared');
   if (head.pooling !== 'align') refuse(`head.pooling ${head.pooling}`, 'align');

@@ -22,6 +22,11 @@ export function rcnn(gpu: Gpu, config: DetectorConfig, seed: number): RegionDete
   assertPrecision(gpu, config);
   const { crop, input } = config;
   if (!crop) throw new UserError('detector.crop: is missing; R-CNN needs the size of its crops');
+  if (input.scales) {
+    throw new UserError(
+      'detector.input.scales: is not possible with R-CNN, which crops regions out of the picture as it is; leave it out',
+    );
+  }
   const backbone = detectorBackbone(gpu, config, seed);
   const regions = croppedRegions(backbone, config, crop);
   return new RegionDetector<Tensor, null>(gpu, config, {
@@ -30,6 +35,6 @@ export function rcnn(gpu: Gpu, config: DetectorConfig, seed: number): RegionDete
     regions,
     head: new DetectionHead(gpu, config, regions, seed, { movesBoxes: false }),
     // Crops are taken from the picture as it is; only a side beyond `longerSide` is reduced.
-    inputSize: ({ height, width }) => resizedSize(height, width, Math.min(height, width), input.longerSide),
+    sizeOf: ({ height, width }) => resizedSize(height, width, Math.min(height, width), input.longerSide),
   });
 }

@@ -11,7 +11,6 @@ import { Plans } from '../engine/plans.ts';
 import { wholeName } from '../engine/shards.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { ScoredBoxes } from '../kernels/boxes.ts';
-import { resizedSize } from '../kernels/imagePrepare.ts';
 import type { DetectorConfig } from './config.ts';
 import type {
   Detections,
@@ -28,6 +27,7 @@ import type {
 import type { FeatureExtractor } from './featureExtractor.ts';
 import type { DetectionHead, RoiBatch } from './head.ts';
 import type { Picture } from '../kernels/placePicture.ts';
+import { inputSize, shorterSides } from './inputScales.ts';
 import { prepareImage } from './prepareImage.ts';
 import type { ProposalSource } from './proposalSource.ts';
 import type { RegionFeatures } from './regionFeatures.ts';
@@ -42,8 +42,10 @@ export interface DetectorParts<F, S> {
   source: ProposalSource<F, S>;
   regions: RegionFeatures<F>;
   head: DetectionHead<F>;
-  /** The size to which a picture is resized, in pixels, and the scale; without it the configuration's `input` says that. */
-  inputSize?(picture: Size): Size & { scale: number };
+  /** The size to which a picture is resized, in pixels, and its one scale; without it the configuration's `input` says that. */
+  sizeOf?(picture: Size): Size & { scale: number };
+  /** Whether it is trained on every scale of an image at once, and not on one that is drawn. */
+  trainsOnAllScales?: boolean;
   /** Parameters by name of what no stage of alternating training trains alone: an RPN's own convolutional layers. */
   others?: Readonly<Record<string, Tensor>>;
   /** Tensors besides the parameters that the detector owns. */
@@ -66,11 +68,12 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
   protected readonly extractor: FeatureExtractor<F>;
   protected readonly source: ProposalSource<F, S>;
   private readonly constants: readonly Tensor[];
-  private readonly inputSize: NonNullable<DetectorParts<F, S>['inputSize']>;
+  private readonly sizeOf: DetectorParts<F, S>['sizeOf'];
+  private readonly trainsOnAllScales: boolean;
   private readonly partsByName = new Map<string, Part>();
 
   constructor(gpu: Gpu, config: DetectorConfig, parts: DetectorParts<F, S>) {
-    const { extractor, source, regions, head, others = {}, constants = [] } = parts;
+    const { extractor, source, regions, head, others = {}, constants = [], trainsOnAllScales = false } = parts;
     this.gpu = gpu;
     this.config = config;
     this.plans = new Plans(gpu.plans.device);
@@ -78,9 +81,8 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
     this.source = source;
     this.head = head;
     this.constants = constants;
-    this.inputSize =
-      parts.inputSize ??
-      (({ height, width }) => resizedSize(height, width, config.input.shorterSide, config.input.longerSide));
+    this.sizeOf = parts.sizeOf;
+    this.trainsOnAllScales = trainsOnAllScales;
     this.parameters = {
       ...extractor.parameters,
       ...regions.parameters,
@@ -103,9 +105,21 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
     return this.partsByName.get(wholeName(name));
   }
 
-  prepare(pixels: Picture, flip = false, proposals?: ScoredBoxes): PreparedImage {
+  prepare(pixels: Picture, flip = false, proposals?: ScoredBoxes, scale?: number): PreparedImage {
+    const all = shorterSides(this.config.input).map((_, k) => k);
+    const chosen = scale === undefined || this.trainsOnAllScales ? all : [scale];
+    const images = chosen.map((k) => this.prepareScale(pixels, flip, k));
+    const [first] = images as [PreparedImage, ...PreparedImage[]];
+    return {
+      ...first,
+      ...(images.length > 1 && { scales: images }),
+      ...(proposals && { proposals: onInput(proposals, first.scale, flip ? pixels.width - 1 : undefined) }),
+    };
+  }
+
+  private prepareScale(pixels: Picture, flip: boolean, which: number): PreparedImage {
     const { input } = this.config;
-    const { width, height, scale } = this.inputSize(pixels);
+    const { width, height, scale } = this.sizeOf?.(pixels) ?? inputSize(pixels, input, which);
     const placement = { height, width, perY: 1 / scale, perX: 1 / scale, flip };
     const whole = prepareImage(this.gpu, pixels, placement, input);
     const tensor = this.config.precision === 'f16' ? whole.inDtype('f16') : whole;
@@ -116,7 +130,6 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
       width,
       scale,
       original: { height: pixels.height, width: pixels.width },
-      ...(proposals && { proposals: onInput(proposals, scale, flip ? pixels.width - 1 : undefined) }),
     };
   }
 
@@ -174,7 +187,7 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
     sampling: Sampling,
   ): Losses {
     return this.planned(() => {
-      const features = this.extractor.features(image.tensor);
+      const features = this.extractor.features(image);
       const batch = this.head.sample(proposals, truth, sampling);
       return { ...this.noLosses(), ...this.headLosses(features, batch, batch.rois, sampling) };
     });
@@ -203,7 +216,7 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
 
   /** What the proposal source computes, alone: the detector's own maps are computed where the source asks for them. */
   protected sourceState(image: PreparedImage): S {
-    return this.source.forward(image, () => this.extractor.features(image.tensor));
+    return this.source.forward(image, () => this.extractor.features(image));
   }
 
   protected noLosses(): Losses {
@@ -212,7 +225,7 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
   }
 
   private maps(image: PreparedImage): Maps<F, S> {
-    const features = this.extractor.features(image.tensor);
+    const features = this.extractor.features(image);
     return { features, state: this.source.forward(image, () => features) };
   }
 

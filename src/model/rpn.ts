@@ -64,13 +64,13 @@ function sameSize(x: Tensor, layer: Layer): Tensor {
 }
 
 /** An IoU that no two boxes exceed. */
-const NO_SUPPRESSION = 2;
+export const NO_SUPPRESSION = 2;
 
 export class RegionProposalNetwork {
   readonly parameters: Readonly<Record<string, Tensor>>;
   /** [A, 4] at cell (0, 0). */
   readonly anchors: Tensor;
-  private readonly gpu: Gpu;
+  readonly gpu: Gpu;
   private readonly config: DetectorConfig;
   private readonly stride: number;
   /** One for all anchors, or one for each ratio in the order of the anchors. */
@@ -171,19 +171,39 @@ export class RegionProposalNetwork {
    * The best boxes after suppression. No gradient flows through them; see `connectRois`. `seed` draws the ranking that
    * replaces the scores if `limits` leave them out.
    */
-  proposals({ logits, deltas }: RpnOutput, image: ImageGeometry, limits: ProposalConfig, seed: number): Proposals {
+  proposals(output: RpnOutput, image: ImageGeometry, limits: ProposalConfig, seed: number): Proposals {
+    return this.decoded(output, image, limits, seed, this.nmsThreshold(limits));
+  }
+
+  /** What enters the suppression, by descending score, of one of several scales. */
+  candidates(output: RpnOutput, image: ImageGeometry, limits: ProposalConfig, seed: number): Proposals {
+    const most = Math.min(limits.preNms, output.deltas.size / 4);
+    return this.decoded(output, image, { ...limits, preNms: most, postNms: most }, seed, NO_SUPPRESSION);
+  }
+
+  /** IoU above which the lower-scoring proposal is suppressed. */
+  nmsThreshold({ without }: Pick<ProposalConfig, 'without'>): number {
+    return without === 'cls' || without === 'nms' ? NO_SUPPRESSION : this.config.rpn.nmsThreshold;
+  }
+
+  private decoded(
+    { logits, deltas }: RpnOutput,
+    image: ImageGeometry,
+    limits: ProposalConfig,
+    seed: number,
+    nmsThreshold: number,
+  ): Proposals {
     const { rpn } = this.config;
     const { without, ...numbers } = limits;
-    const unscored = without === 'cls';
     return this.select(
       {
-        logits: unscored ? this.randomScores(logits, seed) : logits,
+        logits: without === 'cls' ? this.randomScores(logits, seed) : logits,
         deltas: without === 'reg' ? this.gpu.zeros(deltas.shape) : deltas,
       },
       image,
       {
         ...numbers,
-        nmsThreshold: unscored || without === 'nms' ? NO_SUPPRESSION : rpn.nmsThreshold,
+        nmsThreshold,
         minSize: rpn.minSize * image.scale,
       },
     );

@@ -61,6 +61,11 @@ export async function onnxModel(detector: Detector, { version = '' }: OnnxExport
     const what = pyramid ? `the feature pyramid of ${config.backbone}` : `detector.system ${systemOf(config)}`;
     throw new UserError(`${what} cannot be exported to ONNX yet; Faster R-CNN on one map can`);
   }
+  if (config.input.scales) {
+    throw new UserError(
+      'detector.input.scales: a detector at several scales cannot be exported to ONNX; take a run without them',
+    );
+  }
   if (config.precision === 'f16')
     throw new UserError('a model in half precision cannot be exported to ONNX; load it in f32');
   if (config.rpn.test.without !== 'nothing') {
@@ -76,7 +81,8 @@ export async function onnxModel(detector: Detector, { version = '' }: OnnxExport
     ({ pixels }): NetworkMaps => {
       const size = { height: TRACED_SIDE, width: TRACED_SIDE };
       const { features, state } = detector.convolve({ tensor: pixels, ...size, scale: 1, original: size });
-      return state instanceof Tensor ? { features } : { features, ...state };
+      const [map] = features.maps as [Tensor];
+      return 'maps' in state ? { features: map } : { features: map, ...state[0]! };
     },
   );
   const { stride, channels } = detector.backbone;
@@ -89,7 +95,7 @@ export async function onnxModel(detector: Detector, { version = '' }: OnnxExport
       features: { shape: [1, channels, side, side], value: maps.features },
       rois: { shape: [TRACED_ROIS, 5], value: graph.node('Pad', [rois, graph.ints([0, 1, 0, 0])]) },
     },
-    ({ features, rois }) => detector.head.forward(features, rois, null),
+    ({ features, rois }) => detector.head.forward({ maps: [features], scales: [1] }, rois, null),
   );
   detections(graph, rois, scored, image, config);
   await network.addParameters();

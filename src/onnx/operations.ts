@@ -179,10 +179,13 @@ convert(reshapeOperation, ({ graph, values, inputs, output }) => {
   return graph.reshape(values[0]!, [0, ...rest]);
 });
 
-convert(roiPoolOperation, ({ graph, values, saved: { rois, uniforms }, valueOf }) =>
+convert(roiPoolOperation, ({ graph, values, saved: { rois, uniforms }, valueOf }) => {
+  const [first, ...others] = uniforms;
+  if (!first || others.length > 0) throw new UserError('RoI pooling of several maps has no counterpart in ONNX');
+  const { pooledH, pooledW, scale } = first;
   // Caffe's rounding in both.
-  graph.node('MaxRoiPool', [values[0]!, valueOf(rois)], {
-    pooled_shape: [uniforms.pooledH, uniforms.pooledW],
-    spatial_scale: { float: uniforms.scale },
-  }),
-);
+  return graph.node('MaxRoiPool', [values[0]!, valueOf(rois)], {
+    pooled_shape: [pooledH, pooledW],
+    spatial_scale: { float: scale },
+  });
+});

@@ -42,7 +42,7 @@ test('bins of a span of 7 cells, of 6 and of 2', () => {
   assert.equal(bins(2, 6), [[0, 1], [0, 1], [0, 1], [1, 2], [1, 2], [1, 2]]); // prettier-ignore
 });
 
-const shape = pyramidShape({ images: 2, channels: 3, height: 7, width: 9, roiCount: 4, scale: 0.25 });
+const shape = pyramidShape({ images: 2, firstImage: 0, channels: 3, height: 7, width: 9, roiCount: 4, scale: 0.25 });
 const ROIS = [0, 0, 0, 40, 30, 1, 3, 2, 21, 29, 1, 30, 8, 31, 9, 0, 12, 0, 20, 40];
 
 test('the operation gives the values of the reference and hands their gradient to the cells they come from', async () => {

@@ -54,6 +54,7 @@ const map = Float32Array.from({ length: 160 }, (_, i) => ((i * 37 + 11) % 101) -
 const goldenRois = Float32Array.from(golden.rois.flat());
 const goldenShape = (bins: number): RoiShape => ({
   images: 2,
+  firstImage: 0,
   channels: 1,
   height: 8,
   width: 10,
@@ -97,7 +98,17 @@ test('every span has the right bins on the GPU', async () => {
   const spans = Array.from({ length: 330 }, (_, i) => i + 1);
   const rois = Float32Array.from(spans.flatMap((span) => [0, 3, 0, 3 + span - 1, 0]));
   for (const pooledW of [1, 3, 6, 7, 14, 49, 127]) {
-    const shape = { images: 1, channels: 1, height: 1, width, roiCount: spans.length, pooledH: 1, pooledW, scale: 1 };
+    const shape = {
+      images: 1,
+      firstImage: 0,
+      channels: 1,
+      height: 1,
+      width,
+      roiCount: spans.length,
+      pooledH: 1,
+      pooledW,
+      scale: 1,
+    };
     const { argmax } = await pool(
       Float32Array.from({ length: width }, (_, i) => i),
       rois,
@@ -112,7 +123,7 @@ test('every span has the right bins on the GPU', async () => {
 
 test('the cell after the RoI that a late bin covers gets its gradient', async () => {
   // Span 57 in 7 bins: the last bin ends at cell 58, so its largest value stands in cell 57, one past the RoI.
-  const line = { images: 1, channels: 1, roiCount: 1, scale: 1 };
+  const line = { images: 1, firstImage: 0, channels: 1, roiCount: 1, scale: 1 };
   const rising = Float32Array.from({ length: 70 }, (_, i) => i);
   for (const shape of [
     { ...line, height: 1, width: 70, pooledH: 1, pooledW: 7 },
@@ -128,7 +139,17 @@ test('the cell after the RoI that a late bin covers gets its gradient', async ()
 
 test('a half rounds away from zero', async () => {
   // x1 = 23.5 cells -> 24, 24.5 -> 25, -0.5 -> -1
-  const shape = { images: 1, channels: 1, height: 1, width: 40, roiCount: 3, pooledH: 1, pooledW: 1, scale: 0.5 };
+  const shape = {
+    images: 1,
+    firstImage: 0,
+    channels: 1,
+    height: 1,
+    width: 40,
+    roiCount: 3,
+    pooledH: 1,
+    pooledW: 1,
+    scale: 0.5,
+  };
   const falling = Float32Array.from({ length: 40 }, (_, i) => -i);
   const rois = Float32Array.from([0, 47, 0, 60, 0, 0, 49, 0, 60, 0, 0, -1, 0, -1, 0]);
   const { argmax } = await pool(falling, rois, shape);
@@ -144,6 +165,7 @@ test("torchvision's shape cases: values and gradients against the reference", as
   ] as [number[][], number][]) {
     const shape = {
       images: 2,
+      firstImage: 0,
       channels: 50,
       height: 10,
       width: 10,
@@ -167,7 +189,17 @@ test("torchvision's shape cases: values and gradients against the reference", as
 test("Caffe's gradient test: central differences", () => {
   const { rois: list, P, scale } = golden.caffe_gradient_test;
   const rois = Float64Array.from(list.flat());
-  const shape = { images: 4, channels: 3, height: 12, width: 8, roiCount: list.length, pooledH: P, pooledW: P, scale };
+  const shape = {
+    images: 4,
+    firstImage: 0,
+    channels: 3,
+    height: 12,
+    width: 8,
+    roiCount: list.length,
+    pooledH: P,
+    pooledW: P,
+    scale,
+  };
   const x = Float64Array.from(randomArray(4 * 3 * 12 * 8, 3));
   const { y, argmax } = roiPoolReference(x, rois, shape);
   const dy = Float64Array.from(randomArray(y.length, 4));
@@ -176,7 +208,17 @@ test("Caffe's gradient test: central differences", () => {
 });
 
 test('a RoI of the whole map with one bin a cell is the map', async () => {
-  const shape = { images: 2, channels: 3, height: 9, width: 11, roiCount: 2, pooledH: 9, pooledW: 11, scale: 0.25 };
+  const shape = {
+    images: 2,
+    firstImage: 0,
+    channels: 3,
+    height: 9,
+    width: 11,
+    roiCount: 2,
+    pooledH: 9,
+    pooledW: 11,
+    scale: 0.25,
+  };
   const x = randomArray(2 * 3 * 99, 5);
   const rois = Float32Array.from([0, 0, 0, 40, 32, 1, 0, 0, 40, 32]);
   const { y, argmax } = await pool(x, rois, shape);
@@ -190,7 +232,17 @@ test('a RoI of the whole map with one bin a cell is the map', async () => {
 });
 
 test('a RoI of the whole map whose bins divide it is max pooling', async () => {
-  const shape = { images: 1, channels: 4, height: 12, width: 8, roiCount: 1, pooledH: 6, pooledW: 4, scale: 1 };
+  const shape = {
+    images: 1,
+    firstImage: 0,
+    channels: 4,
+    height: 12,
+    width: 8,
+    roiCount: 1,
+    pooledH: 6,
+    pooledW: 4,
+    scale: 1,
+  };
   const x = randomArray(4 * 96, 7);
   const { y } = await pool(x, Float32Array.from([0, 0, 0, 7, 11]), shape);
   const window = { kernel: 2, stride: 2, padding: 0, ceilMode: false };
@@ -199,7 +251,17 @@ test('a RoI of the whole map whose bins divide it is max pooling', async () => {
 
 test('more than 65535 workgroups, forward', async () => {
   // 1025 RoIs of 64 x 64 bins in workgroups of 64: 65600 of them. The reference has the first three and the last three.
-  const shape = { images: 1, channels: 1, height: 2, width: 3, roiCount: 1025, pooledH: 64, pooledW: 64, scale: 1 };
+  const shape = {
+    images: 1,
+    firstImage: 0,
+    channels: 1,
+    height: 2,
+    width: 3,
+    roiCount: 1025,
+    pooledH: 64,
+    pooledW: 64,
+    scale: 1,
+  };
   const x = randomArray(6, 8);
   const rois = Float32Array.from({ length: 1025 * 5 }, (_, i) => [0, 0, 0, 2 - (Math.floor(i / 5) % 3), 1][i % 5]!);
   const { argmax } = await pool(x, rois, shape);
@@ -211,7 +273,17 @@ test('more than 65535 workgroups, forward', async () => {
 });
 
 test('as many bins as there may be, of odd spans', async () => {
-  const shape = { images: 1, channels: 1, height: 3, width: 700, roiCount: 3, pooledH: 1, pooledW: MAX_BINS, scale: 1 };
+  const shape = {
+    images: 1,
+    firstImage: 0,
+    channels: 1,
+    height: 3,
+    width: 700,
+    roiCount: 3,
+    pooledH: 1,
+    pooledW: MAX_BINS,
+    scale: 1,
+  };
   const x = randomArray(3 * 700, 3);
   const rois = Float32Array.from([0, 0, 0, 699, 2, 0, 17, 0, 500, 2, 0, 1, 1, 254, 2]);
   const expected = roiPoolReference(Float64Array.from(x), Float64Array.from(rois), shape);

@@ -6,7 +6,17 @@ import { roiWarpBackwardReference, roiWarpForward, roiWarpReference } from '../.
 import { expectClose, launch, randomArray, sharedGpu } from '../harness.ts';
 import { expectGradient, weighted } from './centralDifferences.ts';
 
-const shape = { images: 2, channels: 3, height: 7, width: 9, roiCount: 6, pooledH: 4, pooledW: 5, scale: 1 / 16 };
+const shape = {
+  images: 2,
+  firstImage: 0,
+  channels: 3,
+  height: 7,
+  width: 9,
+  roiCount: 6,
+  pooledH: 4,
+  pooledW: 5,
+  scale: 1 / 16,
+};
 const x = Float64Array.from(randomArray(2 * 3 * 63, 1));
 const dy = Float64Array.from(randomArray(6 * 3 * 20, 2));
 
@@ -53,7 +63,17 @@ test('gradient in the RoIs: central differences, none in the image index', () =>
 
 test("samples stand at the left end of their bins; a RoI's samples on cell centres copy the map", async () => {
   // Columns 2, 3, 4 and rows 1, 2 of a map with stride 16.
-  const one = { images: 1, channels: 1, height: 5, width: 6, roiCount: 1, pooledH: 2, pooledW: 3, scale: 1 / 16 };
+  const one = {
+    images: 1,
+    firstImage: 0,
+    channels: 1,
+    height: 5,
+    width: 6,
+    roiCount: 1,
+    pooledH: 2,
+    pooledW: 3,
+    scale: 1 / 16,
+  };
   const map = Float32Array.from({ length: 30 }, (_, i) => i);
   const { y } = await launch(
     await sharedGpu(),
@@ -65,7 +85,17 @@ test("samples stand at the left end of their bins; a RoI's samples on cell centr
 });
 
 test('within half a cell of the map a sample takes the border, farther out 0', () => {
-  const one = { images: 1, channels: 1, height: 1, width: 4, roiCount: 1, pooledH: 1, pooledW: 1, scale: 1 };
+  const one = {
+    images: 1,
+    firstImage: 0,
+    channels: 1,
+    height: 1,
+    width: 4,
+    roiCount: 1,
+    pooledH: 1,
+    pooledW: 1,
+    scale: 1,
+  };
   const at = (s: number) => roiWarpReference(Float64Array.of(5, 6, 7, 8), Float64Array.of(0, s, 0, s, 0), one)[0];
   assert.equal([-0.6, -0.4, 0, 0.25, 2.5, 3.4, 3.6].map(at), [0, 5, 5, 5.25, 7.5, 8, 0]);
 });

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import { detectImage, dropout, FasterRcnn, relu, scale, type Tensor } from '../../src/index.ts';
 import { chain } from '../../src/model/backbones/backbone.ts';
 import { detectorBackbone } from '../../src/model/backbones/index.ts';
+import type { ScaleMaps } from '../../src/model/featureExtractor.ts';
 import { DetectionHead } from '../../src/model/head.ts';
 import { pooledRegions } from '../../src/model/regionFeatures.ts';
 import { pixelBoxes } from '../../src/kernels/checks/inputs.ts';
@@ -17,9 +18,10 @@ test('RoIs that pass through the layers in several batches score as in one', asy
   for (const rows of [513, 1100]) {
     await gpu.scope(async () => {
       const map = gpu.tensor(randomArray(3 * 56 * 80, 1), [1, 3, 56, 80]);
+      const maps = { maps: [map], scales: [1] };
       const rois = gpu.tensor(pixelBoxes(rows, 2, 1, 10, 79), [rows, 5]);
       const [parts, whole] = gpu.withoutGradients(
-        () => [model.head.score(map, rois), model.head.forward(map, rois, null)] as const,
+        () => [model.head.score(maps, rois), model.head.forward(maps, rois, null)] as const,
       );
       for (const name of ['logits', 'deltas'] as const) {
         assert.equal(parts[name].shape, whole[name].shape);
@@ -46,9 +48,12 @@ test('where a region is large, fewer RoIs pass through the layers at once', asyn
       return gpu.zeros([pooled.shape[0]!, 2]);
     },
   };
-  const regions = pooledRegions(backbone, { ...POOLED_DETECTOR.head, pooled: 14, pooling: 'align', samplingRatio: 1 });
-  const head = new DetectionHead<Tensor>(gpu, POOLED_DETECTOR, regions, 1);
-  gpu.scope(() => gpu.withoutGradients(() => head.score(gpu.zeros([1, 1024, 2, 2]), gpu.zeros([300, 5]))));
+  const align = { ...POOLED_DETECTOR.head, pooled: 14, pooling: 'align', samplingRatio: 1 } as const;
+  const regions = pooledRegions(backbone, { ...POOLED_DETECTOR, head: align });
+  const head = new DetectionHead<ScaleMaps>(gpu, POOLED_DETECTOR, regions, 1);
+  gpu.scope(() =>
+    gpu.withoutGradients(() => head.score({ maps: [gpu.zeros([1, 1024, 2, 2])], scales: [1] }, gpu.zeros([300, 5]))),
+  );
   const total = taken.reduce((sum, n) => sum + n);
   assert.is(total, 300 * 1024 * 14 * 14);
   assert.ok(Math.max(...taken) <= 2 ** 24, `${taken}`);

@@ -64,7 +64,7 @@ for (const backbone of ['vgg16', 'zf'] as const)
         const rois = gpu.tensor(settings.rois.flat(), [settings.rois.length, 5]);
         const map = model.backbone.features(image);
         const pooled = roiPool(map, rois, { size: config.head.pooled, spatialScale: 1 / model.backbone.stride });
-        const head = model.head.forward(map, rois, null);
+        const head = model.head.forward({ maps: [map], scales: [1] }, rois, null);
         return {
           map,
           ...model.rpn.forward(map),

@@ -56,7 +56,7 @@ async function trainHere(choices: MultiBoxChoices = {}, options: Partial<TrainMu
 
 // The images are alike, so only how often a prior has an object can be learnt.
 test('both terms of the loss fall, and the boxes are a file of proposals', async () => {
-  const { directory } = await trainHere({ steps: 60, alpha: 2 });
+  const { directory } = await trainHere({ steps: 120, alpha: 2 });
   const lines = directory.readMetrics();
   const [first, last] = [lines[0]!, lines.at(-1)!];
   assert.ok(last.confidence < 0.9 * first.confidence, `${first.confidence} to ${last.confidence}`);

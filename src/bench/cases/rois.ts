@@ -189,6 +189,7 @@ function preparePooling(gpu: Gpu, pass: 'forward' | 'backward', roiCount: number
   );
   const shape: RoiShape = {
     images: 1,
+    firstImage: 0,
     channels: 1,
     height: HEIGHT,
     width: WIDTH,

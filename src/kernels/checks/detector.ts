@@ -25,9 +25,11 @@ import {
   roiWarpBackwardChecks,
   roiWarpForwardCheck,
 } from './rois.ts';
+import { placeProposalsCheck, proposalOriginsCheck, regionScalesCheck } from './scales.ts';
 import { roiCandidatesCheck, roiCompactCheck, roiExpandCheck, roiSampleCheck } from './roiTargets.ts';
 import {
   gatherSortedCheck,
+  nmsKeepAllCheck,
   nmsKeysCheck,
   nmsMaskCheck,
   nmsOriginalCheck,
@@ -46,6 +48,7 @@ import {
 
 const ROI_SHAPE: RoiShape = {
   images: 2,
+  firstImage: 0,
   channels: 11,
   height: 13,
   width: 17,
@@ -54,6 +57,9 @@ const ROI_SHAPE: RoiShape = {
   pooledW: 7,
   scale: 1 / 16,
 };
+
+/** The RoIs of the second map of three. */
+const SECOND_MAP: RoiShape = { ...ROI_SHAPE, images: 1, firstImage: 1, channels: 3, roiCount: 21 };
 
 export const detectorChecks: readonly (() => KernelCheck)[] = [
   () => iouCheck(131, 7, 4, 1),
@@ -92,6 +98,7 @@ export const detectorChecks: readonly (() => KernelCheck)[] = [
   () => topKRankCheck(300, 300),
   ...[0, 1, 2].flatMap((i) => [() => topKChecks(5003, 700)[i]!, () => topKChecks(300, 300)[i]!]),
   () => nmsKeysCheck(301),
+  () => nmsKeepAllCheck(70, [100, 0, 33]),
   () => gatherSortedCheck(301, 200, [301]),
   () => gatherSortedCheck(301, 200, [150, 0, 200]),
   () => gatherSortedCheck(100, 100, [100, 99]),
@@ -120,11 +127,20 @@ export const detectorChecks: readonly (() => KernelCheck)[] = [
   () => roiCompactCheck(20, 64),
   () => roiSampleCheck(),
   () => roiExpandCheck(),
+  () => regionScalesCheck({}, 5),
+  () => regionScalesCheck({ side: 60, plusOne: 0 }, 3),
+  () => regionScalesCheck({ byArea: false }, 5),
+  () => placeProposalsCheck(70, 1),
+  () => placeProposalsCheck(13, 0),
+  () => proposalOriginsCheck(),
   () => roiPoolForwardCheck(ROI_SHAPE),
   () => roiPoolForwardCheck({ ...ROI_SHAPE, channels: 3, roiCount: 1, pooledH: 1, pooledW: 1 }),
+  () => roiPoolForwardCheck(SECOND_MAP),
   () => pyramidPoolForwardCheck(ROI_SHAPE),
+  () => pyramidPoolForwardCheck(SECOND_MAP),
   () => pyramidPoolForwardCheck({ ...ROI_SHAPE, channels: 3, roiCount: 9, scale: 1 / 7 }),
   () => roiPoolBackwardCheck(ROI_SHAPE, 1),
+  () => roiPoolBackwardCheck(SECOND_MAP, 1),
   () => roiPoolBackwardCheck({ ...ROI_SHAPE, channels: 8, roiCount: 5, pooledH: 3, pooledW: 2 }, 4),
   () => decodeDetectionsCheck(60),
   () => decodeDetectionsCheck(60, 40),
@@ -137,9 +153,12 @@ export const detectorChecks: readonly (() => KernelCheck)[] = [
   () => roiCropCheck({ images: 2, channels: 3, height: 19, width: 31, roiCount: 9, size: 23, context: 3, plusOne: 1 }),
   () => roiCropCheck({ images: 1, channels: 1, height: 8, width: 5, roiCount: 4, size: 16, context: 0, plusOne: 0 }),
   () => roiWarpForwardCheck(ROI_SHAPE),
+  () => roiWarpForwardCheck(SECOND_MAP),
   () => roiWarpForwardCheck({ ...ROI_SHAPE, channels: 1, roiCount: 3, pooledH: 1, pooledW: 1 }),
   () => roiWarpBackwardChecks(ROI_SHAPE)[0]!,
   () => roiWarpBackwardChecks(ROI_SHAPE)[1]!,
+  () => roiWarpBackwardChecks(SECOND_MAP)[0]!,
+  () => roiWarpBackwardChecks(SECOND_MAP)[1]!,
   () => roiWarpBackwardChecks({ ...ROI_SHAPE, channels: 8, roiCount: 3, pooledH: 2, pooledW: 1 })[0]!,
   () => roiWarpBackwardChecks({ ...ROI_SHAPE, channels: 8, roiCount: 3, pooledH: 2, pooledW: 1 })[1]!,
   ...[PYRAMID, { ...PYRAMID, sampling: 0 }, ONE_MAP].flatMap((shape) => [

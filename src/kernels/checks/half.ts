@@ -72,7 +72,17 @@ function halved(build: () => KernelCheck): KernelCheck {
 /** Of the checks of products only every 11th runs: the tiles do not differ in anything that depends on f16. */
 const EVERY = 11;
 
-const ROIS = { images: 2, channels: 11, height: 9, width: 13, roiCount: 7, pooledH: 4, pooledW: 3, scale: 1 / 16 };
+const ROIS = {
+  images: 2,
+  firstImage: 0,
+  channels: 11,
+  height: 9,
+  width: 13,
+  roiCount: 7,
+  pooledH: 4,
+  pooledW: 3,
+  scale: 1 / 16,
+};
 
 const roiChecks: readonly (() => KernelCheck)[] = [
   () => roiPoolForwardCheck(ROIS),

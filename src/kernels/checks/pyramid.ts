@@ -33,6 +33,7 @@ import { doubles, normals, pixelBoxes, unsigned } from './inputs.ts';
 /** Two images of 136 x 200 pixels. */
 export const PYRAMID: RoiAlignShape = {
   images: 2,
+  firstImage: 0,
   channels: 11,
   roiCount: 13,
   pooledH: 3,

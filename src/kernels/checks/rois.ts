@@ -3,10 +3,19 @@ import { Random } from '../rng.ts';
 import { pyramidPoolForward, pyramidPoolReference, pyramidShape } from '../pyramidPool.ts';
 import { roiCropForward, roiCropReference, type RoiCropShape, roiCropUniforms } from '../roiCrop.ts';
 import * as roiPool from '../roiPool.ts';
-import type { RoiShape } from '../rois.ts';
+import { imageOfRoi, type RoiShape } from '../rois.ts';
 import * as roiWarp from '../roiWarp.ts';
 import { EXACT, type KernelCheck } from './check.ts';
 import { doubles, integers, normals } from './inputs.ts';
+
+/** The images of all maps: those of the shape's map, and one behind it if there is one before it. */
+const imagesOfAll = ({ images, firstImage }: RoiShape): number => firstImage + images + Math.min(firstImage, 1);
+
+/** `values` [R,...] where the RoIs of other maps keep what the buffer held. */
+function keptElsewhere(values: Float64Array, held: number, rois: Float32Array, shape: RoiShape): Float64Array {
+  const [regions, row] = [doubles(rois), values.length / shape.roiCount];
+  return values.map((value, i) => (imageOfRoi(regions, Math.floor(i / row), shape) < 0 ? held : value));
+}
 
 /** RoIs with halves to round, malformed ones and ones outside the map. Few different values: ties. */
 function roiPoolInputs(shape: RoiShape): { x: Float32Array; rois: Float32Array } {
@@ -15,7 +24,7 @@ function roiPoolInputs(shape: RoiShape): { x: Float32Array; rois: Float32Array }
   const rois = new Float32Array(roiCount * 5);
   for (let r = 0; r < roiCount; r++) {
     const at = (length: number) => Math.round((random.uniform(-0.2, 1.2) * length) / scale / 4) * 4;
-    rois.set([random.integer(images), at(width), at(height), at(width), at(height)], r * 5);
+    rois.set([random.integer(imagesOfAll(shape)), at(width), at(height), at(width), at(height)], r * 5);
     if (r % 3 > 0) rois.set([rois[r * 5 + 1]! + 8 * r, rois[r * 5 + 2]! + 5 * r], r * 5 + 3);
   }
   return { x: Float32Array.from(integers(images * channels * height * width, 25, -9, 10)), rois };
@@ -27,7 +36,7 @@ export function roiPoolForwardCheck(shape: RoiShape): KernelCheck {
   return {
     name: `roi_pool_forward ${shape.roiCount} RoIs ${shape.channels}x${shape.height}x${shape.width} to ${shape.pooledH}x${shape.pooledW}`,
     kernel: roiPool.roiPoolForward,
-    buffers: { x, rois, y: new Float32Array(y.length), argmax: new Int32Array(y.length) },
+    buffers: { x, rois, y: new Float32Array(y.length), argmax: new Int32Array(y.length).fill(-1) },
     uniforms: { ...shape },
     expected: { y, argmax },
     ...EXACT,
@@ -41,7 +50,7 @@ export function pyramidPoolForwardCheck(of: RoiShape): KernelCheck {
   return {
     name: `pyramid_pool_forward ${shape.roiCount} RoIs ${shape.channels}x${shape.height}x${shape.width}`,
     kernel: pyramidPoolForward,
-    buffers: { x, rois, y: new Float32Array(y.length), argmax: new Int32Array(y.length) },
+    buffers: { x, rois, y: new Float32Array(y.length), argmax: new Int32Array(y.length).fill(-1) },
     uniforms: { ...shape },
     expected: { y, argmax },
     ...EXACT,
@@ -69,7 +78,7 @@ function roiWarpInputs(shape: RoiShape): { x: Float32Array; rois: Float32Array }
   const random = new Random(28);
   const at = (length: number) => random.uniform(-0.1, 1.1) * (length / scale);
   const rows = Array.from({ length: roiCount }, () => [
-    random.integer(images),
+    random.integer(imagesOfAll(shape)),
     at(width),
     at(height),
     at(width),
@@ -89,7 +98,7 @@ export function roiWarpForwardCheck(shape: RoiShape): KernelCheck {
     kernel: roiWarp.roiWarpForward,
     buffers: { x, rois, y: new Float32Array(y.length).fill(7) },
     uniforms: { ...shape },
-    expected: { y },
+    expected: { y: keptElsewhere(y, 7, rois, shape) },
     atol: 1e-5,
     rtol: 1e-5,
   };
@@ -112,9 +121,9 @@ export function roiWarpBackwardChecks(shape: RoiShape): KernelCheck[] {
     {
       name: `roi_warp_backward_rois ${warpName(shape)}`,
       kernel: roiWarp.roiWarpBackwardRois,
-      buffers: { dy, x, rois, drois: normals(drois.length, 32) },
+      buffers: { dy, x, rois, drois: new Float32Array(drois.length).fill(5) },
       uniforms: { ...shape },
-      expected: { drois },
+      expected: { drois: keptElsewhere(drois, 5, rois, shape) },
       atol: 1e-4,
       rtol: 1e-4,
     },
@@ -124,7 +133,7 @@ export function roiWarpBackwardChecks(shape: RoiShape): KernelCheck[] {
 /** Regions inside the image, across its border and beside it; none of their pixels falls on the border itself. */
 export function roiCropCheck(shape: RoiCropShape): KernelCheck {
   const { images, channels, height, width, roiCount, size, context } = shape;
-  const { x, rois } = roiWarpInputs({ ...shape, pooledH: size, pooledW: size, scale: 1 });
+  const { x, rois } = roiWarpInputs({ ...shape, firstImage: 0, pooledH: size, pooledW: size, scale: 1 });
   for (let r = 0; r < roiCount; r++) {
     const corners = rois.subarray(5 * r + 1, 5 * r + 5);
     if (r % 4 > 0) corners.set([Math.min(corners[0]!, corners[2]!), Math.min(corners[1]!, corners[3]!)]);

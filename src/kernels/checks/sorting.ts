@@ -193,6 +193,25 @@ export function topKRankCheck(n: number, k: number): KernelCheck {
   };
 }
 
+export function nmsKeepAllCheck(maxOutput: number, counts: readonly number[]): KernelCheck {
+  const slices = counts.length;
+  return {
+    name: `nms_keep_all ${slices} slices, at most ${maxOutput}`,
+    kernel: nms.nmsKeepAll,
+    buffers: {
+      counts: unsigned(counts),
+      kept: new Uint32Array(slices * maxOutput).fill(7),
+      keptCounts: new Uint32Array(slices).fill(7),
+    },
+    uniforms: { slices, maxOutput },
+    expected: {
+      kept: Uint32Array.from({ length: slices * maxOutput }, (_, i) => i % maxOutput),
+      keptCounts: Uint32Array.from(counts, (count) => Math.min(count, maxOutput)),
+    },
+    ...EXACT,
+  };
+}
+
 export function nmsKeysCheck(n: number): KernelCheck {
   const scores = normals(n, 12);
   scores.set([0, -0, NaN, Infinity, -Infinity, -3.4028235e38].slice(0, n));

@@ -36,12 +36,14 @@ import { gatherSorted, nmsKeys } from '../nms.ts';
 import { PORTABLE_TILE } from '../planner.ts';
 import { LAST_KEY } from '../radixSort.ts';
 import { axisSum, axisSumPart, broadcastScalar, channelSum, channelSumPart, sumFinal, sumPartial } from '../reduce.ts';
+import { regionScales } from '../regionScales.ts';
 import { addReluForward, reluBackward, reluForward } from '../relu.ts';
 import { PYRAMID_BINS, pyramidPoolForward, pyramidShape } from '../pyramidPool.ts';
 import { roiAlignBackward, roiAlignForward, roiAlignRows } from '../roiAlign.ts';
 import { roiCropForward, roiCropUniforms } from '../roiCrop.ts';
 import { roiPoolBackward, roiPoolForward } from '../roiPool.ts';
 import { roiWarpBackwardInput, roiWarpBackwardRois, roiWarpForward } from '../roiWarp.ts';
+import { placeProposals } from '../scaleProposals.ts';
 import { sgdSteps } from '../sgd.ts';
 import { sigmoidLogLossBackward, sigmoidLogLossPartial } from '../sigmoidLogLoss.ts';
 import { smoothL1Backward, smoothL1Partial } from '../smoothL1Loss.ts';
@@ -269,10 +271,10 @@ const POOL = { kernel: 2, stride: 2, padding: 0, ceilMode: false };
 const POOLED = { planes: 1, h: 2, w: 8, outH: 1, outW: 4 };
 const POOL_X = [NaN, 1, I, 1, -I, -I, -BIG, BIG, 2, -NaN, 3, I, -I, -I, 0, 1];
 const CHANNEL = { outer: 1, channels: 3, inner: 2 };
-const ROI_MAP = { images: 1, channels: 1, height: 2, width: 4, roiCount: 1, scale: 1 };
+const ROI_MAP = { images: 1, firstImage: 0, channels: 1, height: 2, width: 4, roiCount: 1, scale: 1 };
 
 /** Three bins whose one sample each lies half way between two cells, and between both rows of the map. */
-const ALIGNED = { channels: 1, roiCount: 1, pooledH: 1, pooledW: 3, sampling: 1 };
+const ALIGNED = { images: 1, firstImage: 0, channels: 1, roiCount: 1, pooledH: 1, pooledW: 3, sampling: 1 };
 const ALIGNED_LEVEL = { images: 1, level: 0, height: 2, width: 4, scale: 1 };
 const ALIGNED_ROI = [0, 0, 0, 3, 1];
 
@@ -741,7 +743,7 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       'RoIAlign, the RoIs of each row',
       roiAlignRows(0, false),
       { rois: ALIGNED_ROI },
-      { ...ALIGNED_LEVEL, roiCount: 1, pooledH: 1, sampling: 1 },
+      { ...ALIGNED_LEVEL, firstImage: 0, roiCount: 1, pooledH: 1, sampling: 1 },
       { rows: u32(1, 0, 1, 0) },
     ),
   () =>
@@ -1005,5 +1007,26 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       { keys: u32(0x40000000, LAST_KEY), order: u32(1, 0), boxes: [NaN, NaN, NaN, NaN, 1, 2, 3, I] },
       { n: 2, capacity: 2, slices: 1 },
       { sorted: [1, 2, 3, I, 0, 0, 0, 0], counts: u32(1) },
+    ),
+  () =>
+    row(
+      'scale of a region',
+      regionScales,
+      { rois: [1, 0, NaN, 2, 2, 1, 0, 0, I, 1, 0, 0, 0, 2, 2], scales: [1, 2] },
+      { roiCount: 3, scaleCount: 2, byArea: 1, side: 4, plusOne: 0 },
+      { placed: [0, 0, NaN, 2, 2, 0, 0, 0, I, 1, 1, 0, 0, 4, 4] },
+    ),
+  () =>
+    row(
+      'proposals of a scale',
+      placeProposals,
+      {
+        rois: [0, 1, 2, 3, I, 0, NaN, NaN, NaN, NaN],
+        roiScores: [0.5, I],
+        roiAnchors: i32(3, -1),
+        roiCount: u32(1),
+      },
+      { capacity: 2, first: 0, scale: 4, factor: 2, imageHeight: 9, imageWidth: 9, plusOne: 1 },
+      { boxes: [2, 4, 6, 8, 0, 0, 0, 0], scores: [0.5, NaN], origins: i32(3, 4, -1, 4) },
     ),
 ];

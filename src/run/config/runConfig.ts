@@ -14,8 +14,8 @@ import { absoluteSpec, openDataset, usualSplit } from '../../data/registry.ts';
 import { countedBoxes } from '../../data/boxes.ts';
 import { UserError } from '../../engine/errors.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
-import { resizedSize } from '../../kernels/imagePrepare.ts';
 import type { DetectorConfig, Precision, TrainingConfig } from '../../model/config.ts';
+import { inputSize, shorterSides } from '../../model/inputScales.ts';
 import { withSettings } from './configSchema.ts';
 import { chooseInput } from './initialInput.ts';
 import { defaultPreset, FAST_RCNN_HEAD, type Preset, PRESETS, pyramidDetector } from './presets.ts';
@@ -281,7 +281,7 @@ const RPN_SETTINGS = /^detector\.(stages|anchors\.|rpn\.(?!(train|test)\.postNms
 /** Throws if a setting would have no effect: stages of a schedule without any, or a value that every stage sets for itself. */
 function assertEffective(
   settings: readonly string[],
-  { schedule, detector: { precision }, training }: RunConfig,
+  { schedule, detector: { precision, input }, training }: RunConfig,
   givenRate: boolean,
 ): void {
   const { stages, lossScale } = training;
@@ -306,6 +306,7 @@ function assertEffective(
     );
   }
   assertCrops(settings, schedule);
+  assertScales(settings, input);
   const rpnSetting = settings.find((setting) => RPN_SETTINGS.test(setting));
   if (rpnSetting !== undefined && givesProposals(schedule)) {
     throw new UserError(
@@ -325,6 +326,17 @@ function assertEffective(
   }
 }
 
+/** Throws if a setting has no effect with several scales of an image, or without them. */
+function assertScales(settings: readonly string[], { scales }: Pick<DetectorConfig['input'], 'scales'>): void {
+  const set = (path: string): string | undefined => settings.find((setting) => setting.startsWith(`${path}=`));
+  const wrong = (setting: string, why: string): UserError => new UserError(`--set ${setting}: ${why}`);
+  const [side, square] = [set('detector.input.shorterSide'), set('detector.head.scaleSide')];
+  if (scales && side !== undefined)
+    throw wrong(side, 'has no effect with detector.input.scales; leave one of them out');
+  if (!scales && square !== undefined)
+    throw wrong(square, 'has no effect with one scale of images; set detector.input.scales too, or leave it out');
+}
+
 /** Throws if a setting belongs to another schedule of the learning rate than the run's. */
 function assertScheduleOfRate(settings: readonly string[], { rateSchedule = 'steps' }: TrainingConfig): void {
   for (const [schedule, pattern] of Object.entries(RATE_SETTINGS)) {
@@ -341,7 +353,7 @@ function assertCrops(settings: readonly string[], schedule: Schedule): void {
   const [pattern, why] =
     schedule === 'rcnn'
       ? ([
-          /^detector\.(input\.shorterSide|head\.(pooling|samplingRatio))=/,
+          /^detector\.(input\.(shorterSide|scales)|head\.(pooling|samplingRatio|scaleSide))=/,
           'the input is a crop of a region; set detector.crop.size',
         ] as const)
       : ([/^detector\.crop[.=]/, 'crops no regions; --schedule rcnn does'] as const);
@@ -370,7 +382,8 @@ function assertOptimiser(
 
 /** Throws if no anchor fits into any image at the network's input size: the RPN would have nothing to learn from. */
 function assertAnchorsFit({ anchors, input }: DetectorConfig, { samples }: Dataset): void {
-  const sizes = samples.map(({ width, height }) => resizedSize(height, width, input.shorterSide, input.longerSide));
+  const scales = shorterSides(input).map((_, scale) => scale);
+  const sizes = samples.flatMap((sample) => scales.map((scale) => inputSize(sample, input, scale)));
   const fits = anchors.sizes.some((size) =>
     anchors.ratios.some((ratio) =>
       sizes.some(({ width, height }) => size / Math.sqrt(ratio) <= width && size * Math.sqrt(ratio) <= height),

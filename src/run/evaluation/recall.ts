@@ -8,10 +8,10 @@ import { Prefetcher } from '../../data/prefetcher.ts';
 import { UserError } from '../../engine/errors.ts';
 import { evaluateRecall, recallAt } from '../../eval/recall.ts';
 import type { Box } from '../../kernels/boxes.ts';
-import { resizedSize } from '../../kernels/imagePrepare.ts';
 import { Random } from '../../kernels/rng.ts';
 import type { ProposalConfig } from '../../model/config.ts';
 import { capable, type Detector } from '../../model/detector.ts';
+import { inputSize } from '../../model/inputScales.ts';
 import { proposeImage } from './detect.ts';
 
 /** The stream of random numbers that orders the anchors of the first image; the second image has the next stream. */
@@ -108,7 +108,7 @@ export async function randomAnchors(
   const proposals: Box[][] = [];
   for (const [i, sample] of samples.entries()) {
     const original = { height: sample.height, width: sample.width };
-    const image = { ...resizedSize(sample.height, sample.width, input.shorterSide, input.longerSide), original };
+    const image = { ...inputSize(sample, input), original };
     const inside = await anchored.anchorsInside(image);
     const drawn = new Random(seed, ORDER_STREAM + i).permutation(inside.length).slice(0, count);
     proposals.push(

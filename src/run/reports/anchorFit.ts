@@ -6,11 +6,11 @@
 import type { Sample } from '../../data/types.ts';
 import { countedBoxes } from '../../data/boxes.ts';
 import { boxAt, iou, type Box } from '../../kernels/boxes.ts';
-import { resizedSize } from '../../kernels/imagePrepare.ts';
 import { baseAnchors, centredAnchors } from '../../model/anchors.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import type { DetectorConfig } from '../../model/config.ts';
 import { CONVENTIONS } from '../../model/conventions.ts';
+import { inputSize } from '../../model/inputScales.ts';
 
 /** An object and its image in pixels of the network's input. */
 export interface InputObject {
@@ -22,7 +22,7 @@ export interface InputObject {
 /** The objects that are trained on, as the network sees them. */
 export const inputObjects = (samples: readonly Sample[], { input }: Pick<DetectorConfig, 'input'>): InputObject[] =>
   samples.flatMap(({ width, height, boxes }) => {
-    const { scale, ...image } = resizedSize(height, width, input.shorterSide, input.longerSide);
+    const { scale, ...image } = inputSize({ height, width }, input);
     return countedBoxes(boxes).map(({ classIndex, x1, y1, x2, y2 }) => ({
       classIndex,
       box: [x1 * scale, y1 * scale, x2 * scale, y2 * scale] as const,

@@ -11,8 +11,8 @@ import { countedBoxes } from '../../data/boxes.ts';
 import { assertWholeImage, MAX_IMAGE_BYTES, turnedNotes } from '../../data/images.ts';
 import { UserError } from '../../engine/errors.ts';
 import { readRegularFile } from '../../engine/node/readFile.ts';
-import { resizedSize } from '../../kernels/imagePrepare.ts';
 import type { DetectorConfig } from '../../model/config.ts';
+import { inputSize } from '../../model/inputScales.ts';
 import {
   type AnchorAdvice,
   type AnchorFit,
@@ -207,9 +207,7 @@ export function reportOn(splits: readonly DataSplit[], config: DetectorConfig): 
       QUANTILES,
     ),
     imageSizes: countSizes(samples),
-    inputSizes: countSizes(
-      samples.map((one) => resizedSize(one.height, one.width, input.shorterSide, input.longerSide)),
-    ),
+    inputSizes: countSizes(samples.map((one) => inputSize(one, input))),
     sizes: objects.length > 0 ? quantiles(objects.map(sizeOf), QUANTILES) : null,
     ratios: objects.length > 0 ? quantiles(objects.map(ratioOf), QUANTILES) : null,
     anchors: { ...config.anchors, ...fitOf(overlaps) },

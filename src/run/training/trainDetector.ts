@@ -27,6 +27,7 @@ import {
   type PreparedImage,
 } from '../../model/detector.ts';
 import type { GroundTruth, Sampling } from '../../model/detector.ts';
+import { drawnScale, largestScale } from '../../model/inputScales.ts';
 import { NO_PROGRESS, type Progress } from '../storage/checkpointFormat.ts';
 import { blankPicture } from './blankPicture.ts';
 import { boundGradients } from './boundGradients.ts';
@@ -111,6 +112,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
   const warmUp = new WarmUp(model.gpu);
   const compileFor = (loaded: TrainingSample, sampling: Sampling): Promise<void> => {
     const { width, height } = loaded.picture;
+    const drawn = drawnScale(model.config.input, sampling.seed);
     const step = (): void => {
       passes(loaded, sampling);
       if (images > 1) sums.rehearse();
@@ -120,7 +122,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
       }
       average?.rehearse();
     };
-    return warmUp.before(`${width}x${height}`, step, (report) => options.onCompiled?.(report));
+    return warmUp.before(`${width}x${height} at scale ${drawn}`, step, (report) => options.onCompiled?.(report));
   };
   try {
     return await runLoop({
@@ -196,15 +198,16 @@ export function detectorOptimizer(
 export const lossScale = ({ config }: Detector, { lossScale: set = 1024 }: TrainingConfig): number =>
   config.precision === 'f16' ? set : 1;
 
-/** The forward and backward passes of one image. */
+/** The forward and backward passes of one image, at one of several scales. */
 function imagePasses(
   model: Detector,
   task: DetectorTask,
   { sample, picture, index, flip }: Omit<TrainingSample, 'step'>,
   sampling: Sampling,
   options: Omit<BackwardOptions, 'free'> = {},
+  inputScale = drawnScale(model.config.input, sampling.seed),
 ): Losses {
-  const image = model.prepare(picture, flip, sample.proposals);
+  const image = model.prepare(picture, flip, sample.proposals, inputScale);
   const usable = countedBoxes(sample.boxes);
   const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
   const losses = task.losses(model, image, truth, sampling, { index, flip });
@@ -218,7 +221,8 @@ function imagePasses(
  */
 export function measureStep(model: Detector, task: DetectorTask, sample: Sample, { first, end }: Places): number {
   const loaded = { sample, picture: blankPicture(sample), index: 0, flip: false };
-  const image = model.gpu.measure(() => void imagePasses(model, task, loaded, { random: true, seed: 0 }));
+  const largest = largestScale(model.config.input);
+  const image = model.gpu.measure(() => void imagePasses(model, task, loaded, { random: true, seed: 0 }, {}, largest));
   const trained = Object.values(model.parameters).filter(({ requiresGrad }) => requiresGrad);
   return image + (sumsAtATime(first, end) - 1) * 4 * trained.reduce((sum, { size }) => sum + size, 0);
 }

@@ -1,5 +1,5 @@
 /** Training of a MultiBox network on the annotated boxes of a data set, whatever their class. */
-import { flipBoxes } from '../../data/boxes.ts';
+import { countedBoxes, flipBoxes } from '../../data/boxes.ts';
 import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import type { Dataset, Sample } from '../../data/types.ts';
@@ -61,6 +61,10 @@ async function train(options: TrainMultiBoxOptions, model: MultiBox, optimizer: 
   if (resume) {
     if (directory.hasCheckpoint) progress = await loadCheckpoint(directory.checkpointPath, model, optimizer);
     directory.truncateMetrics(progress.step);
+  }
+  if (progress.step === 0) {
+    const { samples } = dataset;
+    model.expectObjects(samples.reduce((sum, { boxes }) => sum + countedBoxes(boxes).length, 0) / samples.length);
   }
   if (config.init && progress.step === 0) options.onInit?.(await loadInitialWeights(config.init, model));
   if (!resume) directory.create(config);

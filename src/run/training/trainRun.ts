@@ -11,11 +11,11 @@ import type { Gpu } from '../../engine/gpu.ts';
 import type { MovingAverage } from '../../engine/movingAverage.ts';
 import type { Optimizer } from '../../engine/optimizer.ts';
 import type { Dataset, Sample } from '../../data/types.ts';
-import { resizedSize } from '../../kernels/imagePrepare.ts';
 import type { HeadConfig, TrainingConfig } from '../../model/config.ts';
 import { capable, type Detector, type LossTerm } from '../../model/detector.ts';
 import { makeDetector } from '../../model/detectors.ts';
 import { PROPOSAL_NETWORK } from '../../model/fasterRcnn.ts';
+import { inputSize, largestScale } from '../../model/inputScales.ts';
 import { hasDetector, hasStages, type Stage, stagesOfRun, stageTraining } from '../config/stages.ts';
 import {
   checkpointProgress,
@@ -402,7 +402,7 @@ const sum = (a: Progress, b: Progress): Progress => ({
 /** The sample whose picture becomes the largest input of the network. */
 function largestSample({ samples }: Dataset, { detector: { input } }: RunConfig): Sample {
   const area = (sample: Sample): number => {
-    const { width, height } = resizedSize(sample.height, sample.width, input.shorterSide, input.longerSide);
+    const { width, height } = inputSize(sample, input, largestScale(input));
     return width * height;
   };
   return samples.reduce((largest, sample) => (area(sample) > area(largest) ? sample : largest));
