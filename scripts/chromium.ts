@@ -11,7 +11,8 @@ process.env['TMPDIR'] = temporaryFolder; // the browser is unpacked there and ke
 
 /** @param executablePath another Chromium, which then uses the adapter that it offers */
 export async function launchChromium(executablePath?: string, { webgpu = true } = {}): Promise<Browser> {
-  const args: string[] = [];
+  // A camera that shows a test picture, which every page may use.
+  const args: string[] = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'];
   // Without this flag Chromium has no WebGPU on Linux or on a software adapter.
   if (webgpu) args.push('--enable-unsafe-webgpu');
   if (executablePath === undefined) {

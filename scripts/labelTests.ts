@@ -1,6 +1,7 @@
 /** What testBrowser.ts does in the page's Label part, as a visitor would. Each test returns what it saw, or throws. */
 import type { Page } from 'playwright-core';
 import { iou } from '../src/kernels/boxes.ts';
+import { accessible } from './accessible.ts';
 import { type LabelScene, labelScene, SHAPES } from './labelScenes.ts';
 
 const LABELLED = 12;
@@ -15,30 +16,7 @@ interface Edges {
 
 export const labelTests = (page: Page): Readonly<Record<string, () => Promise<string>>> => ({
   'label: 12 pictures by mouse, trained, the objects of a 13th found and accepted': async () => {
-    await page.click('nav a[href="#label"]');
-    for (const shape of SHAPES) {
-      await page.fill('#class-name', shape);
-      await page.click('#add-class button');
-    }
-    const scenes = Array.from({ length: LABELLED }, (_, i) => labelScene(i));
-    await add(page, scenes);
-    for (const scene of scenes) {
-      for (const object of scene.objects) {
-        await page.click(`#classes li:nth-child(${SHAPES.indexOf(object.shape) + 1}) .swatch`);
-        await draw(page, scene, object);
-        // A box that is selected takes its class from the next click on one.
-        await page.keyboard.press('Escape');
-      }
-      const listed = await boxes(page);
-      expectEqual(listed, scene.objects);
-      await page.click('#next');
-    }
-    await page.fill('#label-steps', String(STEPS));
-    await page.click('#label-start');
-    await page.waitForFunction(() => /^Done/.test(document.querySelector('#label-training')!.textContent!));
-    await add(page, [labelScene(LABELLED)]);
-    await page.click('#pictures li:last-child button');
-    await page.waitForSelector('#proposed:not([hidden])');
+    await labelAndTrain(page, expectEqual);
     await page.click('#accept-all');
     const found = await boxes(page);
     const seen = JSON.stringify(found);
@@ -51,7 +29,100 @@ export const labelTests = (page: Page): Readonly<Record<string, () => Promise<st
     if (found.length !== overlaps.length) throw new Error(`found ${seen}`);
     return `${STEPS} steps; found ${overlaps.join(' and ')}`;
   },
+
+  'label: a box by keys alone, undone and done again, on a picture from the camera': async () => {
+    const before = await page.locator('#pictures li').count();
+    await page.click('#label-camera');
+    await page.waitForSelector('#viewfinder:not([hidden])');
+    await page.keyboard.press('Enter'); // Take picture has the focus
+    await page.waitForFunction((count) => document.querySelectorAll('#pictures li').length === count, before + 1);
+    await page.click('#close-camera');
+    await page.uncheck('#propose'); // so that the list has nothing but boxes
+    await page.focus('#surface');
+    for (const key of ['n', 'ArrowLeft', 'Shift+ArrowDown', 'Alt+ArrowUp', '1']) await page.keyboard.press(key);
+    const [box] = await boxes(page);
+    if (box?.shape !== 'disc') throw new Error(`the box is ${JSON.stringify(box)}`);
+    await page.keyboard.press('Delete');
+    expectEqual(await boxes(page), []);
+    await page.keyboard.press('Control+z');
+    expectEqual(await boxes(page), [box]);
+    await page.keyboard.press('Control+z'); // its class
+    await page.keyboard.press('Control+z'); // where the arrows moved it
+    await page.keyboard.press('Control+z'); // all of it
+    expectEqual(await boxes(page), []);
+    for (let i = 0; i < 3; i++) await page.keyboard.press('Control+Shift+z');
+    expectEqual(await boxes(page), [box]);
+    return `${box.shape} of ${box.x2 - box.x1} x ${box.y2 - box.y1}`;
+  },
+
+  'label: a reload loses nothing': async () => {
+    const seen = () => page.locator('#pictures button').evaluateAll((all) => all.map(({ ariaLabel }) => ariaLabel));
+    const before = await seen();
+    await page.reload();
+    await page.waitForSelector('#label-detect:enabled');
+    expectEqual(await seen(), before);
+    await page.click('#pictures li:first-child button');
+    expectEqual(await boxes(page), labelScene(0).objects);
+    return (await page.textContent('#label-network'))!;
+  },
+
+  'label: the network detects in another picture, and labels and ONNX are exported': async () => {
+    const names: string[] = [];
+    for (const button of ['#label-formats button:nth-child(3)', '#label-export']) {
+      const download = page.waitForEvent('download');
+      await page.click(button);
+      names.push((await download).suggestedFilename());
+    }
+    expectEqual(names, ['labels-yolo.zip', 'detector.onnx']);
+    await page.click('#label-detect');
+    const { name, png } = labelScene(LABELLED + 1);
+    await page.setInputFiles('#tools input', [{ name, mimeType: 'image/png', buffer: png }]);
+    await page.waitForSelector('#found li');
+    return (await page.locator('#found li').allTextContents()).join(', ');
+  },
+
+  'accessibility: nothing serious in any part, in light and in dark': async () => {
+    let passed = 0;
+    for (const part of ['train', 'label', 'detect', 'check']) {
+      await page.click(`nav a[href="#${part}"]`);
+      passed += await accessible(page);
+    }
+    return `${passed} rules passed`;
+  },
 });
+
+/**
+ * Labels twelve scenes by mouse and trains on them, until boxes are proposed in a thirteenth. `check` gets the boxes that the page
+ * lists for each scene, and those that were drawn.
+ */
+export async function labelAndTrain(
+  page: Page,
+  check: (listed: LabelScene['objects'], drawn: LabelScene['objects']) => void,
+): Promise<void> {
+  await page.click('nav a[href="#label"]');
+  await page.waitForFunction(() => /^Draw boxes/.test(document.querySelector('#label-training')!.textContent!));
+  for (const shape of SHAPES) {
+    await page.fill('#class-name', shape);
+    await page.click('#add-class button');
+  }
+  const scenes = Array.from({ length: LABELLED }, (_, i) => labelScene(i));
+  await add(page, scenes);
+  for (const scene of scenes) {
+    for (const object of scene.objects) {
+      await page.click(`#classes li:nth-child(${SHAPES.indexOf(object.shape) + 1}) .swatch`);
+      await draw(page, scene, object);
+      // A box that is selected would take its class from the next click on one.
+      await page.keyboard.press('Escape');
+    }
+    check(await boxes(page), scene.objects);
+    await page.click('#next');
+  }
+  await page.fill('#label-steps', String(STEPS));
+  await page.click('#label-start');
+  await page.waitForFunction(() => /^Done/.test(document.querySelector('#label-training')!.textContent!));
+  await add(page, [labelScene(LABELLED)]);
+  await page.waitForSelector('#proposed:not([hidden])');
+}
 
 async function add(page: Page, scenes: readonly LabelScene[]): Promise<void> {
   const before = await page.locator('#pictures li').count();

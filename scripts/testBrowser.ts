@@ -12,6 +12,7 @@ import * as path from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { buildWeb } from './buildWeb.ts';
 import { launchChromium, temporaryFolder } from './chromium.ts';
+import { accessible } from './accessible.ts';
 import { labelTests } from './labelTests.ts';
 import { pageTests } from './pageTests.ts';
 import { fileServer, listen } from './serve.ts';
@@ -117,6 +118,9 @@ async function loseDevice(browser: Browser, page: Page): Promise<string> {
   devtools.send('Browser.crashGpuProcess').catch(() => {}); // it never answers
   await page.waitForSelector('#trouble:not([hidden])');
   await page.waitForSelector('#start:enabled:text("Train again")');
+  await page.click('nav a[href="#label"]');
+  if (!(await page.isVisible('#pictures li')) || !(await page.isVisible('#boxes li')))
+    throw new Error('the labels are gone');
   const trouble = (await page.textContent('#trouble'))!;
   if (!/^The GPU device was lost [^\n]* Reload this page to go on\.$/.test(trouble)) throw new Error(trouble);
   return trouble;
@@ -129,7 +133,17 @@ async function withoutWebGpu(address: string): Promise<string> {
     await page.goto(address);
     await page.waitForSelector('#trouble:not([hidden])');
     const trouble = (await page.textContent('#trouble'))!;
-    if (!/^this browser (has no WebGPU|offers no GPU): [^\n]*$/.test(trouble)) throw new Error(trouble);
+    // Headless Chromium has WebGPU without a GPU, or does not have it, as the system allows.
+    if (!/^this browser (has no WebGPU: open|offers no GPU: switch on) [^\n]*Chrome[^\n]*$/.test(trouble))
+      throw new Error(trouble);
+    const state = (await page.textContent('#state'))!;
+    if (!/^A recorded run: 3000 steps /.test(state)) throw new Error(state);
+    const names = await page
+      .locator('#scenes canvas')
+      .evaluateAll((all) => all.map(({ ariaLabel }) => ariaLabel ?? ''));
+    if (names.length !== 9 || !names.every((name) => /^Test scene \d; found: \d/.test(name)))
+      throw new Error(names.join());
+    await accessible(page);
     return trouble;
   } finally {
     await browser.close();

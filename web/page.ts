@@ -3,7 +3,9 @@ import './withoutEval.ts';
 import { startCheck } from './check.ts';
 import { startDetect } from './detect.ts';
 import { attempt, element, showTrouble } from './dom.ts';
+import { gpuAdvice, whyNoGpu } from './gpuAdvice.ts';
 import { LabelledNetwork } from './labelledNetwork.ts';
+import { readRecordedRun } from './recorded.ts';
 import { startSession } from './remote.ts';
 import type { SessionEvent } from './session.ts';
 import { startTrain } from './train.ts';
@@ -44,8 +46,10 @@ await attempt(async () => {
   const facts = await session.open().catch(async (error: Error) => {
     adapter.textContent = 'no GPU';
     adapter.classList.add('bad');
+    train.replay(await readRecordedRun());
     (await label).disable('Training needs a GPU, but labels can be drawn and exported without one.');
-    throw error;
+    const why = await whyNoGpu();
+    throw why === undefined ? error : new Error(gpuAdvice(navigator.userAgent, why));
   });
   adapter.textContent = facts.software ? `${facts.description}, on the CPU` : facts.description;
   adapter.classList.add('good');

@@ -1,13 +1,13 @@
 /** Reads the recorded training that lies beside the page (scripts/recordRun.ts): its weights, and what the Train part shows of it. */
 import {
   type EvaluationReport,
-  type LossTerm,
-  type MetricsLine,
   parseSafetensors,
   type Safetensors,
   type StagedDetection,
   UserError,
 } from '../src/index.ts';
+
+import type { LossLine } from './lossChart.ts';
 
 const FOLDER = 'recorded';
 
@@ -23,7 +23,7 @@ export interface RecordedRun {
   adapter: string;
   steps: number;
   seconds: number;
-  losses: Pick<MetricsLine<LossTerm>, 'step' | 'loss' | LossTerm>[];
+  losses: LossLine[];
   /** What was found in the scenes that are shown. */
   scenes: StagedDetection[];
   report: Pick<EvaluationReport, 'mAP' | 'ap' | 'images'>;

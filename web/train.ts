@@ -4,6 +4,7 @@ import { draw, type Layer, LAYERS } from './boxes.ts';
 import { attempt, download, duration, element, make, segments } from './dom.ts';
 import { LossChart } from './lossChart.ts';
 import { bitmap } from './pictures.ts';
+import type { RecordedRun } from './recorded.ts';
 import type { RemoteSession } from './remote.ts';
 import type { SessionEvent } from './session.ts';
 
@@ -20,6 +21,8 @@ const HINTS: Readonly<Record<Layer, string>> = {
 export interface TrainPart {
   /** Allows training to begin, once there is a device. */
   enable(): void;
+  /** Shows a run that was trained elsewhere, where there is no device. */
+  replay(run: RecordedRun): void;
   listen(event: SessionEvent): void;
   /** The number of steps done, or null if nothing has been trained yet. */
   readonly step: number | null;
@@ -135,8 +138,12 @@ export function startTrain(
     element('left').textContent = duration((total - done) / rate);
   }
 
-  function finish({ mAP, ap, images }: EvaluationReport): void {
-    enter('idle', `Done: mean average precision on ${images} test scenes.`);
+  function finish(report: EvaluationReport): void {
+    enter('idle', `Done: mean average precision on ${report.images} test scenes.`);
+    showPrecision(report);
+  }
+
+  function showPrecision({ mAP, ap }: Pick<EvaluationReport, 'mAP' | 'ap'>): void {
     element('map').textContent = mAP.toFixed(3);
     const table = element<HTMLTableElement>('precision');
     table.tBodies[0]?.remove();
@@ -154,6 +161,20 @@ export function startTrain(
 
   return {
     enable: () => enter('idle', 'Ready.'),
+    replay({ adapter, steps: done, seconds, losses, scenes: found, report }) {
+      start.disabled = true;
+      state.textContent = `A recorded run: ${done} steps in ${duration(seconds)} on ${adapter}, evaluated on ${report.images} test scenes.`;
+      chart.clear(done);
+      chart.draw(losses);
+      element('step').textContent = String(done);
+      element('rate').textContent = (done / seconds).toPrecision(3);
+      element('left').textContent = duration(0);
+      element('loss').textContent = losses.at(-1)!.loss.toFixed(2);
+      element('progress').style.width = '100%';
+      showPrecision(report);
+      scenes.forEach((scene, i) => (scene.found = found[i]));
+      redraw();
+    },
     get step() {
       return step;
     },

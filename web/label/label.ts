@@ -326,7 +326,7 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
         ];
         swatch.style.setProperty('--swatch', classColour(i + 1));
         swatch.textContent = i < 9 ? String(i + 1) : '';
-        swatch.ariaLabel = `Draw ${name}`;
+        swatch.ariaLabel = i < 9 ? `${i + 1}: draw ${name}` : `Draw ${name}`;
         swatch.setAttribute('aria-pressed', String(id === pen));
         field.ariaLabel = `Name of class ${i + 1}`;
         if (document.activeElement !== field) field.value = name;
@@ -388,7 +388,7 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
   /** Adds image files, and data sets that were exported here. */
   const add = (files: readonly File[]): Promise<void> =>
     attempt(async () => {
-      const part = `add ${crypto.randomUUID()}`;
+      const part = `add ${newId()}`;
       const problems: string[] = [];
       const added: string[] = [];
       for (const [i, file] of files.entries()) {
@@ -412,7 +412,7 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
   /** Adds a picture, with boxes if it has some, and returns its id. Edits of the same `part` are undone together. */
   async function addPicture(file: File, part: string, boxes: ImportedPicture['boxes'] = []): Promise<string> {
     const { width, height, ...stored } = await readPicture(file);
-    const id = crypto.randomUUID();
+    const id = newId();
     store.savePicture(id, stored);
     thumbnails.set(id, URL.createObjectURL(stored.thumbnail));
     current ??= id;
@@ -647,13 +647,13 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
   }
 
   show();
-  if (store.notKept !== undefined && location.hash === '#label') showTrouble(store.notKept);
+  if (store.notKept !== undefined) say(store.notKept);
 
   return {
     async enable() {
       device = true;
-      await restore();
       panel.enable();
+      await restore().catch((error: Error) => showTrouble(`The network that this browser keeps: ${error.message}`));
       show();
     },
     disable,
@@ -668,6 +668,9 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
     },
   };
 }
+
+/** An id that no other picture has; `randomUUID` is for secure pages only. */
+const newId = (): string => crypto.getRandomValues(new Uint32Array(4)).join('-');
 
 /** A box in words: where it begins and how large it is. */
 const placeOf = ({ x1, y1, x2, y2 }: { x1: number; y1: number; x2: number; y2: number }): string =>

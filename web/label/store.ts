@@ -116,6 +116,7 @@ export class Store {
 
 /** Takes the project for this tab as long as it is open; false if another one has it. */
 async function locked(): Promise<boolean> {
+  if (!('locks' in navigator)) return true; // a page that is not secure
   return new Promise((resolve) => {
     navigator.locks
       .request(NAME, { signal: AbortSignal.timeout(LOCK_MILLISECONDS) }, () => {
