@@ -31,6 +31,7 @@ export {
   abs,
   dropout,
   exp,
+  gelu,
   hardSigmoid,
   hardSwish,
   log,
@@ -38,6 +39,7 @@ export {
   addRelu,
   relu,
   sigmoid,
+  silu,
   softplus,
   sqrt,
   tanh,
@@ -50,9 +52,20 @@ export type { AxesOptions } from './engine/ops/shapes.ts';
 export { matmul, type MatmulOptions } from './engine/ops/matmul.ts';
 export { batchNorm, foldBatchNorm, type BatchNormOptions, type RunningStatistics } from './engine/ops/batchNorm.ts';
 export { localResponseNorm, type LocalResponseNormOptions } from './engine/ops/localResponseNorm.ts';
-export { upsampleNearest } from './engine/ops/upsample.ts';
+export { upsampleBilinear, upsampleNearest } from './engine/ops/upsample.ts';
+export { groupNorm, layerNorm } from './engine/ops/normalisation.ts';
+export { type AttentionOptions, scaledDotProductAttention } from './engine/ops/attention.ts';
+export { argMax, argMin, max, min, topK } from './engine/ops/extrema.ts';
+export { embedding, gather } from './engine/ops/gather.ts';
+export { pad, split, stack } from './engine/ops/joining.ts';
+export { broadcastTo } from './engine/ops/broadcastTo.ts';
+export { clip } from './engine/ops/clip.ts';
+export { cumsum } from './engine/ops/cumulativeSum.ts';
+export { logSoftmax } from './engine/ops/logSoftmax.ts';
+export { where } from './engine/ops/where.ts';
 export { averagePool2d, maxPool2d, type Pool2dOptions } from './engine/ops/pooling.ts';
 export {
+  binaryCrossEntropyWithLogits,
   meanSquaredError,
   sigmoidLogLoss,
   smoothL1Loss,

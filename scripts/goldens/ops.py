@@ -54,6 +54,24 @@ def over_axes(function):
     return reduced
 
 
+def over_extrema(function):
+    return lambda x, axes=(), keepDims=False: function(x, dim=axes, keepdim=keepDims)
+
+
+def pad(x, widths, value=0):
+    return F.pad(x, [n for pair in reversed(widths) for n in pair], value=value)
+
+
+def attention(q, k, v, mask=None, causal=False):
+    """The formula: PyTorch 1.13 has no public function for it."""
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    if mask is not None:
+        scores = scores + mask
+    if causal:
+        scores = scores.masked_fill(torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1), -float('inf'))
+    return F.softmax(scores, -1) @ v
+
+
 def batch_norm(x, weight, bias, mean, variance, training, momentum=0.1, epsilon=1e-5):
     return F.batch_norm(x, mean.clone(), variance.clone(), weight, bias, training, momentum, epsilon)
 
@@ -103,6 +121,26 @@ OPERATIONS = {
     'multiply': lambda a, b: a * b,
     'scale': lambda x, factor: x * factor,
     'subtract': lambda a, b: a - b,
+    'gelu': lambda x: F.gelu(x),
+    'silu': lambda x: F.silu(x),
+    'clip': lambda x, low, high: torch.clamp(x, low, high),
+    'where': lambda condition, a, b: torch.where(condition != 0, a, b),
+    'max': over_extrema(torch.amax),
+    'min': over_extrema(torch.amin),
+    'topK': lambda x, k, axis: torch.topk(x, k, dim=axis).values,
+    'gather': lambda x, axis, indices: torch.gather(x, axis, indices.long()),
+    'embedding': lambda table, indices: F.embedding(indices.long(), table),
+    'pad': pad,
+    'stack': lambda a, b, axis: torch.stack([a, b], axis),
+    'split': lambda x, lengths, axis, part: torch.split(x, lengths, axis)[part],
+    'cumsum': lambda x, axis: torch.cumsum(x, axis),
+    'upsampleBilinear': lambda x, size: F.interpolate(x, size=size, mode='bilinear', align_corners=False),
+    'layerNorm': lambda x, weight, bias: F.layer_norm(x, weight.shape, weight, bias),
+    'groupNorm': lambda x, weight, bias, groups: F.group_norm(x, groups, weight, bias),
+    'logSoftmax': lambda x, axis: F.log_softmax(x, axis),
+    'binaryCrossEntropyWithLogits': lambda logits, targets: F.binary_cross_entropy_with_logits(logits, targets),
+    'scaledDotProductAttention': attention,
+    'broadcastTo': lambda x, shape: x.broadcast_to(shape),
     'divide': lambda a, b: a / b,
     'maximum': lambda a, b: torch.maximum(a, b),
     'minimum': lambda a, b: torch.minimum(a, b),
@@ -390,6 +428,55 @@ def add_broadcasting(g):
     g.case('pow', 'of whole exponents', {'a': g.normal(4, 6), 'b': np.float32([-2, -1, 0, 1, 2, 3])}, without_gradient=('b',))
 
 
+def add_choices(g):
+    """What classifiers, transformers and segmentation are made of besides."""
+    for op in ['gelu', 'silu']:
+        g.case(op, '', {'x': g.normal(5, 31, scale=3)})
+    g.case('clip', '', {'x': np.float32(g.random.integers(-8, 9, (6, 11)) / 2)}, low=-1.5, high=2)
+    condition = g.random.integers(0, 2, (3, 1, 5)).astype(np.float32)
+    inputs = {'condition': condition, 'a': g.normal(4, 5), 'b': g.normal(3, 4, 1)}
+    g.case('where', 'repeated', inputs, without_gradient=('condition',))
+    for op in ['max', 'min']:
+        for axes, keep in [([1], False), ([0, 2], True), ([0, 1, 2, 3], False), ([3, 1], False)]:
+            x = g.random.integers(-9, 10, (3, 4, 5, 2)).astype(np.float32)
+            g.case(op, f'axes {axes}{" kept" if keep else ""}', {'x': x}, axes=axes, keepDims=keep)
+    g.case('topK', 'of the last axis', {'x': g.normal(4, 23)}, k=5, axis=-1)
+    g.case('topK', 'of a middle axis', {'x': g.normal(2, 9, 3)}, k=2, axis=1)
+    g.case('gather', '', {'x': g.normal(3, 5, 4), 'indices': g.random.integers(0, 5, (3, 7, 4)).astype(np.int32)}, axis=1)
+    g.case('embedding', '', {'table': g.normal(11, 6), 'indices': g.random.integers(0, 11, (5, 9)).astype(np.int32)})
+    g.case('embedding', 'long', {'table': g.normal(300, 3), 'indices': g.random.integers(0, 300, 1500).astype(np.int32)})
+    g.case('pad', '', {'x': g.normal(2, 3, 4)}, widths=[[1, 0], [0, 0], [2, 3]], value=1.5)
+    g.case('stack', 'axis 0', {'a': g.normal(3, 4), 'b': g.normal(3, 4)}, axis=0)
+    g.case('stack', 'last axis', {'a': g.normal(3, 4), 'b': g.normal(3, 4)}, axis=-1)
+    g.case('stack', 'of rank 0', {'a': g.normal(), 'b': g.normal()}, axis=0)
+    g.case('split', 'by one length', {'x': g.normal(7, 3)}, lengths=3, axis=0, part=2)
+    g.case('split', 'by lengths', {'x': g.normal(2, 9, 3)}, lengths=[2, 4, 3], axis=1, part=1)
+    g.case('cumsum', 'axis 1', {'x': g.normal(3, 11, 4)}, axis=1)
+    g.case('cumsum', 'last axis', {'x': g.normal(5, 13)}, axis=-1)
+    for name, x, size in [('twice', (2, 3, 5, 4), [10, 8]), ('to odd sizes', (1, 2, 5, 7), [9, 4]), ('down', (1, 2, 9, 8), [3, 5])]:
+        g.case('upsampleBilinear', name, {'x': g.normal(*x)}, size=size)
+    g.case('layerNorm', 'of one axis', {'x': 3 + g.normal(5, 4, 12), 'weight': g.normal(12), 'bias': g.normal(12)})
+    g.case('layerNorm', 'of two axes', {'x': g.normal(7, 3, 5), 'weight': g.normal(3, 5), 'bias': g.normal(3, 5)})
+    g.case('groupNorm', '', {'x': 1 + g.normal(3, 6, 4, 5), 'weight': g.normal(6), 'bias': g.normal(6)}, groups=3)
+    for axis, shape in [(1, (6, 21)), (-1, (2, 3, 8)), (0, (4, 5))]:
+        g.case('logSoftmax', f'axis {axis}', {'x': g.normal(*shape, scale=5)}, axis=axis)
+    g.case('binaryCrossEntropyWithLogits', '', {'logits': g.normal(7, 9, scale=4), 'targets': np.float32(g.random.random((7, 9)))})
+    heads = {'q': g.normal(2, 3, 7, 8), 'k': g.normal(2, 3, 7, 8), 'v': g.normal(2, 3, 7, 5)}
+    g.case('scaledDotProductAttention', 'causal', heads, causal=True)
+    cross = {'q': g.normal(2, 4, 8), 'k': g.normal(2, 6, 8), 'v': g.normal(2, 6, 3), 'mask': g.normal(4, 6)}
+    g.case('scaledDotProductAttention', 'with a mask', cross)
+    g.case('broadcastTo', '', {'x': g.normal(2, 1, 4, 1)}, shape=[3, 2, 5, 4, 3])
+    for name, a, b, options in [
+        ('one right factor, a transposed', (3, 8, 5), (8, 4), {'transposeA': True}),
+        ('one right factor, both transposed', (3, 8, 5), (4, 8), {'transposeA': True, 'transposeB': True}),
+        ('one left factor', (5, 8), (3, 8, 4), {}),
+        ('one left factor, both transposed', (8, 5), (3, 4, 8), {'transposeA': True, 'transposeB': True}),
+        ('leading axes repeated', (2, 1, 5, 8), (3, 8, 4), {}),
+        ('leading axes of 1', (1, 5, 8), (3, 8, 4), {}),
+    ]:
+        g.case('matmul', name, {'a': g.normal(*a), 'b': g.normal(*b)}, **options)
+
+
 def add_running_statistics(g):
     """Mean and variance over three batches as PyTorch tracks them."""
     mean, variance = torch.zeros(5, dtype=torch.float64), torch.ones(5, dtype=torch.float64)
@@ -459,5 +546,6 @@ def make():
     add_pyramids(g)
     add_broadcasting(g)
     adam = add_adam(g)
+    add_choices(g)
     made_by = f'PyTorch {torch.__version__}, torchvision {torchvision.__version__}, scripts/make-goldens.py'
     return g.tensors, {'cases': json.dumps(g.cases), 'sgd': json.dumps(sgd), 'adam': json.dumps(adam), 'made_by': made_by}

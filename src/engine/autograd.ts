@@ -59,6 +59,8 @@ export interface BackwardOptions {
    * than its forward pass. Results of operations cannot be read afterwards, except single numbers (losses). Default false.
    */
   free?: boolean;
+  /** Keeps the graph, so that another backward pass can go through it; gradients of leaves add up. Default false. */
+  retainGraph?: boolean;
   /**
    * The gradient of the loss itself, 1 by default: every gradient is multiplied by it, so that small ones are not lost in f16.
    * `Sgd.step` divides by it, as part of its divisor.
@@ -126,7 +128,8 @@ export function topologicalOrder(root: Tensor, seen = new Set<Tensor>()): Tensor
 function expectUnused(tensor: Tensor): void {
   if (tensor.graphUsed) {
     throw new Error(
-      `backward: the graph of ${tensor.name} was used up by an earlier backward pass; add the losses and call it once`,
+      `backward: the graph of ${tensor.name} was used up by an earlier backward pass, which freed its operation ` +
+        `${tensor.graphUsed}; add the losses and call it once, or give the earlier pass { retainGraph: true }`,
     );
   }
 }
@@ -143,8 +146,10 @@ function zeroGradient(leaf: Tensor): Tensor {
   return leaf.grad!;
 }
 
-export function runBackward(loss: Tensor, { free = false, scale = 1, onGradient }: BackwardOptions = {}): void {
+export function runBackward(loss: Tensor, options: BackwardOptions = {}): void {
+  const { free = false, retainGraph = false, scale = 1, onGradient } = options;
   const { gpu } = loss;
+  if (free && retainGraph) throw new Error('backward: free and retainGraph exclude each other');
   if (loss.size !== 1) throw new Error(`backward: ${loss.name} has shape [${loss.shape}], a loss is one number`);
   expectUnused(loss);
   if (!loss.node) throw new Error(`backward: ${loss.name} was not computed from a parameter`);
@@ -157,13 +162,15 @@ export function runBackward(loss: Tensor, { free = false, scale = 1, onGradient 
   const complete = onGradient ? leafUses(order, onGradient) : undefined;
   for (const output of order.reverse()) {
     const { operation, inputs, saved, plans, scratch } = output.node!;
-    output.node = null;
-    output.graphUsed = true;
+    if (!retainGraph) {
+      output.node = null;
+      output.graphUsed = operation.name;
+    }
     const dy = gradients.get(output);
     gradients.delete(output);
     if (!dy) {
       complete?.(inputs);
-      expire(output, scratch, free);
+      if (!retainGraph) expire(output, scratch, free);
       continue;
     }
     const needs = inputs.map((input) => input.requiresGrad);
@@ -194,7 +201,7 @@ export function runBackward(loss: Tensor, { free = false, scale = 1, onGradient 
     });
     complete?.(inputs);
     dy.dispose();
-    expire(output, scratch, free);
+    if (!retainGraph) expire(output, scratch, free);
   }
 }
 

@@ -21,8 +21,8 @@ export class Tensor implements Bindable, Disposable {
   requiresGrad = false;
   /** How it was computed, while its gradient can still be asked for. */
   node: GraphNode | null = null;
-  /** A backward pass has used its node and dropped it. */
-  graphUsed = false;
+  /** The operation whose node a backward pass has used and dropped. */
+  graphUsed: string | null = null;
   /** Outlives scopes. */
   persistent = false;
   private buffer: DeviceBuffer | null;
@@ -191,6 +191,11 @@ export class Tensor implements Bindable, Disposable {
     const buffer = this.storage;
     buffer.references++;
     return new Tensor(this.gpu, shape, this.dtype, buffer, name);
+  }
+
+  /** The same values in the same memory as a constant: no gradient passes. */
+  detach(): Tensor {
+    return this.view(this.shape);
   }
 
   /** A tensor of its own with the same values. */

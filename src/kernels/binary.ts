@@ -10,7 +10,7 @@
  */
 import { REPEATED_PLACE, type Repetition } from './broadcast.ts';
 import { elementwise, elementwise4 } from './elementwise.ts';
-import { IEEE_LOG_WGSL, IEEE_WGSL } from './ieee.ts';
+import { IEEE_LOG_WGSL, IEEE_WGSL, ORDER_WGSL } from './ieee.ts';
 import { type BufferSpec, type Kernel, memoize, type Scalar } from './kernel.ts';
 import { placesWgsl, strideUniforms } from './strides.ts';
 
@@ -105,15 +105,10 @@ export function gradientText(name: BinaryName, side: BinarySide): string {
 }
 
 /**
- * `key` orders numbers as integers, both zeros alike. Whole exponents up to 64 are products, correct to a few units in the last
+ * Whole exponents up to 64 are products, correct to a few units in the last
  * place; others go through exp2 and log2, which WGSL does not define for zero and infinity.
  */
-const FUNCTIONS_WGSL = /* wgsl */ `${IEEE_WGSL}${IEEE_LOG_WGSL}
-fn key(x: f32) -> i32 {
-  let size = bitcast<i32>(bitcast<u32>(x) & 0x7fffffffu);
-  return select(size, -size, bitcast<u32>(x) >= 0x80000000u);
-}
-fn ordered(a: f32, b: f32) -> bool { return !(is_nan(a) || is_nan(b)); }
+const FUNCTIONS_WGSL = /* wgsl */ `${IEEE_WGSL}${IEEE_LOG_WGSL}${ORDER_WGSL}
 fn is_zero(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) == 0u; }
 fn share(dy: f32, more: f32, less: f32) -> f32 {
   if (!ordered(more, less) || key(more) > key(less)) { return dy; }
@@ -166,8 +161,8 @@ function binaryKernel(name: string, text: string, full: string | null, result: s
   const f = `fn f(${inputs.map((x) => `${x}: f32`).join(', ')}) -> f32 { return ${text}; }`;
   const element = form === 'same' ? ' vec4f' : '';
   const buffers: Record<string, BufferSpec> = Object.fromEntries([
-    ...inputs.map((x) => [x, `read${element}`]),
-    [result, `write${element}`],
+    ...inputs.map((x) => [x, `read${element}`] as const),
+    [result, `write${element}`] as const,
   ]);
   const functions = /\w\(/.test(text) ? `${FUNCTIONS_WGSL}${f}` : f;
   const shared = { name: `${name}${formName(form)}`, buffers, functions };

@@ -28,3 +28,12 @@ fn ieee_log(x: vec4f) -> vec4f {
   return bitcast<vec4f>(select(zero, vec4u(0x7fc00000u), bits > vec4u(0x80000000u)));
 }
 `;
+
+/** In addition to IEEE_WGSL: `key` orders numbers as integers, both zeros alike, and `ordered` says that neither number is NaN. */
+export const ORDER_WGSL = /* wgsl */ `
+fn key(x: f32) -> i32 {
+  let size = bitcast<i32>(bitcast<u32>(x) & 0x7fffffffu);
+  return select(size, -size, bitcast<u32>(x) >= 0x80000000u);
+}
+fn ordered(a: f32, b: f32) -> bool { return !(is_nan(a) || is_nan(b)); }
+`;

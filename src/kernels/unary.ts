@@ -21,12 +21,48 @@ interface UnaryFunction {
 
 const EXP_ABS = 'exp(-abs(x))';
 const one = 'vec4f(1.0)';
+const LOGISTIC = `select(${EXP_ABS}, ${one}, x >= vec4f()) / (1.0 + ${EXP_ABS})`;
+const LOGISTIC_WGSL = `fn logistic(x: vec4f) -> vec4f { return ${LOGISTIC}; }`;
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 const hardSigmoid = (x: number): number => Math.min(Math.max(x + 3, 0), 6) / 6;
 
+/**
+ * The distribution function of the normal distribution, by Abramowitz and Stegun's formula 7.1.26 for erfc, whose error is below
+ * 1.5e-7; and its density.
+ */
+const NORMAL_WGSL = /* wgsl */ `
+fn normal_density(x: vec4f) -> vec4f { return 0.3989422804 * exp(-0.5 * x * x); }
+fn normal_below(x: vec4f) -> vec4f {
+  let z = abs(x) * 0.7071067812;
+  let t = 1.0 / (1.0 + 0.3275911 * z);
+  let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  let tail = 0.5 * series * exp(-z * z);
+  return select(tail, 1.0 - tail, x >= vec4f());
+}
+`;
+
+/** The same for references: the series of the error function, or its continued fraction for large numbers. */
+function normalBelow(x: number): number {
+  const z = Math.abs(x) / Math.SQRT2;
+  let tail: number;
+  if (z < 3) {
+    let [term, sum] = [z, z];
+    for (let n = 1; n < 100; n++) {
+      term *= (-z * z) / n;
+      sum += term / (2 * n + 1);
+    }
+    tail = 0.5 - sum / Math.sqrt(Math.PI);
+  } else {
+    let fraction = z;
+    for (let n = 60; n > 0; n--) fraction = z + n / 2 / fraction;
+    tail = Math.exp(-z * z) / fraction / Math.sqrt(Math.PI) / 2;
+  }
+  return x >= 0 ? 1 - tail : tail;
+}
+
 export const UNARY = {
   sigmoid: {
-    y: `select(${EXP_ABS}, ${one}, x >= vec4f()) / (1.0 + ${EXP_ABS})`,
+    y: LOGISTIC,
     slope: 'y * (1.0 - y)',
     reference: sigmoid,
     slopeReference: (x) => sigmoid(x) * sigmoid(-x),
@@ -40,7 +76,7 @@ export const UNARY = {
   /** log(1 + e^x): a smooth ReLU, and the log loss of a sigmoid. */
   softplus: {
     y: `max(x, vec4f()) + log(1.0 + ${EXP_ABS})`,
-    slope: `select(${EXP_ABS}, ${one}, x >= vec4f()) / (1.0 + ${EXP_ABS})`,
+    slope: LOGISTIC,
     reference: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
     slopeReference: sigmoid,
   },
@@ -63,6 +99,20 @@ export const UNARY = {
     reference: (x) => x * hardSigmoid(x),
     slopeReference: (x) => (x < -3 ? 0 : x > 3 ? 1 : x / 3 + 0.5),
   },
+  /** x times the probability that a standard normal number is below x (Hendrycks and Gimpel 2016), not its approximation by tanh. */
+  gelu: {
+    y: 'x * normal_below(x)',
+    slope: 'normal_below(x) + select(x * normal_density(x), vec4f(), abs(x) > vec4f(20.0))',
+    reference: (x) => x * normalBelow(x),
+    slopeReference: (x) => normalBelow(x) + (x * Math.exp(-0.5 * x * x)) / Math.sqrt(2 * Math.PI),
+  },
+  /** x sigmoid(x), the swish of Ramachandran et al. 2017. */
+  silu: {
+    y: 'x * logistic(x)',
+    slope: 'logistic(x) * (1.0 + select(x * (1.0 - logistic(x)), vec4f(), x > vec4f(100.0)))',
+    reference: (x) => x * sigmoid(x),
+    slopeReference: (x) => sigmoid(x) * (1 + x * sigmoid(-x)),
+  },
   reciprocal: { y: '1.0 / x', slope: '-y * y', reference: (x) => 1 / x, slopeReference: (x) => -1 / (x * x) },
 } satisfies Record<string, UnaryFunction>;
 
@@ -75,7 +125,7 @@ export const unaryForward = memoize((name: UnaryName) =>
   elementwise4({
     name,
     buffers: { x: 'read vec4f', y: 'write vec4f' },
-    functions: /* wgsl */ `${IEEE_WGSL}${IEEE_LOG_WGSL}
+    functions: /* wgsl */ `${IEEE_WGSL}${IEEE_LOG_WGSL}${NORMAL_WGSL}${LOGISTIC_WGSL}
 fn f(x: vec4f) -> vec4f { return ${UNARY[name].y}; }`,
     body: 'y[i] = select(f(x[i]), x[i], is_nan4(x[i]));',
   }),
@@ -86,7 +136,7 @@ export const unaryBackward = memoize((name: UnaryName) =>
   elementwise4({
     name: `${name}_backward`,
     buffers: { value: 'read vec4f', dy: 'read vec4f', dx: 'write vec4f' },
-    functions: /* wgsl */ `${IEEE_WGSL}
+    functions: /* wgsl */ `${IEEE_WGSL}${NORMAL_WGSL}${LOGISTIC_WGSL}
 fn slope(${readsInput(name) ? 'x' : 'y'}: vec4f) -> vec4f { return ${UNARY[name].slope}; }`,
     body: 'dx[i] = dy[i] * select(slope(value[i]), value[i], is_nan4(value[i]));',
   }),

@@ -20,7 +20,7 @@ import { expectDtype, sameShape } from './shapes.ts';
 export type Operand = Tensor | number;
 
 /** A tensor of rank 0, filled on the device: a write would submit what has been recorded. */
-function scalar(gpu: Gpu, value: number): Tensor {
+export function scalar(gpu: Gpu, value: number): Tensor {
   const tensor = gpu.empty([], 'f32', String(value));
   gpu.run(fill, { y: tensor }, { n: 1, value });
   return tensor;

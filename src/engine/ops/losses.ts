@@ -15,6 +15,7 @@ import { flagLabels } from '../../kernels/finite.ts';
 import { operation, onTape } from '../autograd.ts';
 import type { Tensor } from '../tensor.ts';
 import { multiply, subtract } from './binary.ts';
+import { softplus } from './pointwise.ts';
 import { expectDtype, expectShape, resolveAxis, axisView } from './shapes.ts';
 import { mean } from './sums.ts';
 
@@ -150,4 +151,13 @@ export function meanSquaredError(pred: Tensor, target: Tensor): Tensor {
   expectShape('meanSquaredError', 'target', target, pred.shape);
   const difference = subtract(pred, target);
   return mean(multiply(difference, difference));
+}
+
+/**
+ * Binary cross entropy of logits with targets from 0 to 1, both of one shape: the mean of softplus(x) - t x. Targets that are i32
+ * labels, some of them ignored: `sigmoidLogLoss`.
+ */
+export function binaryCrossEntropyWithLogits(logits: Tensor, targets: Tensor): Tensor {
+  expectShape('binaryCrossEntropyWithLogits', 'targets', targets, logits.shape);
+  return mean(subtract(softplus(logits), multiply(targets, logits)));
 }

@@ -73,6 +73,10 @@ export const abs = unary('abs');
 export const hardSigmoid = unary('hardSigmoid');
 /** x hardSigmoid(x) (MobileNetV3). */
 export const hardSwish = unary('hardSwish');
+/** x Φ(x), Φ the distribution function of the normal distribution: the exact form, not that of tanh. */
+export const gelu = unary('gelu');
+/** x sigmoid(x), also called swish. */
+export const silu = unary('silu');
 /** 1 / x. */
 export const reciprocal = unary('reciprocal');
 

@@ -101,7 +101,9 @@ export function binaryBackwardCheck(
   const inputs = { a: binaryInput(name, 'a', sizes.a), b: binaryInput(name, 'b', sizes.b) };
   const [a, b] = [repeat.a(doubles(inputs.a)), repeat.b(doubles(inputs.b))];
   const dy = normals(a.length, 3);
-  const read = (['a', 'b'] as const).filter((of) => gradientReads(name, side, of)).map((of) => [of, inputs[of]]);
+  const read = (['a', 'b'] as const)
+    .filter((of) => gradientReads(name, side, of))
+    .map((of) => [of, inputs[of]] as const);
   return {
     name: `${name}_backward_${side} ${layout.name}`,
     kernel: binaryBackward(name, side, form),

@@ -63,6 +63,7 @@ import {
   squareSumsCheck,
 } from './optimisers.ts';
 import { lumaPartialCheck, placePictureCheck } from './placePicture.ts';
+import { choiceChecks } from './choices.ts';
 import { groupedConvChecks } from './groupedConv.ts';
 import {
   averagePoolBackwardCheck,
@@ -217,4 +218,5 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => batchNormFoldCheck(13, 27),
   () => batchNormFoldBackwardCheck(13, 27),
   ...groupedConvChecks,
+  ...choiceChecks,
 ];

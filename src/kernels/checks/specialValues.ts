@@ -17,6 +17,8 @@ import {
 import { type BinaryName, binaryBackward, binaryForward, gradientReads } from '../binary.ts';
 import { expand } from '../broadcast.ts';
 import { clampSets, clipFactor, scaleSets, squareSums } from '../clipGradients.ts';
+import { causalMask } from '../causalMask.ts';
+import { clip, clipBackward } from '../clip.ts';
 import { copyFromSlice, copyIntoSlice, copyScalars } from '../concat.ts';
 import { convFilterGradient, convForward, convInputGradient } from '../conv2d.ts';
 import {
@@ -25,9 +27,13 @@ import {
   convInputGradientWorkgroup,
   convUniforms,
 } from '../conv2dWorkgroup.ts';
+import { cumulativeSum } from '../cumulativeSum.ts';
 import { dropout } from '../dropout.ts';
 import { accumulate, add, cast, fill, scale } from '../elementwise.ts';
+import { extremum, extremumBackward, topChannels } from '../extremum.ts';
+import { embedding, embeddingBackward, embeddingKeys, gather, gatherBackward } from '../gather.ts';
 import type { Kernel } from '../kernel.ts';
+import { logSoftmaxBackward, logSoftmaxForward } from '../logSoftmax.ts';
 import { lrnBackward, lrnForward } from '../lrn.ts';
 import { matmul, matmulShape } from '../matmul.ts';
 import { maxPoolBackward, maxPoolForward } from '../maxPool.ts';
@@ -60,7 +66,9 @@ import {
 import { subsample, subsampleBackward } from '../subsample.ts';
 import { transpose } from '../transpose.ts';
 import { unaryBackward, unaryForward, type UnaryName } from '../unary.ts';
+import { upsampleBilinear, upsampleBilinearBackward } from '../upsampleBilinear.ts';
 import { upsampleNearest, upsampleNearestBackward } from '../upsampleNearest.ts';
+import { where, whereBackward } from '../where.ts';
 import {
   winogradFilter,
   winogradFilterGradient,
@@ -114,6 +122,8 @@ const FUNCTIONS: Record<UnaryName, readonly number[]> = {
   abs: [NaN, NaN, I, I, 0, 0, BIG, BIG],
   hardSigmoid: [NaN, NaN, 1, 0, 0.5, 0.5, 1, 0],
   hardSwish: [NaN, NaN, I, NaN, 0, 0, BIG, 0],
+  gelu: [NaN, NaN, I, NaN, 0, 0, BIG, 0],
+  silu: [NaN, NaN, I, NaN, 0, 0, BIG, 0],
   reciprocal: [NaN, NaN, 0, 0, I, -I, 0, 0],
 };
 
@@ -128,6 +138,8 @@ const DERIVATIVES: Record<UnaryName, { value: readonly number[]; dx: readonly nu
   abs: { value: [NaN, I, -I, 0], dx: [NaN, 1, -1, 0] },
   hardSigmoid: { value: [NaN, I, -I, 0], dx: [NaN, 0, 0, 1 / 6] },
   hardSwish: { value: [NaN, I, -I, 0], dx: [NaN, 1, 0, 0.5] },
+  gelu: { value: [NaN, BIG, -BIG, 0], dx: [NaN, 1, 0, 0.5] },
+  silu: { value: [NaN, BIG, -BIG, 0], dx: [NaN, 1, 0, 0.5] },
   reciprocal: { value: [NaN, I, -I, 0], dx: [NaN, -I, -I, 0] },
 };
 
@@ -250,7 +262,9 @@ function pairRows(name: BinaryName): (() => KernelCheck)[] {
       ['b', db!],
     ] as const
   ).map(([side, dx]) => () => {
-    const read = (['a', 'b'] as const).filter((of) => gradientReads(name, side, of)).map((of) => [of, inputs[of]]);
+    const read = (['a', 'b'] as const)
+      .filter((of) => gradientReads(name, side, of))
+      .map((of) => [of, inputs[of]] as const);
     const ones = Array<number>(n).fill(1);
     return row(
       `${name} backward`,
@@ -264,6 +278,7 @@ function pairRows(name: BinaryName): (() => KernelCheck)[] {
   return [forward, ...(PAIRS[name][0]!.length > 3 ? backward : [])];
 }
 
+const FOUR = { outer: 1, channels: 4, inner: 1 };
 const ROWS = { outer: 5, channels: 2, inner: 1 };
 const ONE_ROW = { outer: 1, channels: 2, inner: 1, ignoreLabel: -1 };
 const POOL = { kernel: 2, stride: 2, padding: 0, ceilMode: false };
@@ -987,6 +1002,147 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       { a: [NaN, I, -I, I, BIG, 1, -1, 0], b: [1, 1, 1, -I, BIG, -2, 2, 0] },
       { n: 8 },
       { y: [NaN, I, 0, NaN, 2 * BIG, 0, 1, 0] },
+    ),
+  () => row('clip', clip, { x: [NaN, I, -I, 0.5] }, { n: 4, low: -1, high: 1 }, { y: [NaN, 1, -1, 0.5] }),
+  () =>
+    row('clip without bounds', clip, { x: [NaN, I, -I, BIG] }, { n: 4, low: -I, high: I }, { y: [NaN, I, -I, BIG] }),
+  () =>
+    row(
+      'clip backward',
+      clipBackward,
+      { x: [NaN, I, -I, 1, 0], dy: [1, 1, 1, NaN, I] },
+      { n: 5, low: -1, high: 1 },
+      { dx: [0, 0, 0, NaN, I] },
+    ),
+  () =>
+    row(
+      'where',
+      where(1),
+      { condition: u32(0x7fc00000, 0x80000000, 0x3f800000, 0), a: [1, NaN, I, NaN], b: [NaN, 2, NaN, -I] },
+      { n: 4, condition_s0: 1, a_s0: 1, b_s0: 1 },
+      { y: [1, 2, I, -I] },
+    ),
+  ...(['a', 'b'] as const).map(
+    (side, i) => () =>
+      row(
+        `where backward of ${side}`,
+        whereBackward(side, 1),
+        { condition: u32(0x3f800000, 0), dy: [NaN, I] },
+        { n: 2, condition_s0: 1 },
+        { dx: i === 0 ? [NaN, 0] : [0, I] },
+      ),
+  ),
+  ...([false, true] as const).flatMap((shared) => [
+    () =>
+      row(`max with NaN, ${shared}`, extremum('max', shared), { x: [I, NaN, 1, NaN] }, FOUR, {
+        y: [NaN],
+        index: i32(1),
+      }),
+    () =>
+      row(`min of infinities, ${shared}`, extremum('min', shared), { x: [I, -I, 1, -I] }, FOUR, {
+        y: [-I],
+        index: i32(1),
+      }),
+  ]),
+  () => row('gradient of max', extremumBackward, { x: [1, I, -I, I], y: [I], dy: [I] }, FOUR, { dx: [0, I, 0, I] }),
+  () =>
+    row('gradient of max with NaN', extremumBackward, { x: [1, NaN, 1, 1], y: [NaN], dy: [1] }, FOUR, {
+      dx: [NaN, NaN, NaN, NaN],
+    }),
+  () =>
+    row(
+      'top k',
+      topChannels,
+      { x: [-I, NaN, I, 0] },
+      { ...FOUR, k: 4 },
+      { y: [NaN, I, 0, -I], index: i32(1, 2, 3, 0) },
+    ),
+  () =>
+    row(
+      'gather',
+      gather,
+      { x: [NaN, I, 1, 2], index: i32(1, 0, 4, -1) },
+      { ...FOUR, picks: 4 },
+      { y: [I, NaN, NaN, NaN] },
+    ),
+  () =>
+    row(
+      'gradient of gather',
+      gatherBackward,
+      { dy: [NaN, I, 1, 2], index: i32(1, 0, 4, -1) },
+      { ...FOUR, picks: 4 },
+      { dx: [I, NaN, 0, 0] },
+    ),
+  () =>
+    row(
+      'embedding',
+      embedding,
+      { table: [NaN, I], index: i32(1, 0, 2) },
+      { n: 3, rows: 2, columns: 1 },
+      { y: [I, NaN, NaN] },
+    ),
+  () =>
+    row(
+      'keys of an embedding',
+      embeddingKeys,
+      { index: i32(1, -1) },
+      { n: 2 },
+      { keys: u32(1, 0xffffffff), order: u32(0, 1) },
+    ),
+  () =>
+    row(
+      'gradient of an embedding',
+      embeddingBackward,
+      { dy: [NaN, I, 1], keys: u32(0, 2, 0xffffffff), order: u32(1, 0, 2) },
+      { n: 3, rows: 3, columns: 1 },
+      { dtable: [I, 0, NaN] },
+    ),
+  () => row('cumulative sum', cumulativeSum(false), { x: [1, I, 2, -I] }, FOUR, { y: [1, I, I, NaN] }),
+  () => row('cumulative sum, reversed', cumulativeSum(true), { x: [1, NaN, 2, I] }, FOUR, { y: [NaN, NaN, I, I] }),
+  () =>
+    row(
+      'bilinear upsampling',
+      upsampleBilinear,
+      { x: [1, NaN] },
+      { planes: 1, h: 1, w: 2, outH: 1, outW: 4 },
+      {
+        y: [NaN, NaN, NaN, NaN],
+      },
+    ),
+  () =>
+    row(
+      'gradient of bilinear upsampling',
+      upsampleBilinearBackward,
+      { dy: [I, 0, 0, NaN] },
+      { planes: 1, h: 1, w: 2, outH: 1, outW: 4 },
+      {
+        dx: [I, NaN],
+      },
+    ),
+  () =>
+    row(
+      'log softmax',
+      logSoftmaxForward,
+      { x: [0, -I, BIG, -BIG] },
+      { outer: 2, channels: 2, inner: 1 },
+      { y: [0, -I, 0, -2 * BIG] },
+    ),
+  () => row('log softmax with NaN', logSoftmaxForward, { x: [0, NaN, 1, 2] }, FOUR, { y: [NaN, NaN, NaN, NaN] }),
+  () =>
+    row(
+      'gradient of log softmax',
+      logSoftmaxBackward,
+      { y: [0, -I, NaN, 0], dy: [1, 1, 1, 1] },
+      { outer: 2, channels: 2, inner: 1 },
+      { dx: [-1, 1, NaN, -1] },
+    ),
+  () =>
+    row(
+      'causal mask',
+      causalMask,
+      { x: [NaN, NaN, I, 1] },
+      { n: 4, rows: 2, columns: 2, value: -I },
+      { y: [NaN, -I, I, 1] },
     ),
   () => row('transpose', transpose, { b: [NaN, I, -I, 0] }, { rows: 4, columns: 1 }, { c: [NaN, I, -I, 0] }),
   () =>
