@@ -63,6 +63,13 @@ export { clip } from './engine/ops/clip.ts';
 export { cumsum } from './engine/ops/cumulativeSum.ts';
 export { logSoftmax } from './engine/ops/logSoftmax.ts';
 export { where } from './engine/ops/where.ts';
+export { BatchNorm2d, type BatchNorm2dOptions } from './engine/modules/batchNorm2d.ts';
+export { Conv2d, type Conv2dModuleOptions } from './engine/modules/conv2d.ts';
+export { Embedding, type EmbeddingOptions } from './engine/modules/embedding.ts';
+export { LayerNorm } from './engine/modules/layerNorm.ts';
+export { Linear, type LinearModuleOptions } from './engine/modules/linear.ts';
+export { Module } from './engine/modules/module.ts';
+export { Sequential, type SequentialLayer } from './engine/modules/sequential.ts';
 export { averagePool2d, maxPool2d, type Pool2dOptions } from './engine/ops/pooling.ts';
 export {
   binaryCrossEntropyWithLogits,

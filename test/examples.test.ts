@@ -41,6 +41,20 @@ test('autoencoder: half the error of a grey image after 100 steps', async () => 
   below(number(await example('autoencoder', '100'), /step 100: loss ([\d.]+)/), 0.1);
 });
 
+test('unet: ink is told from bars of the same brightness after 60 steps', async () => {
+  above(number(await example('unet', '60'), /union of ink in 100 test pictures: ([\d.]+)/), 0.7);
+});
+
+test('addition: the loss of a transformer falls below that of a guess in 60 steps', async () => {
+  const text = await example('addition', '60');
+  below(number(text, /step 60: loss ([\d.]+)/), 2);
+  assert.match(text, /% of 200 sums that it never saw/);
+});
+
+test('words: nearly all are nearest to one of their kind after 200 steps', async () => {
+  above(number(await example('words', '200'), /(\d+) of 24 words are nearest/), 20);
+});
+
 test('an operation of its own has the gradient it claims, and learns', async () => {
   const text = await example('ownOperation');
   below(number(text, /central differences: ([\d.e-]+)/), 1e-3);
