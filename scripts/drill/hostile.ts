@@ -61,6 +61,7 @@ const READERS: readonly HostileCase[] = [
   { args: ['proposals', '--method', 'multibox', ...DATA, '--out', 'new', '--model'] },
   { args: ['compress', '--out', 'new', '--model'] },
   { args: ['export', '--out', 'new', '--model'] },
+  { args: ['compare', 'good/run'] },
   { args: ['train', '--schedule', 'fast-rcnn', '--out', 'new', ...VOC, '--proposals'] },
   { args: ['eval', ...MODEL, ...VOC, '--proposals'] },
   { args: ['detect', ...MODEL, 'good/photo.png', '--proposals'] },
@@ -87,6 +88,7 @@ const WRITERS: readonly (readonly string[])[] = [
   ['detect', ...MODEL, 'good/photo.png', '--json'],
   ['bench', '--json'],
   ['export', ...MODEL, '--out'],
+  ['compare', 'good/run', 'good/run', '--report'],
   ['proposals', '--method', 'selective-search', ...DATA, '--out'],
 ];
 
@@ -126,6 +128,7 @@ const OVERWRITING: readonly (readonly string[])[] = [
   ['compress', ...MODEL, '--out', 'good/run'],
   ['compress', ...MODEL, '--out', 'good/foreign'],
   ['export', ...MODEL, '--out', 'good/run/config.json'],
+  ['compare', 'good/run', 'good/run', '--report', 'good/run/config.json'],
 ];
 
 const NUMBERS = [

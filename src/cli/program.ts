@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { UserError } from '../engine/errors.ts';
 import { addBench } from './bench.ts';
 import { addCheck } from './check.ts';
+import { addCompare } from './compare.ts';
 import { addCompress } from './compress.ts';
 import { addConvert } from './convert.ts';
 import { addDemo } from './demo.ts';
@@ -53,6 +54,7 @@ export function newProgram(): Command {
     addTrain,
     addCompress,
     addEval,
+    addCompare,
     addMultiBox,
     addProposals,
     addRecall,
