@@ -68,7 +68,7 @@ test('runs are laid side by side: settings that differ, losses, validation, eval
 
   const { code, stdout, stderr } = await rcnn(folder, 'compare', 'one', 'two', '--report', 'compared.html');
   assert.is(code, 0, stderr);
-  assert.match(stdout, /^Settings that differ +one +two\ndetector\.rpn\.lambda +1 +3\n/);
+  assert.match(stdout, /^ +Settings that differ +one +two\n +detector\.rpn\.lambda +1 +3\n/);
   const page = readFileSync(join(folder, 'compared.html'), 'utf8');
   assert.match(page, /<h2>Settings that differ<\/h2>/);
   assert.match(page, /<figcaption>Validation<\/figcaption>/);

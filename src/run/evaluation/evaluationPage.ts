@@ -3,7 +3,7 @@ import { classColour } from '../../draw/colours.ts';
 import { escaped, lineChart, type Series } from '../../draw/svg.ts';
 import { type Analysis, ERROR_KINDS, type ErrorKind, SIZES } from '../../eval/analysis.ts';
 import { AREAS } from '../../eval/coco.ts';
-import { htmlPage, number, table } from '../reports/htmlPage.ts';
+import { htmlPage, number, table } from '../../draw/htmlPage.ts';
 import type { ValidationLine } from '../storage/runDirectory.ts';
 
 export interface Example {

@@ -2,7 +2,7 @@
 import { classColour } from '../../draw/colours.ts';
 import { lineChart, type Series } from '../../draw/svg.ts';
 import type { ComparedRun, Comparison } from './compareRuns.ts';
-import { htmlPage, table } from './htmlPage.ts';
+import { htmlPage, table } from '../../draw/htmlPage.ts';
 
 export function comparisonPage({ runs, tables }: Comparison): string {
   const head = ['', ...runs.map(({ name }) => name)];

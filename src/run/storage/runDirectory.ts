@@ -12,7 +12,7 @@
  *   1-rpn/ 2-detector/ ...  the stages of a schedule with several, each a run directory of its own, with
  *   proposals.safetensors   if the next stage trains on the proposals of its RPN
  */
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { UserError } from '../../engine/errors.ts';
 import { readRegularText } from '../../engine/node/readFile.ts';
@@ -67,7 +67,8 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
 
   /** The steps whose checkpoints are kept, in order. */
   get keptSteps(): number[] {
-    const names = existsSync(this.path) ? readdirSync(this.path) : [];
+    const isFolder = existsSync(this.path) && statSync(this.path).isDirectory();
+    const names = isFolder ? readdirSync(this.path) : [];
     const steps = names.flatMap((name) => KEPT.exec(name)?.[1] ?? []);
     return steps.map(Number).sort((a, b) => a - b);
   }

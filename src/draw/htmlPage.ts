@@ -1,5 +1,5 @@
 /** HTML pages of reports: one file that needs no other, in light and dark, on screen and on paper. */
-import { escaped } from '../../draw/svg.ts';
+import { escaped } from './svg.ts';
 
 /** `header`: HTML below the title; `sections`: headings with HTML, of which empty ones are left out. */
 export function htmlPage(title: string, header: string, sections: readonly (readonly [string, string])[]): string {
