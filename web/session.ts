@@ -163,7 +163,7 @@ export class Session {
     if (!finished) return null;
     const dataset = { ...test, samples: test.samples.slice(0, EVALUATED) };
     const onImage = (done: number) => this.tell({ kind: 'evaluated', done, total: EVALUATED });
-    return this.turns.during(async () => (await evaluate(model, dataset, 'voc10', onImage)).report);
+    return this.turns.during(async () => (await evaluate(model, dataset, 'voc10', { onImage })).report);
   }
 
   /** Trains on the user's labels. False if it was abandoned; what it learned until then is there to use all the same. */

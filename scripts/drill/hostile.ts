@@ -159,6 +159,8 @@ const COUNTS: readonly (readonly string[])[] = [
   ['pretrain', '--out', 'new', '--steps'],
   ['pretrain', '--out', 'new', '--batch'],
   ['detect', ...MODEL, 'good/photo.png', '--every'],
+  ['detect', ...MODEL, 'good/photo.png', '--tile'],
+  ['eval', ...MODEL, ...DATA, '--tile'],
   ['recall', ...MODEL, ...DATA, '--proposals'],
   ['demo', '--out', 'new', '--steps'],
   ['demo', '--out', 'new', '--test-images'],
@@ -184,6 +186,8 @@ const OTHER_NUMBERS: readonly (readonly string[])[] = [
   ['pretrain', '--out', 'new', '--seed'],
   ['pretrain', '--out', 'new', '--learning-rate'],
   ['demo', '--out', 'new', '--seed'],
+  ['detect', ...MODEL, 'good/photo.png', '--tile', '64', '--overlap'],
+  ['eval', ...MODEL, ...DATA, '--tile', '64', '--overlap'],
   ['detect', ...MODEL, 'good/photo.png', '--threshold'],
   ['bench', '--compare', 'good/found.json', 'good/found.json', '--tolerance'],
 ];

@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Dataset } from '../data/types.ts';
 import { dataUsage, FORMATS, openDataset, usualSplit } from '../data/registry.ts';
+import type { TileOptions } from '../data/tiles.ts';
 import { isTestSplit } from '../data/splitNames.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
@@ -163,6 +164,37 @@ export function seed(text: string): number {
 export function positiveNumber(text: string): number {
   if (text.trim() !== '' && Number(text) > 0 && Number.isFinite(Number(text))) return Number(text);
   throw new InvalidArgumentError('It must be a number above 0.');
+}
+
+export interface TileChoices {
+  tile?: number;
+  overlap?: number;
+}
+
+/** Adds `--tile` and `--overlap`. */
+export const withTileOptions = (command: Command): Command =>
+  command
+    .option(
+      '--tile <pixels>',
+      'detect in overlapping tiles of this side as well as in the whole image, and merge: for small objects in large images',
+      positiveInteger,
+    )
+    .option('--overlap <share>', 'with --tile, the share of a tile that its neighbour has too; default: 0.2', score);
+
+/** The share of a tile that its neighbour has too, unless one is chosen. */
+const TILE_OVERLAP = 0.2;
+
+/** The tiles that were asked for, if any. Tiles have no proposals of another method. */
+export function tilesFor({ tile, overlap }: TileChoices, proposals: string | undefined): TileOptions | undefined {
+  if (tile === undefined) {
+    if (overlap === undefined) return undefined;
+    throw new UserError('--overlap: of which tiles? Give --tile PIXELS too');
+  }
+  if (overlap !== undefined && overlap > 0.9)
+    throw new UserError(`--overlap ${overlap}: leaves too many tiles; choose a share up to 0.9`);
+  if (proposals !== undefined)
+    throw new UserError('--tile: a detector that is given proposals (--proposals) sees whole images; leave it out');
+  return { side: tile, overlap: overlap ?? TILE_OVERLAP };
 }
 
 /** A score, 0 to 1. */

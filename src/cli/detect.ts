@@ -11,6 +11,7 @@ import { writePng } from '../draw/canvas.ts';
 import { drawDetections } from '../draw/pictures.ts';
 import { UserError } from '../engine/errors.ts';
 import { detectImage } from '../run/evaluation/detect.ts';
+import { detectTiled } from '../run/evaluation/detectTiled.ts';
 import { withPrecision, withSettings } from '../run/config/configSchema.ts';
 import type { Precision } from '../model/config.ts';
 import { isWeightsFile, loadModel, type WeightsName } from '../run/storage/loadModel.ts';
@@ -21,16 +22,19 @@ import {
   precisionOption,
   proposalFiles,
   score,
+  type TileChoices,
+  tilesFor,
   weightsOption,
   withExample,
   withGpu,
+  withTileOptions,
   writeJson,
 } from './common.ts';
 import { unreadable } from '../engine/node/readFile.ts';
 import { oneLine } from './output.ts';
 import { assertOutputs } from './outputs.ts';
 
-interface DetectCommand {
+interface DetectCommand extends TileChoices {
   model: string;
   weights: WeightsName;
   classes?: string;
@@ -68,12 +72,13 @@ export function addDetect(program: Command): void {
       'proposals of another method, in CSV: for a run that was trained on those; images by name, without extension',
     )
     .addOption(precisionOption().default('f32'))
-    .addOption(adapterOption())
-    .action(detect);
+    .addOption(adapterOption());
+  withTileOptions(command).action(detect);
   withExample(
     command,
     'rcnn detect --model runs/mine photo.jpg holiday/ --threshold 0.7 --json found.json',
     'rcnn detect --model fasterrcnn_resnet50_fpn_coco.pth photo.jpg',
+    'rcnn detect --model runs/mine aerial.jpg --tile 640 --overlap 0.2',
   );
 }
 
@@ -88,6 +93,7 @@ interface FoundIn {
 
 async function detect(images: string[], options: DetectCommand): Promise<void> {
   const { out, threshold, json, every } = options;
+  const tiles = tilesFor(options, options.proposals);
   const inputs = images.flatMap(inputFiles);
   const names = outputNames(inputs, out);
   const files = [...inputs, options.model, ...(options.proposals?.split(',') ?? [])];
@@ -113,7 +119,9 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
         for await (const { picture, number } of framesOf(input, every)) {
           const regions = proposals?.[i];
           if (regions) assertWithin(regions, picture, input);
-          const detections = await detectImage(model, picture, i, regions);
+          const detections = tiles
+            ? await detectTiled(model, picture, tiles, i)
+            : await detectImage(model, picture, i, regions);
           const frame = number === undefined ? '' : `-${String(number).padStart(6, '0')}`;
           const output = `${names[i]}${frame}.png`;
           await writePng(output, drawDetections(picture, detections, classes));

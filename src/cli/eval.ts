@@ -23,8 +23,11 @@ import {
   printPictures,
   setOption,
   type TestDataOptions,
+  type TileChoices,
+  tilesFor,
   withExample,
   withTestData,
+  withTileOptions,
   writeJson,
 } from './common.ts';
 import { assertSameData, type DistributedOptions, rowsOf, together, withDistributedOptions } from './distributed.ts';
@@ -36,7 +39,7 @@ import { VERSION } from './version.ts';
 /** Images whose detection is timed part by part for the report. */
 const TIMED_IMAGES = 5;
 
-interface EvalCommand extends TestDataOptions, DistributedOptions {
+interface EvalCommand extends TestDataOptions, DistributedOptions, TileChoices {
   model?: string;
   from?: string;
   metric: Metric;
@@ -79,6 +82,7 @@ export function addEval(program: Command): void {
         'detections',
         'pictures',
         'proposals',
+        'tile',
       ]),
     )
     .option('--pictures <dir>', 'also draw detections and proposals in the first images, and the loss curves')
@@ -88,7 +92,7 @@ export function addEval(program: Command): void {
     )
     .addOption(precisionOption().default('f32'))
     .addOption(adapterOption());
-  withDistributedOptions(command).action(evaluateModel);
+  withDistributedOptions(withTileOptions(command)).action(evaluateModel);
   withExample(
     command,
     'rcnn eval --model runs/digits --data digits --json digits.json',
@@ -107,6 +111,7 @@ async function evaluateIn(processes: Processes, options: EvalCommand): Promise<v
     throw new UserError('--model is missing: give a run directory, or saved detections with --from');
   }
   const { json, detections, pictures, report: reportFolder } = options;
+  const tiles = tilesFor(options, options.proposals);
   const reports = reportFolder === undefined ? [] : REPORT_FILES.map((name) => join(reportFolder, name));
   assertOutputs([json, detections, pictures && join(pictures, 'detections.png'), ...reports], {
     files: [from, ...(options.proposals?.split(',') ?? [])],
@@ -138,7 +143,7 @@ async function evaluateIn(processes: Processes, options: EvalCommand): Promise<v
     const progress = startProgress(dataset.samples.length, 'image');
     try {
       const onImage = (done: number): void => progress.update(done);
-      const evaluation = await evaluate(model, dataset, options.metric, onImage, processes);
+      const evaluation = await evaluate(model, dataset, options.metric, { onImage, processes, tiles });
       progress.stop();
       if (!processes.leads) return;
       report(options, evaluation.report);

@@ -17,20 +17,24 @@ const ORDER_STREAM = 0x0de50000;
 export interface OrderOptions {
   /** Whether mirrored copies take part. */
   flip: boolean;
+  /** The indices of the samples, each as often as an epoch has it; by default once. */
+  repeated?: readonly number[];
 }
 
 export class TrainingOrder {
   readonly seed: number;
   readonly samples: number;
+  private readonly repeated: readonly number[] | undefined;
   /** Steps in an epoch: each image once, and once mirrored if mirroring is on. */
   readonly length: number;
   #epoch = -1;
   #permutation: number[] = [];
 
-  constructor(seed: number, samples: number, { flip }: OrderOptions) {
+  constructor(seed: number, samples: number, { flip, repeated }: OrderOptions) {
     this.seed = seed;
-    this.samples = samples;
-    this.length = flip ? 2 * samples : samples;
+    this.samples = repeated?.length ?? samples;
+    this.repeated = repeated;
+    this.length = flip ? 2 * this.samples : this.samples;
   }
 
   /** The sample of step 0, 1, 2... and whether it is mirrored. */
@@ -41,7 +45,8 @@ export class TrainingOrder {
       this.#epoch = epoch;
     }
     const pair = this.#permutation[step % this.length]!;
-    return { index: pair % this.samples, flip: pair >= this.samples };
+    const place = pair % this.samples;
+    return { index: this.repeated ? this.repeated[place]! : place, flip: pair >= this.samples };
   }
 
   /** The samples of the first `steps` steps. */

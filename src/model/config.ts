@@ -322,6 +322,19 @@ export const trainingSchema = z.strictObject({
     augmentation.optional(),
     'random changes of the pictures and their boxes, on the device, which follow from the seed, the step and the image',
   ),
+  tiles: setting(
+    z
+      .strictObject({
+        side: setting(count, 'width and height of a tile in pixels of the image'),
+        overlap: setting(z.number().min(0).max(0.9), 'share of the side by which neighbours overlap at least'),
+      })
+      .optional(),
+    'to train on overlapping tiles of the images, those with objects, for small objects in large images; then detect with `--tile`',
+  ),
+  oversample: setting(
+    share.positive().optional(),
+    'share of the images below which a class is rare: an image is shown sqrt(oversample / share) times as often, by the share of its rarest class (LVIS)',
+  ),
   imagesPerStep: setting(count, "images whose gradients are summed before an update (Caffe's iter_size)"),
   stages: setting(
     z

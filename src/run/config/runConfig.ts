@@ -12,6 +12,7 @@ import type { Dataset, OpenDatasetOptions } from '../../data/types.ts';
 import { assertProposals, readProposals } from '../../data/proposalFiles.ts';
 import { absoluteSpec, openDataset, usualSplit } from '../../data/registry.ts';
 import { countedBoxes } from '../../data/boxes.ts';
+import { tiledDataset } from '../../data/tiles.ts';
 import { UserError } from '../../engine/errors.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import type { DetectorConfig, Precision, TrainingConfig } from '../../model/config.ts';
@@ -119,7 +120,9 @@ export const reopenRun = async (config: RunConfig): Promise<ConfiguredRun> => ({
 });
 
 /** The data to train on, with the images to validate on and the proposals of both, if the run has any. */
-async function withValidation(config: RunConfig, dataset: Dataset): Promise<Omit<ConfiguredRun, 'config'>> {
+async function withValidation(config: RunConfig, whole: Dataset): Promise<Omit<ConfiguredRun, 'config'>> {
+  const { tiles } = config.training;
+  const dataset = tiles ? tiledDataset(whole, tiles) : whole;
   const validation = await openValidation(config);
   if (config.proposals) await giveProposals(config.proposals, dataset, validation);
   return { dataset, validation };
@@ -287,6 +290,11 @@ function assertEffective(
   const { stages, lossScale } = training;
   assertScheduleOfRate(settings, training);
   assertOptimiser(settings, training, givenRate);
+  if (training.tiles && givesProposals(schedule)) {
+    throw new UserError(
+      `--set training.tiles: the proposals of --schedule ${schedule} are those of whole images; leave it out`,
+    );
+  }
   if (training.augmentation && hasStages(schedule)) {
     throw new UserError(
       `--set training.augmentation: --schedule ${schedule} keeps the proposals of unchanged pictures between its stages; leave it out, or choose another schedule`,

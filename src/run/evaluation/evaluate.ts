@@ -1,4 +1,5 @@
 /** The average precision of a trained network on a data set, or of given detections. */
+import type { TileOptions } from '../../data/tiles.ts';
 import type { Dataset, Sample } from '../../data/types.ts';
 import type { Processes } from '../../distributed/processes.ts';
 import { type CocoSummary, evaluateCoco } from '../../eval/coco.ts';
@@ -6,6 +7,7 @@ import { type Detection, evaluateVoc, type VocMetric } from '../../eval/voc.ts';
 import type { DecodedImage } from '../../kernels/imagePrepare.ts';
 import type { Detector } from '../../model/detector.ts';
 import { detectImage } from './detect.ts';
+import { detectTiled } from './detectTiled.ts';
 import { eachImage } from './eachImage.ts';
 
 export type Metric = VocMetric | 'coco';
@@ -28,17 +30,23 @@ export interface Evaluation {
   detections: Detection[][];
 }
 
-/** With `processes`, each detects objects in its share of the images, and all have the evaluation. */
+export interface EvaluateOptions {
+  onImage?(done: number): void;
+  /** Each detects objects in its share of the images, and all have the evaluation. */
+  processes?: Processes | undefined;
+  /** Objects are looked for in tiles of each image too. */
+  tiles?: TileOptions | undefined;
+}
+
 export async function evaluate(
   model: Detector,
   dataset: Dataset,
   metric: Metric,
-  onImage?: (done: number) => void,
-  processes?: Processes,
+  { onImage, processes, tiles }: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const started = performance.now();
   const work = ({ proposals }: Sample, image: DecodedImage, i: number): Promise<Detection[]> =>
-    detectImage(model, image, i, proposals);
+    tiles ? detectTiled(model, image, tiles, i) : detectImage(model, image, i, proposals);
   const detections = (await eachImage(dataset.samples, work, { processes, onImage: (done) => onImage?.(done) }))!;
   return { report: evaluateDetections(detections, dataset, metric, started), detections };
 }

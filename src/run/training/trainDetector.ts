@@ -5,6 +5,7 @@
  */
 import type { Dataset, Sample } from '../../data/types.ts';
 import { countedBoxes, flipBoxes } from '../../data/boxes.ts';
+import { repeatedSamples } from '../../data/oversampling.ts';
 import { inAugmentedOrder, inTrainingOrder, TrainingOrder, type TrainingSample } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { ALONE, type Places, type Processes } from '../../distributed/processes.ts';
@@ -228,5 +229,11 @@ export function measureStep(model: Detector, task: DetectorTask, sample: Sample,
 }
 
 /** The order in which a run draws its images. */
-export const trainingOrder = (training: TrainingConfig, { samples, flippable }: Dataset): TrainingOrder =>
-  new TrainingOrder(training.seed, samples.length, { flip: training.flip && flippable });
+export const trainingOrder = (
+  { seed, flip, oversample }: TrainingConfig,
+  { samples, flippable }: Dataset,
+): TrainingOrder =>
+  new TrainingOrder(seed, samples.length, {
+    flip: flip && flippable,
+    ...(oversample !== undefined && { repeated: repeatedSamples(samples, oversample, seed) }),
+  });
