@@ -74,6 +74,7 @@ export { averagePool2d, maxPool2d, type Pool2dOptions } from './engine/ops/pooli
 export {
   binaryCrossEntropyWithLogits,
   meanSquaredError,
+  classWeightedLogLoss,
   sigmoidLogLoss,
   smoothL1Loss,
   softmaxLogLoss,

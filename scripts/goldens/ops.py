@@ -80,6 +80,10 @@ def softmax_log_loss(logits, labels, ignoreLabel, axis=1):
     return F.cross_entropy(logits.movedim(axis, 1), labels.long(), ignore_index=ignoreLabel)
 
 
+def class_weighted_log_loss(logits, labels, weights):
+    return F.cross_entropy(logits, labels.long(), weight=weights, ignore_index=-1)
+
+
 def smooth_l1_loss(pred, target, sigma, insideWeights=1.0, outsideWeights=1.0):
     """F.smooth_l1_loss with beta = 1/sigma^2, and the two weights of py-faster-rcnn's layer."""
     terms = F.smooth_l1_loss(insideWeights * pred, insideWeights * target, reduction='none', beta=1 / sigma**2)
@@ -115,6 +119,7 @@ OPERATIONS = {
     'maxPool2d': max_pool,
     'localResponseNorm': local_response_norm,
     'softmax': lambda x, axis: F.softmax(x, axis),
+    'classWeightedLogLoss': class_weighted_log_loss,
     'softmaxLogLoss': softmax_log_loss,
     'smoothL1Loss': smooth_l1_loss,
     'add': lambda a, b: a + b,
@@ -547,5 +552,8 @@ def make():
     add_broadcasting(g)
     adam = add_adam(g)
     add_choices(g)
+    labels = g.random.integers(-1, 7, 23).astype(np.int32)
+    weighted = {'logits': g.normal(23, 7, scale=3), 'labels': labels, 'weights': g.random.random(7).astype(np.float32) + 0.1}
+    g.case('classWeightedLogLoss', '', weighted, without_gradient=('weights',))
     made_by = f'PyTorch {torch.__version__}, torchvision {torchvision.__version__}, scripts/make-goldens.py'
     return g.tensors, {'cases': json.dumps(g.cases), 'sgd': json.dumps(sgd), 'adam': json.dumps(adam), 'made_by': made_by}

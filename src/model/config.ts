@@ -122,6 +122,10 @@ const head = z.strictObject({
   foregroundOverlap: setting(share, 'IoU with an object from which on a RoI is foreground', 0.5),
   backgroundLow: setting(share, 'lowest IoU of a background RoI', 0),
   backgroundHigh: setting(share, 'IoU below which a RoI can be background', 0.5),
+  classWeights: setting(
+    z.record(z.string(), positive).optional(),
+    'weights of classes in the loss of the classes, by name, `__background__` among them; 1 for those left out. The loss is the mean weighted by them',
+  ),
   targetStds: setting(
     z.tuple([positive, positive, positive, positive]),
     'standard deviations by which the regression targets are divided',

@@ -7,7 +7,7 @@ import type { Bindable } from '../engine/memory.ts';
 import { linear } from '../engine/ops/linear.ts';
 import { sigmoid } from '../engine/ops/pointwise.ts';
 import { reshape } from '../engine/ops/reshape.ts';
-import { smoothL1Loss, softmaxLogLoss } from '../engine/ops/losses.ts';
+import { classWeightedLogLoss, smoothL1Loss, softmaxLogLoss } from '../engine/ops/losses.ts';
 import { concat, softmax } from '../engine/ops/axes.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
@@ -188,9 +188,16 @@ export class DetectionHead<F> {
     return batch;
   }
 
+  private classLoss(logits: Tensor, labels: Tensor): Tensor {
+    const { classes, head } = this.config;
+    if (!head.classWeights) return softmaxLogLoss(logits, labels, { ignoreLabel: -1 });
+    const weights = Float32Array.from(classes, (name) => head.classWeights?.[name] ?? 1);
+    return classWeightedLogLoss(logits, labels, this.gpu.tensor(weights, [classes.length], 'class weights'));
+  }
+
   losses(output: { logits: Tensor; deltas: Tensor }, batch: RoiBatch): { cls: Tensor; box: Tensor } {
     const { targets, insideWeights, outsideWeights } = batch;
-    const cls = softmaxLogLoss(output.logits, batch.labels, { ignoreLabel: -1 });
+    const cls = this.classLoss(output.logits, batch.labels);
     if (!this.layers.box) return { cls, box: this.gpu.zeros([], 'no box loss') };
     return {
       cls,

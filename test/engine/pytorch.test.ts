@@ -33,6 +33,7 @@ const operations: Record<string, (x: Record<string, Tensor>, options: never) => 
   maxPool2d: ({ x }, options) => ops.maxPool2d(x!, options),
   localResponseNorm: ({ x }, options) => ops.localResponseNorm(x!, options),
   softmax: ({ x }, { axis }: { axis: number }) => ops.softmax(x!, axis),
+  classWeightedLogLoss: ({ logits, labels, weights }) => ops.classWeightedLogLoss(logits!, labels!, weights!),
   softmaxLogLoss: ({ logits, labels }, options) => ops.softmaxLogLoss(logits!, labels!, options),
   smoothL1Loss: ({ pred, target, ...weights }, options: object) =>
     ops.smoothL1Loss(pred!, target!, { ...options, ...weights }),

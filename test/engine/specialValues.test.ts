@@ -148,6 +148,9 @@ const SAMPLES: Record<string, (gpu: Gpu) => (Tensor | { count: Tensor })[]> = {
     api.smoothL1Loss(ones(gpu, 3), ones(gpu, 3), { insideWeights: ones(gpu, 3), outsideWeights: ones(gpu, 3) }),
   ],
   softmax: (gpu) => [api.softmax(ones(gpu, 2, 3), 1), api.softmax(ones(gpu, 2, 2000), 1)],
+  classWeightedLogLoss: (gpu) => [
+    api.classWeightedLogLoss(ones(gpu, 2, 3), gpu.tensor(Int32Array.of(0, 1), [2]), ones(gpu, 3)),
+  ],
   softmaxLogLoss: (gpu) =>
     [2, 2000].map((classes) => api.softmaxLogLoss(ones(gpu, 2, classes), gpu.tensor(Int32Array.of(0, 1), [2]))),
   softplus: (gpu) => [api.softplus(ones(gpu, 3))],

@@ -1,4 +1,9 @@
 /** The two losses of the paper, the log loss of a sigmoid, and the squared error; each is a single number. */
+import {
+  classWeightedLogLossBackward,
+  classWeightedLogLossFinal,
+  classWeightedLogLossRows,
+} from '../../kernels/classWeightedLogLoss.ts';
 import { sharesPositions } from '../../kernels/planner.ts';
 import { partialCount, sumFinal } from '../../kernels/reduce.ts';
 import { sigmoidLogLossBackward, sigmoidLogLossPartial } from '../../kernels/sigmoidLogLoss.ts';
@@ -74,6 +79,46 @@ export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxL
   losses.dispose();
   counts.dispose();
   return onTape(softmaxLogLossOperation, [logits], loss, { logits, labels, count, view }, [count]);
+}
+
+type ClassWeightedSaved = { logits: Tensor; labels: Tensor; weights: Tensor; total: Tensor };
+
+const classWeightedLogLossOperation = operation<ClassWeightedSaved>(
+  'classWeightedLogLoss',
+  ({ dy, needs }, { logits, labels, weights, total }) => {
+    if (!needs[0]) return [null];
+    const [rows, channels] = logits.shape as [number, number];
+    const dx = dy.gpu.empty(logits.shape, 'f32', 'dx classWeightedLogLoss');
+    const buffers = { x: logits, labels, weights, total, dloss: dy, dx };
+    dy.gpu.run(classWeightedLogLossBackward, buffers, { rows, channels });
+    return [dx];
+  },
+);
+
+/**
+ * The mean of -log softmax(logits)[label], each row with the weight of its label: PyTorch's cross_entropy with `weight`. Rows whose
+ * label is not a class do not count; 0 if none does.
+ * @param logits [R, K]   @param labels i32 [R]   @param weights [K], constants   @returns shape []
+ */
+export function classWeightedLogLoss(logits: Tensor, labels: Tensor, weights: Tensor): Tensor {
+  const operation = 'classWeightedLogLoss';
+  const [rows = 0, channels = 0] = logits.shape;
+  expectShape(operation, 'logits', logits, [rows, channels]);
+  expectDtype(operation, 'logits', logits, 'f32');
+  expectDtype(operation, 'labels', labels, 'i32');
+  expectShape(operation, 'labels', labels, [rows]);
+  expectDtype(operation, 'weights', weights, 'f32');
+  expectShape(operation, 'weights', weights, [channels]);
+  const { gpu } = logits;
+  const losses = gpu.empty([rows], 'f32', 'losses of rows');
+  const rowWeights = gpu.empty([rows], 'f32', 'weights of rows');
+  const loss = gpu.empty([], 'f32', operation);
+  const total = gpu.empty([1], 'f32', 'sum of the weights');
+  gpu.run(classWeightedLogLossRows, { x: logits, labels, weights, losses, rowWeights }, { rows, channels });
+  gpu.run(classWeightedLogLossFinal, { losses, rowWeights, loss, total }, { n: rows });
+  losses.dispose();
+  rowWeights.dispose();
+  return onTape(classWeightedLogLossOperation, [logits], loss, { logits, labels, weights, total }, [total]);
 }
 
 type SigmoidLogLossSaved = { logits: Tensor; labels: Tensor; count: Tensor };

@@ -54,6 +54,11 @@ import {
   sumPartialCheck,
 } from './reductions.ts';
 import {
+  classWeightedLogLossBackwardCheck,
+  classWeightedLogLossFinalCheck,
+  classWeightedLogLossRowsCheck,
+} from './classWeightedLogLoss.ts';
+import {
   adamStepsCheck,
   averageSetsCheck,
   clampSetsCheck,
@@ -160,6 +165,9 @@ export const nnChecks: readonly (() => KernelCheck)[] = [
   () => averageSetsCheck([N, 5]),
   () => exchangeSetsCheck([N, 5]),
   () => lumaPartialCheck(5000),
+  () => classWeightedLogLossRowsCheck(67, 21),
+  () => classWeightedLogLossFinalCheck(300),
+  () => classWeightedLogLossBackwardCheck(67, 21),
   () => placePictureCheck(37, 53, 1.3, { turn: true, mirrorX: true, mirrorY: false }, true),
   () => flagNonFiniteCheck(N),
   () => flagNonFiniteCheck(N, NaN),

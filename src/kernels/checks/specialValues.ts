@@ -16,6 +16,11 @@ import {
 } from '../batchNorm.ts';
 import { type BinaryName, binaryBackward, binaryForward, gradientReads } from '../binary.ts';
 import { expand } from '../broadcast.ts';
+import {
+  classWeightedLogLossBackward,
+  classWeightedLogLossFinal,
+  classWeightedLogLossRows,
+} from '../classWeightedLogLoss.ts';
 import { clampSets, clipFactor, scaleSets, squareSums } from '../clipGradients.ts';
 import { causalMask } from '../causalMask.ts';
 import { clip, clipBackward } from '../clip.ts';
@@ -908,6 +913,30 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
     const zeros = f32(0, 0, 0, 0);
     return { ...check, buffers: { ...check.buffers, w0: f32(1, 1, NaN, 1), m0: zeros, v0: zeros.slice() } };
   },
+  () =>
+    row(
+      'weighted log loss of rows with NaN and infinity',
+      classWeightedLogLossRows,
+      { x: [NaN, 0, 0, I, 0, 0], labels: i32(1, 0, 5), weights: [2, 3] },
+      { rows: 3, channels: 2 },
+      { losses: [NaN, NaN, 0], rowWeights: [3, 2, 0] },
+    ),
+  () =>
+    row(
+      'weighted log loss without a row that counts',
+      classWeightedLogLossFinal,
+      { losses: [0, 0], rowWeights: [0, 0] },
+      { n: 2 },
+      { loss: [0], total: [0] },
+    ),
+  () =>
+    row(
+      'gradient of the weighted log loss of rows with NaN',
+      classWeightedLogLossBackward,
+      { x: [NaN, 0, 0, 0], labels: i32(1, -1), weights: [2, 3], total: [3], dloss: [1] },
+      { rows: 2, channels: 2 },
+      { dx: [NaN, NaN, 0, 0] },
+    ),
   () => row('squares with NaN', squareSums(1), { x0: [1, NaN] }, { n0: 2, start: 0 }, { partials: [NaN] }),
   () => row('squares with infinity', squareSums(1), { x0: [1, -I] }, { n0: 2, start: 0 }, { partials: [I] }),
   ...[

@@ -13,13 +13,26 @@ import { SCHEDULES, stageTraining } from './stages.ts';
 /** The parts that `--set` can change. */
 const knobs = z.object({
   detector: setting(
-    detectorSchema.superRefine(({ rpn: { filters }, anchors: { ratios }, crop, head, system, backbone }, context) => {
+    detectorSchema.superRefine((detector, context) => {
+      const {
+        rpn: { filters },
+        anchors: { ratios },
+        crop,
+        head,
+        system,
+        backbone,
+        classes,
+      } = detector;
       const wrong = (path: string[], message: string): void => void context.addIssue({ code: 'custom', path, message });
       if (filters && filters.length !== ratios.length)
         wrong(
           ['rpn', 'filters'],
           `has ${filters.length} filters for ${ratios.length} ratios of the anchors; give one for each`,
         );
+      for (const name of Object.keys(head.classWeights ?? {})) {
+        if (!classes.includes(name))
+          wrong(['head', 'classWeights', name], `is none of the classes ${classes.join(', ')}`);
+      }
       if (head.scorer === 'svm' && !takesProposals({ system }))
         wrong(
           ['head', 'scorer'],
