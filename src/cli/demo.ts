@@ -64,7 +64,9 @@ async function demoIn(
     console.log(`evaluating on ${test.samples.length} test scenes of digits that were not in the training set`);
     const progress = startProgress(test.samples.length, 'image');
     try {
-      const { report, detections } = await evaluate(trained.model, test, 'voc10', { onImage: (done) => progress.update(done) });
+      const { report, detections } = await evaluate(trained.model, test, 'voc10', {
+        onImage: (done) => progress.update(done),
+      });
       const pictures = await drawResults(trained.model, test, detections, directory, directory.path);
       progress.stop();
       console.log(evaluationTable(report));
