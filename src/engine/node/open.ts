@@ -113,14 +113,18 @@ async function requestFirst(dawn: Dawn, turn: number | undefined): Promise<Opene
 /** A user who has chosen by the environment is not overruled. */
 async function choiceAmong(dawn: Dawn, turn: number): Promise<AdapterChoice | null> {
   if (process.env['MESA_VK_DEVICE_SELECT'] || process.env['DRI_PRIME']) return null;
-  return chooseAdapter(await hardwareAdapters(dawn), turn);
+  return chooseAdapter(await adaptersOf(dawn), turn);
 }
 
 /** The names of the adapters of the system's drivers, but for software adapters. */
-export async function hardwareAdapters(dawn?: Dawn): Promise<string[]> {
+export async function hardwareAdapters(): Promise<string[]> {
+  return adaptersOf(await loadDawn()); // an exported type of Dawn's would bring its types into every program
+}
+
+async function adaptersOf(dawn: Dawn): Promise<string[]> {
   if (!hasDrivers()) return [];
   try {
-    await requestOrThrow(dawn ?? (await loadDawn()), ['adapter=?'], {}); // there is none with this name, so the error lists those there are
+    await requestOrThrow(dawn, ['adapter=?'], {}); // there is none with this name, so the error lists those there are
     return [];
   } catch (error) {
     return hardwareNames(message(error));
