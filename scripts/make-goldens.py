@@ -2,7 +2,7 @@
 """Makes the golden files of test/golden that come from PyTorch, numpy and pycocotools.
 
     python3 scripts/make-goldens.py [ops] [faster-rcnn] [paper-networks] [state-dicts] [coco-eval] [detectors]
-                                    [pytorch-files] [onnx-files] [svd]
+                                    [pytorch-files] [onnx-files] [svd] [detectron2]
 
 Needs numpy, PyTorch, torchvision and onnx (Debian: python3-torch python3-torchvision python3-onnx; made with 1.13 and 0.14), and for
 coco-eval pycocotools (pip; made with 2.0.11). The tests read the files and need no Python. All random numbers are seeded,
@@ -13,6 +13,7 @@ so a second run gives the same bytes.
     pytorch-paper.safetensors   VGG-16 and ZF at 600x800: samples of maps, RPN and head (goldens/paper_networks.py)
     pytorch-state-dicts.json    names and shapes of torchvision's networks (goldens/state_dicts.py)
     torchvision-detectors.safetensors  detections and training steps of torchvision's pyramids (goldens/detectors.py)
+    detectron2-detectors.safetensors   detections of detectron2's (goldens/detectron2_detectors.py, which says what it needs)
     pytorch-files.json          small files of torch.save (goldens/pytorch_files.py)
     onnx-files.json             small networks as ONNX files (goldens/onnx_files.py)
     pycocotools.json            COCO's evaluation of small scenes (goldens/coco_eval.py)
@@ -27,7 +28,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.dont_write_bytecode = True
-from goldens import coco_eval, detectors, faster_rcnn, onnx_files, ops, paper_networks, pytorch_files, state_dicts, svd  # noqa: E402
+from goldens import (  # noqa: E402
+    coco_eval, detectors, detectron2_detectors, faster_rcnn, onnx_files, ops, paper_networks, pytorch_files, state_dicts, svd
+)
 
 FOLDER = Path(__file__).parent.parent / 'test' / 'golden'
 
@@ -60,6 +63,7 @@ PARTS = {
     'faster-rcnn': ('pytorch-frcnn.safetensors', faster_rcnn.make, save_safetensors),
     'paper-networks': ('pytorch-paper.safetensors', paper_networks.make, save_safetensors),
     'detectors': ('torchvision-detectors.safetensors', detectors.make, save_safetensors),
+    'detectron2': ('detectron2-detectors.safetensors', detectron2_detectors.make, save_safetensors),
     'pytorch-files': ('pytorch-files.json', pytorch_files.make, save_json),
     'onnx-files': ('onnx-files.json', onnx_files.make, save_json),
     'coco-eval': ('pycocotools.json', coco_eval.make, save_json),
@@ -67,6 +71,6 @@ PARTS = {
     'state-dicts': ('pytorch-state-dicts.json', state_dicts.make, save_json),
 }
 
-for part in sys.argv[1:] or PARTS:
+for part in sys.argv[1:] or [part for part in PARTS if part != 'detectron2']:
     name, make, save = PARTS[part]
     save(FOLDER / name, make())

@@ -241,7 +241,7 @@ export function startDetect(
     attempt(async () => {
       const config = files.find(({ name }) => name.endsWith('.json'));
       const checkpoint = files.find(({ name }) => name.endsWith('.safetensors'));
-      const weights = files.find(({ name }) => /\.pth?$/.test(name)) ?? checkpoint;
+      const weights = files.find(({ name }) => /\.(pth?|pkl)$/.test(name)) ?? checkpoint;
       if (config && checkpoint) {
         loaded = await session.load(await config.text(), new Uint8Array(await checkpoint.arrayBuffer()));
       } else if (weights && !config) {

@@ -38,10 +38,11 @@ def picture(name, height, width):
 SCALES = {'block.': 1.3, 'inner_blocks': 0.4, 'cls_logits': 1.0, 'rpn.head.bbox_pred': 0.15, 'cls_score': 1.5, 'box_predictor.bbox_pred': 0.7}
 
 
-def fill(name, shape, seed, heads=1.0):
+def fill(name, shape, seed, heads=1.0, like=None):
     """A value for a tensor of a torchvision detector by its name: of a size that keeps the maps of a deep network near one.
-    `heads`: factor of the weights of the last layers."""
+    `heads`: factor of the weights of the last layers. `like`: the name by which the size is chosen, if not its own."""
     u = uniform(f'{seed}.{name}', shape).astype(np.float64)
+    name = like or name
     if name.endswith('running_var'):
         values = 1 + 0.5 * u
     elif name.endswith('running_mean'):

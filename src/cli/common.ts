@@ -12,7 +12,7 @@ import { BACKBONES } from '../model/backbones/index.ts';
 import { takesProposals } from '../model/detectors.ts';
 import { giveProposals } from '../run/config/runConfig.ts';
 import type { Metric } from '../run/evaluation/evaluate.ts';
-import { readTestConfig, type WeightsName } from '../run/storage/loadModel.ts';
+import { isWeightsFile, readTestConfig, type WeightsName } from '../run/storage/loadModel.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 
 export interface TestDataOptions {
@@ -112,7 +112,7 @@ export async function openTestData(options: TestDataOptions & { model?: string }
  * without them.
  */
 export function proposalFiles(files: string | undefined, model: string): string[] | undefined {
-  const takes = takesProposals(new RunDirectory(model).readConfig().detector);
+  const takes = !isWeightsFile(model) && takesProposals(new RunDirectory(model).readConfig().detector);
   if (takes && files === undefined) {
     throw new UserError(
       `--proposals is missing: ${model} was trained on proposals of another method; give some for these images in CSV`,

@@ -56,7 +56,7 @@ export function addDetect(program: Command): void {
     .argument('<image...>', 'image files, folders of them, videos (with ffmpeg), or - for standard input')
     .requiredOption(
       '--model <path>',
-      'a run directory, or a file of weights of a torchvision detector (.pth, .safetensors)',
+      'a run directory, or the weights of a detector of torchvision or detectron2 (.pth, .pkl, .safetensors)',
     )
     .addOption(weightsOption())
     .option(

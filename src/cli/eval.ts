@@ -10,7 +10,7 @@ import { drawResults } from '../run/evaluation/drawResults.ts';
 import { evaluate, evaluateDetections, type EvaluationReport, type Metric } from '../run/evaluation/evaluate.ts';
 import { evaluationTable } from '../run/evaluation/evaluationTable.ts';
 import type { Precision } from '../model/config.ts';
-import { loadModel } from '../run/storage/loadModel.ts';
+import { isWeightsFile, loadModel } from '../run/storage/loadModel.ts';
 import { REPORT_FILES, writeEvaluationReport } from '../run/evaluation/evaluationReport.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 import {
@@ -148,8 +148,9 @@ async function evaluateIn(processes: Processes, options: EvalCommand): Promise<v
       if (!processes.leads) return;
       report(options, evaluation.report);
       write?.(evaluation.detections);
+      const run = isWeightsFile(path) ? undefined : new RunDirectory(path);
       if (pictures !== undefined) {
-        printPictures(await drawResults(model, dataset, evaluation.detections, new RunDirectory(path), pictures));
+        printPictures(await drawResults(model, dataset, evaluation.detections, run, pictures));
       }
       if (reportFolder !== undefined) {
         const { description } = gpu.adapter;
@@ -160,7 +161,7 @@ async function evaluateIn(processes: Processes, options: EvalCommand): Promise<v
           ['device', description],
         ] as const;
         const stages = await stageTimes(model, dataset.samples.slice(0, TIMED_IMAGES));
-        const inputs = { dataset, detections: evaluation.detections, run: new RunDirectory(path), stages, facts };
+        const inputs = { dataset, detections: evaluation.detections, ...(run && { run }), stages, facts };
         printPictures({ report: await writeEvaluationReport(reportFolder, inputs) });
       }
     } finally {

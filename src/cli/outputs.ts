@@ -4,6 +4,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { assertWritable } from '../engine/node/writeFile.ts';
 import { removeDeadTemporaries } from '../engine/node/temporaries.ts';
+import { isWeightsFile } from '../run/storage/loadModel.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 
 type Paths = readonly (string | undefined)[];
@@ -11,7 +12,7 @@ type Paths = readonly (string | undefined)[];
 export interface Inputs {
   /** Files that the command reads. */
   files?: Paths;
-  /** A run directory whose configuration, weights and logs it reads. */
+  /** A run directory whose configuration, weights and logs it reads, or a file of weights. */
   model?: string | undefined;
   /** A `--data` spec: every existing file in its files and folders counts as read. */
   data?: string | undefined;
@@ -22,7 +23,7 @@ export interface Inputs {
  * Also removes temporary files that dead processes left beside them.
  */
 export function assertOutputs(outputs: Paths, { files = [], model, data }: Inputs = {}): void {
-  const run = model === undefined ? [] : new RunDirectory(model).files;
+  const run = model === undefined ? [] : isWeightsFile(model) ? [model] : new RunDirectory(model).files;
   const read = new Set(
     given([...files, ...run])
       .filter(existsSync)

@@ -1,8 +1,8 @@
 /**
- * A reader of Python's pickles that runs no code: it builds numbers, texts, lists, tuples and dictionaries, and calls nothing but
+ * A reader of Python's pickles that runs no code: it builds numbers, texts, bytes, lists, tuples and dictionaries, and calls nothing but
  * the functions that its caller hands over by name. Every other name is refused before anything of it is made.
  *
- * The format: Lib/pickletools.py of Python, protocols 2 to 5 as far as `torch.save` writes them.
+ * The format: Lib/pickletools.py of Python, protocols 2 to 5 as far as `torch.save` and pickles of numpy arrays need them.
  */
 
 /** What a name in a pickle stands for. */
@@ -17,6 +17,8 @@ export interface PickleRules {
   find(name: string): PickledName;
   /** What a persistent id, a tuple, stands for. */
   persistent(id: readonly unknown[]): unknown;
+  /** Gives an object that a call made its state. Without it there are no such objects. */
+  build?(target: unknown, state: unknown): void;
 }
 
 /** Marks the start of a sequence on the stack. */
@@ -44,6 +46,10 @@ export function unpickle(bytes: Uint8Array, start: number, rules: PickleRules): 
   const text = (length: number): string => {
     const from = take(length);
     return new TextDecoder().decode(bytes.subarray(from, from + length));
+  };
+  const raw = (length: number): Uint8Array => {
+    const from = take(length);
+    return bytes.subarray(from, from + length);
   };
   const line = (): string => {
     const end = bytes.indexOf(10, at);
@@ -95,6 +101,8 @@ export function unpickle(bytes: Uint8Array, start: number, rules: PickleRules): 
     0x47: () => void stack.push(view.getFloat64(take(8), false)),
     0x58: () => void stack.push(text(u32())),
     0x8c: () => void stack.push(text(byte())),
+    0x42: () => void stack.push(raw(u32())),
+    0x43: () => void stack.push(raw(byte())),
     0x55: () => void stack.push(text(byte())),
     0x7d: () => void stack.push(new Map()),
     0x5d: () => void stack.push([]),
@@ -145,10 +153,12 @@ export function unpickle(bytes: Uint8Array, start: number, rules: PickleRules): 
       if (!call) throw new Error(`its pickle calls ${name}`);
       stack.push(call(args));
     },
-    // The attributes of a dictionary, such as the versions of layers, are of no use here.
     0x62: () => {
-      pop();
-      top(isMap);
+      const state = pop();
+      const target = stack.at(-1);
+      // The attributes of a dictionary, such as the versions of layers, are of no use here.
+      if (rules.build && !isMap(target)) rules.build(target, state);
+      else top(isMap);
     },
   };
   for (;;) {

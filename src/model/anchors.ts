@@ -45,3 +45,19 @@ export function centredAnchors(sizes: readonly number[], ratios: readonly number
   );
   return Float32Array.from(anchors);
 }
+
+/** detectron2's anchors around the origin: each size at each ratio, corners as they are. Order: size-major, ratio-minor. */
+export function exactAnchors(sizes: readonly number[], ratios: readonly number[]): Float32Array {
+  const anchors = sizes.flatMap((size) =>
+    ratios.flatMap((ratio) => {
+      const w = Math.sqrt((size * size) / ratio);
+      const h = ratio * w;
+      return [-w / 2, -h / 2, w / 2, h / 2];
+    }),
+  );
+  return Float32Array.from(anchors);
+}
+
+/** How a convention makes the anchors around the origin. */
+export const anchorsOf = (convention: string): typeof exactAnchors =>
+  convention === 'detectron2' ? exactAnchors : centredAnchors;

@@ -223,6 +223,10 @@ export const detectorSchema = z.strictObject({
       .optional(),
     'batch normalisation of backbones that have it; without it frozen, with epsilon 1e-5',
   ),
+  originalStride: setting(
+    z.literal(true).optional(),
+    'with ResNet-50 and -101, whether the stride of a stage is in its first 1x1 convolution, as the authors of the networks and detectron2 have it; without it in the 3x3 one, as torchvision has it. Weights fit one of the two only',
+  ),
   precision: setting(
     z.enum(['f32', 'f16']).optional(),
     'what maps and weights are stored in where the network computes with them; `f16` needs a device with `shader-f16`. Sums, scores, boxes, losses and the trained weights are float32 in either case. Without it `f32`',

@@ -19,3 +19,6 @@ export const INPUT_FORMS: Readonly<Record<InputConfig['channels'], InputForm>> =
   bgr: CAFFE_INPUT,
   rgb: TORCHVISION_INPUT,
 };
+
+/** detectron2's on weights of the residual networks' authors: B, G, R in 0..255 minus ImageNet's mean as it has it. */
+export const DETECTRON2_INPUT: InputForm = { channels: 'bgr', mean: [103.53, 116.28, 123.675], factor: [1, 1, 1] };

@@ -1,6 +1,7 @@
 /**
- * Faster R-CNN on a feature pyramid (Lin et al. 2017), with the arithmetic of torchvision's detectors
- * (models/detection/generalized_rcnn.py and the files beside it): its rounding of sizes, zeros around the image up to a multiple
+ * Faster R-CNN on a feature pyramid (Lin et al. 2017) or, with an RPN of the same kind, on one map, with the arithmetic of
+ * torchvision's detectors (models/detection/generalized_rcnn.py and the files beside it) or, where `convention` says so, of
+ * detectron2's (modeling/meta_arch/rcnn.py): its rounding of sizes, zeros around the image up to a multiple
  * of 32 pixels, continuous boxes, RoIAlign on the level that the size of a region asks for.
  *
  * Boxes that come in and go out are those of every other detector here: pixels of the original image, both corners inclusive.
@@ -29,45 +30,49 @@ import type {
   Proposals,
   Sampling,
 } from './detector.ts';
+import type { FeatureExtractor } from './featureExtractor.ts';
 import { DetectionHead } from './head.ts';
 import { prepareImage } from './prepareImage.ts';
 import type { ProposalSource } from './proposalSource.ts';
 import { PyramidRpn, type PyramidRpnOutput } from './pyramidRpn.ts';
 import { type Maps, RegionDetector } from './regionDetector.ts';
-import type { RegionFeatures } from './regionFeatures.ts';
+import { pooledRegions, type RegionFeatures } from './regionFeatures.ts';
 
-/** The sides of the padded image are multiples of this, in pixels. */
+/** The sides of the padded image are multiples of this, in pixels, under a pyramid. */
 const PADDED_TO = 32;
 const REGION_FEATURES = 1024;
 /** Convolutions of the region layers of torchvision's second version. */
 const REGION_CONVOLUTIONS = 4;
 
 export class PyramidRcnn extends RegionDetector<Tensor[], PyramidRpnOutput> {
+  private readonly paddedTo: number;
+
   constructor(gpu: Gpu, config: DetectorConfig, seed: number) {
     const { pyramid: descriptor } = backboneNamed(config.backbone);
     if (!descriptor) throw new Error(`backbone ${config.backbone} has no pyramid`);
     refuseWhatItHasNot(config);
     const options = backboneOptions(config, seed);
-    const pyramid = buildPyramid(gpu, descriptor, options);
-    const rpn = new PyramidRpn(gpu, config, descriptor, pyramid.levelCount, seed);
-    const regions = alignedRegions(gpu, config, descriptor, options);
+    const { extractor, levelCount, regions } = makeLevels(gpu, config, descriptor, options);
+    const rpn = new PyramidRpn(gpu, config, descriptor, levelCount, seed);
     super(gpu, config, {
-      extractor: { parameters: pyramid.parameters, features: ({ tensor }) => pyramid.levels(tensor) },
+      extractor,
       source: pyramidProposals(rpn),
       regions,
       head: new DetectionHead(gpu, config, regions, seed),
       constants: rpn.baseAnchors,
     });
+    this.paddedTo = descriptor.body ? PADDED_TO : 1;
   }
 
-  /** torchvision's resizing: the scale in float32, sides rounded down, each axis by its own ratio; then zeros below and right. */
+  /** The sides are rounded as the convention has it, and each axis scaled by its own ratio; then zeros below and right. */
   override prepare(pixels: Picture, flip = false): PreparedImage {
-    const { input } = this.config;
+    const { input, convention } = this.config;
     const original = { height: pixels.height, width: pixels.width };
-    const { height, width } = flooredSize(original, input.shorterSide, input.longerSide);
+    const sizeOf = convention === 'detectron2' ? nearestSize : flooredSize;
+    const { height, width } = sizeOf(original, input.shorterSide, input.longerSide);
     const placement = { height, width, perY: original.height / height, perX: original.width / width, flip };
     const content = prepareImage(this.gpu, pixels, placement, input);
-    const tensor = padded(content);
+    const tensor = padded(content, this.paddedTo);
     if (tensor !== content) content.dispose();
     return { tensor, height, width, scale: height / original.height, original };
   }
@@ -98,13 +103,52 @@ export class PyramidRcnn extends RegionDetector<Tensor[], PyramidRpnOutput> {
 
 function refuseWhatItHasNot({ backbone, precision, stages, features, head, input }: DetectorConfig): void {
   const refuse = (setting: string, use: string): never => {
-    throw new UserError(`detector.${setting}: is not possible with the feature pyramid of ${backbone}; use ${use}`);
+    throw new UserError(`detector.${setting}: is not possible with the backbone ${backbone}; use ${use}`);
   };
   if (precision === 'f16') refuse('precision f16', 'f32');
   if (input.scales) refuse('input.scales', 'detector.input.shorterSide');
   if (stages !== 2) refuse('stages 1', '2');
   if (features !== 'shared') refuse('features unshared', 'shared');
   if (head.pooling !== 'align') refuse(`head.pooling ${head.pooling}`, 'align');
+}
+
+interface Levels {
+  extractor: FeatureExtractor<Tensor[]>;
+  levelCount: number;
+  regions: RegionFeatures<Tensor[]>;
+}
+
+/** The maps, and the features of a region: of a pyramid, or of the one map of a backbone. */
+function makeLevels(gpu: Gpu, config: DetectorConfig, descriptor: PyramidDescriptor, options: BackboneOptions): Levels {
+  if (!descriptor.body) {
+    const backbone = backboneNamed(config.backbone).build(gpu, options);
+    const { pool, ...layers } = pooledRegions(backbone, config);
+    return {
+      extractor: { parameters: backbone.featureParameters, features: ({ tensor }) => [backbone.features(tensor)] },
+      levelCount: 1,
+      regions: { ...layers, pool: (maps, rois) => pool({ maps, scales: [1] }, rois) },
+    };
+  }
+  const pyramid = buildPyramid(gpu, descriptor.body, descriptor, options);
+  return {
+    extractor: { parameters: pyramid.parameters, features: ({ tensor }) => pyramid.levels(tensor) },
+    levelCount: pyramid.levelCount,
+    regions: alignedRegions(gpu, config, descriptor, options),
+  };
+}
+
+/** detectron2's (data/transforms, ResizeShortestEdge). */
+export function nearestSize(
+  { height, width }: { height: number; width: number },
+  shorterSide: number,
+  longerSide: number,
+): { height: number; width: number } {
+  const scale = shorterSide / Math.min(height, width);
+  let sides = height < width ? [shorterSide, scale * width] : [scale * height, shorterSide];
+  const longer = Math.max(...sides);
+  if (longer > longerSide) sides = sides.map((side) => side * (longerSide / longer));
+  const [h, w] = sides.map((side) => Math.max(1, Math.floor(side + 0.5)));
+  return { height: h!, width: w! };
 }
 
 /** The size of the resized image in pixels. PyTorch divides a number by a tensor as the product with its reciprocal. */
@@ -120,11 +164,11 @@ export function flooredSize(
   return { height: side(height), width: side(width) };
 }
 
-/** x [1, 3, H, W] with zeros below and to the right, which are the mean colour, to whole multiples of 32 pixels. */
-function padded(x: Tensor): Tensor {
+/** x [1, 3, H, W] with zeros below and to the right, which are the mean colour, to whole multiples of `unit` pixels. */
+function padded(x: Tensor, unit: number): Tensor {
   const { gpu } = x;
   const [, channels, height, width] = x.shape as [number, number, number, number];
-  const [toHeight, toWidth] = [height, width].map((n) => Math.ceil(n / PADDED_TO) * PADDED_TO) as [number, number];
+  const [toHeight, toWidth] = [height, width].map((n) => Math.ceil(n / unit) * unit) as [number, number];
   const extend = (part: Tensor, shape: readonly number[], outer: number, inner: number, from: number, to: number) => {
     const whole = gpu.zeros(shape, 'padded image');
     const { form, uniforms } = sliceLayout(outer, to, inner, 0, from);
@@ -152,7 +196,7 @@ function pyramidProposals(rpn: PyramidRpn): ProposalSource<Tensor[], PyramidRpnO
 /** RoIAlign on the levels, then the region layers. */
 function alignedRegions(
   gpu: Gpu,
-  { head }: DetectorConfig,
+  { head, convention }: DetectorConfig,
   { levelStrides, regionLevels, regionLayers }: PyramidDescriptor,
   { seed, normalisation = FROZEN_NORMALISATION }: BackboneOptions,
 ): RegionFeatures<Tensor[]> {
@@ -166,7 +210,7 @@ function alignedRegions(
     pool: (levels, rois) => {
       const maps = levels.slice(0, regionLevels);
       const spatialScales = levelStrides.slice(0, regionLevels).map((stride) => 1 / stride);
-      return roiAlign(maps, rois, { size: pooled, spatialScales, samplingRatio });
+      return roiAlign(maps, rois, { size: pooled, spatialScales, samplingRatio, aligned: convention === 'detectron2' });
     },
     vector: layers,
   };

@@ -15,9 +15,9 @@ import { UserError } from '../engine/errors.ts';
 import { anchorLabelsScratch, recordAnchorLabels } from '../kernels/anchorLabels.ts';
 import { stageVariant } from '../kernels/planner.ts';
 import { levelAnchors, pyramidProposalsScratch, recordPyramidProposals } from '../kernels/pyramidProposals.ts';
-import { centredAnchors } from './anchors.ts';
+import { anchorsOf } from './anchors.ts';
 import { convolve, type Layer, ParameterStore } from './backbones/backbone.ts';
-import { PYRAMID_CHANNELS, type PyramidDescriptor } from './backbones/pyramid.ts';
+import { levelStrides, type PyramidDescriptor } from './backbones/pyramid.ts';
 import type { DetectorConfig, ProposalConfig } from './config.ts';
 import { CONVENTIONS } from './conventions.ts';
 import type { GroundTruth, ImageGeometry, PreparedImage, Proposals, Sampling } from './detector.ts';
@@ -42,6 +42,8 @@ export class PyramidRpn {
   private readonly config: DetectorConfig;
   private readonly convolutions: readonly Layer[];
   private readonly layers: Record<'cls' | 'box', Layer>;
+  /** Pixels per cell of each level, where they do not depend on the image. */
+  private readonly strides: readonly number[];
 
   /** `levels`: how many the pyramid has. */
   constructor(gpu: Gpu, config: DetectorConfig, descriptor: PyramidDescriptor, levels: number, seed: number) {
@@ -55,26 +57,28 @@ export class PyramidRpn {
       );
     }
     this.baseAnchors = Array.from({ length: levels }, (_, level) => {
-      const base = centredAnchors(own ? [sizes[level]!] : sizes, ratios);
+      const base = anchorsOf(config.convention)(own ? [sizes[level]!] : sizes, ratios);
       const tensor = gpu.tensor(base, [base.length / 4, 4], `anchors of level ${level}`);
       tensor.persistent = true;
       return tensor;
     });
     const anchorCount = this.baseAnchors[0]!.shape[0]!;
+    const { channels } = descriptor;
+    this.strides = levelStrides(descriptor);
     const store = new ParameterStore(gpu, seed);
     const make = (name: string, [outputs, inputs, side]: readonly [number, number, number]): Layer =>
       store.layer(name, [outputs, inputs, side, side], { gaussian: { std: 0.01, fanIn: inputs * side * side } });
     this.convolutions = Array.from({ length: descriptor.rpnConvolutions }, (_, i) =>
-      make(`rpn.conv.${i}.0`, [PYRAMID_CHANNELS, PYRAMID_CHANNELS, 3]),
+      make(`rpn.conv.${i}.0`, [channels, channels, 3]),
     );
     this.layers = {
-      cls: make('rpn.cls_logits', [anchorCount, PYRAMID_CHANNELS, 1]),
-      box: make('rpn.bbox_pred', [4 * anchorCount, PYRAMID_CHANNELS, 1]),
+      cls: make('rpn.cls_logits', [anchorCount, channels, 1]),
+      box: make('rpn.bbox_pred', [4 * anchorCount, channels, 1]),
     };
     this.parameters = store.parameters;
   }
 
-  /** @param levels [1, 256, H, W] each, of an image as it was prepared, with its padding */
+  /** @param levels [1, C, H, W] each, of an image as it was prepared, with its padding */
   forward(levels: readonly Tensor[], { tensor }: PreparedImage): PyramidRpnOutput {
     const outputs = levels.map((level) => {
       const hidden = this.convolutions.reduce((x, layer) => convolve(x, layer, { padding: 1, relu: true }), level);
@@ -100,8 +104,11 @@ export class PyramidRpn {
     outputs.forEach(({ height, width, count }, level) => {
       const base = this.baseAnchors[level]!;
       // Whole pixels, rounded down, as torchvision has it: of 25 cells of 32 pixels, 13 of the level above are 61 apart.
-      const strides = { strideY: Math.floor(imageHeight / height), strideX: Math.floor(imageWidth / width) };
-      this.gpu.run(levelAnchors, { base, anchors }, { anchorCount: base.shape[0]!, height, width, first, ...strides });
+      const fixed = this.config.convention === 'detectron2' ? this.strides[level]! : null;
+      const strideY = fixed ?? Math.floor(imageHeight / height);
+      const strideX = fixed ?? Math.floor(imageWidth / width);
+      const uniforms = { anchorCount: base.shape[0]!, height, width, first, strideY, strideX };
+      this.gpu.run(levelAnchors, { base, anchors }, uniforms);
       first += count;
     });
     return {

@@ -49,10 +49,14 @@ const SCALES = {
   'box_predictor.bbox_pred': 0.7,
 };
 
-/** A value for a tensor of a torchvision detector by its name. `heads`: factor of the weights of the last layers. */
-export function fill(name: string, shape: readonly number[], seed: string, heads = 1): Float32Array {
+/**
+ * A value for a tensor of a torchvision detector by its name. `heads`: factor of the weights of the last layers. `like`: the name
+ * by which the size is chosen, if not its own.
+ */
+export function fill(own: string, shape: readonly number[], seed: string, heads = 1, like?: string): Float32Array {
   const count = shape.reduce((product, n) => product * n, 1);
-  const values = uniform(`${seed}.${name}`, count);
+  const values = uniform(`${seed}.${own}`, count);
+  const name = like ?? own;
   const layer = name.split('.').at(-2)!;
   let value: (u: number) => number;
   if (name.endsWith('running_var')) value = (u) => 1 + 0.5 * u;

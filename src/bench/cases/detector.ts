@@ -55,6 +55,16 @@ const VGG16: Network = {
   stepBytes: VGG16_STEP_BYTES,
 };
 
+/** Parameters with gradient and momentum, and the maps of an image of 800x1066. */
+const RESNET_STEP_BYTES = 4 * 2 ** 30;
+const RESNET50_FPN: Network = {
+  preset: 'resnet50-fpn',
+  name: 'ResNet-50-FPN',
+  shape: '800x1066',
+  scene: async () => noiseScene(800, 1066),
+  stepBytes: RESNET_STEP_BYTES,
+};
+
 /** VGG-16's region stage as it is, and with fc6 and fc7 truncated as published (Fast R-CNN, section 3.1). */
 const regionCases: readonly BenchCase[] = [
   regionCase('fc6 and fc7 whole', undefined),
@@ -62,7 +72,7 @@ const regionCases: readonly BenchCase[] = [
 ];
 
 export const detectorCases: readonly BenchCase[] = [
-  ...[SMALL, SQUEEZENET, VGG16].flatMap((network) => detectorPair(network, 'f32')),
+  ...[SMALL, SQUEEZENET, VGG16, RESNET50_FPN].flatMap((network) => detectorPair(network, 'f32')),
   ...regionCases,
 ];
 export const halfDetectorCases: readonly BenchCase[] = detectorPair(SQUEEZENET, 'f16');

@@ -1,4 +1,4 @@
-/** Files of weights in Node: safetensors, PyTorch's (.pth), or ONNX. */
+/** Files of weights in Node: safetensors, PyTorch's (.pth), pickled numpy arrays (.pkl), or ONNX. */
 import { verified } from '../integrity.ts';
 import type { Safetensors } from '../safetensors.ts';
 import { hasNoHeader, parseWeights, parseWeightsHeader, type WeightsHeader } from '../weightsFile.ts';

@@ -75,6 +75,8 @@ export interface BackboneDescriptor {
   readonly frozenStages: number;
   /** Whether it has batch normalisation, which is trained where training starts from random weights, and else frozen. */
   readonly batchNorm?: boolean;
+  /** Whether it has blocks of three convolutions, whose stride can be in the first (`originalStride`). */
+  readonly bottlenecks?: boolean;
   /** Width and height of a pooled region in bins, for which the region layers are made. */
   readonly pooled: number;
   /** Whether it is meant to learn from random weights; without pre-trained ones the others learn little. */

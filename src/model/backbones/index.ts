@@ -5,7 +5,7 @@ import type { DetectorConfig } from '../config.ts';
 import type { Backbone, BackboneDescriptor, BackboneOptions } from './backbone.ts';
 import { mobilenet, mobilenet320Fpn, mobilenetFpn } from './mobilenet.ts';
 import { resnet101, resnet18, resnet34, resnet50 } from './resnet.ts';
-import { resnet18Fpn, resnet50Fpn, resnet50FpnV2 } from './resnetPyramids.ts';
+import { resnet101C4, resnet101Fpn, resnet18Fpn, resnet50C4, resnet50Fpn, resnet50FpnV2 } from './resnetPyramids.ts';
 import { small } from './small.ts';
 import { squeezenet } from './squeezenet.ts';
 import { vgg16 } from './vgg16.ts';
@@ -23,6 +23,9 @@ const BUILT_IN: readonly BackboneDescriptor[] = [
   resnet18Fpn,
   resnet50Fpn,
   resnet50FpnV2,
+  resnet101Fpn,
+  resnet50C4,
+  resnet101C4,
   mobilenet,
   mobilenetFpn,
   mobilenet320Fpn,
@@ -57,7 +60,7 @@ export function detectorBackbone(gpu: Gpu, config: DetectorConfig, seed: number,
 
 /** What a configuration says about its backbone. */
 export const backboneOptions = (
-  { head, frozenStages, ranks, batchNorm }: DetectorConfig,
+  { head, frozenStages, ranks, batchNorm, originalStride }: DetectorConfig,
   seed: number,
   bins = head.pooled ** 2,
 ): BackboneOptions => ({
@@ -65,5 +68,6 @@ export const backboneOptions = (
   seed,
   frozenStages,
   ranks,
+  ...(originalStride && { originalStride }),
   ...(batchNorm && { normalisation: { trained: batchNorm.training, epsilon: batchNorm.epsilon } }),
 });

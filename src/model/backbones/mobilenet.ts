@@ -24,7 +24,7 @@ import {
   ParameterStore,
 } from './backbone.ts';
 import { convolveNormalised, FROZEN_NORMALISATION, NormalisedStore } from './normalised.ts';
-import type { PyramidDescriptor, PyramidStages } from './pyramid.ts';
+import { PYRAMID_CHANNELS, type PyramidDescriptor, type PyramidStages } from './pyramid.ts';
 
 type Layer = (x: Tensor) => Tensor;
 
@@ -163,7 +163,10 @@ export const mobilenet: BackboneDescriptor = {
 
 const pyramid: PyramidDescriptor = {
   body,
-  marks: { 'backbone.body.16.0.weight': [LAST, 160, 1, 1], 'roi_heads.box_head.fc6.weight': [1024, 12544] },
+  channels: PYRAMID_CHANNELS,
+  marks: {
+    torchvision: { 'backbone.body.16.0.weight': [LAST, 160, 1, 1], 'roi_heads.box_head.fc6.weight': [1024, 12544] },
+  },
   normalised: false,
   anchorSizes: 'all',
   rpnConvolutions: 1,

@@ -25,22 +25,30 @@ export interface PyramidStages {
 
 export type PyramidBody = (gpu: Gpu, options: BackboneOptions) => PyramidStages;
 
+export type Publisher = 'torchvision' | 'detectron2';
+
+/** Tensors by their names in a publisher's detector, and their shapes; null: it has none of that name. */
+export type Marks = Readonly<Record<string, readonly number[] | null>>;
+
 /** What a detector on a pyramid is made of: torchvision's functions of the same names. */
 export interface PyramidDescriptor {
-  readonly body: PyramidBody;
+  /** Missing: the detector is on the backbone's own map, and has its region layers. */
+  readonly body?: PyramidBody;
+  /** Channels of every level. */
+  readonly channels: number;
   /** Whether batch normalisation follows the pyramid's convolutions, which then have no bias. */
   readonly normalised: boolean;
   /** Whether each level has the anchors of one size, its own, or those of all sizes. */
   readonly anchorSizes: 'own' | 'all';
   /** 3x3 convolutions of the RPN. */
   readonly rpnConvolutions: number;
-  /** Region layers: two fully connected ones, or four 3x3 convolutions with batch normalisation and a fully connected one. */
-  readonly regionLayers: 'connected' | 'convolutional';
   /**
-   * Tensors by their names in torchvision's detector, and their shapes, that tell its file from those of all others; null: it has
-   * none of that name.
+   * Region layers on a pyramid: two fully connected ones, or four 3x3 convolutions with batch normalisation and a fully connected
+   * one.
    */
-  readonly marks: Readonly<Record<string, readonly number[] | null>>;
+  readonly regionLayers: 'connected' | 'convolutional';
+  /** What tells the files of published detectors from those of all others. */
+  readonly marks: Readonly<Partial<Record<Publisher, Marks>>>;
   /** What torchvision's detector has otherwise than its other ones. */
   readonly detection?: {
     readonly shorterSide: number;
@@ -56,6 +64,10 @@ export interface PyramidDescriptor {
 
 export const PYRAMID_CHANNELS = 256;
 
+/** Pixels per cell of every level; that above the pyramid's convolutions has every second cell of the last. */
+export const levelStrides = ({ body, levelStrides: strides }: PyramidDescriptor): number[] =>
+  body ? [...strides, 2 * strides.at(-1)!] : [...strides];
+
 export interface Pyramid {
   readonly parameters: Readonly<Record<string, Tensor>>;
   readonly levelCount: number;
@@ -66,9 +78,14 @@ export interface Pyramid {
 type Block = (x: Tensor) => Tensor;
 
 /** Makes the convolutions of a pyramid, frozen ones of its body included. */
-export function buildPyramid(gpu: Gpu, descriptor: PyramidDescriptor, options: BackboneOptions): Pyramid {
+export function buildPyramid(
+  gpu: Gpu,
+  makeBody: PyramidBody,
+  descriptor: PyramidDescriptor,
+  options: BackboneOptions,
+): Pyramid {
   const { seed, normalisation = FROZEN_NORMALISATION } = options;
-  const body = descriptor.body(gpu, options);
+  const body = makeBody(gpu, options);
   const store = new ParameterStore(gpu, seed);
   const normalised = new NormalisedStore(gpu, seed, normalisation, store.parameters);
   const block = (name: string, inputs: number, side: number): Block => {

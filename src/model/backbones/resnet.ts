@@ -133,6 +133,7 @@ const describe = (name: ResnetName, title: string): BackboneDescriptor => ({
   input: TORCHVISION_INPUT,
   frozenStages: 2,
   batchNorm: true,
+  bottlenecks: ARCHITECTURES[name].bottleneck,
   pooled: 14,
   learnsFromRandom: false,
   pretraining: { size: 224, batch: 16, learningRate: 0.01 },

@@ -21,9 +21,15 @@ const knobs = z.object({
         head,
         system,
         backbone,
+        originalStride,
         classes,
       } = detector;
       const wrong = (path: string[], message: string): void => void context.addIssue({ code: 'custom', path, message });
+      if (originalStride && !backboneNamed(backbone).bottlenecks)
+        wrong(
+          ['originalStride'],
+          `is not possible with ${backbone}, whose blocks do not begin with a 1x1 convolution; leave it out`,
+        );
       if (filters && filters.length !== ratios.length)
         wrong(
           ['rpn', 'filters'],

@@ -5,9 +5,9 @@
 import { UserError } from '../../engine/errors.ts';
 import { readWeightsHeader } from '../../engine/node/weightsFile.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
-import { INPUT_FORMS, type InputForm } from '../../model/inputForms.ts';
+import { DETECTRON2_INPUT, INPUT_FORMS, type InputForm } from '../../model/inputForms.ts';
 import { INPUT } from '../storage/checkpointFormat.ts';
-import { namedByTorchvision } from '../storage/weightNames.ts';
+import { namedByDetectron2, namedByTorchvision } from '../storage/weightNames.ts';
 
 /**
  * The form of the input. It is what `form` (bgr or rgb) says for this backbone. Without `form`, the file of initial weights
@@ -21,6 +21,7 @@ export function chooseInput(backbone: string, form?: string, init?: string): Inp
   const { shapes, metadata } = header;
   if (metadata[INPUT] !== undefined) return parseInput(init, metadata[INPUT]);
   const isCheckpoint = metadata['step'] !== undefined;
+  if (namedByDetectron2(Object.keys(shapes))) return DETECTRON2_INPUT;
   const { torchvisionNamesTellInput = false } = backboneNamed(backbone);
   const likeTorchvision = torchvisionNamesTellInput && !isCheckpoint && namedByTorchvision(Object.keys(shapes));
   return likeTorchvision ? INPUT_FORMS.rgb : undefined;

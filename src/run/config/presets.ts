@@ -1,5 +1,6 @@
 /** Named configurations: everything that `rcnn train` needs except the data. Command-line options change single values. */
 import type { BackboneDescriptor } from '../../model/backbones/backbone.ts';
+import { DETECTRON2_INPUT } from '../../model/inputForms.ts';
 import { resnet50Fpn } from '../../model/backbones/resnetPyramids.ts';
 import { small } from '../../model/backbones/small.ts';
 import { squeezenet } from '../../model/backbones/squeezenet.ts';
@@ -168,6 +169,29 @@ export function pyramidDetector({
     head: { ...HEAD_DEFAULTS, pooled, pooling: 'align', samplingRatio: 2, batch: 512, sigma: 3 },
     test: { ...TEST_DEFAULTS, nmsThreshold: 0.5 },
     frozenStages,
+  };
+}
+
+/**
+ * detectron2's detector as COCO-Detection/faster_rcnn_R_50_FPN_3x and _C4_3x configure it; smooth L1 with beta 0 is as good as one
+ * whose quadratic part ends at a millionth.
+ */
+export function detectron2Detector(descriptor: BackboneDescriptor): Preset['detector'] {
+  const detector = pyramidDetector(descriptor);
+  const { rpn, head, input } = detector;
+  const [train, test] = descriptor.pyramid?.body
+    ? [{ preNms: 2000, postNms: 1000 }, { preNms: 1000, postNms: 1000 }] // prettier-ignore
+    : [
+        { preNms: 12000, postNms: 2000 },
+        { preNms: 6000, postNms: 1000 },
+      ];
+  return {
+    ...detector,
+    convention: 'detectron2',
+    input: { ...input, ...DETECTRON2_INPUT },
+    ...(descriptor.bottlenecks && { originalStride: true }),
+    rpn: { ...rpn, minSize: 1e-6, sigma: 1000, train: { ...rpn.train, ...train }, test: { ...rpn.test, ...test } },
+    head: { ...head, samplingRatio: 0, sigma: 1000 },
   };
 }
 

@@ -18,19 +18,19 @@ export async function drawResults(
   model: Detector,
   test: Dataset,
   detections: readonly Detection[][],
-  run: RunDirectory,
+  run: RunDirectory | undefined,
   out: string,
 ): Promise<Record<string, string>> {
   const pictures: Record<string, Canvas> = {
     detections: await detectionsSheet(test, detections),
     proposals: await proposalsSheet(model, test),
   };
-  const validated = stagesOfRun(run.readConfig()).find(hasDetector)?.name;
-  for (const [stage, directory] of [['', run] as const, ...run.stages]) {
+  const validated = run && stagesOfRun(run.readConfig()).find(hasDetector)?.name;
+  for (const [stage, directory] of run ? [['', run] as const, ...run.stages] : []) {
     const metrics = directory.readMetrics();
     if (metrics.length === 0) continue;
     const title = `Training losses${stage && `, stage ${stage}`}`;
-    const validation = stage === validated ? run.readValidation() : [];
+    const validation = stage === validated ? run!.readValidation() : [];
     pictures[stage ? `losses-${stage}` : 'losses'] = plotLosses(metrics, title, validation);
   }
   const paths: Record<string, string> = {};

@@ -6,7 +6,8 @@
 import type { Sample } from '../../data/types.ts';
 import { countedBoxes } from '../../data/boxes.ts';
 import { boxAt, iou, type Box } from '../../kernels/boxes.ts';
-import { baseAnchors, centredAnchors } from '../../model/anchors.ts';
+import { anchorsOf, baseAnchors } from '../../model/anchors.ts';
+import { levelStrides } from '../../model/backbones/pyramid.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import type { DetectorConfig } from '../../model/config.ts';
 import { CONVENTIONS } from '../../model/conventions.ts';
@@ -56,16 +57,19 @@ export function bestOverlaps(objects: readonly InputObject[], config: AnchorSett
 }
 
 /** The anchors at the first cell, and how far apart the cells are: under a feature pyramid, of every level. */
-function anchorShapes({ anchors: { sizes, ratios }, backbone }: AnchorSettings): { box: Box; stride: number }[] {
+function anchorShapes({
+  anchors: { sizes, ratios },
+  backbone,
+  convention,
+}: AnchorSettings): { box: Box; stride: number }[] {
   const { stride, pyramid } = backboneNamed(backbone);
   const boxes = (base: Float32Array, cells: number) =>
     Array.from({ length: base.length / 4 }, (_, a) => ({ box: boxAt(Float64Array.from(base), 4 * a), stride: cells }));
   if (!pyramid) {
     return boxes(baseAnchors({ baseSize: stride, scales: sizes.map((size) => size / stride), ratios }), stride);
   }
-  const strides = [...pyramid.levelStrides, 2 * pyramid.levelStrides.at(-1)!];
-  return strides.flatMap((cells, level) =>
-    boxes(centredAnchors(pyramid.anchorSizes === 'own' ? sizes.slice(level, level + 1) : sizes, ratios), cells),
+  return levelStrides(pyramid).flatMap((cells, level) =>
+    boxes(anchorsOf(convention)(pyramid.anchorSizes === 'own' ? sizes.slice(level, level + 1) : sizes, ratios), cells),
   );
 }
 

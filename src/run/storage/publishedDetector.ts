@@ -1,6 +1,6 @@
 /**
- * Detectors that torchvision published, from their files of weights alone: which network it is the names and shapes of the tensors
- * say, what its classes are COCO's lists, and everything else is as torchvision's functions have it.
+ * Detectors that torchvision or detectron2 published, from their files of weights alone: which network it is the names and shapes of the tensors
+ * say, what its classes are COCO's lists, and everything else is as torchvision's functions or detectron2's configurations have it.
  */
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
@@ -10,11 +10,12 @@ import { wholeParameters, writeWhole } from '../../engine/shards.ts';
 import { parseWeights } from '../../engine/weightsFile.ts';
 import { BACKBONES } from '../../model/backbones/index.ts';
 import type { BackboneDescriptor } from '../../model/backbones/backbone.ts';
+import type { Marks, Publisher } from '../../model/backbones/pyramid.ts';
 import { classesOf } from '../../model/cocoClasses.ts';
 import type { DetectorConfig } from '../../model/config.ts';
 import type { Detector } from '../../model/detector.ts';
 import { makeDetector } from '../../model/detectors.ts';
-import { pyramidDetector } from '../config/presets.ts';
+import { detectron2Detector, pyramidDetector } from '../config/presets.ts';
 import { fitWeights } from './weightNames.ts';
 
 type Shapes = Readonly<Record<string, readonly number[]>>;
@@ -25,9 +26,9 @@ export const shapesOf = ({ tensors }: Safetensors): Shapes =>
 
 const SCORES = 'roi_heads.box_predictor.cls_score.weight';
 
-const isMarked = (shapes: Shapes, { pyramid }: BackboneDescriptor): boolean =>
-  pyramid !== undefined &&
-  Object.entries(pyramid.marks).every(([name, shape]) =>
+const isMarked = (shapes: Shapes, marks: Marks | undefined): boolean =>
+  marks !== undefined &&
+  Object.entries(marks).every(([name, shape]) =>
     shape === null ? !Object.hasOwn(shapes, name) : shapes[name]?.join() === shape.join(),
   );
 
@@ -46,22 +47,27 @@ const epsilonOf = (shapes: Shapes): number => {
  * where it is none that is known. `classes`: their names, without the background.
  */
 export function publishedDetector(shapes: Shapes, source: string, classes?: readonly string[]): DetectorConfig {
-  const known = [...BACKBONES.values()].filter(({ pyramid }) => pyramid);
-  const marked = known.filter((candidate) => isMarked(shapes, candidate));
+  const known = [...BACKBONES.values()];
+  const markedBy = (publisher: Publisher): BackboneDescriptor[] =>
+    known.filter(({ pyramid }) => isMarked(shapes, pyramid?.marks[publisher]));
+  const [detectron2] = markedBy('detectron2');
+  const marked = detectron2 ? [detectron2] : markedBy('torchvision');
   // Two that differ in their recipe alone are told apart by the name under which torchvision publishes the file.
   const backbone = marked.find(({ name }) => source.includes(name)) ?? marked[0];
   const scores = shapes[SCORES];
   if (!backbone || !scores) {
-    const names = known.map(({ name }) => `fasterrcnn_${name}`).join(', ');
+    const by = (publisher: Publisher, prefix: string): string =>
+      known.flatMap(({ name, pyramid }) => (pyramid?.marks[publisher] ? [prefix + name] : [])).join(', ');
+    const names = `torchvision's ${by('torchvision', 'fasterrcnn_')} or detectron2's ${by('detectron2', '')}`;
     const what = scores ? 'a detector of another architecture' : 'no whole detector';
     throw new UserError(
       `${source}: holds ${what}; --model takes a run directory or the weights of ${names}; others go to --init`,
     );
   }
   return {
-    ...pyramidDetector(backbone),
+    ...(detectron2 ? detectron2Detector(backbone) : pyramidDetector(backbone)),
     classes: classesOf(scores[0]!, source, classes),
-    batchNorm: { training: false, epsilon: epsilonOf(shapes) },
+    batchNorm: { training: false, epsilon: detectron2 ? 1e-5 : epsilonOf(shapes) },
   };
 }
 
@@ -94,7 +100,7 @@ export function makePublishedDetector(gpu: Gpu, config: DetectorConfig, file: Sa
 }
 
 /**
- * The detector of such a file from its bytes, PyTorch's or a safetensors file's: in a browser, or wherever they come from.
+ * The detector of such a file from its bytes, PyTorch's, numpy's or a safetensors file's: in a browser, or wherever they come from.
  * `source` is the file's name: it begins messages, and tells files apart that only differ in their recipe.
  */
 export function loadPublished(gpu: Gpu, bytes: Uint8Array, source: string, classes?: readonly string[]): Detector {

@@ -8,6 +8,8 @@
  *                 pyramid, whose own are backbone.fpn.inner_blocks.0 or, since 0.13, ...0.0
  *   Caffe         conv1_1, fc6, rpn_conv/3x3, cls_score, ... ; a layer's blobs are /0 and /1, or _w and _b in Caffe2
  *
+ *   detectron2    backbone.bottom_up.res2.0.conv1, backbone.fpn_lateral2, proposal_generator.rpn_head.conv, ...
+ *
  * Layers are taken whole: a bias is left out if its weight does not fit. The orders of classes (background first), of anchors
  * (ratio-major), of the four deltas and of the values of a flattened RoI (channel by channel) are the same in all of them.
  */
@@ -62,9 +64,44 @@ const DETECTOR_LAYERS = new Map<string, readonly string[]>([
   ...Object.entries(TORCHVISION_DETECTOR),
 ]);
 
+/**
+ * detectron2's detectors: stages count from the stem on, normalisation is inside its convolution, and the pyramid's layers are
+ * numbered by the stage below them. Other than everywhere else the background is the last class, and has no deltas.
+ */
+const DETECTRON2: readonly (readonly [pattern: RegExp, name: string | ((...parts: string[]) => string)])[] = [
+  [/^backbone\.(bottom_up\.)?stem\.conv1$/, 'conv1'],
+  [/^backbone\.(bottom_up\.)?stem\.conv1\.norm$/, 'bn1'],
+  [/^(?:backbone\.(?:bottom_up\.)?|roi_heads\.)res(\d)\.(\d+)\.(\w+)(\.norm)?$/, blockOf],
+  [/^backbone\.fpn_lateral(\d)$/, (_, stage) => `fpn.inner_blocks.${Number(stage) - 2}.0`],
+  [/^backbone\.fpn_output(\d)$/, (_, stage) => `fpn.layer_blocks.${Number(stage) - 2}.0`],
+  [/^proposal_generator\.rpn_head\.conv$/, 'rpn.conv.0.0'],
+  [/^proposal_generator\.rpn_head\.objectness_logits$/, 'rpn.cls_logits'],
+  [/^proposal_generator\.rpn_head\.anchor_deltas$/, 'rpn.bbox_pred'],
+  [/^roi_heads\.box_head\.fc1$/, 'fc6'],
+  [/^roi_heads\.box_head\.fc2$/, 'fc7'],
+  [/^roi_heads\.box_predictor\.(cls_score|bbox_pred)$/, (_, layer) => `head.${layer}`],
+];
+
+function blockOf(_: string, stage: string, block: string, layer: string, norm?: string): string {
+  const shortcut = layer === 'shortcut';
+  const own = shortcut ? `downsample.${norm ? 1 : 0}` : norm ? layer.replace('conv', 'bn') : layer;
+  return `layer${Number(stage) - 1}.${block}.${own}`;
+}
+
+export const namedByDetectron2 = (names: readonly string[]): boolean =>
+  names.some((name) => /^(proposal_generator\.rpn_head|backbone\.(bottom_up\.)?stem)\./.test(name));
+
+/** Our name of one of its layers. */
+function detectron2Layer(layer: string): string | undefined {
+  const [pattern, name] = DETECTRON2.find(([known]) => known.test(layer)) ?? [];
+  if (!pattern) return undefined;
+  return typeof name === 'string' ? name : layer.replace(pattern, name!);
+}
+
 const TORCHVISION = /^(features|classifier|backbone|rpn\.head|roi_heads|conv1|layer[1-4]|body)\./;
 /** torchvision's networks prepare images differently from Caffe's; see model/inputForms.ts. */
-export const namedByTorchvision = (names: readonly string[]): boolean => names.some((name) => TORCHVISION.test(name));
+export const namedByTorchvision = (names: readonly string[]): boolean =>
+  names.some((name) => TORCHVISION.test(name)) && !namedByDetectron2(names);
 
 /** The key of a checkpoint's metadata under which the names of its classes are stored, as JSON. */
 export const CLASSES = 'classes';
@@ -76,13 +113,15 @@ export function fitWeights(file: Safetensors, network: Network): WeightFit {
   const layers = new Map(Object.entries(network.publishedNames));
   const otherClasses = CLASSES in metadata && metadata[CLASSES] !== JSON.stringify(classes);
   const fit: WeightFit = { taken: new Map(), misfits: [], unused: [] };
+  const detectron2 = namedByDetectron2(Object.keys(tensors));
   const place = (from: string): void => {
-    const name = parameterOf(from, parameters, layers);
+    const name = detectron2 ? detectron2Parameter(from, parameters) : parameterOf(from, parameters, layers);
     if (name === undefined) return void fit.unused.push(from);
     const misfit = (why: string): void => void fit.misfits.push({ from, name, why });
     const { shape } = parameters.get(name)!;
     const found = tensors[from]!;
-    const stored = convert(from, name, withRank(found, shape.length), targetStds);
+    const ranked = withRank(found, shape.length);
+    const stored = detectron2 ? backgroundFirst(name, ranked) : convert(from, name, ranked, targetStds);
     const before = fit.taken.get(name);
     const weight = name.replace(/\.(bias|running_mean|running_var)$/, '.weight');
     if (before) misfit(`is not needed: ${name} is taken from ${before.from}`);
@@ -156,6 +195,29 @@ const KINDS: Readonly<Record<string, Kind>> = {
 function splitName(name: string): { layer: string; kind: Kind } | undefined {
   const [, layer, end] = /^(.+?)(\.weight|\.bias|_w|_b|\/0|\/1|\.running_mean|\.running_var)$/.exec(name) ?? [];
   return layer === undefined ? undefined : { layer, kind: KINDS[end!]! };
+}
+
+/** The parameter that a tensor of detectron2's stands for, if there is one. */
+function detectron2Parameter(from: string, parameters: ReadonlyMap<string, unknown>): string | undefined {
+  const named = splitName(from);
+  const layer = named && detectron2Layer(named.layer);
+  return layer !== undefined && parameters.has(`${layer}.${named!.kind}`) ? `${layer}.${named!.kind}` : undefined;
+}
+
+/** detectron2's last layers with the background before the other classes; to its deltas, which nothing reads, zeros. */
+function backgroundFirst(name: string, { shape, data }: StoredTensor): StoredTensor {
+  const row = data.length / shape[0]!;
+  const turned = (length: number) => new (data.constructor as new (n: number) => typeof data)(length);
+  if (name.startsWith('head.cls_score.')) {
+    const values = turned(data.length);
+    values.set(data.subarray(data.length - row));
+    values.set(data.subarray(0, data.length - row), row);
+    return { shape, data: values };
+  }
+  if (!name.startsWith('head.bbox_pred.')) return { shape, data };
+  const values = turned(data.length + 4 * row);
+  values.set(data, 4 * row);
+  return { shape: [shape[0]! + 4, ...shape.slice(1)], data: values };
 }
 
 /** The parameter that a tensor's name stands for, if there is one. */
