@@ -54,10 +54,19 @@ async function compress({ model, out, weights, fc6, fc7, adapter }: CompressComm
           `${layer}: keeps ${percent(kept)} of the sum of squares; ${count(before)} weights become ${count(after)}`,
         );
       }
+      const least = layers.reduce((low, layer) => (layer.kept < low.kept ? layer : low));
+      if (least.kept < ENOUGH) {
+        console.log(
+          `note: ${least.layer} keeps little; compare 'rcnn eval' of both runs, and choose a larger --${least.layer} if it lost too much`,
+        );
+      }
       console.log(`run       ${directory.path}`);
     });
   });
 }
+
+/** Share of a layer's squares. A detector of blood cells whose fc7 kept 0.63 lost a twelfth of its mAP, with 0.21 most of it. */
+const ENOUGH = 0.6;
 
 /** A number of singular values, or 'whole'. */
 function rank(text: string): RankChoice {
