@@ -10,6 +10,13 @@ import { root } from './shell.ts';
 /** How many of MNIST's digits the page gets to draw its scenes with: about a megabyte. Ten times as many do not improve the detector. */
 const DIGITS = { train: 5000, test: 1000 } as const;
 
+/**
+ * Keeps zod from trying out whether it may compile its schemas, which a content security policy without `unsafe-eval` reports as
+ * an error. zod keeps its configuration in this global and reads it while the modules load. It stands at the top of every file,
+ * since the file with zod may be the first to run.
+ */
+const WITHOUT_EVAL = 'globalThis.__zod_globalConfig={jitless:true};';
+
 export const webOptions = (folder: string): BuildOptions & { outdir: string } => ({
   absWorkingDir: root,
   entryPoints: [
@@ -20,6 +27,7 @@ export const webOptions = (folder: string): BuildOptions & { outdir: string } =>
     'recorded/run.json',
     'recorded/digits.safetensors.gz',
   ].map((file) => `web/${file}`),
+  banner: { js: WITHOUT_EVAL },
   loader: { '.html': 'copy', '.json': 'copy', '.gz': 'copy' },
   outdir: folder,
   bundle: true,

@@ -1,5 +1,4 @@
 /** The page: opens a session (session.ts) and gives it to the four parts. */
-import './withoutEval.ts';
 import { startCheck } from './check.ts';
 import { startDetect } from './detect.ts';
 import { attempt, element, showTrouble } from './dom.ts';

@@ -1,5 +1,4 @@
 /** Runs a session in a worker, so that the page stays responsive; remote.ts is the page's side. */
-import './withoutEval.ts';
 import { Session } from './session.ts';
 import type { Answer, Call } from './remote.ts';
 

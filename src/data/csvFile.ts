@@ -30,7 +30,12 @@ export function readCsv(path: string): CsvRow[] {
 /** The cells of the first row, given the beginning of a file. */
 export function firstCells(beginning: string): string[] {
   const line = beginning.split(/\r\n|\r|\n/).find((one) => one.trim() !== '') ?? '';
-  return line.split(delimiterOf(line)).map((cell) => cell.trim().replace(/^"(.*)"$/, '$1'));
+  try {
+    const options = { delimiter: delimiterOf(line), relax_column_count: true, relax_quotes: true, trim: true };
+    return (parse(line, options) as unknown as string[][])[0] ?? [];
+  } catch {
+    return []; // the beginning ends inside a quoted cell, or this is no table
+  }
 }
 
 /** The usual separator that occurs most often in the first line, outside quotes. */

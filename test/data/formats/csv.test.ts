@@ -24,6 +24,12 @@ test("keras-retinanet's: edges; rows without a box are images without objects; c
   }
 });
 
+test('a table is recognised whose first class has a comma in its name', async () => {
+  const rows = 'img/a.jpg,2,3,20,15,"dog, small"\nimg/b.jpg,,,,,\n';
+  const { classes } = await openDataset(await writeFiles({ ...PICTURES, 'annotations.csv': rows }), { split: 'all' });
+  assert.equal(classes, ['__background__', 'dog, small']);
+});
+
 test("TensorFlow's in a folder for each split (Roboflow), other orders, semicolons and decimal commas", async () => {
   const tensorflow =
     'filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,40,30,cat,2,3,20,15\na.jpg,40,30,dog,0,0,40,30\n';
