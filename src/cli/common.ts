@@ -10,7 +10,7 @@ import { replaceFile } from '../engine/node/writeFile.ts';
 import { openGpu } from '../engine/node/open.ts';
 import { BACKBONES } from '../model/backbones/index.ts';
 import { takesProposals } from '../model/detectors.ts';
-import { giveProposals } from '../run/config/runConfig.ts';
+import { giveProposals } from '../run/config/runData.ts';
 import type { Metric } from '../run/evaluation/evaluate.ts';
 import { isWeightsFile, readTestConfig, type WeightsName } from '../run/storage/loadModel.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';

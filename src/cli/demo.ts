@@ -5,7 +5,9 @@ import { UserError } from '../engine/errors.ts';
 import { drawResults } from '../run/evaluation/drawResults.ts';
 import { evaluate } from '../run/evaluation/evaluate.ts';
 import { evaluationTable } from '../run/evaluation/evaluationTable.ts';
-import { assertSameRun, configureRun, openRunData } from '../run/config/runConfig.ts';
+import { configureRun } from '../run/config/runConfig.ts';
+import { assertSameRun } from '../run/config/sameRun.ts';
+import { openRunData } from '../run/config/runData.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 import { asOnlyWriter } from '../run/storage/runLock.ts';
 import {

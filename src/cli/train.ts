@@ -7,14 +7,8 @@ import { UserError } from '../engine/errors.ts';
 import { checkImages } from '../data/images.ts';
 import { dataUsage } from '../data/registry.ts';
 import { type Preset, PRESETS } from '../run/config/presets.ts';
-import {
-  assertSameRun,
-  configureRun,
-  type ConfiguredRun,
-  findPreset,
-  reopenRun,
-  type RunChoices,
-} from '../run/config/runConfig.ts';
+import { configureRun, type ConfiguredRun, findPreset, reopenRun, type RunChoices } from '../run/config/runConfig.ts';
+import { assertSameRun } from '../run/config/sameRun.ts';
 import { withPlannedKernels } from '../run/config/plannedFor.ts';
 import { SCHEDULES, stagesOf, stageTraining } from '../run/config/stages.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';

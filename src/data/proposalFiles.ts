@@ -8,6 +8,7 @@
  * that image, counted from 0, corners inclusive, fractions allowed. A higher score is better; equal ones keep the order of
  * the file.
  */
+import { resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { readRegularLines } from '../engine/node/readFile.ts';
 import type { Box, ScoredBoxes } from '../kernels/boxes.ts';
@@ -20,6 +21,9 @@ export const PROPOSAL_HEADER = 'image,x1,y1,x2,y2,score';
 /** x1, y1, x2, y2, score. */
 type Row = [...Box, number];
 const FIELDS = 5;
+
+/** The files that an option names, separated by commas. */
+export const absoluteFiles = (files: string): string[] => files.split(',').map((file) => resolve(file));
 
 /** What a file of proposals is about. */
 type Image = Pick<Sample, 'id' | 'width' | 'height'>;

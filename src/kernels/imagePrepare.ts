@@ -22,7 +22,62 @@ export interface DecodedImage {
 }
 
 /** Pixels per workgroup; each of its 64 invocations takes several. */
-const RUN = 256;
+export const PIXELS = 256;
+
+/** The colour of a pixel's word, 0 to 255. */
+export const RGB_WGSL = /* wgsl */ `
+fn rgb(word: u32) -> vec3f { return vec3f(vec3u(word, word >> 8u, word >> 16u) & vec3u(0xffu)); }
+`;
+
+/** `sampled`: the picture at (source_x, source_y), between the four nearest of `pixel(row, column)`. */
+export const BILINEAR_WGSL = /* wgsl */ `
+    let top = floor(source_y);
+    let left = floor(source_x);
+    let row = i32(top);
+    let column = i32(left);
+    let upper = mix(pixel(row, column), pixel(row, column + 1), source_x - left);
+    let lower = mix(pixel(row + 1, column), pixel(row + 1, column + 1), source_x - left);
+    let sampled = mix(upper, lower, source_y - top);`;
+
+/** How the network wants its colours. */
+export const COLOUR_UNIFORMS = {
+  /** 1: channels B,G,R; 0: R,G,B. Means and factors are in the order of the output's channels. */
+  bgr: 'u32',
+  mean0: 'f32',
+  mean1: 'f32',
+  mean2: 'f32',
+  factor0: 'f32',
+  factor1: 'f32',
+  factor2: 'f32',
+} as const;
+
+export interface ColourSettings {
+  bgr: boolean;
+  /** In the order of the output's channels. */
+  mean: readonly [number, number, number];
+  factor: readonly [number, number, number];
+}
+
+export const colourUniforms = ({
+  bgr,
+  mean,
+  factor,
+}: ColourSettings): Record<keyof typeof COLOUR_UNIFORMS, number> => ({
+  bgr: Number(bgr),
+  mean0: mean[0],
+  mean1: mean[1],
+  mean2: mean[2],
+  factor0: factor[0],
+  factor1: factor[1],
+  factor2: factor[2],
+});
+
+/** Writes `color` to cell `i` of the three planes of `plane` cells. */
+export const WRITE_COLOUR_WGSL = /* wgsl */ `
+    if (u.bgr != 0u) { color = color.bgr; }
+    y[i] = (color.x - u.mean0) * u.factor0;
+    y[plane + i] = (color.y - u.mean1) * u.factor1;
+    y[2u * plane + i] = (color.z - u.mean2) * u.factor2;`;
 
 export const imagePrepare = kernel({
   name: 'image_prepare',
@@ -36,42 +91,24 @@ export const imagePrepare = kernel({
     srcPerDstX: 'f32',
     /** 1: mirror left and right. */
     flip: 'u32',
-    /** 1: channels B,G,R; 0: R,G,B. Means and factors are in the order of the output's channels. */
-    bgr: 'u32',
-    mean0: 'f32',
-    mean1: 'f32',
-    mean2: 'f32',
-    factor0: 'f32',
-    factor1: 'f32',
-    factor2: 'f32',
+    ...COLOUR_UNIFORMS,
   },
-  grid: ({ outH, outW }) => linear(outH * outW, RUN),
-  functions: /* wgsl */ `${DIVIDE_WGSL}
+  grid: ({ outH, outW }) => linear(outH * outW, PIXELS),
+  functions: /* wgsl */ `${DIVIDE_WGSL}${RGB_WGSL}
 fn pixel(y: i32, x: i32) -> vec3f {
   let row = u32(clamp(y, 0, i32(u.h) - 1));
   var column = u32(clamp(x, 0, i32(u.w) - 1));
   if (u.flip != 0u) { column = u.w - 1u - column; }
-  let word = image[row * u.w + column];
-  return vec3f(vec3u(word, word >> 8u, word >> 16u) & vec3u(0xffu));
+  return rgb(image[row * u.w + column]);
 }`,
   body: /* wgsl */ `
   let plane = u.outH * u.outW;
-  let start = linear_index(group, groups, 0u, ${RUN}u);
-  for (var i = start + lane; i < min(start + ${RUN}u, plane); i += 64u) {
+  let start = linear_index(group, groups, 0u, ${PIXELS}u);
+  for (var i = start + lane; i < min(start + ${PIXELS}u, plane); i += 64u) {
     let line = divide(i, u.outW);
     let source_y = (f32(line) + 0.5) * u.srcPerDstY - 0.5;
-    let source_x = (f32(i - line * u.outW) + 0.5) * u.srcPerDstX - 0.5;
-    let top = floor(source_y);
-    let left = floor(source_x);
-    let row = i32(top);
-    let column = i32(left);
-    let upper = mix(pixel(row, column), pixel(row, column + 1), source_x - left);
-    let lower = mix(pixel(row + 1, column), pixel(row + 1, column + 1), source_x - left);
-    var color = mix(upper, lower, source_y - top);
-    if (u.bgr != 0u) { color = color.bgr; }
-    y[i] = (color.x - u.mean0) * u.factor0;
-    y[plane + i] = (color.y - u.mean1) * u.factor1;
-    y[2u * plane + i] = (color.z - u.mean2) * u.factor2;
+    let source_x = (f32(i - line * u.outW) + 0.5) * u.srcPerDstX - 0.5;${BILINEAR_WGSL}
+    var color = sampled;${WRITE_COLOUR_WGSL}
   }`,
 });
 
@@ -92,7 +129,7 @@ export function resizedSize(
   return { height: side(h), width: side(w), scale };
 }
 
-export interface PrepareSettings {
+export interface PrepareSettings extends ColourSettings {
   h: number;
   w: number;
   outH: number;
@@ -100,26 +137,12 @@ export interface PrepareSettings {
   srcPerDstY: number;
   srcPerDstX: number;
   flip: boolean;
-  bgr: boolean;
-  /** In the order of the output's channels. */
-  mean: readonly [number, number, number];
-  factor: readonly [number, number, number];
 }
 
 /** The settings as the kernel's uniforms. */
 export function prepareUniforms(settings: PrepareSettings): Record<keyof typeof imagePrepare.uniforms, number> {
-  const { flip, bgr, mean, factor, ...sizes } = settings;
-  return {
-    ...sizes,
-    flip: Number(flip),
-    bgr: Number(bgr),
-    mean0: mean[0],
-    mean1: mean[1],
-    mean2: mean[2],
-    factor0: factor[0],
-    factor1: factor[1],
-    factor2: factor[2],
-  };
+  const { h, w, outH, outW, srcPerDstY, srcPerDstX, flip } = settings;
+  return { h, w, outH, outW, srcPerDstY, srcPerDstX, flip: Number(flip), ...colourUniforms(settings) };
 }
 
 export function imagePrepareReference(image: Uint32Array, settings: PrepareSettings): Float64Array {

@@ -6,7 +6,7 @@
 import { type ChannelView, eachPosition } from './channelView.ts';
 import { IEEE_WGSL } from './ieee.ts';
 import { kernel } from './kernel.ts';
-import { CHANNELS_OF_POSITION } from './softmax.ts';
+import { CHANNELS_OF_POSITION, SOFTMAX_OF_POSITION } from './softmax.ts';
 
 const uniforms = { outer: 'u32', channels: 'u32', inner: 'u32' } as const;
 
@@ -16,11 +16,7 @@ export const logSoftmaxForward = kernel({
   uniforms,
   each: ['outer', 'inner'],
   functions: IEEE_WGSL,
-  body: /* wgsl */ `${CHANNELS_OF_POSITION}
-  var largest = x[first];
-  for (var c = first; c < end; c += u.inner) { largest = max(largest, x[c]); }
-  var total = 0.0;
-  for (var c = first; c < end; c += u.inner) { total += nan_exp(x[c] - largest); }
+  body: /* wgsl */ `${CHANNELS_OF_POSITION}${SOFTMAX_OF_POSITION}
   let norm = nan_log(total);
   for (var c = first; c < end; c += u.inner) { y[c] = x[c] - largest - norm; }`,
 });

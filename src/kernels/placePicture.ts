@@ -9,7 +9,16 @@
  * edge, with the border clamped as in imagePrepare.ts. Its colour is then M rgb + grey * lumaSum[0], between 0 and 255.
  */
 import { DIVIDE_WGSL } from './divide.ts';
-import type { DecodedImage } from './imagePrepare.ts';
+import {
+  BILINEAR_WGSL,
+  COLOUR_UNIFORMS,
+  type ColourSettings,
+  colourUniforms,
+  type DecodedImage,
+  PIXELS,
+  RGB_WGSL,
+  WRITE_COLOUR_WGSL,
+} from './imagePrepare.ts';
 import { kernel, linear } from './kernel.ts';
 import { GROUP_SUM_WGSL, REDUCE_CHUNK } from './reduce.ts';
 
@@ -53,18 +62,13 @@ export type Picture = DecodedImage | Composition;
 /** The weights of R, G and B in a pixel's luma (ITU-R BT.709, as in SVG's filters). */
 export const LUMA = [0.213, 0.715, 0.072] as const;
 
-const RUN = 256;
-const PIXEL_WGSL = /* wgsl */ `
-fn rgb(word: u32) -> vec3f { return vec3f(vec3u(word, word >> 8u, word >> 16u) & vec3u(0xffu)); }
-`;
-
 /** The sums of the luma of chunks of REDUCE_CHUNK pixels; `sumFinal` adds them up. */
 export const lumaPartial = kernel({
   name: 'luma_partial',
   buffers: { image: 'read u32', partials: 'write' },
   uniforms: { n: 'u32' },
   grid: ({ n }) => linear(n, REDUCE_CHUNK),
-  functions: GROUP_SUM_WGSL + PIXEL_WGSL,
+  functions: GROUP_SUM_WGSL + RGB_WGSL,
   body: /* wgsl */ `
   let chunk = linear_index(group, groups, 0u, 1u);
   let start = chunk * ${REDUCE_CHUNK}u;
@@ -109,17 +113,10 @@ export const placePicture = kernel({
     m22: 'f32',
     /** Of the sum of the luma of all pixels. */
     grey: 'f32',
-    /** 1: channels B,G,R; 0: R,G,B. Means and factors are in the order of the output's channels. */
-    bgr: 'u32',
-    mean0: 'f32',
-    mean1: 'f32',
-    mean2: 'f32',
-    factor0: 'f32',
-    factor1: 'f32',
-    factor2: 'f32',
+    ...COLOUR_UNIFORMS,
   },
-  grid: ({ left, top, right, bottom }) => linear((right - left) * (bottom - top), RUN),
-  functions: /* wgsl */ `${DIVIDE_WGSL}${PIXEL_WGSL}
+  grid: ({ left, top, right, bottom }) => linear((right - left) * (bottom - top), PIXELS),
+  functions: /* wgsl */ `${DIVIDE_WGSL}${RGB_WGSL}
 fn pixel(y: i32, x: i32) -> vec3f {
   let high = select(u.h, u.w, u.turn != 0u);
   let wide = select(u.w, u.h, u.turn != 0u);
@@ -132,38 +129,23 @@ fn pixel(y: i32, x: i32) -> vec3f {
   body: /* wgsl */ `
   let plane = u.outH * u.outW;
   let wide = u.right - u.left;
-  let start = linear_index(group, groups, 0u, ${RUN}u);
+  let start = linear_index(group, groups, 0u, ${PIXELS}u);
   let matrix = mat3x3f(u.m00, u.m10, u.m20, u.m01, u.m11, u.m21, u.m02, u.m12, u.m22);
-  for (var k = start + lane; k < min(start + ${RUN}u, wide * (u.bottom - u.top)); k += 64u) {
+  for (var k = start + lane; k < min(start + ${PIXELS}u, wide * (u.bottom - u.top)); k += 64u) {
     let line = divide(k, wide);
     let at = vec2u(u.left + k - line * wide, u.top + line);
     let source_x = (f32(at.x) + 0.5) * u.perX + u.startX - 0.5;
-    let source_y = (f32(at.y) + 0.5) * u.perY + u.startY - 0.5;
-    let top = floor(source_y);
-    let left = floor(source_x);
-    let row = i32(top);
-    let column = i32(left);
-    let upper = mix(pixel(row, column), pixel(row, column + 1), source_x - left);
-    let lower = mix(pixel(row + 1, column), pixel(row + 1, column + 1), source_x - left);
-    let sampled = mix(upper, lower, source_y - top);
+    let source_y = (f32(at.y) + 0.5) * u.perY + u.startY - 0.5;${BILINEAR_WGSL}
     var color = clamp(matrix * sampled + vec3f(u.grey * lumaSum[0]), vec3f(), vec3f(255.0));
-    if (u.bgr != 0u) { color = color.bgr; }
-    let i = at.y * u.outW + at.x;
-    y[i] = (color.x - u.mean0) * u.factor0;
-    y[plane + i] = (color.y - u.mean1) * u.factor1;
-    y[2u * plane + i] = (color.z - u.mean2) * u.factor2;
+    let i = at.y * u.outW + at.x;${WRITE_COLOUR_WGSL}
   }`,
 });
 
-export interface PlaceSettings extends Omit<PicturePart, 'picture'> {
+export interface PlaceSettings extends Omit<PicturePart, 'picture'>, ColourSettings {
   h: number;
   w: number;
   outH: number;
   outW: number;
-  bgr: boolean;
-  /** In the order of the output's channels. */
-  mean: readonly [number, number, number];
-  factor: readonly [number, number, number];
 }
 
 /** The settings as the kernel's uniforms; `left` and so on are whole pixels of the output here. */
@@ -176,13 +158,7 @@ export function placeUniforms({ turn, mirrorX, mirrorY, colour, bgr, mean, facto
     turn: Number(turn),
     mirrorX: Number(mirrorX),
     mirrorY: Number(mirrorY),
-    bgr: Number(bgr),
-    mean0: mean[0],
-    mean1: mean[1],
-    mean2: mean[2],
-    factor0: factor[0],
-    factor1: factor[1],
-    factor2: factor[2],
+    ...colourUniforms({ bgr, mean, factor }),
   };
 }
 

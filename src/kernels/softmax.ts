@@ -35,17 +35,20 @@ export const SOFTMAX_OF_ROW = /* wgsl */ `
   for (var c = own; c < end; c += step) { own_total += nan_exp(x[c] - largest); }
   let total = group_total(lane, own_total);`;
 
+/** The same for the one invocation of a position. */
+export const SOFTMAX_OF_POSITION = /* wgsl */ `
+  var largest = x[first];
+  for (var c = first; c < end; c += u.inner) { largest = max(largest, x[c]); }
+  var total = 0.0;
+  for (var c = first; c < end; c += u.inner) { total += nan_exp(x[c] - largest); }`;
+
 export const softmaxForward = kernel({
   name: 'softmax_forward',
   buffers: { x: 'read', y: 'write' },
   uniforms,
   each: ['outer', 'inner'],
   functions: IEEE_WGSL,
-  body: /* wgsl */ `${CHANNELS_OF_POSITION}
-  var largest = x[first];
-  for (var c = first; c < end; c += u.inner) { largest = max(largest, x[c]); }
-  var total = 0.0;
-  for (var c = first; c < end; c += u.inner) { total += nan_exp(x[c] - largest); }
+  body: /* wgsl */ `${CHANNELS_OF_POSITION}${SOFTMAX_OF_POSITION}
   for (var c = first; c < end; c += u.inner) { y[c] = nan_exp(x[c] - largest) / total; }`,
 });
 

@@ -3,13 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  assertSameRun,
-  configureRun,
-  giveProposals,
-  reopenRun,
-  type RunChoices,
-} from '../../src/run/config/runConfig.ts';
+import { configureRun, reopenRun, type RunChoices } from '../../src/run/config/runConfig.ts';
+import { assertSameRun } from '../../src/run/config/sameRun.ts';
+import { giveProposals } from '../../src/run/config/runData.ts';
 import { detectImage, detectInStages, proposeImage, STAGES } from '../../src/run/evaluation/detect.ts';
 import { writeEvaluationReport } from '../../src/run/evaluation/evaluationReport.ts';
 import { stageTimes } from '../../src/bench/stageTimes.ts';

@@ -10,7 +10,7 @@ import { kMeansPriors, type RelativeBox } from '../../model/multiBox/priors.ts';
 import type { MetricsLine } from '../storage/metrics.ts';
 import { RunDirectory } from '../storage/runDirectory.ts';
 import { commonSettings } from './configSchema.ts';
-import { assertSameChoices } from './runConfig.ts';
+import { assertSameChoices } from './sameRun.ts';
 import {
   sharedChoices,
   WHOLE_IMAGE_STEPS,

@@ -7,7 +7,7 @@ import { backboneNamed } from '../../model/backbones/index.ts';
 import { small } from '../../model/backbones/small.ts';
 import { classifierSchema, trainingSchema } from '../../model/config.ts';
 import { commonSettings } from './configSchema.ts';
-import { assertSameChoices } from './runConfig.ts';
+import { assertSameChoices } from './sameRun.ts';
 import { sharedChoices, type WholeImageChoices, wholeImageStart, wholeImageTraining } from './wholeImageTraining.ts';
 import { RunDirectory } from '../storage/runDirectory.ts';
 import type { MetricsLine } from '../storage/metrics.ts';
