@@ -5,8 +5,8 @@
                                     [pytorch-files] [onnx-files] [svd] [detectron2]
 
 Needs numpy, PyTorch, torchvision and onnx (Debian: python3-torch python3-torchvision python3-onnx; made with 1.13 and 0.14), and for
-coco-eval pycocotools (pip; made with 2.0.11). The tests read the files and need no Python. All random numbers are seeded,
-so a second run gives the same bytes.
+coco-eval pycocotools (pip; made with 2.0.11). The tests read the files and need no Python. All random
+numbers are seeded; a second run gives the same numbers up to the last bits, which depend on PyTorch's threads.
 
     pytorch-ops.safetensors     every operation of the engine, forward and backward (goldens/ops.py)
     pytorch-frcnn.safetensors   20 training steps of a small Faster R-CNN (goldens/faster_rcnn.py)

@@ -57,15 +57,6 @@ def image_of(case):
     return torch.from_numpy(seeded.picture(case['seed'], *case['size'])).permute(2, 0, 1).float() / 255
 
 
-def rms(values):
-    return float(values.double().pow(2).mean().sqrt())
-
-
-def flat(maps, inner):
-    """Maps [1, A * inner, H, W] of all levels as one list, in the order of torchvision's anchors."""
-    return torch.cat([m[0].reshape(-1, inner, *m.shape[2:]).permute(2, 3, 0, 1).reshape(-1) for m in maps])
-
-
 def detection(case):
     make = getattr(torchvision.models.detection, f'fasterrcnn_{case["name"]}')
     shorter, longer = case['sides']
@@ -79,13 +70,13 @@ def detection(case):
     model.roi_heads.box_predictor.register_forward_hook(lambda _, args, out: seen.update(scores=out[0], boxes=out[1]))
     with torch.no_grad():
         found = model([image_of(case)])[0]
-    logits, deltas = flat(seen['logits'], 1), flat(seen['deltas'], 4)
+    logits, deltas = seeded.flat(seen['logits'], 1), seeded.flat(seen['deltas'], 4)
     results = {
         'input': seeded.sampled(seen['input']),
         'levels': np.concatenate([seeded.sampled(level) for level in seen['levels']]),
         'logits': seeded.sampled(logits),
         'deltas': seeded.sampled(deltas),
-        'rms': [rms(seen['input']), *map(rms, seen['levels']), rms(logits), rms(deltas)],
+        'rms': [seeded.rms(seen['input']), *map(seeded.rms, seen['levels']), seeded.rms(logits), seeded.rms(deltas)],
         'proposals': seen['proposals'][:PROPOSALS],
         'scores': seeded.sampled(seen['scores'][:PROPOSALS]),
         'boxes': seeded.sampled(seen['boxes'][:PROPOSALS]),

@@ -81,10 +81,6 @@ def value_of(name, shape, seed):
     return values / np.float32(64) if name.endswith('stem.conv1.weight') else values
 
 
-def rms(values):
-    return float(values.double().pow(2).mean().sqrt())
-
-
 def detection(case):
     model = build(case['config'], case['proposals'])
     state = model.state_dict()
@@ -102,9 +98,7 @@ def detection(case):
     with torch.no_grad():
         image = {'image': torch.from_numpy(picture).permute(2, 0, 1).float(), 'height': height, 'width': width}
         found = model([image])[0]['instances']
-    flat = lambda maps, inner: torch.cat(  # noqa: E731
-        [m[0].reshape(-1, inner, *m.shape[2:]).permute(2, 3, 0, 1).reshape(-1) for m in maps])
-    logits, deltas = flat(seen['logits'], 1), flat(seen['deltas'], 4)
+    logits, deltas = seeded.flat(seen['logits'], 1), seeded.flat(seen['deltas'], 4)
     # The background first, as in every other network here.
     scores = torch.cat([seen['scores'][:, -1:], seen['scores'][:, :-1]], 1)
     results = {
@@ -112,7 +106,7 @@ def detection(case):
         'levels': np.concatenate([seeded.sampled(level) for level in seen['levels']]),
         'logits': seeded.sampled(logits),
         'deltas': seeded.sampled(deltas),
-        'rms': [rms(seen['input']), *map(rms, seen['levels']), rms(logits), rms(deltas)],
+        'rms': [seeded.rms(seen['input']), *map(seeded.rms, seen['levels']), seeded.rms(logits), seeded.rms(deltas)],
         'proposals': seen['proposals'].proposal_boxes.tensor[:PROPOSALS],
         'scores': seeded.sampled(scores[:PROPOSALS]),
         'boxes': seeded.sampled(seen['boxes'][:PROPOSALS]),

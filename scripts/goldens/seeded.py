@@ -3,6 +3,7 @@
 Element i of a tensor is uniform in [-1, 1), from a hash of (hash of the name, i); test/model/seeded.ts has the same.
 """
 import numpy as np
+import torch
 
 
 def fnv1a(text):
@@ -65,3 +66,12 @@ def sampled(values, count=64):
     """Values at fixed places, spread over a tensor."""
     flat = np.asarray(values).reshape(-1)
     return flat[(np.arange(count, dtype=np.uint64) * np.uint64(2654435761)) % np.uint64(len(flat))]
+
+
+def rms(values):
+    return float(values.double().pow(2).mean().sqrt())
+
+
+def flat(maps, inner):
+    """Maps [1, A * inner, H, W] of all levels as one list, in the order of torchvision's anchors."""
+    return torch.cat([m[0].reshape(-1, inner, *m.shape[2:]).permute(2, 3, 0, 1).reshape(-1) for m in maps])
