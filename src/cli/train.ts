@@ -118,7 +118,8 @@ ${backbonesHelp()}
 
 With --schedule alternating or unshared, the RPN and the detector are trained in stages. training.stages.rpn and
 training.stages.detector set their steps, milestones and imagesPerStep; values left out follow from joint training.
---validate evaluates in the last stage of alternating and at the end of unshared: earlier stages have no whole detector.
+--validate evaluates in the last stage of alternating, and at the end of unshared and of a run with SVMs: there is no whole
+detector before.
 
 --schedule fast-rcnn trains a Fast R-CNN detector on the proposals of another method: lines image,x1,y1,x2,y2,score, as 'rcnn
 recall --proposals-file' reads them; several files count as one. As published, an update takes 64 RoIs of each of two images,

@@ -196,6 +196,32 @@ test('a fit that was stopped begins anew and ends with the same bits; a finished
   [whole, stopped, resumed, again].forEach(({ model }) => model.dispose());
 });
 
+test('SVMs are fitted to the moving average of a training that has one', async () => {
+  const run = await tinyRun(await choices({ steps: 3, set: ['training.ema=0.9'] }));
+  const { model, directory } = await trainHere(run);
+  const { tensors } = await loadSafetensors(directory.stage('1-fine-tuning').checkpointPath);
+  const { data } = (await loadSafetensors(directory.checkpointPath)).tensors['fc6.weight']!;
+  assert.equal(data, tensors['average/fc6.weight']!.data);
+  assert.not.equal(data, tensors['fc6.weight']!.data);
+  model.dispose();
+});
+
+test('a last evaluation that was stopped is made up for by a resumed run', async () => {
+  const run = await tinyRun(await choices({ steps: 2, validate: 'val', proposals: `${train},${val}` }));
+  const controller = new AbortController();
+  const { validation } = await reopenRun(run.config);
+  const stopped = await trainHere(run, {
+    validation,
+    signal: controller.signal,
+    onFitted: () => controller.abort(),
+  });
+  const { directory } = stopped;
+  assert.equal([stopped.finished, directory.hasCheckpoint, directory.readValidation()], [false, true, []]);
+  const resumed = await trainHere({ ...run, ...(await reopenRun(run.config)) }, { directory, resume: true });
+  assert.equal([resumed.finished, directory.readValidation().length], [true, 1]);
+  [stopped, resumed].forEach(({ model }) => model.dispose());
+});
+
 test('SPP-net scores by SVMs too', async () => {
   const init = (await trainHere(await tinyRun({ data: await data, steps: 2 }))).directory.checkpointPath;
   const settings = ['training.warmup=0', 'detector.head.scorer=svm'];
@@ -252,6 +278,10 @@ test('options that do not fit are one line each', async () => {
       /scorer: svm takes the vectors of fully connected layers, which resnet18 does not have$/,
     ],
     [{ backbone: 'resnet50_fpn' }, /^--schedule rcnn: the backbone resnet50_fpn has several maps; choose one/],
+    [
+      { patience: 2, validate: 'val', proposals: `${train},${val}` },
+      /^--patience: this run of --schedule rcnn is evaluated only once, at its end; leave the option out$/,
+    ],
     [{ schedule: 'fast-rcnn' }, /^--set detector\.crop\.size=24: .*crops no regions; --schedule rcnn does$/],
   ];
   for (const [more, message] of wrong) assert.match(await userError(configureRun(await choices(more))), message);

@@ -31,7 +31,7 @@ import {
   rcnnTraining,
   type Schedule,
   SCHEDULES,
-  stagesOf,
+  stagesOfRun,
   withSchedule,
   withSteps,
 } from './stages.ts';
@@ -181,7 +181,7 @@ function complete(settled: RunConfig, classes: string[], choices: RunChoices): R
 
 function validationOf(
   { validate, validateData, validateEvery, validateImages, patience }: RunChoices,
-  { data, schedule, training: { steps } }: RunConfig,
+  config: RunConfig,
 ): ValidationConfig | undefined {
   if (validate === undefined && validateData === undefined) {
     if (validateEvery === undefined && validateImages === undefined && patience === undefined) return undefined;
@@ -189,8 +189,11 @@ function validationOf(
       '--validate-every, --validate-images, --patience: on which split of the data? Give --validate SPLIT too',
     );
   }
-  if (patience !== undefined && !stagesOf(schedule).some(hasDetector)) {
-    throw new UserError(`--patience: --schedule ${schedule} is evaluated only once, at its end; leave the option out`);
+  const { data, schedule, training } = config;
+  if (patience !== undefined && !stagesOfRun(config).some(hasDetector)) {
+    throw new UserError(
+      `--patience: this run of --schedule ${schedule} is evaluated only once, at its end; leave the option out`,
+    );
   }
   const validated = validateData === undefined ? data : absoluteSpec(validateData);
   return {
@@ -198,7 +201,7 @@ function validationOf(
     split: validate ?? usualSplit(validated, 'val'),
     images: validateImages ?? VALIDATION_IMAGES,
     // A multiple of the lines of metrics.jsonl, because a checkpoint comes before each validation.
-    interval: validateEvery ?? Math.ceil(steps / VALIDATIONS / LOG_INTERVAL) * LOG_INTERVAL,
+    interval: validateEvery ?? Math.ceil(training.steps / VALIDATIONS / LOG_INTERVAL) * LOG_INTERVAL,
     ...(patience !== undefined && { patience }),
   };
 }

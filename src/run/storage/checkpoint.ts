@@ -5,13 +5,13 @@ import { replaceFile } from '../../engine/node/writeFile.ts';
 import { wholeParameters, writeWhole } from '../../engine/shards.ts';
 import {
   fitting,
-  isTrainingState,
   type Progress,
   readProgress,
   restoreCheckpoint,
   serializeCheckpoint,
   type Trainable,
   type TrainingState,
+  weightsToUse,
   wrongNetwork,
 } from './checkpointFormat.ts';
 import { fillInitialWeights, type InitReport } from './initialWeights.ts';
@@ -76,14 +76,13 @@ export async function loadCheckpoint(path: string, model: Trainable, state?: Tra
 }
 
 /**
- * Copies tensors of a checkpoint into the network. `keep` returns the name that a tensor has in the network, or null to leave it
- * out; the network must have all the others.
+ * Copies the weights that a checkpoint is to be used with into the network, the averages of those that have one. `keep` returns
+ * the name that a tensor has in the network, or null to leave it out; the network must have all the others.
  */
 export async function loadParts(path: string, model: Trainable, keep: (name: string) => string | null): Promise<void> {
   const { tensors } = await loadSafetensors(path);
   const parameters = wholeParameters(model.parameters);
-  for (const [name, stored] of Object.entries(tensors)) {
-    if (isTrainingState(name)) continue;
+  for (const [name, stored] of Object.entries(weightsToUse(tensors))) {
     if (!Object.hasOwn(parameters, name)) throw wrongNetwork(path, `has ${name}, which this network does not have`);
     const target = keep(name);
     if (target === null) continue;

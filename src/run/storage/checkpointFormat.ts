@@ -21,7 +21,7 @@ const AVERAGE = 'average/';
 const STATES = ['momentum/', 'first_moment/', 'second_moment/', AVERAGE];
 
 /** Whether a tensor of a checkpoint belongs to the state of the training. */
-export const isTrainingState = (name: string): boolean => STATES.some((state) => name.startsWith(state));
+const isTrainingState = (name: string): boolean => STATES.some((state) => name.startsWith(state));
 
 /** The weights of a checkpoint that a network is to be used with: the averages of those that have one. */
 export const weightsToUse = (tensors: Safetensors['tensors']): Safetensors['tensors'] =>

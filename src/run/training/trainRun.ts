@@ -180,11 +180,10 @@ async function trainStages(run: RunTraining): Promise<TrainedRun> {
     const finished = await processes.lead(() => complete(run, model, tuned, total));
     if (!finished) return { model, progress: total, finished };
     await shareTensors(processes, Object.values(model.parameters));
-    if (run.validation && !stages.some(hasDetector)) {
-      const validation = await validationOf(run, model, total.step, total);
-      if (validation?.isDue(total.step)) await validation.run(total);
-    }
-    return { model, progress: total, finished: true };
+    if (!run.validation || stages.some(hasDetector)) return { model, progress: total, finished: true };
+    const validation = await validationOf(run, model, total.step, total);
+    if (validation?.isDue(total.step)) await validation.run(total);
+    return { model, progress: total, finished: !validation?.isDue(total.step) };
   });
 }
 
