@@ -105,13 +105,14 @@ export async function fitScorer(
   const second = await pass('negatives', async (sample, picture, index) => {
     const proposals = boxesOf(sample);
     const { values } = scaled(await valuesOf(model, picture, proposals, 'vector'));
-    miners.forEach((miner, classIndex) => {
-      if (!miner) return;
+    for (const [classIndex, miner] of miners.entries()) {
+      if (!miner) continue;
       const rows = negativesOf(classIndex, proposals, sample.boxes, plusOne);
       const own = new Float32Array(rows.length * length);
       rows.forEach((from, to) => own.set(values.subarray(from * length, (from + 1) * length), to * length));
       miner.see(index, { values: own, length });
-    });
+      await nextTurn();
+    }
   });
   if (second === null) return null;
 
@@ -136,6 +137,7 @@ export async function fitScorer(
       svm.bias[classIndex] = fitted.bias;
       negatives = fitted.negatives;
     }
+    await nextTurn();
     const targets = chosen.flatMap((examples) => examples.filter((example) => example.classIndex === classIndex));
     if (targets.length > 0) {
       const { weights, biases } = ridgeRegression(
@@ -149,6 +151,7 @@ export async function fitScorer(
       ridge.weight.set(weights, 4 * classIndex * pooledLength);
       ridge.bias.set(biases, 4 * classIndex);
     }
+    await nextTurn();
     report.classes.push({ name, positives: positives[classIndex]!.length, negatives, examples: targets.length });
   }
   for (const [layer, { weight, bias }] of [
@@ -160,6 +163,9 @@ export async function fitScorer(
   }
   return report;
 }
+
+/** An SVM or a regression may compute for seconds: between two, heartbeats to other processes and Ctrl-C have their turn. */
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Whether an image is one of at most `most`, evenly spaced. */
 const isSpaced = (index: number, count: number, most: number): boolean =>
