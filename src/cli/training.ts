@@ -119,13 +119,12 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
     }),
   );
   if (processes?.leads === false) return result;
-  const [best] = directory
-    .readValidation()
-    .filter(({ mAP }) => !Number.isNaN(mAP))
-    .sort((a, b) => b.mAP - a.mAP);
-  const patience = run.config.validation?.patience;
-  if (patience !== undefined && result.finished && sinceBest(directory.readValidation()) >= patience) {
-    console.log(`ended early: ${patience} evaluations without a better mAP (--patience)`);
+  const lines = directory.readValidation();
+  const [best] = lines.filter(({ mAP }) => !Number.isNaN(mAP)).sort((a, b) => b.mAP - a.mAP);
+  const { patience = Infinity } = config.validation ?? {};
+  if (result.finished && sinceBest(lines) >= patience && lines.at(-1)!.step < config.training.steps) {
+    const evaluations = patience === 1 ? '1 evaluation' : `${patience} evaluations`;
+    console.log(`ended early: ${evaluations} without a better mAP (--patience)`);
   }
   if (best && result.finished) {
     console.log(

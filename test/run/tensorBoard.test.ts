@@ -111,6 +111,15 @@ test('losses, validation and pictures are what TensorBoard reads', async () => {
   assert.equal(rest, []);
 });
 
+test('a resumed run that is only evaluated has a file for it', async () => {
+  const path = temporaryFolder();
+  const log = TensorBoardLog.open({ path }, { wanted: true, resume: true })!;
+  await log.validation({ ...LOSSES, step: 10, mAP: 0.5, ap: {}, images: 3, seconds: 1 }, newCanvas(3, 2));
+  const [name] = readdirSync(join(path, 'tensorboard'));
+  const [, start, validation] = records(readFileSync(join(path, 'tensorboard', name!))).map(parse);
+  assert.equal([start!.step, start!.session, validation!.scalars['validation/mAP']], [10, 1, 0.5]);
+});
+
 test('a resumed run goes on with its log, stage by stage; one without a log does not begin any', () => {
   const path = temporaryFolder();
   assert.is(TensorBoardLog.open({ path }, { wanted: false, resume: true }), null);

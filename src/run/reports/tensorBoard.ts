@@ -50,6 +50,8 @@ export class TensorBoardLog {
 
   /** `detections`: a picture of some images with what was found in them. */
   async validation({ step, mAP, ap, loss, ...rest }: ValidationLine, detections: Canvas): Promise<void> {
+    // A resumed run whose stages are all done is evaluated without training in any of them.
+    if (this.file === null) this.start('', step - 1);
     const terms = LOSS_TERMS.map((term) => [`validation/${term}`, rest[term]] as const);
     const classes = Object.entries(ap).flatMap(([name, value]) =>
       value === null ? [] : [[`AP/${name}`, value] as const],
