@@ -5,7 +5,7 @@ import { absoluteSpec, openDataset, usualSplit } from '../../data/registry.ts';
 import type { AnnotatedBox, Dataset, Sample } from '../../data/types.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import { small } from '../../model/backbones/small.ts';
-import { classifierSchema, trainingSchema } from '../../model/config.ts';
+import { classifierSchema } from '../../model/config.ts';
 import { kMeansPriors, type RelativeBox } from '../../model/multiBox/priors.ts';
 import type { MetricsLine } from '../storage/metrics.ts';
 import { RunDirectory } from '../storage/runDirectory.ts';
@@ -17,6 +17,7 @@ import {
   type WholeImageChoices,
   wholeImageStart,
   wholeImageTraining,
+  wholeImageTrainingSchema,
 } from './wholeImageTraining.ts';
 
 const FORMAT = 'multibox 1';
@@ -37,7 +38,7 @@ const multiBoxSchema = z.strictObject({
       .refine(({ length }) => length % 4 === 0, 'must have four numbers for each prior'),
     alpha: z.number().positive(),
   }),
-  training: trainingSchema,
+  training: wholeImageTrainingSchema,
 });
 export type MultiBoxRunConfig = z.infer<typeof multiBoxSchema>;
 

@@ -5,10 +5,16 @@ import { absoluteLabelled, openLabelled } from '../../data/labelled.ts';
 import { UserError } from '../../engine/errors.ts';
 import { backboneNamed } from '../../model/backbones/index.ts';
 import { small } from '../../model/backbones/small.ts';
-import { classifierSchema, trainingSchema } from '../../model/config.ts';
+import { classifierSchema } from '../../model/config.ts';
 import { commonSettings } from './configSchema.ts';
 import { assertSameChoices } from './sameRun.ts';
-import { sharedChoices, type WholeImageChoices, wholeImageStart, wholeImageTraining } from './wholeImageTraining.ts';
+import {
+  sharedChoices,
+  type WholeImageChoices,
+  wholeImageStart,
+  wholeImageTraining,
+  wholeImageTrainingSchema,
+} from './wholeImageTraining.ts';
 import { RunDirectory } from '../storage/runDirectory.ts';
 import type { MetricsLine } from '../storage/metrics.ts';
 
@@ -19,7 +25,7 @@ const pretrainSchema = z.strictObject({
   ...commonSettings,
   classifier: classifierSchema,
   /** `imagesPerStep` is the batch. */
-  training: trainingSchema,
+  training: wholeImageTrainingSchema,
   /** Images of a pass; the gradients of a batch's passes are added in the order of engine/treeSum.ts. By default the batch. */
   microBatch: z.int().positive().optional(),
 });

@@ -1,7 +1,7 @@
 /** What the trainings of a network on whole images share (`rcnn pretrain`, `rcnn multibox`): choices, defaults, how they resume. */
 import { resolve } from 'node:path';
 import { readWeightsHeader } from '../../engine/node/weightsFile.ts';
-import { OPTIMISER_DEFAULTS, type TrainingConfig } from '../../model/config.ts';
+import { OPTIMISER_DEFAULTS, type TrainingConfig, trainingSchema } from '../../model/config.ts';
 import { CHECKPOINT_INTERVAL } from './runConfig.ts';
 
 export interface WholeImageChoices {
@@ -18,6 +18,21 @@ export interface WholeImageChoices {
   /** Steps between two checkpoints. */
   checkpointEvery?: number;
 }
+
+/** The settings of such a training: those of a detector's without what only that has. */
+export const wholeImageTrainingSchema = trainingSchema.omit({
+  optimizer: true,
+  betas: true,
+  epsilon: true,
+  clipNorm: true,
+  clipValue: true,
+  ema: true,
+  lossScale: true,
+  augmentation: true,
+  tiles: true,
+  oversample: true,
+  stages: true,
+});
 
 export const WHOLE_IMAGE_STEPS = 2000;
 /** After this share of the steps the learning rate is divided by ten. */
