@@ -3,10 +3,11 @@ import type { Command } from 'commander';
 import { join } from 'node:path';
 import { dataUsage, splitsOf } from '../data/registry.ts';
 import { disjointSplits } from '../data/splitNames.ts';
-import { writePng } from '../draw/canvas.ts';
+import type { Dataset } from '../data/types.ts';
+import { type Canvas, writePng } from '../draw/canvas.ts';
 import { UserError } from '../engine/errors.ts';
 import { backboneNamed } from '../model/backbones/index.ts';
-import type { DetectorConfig } from '../model/config.ts';
+import type { DetectorConfig, TrainingConfig } from '../model/config.ts';
 import { type AnchorFit, isPoor } from '../run/reports/anchorFit.ts';
 import { withSettings } from '../run/config/configSchema.ts';
 import {
@@ -111,27 +112,38 @@ async function check(options: CheckCommand): Promise<void> {
     for (const note of notes) console.log(`note: ${note}`);
     console.log(reportText(report, detector));
     if (options.pictures !== undefined) {
-      const pictures: Record<string, string> = {};
-      for (const { split, dataset } of splits) {
-        const readable = dataset.samples.filter((sample) => !decoded.unreadable.has(sample));
-        if (readable.length === 0) continue;
-        pictures[split] = join(options.pictures, `${split}.png`);
-        await writePng(pictures[split], await truthSheet({ ...dataset, samples: readable }));
-        const { augmentation } = training;
-        if (!augmentation) continue;
-        pictures[`${split}-augmented`] = join(options.pictures, `${split}-augmented.png`);
-        await withGpu(options.adapter, async (gpu) => {
-          const sheet = await augmentedSheet(gpu, { ...dataset, samples: readable }, { ...training, augmentation });
-          await writePng(pictures[`${split}-augmented`]!, sheet);
-        });
-      }
-      printPictures(pictures);
+      const readable = splits.flatMap(({ split, dataset }) => {
+        const samples = dataset.samples.filter((sample) => !decoded.unreadable.has(sample));
+        return samples.length === 0 ? [] : [{ split, dataset: { ...dataset, samples } }];
+      });
+      printPictures(await drawSplits(readable, options.pictures, training, options.adapter));
     }
     if (options.json !== undefined) writeJson(options.json, { data, problems, notes, quantiles: QUANTILES, ...report });
     printProblems(problems);
   } finally {
     progress.stop();
   }
+}
+
+/** A sheet of each split with its objects and, with augmentation, another as they are trained on; returns their paths. */
+async function drawSplits(
+  splits: readonly { split: string; dataset: Dataset }[],
+  folder: string,
+  { augmentation, ...training }: TrainingConfig,
+  adapter: AdapterKind,
+): Promise<Record<string, string>> {
+  const pictures: Record<string, string> = {};
+  const write = async (name: string, sheet: Canvas): Promise<void> => {
+    pictures[name] = join(folder, `${name}.png`);
+    await writePng(pictures[name], sheet);
+  };
+  for (const { split, dataset } of splits) await write(split, await truthSheet(dataset));
+  if (!augmentation) return pictures;
+  await withGpu(adapter, async (gpu) => {
+    for (const { split, dataset } of splits)
+      await write(`${split}-augmented`, await augmentedSheet(gpu, dataset, { ...training, augmentation }));
+  });
+  return pictures;
 }
 
 function printProblems(problems: readonly string[]): void {

@@ -132,8 +132,7 @@ export async function giveTestProposals(files: string | undefined, model: string
   for (const note of dataset.notes.slice(length)) console.log(`note: ${note}`);
 }
 
-/** Opens the device, prints which one it is, and closes it after `fn`, so that the process can exit. */
-/** `turn`: which of several GPUs to take. */
+/** Opens the device, prints which one it is, and closes it after `fn`, so that the process can exit. `turn`: which of several GPUs. */
 export async function withGpu<T>(adapter: AdapterKind, fn: (gpu: Gpu) => Promise<T>, turn?: number): Promise<T> {
   const gpu = await openGpu({ adapter, turn });
   try {
