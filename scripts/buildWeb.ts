@@ -19,16 +19,11 @@ const WITHOUT_EVAL = 'globalThis.__zod_globalConfig={jitless:true};';
 
 export const webOptions = (folder: string): BuildOptions & { outdir: string } => ({
   absWorkingDir: root,
-  entryPoints: [
-    'index.html',
-    'style.css',
-    'page.ts',
-    'worker.ts',
-    'recorded/run.json',
-    'recorded/digits.safetensors.gz',
-  ].map((file) => `web/${file}`),
+  entryPoints: ['index.html', 'style.css', 'page.ts', 'worker.ts', 'recorded/run.json', 'recorded/digits.bin'].map(
+    (file) => `web/${file}`,
+  ),
   banner: { js: WITHOUT_EVAL },
-  loader: { '.html': 'copy', '.json': 'copy', '.gz': 'copy' },
+  loader: { '.html': 'copy', '.json': 'copy', '.bin': 'copy' },
   outdir: folder,
   bundle: true,
   splitting: true, // so that page and worker share files

@@ -56,7 +56,7 @@ const run = { adapter: gpu.adapter.description, steps: step, seconds: Math.round
 const report = { mAP: rounded(mAP, 3), ap, images };
 fs.writeFileSync(path.join(folder, 'run.json'), `${JSON.stringify({ ...run, report })}\n`);
 const checkpoint = await serializeCheckpoint(model, undefined, { ...progress, dataSeconds: 0 });
-fs.writeFileSync(path.join(folder, 'digits.safetensors.gz'), gzipSync(checkpoint, { level: 9 }));
+fs.writeFileSync(path.join(folder, 'digits.bin'), gzipSync(checkpoint, { level: 9 }));
 for (const name of fs.readdirSync(folder)) console.log(`${name}: ${fs.statSync(path.join(folder, name)).size} bytes`);
 gpu.close();
 

@@ -13,7 +13,7 @@ const FOLDER = 'recorded';
 
 /** The digits' network. */
 export async function readDigitsWeights(): Promise<Safetensors> {
-  const { body } = await get('digits.safetensors.gz');
+  const { body } = await get('digits.bin'); // hosts unpack files named .gz on the way
   const unpacked = body!.pipeThrough(new DecompressionStream('gzip'));
   return parseSafetensors(new Uint8Array(await new Response(unpacked).arrayBuffer()), 'digits.safetensors');
 }
