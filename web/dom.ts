@@ -40,7 +40,7 @@ const rows = new WeakMap<HTMLElement, Map<string, HTMLElement>>();
 
 /**
  * Makes the children of a list those of `items`: an element for each key is made once and then updated, so that what has the focus
- * keeps it.
+ * keeps it. If that was in a row which is removed, the last button of the row that takes its place gets the focus.
  */
 export function keyed<T, E extends HTMLElement>(
   list: HTMLElement,
@@ -51,16 +51,20 @@ export function keyed<T, E extends HTMLElement>(
 ): void {
   const before = rows.get(list) ?? new Map<string, HTMLElement>();
   const after = new Map<string, HTMLElement>();
+  const keys = items.map(keyOf);
+  const focused = [...list.children].findIndex((row) => row.contains(document.activeElement));
+  for (const key of before.keys()) if (!keys.includes(key)) before.get(key)!.remove();
   items.forEach((item, i) => {
-    const key = keyOf(item);
+    const key = keys[i]!;
     const row = (before.get(key) as E | undefined) ?? create(item);
-    before.delete(key);
     after.set(key, row);
     update(row, item, i);
     if (list.children[i] !== row) list.insertBefore(row, list.children[i] ?? null);
   });
-  for (const row of before.values()) row.remove();
   rows.set(list, after);
+  if (focused < 0 || list.contains(document.activeElement)) return;
+  const next = list.children[Math.min(focused, list.children.length - 1)];
+  next?.querySelector<HTMLElement>('button:last-of-type')?.focus();
 }
 
 /** Saves content as a file of the visitor's. */

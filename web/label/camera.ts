@@ -20,16 +20,24 @@ export function startCamera(taken: (file: File) => unknown, changed: () => void)
     show();
   };
 
+  const open = async (): Promise<void> => {
+    stream = await openCamera();
+    if (location.hash !== '#label') return close(); // while the browser asked whether the page may use it
+    video.srcObject = stream;
+    await video.play();
+    show();
+    element('take').focus();
+  };
   button.onclick = () =>
     attempt(async () => {
       if (stream) return close();
-      stream = await openCamera();
-      video.srcObject = stream;
-      await video.play();
-      show();
-      element('take').focus();
+      button.disabled = true;
+      await open().finally(() => (button.disabled = false));
     });
-  element('close-camera').onclick = close;
+  element('close-camera').onclick = () => {
+    close();
+    button.focus();
+  };
   element('take').onclick = () =>
     attempt(async () => {
       const file = await written(video, video.videoWidth, video.videoHeight);
