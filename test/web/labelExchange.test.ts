@@ -81,7 +81,7 @@ test('what was exported as COCO is read again', async () => {
 
 test('a file that is no such data set is one line', async () => {
   const { zip } = await exportProject(labelled(), 'coco', fileOf);
-  assert.throws(() => importCoco(zip.subarray(0, 1000), 'labels.zip'), /^labels\.zip: is no zip file/);
+  assert.throws(() => importCoco(zip.subarray(0, 1000), 'labels.zip'), /^labels\.zip: is not a zip file/);
   const { zip: voc } = await exportProject(labelled(), 'voc', fileOf);
   assert.throws(() => importCoco(voc, 'labels.zip'), /^labels\.zip: holds no COCO file/);
 });

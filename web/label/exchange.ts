@@ -70,7 +70,7 @@ export function importCoco(zip: Uint8Array, source: string): { classes: string[]
   try {
     files = unzipSync(zip) as typeof files;
   } catch {
-    throw new UserError(`${source}: is no zip file, or is cut off; export it again`);
+    throw new UserError(`${source}: is not a zip file, or is cut off; export it again`);
   }
   const path = Object.keys(files).find((name) => /\.json$/i.test(name));
   if (path === undefined) throw new UserError(`${source}: holds no COCO file (.json); export the labels as COCO`);
@@ -83,7 +83,7 @@ export function importCoco(zip: Uint8Array, source: string): { classes: string[]
   }
   const lists = [content?.images, content?.categories, content?.annotations];
   if (!lists.every((list) => Array.isArray(list) && list.every((one) => typeof one === 'object' && one !== null))) {
-    throw wrong('is no COCO file: it needs images, categories and annotations');
+    throw wrong('is not a COCO file: it needs images, categories and annotations');
   }
   const { images, categories, annotations } = content as Coco;
   const names = new Map(categories.map(({ id, name }) => [id, String(name)]));
@@ -97,6 +97,7 @@ export function importCoco(zip: Uint8Array, source: string): { classes: string[]
     boxes.get(image_id)?.push({ className, x1: x!, y1: y!, x2: x! + width!, y2: y! + height! });
   }
   const pictures = images.map(({ id, file_name: file }): ImportedPicture => {
+    if (typeof file !== 'string') throw wrong(`the image ${id} has no file_name`);
     const found = Object.keys(files).find((name) => name === file || name.endsWith(`/${file}`));
     if (found === undefined) throw wrong(`the image ${file} is not in the zip file`);
     return { name: file.split('/').at(-1)!, bytes: files[found]!, boxes: boxes.get(id)! };
