@@ -47,7 +47,11 @@ export const labelTests = (page: Page): Readonly<Record<string, () => Promise<st
     await page.keyboard.press('Control+z');
     expectEqual(await boxes(page), [box]);
     await page.keyboard.press('Control+z'); // its class
+    await page.click('#previous'); // Undo leads back to the picture
+    await page.focus('#surface');
     await page.keyboard.press('Control+z'); // where the arrows moved it
+    if ((await page.locator('#pictures [aria-current]').getAttribute('aria-label'))?.startsWith(`Picture ${before},`))
+      throw new Error('Undo changes a picture that is not shown');
     await page.keyboard.press('Control+z'); // all of it
     expectEqual(await boxes(page), []);
     for (let i = 0; i < 3; i++) await page.keyboard.press('Control+Shift+z');
@@ -63,6 +67,13 @@ export const labelTests = (page: Page): Readonly<Record<string, () => Promise<st
     expectEqual(await seen(), before);
     await page.click('#pictures li:first-child button');
     expectEqual(await boxes(page), labelScene(0).objects);
+    const popup = page.waitForEvent('popup');
+    await page.evaluate(() => void window.open(location.href));
+    const second = await popup;
+    await second.waitForSelector('#not-kept:not([hidden])');
+    const notKept = (await second.textContent('#not-kept'))!;
+    if (!/^Another tab has the labels open/.test(notKept)) throw new Error(notKept);
+    await second.close();
     return (await page.textContent('#label-network'))!;
   },
 
@@ -118,7 +129,7 @@ export async function labelAndTrain(
     await page.click('#next');
   }
   await page.fill('#label-steps', String(STEPS));
-  await page.click('#label-start');
+  await page.dblclick('#label-start'); // the second click must not begin another training
   await page.waitForFunction(() => /^Done/.test(document.querySelector('#label-training')!.textContent!));
   await add(page, [labelScene(LABELLED)]);
   await page.waitForSelector('#proposed:not([hidden])');

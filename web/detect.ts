@@ -285,7 +285,7 @@ export function startDetect(
     changed() {
       if (weights !== 'labelled') return;
       for (const result of shown) delete result.found;
-      again();
+      if (location.hash === '#detect') again(); // otherwise once this part is shown
     },
     used() {
       chooseWeights('labelled');

@@ -41,7 +41,7 @@ import {
 } from '../src/index.ts';
 import { readDigits } from './digits.ts';
 import { digitScenes, digitsRun, SEED, SHOWN } from './digitsRun.ts';
-import { type LabelBackbone, labelDetector, labelTraining } from './label/recipe.ts';
+import { isLabelBackbone, LABEL_BACKBONES, type LabelBackbone, labelDetector, labelTraining } from './label/recipe.ts';
 import { decodePixels } from './pictures.ts';
 import { readDigitsWeights } from './recorded.ts';
 import { Training, type TrainingEvent } from './training.ts';
@@ -50,6 +50,8 @@ import { Turns } from './turns.ts';
 /** What the session reports to the page while a call runs. */
 export type SessionEvent =
   | { kind: 'lost'; message: string }
+  /** A network is there to be trained, in place of the one before: from now on the training can be paused and ended. */
+  | { kind: 'begun'; of: Trained; network: LoadedRun }
   | (TrainingEvent & { of: Trained })
   /** The weights so far of the training on labels, to be kept in case the device is lost or the page closed. */
   | { kind: 'kept'; run: RunFiles; network: LoadedRun }
@@ -170,7 +172,12 @@ export class Session {
   async trainOnLabels(task: LabelTask): Promise<boolean> {
     const { classes, pictures, steps, flip } = task;
     const start = await this.startOf(task);
-    const backbone = start.detector.backbone as LabelBackbone;
+    const { backbone, system = 'faster-rcnn' } = start.detector;
+    if (!isLabelBackbone(backbone) || system !== 'faster-rcnn') {
+      throw new UserError(
+        `${start.weights?.source}: this run is ${system} on ${backbone}; choose one that is faster-rcnn on ${LABEL_BACKBONES.join(' or ')}`,
+      );
+    }
     const config: RunConfig = {
       ...digitsRun(classes, steps),
       data: 'labels',
@@ -185,11 +192,15 @@ export class Session {
     }));
     const dataset: Dataset = { name: 'labels', classes, samples, flippable: true, notes: [] };
     let nextKept = performance.now() + KEPT_MILLISECONDS;
-    return training.run(dataset, this.turns, this.teller('labelled'), async (step) => {
-      if (step < steps && performance.now() < nextKept) return;
+    const keep = async () =>
       this.tell({ kind: 'kept', run: await filesOf(training), network: factsOf(training.model) });
+    const finished = await training.run(dataset, this.turns, this.teller('labelled'), async (step) => {
+      if (step < steps && performance.now() < nextKept) return;
+      await keep();
       nextKept = performance.now() + KEPT_MILLISECONDS;
     });
+    if (!finished) await this.turns.during(keep);
+    return finished;
   }
 
   /** The network that a training on labels starts with, and its weights. */
@@ -231,6 +242,7 @@ export class Session {
       const training = new Training(model, config);
       this.use(of, training);
       this.trainings[of] = training;
+      this.tell({ kind: 'begun', of, network: factsOf(model) });
       return training;
     });
   }

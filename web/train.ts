@@ -43,7 +43,7 @@ export function startTrain(
   const exportModel = element<HTMLButtonElement>('export');
   const steps = element<HTMLInputElement>('steps');
   const state = element('state');
-  let mode: 'idle' | 'training' | 'paused' | 'evaluating' = 'idle';
+  let mode: 'idle' | 'starting' | 'training' | 'paused' | 'evaluating' = 'idle';
   let step: number | null = null;
   let total = 0;
   let times: { step: number; seconds: number }[] = [];
@@ -75,8 +75,10 @@ export function startTrain(
     mode = next;
     state.textContent = text;
     const idle = step === null ? 'Train' : 'Train again';
-    start.textContent = { idle, training: 'Pause', paused: 'Resume', evaluating: 'Evaluating' }[mode];
-    start.disabled = mode === 'evaluating';
+    start.textContent = { idle, starting: 'Starting', training: 'Pause', paused: 'Resume', evaluating: 'Evaluating' }[
+      mode
+    ];
+    start.disabled = mode === 'starting' || mode === 'evaluating';
     restart.hidden = mode !== 'paused';
     steps.disabled = mode !== 'idle';
     save.disabled = exportModel.disabled = step === null || mode === 'evaluating';
@@ -91,7 +93,7 @@ export function startTrain(
     element('precision').hidden = true;
     for (const id of ['rate', 'left', 'loss', 'map']) element(id).textContent = '–';
     showStep(0, 0);
-    enter('training', 'The first step compiles the shaders.');
+    enter('starting', 'The first step compiles the shaders.');
     try {
       const report = await session.train(total);
       if (report) finish(report);
@@ -180,7 +182,9 @@ export function startTrain(
     },
     listen(event) {
       if ('of' in event && event.of !== 'trained') return;
-      if (event.kind === 'step' && step !== null) {
+      if (event.kind === 'begun') {
+        enter('training', state.textContent!);
+      } else if (event.kind === 'step' && step !== null) {
         if (mode === 'training') state.textContent = '';
         showStep(event.step, event.seconds);
         if (event.step === total) enter('evaluating', 'Evaluating on test scenes.');

@@ -6,6 +6,8 @@ import {
   addClass,
   addPictures,
   changeBox,
+  changedPicture,
+  classNamed,
   countBoxes,
   EMPTY_PROJECT,
   History,
@@ -65,7 +67,11 @@ test('names of classes are tidy and unique', () => {
     assert.is(addClass(project, name), project, name);
     assert.is(renameClass(project, 2, name), project, name);
   }
-  assert.is(renameClass(project, 2, 'wild  dog').classes[1]!.name, 'wild dog');
+  const wild = renameClass(project, 2, 'wild  dog');
+  assert.equal(wild.classes[1], { id: 2, name: 'wild dog', formerly: ['dog'] });
+  assert.is(renameClass(wild, 2, 'Wild dog').classes[1]!.name, 'Wild dog', 'its own name in another spelling');
+  assert.is(renameClass(wild, 2, ' wild dog'), wild);
+  assert.is(classNamed(wild, ' WILD  dog '), wild.classes[1]);
   const without = removeClass(project, 1);
   assert.equal(without.classes, [{ id: 2, name: 'dog' }]);
   assert.equal(
@@ -121,6 +127,17 @@ test('undo goes back edit by edit, redo forward until something else is done', (
   history.undo();
   history.commit(removePicture(shown, 'a'));
   assert.is(history.canRedo, false);
+});
+
+test('undo leads to the picture that it changes', () => {
+  const before = animals();
+  const inB = addBoxes(before, 'b', [{ ...edges, classId: 1 }]);
+  assert.is(changedPicture(inB, before, 'a')?.id, 'b');
+  const withoutCats = removeClass(inB, 1);
+  assert.is(changedPicture(withoutCats, inB, 'b')?.id, 'b', 'where it is already, if that is among those changed');
+  assert.is(changedPicture(withoutCats, inB, undefined)?.id, 'a');
+  assert.is(changedPicture(removePicture(inB, 'b'), inB, 'a')?.id, 'b', 'one that comes back');
+  assert.is(changedPicture(inB, removePicture(inB, 'b'), 'a'), undefined);
 });
 
 test('edits that are part of one are undone as one', () => {

@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { problemOf } from '../../src/run/config/configSchema.ts';
 import { labelDetector, labelTraining } from '../../web/label/recipe.ts';
+import type { ObjectClass } from '../../web/label/project.ts';
 import { proposalsOf, stillOpen } from '../../web/label/proposals.ts';
 
 const CLASSES = ['__background__', 'cat', 'dog'];
@@ -61,9 +62,19 @@ test('proposals: sure, inside the picture, once for each object, of classes that
     { id: -2, classId: 7, score: 0.9, x1: 10, y1: 10, x2: 50, y2: 50 },
   ]);
   assert.equal(
-    stillOpen(proposals, [{ id: 1, classId: 7, x1: 12, y1: 12, x2: 52, y2: 52 }]).map(({ id }) => id),
+    stillOpen(proposals, [{ id: 1, classId: 7, x1: 12, y1: 12, x2: 52, y2: 52 }], classes).map(({ id }) => id),
     [-1],
   );
+  assert.equal(stillOpen(proposals, [], []), [], 'the class was removed meanwhile');
+});
+
+test('a class that was renamed after the training is proposed by its new name', () => {
+  const detections = [{ x1: 10, y1: 10, x2: 49, y2: 49, score: 0.9, classIndex: 2 }];
+  const proposed = (classes: readonly ObjectClass[]) =>
+    proposalsOf(detections, CLASSES, classes, { width: 100, height: 100 }).map(({ classId }) => classId);
+  const wolf = { id: 7, name: 'wolf', formerly: ['dog'] };
+  assert.equal(proposed([wolf]), [7]);
+  assert.equal(proposed([wolf, { id: 8, name: 'dog' }]), [8], 'a class that has the name now comes first');
 });
 
 test.run();

@@ -14,6 +14,8 @@ import {
   addClass,
   addPictures,
   changeBox,
+  changedPicture,
+  classNamed,
   countBoxes,
   EMPTY_PROJECT,
   History,
@@ -43,15 +45,13 @@ export interface LabelPart {
 
 /** The class of a first box that is drawn before any class has a name. */
 const FIRST_CLASS = 'object';
+const NEEDS_NAME = 'A class needs a name that no other class has.';
 /** A new box that is made by a key takes this share of what is in sight. */
 const KEY_BOX = 0.25;
 
 export async function startLabel(session: RemoteSession, network: LabelledNetwork): Promise<LabelPart> {
   const store = await Store.open(showTrouble);
-  const kept = await store.load().catch((error: Error) => {
-    showTrouble(`The labels that this browser keeps cannot be read: ${error.message}`);
-    return {} as Awaited<ReturnType<Store['load']>>;
-  });
+  const kept = await store.load();
   const history = new History(kept.project ?? EMPTY_PROJECT);
   /** Addresses of the thumbnails, by the id of the picture. */
   const thumbnails = new Map<string, string>();
@@ -77,7 +77,7 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
     classColour(project().classes.findIndex(({ id }) => id === classId) + 1);
   const open = (): Proposal[] => {
     const now = picture();
-    return now && propose.checked ? stillOpen(proposed.get(now.id) ?? [], now.boxes) : [];
+    return now && propose.checked ? stillOpen(proposed.get(now.id) ?? [], now.boxes, project().classes) : [];
   };
 
   /** Makes an edit, keeps it and shows it. */
@@ -96,6 +96,15 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
     }
     if (!project().classes.some(({ id }) => id === pen)) pen = project().classes[0]?.id;
     show();
+  }
+
+  /** Undoes an edit or makes it again, and shows the picture that it changes. */
+  function travel(move: () => void): void {
+    const before = project();
+    move();
+    const picture = changedPicture(before, project(), current);
+    if (picture && picture.id !== current) [current, selected] = [picture.id, undefined];
+    changed();
   }
 
   /** The class for a new box; makes one if there is none. */
@@ -229,7 +238,8 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
       proposals.length === 1 ? 'Accept the proposal' : `Accept all ${proposals.length} proposals`;
     const labelled = pictures.filter(isLabelled).length;
     for (const button of element('label-formats').querySelectorAll('button')) button.disabled = labelled === 0;
-    element<HTMLButtonElement>('label-clear').disabled = pictures.length === 0 && classes.length === 0 && !network.run;
+    element<HTMLButtonElement>('label-clear').disabled =
+      training || (pictures.length === 0 && classes.length === 0 && !network.run);
     panel.update(pictures.some(({ boxes }) => boxes.length > 0) ? undefined : 'Draw boxes in some pictures first.');
     showNetwork();
     if (!now) return;
@@ -310,8 +320,10 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
         const swatch = make('button', { className: 'swatch', onclick: () => choose(id) });
         const name = make('input', { maxLength: 60 });
         name.onchange = () => {
-          edit(renameClass(project(), id, name.value));
-          name.value = nameOf(id); // unless the name could be used
+          const next = renameClass(project(), id, name.value);
+          if (next === project() && name.value !== nameOf(id)) say(NEEDS_NAME);
+          edit(next);
+          name.value = nameOf(id);
         };
         const removal = make('button', { className: 'plain', textContent: '×' });
         removal.onclick = () => edit(removeClass(project(), id));
@@ -418,9 +430,8 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
     current ??= id;
     const named = boxes.reduce((all, { className }) => addClass(all, className), project());
     const shown = addPictures(named, [{ id, name: file.name, width, height, boxes: [], empty: false }]);
-    const ids = new Map(named.classes.map(({ id, name }) => [name.toLowerCase(), id]));
     const labelled = boxes.flatMap(({ className, ...edges }) => {
-      const classId = ids.get(className.trim().toLowerCase());
+      const classId = classNamed(named, className)?.id;
       const inside = boxBetween({ x: edges.x1, y: edges.y1 }, { x: edges.x2, y: edges.y2 }, { width, height });
       return classId === undefined ? [] : [{ ...inside, classId }];
     });
@@ -474,8 +485,8 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
   });
   network.listen({ changed: () => show() });
 
-  element('undo').onclick = () => (history.undo(), changed());
-  element('redo').onclick = () => (history.redo(), changed());
+  element('undo').onclick = () => travel(() => history.undo());
+  element('redo').onclick = () => travel(() => history.redo());
   element('zoom-in').onclick = () => surface.zoom(1.5);
   element('zoom-out').onclick = () => surface.zoom(1 / 1.5);
   element('zoom-fit').onclick = () => surface.fit();
@@ -498,7 +509,7 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
     const field = element<HTMLInputElement>('class-name');
     const { nextId } = project();
     const next = addClass(project(), field.value);
-    if (next === project()) return say('A class needs a name that no other class has.');
+    if (next === project()) return say(NEEDS_NAME);
     pen = nextId;
     edit(next);
     field.value = '';
@@ -538,13 +549,16 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
           async (id) => (await store.picture(id)).file,
         );
         download(`labels-${format}.zip`, zip);
-        say(`Exported as ${title}. ${lost.map((line) => `Note: ${line}.`).join(' ')}`);
+        const left = project().pictures.filter((one) => !isLabelled(one)).length;
+        const without = left > 0 ? ` Without ${left} picture${left > 1 ? 's' : ''} not labelled yet.` : '';
+        say(`Exported as ${title}.${without} ${lost.map((line) => `Note: ${line}.`).join(' ')}`);
       });
     element('label-formats').append(button);
   }
   element('label-clear').onclick = () => {
     if (!confirm('Remove all pictures, labels and the network from this browser?')) return;
     store.clear();
+    for (const address of thumbnails.values()) URL.revokeObjectURL(address);
     thumbnails.clear();
     proposed.clear();
     current = selected = pen = shown = undefined;
@@ -559,11 +573,10 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
   addEventListener('keydown', (event) => {
     if (location.hash !== '#label' || !(event.ctrlKey || event.metaKey) || isTyping(event.target)) return;
     const letter = event.key.toLowerCase();
-    if (letter === 'z' && !event.shiftKey) history.undo();
-    else if (letter === 'y' || letter === 'z') history.redo();
+    if (letter === 'z' && !event.shiftKey) travel(() => history.undo());
+    else if (letter === 'y' || letter === 'z') travel(() => history.redo());
     else return;
     event.preventDefault();
-    changed();
   });
 
   /** What a key does on the picture; false if it does nothing. */
@@ -647,7 +660,8 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
   }
 
   show();
-  if (store.notKept !== undefined) say(store.notKept);
+  element('not-kept').hidden = store.notKept === undefined;
+  element('not-kept').textContent = store.notKept ?? '';
 
   return {
     async enable() {
@@ -661,6 +675,8 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
       if (event.kind === 'lost')
         disable('The device was lost. Labels and the last weights are kept: reload this page.');
       panel.listen(event);
+      // The network that was there is gone, and the one in its place may have other classes.
+      if (event.kind === 'begun' && event.of === 'labelled' && network.run) network.set(event.network);
       if (event.kind === 'kept') {
         store.saveRun(event.run);
         network.set(event.network);

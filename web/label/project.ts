@@ -34,6 +34,8 @@ export interface ObjectClass {
   id: number;
   /** Unique in the project. */
   name: string;
+  /** Names that it had before, by which a network that was trained then knows it. */
+  formerly?: readonly string[];
 }
 
 export interface Project {
@@ -99,12 +101,19 @@ export function addClass(project: Project, name: string): Project {
   return { ...project, classes: [...classes, { id: nextId, name: tidy }], nextId: nextId + 1 };
 }
 
-/** The same project if another class has this name, or the name is empty. */
+/** The same project if the class has this name already, or another class has it, or the name is empty. */
 export function renameClass(project: Project, id: number, name: string): Project {
   const tidy = tidyName(name);
-  if (!isFree(project, tidy)) return project;
-  return { ...project, classes: project.classes.map((one) => (one.id === id ? { ...one, name: tidy } : one)) };
+  const others = { ...project, classes: project.classes.filter((one) => one.id !== id) };
+  const before = project.classes.find((one) => one.id === id);
+  if (!before || before.name === tidy || !isFree(others, tidy)) return project;
+  const renamed = { ...before, name: tidy, formerly: [...(before.formerly ?? []), before.name] };
+  return { ...project, classes: project.classes.map((one) => (one === before ? renamed : one)) };
 }
+
+/** The class of which `name` is a spelling. */
+export const classNamed = ({ classes }: Project, name: string): ObjectClass | undefined =>
+  classes.find((one) => key(one.name) === key(tidyName(name)));
 
 /** Removes a class with all its boxes. */
 export const removeClass = (project: Project, id: number): Project => ({
@@ -116,6 +125,13 @@ export const removeClass = (project: Project, id: number): Project => ({
       : picture,
   ),
 });
+
+/** The picture to look at after going from one project to the other: `current` if it changed, or the first that did or is new. */
+export function changedPicture(before: Project, after: Project, current: string | undefined): Picture | undefined {
+  const known = new Map(before.pictures.map((picture) => [picture.id, picture]));
+  const changed = after.pictures.filter((picture) => known.get(picture.id) !== picture);
+  return changed.find(({ id }) => id === current) ?? changed[0];
+}
 
 /** How many boxes of each class there are, by its id. */
 export function countBoxes({ pictures }: Project): Map<number, number> {
@@ -191,8 +207,8 @@ function changePicture(project: Project, id: string, change: (picture: Picture) 
 }
 
 const tidyName = (name: string): string => name.trim().replace(/\s+/g, ' ');
-const isFree = ({ classes }: Project, name: string): boolean =>
-  name !== '' && !classes.some((one) => key(one.name) === key(name)) && name !== '__background__';
+const isFree = (project: Project, name: string): boolean =>
+  name !== '' && classNamed(project, name) === undefined && name !== '__background__';
 
 /** Some file systems do not distinguish the case of letters, or forms of accents. */
 const key = (name: string): string => name.normalize('NFC').toLowerCase();

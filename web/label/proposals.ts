@@ -16,8 +16,8 @@ const LEAST_SCORE = 0.4;
 const SAME = 0.5;
 
 /**
- * Detections as proposals, the best first. `names` are the network's classes, index 0 being the background; those that the project
- * has no longer are left out. Edges are whole pixels inside the picture.
+ * Detections as proposals, the best first. `names` are the network's classes, index 0 being the background, by the names that
+ * they had when it was trained; those that the project no longer has are left out. Edges are whole pixels inside the picture.
  */
 export function proposalsOf(
   detections: readonly Detection[],
@@ -25,7 +25,10 @@ export function proposalsOf(
   classes: readonly ObjectClass[],
   { width, height }: { width: number; height: number },
 ): Proposal[] {
-  const ids = names.map((name) => classes.find((one) => one.name === name)?.id);
+  const ids = names.map((name) => {
+    const known = classes.find((one) => one.name === name) ?? classes.find(({ formerly }) => formerly?.includes(name));
+    return known?.id;
+  });
   const proposals: Proposal[] = [];
   for (const { x1, y1, x2, y2, score, classIndex } of detections.toSorted((a, b) => b.score - a.score)) {
     const classId = ids[classIndex];
@@ -43,6 +46,13 @@ export function proposalsOf(
   return proposals;
 }
 
-/** Those that show an object which has no box yet. */
-export const stillOpen = (proposals: readonly Proposal[], boxes: readonly LabelBox[]): Proposal[] =>
-  proposals.filter((proposal) => !boxes.some((box) => overlap(box, proposal) > SAME));
+/** Those that show an object which has no box yet, of a class that there still is. */
+export const stillOpen = (
+  proposals: readonly Proposal[],
+  boxes: readonly LabelBox[],
+  classes: readonly ObjectClass[],
+): Proposal[] =>
+  proposals.filter(
+    (proposal) =>
+      classes.some(({ id }) => id === proposal.classId) && !boxes.some((box) => overlap(box, proposal) > SAME),
+  );

@@ -8,8 +8,12 @@ export interface SizedPicture {
   boxes: readonly Pick<AnnotatedBox, 'x1' | 'y1' | 'x2' | 'y2'>[];
 }
 
-/** A backbone for which there is a recipe. */
-export type LabelBackbone = 'small' | 'squeezenet1_1';
+/** The backbones for which there is a recipe. */
+export const LABEL_BACKBONES = ['small', 'squeezenet1_1'] as const;
+export type LabelBackbone = (typeof LABEL_BACKBONES)[number];
+
+export const isLabelBackbone = (name: string): name is LabelBackbone =>
+  (LABEL_BACKBONES as readonly string[]).includes(name);
 
 /**
  * Sides in pixels of the network's input, in which an object's side is the square root of its area: an object of median size gets

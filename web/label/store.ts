@@ -21,10 +21,16 @@ const KEY = 'current';
 /** After a reload, the page before has the lock for a moment. */
 const LOCK_MILLISECONDS = 1500;
 
+interface Kept {
+  project?: Project | undefined;
+  run?: RunFiles | undefined;
+}
+
 export class Store {
   /** Why nothing is kept; undefined if it is. */
-  readonly notKept: string | undefined;
-  private readonly database: IDBPDatabase<Schema> | undefined;
+  notKept: string | undefined;
+  private database: IDBPDatabase<Schema> | undefined;
+  /** Pictures that the database does not hold: not yet, or because it has no room for them. */
   private readonly memory = new Map<string, PictureFile>();
   /** Writes follow one another, so that the last state is the one that stays. */
   private writing: Promise<unknown> = Promise.resolve();
@@ -58,10 +64,23 @@ export class Store {
     }
   }
 
-  /** What was kept. Picture files that belong to no picture any more are removed. */
-  async load(): Promise<{ project?: Project | undefined; run?: RunFiles | undefined }> {
-    const { database } = this;
-    if (!database) return {};
+  /**
+   * What was kept. Picture files that belong to no picture any more are removed. If it cannot be read, nothing is kept from then on,
+   * since that would replace it.
+   */
+  async load(): Promise<Kept> {
+    if (!this.database) return {};
+    try {
+      return await this.read(this.database);
+    } catch (error) {
+      this.database = undefined;
+      const why = (error as Error).message;
+      this.notKept = `The labels in this browser cannot be read (${why}): reload the page; what is done here is not kept.`;
+      return {};
+    }
+  }
+
+  private async read(database: IDBPDatabase<Schema>): Promise<Kept> {
     const [project, run, ids] = await Promise.all([
       database.get('project', KEY),
       database.get('run', KEY),
@@ -81,12 +100,14 @@ export class Store {
   }
 
   savePicture(id: string, picture: PictureFile): void {
-    if (!this.database) this.memory.set(id, picture);
-    else this.write((database) => database.put('pictures', picture, id));
+    this.memory.set(id, picture);
+    this.write(async (database) => {
+      await database.put('pictures', picture, id);
+      this.memory.delete(id);
+    });
   }
 
   async picture(id: string): Promise<PictureFile> {
-    await this.writing;
     const found = this.memory.get(id) ?? (await this.database?.get('pictures', id));
     if (!found) throw new Error('The browser has lost the file of this picture: remove the picture and add it again.');
     return found;
@@ -96,11 +117,6 @@ export class Store {
   clear(): void {
     this.memory.clear();
     for (const store of ['project', 'pictures', 'run'] as const) this.write((database) => database.clear(store));
-  }
-
-  /** Resolves once everything so far is kept. */
-  async settled(): Promise<void> {
-    await this.writing;
   }
 
   private write(work: (database: IDBPDatabase<Schema>) => Promise<unknown>): void {

@@ -96,6 +96,9 @@ export class Surface {
   /** Shows something; a picture of another size is shown whole. */
   show(scene: Scene, another: boolean): void {
     this.scene = scene;
+    const { action } = this;
+    // A key may have removed the box that a pointer drags.
+    if (action?.kind === 'drag' && !scene.boxes.some(({ id }) => id === action.id)) this.action = undefined;
     if (another) {
       this.action = undefined;
       this.fit();

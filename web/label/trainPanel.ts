@@ -46,7 +46,7 @@ export function startTrainPanel(session: RemoteSession, network: LabelledNetwork
   const state = element('label-training');
   const figures = element('label-figures');
   const progress = element('label-progress');
-  let mode: 'idle' | 'training' | 'paused' = 'idle';
+  let mode: 'idle' | 'starting' | 'training' | 'paused' = 'idle';
   let noDevice: string | undefined = 'Waiting for the GPU.';
   let missing: string | undefined = '';
   let done = '';
@@ -76,9 +76,10 @@ export function startTrainPanel(session: RemoteSession, network: LabelledNetwork
   function show(): void {
     const needsFile = start === 'files' && files.length === 0 ? 'Choose a file to start from.' : undefined;
     const obstacle = noDevice ?? missing ?? needsFile;
-    button.textContent = { idle: network.run ? 'Train again' : 'Train', training: 'Pause', paused: 'Resume' }[mode];
-    button.disabled = mode === 'idle' && obstacle !== undefined;
-    stop.hidden = mode === 'idle';
+    const idle = network.run ? 'Train again' : 'Train';
+    button.textContent = { idle, starting: 'Starting', training: 'Pause', paused: 'Resume' }[mode];
+    button.disabled = mode === 'starting' || (mode === 'idle' && obstacle !== undefined);
+    stop.hidden = mode === 'idle' || mode === 'starting';
     for (const control of document.querySelectorAll<HTMLInputElement>('#label-steps, #mirror, #start-from button')) {
       control.disabled = mode !== 'idle';
     }
@@ -92,7 +93,6 @@ export function startTrainPanel(session: RemoteSession, network: LabelledNetwork
   }
 
   async function train(): Promise<void> {
-    const labels = await host.labels();
     total = Math.max(10, Math.round(stepsField.valueAsNumber) || 0);
     stepsField.value = String(total);
     times = [];
@@ -100,11 +100,12 @@ export function startTrainPanel(session: RemoteSession, network: LabelledNetwork
     figures.textContent = '';
     progress.style.width = '0';
     chart.clear(total);
-    mode = 'training';
+    mode = 'starting';
     state.textContent = 'The first step compiles the shaders.';
     show();
     host.began();
     try {
+      const labels = await host.labels();
       const finished = await session.trainOnLabels({ ...labels, start, files, steps: total, flip: mirror.checked });
       done = finished ? 'Done: open a picture and see what it proposes.' : 'Stopped; what it learned is kept.';
       mode = 'idle';
@@ -135,7 +136,8 @@ export function startTrainPanel(session: RemoteSession, network: LabelledNetwork
 
   network.listen({
     changed() {
-      if (network.run && mode === 'idle') choose('labelled');
+      if (mode === 'idle' && network.run) choose('labelled');
+      else if (start === 'labelled' && !network.run) choose('digits');
       else show();
     },
   });
@@ -157,14 +159,16 @@ export function startTrainPanel(session: RemoteSession, network: LabelledNetwork
     },
     listen(event) {
       if (!('of' in event) || event.of !== 'labelled') return;
+      if (event.kind === 'begun') {
+        mode = 'training';
+        return show();
+      }
       if (event.kind === 'losses') {
         chart.add(event.line);
         loss = `, loss ${event.line.loss.toFixed(2)}`;
         return;
       }
-      if (event.step === 1) {
-        state.textContent = 'Training.';
-      }
+      if (event.step === 1 && mode === 'training') state.textContent = 'Training.';
       times.push({ step: event.step, seconds: event.seconds });
       if (times.length > WINDOW) times.shift();
       const [first, last] = [times[0]!, times.at(-1)!];
