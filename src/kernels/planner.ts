@@ -165,7 +165,8 @@ export function convPlans(device: Capabilities, direction: ConvPass, shape: Conv
     return product ? [{ algorithm: 'pointwise' }, ...direct] : direct;
   }
   // The input gradient is a convolution with padding 2 - pad.
-  if (R !== 3 || S !== 3 || stride !== 1 || pad > 2) return direct;
+  // Without images there are no tiles to sum a filter gradient over.
+  if (R !== 3 || S !== 3 || stride !== 1 || pad > 2 || B === 0) return direct;
   const winograd: ConvPlan[] = ([4, 2] as const)
     .filter((size) => 4 * pointsOf(size) * K * C <= device.maxBindingBytes)
     .map((size) => ({ algorithm: 'winograd', size }));

@@ -7,10 +7,14 @@ import {
   averagePool2d,
   batchNorm,
   concat,
+  constant,
   conv2d,
   convTranspose2d,
   dropout,
+  embedding,
   type Gpu,
+  groupNorm,
+  layerNorm,
   linear,
   localResponseNorm,
   matmul,
@@ -19,6 +23,7 @@ import {
   meanSquaredError,
   multiply,
   nms,
+  pad,
   permute,
   relu,
   reshape,
@@ -128,6 +133,36 @@ test('an empty tensor can be made, computed with and read', async () => {
     assert.equal(await values(sum(empty)), [0]);
     assert.equal(linear(empty, gpu.zeros([3, 5]), null).shape, [0, 3]);
   });
+});
+
+test('what is computed from empty tensors alone has the gradient 0', async () => {
+  const gpu = await sharedGpu();
+  const cases: Record<string, [shapes: number[][], fn: (...inputs: Tensor[]) => Tensor]> = {
+    'no matrices times one': [[[0, 2, 3], [3, 4]], (a, b) => matmul(a!, b!)], // prettier-ignore
+    'transposed': [[[0, 3, 2], [3, 4]], (a, b) => matmul(a!, b!, { transposeA: true })], // prettier-ignore
+    'one matrix times none': [[[2, 3], [0, 3, 4]], (a, b) => matmul(a!, b!)], // prettier-ignore
+    'matrices without rows': [[[5, 0, 3], [3, 4]], (a, b) => matmul(a!, b!)], // prettier-ignore
+    'no images, 3x3': [[[0, 32, 8, 8], [32, 32, 3, 3], [32]], (x, w, b) => conv2d(x!, w!, b!, { padding: 1 })], // prettier-ignore
+    'no images, 1x1': [[[0, 8, 8, 8], [8, 8, 1, 1], [8]], (x, w, b) => conv2d(x!, w!, b!)], // prettier-ignore
+    'no rows': [[[0, 3], [4, 3], [4]], (x, w, b) => linear(x!, w!, b!)], // prettier-ignore
+    'factors': [[[2, 1, 3, 1], [1, 0, 1, 4]], (a, b) => multiply(a!, b!)], // prettier-ignore
+    'normalised rows': [[[0, 4], [4], [4]], (x, w, b) => layerNorm(x!, w!, b!)], // prettier-ignore
+    'empty rows': [[[3, 0]], (x) => layerNorm(x!, null, null)],
+    'groups of no images': [[[0, 4, 2], [4], [4]], (x, w, b) => groupNorm(x!, 2, w!, b!)], // prettier-ignore
+    'rows of a table': [[[5, 4]], (table) => embedding(table!, gpu.tensor(new Int32Array(0), [0]))],
+  };
+  for (const [name, [shapes, fn]] of Object.entries(cases)) {
+    await gpu.scope(async () => {
+      const inputs = shapes.map((shape) => gpu.parameter(constant(1), shape, name));
+      const y = fn(...inputs);
+      assert.is(y.size, 0, name);
+      // Memory that has held something else.
+      for (const tensor of shapes.map((shape) => gpu.tensor(constant(7)(shape), shape))) tensor.dispose();
+      sum(y).backward();
+      for (const { grad, size } of inputs) assert.equal(await values(grad!), Array<number>(size).fill(0), name);
+      inputs.forEach((input) => input.dispose());
+    });
+  }
 });
 
 // Lifetime
@@ -308,6 +343,14 @@ test('a returned leaf keeps its gradient', async () => {
     return leaf;
   });
   assert.equal(await values(x.grad!), [1, 0]);
+  x.dispose();
+});
+
+test('a border of no width gives a tensor of its own', async () => {
+  const gpu = await sharedGpu();
+  const x = gpu.tensor([1, 2], [2]);
+  pad(x, [[0, 0]]).dispose();
+  assert.equal(await values(x), [1, 2]);
   x.dispose();
 });
 

@@ -17,11 +17,14 @@ export function pad(x: Tensor, widths: readonly (readonly [before: number, after
     x.gpu.run(fill, { y: tensor }, { n: tensor.size, value });
     return [tensor];
   };
-  return widths.reduce((inside, [before, after], axis) => {
-    if (before + after === 0) return inside;
-    const side = (width: number): Tensor[] => border(inside.shape.map((n, i) => (i === axis ? width : n)));
-    return concat([...side(before), inside, ...side(after)], axis);
-  }, x);
+  return widths.reduce(
+    (inside, [before, after], axis) => {
+      if (before + after === 0) return inside;
+      const side = (width: number): Tensor[] => border(inside.shape.map((n, i) => (i === axis ? width : n)));
+      return concat([...side(before), inside, ...side(after)], axis);
+    },
+    reshape(x, x.shape),
+  );
 }
 
 /** Tensors of one shape along a new axis, which `axis` is in the result: K of [2, 3] give [K, 2, 3] along axis 0. */

@@ -38,7 +38,7 @@ const matmulOperation = operation<Saved>('matmul', ({ dy, needs, into }, { a, b,
     { input: b, other: { a, b: dy }, product: { ...right, cz: bz } },
   ].map(({ input, other, product }, i) => {
     if (!needs[i]) return null;
-    if (batch > 1 && product.cz === 0) {
+    if (batch !== 1 && product.cz === 0) {
       return sharedGradient(gpu, input.shape, batch, (c) =>
         runMatmul(gpu, { ...other, c }, { ...product, cz: input.size }, 'assign'),
       );
@@ -74,7 +74,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const whole = (x: Tensor): Tensor =>
     [1, batch].includes(elementCount(x.shape.slice(0, -2))) ? x : broadcastTo(x, [...leading, ...x.shape.slice(-2)]);
   const [left, right] = [whole(a), whole(b)];
-  const stride = (x: Tensor, size: number): number => (batch > 1 && x.size === size ? 0 : size);
+  const stride = (x: Tensor, size: number): number => (batch !== 1 && x.size === size ? 0 : size);
   const [az, bz] = [stride(left, M * K), stride(right, K * N)];
   // With one b for all slices, their rows together form a single product.
   const slices = bz === 0 && az > 0 && !transposeA ? { M: batch * M, batch: 1 } : { M, batch };

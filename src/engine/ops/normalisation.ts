@@ -34,6 +34,7 @@ const rowsOperation = operation<Saved>('normalise', ({ dy }, { x, mean, variance
 
 /** (x - mean) / sqrt(variance + epsilon) of each run of `inner` consecutive elements. */
 function normalised(x: Tensor, inner: number, epsilon: number): Tensor {
+  if (x.size === 0) return reshape(x, x.shape);
   const { gpu } = x;
   const channels = x.size / inner;
   const view = { outer: 1, channels, inner } as const;
