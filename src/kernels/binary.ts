@@ -76,7 +76,7 @@ const TABLE = {
     y: 'power(a, b)',
     gradients: {
       a: 'select(dy * (b * power(a, b - 1.0)), 0.0, is_zero(b))',
-      b: 'select(dy * (power(a, b) * number_log(a)), 0.0, is_zero(a) && bitcast<i32>(b) >= 0)',
+      b: 'select(dy * (power(a, b) * number_log(a)), 0.0, is_zero(a) && !is_nan(b) && key(b) >= 0)',
     },
     reference: (a, b) => a ** b,
     gradientReferences: {

@@ -5,7 +5,7 @@
  *   loss  = sum over counted rows of weights[label] (-log p[label]) / total,   total = sum of their weights
  *   dx_c  = dloss weights[label] (p_c - [c = label]) / total, 0 in the other rows
  *
- * A row counts if its label is a channel. If no row counts, the loss is 0.
+ * A row counts if its label is a channel. If no row counts, or none with a weight above 0, the loss and its gradient are 0.
  */
 import { IEEE_WGSL } from './ieee.ts';
 import { kernel } from './kernel.ts';
@@ -74,7 +74,7 @@ ${SOFTMAX_WGSL.replace('var total', 'var exponentials').replace('total +=', 'exp
     for (var c = first; c < first + u.channels; c++) { dx[c] = 0.0; }
     return;
   }
-  let weight = dloss[0] * weights[label] / total[0];
+  let weight = select(dloss[0] * weights[label] / total[0], 0.0, total[0] == 0.0);
   for (var c = first; c < first + u.channels; c++) {
     dx[c] = weight * (nan_exp(x[c] - largest) / exponentials - select(0.0, 1.0, c == first + u32(label)));
   }`,
@@ -98,7 +98,8 @@ export function classWeightedLogLossReference({ x, labels, weights }: WeightedRo
     const exponentials = values.map((value) => Math.exp(value - largest));
     const sum = exponentials.reduce((a, b) => a + b, 0);
     exponentials.forEach((value, c) => {
-      dx[row * channels + c] = (dloss * weights[label]! * (value / sum - (c === label ? 1 : 0))) / total;
+      const share = total === 0 ? 0 : (dloss * weights[label]!) / total;
+      dx[row * channels + c] = share * (value / sum - (c === label ? 1 : 0));
     });
     return weights[label]! * (Math.log(sum) + largest - values[label]!);
   });

@@ -97,7 +97,7 @@ const classWeightedLogLossOperation = operation<ClassWeightedSaved>(
 
 /**
  * The mean of -log softmax(logits)[label], each row with the weight of its label: PyTorch's cross_entropy with `weight`. Rows whose
- * label is not a class do not count; 0 if none does.
+ * label is not a class do not count; 0 if none does, or none with a weight above 0.
  * @param logits [R, K]   @param labels i32 [R]   @param weights [K], constants   @returns shape []
  */
 export function classWeightedLogLoss(logits: Tensor, labels: Tensor, weights: Tensor): Tensor {

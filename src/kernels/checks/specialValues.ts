@@ -209,6 +209,8 @@ const PAIRS: Record<BinaryName, readonly (readonly number[])[]> = {
     [BIG, 2, I, 2 * BIG, I],
     [-0, -1, -I, -I, I],
     [4, 0, 1, 0, Math.log(4)],
+    [0, -0, 1, 0, 0],
+    [0, NaN, NaN, NaN, NaN],
     [-3, 2, 9, -6, NaN],
   ],
   equal: [
@@ -936,6 +938,14 @@ export const specialValueChecks: readonly (() => KernelCheck)[] = [
       { x: [NaN, 0, 0, 0], labels: i32(1, -1), weights: [2, 3], total: [3], dloss: [1] },
       { rows: 2, channels: 2 },
       { dx: [NaN, NaN, 0, 0] },
+    ),
+  () =>
+    row(
+      'gradient of the weighted log loss of rows without weight',
+      classWeightedLogLossBackward,
+      { x: [1, 0], labels: i32(1), weights: [2, 0], total: [0], dloss: [1] },
+      { rows: 1, channels: 2 },
+      { dx: [0, 0] },
     ),
   () => row('squares with NaN', squareSums(1), { x0: [1, NaN] }, { n0: 2, start: 0 }, { partials: [NaN] }),
   () => row('squares with infinity', squareSums(1), { x0: [1, -I] }, { n0: 2, start: 0 }, { partials: [I] }),
