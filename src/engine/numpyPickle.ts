@@ -96,7 +96,7 @@ function build(target: unknown, state: unknown): void {
   if (!whole) throw new UserError('holds an array of objects, which are not read; save its arrays as safetensors');
   if (fortran === true && shape.filter((n) => n > 1).length > 1)
     throw new UserError("holds an array in Fortran's order; save it again after numpy.ascontiguousarray");
-  Object.assign(target, { shape, type, bytes });
+  Object.assign(target, { shape: [...shape], type, bytes }); // a pickle may go on to change its list
 }
 
 /** The arrays of a file by name: those of its dictionary, or of `model` in it. Throws a UserError that starts with `source`. */

@@ -100,7 +100,8 @@ export function parseOnnx(
   const tensors = Object.fromEntries(
     readable.map(([name, entry]): [string, StoredTensor] => [name, { shape: entry.shape, data: entry.read() }]),
   );
-  return { tensors, layers: layers.filter(({ weight, bias }) => weight in tensors && (!bias || bias in tensors)) };
+  const isRead = (name: string): boolean => Object.hasOwn(tensors, name);
+  return { tensors, layers: layers.filter(({ weight, bias }) => isRead(weight) && (!bias || isRead(bias))) };
 }
 
 /** A field that ends beyond its message, or beyond the file, which pbf answers with whatever comes next, is an error. */

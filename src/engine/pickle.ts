@@ -138,8 +138,10 @@ export function unpickle(bytes: Uint8Array, start: number, rules: PickleRules): 
       stack.push(rules.find(`${module}.${name}`));
     },
     0x93: () => {
+      // Nothing but a text: that of nested lists may be longer than any memory.
       const [module, name] = last(2);
-      stack.push(rules.find(`${String(module)}.${String(name)}`));
+      if (typeof module !== 'string' || typeof name !== 'string') throw new Error('its pickle is damaged');
+      stack.push(rules.find(`${module}.${name}`));
     },
     0x51: () => {
       const id = pop();

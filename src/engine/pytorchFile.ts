@@ -153,17 +153,17 @@ function readLegacy(bytes: Uint8Array): Contents {
   };
   const next = (at: number) => unpickle(bytes, at, rules);
   const version = next(LEGACY.length);
-  if (version.value !== 1001) throw new UserError(`has PyTorch's file format ${String(version.value)}, 1001 is read`);
+  if (version.value !== 1001) throw new UserError("has a file format of PyTorch's other than 1001, which is read");
   const system = next(version.end);
   if (!(system.value instanceof Map) || system.value.get('little_endian') !== true)
     throw new UserError('holds big-endian numbers; save it again on the machine that will read it');
   const root = next(system.end);
   const keys = next(root.end);
-  if (!Array.isArray(keys.value)) throw new Error('it lacks the list of its storages');
+  if (!areTexts(keys.value)) throw new Error('it lacks the list of its storages');
   const places = new Map<string, Uint8Array>();
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = keys.end;
-  for (const key of keys.value.map(String)) {
+  for (const key of keys.value) {
     const storage = storages.get(key);
     const size = storage && (bytesOf(storage.dtype) ?? ({ I16: 2 } as Record<string, number>)[storage.dtype] ?? 1);
     if (!storage || !size) throw new Error(`storage ${key} belongs to no tensor`);
@@ -185,6 +185,8 @@ function readLegacy(bytes: Uint8Array): Contents {
 }
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const areTexts = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((text) => typeof text === 'string');
 const areCounts = (value: unknown): value is number[] => Array.isArray(value) && value.every(isCount);
 
 const ORDERED_DICT: PickledName = {
@@ -202,7 +204,7 @@ const rebuilt = ([storage, offset, shape, strides]: readonly unknown[]): TensorV
   const lastIndex = shape.reduce((sum, n, i) => sum + (n - 1) * strides[i]!, offset);
   if (count > storage.length || (count > 0 && lastIndex >= storage.length))
     throw new Error('it holds a tensor that is larger than its storage');
-  return { storage, offset, shape, strides };
+  return { storage, offset, shape: [...shape], strides: [...strides] }; // a pickle may go on to change its lists
 };
 
 const NAMES = new Map<string, PickledName>(
@@ -232,9 +234,9 @@ const isStorage = (value: unknown): value is Storage =>
 /** ('storage', its class, its key, its device, its length) */
 function storageOf([kind, type, key, , length]: readonly unknown[]): Storage {
   const dtype = STORAGES[(type as Partial<PickledName> | undefined)?.name ?? ''];
-  if (kind !== 'storage' || dtype === undefined || !isCount(length))
+  if (kind !== 'storage' || dtype === undefined || typeof key !== 'string' || !isCount(length))
     throw new Error('it holds a storage that is not known');
-  return { key: String(key), dtype, length };
+  return { key, dtype, length };
 }
 
 const isView = (value: unknown): value is TensorView =>
