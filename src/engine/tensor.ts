@@ -34,8 +34,8 @@ export class Tensor implements Bindable, Disposable {
   /** The values in f16, and of which version. */
   private halfCopy: Tensor | null = null;
   private halfVersion = 0;
-  /** What `derive` keeps, and the versions of the tensors that it was computed from. */
-  private derived: { tensors: readonly Tensor[]; versions: string } | null = null;
+  /** What `derive` keeps, and the tensors that it was computed from, with their versions. */
+  private derived: { tensors: readonly Tensor[]; from: readonly Tensor[]; versions: readonly number[] } | null = null;
 
   /** Takes over one reference to `buffer`. */
   constructor(gpu: Gpu, shape: Shape, dtype: Dtype, buffer: DeviceBuffer, name: string) {
@@ -169,15 +169,16 @@ export class Tensor implements Bindable, Disposable {
    * changed. It lives as long as this tensor, which keeps one such result.
    */
   derive(others: readonly Tensor[], make: () => readonly Tensor[]): readonly Tensor[] {
-    const versions = [this, ...others].map(({ version }) => version).join();
+    const from = [this, ...others];
     const kept = this.derived;
-    if (kept && kept.versions === versions && kept.tensors.every(({ freed }) => !freed)) return kept.tensors;
+    const isSame = from.every((tensor, i) => tensor === kept?.from[i] && tensor.version === kept.versions[i]);
+    if (kept && isSame && kept.tensors.every(({ freed }) => !freed)) return kept.tensors;
     const { rehearsal } = this.gpu;
     rehearsal?.undo.push(() => (this.derived = kept));
     if (!rehearsal) kept?.tensors.forEach((tensor) => tensor.dispose());
     const tensors = make();
     for (const tensor of tensors) tensor.persistent = this.persistent;
-    this.derived = { tensors, versions };
+    this.derived = { tensors, from, versions: from.map(({ version }) => version) };
     return tensors;
   }
 

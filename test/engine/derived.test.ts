@@ -1,7 +1,7 @@
 /** What is computed from constants once and kept: folded batch normalisation; and products in another layout than they lie in. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { addRelu, conv2d, relu, add, scale, sum, multiply } from '../../src/index.ts';
+import { addRelu, conv2d, relu, add, scale, sum, multiply, type Tensor } from '../../src/index.ts';
 import { convForwardReference, convGradientsReference } from '../../src/kernels/conv2d.ts';
 import { convolveNormalised, FROZEN_NORMALISATION, NormalisedStore } from '../../src/model/backbones/normalised.ts';
 import { expectClose, randomArray, sharedGpu } from '../harness.ts';
@@ -54,6 +54,18 @@ test('a folded normalisation is computed once, again after a change of any of it
   x.dispose();
   for (const tensor of Object.values(store.parameters)) tensor.dispose();
   assert.is(gpu.statistics().liveBytes, liveBytes);
+});
+
+test('what is derived is computed again from other tensors, and from the same ones not', async () => {
+  const gpu = await sharedGpu();
+  const [x, a, b] = [1, 2, 3].map((value) => gpu.tensor([value], [1])) as [Tensor, Tensor, Tensor];
+  const product = (factor: Tensor) => x.derive([factor], () => [multiply(x, factor)])[0]!;
+  const first = product(a);
+  assert.is(product(a), first);
+  assert.equal([...(await first.read())], [2]);
+  assert.equal([...(await product(b).read())], [3]);
+  assert.ok(first.freed);
+  [x, a, b].forEach((tensor) => tensor.dispose());
 });
 
 test('a ReLU of a sum is that of the sum, and so are the gradients of both terms, also where they are one tensor', async () => {

@@ -85,12 +85,33 @@ test('weights are saved and loaded, all or none', async () => {
     await message(() => b.load(wrong)),
     'load: these weights are of another network: fc.bias is missing; more has no place; fc.weight has shape [2], expected [3,64]',
   );
+  const whole = { ...tensors, 'fc.bias': { shape: [3], data: Int32Array.of(1, 2, 3) } };
+  assert.is(
+    await message(() => b.load(whole)),
+    'load: these weights are of another network: fc.bias is i32, expected f32',
+  );
   assert.equal(await b.state()['fc.weight']!.read(), before);
   b.load({ ...tensors, 'bn1.num_batches_tracked': { shape: [], data: Int32Array.of(5) } });
   [a, b].forEach((module) => module.train(false));
   assert.equal(await b.forward(x).read(), await a.forward(x).read());
   [a, b].forEach((module) => module.dispose());
   x.dispose();
+});
+
+test('a part that is used twice has two names, and its parameters are trained once', async () => {
+  const gpu = await sharedGpu();
+  class Tied extends Module {
+    private readonly table = this.add('table', new Embedding(gpu, 7, 5));
+    private readonly same = this.add('same', this.table);
+    forward(x: Tensor): Tensor {
+      return this.same.forward(x);
+    }
+  }
+  const tied = new Tied();
+  assert.equal(Object.keys(tied.state()), ['table.weight', 'same.weight']);
+  assert.is(tied.parameters().length, 1);
+  new Sgd(tied.parameters(), { learningRate: 1 }).dispose();
+  tied.dispose();
 });
 
 test('a network of modules learns; running statistics move while it trains alone', async () => {

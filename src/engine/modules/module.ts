@@ -45,20 +45,25 @@ export abstract class Module {
     return Object.fromEntries([...this.tensors, ...parts]);
   }
 
-  /** The trained tensors, for an optimiser. */
+  /** The trained tensors, for an optimiser; one with several names once. */
   parameters(): Tensor[] {
-    return Object.values(this.state()).filter(({ requiresGrad }) => requiresGrad);
+    return [...new Set(Object.values(this.state()))].filter(({ requiresGrad }) => requiresGrad);
   }
 
-  /** Takes the values of `state` as `loadSafetensors` or `loadWeights` gives it. Nothing changes if a name or a shape does not fit. */
+  /** Takes the values of `state` as `loadSafetensors` or `loadWeights` gives it. Nothing changes if a name, a shape or a type does not fit. */
   load(tensors: Readonly<Record<string, Pick<StoredTensor, 'shape' | 'data'>>>): void {
     const own = this.state();
     const problems = [
-      ...Object.keys(own).flatMap((name) => (name in tensors ? [] : [`${name} is missing`])),
-      ...Object.keys(tensors).flatMap((name) => (name in own || UNUSED.test(name) ? [] : [`${name} has no place`])),
-      ...Object.entries(own).flatMap(([name, { shape }]) => {
-        const given = tensors[name]?.shape;
-        return given && given.join() !== shape.join() ? [`${name} has shape [${given}], expected [${shape}]`] : [];
+      ...Object.keys(own).flatMap((name) => (Object.hasOwn(tensors, name) ? [] : [`${name} is missing`])),
+      ...Object.keys(tensors).flatMap((name) =>
+        Object.hasOwn(own, name) || UNUSED.test(name) ? [] : [`${name} has no place`],
+      ),
+      ...Object.entries(own).flatMap(([name, { shape, dtype }]) => {
+        const given = tensors[name];
+        if (!given) return [];
+        if (given.shape.join() !== shape.join()) return [`${name} has shape [${given.shape}], expected [${shape}]`];
+        const type = given.data instanceof Int32Array ? 'i32' : 'f32';
+        return type === dtype ? [] : [`${name} is ${type}, expected ${dtype}`];
       }),
     ];
     if (problems.length > 0) {
