@@ -15,6 +15,7 @@ interface Schema {
   enum?: readonly unknown[];
   anyOf?: readonly Schema[];
   items?: Schema;
+  additionalProperties?: Schema | boolean;
   prefixItems?: readonly Schema[];
   minimum?: number;
   maximum?: number;
@@ -60,11 +61,11 @@ function valuesOf(schema: Schema): string {
     const most = schema.maxItems === undefined ? '' : `up to ${schema.maxItems}, each `;
     return `list of: ${most}${valuesOf(schema.items)}`;
   }
+  if (typeof schema.additionalProperties === 'object') return `by name: ${valuesOf(schema.additionalProperties)}`;
   const names: Readonly<Record<string, string>> = {
     integer: 'whole number',
     string: 'text',
     boolean: '`true`, `false`',
-    object: 'texts by name',
     null: '`null`',
   };
   const types = [schema.type ?? 'anything'].flat();
