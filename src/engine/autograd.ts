@@ -63,7 +63,7 @@ export interface BackwardOptions {
   retainGraph?: boolean;
   /**
    * The gradient of the loss itself, 1 by default: every gradient is multiplied by it, so that small ones are not lost in f16.
-   * `Sgd.step` divides by it, as part of its divisor.
+   * An optimiser's `step` divides by it, as part of its divisor.
    */
   scale?: number;
   /** Called once for each leaf that gets a gradient, as soon as all that this pass adds to it is recorded. */

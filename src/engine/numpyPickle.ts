@@ -65,6 +65,21 @@ for (const module of ['numpy.core.multiarray', 'numpy._core.multiarray']) {
   // A single number, such as the iteration: its value is of no use here.
   NAMES.set(`${module}.scalar`, { name: `${module}.scalar`, call: () => null });
 }
+// Arrays in protocol 5: the bytes, their type, the shape, and the order of the axes.
+for (const module of ['numpy.core.numeric', 'numpy._core.numeric']) {
+  NAMES.set(`${module}._frombuffer`, {
+    name: `${module}._frombuffer`,
+    call: ([bytes, type, shape, order]) => filled(new NumpyArray(), shape, type, order === 'F', bytes),
+  });
+}
+// Bytes in protocol 2, which has texts alone: a letter for each.
+NAMES.set('_codecs.encode', {
+  name: '_codecs.encode',
+  call: ([text, encoding]) => {
+    if (typeof text !== 'string' || encoding !== 'latin1') throw new Error('it has a text that is not well-formed');
+    return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+  },
+});
 NAMES.set('numpy.ndarray', ARRAY);
 NAMES.set('numpy.dtype', {
   name: 'numpy.dtype',
@@ -91,12 +106,16 @@ function build(target: unknown, state: unknown): void {
   }
   if (!(target instanceof NumpyArray)) throw new Error('its pickle is damaged');
   const [, shape, type, fortran, bytes] = state as unknown[];
+  filled(target, shape, type, fortran === true, bytes);
+}
+
+function filled(array: NumpyArray, shape: unknown, type: unknown, fortran: boolean, bytes: unknown): NumpyArray {
   const whole =
     Array.isArray(shape) && shape.every(isCount) && type instanceof NumpyType && bytes instanceof Uint8Array;
   if (!whole) throw new UserError('holds an array of objects, which are not read; save its arrays as safetensors');
-  if (fortran === true && shape.filter((n) => n > 1).length > 1)
+  if (fortran && shape.filter((n) => n > 1).length > 1)
     throw new UserError("holds an array in Fortran's order; save it again after numpy.ascontiguousarray");
-  Object.assign(target, { shape: [...shape], type, bytes }); // a pickle may go on to change its list
+  return Object.assign(array, { shape: [...shape], type, bytes }); // a pickle may go on to change its list
 }
 
 /** The arrays of a file by name: those of its dictionary, or of `model` in it. Throws a UserError that starts with `source`. */

@@ -43,6 +43,7 @@ export function unpickle(bytes: Uint8Array, start: number, rules: PickleRules): 
   const byte = (): number => bytes[take(1)]!;
   const u16 = (): number => view.getUint16(take(2), true);
   const u32 = (): number => view.getUint32(take(4), true);
+  const u64 = (): number => Number(view.getBigUint64(take(8), true));
   const text = (length: number): string => {
     const from = take(length);
     return new TextDecoder().decode(bytes.subarray(from, from + length));
@@ -103,6 +104,8 @@ export function unpickle(bytes: Uint8Array, start: number, rules: PickleRules): 
     0x8c: () => void stack.push(text(byte())),
     0x42: () => void stack.push(raw(u32())),
     0x43: () => void stack.push(raw(byte())),
+    0x8e: () => void stack.push(raw(u64())),
+    0x96: () => void stack.push(raw(u64())), // a bytearray
     0x55: () => void stack.push(text(byte())),
     0x7d: () => void stack.push(new Map()),
     0x5d: () => void stack.push([]),

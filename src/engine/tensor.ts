@@ -182,7 +182,7 @@ export class Tensor implements Bindable, Disposable {
     return tensors;
   }
 
-  /** To be called after a kernel has written to a tensor whose `half` or `derive` may be in use; `write` and `Sgd` do. */
+  /** To be called after a kernel has written to a tensor whose `half` or `derive` may be in use; `write` and optimisers do. */
   changed(): void {
     this.version++;
   }

@@ -19,6 +19,26 @@ test('a name is a text: lists of lists of lists, which would take 2^60 letters, 
   assert.throws(() => unpickle(bytes, 0, rules), /^its pickle is damaged$/);
 });
 
+/** pickle.dumps({'model': {'a': numpy.arange(6, dtype=numpy.float32).reshape(2, 3) / 4}}, protocol=...) of numpy 2.4 */
+const ARRAYS = {
+  2: 'gAJ9cQBYBQAAAG1vZGVscQF9cQJYAQAAAGFxA2NudW1weS5fY29yZS5tdWx0aWFycmF5Cl9yZWNvbnN0cnVjdApxBGNudW1weQpuZGFycmF5CnEFSwCFcQZjX2NvZGVjcwplbmNvZGUKcQdYAQAAAGJxCFgGAAAAbGF0aW4xcQmGcQpScQuHcQxScQ0oSwFLAksDhnEOY251bXB5CmR0eXBlCnEPWAIAAABmNHEQiYiHcRFScRIoSwNYAQAAADxxE05OTkr/////Sv////9LAHRxFGKJaAdYGwAAAAAAAAAAAMKAPgAAAD8AAEA/AADCgD8AAMKgP3EVaAmGcRZScRd0cRhic3Mu',
+  5: 'gAWVoAAAAAAAAAB9lIwFbW9kZWyUfZSMAWGUjBNudW1weS5fY29yZS5udW1lcmljlIwLX2Zyb21idWZmZXKUk5QolhgAAAAAAAAAAAAAAAAAgD4AAAA/AABAPwAAgD8AAKA/lIwFbnVtcHmUjAVkdHlwZZSTlIwCZjSUiYiHlFKUKEsDjAE8lE5OTkr/////Sv////9LAHSUYksCSwOGlIwBQ5R0lFKUc3Mu',
+};
+
+for (const [protocol, base64] of Object.entries(ARRAYS)) {
+  test(`arrays in protocol ${protocol}, the oldest and the newest that Python's pickle writes today; 3 and 4 are a golden`, () => {
+    const bytes = new Uint8Array(Buffer.from(base64, 'base64'));
+    const a = { shape: [2, 3], data: Float32Array.of(0, 0.25, 0.5, 0.75, 1, 1.25) };
+    assert.equal(parseNumpyPickle(bytes, 'a.pkl'), { a });
+    for (let length = 2; length < bytes.length; length++) {
+      assert.throws(
+        () => parseNumpyPickle(bytes.subarray(0, length), 'a.pkl'),
+        (error: unknown) => error instanceof UserError,
+      );
+    }
+  });
+}
+
 test('the shape of an array is that which was checked, whatever becomes of the list in the pickle', () => {
   const array = [0x63, 'numpy._core.multiarray\n_reconstruct\n', 0x63, 'numpy\nndarray\n', 0x85, 0x52, PUT, 1];
   const type = [0x63, 'numpy\ndtype\n', ...text('f4'), 0x85, 0x52];
