@@ -335,6 +335,8 @@ test('checkpoints of earlier steps are kept, the last ones, and change nothing',
   (await loadModel(gpu, directory.path, undefined, 6)).dispose();
   const missing = await userError(loadModel(gpu, directory.path, undefined, 2));
   assert.match(missing, /checkpoint-2\.safetensors: there is no such file; there are 4, 6, 8, and --weights last$/);
+  rmSync(directory.checkpointPath);
+  assert.throws(() => directory.assertFree(), /already holds a run; continue it with --resume/);
   directory.clear();
   assert.equal(directory.keptSteps, []);
 });

@@ -123,7 +123,8 @@ export class RunDirectory<Config = RunConfig, Line extends { step: number } = Me
 
   /** Throws if a new run would destroy the checkpoint of another, or files that are not a run's. */
   assertFree(): void {
-    if (this.hasCheckpoint || [...this.stages.values()].some(({ hasCheckpoint }) => hasCheckpoint)) {
+    const trained = [this, ...this.stages.values()];
+    if (trained.some(({ hasCheckpoint, keptSteps }) => hasCheckpoint || keptSteps.length > 0)) {
       throw new UserError(`${this.path}: already holds a run; continue it with --resume, or choose another --out`);
     }
     const [first] = this.files.filter((path) => existsSync(path));

@@ -8,10 +8,9 @@ import type { LabelledImage, LabelledImages } from '../../data/types.ts';
 import type { DecodedImage } from '../../kernels/imagePrepare.ts';
 import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
-import { ALONE, type Processes } from '../../distributed/processes.ts';
+import { ALONE, CommonError, type Processes } from '../../distributed/processes.ts';
 import { ShardedSgd } from '../../distributed/shardedSgd.ts';
 import { shareTensors } from '../../distributed/sharing.ts';
-import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import { GradientSums } from '../../engine/gradientSums.ts';
 import { Sgd } from '../../engine/sgd.ts';
@@ -67,7 +66,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   const { classifier, training } = config;
   const passes = passesOf(config);
   if (processes.size > passes) {
-    throw new UserError(
+    throw new CommonError(
       `--distributed: ${processes.size} processes cannot share ${passes} pass${passes === 1 ? '' : 'es'} of ${training.imagesPerStep / passes} images a batch; start at most ${passes}, or a new run with a smaller --micro-batch`,
     );
   }

@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { UserError } from '../../engine/errors.ts';
-import { ALONE, assertEnoughImages, type Processes } from '../../distributed/processes.ts';
+import { ALONE, assertEnoughImages, CommonError, type Processes } from '../../distributed/processes.ts';
 import { ShardedSgd, type UpdateCost } from '../../distributed/shardedSgd.ts';
 import { shareTensors } from '../../distributed/sharing.ts';
 import type { Gpu } from '../../engine/gpu.ts';
@@ -114,7 +114,7 @@ export async function trainRun(run: RunTraining): Promise<TrainedRun> {
   return trainStage(run, { stage, directory, config, resume, validated: validation !== undefined });
 }
 
-/** Throws where a stage has fewer images an update than there are processes. */
+/** Throws if a stage has fewer images an update than there are processes. */
 function assertImagesFor(config: RunConfig, processes: Processes): void {
   const { schedule, training } = config;
   for (const stage of stagesOfRun(config)) {
@@ -123,10 +123,10 @@ function assertImagesFor(config: RunConfig, processes: Processes): void {
   }
 }
 
-/** Throws where a training has what several processes do not share. */
+/** Throws if a training has settings that it has in one process only. */
 export function assertSharable({ optimizer = 'sgd', clipNorm, clipValue }: TrainingConfig): void {
-  const wrong = (what: string): UserError =>
-    new UserError(`--distributed: several processes train without ${what}; leave it out, or train in one process`);
+  const wrong = (what: string): CommonError =>
+    new CommonError(`--distributed: several processes train without ${what}; leave it out, or train in one process`);
   if (optimizer !== 'sgd') throw wrong(`training.optimizer ${optimizer}`);
   if (clipNorm !== undefined) throw wrong('training.clipNorm');
   if (clipValue !== undefined) throw wrong('training.clipValue');
