@@ -68,6 +68,10 @@ test('names and shapes are those of PyTorch, nested ones joined by dots', async 
   );
   assert.is(inner.parameters().length, 5);
   assert.equal(outer.forward(gpu.tensor(Int32Array.of(3, 1), [1, 2])).shape, [1, 2, 2]);
+  assert.is(
+    await message(() => new Linear(gpu, 4, 2).forward(gpu.zeros([2, 2, 6]))),
+    'Linear: x has shape [2,2,6], expected [..,4]',
+  );
   [outer, inner].forEach((module) => module.dispose());
 });
 

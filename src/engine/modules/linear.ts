@@ -28,6 +28,7 @@ export class Linear extends Module {
   /** x [.., inputs] → [.., outputs] */
   forward(x: Tensor): Tensor {
     const [outputs, inputs] = this.weight.shape as [number, number];
+    if (x.shape.at(-1) !== inputs) throw new Error(`Linear: x has shape [${x.shape}], expected [..,${inputs}]`);
     if (x.shape.length === 2) return linear(x, this.weight, this.bias);
     return reshape(linear(reshape(x, [-1, inputs]), this.weight, this.bias), [...x.shape.slice(0, -1), outputs]);
   }

@@ -194,9 +194,8 @@ export function roiAlign(maps: readonly Tensor[], rois: Tensor, options: RoiAlig
   const [x] = maps;
   const most = mapOf === 'area' ? MAX_ROI_LEVELS : Infinity;
   if (!x || maps.length !== spatialScales.length || maps.length > most) {
-    throw new Error(
-      `roiAlign: ${maps.length} maps and ${spatialScales.length} scales, expected 1 to ${MAX_ROI_LEVELS} each`,
-    );
+    const expected = most === Infinity ? 'as many of both, at least 1' : `1 to ${most} each, as many of both`;
+    throw new Error(`roiAlign: ${maps.length} maps and ${spatialScales.length} scales, expected ${expected}`);
   }
   maps.forEach((map) => expectRank('roiAlign', 'maps', map, 'N,C,H,W'));
   const [images, channels] = x.shape as [number, number];
