@@ -9,7 +9,7 @@ import { type AdapterKind, withGpu } from './common.ts';
 /**
  * Opens this process's device and runs `work` with it: on a machine with several GPUs, the process's place among those of its
  * host says which. `mixed`: the processes compute on devices of several kinds, whose bits differ, which is refused unless it is
- * allowed. Notes tell of devices that are shared and of cores that the launcher leaves unused.
+ * allowed. Prints notes about devices that are shared and cores that the launcher leaves unused.
  */
 export async function withSharedGpu<T>(
   processes: Processes,

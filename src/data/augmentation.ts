@@ -6,7 +6,7 @@
  * size of the first picture (turned, if that is), so that no new shapes come up: what is cut out of a picture is enlarged to fit,
  * and what is scaled down is surrounded by the mean colour.
  *
- * Boxes are cut at the edge of what is seen of their picture; one of which less than VISIBLE of its area is left is dropped.
+ * Boxes are cut at the edge of what is seen of their picture; a box with less than VISIBLE of its area left is dropped.
  */
 import type { ScoredBoxes } from '../kernels/boxes.ts';
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
@@ -15,7 +15,7 @@ import { Random, seedOf } from '../kernels/rng.ts';
 import { countedBoxes } from './boxes.ts';
 import type { AnnotatedBox, Sample } from './types.ts';
 
-/** All by chance, and nothing of what is left out. */
+/** Each change is drawn at random; one that is left out is not made. */
 export interface Augmentation {
   /** Range of the factor by which objects become larger. */
   scale?: readonly [number, number] | undefined;

@@ -1,7 +1,8 @@
 /**
  * Tiles: windows of a large picture that overlap, so that small objects are seen at their full size.
  *
- * The tiles of an axis are `overlap` of their side apart at most, and the last one ends with the picture (Akyon et al. 2022, SAHI).
+ * Along each axis neighbours overlap by at least `overlap` of their side, and the last tile ends with the picture (Akyon et al. 2022,
+ * SAHI).
  */
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
 import { countedBoxes } from './boxes.ts';

@@ -41,7 +41,7 @@ const withLayersOf = <F>(backbone: Backbone, bins: number, pool: RegionFeatures<
   vector: (pooled, training) => backbone.regions(pooled, training),
 });
 
-/** The side of the square whose area a region shall have, in pixels (SPP-net; Fast R-CNN). */
+/** Side, in pixels, of the square whose area a region should have at its scale (SPP-net; Fast R-CNN). */
 const SCALE_SIDE = 224;
 
 /**

@@ -47,7 +47,7 @@ export interface PyramidDescriptor {
    * one.
    */
   readonly regionLayers: 'connected' | 'convolutional';
-  /** What tells the files of published detectors from those of all others. */
+  /** The tensors by which the files of published detectors are recognised. */
   readonly marks: Readonly<Partial<Record<Publisher, Marks>>>;
   /** What torchvision's detector has otherwise than its other ones. */
   readonly detection?: {

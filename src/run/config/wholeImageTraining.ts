@@ -19,7 +19,7 @@ export interface WholeImageChoices {
   checkpointEvery?: number;
 }
 
-/** The settings of such a training: those of a detector's without what only that has. */
+/** The settings of such a training: a detector's, without those that would have no effect. */
 export const wholeImageTrainingSchema = trainingSchema.omit({
   optimizer: true,
   betas: true,

@@ -1,5 +1,5 @@
 /**
- * TensorBoard's event files: records of TensorFlow's TFRecord format, of which each holds an Event as a protocol buffer.
+ * TensorBoard's event files: records of TensorFlow's TFRecord format, each of which holds an Event as a protocol buffer.
  *
  * A record: its length as 8 bytes, a checksum of these, the bytes, a checksum of the bytes; everything little-endian, and
  * checksums masked CRC-32C (tensorflow/core/lib/io/record_writer.h). The numbers of the fields are those of

@@ -1,6 +1,7 @@
 /**
- * Detectors that torchvision or detectron2 published, from their files of weights alone: which network it is the names and shapes of the tensors
- * say, what its classes are COCO's lists, and everything else is as torchvision's functions or detectron2's configurations have it.
+ * Detectors that torchvision or detectron2 published, from their files of weights alone: the names and shapes of the tensors show
+ * which network it is, its classes are those of COCO's lists, and everything else is as in torchvision's functions or
+ * detectron2's configurations.
  */
 import { UserError } from '../../engine/errors.ts';
 import type { Gpu } from '../../engine/gpu.ts';

@@ -7,11 +7,11 @@
  *                 conv1, layer1.0.conv1, ... of its residual networks, with body. and backbone.body. before them under a feature
  *                 pyramid, whose own are backbone.fpn.inner_blocks.0 or, since 0.13, ...0.0
  *   Caffe         conv1_1, fc6, rpn_conv/3x3, cls_score, ... ; a layer's blobs are /0 and /1, or _w and _b in Caffe2
- *
  *   detectron2    backbone.bottom_up.res2.0.conv1, backbone.fpn_lateral2, proposal_generator.rpn_head.conv, ...
  *
  * Layers are taken whole: a bias is left out if its weight does not fit. The orders of classes (background first), of anchors
- * (ratio-major), of the four deltas and of the values of a flattened RoI (channel by channel) are the same in all of them.
+ * (ratio-major), of the four deltas and of the values of a flattened RoI (channel by channel) are the same in all of them,
+ * except that detectron2 has the background last.
  */
 import type { Safetensors, StoredTensor } from '../../engine/safetensors.ts';
 import type { Shape } from '../../engine/tensor.ts';
@@ -66,7 +66,7 @@ const DETECTOR_LAYERS = new Map<string, readonly string[]>([
 
 /**
  * detectron2's detectors: stages count from the stem on, normalisation is inside its convolution, and the pyramid's layers are
- * numbered by the stage below them. Other than everywhere else the background is the last class, and has no deltas.
+ * numbered by the stage below them. Unlike everywhere else, the background is the last class and has no deltas.
  */
 const DETECTRON2: readonly (readonly [pattern: RegExp, name: string | ((...parts: string[]) => string)])[] = [
   [/^backbone\.(bottom_up\.)?stem\.conv1$/, 'conv1'],
@@ -204,7 +204,7 @@ function detectron2Parameter(from: string, parameters: ReadonlyMap<string, unkno
   return layer !== undefined && parameters.has(`${layer}.${named!.kind}`) ? `${layer}.${named!.kind}` : undefined;
 }
 
-/** detectron2's last layers with the background before the other classes; to its deltas, which nothing reads, zeros. */
+/** detectron2's last layers with the background before the other classes; its deltas, which nothing reads, are zeros. */
 function backgroundFirst(name: string, { shape, data }: StoredTensor): StoredTensor {
   const row = data.length / shape[0]!;
   const turned = (length: number) => new (data.constructor as new (n: number) => typeof data)(length);
