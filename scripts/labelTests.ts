@@ -59,6 +59,27 @@ export const labelTests = (page: Page): Readonly<Record<string, () => Promise<st
     return `${box.shape} of ${box.x2 - box.x1} x ${box.y2 - box.y1}`;
   },
 
+  'label: paused and stopped, a training keeps what it learned': async () => {
+    const steps = 77;
+    await page.fill('#label-steps', String(steps));
+    await page.click('#label-start');
+    await page.waitForFunction(() => /^Step [1-9]/.test(document.querySelector('#label-figures')!.textContent!));
+    await page.click('#label-start');
+    await page.waitForSelector('#label-training:text("Paused.")');
+    await page.click('#label-stop');
+    await page.waitForSelector('#label-training:text("Stopped")');
+    // The weights in the browser are those of this training, though it was too short for the copies that are made on the way.
+    await page.waitForFunction(async (steps) => {
+      const opening = indexedDB.open('webgpu-rcnn labels');
+      await new Promise((resolve) => (opening.onsuccess = resolve));
+      const reading = opening.result.transaction('run').objectStore('run').get('current');
+      await new Promise((resolve) => (reading.onsuccess = resolve));
+      opening.result.close();
+      return JSON.parse(reading.result.config).training.steps === steps;
+    }, steps);
+    return (await page.textContent('#label-figures'))!;
+  },
+
   'label: a reload loses nothing': async () => {
     const seen = () => page.locator('#pictures button').evaluateAll((all) => all.map(({ ariaLabel }) => ariaLabel));
     const before = await seen();

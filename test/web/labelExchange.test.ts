@@ -37,9 +37,12 @@ function labelled(): Project {
 const fileOf = async (id: string): Promise<Blob> =>
   new Blob([new Uint8Array(labelScene(Number(/\d+/.exec(id)![0])).png)]);
 
+const exported = async (format: LabelFormat): Promise<Uint8Array> =>
+  new Uint8Array(await (await exportProject(labelled(), format, fileOf)).zip.arrayBuffer());
+
 for (const format of Object.keys(LABEL_FORMATS) as LabelFormat[]) {
   test(`${format}: rcnn reads the boxes that were drawn`, async () => {
-    const { zip } = await exportProject(labelled(), format, fileOf);
+    const zip = await exported(format);
     const folder = temporaryFolder();
     for (const [path, bytes] of Object.entries(unzipSync(zip))) {
       mkdirSync(dirname(join(folder, path)), { recursive: true });
@@ -66,7 +69,7 @@ for (const format of Object.keys(LABEL_FORMATS) as LabelFormat[]) {
 }
 
 test('what was exported as COCO is read again', async () => {
-  const { zip } = await exportProject(labelled(), 'coco', fileOf);
+  const zip = await exported('coco');
   const { classes, pictures } = importCoco(zip, 'labels.zip');
   assert.equal(classes, ['square', 'disc']);
   assert.equal(
@@ -80,9 +83,9 @@ test('what was exported as COCO is read again', async () => {
 });
 
 test('a file that is no such data set is one line', async () => {
-  const { zip } = await exportProject(labelled(), 'coco', fileOf);
+  const zip = await exported('coco');
   assert.throws(() => importCoco(zip.subarray(0, 1000), 'labels.zip'), /^labels\.zip: is not a zip file/);
-  const { zip: voc } = await exportProject(labelled(), 'voc', fileOf);
+  const voc = await exported('voc');
   assert.throws(() => importCoco(voc, 'labels.zip'), /^labels\.zip: holds no COCO file/);
 });
 

@@ -1,10 +1,10 @@
 /** The project as a data set in one zip file: the pictures as they were added, and their labels in a format that other tools read. */
-import { strFromU8, strToU8, unzipSync, type Zippable, zipSync } from 'fflate';
+import { strFromU8, strToU8, unzipSync, Zip, ZipDeflate, ZipPassThrough } from 'fflate';
 import { type LabelFormat, UserError, type WrittenImage, type WrittenSplit, writeLabels } from '../../src/index.ts';
 import { isLabelled, type Picture, type Project } from './project.ts';
 
 export interface Exported {
-  zip: Uint8Array<ArrayBuffer>;
+  zip: Blob;
   /** What the format cannot hold, one line each. */
   lost: string[];
 }
@@ -28,13 +28,32 @@ export async function exportProject(
   const splits = val!.length > 0 ? [split('train', train!), split('val', val!)] : [split(undefined, labelled)];
   const classes = project.classes.map(({ name }) => name);
   const { texts, images: paths, lost } = await writeLabels(format, splits, classes);
-  const files: Zippable = {};
-  for (const [path, text] of texts) files[path] = strToU8(text);
+  const zip = zipped();
+  for (const [path, text] of texts) zip.add(new ZipDeflate(path), strToU8(text));
   for (const [i, { id }] of [...train!, ...val!].entries()) {
     const bytes = new Uint8Array(await (await fileOf(id)).arrayBuffer());
-    files[paths[i]!] = [bytes, { level: 0 }]; // it is compressed already
+    zip.add(new ZipPassThrough(paths[i]!), bytes); // it is compressed already
   }
-  return { zip: zipSync(files), lost };
+  return { zip: zip.end(), lost };
+}
+
+/** A zip file as it grows. Each part is a Blob at once, which the browser can put on disk: only one picture is in memory. */
+function zipped() {
+  const parts: Blob[] = [];
+  const zip = new Zip((error, part) => {
+    if (error) throw error;
+    parts.push(new Blob([part as Uint8Array<ArrayBuffer>]));
+  });
+  return {
+    add(file: ZipDeflate | ZipPassThrough, bytes: Uint8Array): void {
+      zip.add(file);
+      file.push(bytes, true);
+    },
+    end(): Blob {
+      zip.end();
+      return new Blob(parts);
+    },
+  };
 }
 
 function writtenImage({ name, width, height, boxes }: Picture, { classes }: Project): WrittenImage {
