@@ -11,8 +11,8 @@ type Saved = { x: Shape; uniforms: Record<keyof typeof nearestKernel.uniforms, n
 /** `least`: the smallest size for maps of a size. */
 function upsampling(
   name: string,
-  forward: typeof nearestKernel | typeof bilinearKernel,
-  backward: typeof upsampleNearestBackward | typeof upsampleBilinearBackward,
+  forward: typeof nearestKernel,
+  backward: typeof upsampleNearestBackward,
   least: (size: Size) => Size,
 ) {
   const upsampleOperation = operation<Saved>(name, ({ dy }, { x, uniforms }) => {
