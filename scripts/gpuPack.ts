@@ -18,22 +18,10 @@ import { CONV_PASSES } from '../src/bench/cases/convolution.ts';
 import { fail, root, run } from './shell.ts';
 
 const MOST_MB = 60;
-/** What the commands load besides Node's own modules. Those with native parts are loaded only by commands that draw or decode. */
-const LIBRARIES = [
-  ...[
-    'bmp-ts',
-    'chart.js',
-    'cli-progress',
-    'commander',
-    'csv-parse',
-    'fast-xml-builder',
-    'fast-xml-parser',
-    'fflate',
-    'pbf',
-    'yaml',
-    'zod',
-  ],
-];
+/** The package's dependencies. Nothing in the pack draws or decodes, so the optional ones for that stay out. */
+const LIBRARIES = Object.keys(
+  (JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as { dependencies: object }).dependencies,
+);
 const SWIFTSHADER = '@sparticuz/chromium';
 const LOADER = 'libvulkan.so.1';
 /** The Vulkan loader, and the libraries that NVIDIA's driver needs on a machine without a display. */

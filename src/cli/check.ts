@@ -6,6 +6,7 @@ import { disjointSplits } from '../data/splitNames.ts';
 import type { Dataset } from '../data/types.ts';
 import { type Canvas, writePng } from '../draw/canvas.ts';
 import { UserError } from '../engine/errors.ts';
+import { assertPackages, DRAWING } from '../engine/node/optionalPackages.ts';
 import { backboneNamed } from '../model/backbones/index.ts';
 import type { DetectorConfig, TrainingConfig } from '../model/config.ts';
 import { type AnchorFit, isPoor } from '../run/reports/anchorFit.ts';
@@ -76,6 +77,7 @@ export function addCheck(program: Command): void {
 }
 
 async function check(options: CheckCommand): Promise<void> {
+  if (options.pictures !== undefined) assertPackages(...DRAWING);
   assertOutputs([options.json, options.pictures && join(options.pictures, 'train.png')], options);
   const run = options.model === undefined ? undefined : new RunDirectory(options.model).readConfig();
   if (run && (options.preset !== undefined || options.backbone !== undefined)) {

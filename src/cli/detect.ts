@@ -9,7 +9,8 @@ import type { ScoredBoxes } from '../kernels/boxes.ts';
 import { isImageFile, IMAGE_EXTENSIONS } from '../data/imageFiles.ts';
 import { writePng } from '../draw/canvas.ts';
 import { drawDetections } from '../draw/pictures.ts';
-import { UserError } from '../engine/errors.ts';
+import { isInputError, UserError } from '../engine/errors.ts';
+import { assertPackages, DRAWING } from '../engine/node/optionalPackages.ts';
 import { detectImage } from '../run/evaluation/detect.ts';
 import { detectTiled } from '../run/evaluation/detectTiled.ts';
 import { withPrecision, withSettings } from '../run/config/configSchema.ts';
@@ -93,6 +94,7 @@ interface FoundIn {
 
 async function detect(images: string[], options: DetectCommand): Promise<void> {
   const { out, threshold, json, every } = options;
+  assertPackages('sharp', ...DRAWING);
   const tiles = tilesFor(options, options.proposals);
   const inputs = images.flatMap(inputFiles);
   const names = outputNames(inputs, out);
@@ -138,7 +140,7 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
           });
         }
       } catch (error) {
-        if (!(error instanceof UserError)) throw error;
+        if (!isInputError(error)) throw error;
         console.error(`rcnn detect: ${oneLine(error.message)}`);
         keep({ image: input, error: error.message });
         process.exitCode = 1;

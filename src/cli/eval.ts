@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import type { Processes } from '../distributed/processes.ts';
 import { stageTimes } from '../bench/stageTimes.ts';
 import { UserError } from '../engine/errors.ts';
+import { assertPackages, DRAWING } from '../engine/node/optionalPackages.ts';
 import { withPrecision, withSettings } from '../run/config/configSchema.ts';
 import { detectionWriter, readDetectionFile } from '../run/evaluation/detectionFiles.ts';
 import { drawResults } from '../run/evaluation/drawResults.ts';
@@ -111,6 +112,7 @@ async function evaluateIn(processes: Processes, options: EvalCommand): Promise<v
     throw new UserError('--model is missing: give a run directory, or saved detections with --from');
   }
   const { json, detections, pictures, report: reportFolder } = options;
+  if (pictures !== undefined || reportFolder !== undefined) assertPackages(...DRAWING);
   const tiles = tilesFor(options, options.proposals);
   const reports = reportFolder === undefined ? [] : REPORT_FILES.map((name) => join(reportFolder, name));
   assertOutputs([json, detections, pictures && join(pictures, 'detections.png'), ...reports], {

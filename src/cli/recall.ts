@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { readProposalFile } from '../data/proposalFiles.ts';
 import { writePng } from '../draw/canvas.ts';
 import { plotRecall } from '../draw/recall.ts';
+import { assertPackages, DRAWING } from '../engine/node/optionalPackages.ts';
 import { loadModel } from '../run/storage/loadModel.ts';
 import {
   countedObjects,
@@ -70,6 +71,7 @@ export function addRecall(program: Command): void {
 
 /** Reads files before opening the device, and writes nothing before everything is computed. */
 async function measureRecall(options: RecallCommand): Promise<void> {
+  assertPackages(...DRAWING);
   assertOutputs([options.out, options.json], {
     files: options.proposalsFile.map(({ path }) => path),
     model: options.model,

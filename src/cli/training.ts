@@ -1,6 +1,7 @@
 /** What `rcnn train` and `rcnn demo` print while a detector trains. */
 import type { Dataset } from '../data/types.ts';
 import type { UpdateCost } from '../distributed/shardedSgd.ts';
+import { assertPackages, DRAWING } from '../engine/node/optionalPackages.ts';
 import { backboneNamed } from '../model/backbones/index.ts';
 import type { DetectorConfig } from '../model/config.ts';
 import type { Detector } from '../model/detector.ts';
@@ -38,6 +39,7 @@ export async function trainOnTerminal(run: TrainingRun): Promise<TrainedRun> {
   let from: Stage['from'];
   const wanted = run.tensorboard === true;
   const events = processes?.leads === false ? null : TensorBoardLog.open(directory, { wanted, resume });
+  if (events && validation) assertPackages(...DRAWING);
   const result = await withTrainingDisplay({ path: directory.path, resumeCommand }, (display) =>
     trainRun({
       gpu,

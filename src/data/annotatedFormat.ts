@@ -1,6 +1,6 @@
 /** Formats of annotation files: turns what their readers return into data sets, by the same rules for all formats. */
 import { join } from 'node:path';
-import { UserError } from '../engine/errors.ts';
+import { isInputError, UserError } from '../engine/errors.ts';
 import type { AnnotatedImage, AnnotatedObject, AnnotatedSet, ReadContext } from './annotated.ts';
 import { BadBoxes, usableBox } from './badBoxes.ts';
 import { alikeNames, BACKGROUND, className } from './classNames.ts';
@@ -176,7 +176,7 @@ async function locate(
       const { orientation, ...size } = await checkImage(entry.file!);
       Object.assign(entry, { size, orientation });
     } catch (error) {
-      if (!onProblem || !(error instanceof UserError)) throw error;
+      if (!onProblem || !isInputError(error)) throw error;
       entry.problem = error.message;
     }
   });

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
+import { assertPackages } from '../engine/node/optionalPackages.ts';
 import { readRegularFileAsync } from '../engine/node/readFile.ts';
 import { makeTemporaryFolder } from '../engine/node/temporaries.ts';
 import { makeFolder, unwritable } from '../engine/node/writeFile.ts';
@@ -42,6 +43,7 @@ export async function convert(
   const once = [...new Map(images.map((image) => [image.path, image])).values()];
   const target = resolve(folder);
   assertNewFolder(target);
+  if (once.some(({ sample }) => sample.file === undefined)) assertPackages('sharp');
   let partial: string | undefined;
   try {
     makeFolder(dirname(target));

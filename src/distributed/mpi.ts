@@ -95,7 +95,7 @@ export class MpiCommunicator implements Communicator {
 
   /** Joins the processes that the launcher started with this one; a process without a launcher is alone. */
   static async open(options: MpiOptions): Promise<MpiCommunicator> {
-    const mpi = await loadMpi(options.library);
+    const mpi = loadMpi(options.library);
     const provided = integers(1);
     mpi.functions.MPI_Init_thread(null, null, mpi.serialized, provided);
     if (provided[0]! < mpi.serialized) {

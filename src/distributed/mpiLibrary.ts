@@ -1,5 +1,5 @@
 /**
- * The system's own MPI library, called through koffi (npm; an optional dependency that nothing else loads).
+ * The system's own MPI library, called through koffi (npm; nothing else loads it).
  *
  * Open MPI's handles are the addresses of symbols, those of MPICH and of what shares its binary interface (Intel MPI, MVAPICH)
  * are integers. Buffers that MPI keeps beyond a call are ArrayBuffers of their own: the values of a small typed array may lie
@@ -7,6 +7,7 @@
  */
 import { existsSync, statSync } from 'node:fs';
 import { UserError } from '../engine/errors.ts';
+import { loadPackage } from '../engine/node/optionalPackages.ts';
 
 /** A communicator or a datatype: the address of a symbol, or a number. */
 type Handle = bigint | number;
@@ -74,8 +75,8 @@ export function launchedProcesses(): number | undefined {
 }
 
 /** `path` is the library to load (`--mpi-library`); without it, the one that belongs to the launcher is looked for. */
-export async function loadMpi(path: string | undefined): Promise<MpiLibrary> {
-  const koffi = await loadKoffi();
+export function loadMpi(path: string | undefined): MpiLibrary {
+  const koffi = loadPackage<Koffi>('koffi');
   for (const [name, value] of Object.entries(UCX)) process.env[name] ??= value;
   const launcher = LAUNCHERS.find(({ variable }) => process.env[variable] !== undefined);
   const names = path === undefined ? (launcher?.libraries ?? [...OPEN_MPI, ...MPICH]) : [path];
@@ -99,16 +100,6 @@ export async function loadMpi(path: string | undefined): Promise<MpiLibrary> {
 }
 
 type Koffi = typeof import('koffi').default;
-
-async function loadKoffi(): Promise<Koffi> {
-  try {
-    return (await import('koffi')).default;
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND';
-    const why = missing ? 'is not installed' : `does not load here (${(error as Error).message})`;
-    throw new UserError(`--distributed: the npm package koffi ${why}, run: npm i koffi`, { cause: error });
-  }
-}
 
 function bind(library: ReturnType<Koffi['load']>, name: string): MpiLibrary {
   const symbol = (of: string): bigint | null => {

@@ -1,12 +1,11 @@
 /**
- * Canvases for pictures and plots, through @napi-rs/canvas, with a bundled font: labels are drawn even on a machine without
- * fonts. `writePng` writes a canvas to a file.
+ * Canvases for pictures and plots, through @napi-rs/canvas, with the font of an npm package: labels are drawn even on a machine
+ * without fonts. `writePng` writes a canvas to a file.
  */
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Canvas, SKRSContext2D } from '@napi-rs/canvas';
+import { loadPackage, packageFolder } from '../engine/node/optionalPackages.ts';
 import { replaceFile } from '../engine/node/writeFile.ts';
-import { nativePackage } from '../engine/node/nativePackage.ts';
 
 export type { Canvas, SKRSContext2D };
 
@@ -14,12 +13,9 @@ export const FONT = 'DejaVu Sans';
 
 /** An empty canvas whose fonts are ready. */
 export function newCanvas(width: number, height: number): Canvas {
-  const { GlobalFonts, createCanvas } = nativePackage<typeof import('@napi-rs/canvas')>(
-    '@napi-rs/canvas',
-    'draws pictures',
-  );
+  const { GlobalFonts, createCanvas } = loadPackage<typeof import('@napi-rs/canvas')>('@napi-rs/canvas');
   if (!GlobalFonts.has(FONT)) {
-    const folder = join(dirname(createRequire(import.meta.url).resolve('dejavu-fonts-ttf/package.json')), 'ttf');
+    const folder = join(packageFolder('dejavu-fonts-ttf'), 'ttf');
     GlobalFonts.registerFromPath(join(folder, 'DejaVuSans.ttf'), FONT);
     GlobalFonts.registerFromPath(join(folder, 'DejaVuSans-Bold.ttf'), FONT);
   }

@@ -1,15 +1,6 @@
 /** Line charts on white paper, through Chart.js. */
-import {
-  Chart,
-  type ChartDataset,
-  type ChartOptions,
-  Legend,
-  LineController,
-  LineElement,
-  LinearScale,
-  PointElement,
-  Title,
-} from 'chart.js';
+import type { ChartDataset, ChartOptions } from 'chart.js';
+import { loadPackage } from '../engine/node/optionalPackages.ts';
 import { type Canvas, FONT, newCanvas } from './canvas.ts';
 
 /** The font size of titles. */
@@ -28,6 +19,8 @@ export interface ChartSettings {
 
 /** A curve without a label is not in the legend. */
 export function lineChart(datasets: Curve[], { width, height, title, fontSize, scales }: ChartSettings): Canvas {
+  const { Chart, Legend, LineController, LineElement, LinearScale, PointElement, Title } =
+    loadPackage<typeof import('chart.js')>('chart.js');
   Chart.register(Legend, LineController, LineElement, LinearScale, PointElement, Title);
   const font = { family: FONT, size: fontSize };
   const canvas = newCanvas(width, height);

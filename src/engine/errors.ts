@@ -7,8 +7,15 @@ export class UserError extends Error {
   override readonly name = 'UserError';
 }
 
+/** Something is wrong with the machine or the installation: no input is to blame, and every other input would fail as well. */
+export class MachineError extends UserError {}
+
+/** Whether the error is that of one input, so that work on the others can go on. */
+export const isInputError = (error: unknown): error is UserError =>
+  error instanceof UserError && !(error instanceof MachineError);
+
 /** The device is gone: every later use of it throws this. What was on it is lost. */
-export class DeviceLostError extends UserError {
+export class DeviceLostError extends MachineError {
   /** What happened, without what to do. */
   readonly what: string;
 

@@ -7,6 +7,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openGpu } from '../../src/node.ts';
 import { skip } from '../harness.ts';
+import { hiding } from './hiddenPackages.ts';
 
 const ENTRY = new URL('../../src/node.ts', import.meta.url).href;
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'rcnn-open-'));
@@ -24,21 +25,6 @@ const OPEN = `
     console.log(JSON.stringify({ error: error.message }));
   }`;
 
-/** Makes packages look as if they were not installed, for require and for import. */
-const HIDE = `
-  import Module, { register } from 'node:module';
-  const hidden = process.env.TEST_HIDDEN;
-  const resolve = Module._resolveFilename;
-  Module._resolveFilename = function (name, ...rest) {
-    if (name === hidden) throw Object.assign(new Error('hidden'), { code: 'MODULE_NOT_FOUND' });
-    return resolve.call(this, name, ...rest);
-  };
-  register('data:text/javascript,' + encodeURIComponent(\`
-    export async function resolve(name, context, next) {
-      if (name === '\${hidden}') throw Object.assign(new Error('hidden'), { code: 'ERR_MODULE_NOT_FOUND' });
-      return next(name, context);
-    }\`));`;
-
 /** A folder for LD_LIBRARY_PATH in which the Vulkan loader cannot be opened: as on a system without one. */
 function withoutLoader(): string {
   const folder = path.join(scratch, 'no-loader');
@@ -55,16 +41,19 @@ interface Outcome {
   error?: string;
 }
 
-function open(adapter: string, env: Record<string, string> = {}): Outcome {
+function open(adapter: string, env: Record<string, string> = {}, hidden: readonly string[] = []): Outcome {
   const inherited = { ...process.env };
   for (const name of ['WEBGPU_RCNN_SOFTWARE', 'WEBGPU_RCNN_DEFAULT_LIMITS']) delete inherited[name];
-  const hide = env['TEST_HIDDEN'] ? ['--import', 'data:text/javascript,' + encodeURIComponent(HIDE)] : [];
-  const child = spawnSync(process.execPath, ['--import', 'tsx', ...hide, '--input-type=module', '-e', OPEN], {
-    cwd: path.dirname(new URL(import.meta.url).pathname),
-    env: { ...inherited, ...env, TEST_ADAPTER: adapter },
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
+  const child = spawnSync(
+    process.execPath,
+    ['--import', 'tsx', ...hiding(...hidden), '--input-type=module', '-e', OPEN],
+    {
+      cwd: path.dirname(new URL(import.meta.url).pathname),
+      env: { ...inherited, ...env, TEST_ADAPTER: adapter },
+      encoding: 'utf8',
+      timeout: 60_000,
+    },
+  );
   assert.is(child.status, 0, `the process ends by itself, not by ${child.signal}:\n${child.stdout}${child.stderr}`);
   return JSON.parse(child.stdout.trim().split('\n').at(-1)!) as Outcome;
 }
@@ -115,7 +104,7 @@ test('default limits', () => {
 
 test('no driver at all: the message says what to install', () => {
   if (!linux) return skip('a Vulkan loader can be hidden on Linux only');
-  const { error } = open('auto', { LD_LIBRARY_PATH: withoutLoader(), TEST_HIDDEN: '@sparticuz/chromium' });
+  const { error } = open('auto', { LD_LIBRARY_PATH: withoutLoader() }, ['@sparticuz/chromium']);
   assert.is(
     error,
     'no adapter was found (the npm package @sparticuz/chromium is not installed): run npm i -D @sparticuz/chromium, ' +
@@ -130,52 +119,8 @@ test('hardware asked, none there', () => {
 });
 
 test('the package webgpu is missing', () => {
-  const { error } = open('auto', { TEST_HIDDEN: 'webgpu' });
-  assert.is(error, 'the npm package webgpu is not installed, run: npm i webgpu');
-});
-
-test('packages with native parts are loaded when they are needed, and named where they are missing', () => {
-  const files = ['../../src/cli/rcnn.ts', '../../src/draw/canvas.ts', '../../src/data/images.ts'];
-  const [command, canvas, pictures] = files.map((file) => new URL(file, import.meta.url).href);
-  const draw = `import { newCanvas } from '${canvas}';
-    try { newCanvas(4, 4); } catch (error) { console.log(error.name, error.message); }`;
-  const read = `import { readImage } from '${pictures}';
-    await readImage('${new URL('../../docs/web.jpg', import.meta.url).pathname}').catch((error) => console.log(error.name, error.message));`;
-  const runs = [
-    [
-      'sharp',
-      `process.argv.push('rcnn', 'bench', '--list'); await import('${command}');`,
-      /^Matrix product: matmul 512x512x512$/m,
-    ],
-    [
-      '@napi-rs/canvas',
-      `process.argv.push('rcnn', 'bench', '--list'); await import('${command}');`,
-      /^Matrix product: /m,
-    ],
-    [
-      '@napi-rs/canvas',
-      draw,
-      /^UserError the npm package @napi-rs\/canvas, which draws pictures, does not load .*: run npm i/m,
-    ],
-    [
-      'sharp',
-      read,
-      /^UserError the npm package sharp, which reads image files, does not load here \(.*\): run npm i sharp$/m,
-    ],
-  ] as const;
-  for (const [hidden, code, text] of runs) {
-    const hide = 'data:text/javascript,' + encodeURIComponent(HIDE);
-    const { stdout, stderr } = spawnSync(
-      process.execPath,
-      ['--import', 'tsx', '--import', hide, '--input-type=module', '-e', code],
-      {
-        encoding: 'utf8',
-        env: { ...process.env, TEST_HIDDEN: hidden },
-        cwd: path.dirname(new URL(import.meta.url).pathname),
-      },
-    );
-    assert.match(stdout, text, stderr);
-  }
+  const { error } = open('auto', {}, ['webgpu']);
+  assert.is(error, 'the npm package webgpu, which opens devices, is not installed: run npm i webgpu');
 });
 
 test('a device that is lost: one line that says so, at whatever is called next', async () => {

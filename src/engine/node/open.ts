@@ -11,6 +11,7 @@ import { Gpu } from '../gpu.ts';
 import { everythingUseful } from '../request.ts';
 import { privateTemporaryFolder } from './folders.ts';
 import { type AdapterChoice, chooseAdapter, hardwareNames } from './adapters.ts';
+import { unusable } from './optionalPackages.ts';
 import { patiently } from './patience.ts';
 import { hasSystemLoader, message, swiftShader } from './softwareAdapter.ts';
 
@@ -63,9 +64,7 @@ async function loadDawn(): Promise<Dawn> {
     Object.assign(globalThis, dawn.globals);
     return dawn;
   } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND';
-    if (missing) throw new UserError('the npm package webgpu is not installed, run: npm i webgpu', { cause: error });
-    throw new UserError(`the npm package webgpu does not load here: ${message(error)}`, { cause: error });
+    throw unusable('webgpu', error);
   }
 }
 

@@ -9,7 +9,7 @@ import type { AnnotatedBox, Dataset, Sample, OpenDatasetOptions } from '../../da
 import { openDataset } from '../../data/registry.ts';
 import { countedBoxes } from '../../data/boxes.ts';
 import { assertWholeImage, MAX_IMAGE_BYTES, turnedNotes } from '../../data/images.ts';
-import { UserError } from '../../engine/errors.ts';
+import { isInputError } from '../../engine/errors.ts';
 import { readRegularFile } from '../../engine/node/readFile.ts';
 import type { DetectorConfig } from '../../model/config.ts';
 import { inputSize } from '../../model/inputScales.ts';
@@ -59,7 +59,7 @@ export async function openSplits(
       const onProblem = (problem: string): void => void problems.add(problem);
       splits.push({ split, dataset: await openDataset(spec, { split, onProblem, ...options }) });
     } catch (error) {
-      if (!(error instanceof UserError)) throw error;
+      if (!isInputError(error)) throw error;
       problems.add(error.message);
     }
   }
@@ -151,7 +151,7 @@ export async function decodeAll(
       if (sample.file !== undefined) await assertWholeImage(sample.file);
       if ((await sample.check?.()) === 'turned') turned.push(sample.id);
     } catch (error) {
-      if (!(error instanceof UserError)) throw error;
+      if (!isInputError(error)) throw error;
       problems.push(error.message);
       unreadable.add(sample);
     }
