@@ -61,6 +61,26 @@ export const weightsOption = (): Option =>
     .argParser(weightsName)
     .default('last');
 
+/** `--model` of commands that take published detectors as well as runs. */
+export const trainedOption = (): Option =>
+  new Option(
+    '--model <path>',
+    'a run directory, or the weights of a detector of torchvision or detectron2 (.pth, .pkl, .safetensors)',
+  ).makeOptionMandatory();
+
+export const classesOption = (): Option =>
+  new Option(
+    '--classes <names>',
+    "with a file of weights: the names of its classes without the background, with commas; default: COCO's",
+  );
+
+/** The names that `--classes` gives to a file's classes. */
+export function fileClasses({ model, classes }: { model: string; classes?: string }): string[] | undefined {
+  if (classes !== undefined && !isWeightsFile(model))
+    throw new UserError('--classes: a run has the names of its classes; leave the option out');
+  return classes?.split(',').map((name) => name.trim());
+}
+
 function weightsName(text: string): WeightsName {
   if (text === 'last' || text === 'best') return text;
   if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);

@@ -15,16 +15,19 @@ import { detectImage } from '../run/evaluation/detect.ts';
 import { detectTiled } from '../run/evaluation/detectTiled.ts';
 import { withPrecision, withSettings } from '../run/config/configSchema.ts';
 import type { Precision } from '../model/config.ts';
-import { isWeightsFile, loadModel, type WeightsName } from '../run/storage/loadModel.ts';
+import { loadModel, type WeightsName } from '../run/storage/loadModel.ts';
 import {
   type AdapterKind,
   adapterOption,
+  classesOption,
+  fileClasses,
   positiveInteger,
   precisionOption,
   proposalFiles,
   score,
   type TileChoices,
   tilesFor,
+  trainedOption,
   weightsOption,
   withExample,
   withGpu,
@@ -55,15 +58,9 @@ export function addDetect(program: Command): void {
       'Find objects in images and draw each image with its detections. Unreadable images are reported and skipped.',
     )
     .argument('<image...>', 'image files, folders of them, videos (with ffmpeg), or - for standard input')
-    .requiredOption(
-      '--model <path>',
-      'a run directory, or the weights of a detector of torchvision or detectron2 (.pth, .pkl, .safetensors)',
-    )
+    .addOption(trainedOption())
     .addOption(weightsOption())
-    .option(
-      '--classes <names>',
-      "with a file of weights: the names of its classes without the background, with commas; default: COCO's",
-    )
+    .addOption(classesOption())
     .option('--out <dir>', 'folder for the drawn images, PNG files with the names of the originals', 'detections')
     .option('--threshold <score>', 'lowest score of a detection, 0 to 1', score, 0.5)
     .option('--json <file>', 'also write the detections of each image: x1, y1, x2, y2 (pixels from 0), class, score')
@@ -101,15 +98,14 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
   const files = [...inputs, options.model, ...(options.proposals?.split(',') ?? [])];
   assertOutputs([...names.map((name) => `${name}.png`), json], { files, model: options.model });
   const proposals = await inputProposals(inputs, proposalFiles(options.proposals, options.model));
-  if (options.classes !== undefined && !isWeightsFile(options.model))
-    throw new UserError('--classes: a run has the names of its classes; leave the option out');
+  const classNames = fileClasses(options);
   await withGpu(options.adapter, async (gpu) => {
     const model = await loadModel(
       gpu,
       options.model,
       (config) => withPrecision(withSettings(config, [`detector.test.scoreThreshold=${threshold}`]), options.precision),
       options.weights,
-      options.classes?.split(',').map((name) => name.trim()),
+      classNames,
     );
     const { classes } = model.config;
     const found: FoundIn[] = [];

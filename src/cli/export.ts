@@ -3,13 +3,23 @@ import type { Command } from 'commander';
 import { replaceFile } from '../engine/node/writeFile.ts';
 import { exportOnnx } from '../onnx/exportDetector.ts';
 import { loadModel, type WeightsName } from '../run/storage/loadModel.ts';
-import { type AdapterKind, adapterOption, weightsOption, withExample, withGpu } from './common.ts';
+import {
+  type AdapterKind,
+  adapterOption,
+  classesOption,
+  fileClasses,
+  trainedOption,
+  weightsOption,
+  withExample,
+  withGpu,
+} from './common.ts';
 import { assertOutputs } from './outputs.ts';
 import { VERSION } from './version.ts';
 
 interface ExportCommand {
   model: string;
   weights: WeightsName;
+  classes?: string;
   out: string;
   adapter: AdapterKind;
 }
@@ -20,18 +30,24 @@ export function addExport(program: Command): void {
     .description(
       'Write a trained network as an ONNX model: from the pixels of an image to boxes, scores and labels, with standard operators.',
     )
-    .requiredOption('--model <dir>', 'a run directory')
+    .addOption(trainedOption())
     .addOption(weightsOption())
+    .addOption(classesOption())
     .requiredOption('--out <file>', 'the ONNX file')
     .addOption(adapterOption())
     .action(run);
-  withExample(command, 'rcnn export --model runs/mine --out mine.onnx');
+  withExample(
+    command,
+    'rcnn export --model runs/mine --out mine.onnx',
+    'rcnn export --model fasterrcnn_resnet50_fpn_coco.pth --out coco.onnx',
+  );
 }
 
-async function run({ model, weights, out, adapter }: ExportCommand): Promise<void> {
+async function run({ model, weights, classes, out, adapter }: ExportCommand): Promise<void> {
   assertOutputs([out], { model });
+  const classNames = fileClasses({ model, classes });
   await withGpu(adapter, async (gpu) => {
-    const detector = await loadModel(gpu, model, undefined, weights);
+    const detector = await loadModel(gpu, model, undefined, weights, classNames);
     const bytes = await exportOnnx(detector, { version: VERSION });
     replaceFile(out, bytes);
     console.log(`${out}: ${(bytes.length / 1e6).toFixed(1)} MB, ONNX opset 17`);

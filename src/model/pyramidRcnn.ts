@@ -45,7 +45,9 @@ const REGION_FEATURES = 1024;
 const REGION_CONVOLUTIONS = 4;
 
 export class PyramidRcnn extends RegionDetector<Tensor[], PyramidRpnOutput> {
-  private readonly paddedTo: number;
+  readonly rpn: PyramidRpn;
+  /** The sides of a prepared image are multiples of this, in pixels. */
+  readonly paddedTo: number;
 
   constructor(gpu: Gpu, config: DetectorConfig, seed: number) {
     const { pyramid: descriptor } = backboneNamed(config.backbone);
@@ -61,6 +63,7 @@ export class PyramidRcnn extends RegionDetector<Tensor[], PyramidRpnOutput> {
       head: new DetectionHead(gpu, config, regions, seed),
       constants: rpn.baseAnchors,
     });
+    this.rpn = rpn;
     this.paddedTo = descriptor.body ? PADDED_TO : 1;
   }
 

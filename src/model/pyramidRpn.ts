@@ -27,6 +27,8 @@ import { ANCHOR_STREAM } from './rpn.ts';
 const ANY_BORDER = 1e9;
 
 export interface PyramidRpnOutput {
+  /** Of each level before they stand one after another: logits [1, A, H, W], deltas [1, 4A, H, W]. */
+  maps: readonly { logits: Tensor; deltas: Tensor }[];
   logits: Tensor;
   deltas: Tensor;
   anchors: Tensor;
@@ -42,7 +44,7 @@ export class PyramidRpn {
   private readonly config: DetectorConfig;
   private readonly convolutions: readonly Layer[];
   private readonly layers: Record<'cls' | 'box', Layer>;
-  /** Pixels per cell of each level, where they do not depend on the image. */
+  /** Pixels per cell of each level, rounding aside. */
   private readonly strides: readonly number[];
 
   /** `levels`: how many the pyramid has. */
@@ -90,6 +92,7 @@ export class PyramidRpn {
       const count = anchorCount * height * width;
       const boxes = permute(reshape(deltas, [anchorCount, 4, height, width]), [2, 3, 0, 1]);
       return {
+        maps: { logits, deltas },
         logits: reshape(permute(reshape(logits, [anchorCount, height, width]), [1, 2, 0]), [count]),
         deltas: reshape(boxes, [count, 4]),
         height,
@@ -104,7 +107,7 @@ export class PyramidRpn {
     outputs.forEach(({ height, width, count }, level) => {
       const base = this.baseAnchors[level]!;
       // Whole pixels, rounded down, as torchvision has it: of 25 cells of 32 pixels, 13 of the level above are 61 apart.
-      const fixed = this.config.convention === 'detectron2' ? this.strides[level]! : null;
+      const fixed = this.fixedStride(level);
       const strideY = fixed ?? Math.floor(imageHeight / height);
       const strideX = fixed ?? Math.floor(imageWidth / width);
       const uniforms = { anchorCount: base.shape[0]!, height, width, first, strideY, strideX };
@@ -112,6 +115,7 @@ export class PyramidRpn {
       first += count;
     });
     return {
+      maps: outputs.map(({ maps }) => maps),
       logits: concat(
         outputs.map(({ logits }) => logits),
         0,
@@ -123,6 +127,11 @@ export class PyramidRpn {
       anchors,
       counts,
     };
+  }
+
+  /** Pixels per cell of a level where they do not depend on the image, which is as detectron2 has it; else null. */
+  fixedStride(level: number): number | null {
+    return this.config.convention === 'detectron2' ? this.strides[level]! : null;
   }
 
   /** The log loss of the mini-batch and the box loss of its positives, both divided by its size. */

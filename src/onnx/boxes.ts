@@ -2,15 +2,16 @@
 import { MAX_LOG_SCALE } from '../kernels/boxes.ts';
 import type { CONVENTIONS } from '../model/conventions.ts';
 import type { OnnxGraph, Value } from './graph.ts';
+import type { Size } from './image.ts';
 
 type Convention = (typeof CONVENTIONS)[keyof typeof CONVENTIONS];
 
-/** boxes moved by deltas, then clipped to an image, whose height and width are float32 of rank 0. */
+/** boxes moved by deltas, then clipped to an image. */
 export function decodeAndClip(
   graph: OnnxGraph,
   boxes: Value,
   deltas: Value,
-  { height, width }: { height: Value; width: Value },
+  { height, width }: Size,
   { plusOne, decodeShrink }: Convention,
 ): Value {
   const [corner, opposite] = graph.split(boxes, -1, [2, 2]) as [Value, Value];
@@ -23,6 +24,13 @@ export function decodeAndClip(
   const clip = (corners: Value): Value => graph.node('Max', [graph.node('Min', [corners, last]), graph.float(0)]);
   const far = graph.subtract(graph.add(centre, half), graph.float(decodeShrink));
   return graph.node('Concat', [clip(graph.subtract(centre, half)), clip(far)], { axis: -1 });
+}
+
+/** [..., 4] -> bool [...]: whether both sides of a box are at least so long. */
+export function isLargeEnough(graph: OnnxGraph, boxes: Value, least: Value, { plusOne }: Convention): Value {
+  const [corner, opposite] = graph.split(boxes, -1, [2, 2]) as [Value, Value];
+  const sides = graph.add(graph.subtract(opposite, corner), graph.float(plusOne));
+  return graph.node('GreaterOrEqual', [graph.node('ReduceMin', [sides], { axes: [-1], keepdims: 0 }), least]);
 }
 
 /**
@@ -46,4 +54,49 @@ export function suppress(
     graph.floats([limits.threshold]),
     ...above,
   ]);
+}
+
+/** The same of boxes [N, 4] that are sorted, best first. @returns int64 [M]: their places, ascending */
+export function suppressSorted(
+  graph: OnnxGraph,
+  boxes: Value,
+  convention: Convention,
+  limits: { threshold: number; most: number },
+): Value {
+  // Suppression keeps the order of the sorting, so ranks take the place of scores; they have no ties.
+  const ranks = graph.node('Neg', [graph.range(graph.extent(boxes, 0))]);
+  const kept = suppress(
+    graph,
+    graph.node('Unsqueeze', [boxes, graph.ints([0])]),
+    graph.node('Unsqueeze', [ranks, graph.ints([0, 1])]),
+    convention,
+    limits,
+  );
+  return graph.gather(kept, graph.int(2), 1);
+}
+
+/**
+ * The anchors of a map [1, C, H, W] as [H*W*A, 4], in the order of their index: row, column, anchor.
+ * @param base [A, 4] of its first cell   @param strides pixels per cell: float32 of rank 0
+ */
+export function anchorGrid(
+  graph: OnnxGraph,
+  map: Value,
+  base: readonly number[],
+  strides: { y: Value; x: Value },
+): Value {
+  const along = (axis: number, stride: Value, dims: readonly number[]): Value =>
+    graph.reshape(graph.multiply(graph.range(graph.extent(map, axis)), stride), dims);
+  const [y, x] = [along(2, strides.y, [-1, 1, 1, 1]), along(3, strides.x, [1, -1, 1, 1])];
+  const shifts = graph.add(
+    graph.multiply(x, graph.floats([1, 0, 1, 0])),
+    graph.multiply(y, graph.floats([0, 1, 0, 1])),
+  );
+  const anchors = graph.add(shifts, graph.floats(base, [base.length / 4, 4]));
+  return graph.reshape(anchors, [-1, 4]);
+}
+
+/** The values of each anchor, `of` channels of a map [1, A * of, H, W]: [H*W*A, of], or a vector if that is 1. */
+export function perAnchor(graph: OnnxGraph, map: Value, of: number): Value {
+  return graph.reshape(graph.transpose(map, [0, 2, 3, 1]), of === 1 ? [-1] : [-1, of]);
 }

@@ -1,9 +1,16 @@
 /** Computations of the engine in an ONNX graph: what `trace` finds, node by node, with the values of the parameters. */
 import type { Gpu } from '../engine/gpu.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { trace } from '../engine/trace.ts';
+import { type TracedOperation, trace } from '../engine/trace.ts';
 import type { OnnxGraph, Value } from './graph.ts';
 import { convertOperation } from './operations.ts';
+
+/** Shapes while a network is traced; the model takes others. */
+export const TRACED_SIDE = 224;
+export const TRACED_ROIS = 8;
+
+/** The image of a trace, and the value that takes its place. */
+export const tracedImage = (value: Value) => ({ pixels: { shape: [1, 3, TRACED_SIDE, TRACED_SIDE], value } });
 
 type ValuesOf<T> = T extends unknown ? Record<keyof T, Value> : never;
 
@@ -11,6 +18,8 @@ export class NetworkGraph {
   private readonly graph: OnnxGraph;
   private readonly gpu: Gpu;
   private readonly values = new Map<Tensor, Value>();
+  /** What was traced, by its result. An operation may need the size of a map that comes later in their order. */
+  private readonly pending = new Map<Tensor, TracedOperation>();
   private readonly parameters: Tensor[] = [];
   private readonly named: ReadonlySet<Tensor>;
 
@@ -37,12 +46,8 @@ export class NetworkGraph {
       }
       return compute(given);
     });
-    for (const operation of operations) {
-      this.values.set(
-        operation.output,
-        convertOperation(this.graph, operation, (input) => this.valueOf(input)),
-      );
-    }
+    for (const operation of operations) this.pending.set(operation.output, operation);
+    for (const { output } of operations) this.valueOf(output);
     return Object.fromEntries(
       Object.entries(results).map(([name, tensor]) => [name, this.valueOf(tensor)]),
     ) as ValuesOf<T>;
@@ -58,6 +63,12 @@ export class NetworkGraph {
   private valueOf(tensor: Tensor): Value {
     const known = this.values.get(tensor);
     if (known !== undefined) return known;
+    const operation = this.pending.get(tensor);
+    if (operation) {
+      const value = convertOperation(this.graph, operation, (other) => this.valueOf(other));
+      this.values.set(tensor, value);
+      return value;
+    }
     if (!this.named.has(tensor)) throw new Error(`${tensor.name} is neither an input nor a parameter`);
     this.parameters.push(tensor);
     this.values.set(tensor, tensor.name);

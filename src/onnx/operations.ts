@@ -11,13 +11,15 @@ import { batchNormOperation, foldBiasOperation, foldOperation } from '../engine/
 import { conv2dOperation, groupedConv2dOperation } from '../engine/ops/conv2d.ts';
 import { linearOperation } from '../engine/ops/linear.ts';
 import { lrnOperation } from '../engine/ops/localResponseNorm.ts';
-import { addReluOperation, reluOperation } from '../engine/ops/pointwise.ts';
+import { addReluOperation, reluOperation, UNARY_OPERATIONS } from '../engine/ops/pointwise.ts';
 import { averagePoolOperation, maxPoolOperation } from '../engine/ops/pooling.ts';
 import { reshapeOperation } from '../engine/ops/reshape.ts';
-import { roiPoolOperation } from '../engine/ops/rois.ts';
-import { sumOperation } from '../engine/ops/sums.ts';
+import { roiAlignOperation, roiPoolOperation } from '../engine/ops/rois.ts';
+import { meanOperation, sumOperation } from '../engine/ops/sums.ts';
+import { upsampleBilinearOperation, upsampleNearestOperation } from '../engine/ops/upsample.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { GroupedConvShape } from '../kernels/groupedConv.ts';
+import type { UnaryName } from '../kernels/unary.ts';
 import type { TracedOperation } from '../engine/trace.ts';
 import type { OnnxGraph, Value } from './graph.ts';
 
@@ -82,6 +84,27 @@ convert(linearOperation, ({ graph, values, saved }) =>
 );
 
 convert(reluOperation, ({ graph, values }) => graph.node('Relu', values));
+
+const UNARY: Readonly<Record<UnaryName, (graph: OnnxGraph, x: Value) => Value>> = {
+  sigmoid: (graph, x) => graph.node('Sigmoid', [x]),
+  tanh: (graph, x) => graph.node('Tanh', [x]),
+  softplus: (graph, x) => graph.node('Softplus', [x]),
+  exp: (graph, x) => graph.node('Exp', [x]),
+  log: (graph, x) => graph.node('Log', [x]),
+  sqrt: (graph, x) => graph.node('Sqrt', [x]),
+  abs: (graph, x) => graph.node('Abs', [x]),
+  hardSigmoid: (graph, x) => graph.node('HardSigmoid', [x], { alpha: { float: 1 / 6 }, beta: { float: 0.5 } }),
+  hardSwish: (graph, x) => graph.node('HardSwish', [x]),
+  gelu: (graph, x) => {
+    const below = graph.node('Erf', [graph.multiply(x, graph.float(Math.SQRT1_2))]);
+    return graph.multiply(graph.multiply(x, graph.float(0.5)), graph.add(below, graph.float(1)));
+  },
+  silu: (graph, x) => graph.multiply(x, graph.node('Sigmoid', [x])),
+  reciprocal: (graph, x) => graph.node('Reciprocal', [x]),
+};
+for (const [name, own] of Object.entries(UNARY_OPERATIONS) as [UnaryName, Operation<unknown>][])
+  convert(own, ({ graph, values }) => UNARY[name](graph, values[0]!));
+
 convert(addReluOperation, ({ graph, values }) => graph.node('Relu', [graph.add(values[0]!, values[1]!)]));
 convert(addOperation, ({ graph, values }) => values.reduce(graph.add));
 convert(addBroadcastOperation, ({ graph, values }) => values.reduce(graph.add));
@@ -151,17 +174,18 @@ convert(foldBiasOperation, ({ graph, values: [weight, bias, mean], saved: { vari
   graph.subtract(bias!, graph.multiply(mean!, foldedScale(graph, weight!, valueOf(variance), epsilon))),
 );
 
-convert(sumOperation, ({ graph, values, inputs, output }) => {
-  const { shape } = inputs[0]!;
-  const kept = output.shape.length === shape.length;
-  const axes = [...shape.keys()].filter((axis) => (kept ? output.shape[axis] === 1 : axis >= output.shape.length));
-  if (!kept && output.shape.some((extent, axis) => extent !== shape[axis])) {
-    throw new UserError(
-      `a sum of [${shape}] that is [${output.shape}] has no form in ONNX yet: sum over the last axes`,
-    );
-  }
-  return graph.node('ReduceSum', [values[0]!, graph.ints(axes)], { keepdims: Number(kept) });
-});
+convert(sumOperation, ({ graph, values, output, saved: { axes, shape } }) =>
+  axes.length === 0
+    ? values[0]!
+    : graph.node('ReduceSum', [values[0]!, graph.ints(axes)], { keepdims: keeps(output, shape) }),
+);
+
+convert(meanOperation, ({ graph, values, output, saved: { axes, shape } }) =>
+  axes.length === 0 ? values[0]! : graph.node('ReduceMean', [values[0]!], { axes, keepdims: keeps(output, shape) }),
+);
+
+/** Whether the axes of a reduction of `shape` stay. */
+const keeps = (output: Tensor, shape: readonly number[]): number => Number(output.shape.length === shape.length);
 
 convert(concatOperation, ({ graph, values, inputs, output }) => {
   const axis = output.shape.findIndex((extent, i) => extent !== inputs[0]!.shape[i]);
@@ -179,6 +203,30 @@ convert(reshapeOperation, ({ graph, values, inputs, output }) => {
   return graph.reshape(values[0]!, [0, ...rest]);
 });
 
+/** A size that is given in cells belongs to the image that was traced, which others need not have. */
+function resize(
+  { graph, values, output, saved: { like }, valueOf }: Converting<{ like: Tensor | null }>,
+  attributes: { mode: string; coordinate_transformation_mode: string; nearest_mode?: string },
+): Value {
+  if (!like) {
+    throw new UserError(
+      `${output.name} to a size in cells has no form in ONNX; give it the map whose size it takes in place of the size`,
+    );
+  }
+  const sizes = [values[0]!, valueOf(like)].map((x) => graph.node('Shape', [x]));
+  const [planes, cells] = sizes.map((size, k) => graph.gather(size, graph.ints(k === 0 ? [0, 1] : [2, 3]), 0));
+  const size = graph.node('Concat', [planes!, cells!], { axis: 0 });
+  return graph.node('Resize', [values[0]!, '', '', size], attributes);
+}
+
+convert(upsampleNearestOperation, (converting) =>
+  resize(converting, { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' }),
+);
+
+convert(upsampleBilinearOperation, (converting) =>
+  resize(converting, { mode: 'linear', coordinate_transformation_mode: 'half_pixel' }),
+);
+
 convert(roiPoolOperation, ({ graph, values, saved: { rois, uniforms }, valueOf }) => {
   const [first, ...others] = uniforms;
   if (!first || others.length > 0) throw new UserError('RoI pooling of several maps has no counterpart in ONNX');
@@ -188,4 +236,39 @@ convert(roiPoolOperation, ({ graph, values, saved: { rois, uniforms }, valueOf }
     pooled_shape: [pooledH, pooledW],
     spatial_scale: { float: scale },
   });
+});
+
+convert(roiAlignOperation, ({ graph, values, saved: { rois, passes }, valueOf }) => {
+  const [pass, ...others] = passes;
+  if (!pass || others.length > 0) throw new UserError('RoIAlign of maps by their number has no counterpart in ONNX');
+  const { levels, bounds, pooledH, pooledW, sampling, aligned } = pass.shape;
+  const [images, corners] = graph.split(valueOf(rois), 1, [1, 4]) as [Value, Value];
+  const batch = graph.cast(graph.reshape(images, [-1]), 'int64');
+  const align = (level: number, boxes: Value, of: Value): Value =>
+    graph.node('RoiAlign', [values[level]!, boxes, of], {
+      mode: 'avg',
+      output_height: pooledH,
+      output_width: pooledW,
+      sampling_ratio: sampling,
+      spatial_scale: { float: levels[level]!.scale },
+      coordinate_transformation_mode: aligned ? 'half_pixel' : 'output_half_pixel',
+    });
+  if (levels.length === 1) return align(0, corners, batch);
+
+  // The regions of each level by themselves, one level after another, and then in their own order again.
+  const [corner, opposite] = graph.split(corners, 1, [2, 2]) as [Value, Value];
+  const [widths, heights] = graph.split(graph.subtract(opposite, corner), 1, [1, 1]) as [Value, Value];
+  const area = graph.reshape(graph.multiply(widths, heights), [-1]);
+  const reaches = bounds.map((bound) => graph.node('GreaterOrEqual', [area, graph.float(bound)]));
+  const places = levels.map((_, level) => {
+    const least = reaches[level - 1];
+    const above = reaches[level] && graph.node('Not', [reaches[level]]);
+    const isHere = least && above ? graph.node('And', [least, above]) : (least ?? above)!;
+    return graph.reshape(graph.node('NonZero', [isHere]), [-1]);
+  });
+  const pooled = places.map((at, level) => align(level, graph.gather(corners, at, 0), graph.gather(batch, at, 0)));
+  const order = graph.node('Concat', places, { axis: 0 });
+  const numbers = graph.node('Range', [graph.int(0), graph.extent(order, 0), graph.int(1)]);
+  const inverse = graph.node('ScatterElements', [order, order, numbers], { axis: 0 });
+  return graph.gather(graph.node('Concat', pooled, { axis: 0 }), inverse, 0);
 });

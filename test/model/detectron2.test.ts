@@ -5,67 +5,30 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { Safetensors, StoredTensor } from '../../src/engine/safetensors.ts';
 import { UserError } from '../../src/engine/errors.ts';
 import { parseWeights, parseWeightsHeader } from '../../src/engine/weightsFile.ts';
-import { loadSafetensors } from '../../src/node.ts';
 import { exactAnchors } from '../../src/model/anchors.ts';
-import { nearestSize, type PyramidRcnn } from '../../src/model/pyramidRcnn.ts';
-import { makePublishedDetector, publishedDetector, shapesOf } from '../../src/run/storage/publishedDetector.ts';
+import { nearestSize } from '../../src/model/pyramidRcnn.ts';
 import { message, sharedGpu } from '../harness.ts';
 import { expectSameDetection } from './detectorParity.ts';
-import { fill, picture } from './seeded.ts';
+import { picture } from './seeded.ts';
+import { detectron2Detector, detectron2Golden } from './seededDetectors.ts';
 
-interface Case {
-  name: string;
-  seed: string;
-  size: [number, number];
-  /** Region layers on one map take a second for thirty regions on two cores. */
-  proposals: number;
-  shapes: Record<string, number[]>;
-}
-
-const { tensors, metadata } = await loadSafetensors(
-  new URL('../golden/detectron2-detectors.safetensors', import.meta.url).pathname,
-);
-const cases: Case[] = JSON.parse(metadata['cases']!);
+const { cases, metadata, tensor } = await detectron2Golden();
 const pickles: Record<string, string> = JSON.parse(metadata['pickles']!);
 
-/** Names of torchvision's whose scales the layers of the same kind have. */
-const LIKE = {
-  'conv3.norm.': 'x.bn3.',
-  fpn_lateral: 'inner_blocks.',
-  objectness_logits: 'cls_logits.',
-  anchor_deltas: 'rpn.head.bbox_pred.',
-};
-
-function valueOf(name: string, shape: readonly number[], seed: string): Float32Array {
-  const like = Object.entries(LIKE).find(([part]) => name.includes(part))?.[1];
-  const values = fill(name, shape, seed, 1, like && like + name.split('.').at(-1)!);
-  return name.endsWith('stem.conv1.weight') ? values.map((value) => value / 64) : values;
-}
-
-for (const { name, seed, size, proposals, shapes } of cases) {
+for (const detector of cases) {
+  const { name, seed, size } = detector;
   test(`${name} of detectron2`, async () => {
-    const gpu = await sharedGpu();
-    const file: Safetensors = { tensors: {}, metadata: {} };
-    for (const [own, shape] of Object.entries(shapes))
-      file.tensors[own] = { shape, data: valueOf(own, shape, seed) } satisfies StoredTensor;
-    const config = publishedDetector(shapesOf(file), 'model_final.pkl');
-    assert.is(config.backbone, name);
-    assert.is(config.classes.length, 81);
-    assert.equal(config.classes.slice(0, 2), ['__background__', 'person']);
-    assert.is(config.classes.at(-1), 'toothbrush');
-    const input = { ...config.input, shorterSide: Math.min(...size) };
-    const rpn = { ...config.rpn, test: { ...config.rpn.test, postNms: proposals } };
-    const model = makePublishedDetector(gpu, { ...config, input, rpn }, file, 'model_final.pkl') as PyramidRcnn;
-    await expectSameDetection(
-      model,
-      picture(seed, ...size),
-      (part) => (tensors[`${name}/${part}`] as StoredTensor).data as Float32Array,
-      [],
-      { backgroundDeltas: false },
-    );
+    const model = detectron2Detector(await sharedGpu(), detector);
+    const { backbone, classes } = model.config;
+    assert.is(backbone, name);
+    assert.is(classes.length, 81);
+    assert.equal(classes.slice(0, 2), ['__background__', 'person']);
+    assert.is(classes.at(-1), 'toothbrush');
+    await expectSameDetection(model, picture(seed, ...size), (part) => tensor(`${name}/${part}`), [], {
+      backgroundDeltas: false,
+    });
     model.dispose();
   });
 }

@@ -5,30 +5,13 @@
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { loadSafetensors } from '../../src/node.ts';
-import type { StoredTensor } from '../../src/engine/safetensors.ts';
-import { wholeParameters } from '../../src/engine/shards.ts';
-import { backboneNamed } from '../../src/model/backbones/index.ts';
-import { classesOf } from '../../src/model/cocoClasses.ts';
-import { flooredSize, PyramidRcnn } from '../../src/model/pyramidRcnn.ts';
-import { pyramidDetector } from '../../src/run/config/presets.ts';
+import { flooredSize } from '../../src/model/pyramidRcnn.ts';
 import { sharedGpu } from '../harness.ts';
 import { expectSameDetection } from './detectorParity.ts';
-import { fill, picture } from './seeded.ts';
-import { torchvisionName } from './torchvisionNames.ts';
+import { picture } from './seeded.ts';
+import { torchvisionDetector, torchvisionGolden } from './seededDetectors.ts';
 
-interface Case {
-  name: string;
-  seed: string;
-  size: [number, number];
-  sides: [number, number];
-}
-
-const { tensors, metadata } = await loadSafetensors(
-  new URL('../golden/torchvision-detectors.safetensors', import.meta.url).pathname,
-);
-const golden = (name: string): Float32Array => (tensors[name] as StoredTensor).data as Float32Array;
-const cases: Case[] = JSON.parse(metadata['cases']!);
+const { cases, tensor } = await torchvisionGolden();
 
 /**
  * Proposals that others may replace. ResNet-50 v2: two anchors have the score 0.9996624 and boxes of IoU 0.857; whichever comes
@@ -55,20 +38,11 @@ test('images are resized to the sizes of torchvision, 800 and 1333', () => {
   }
 });
 
-for (const { name, seed, size, sides } of cases) {
+for (const detector of cases) {
+  const { name, seed, size } = detector;
   test(`fasterrcnn_${name}`, async () => {
-    const gpu = await sharedGpu();
-    const backbone = backboneNamed(name);
-    const [shorterSide, longerSide] = sides;
-    const preset = pyramidDetector(backbone);
-    const model = new PyramidRcnn(
-      gpu,
-      { ...preset, input: { ...preset.input, shorterSide, longerSide }, classes: classesOf(91, name) },
-      0,
-    );
-    for (const [own, { shape, parts }] of Object.entries(wholeParameters(model.parameters)))
-      parts[0]!.write(fill(torchvisionName(own, name), shape, seed));
-    await expectSameDetection(model, picture(seed, ...size), (part) => golden(`${name}/${part}`), TIED[name]);
+    const model = torchvisionDetector(await sharedGpu(), detector);
+    await expectSameDetection(model, picture(seed, ...size), (part) => tensor(`${name}/${part}`), TIED[name]);
     model.dispose();
   });
 }

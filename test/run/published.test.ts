@@ -1,5 +1,5 @@
 /** Published detectors as files: which are recognised, what is said of others, and a whole evaluation on a data set of COCO's form. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -92,7 +92,7 @@ test("the stride of the original network is a setting of those that can have it,
     );
 });
 
-test('rcnn eval on a file of weights: classes are matched by name', async () => {
+test('rcnn eval and rcnn export on a file of weights: classes are matched by name', async () => {
   const gpu = await sharedGpu();
   const folder = mkdtempSync(join(tmpdir(), 'published-'));
   try {
@@ -127,6 +127,12 @@ test('rcnn eval on a file of weights: classes are matched by name', async () => 
     );
     assert.is(code, 0, stderr);
     assert.match(stdout, /person/);
+    const exported = await rcnn(folder, 'export', '--model', file, '--out', 'coco.onnx');
+    assert.is(exported.code, 0, exported.stderr);
+    assert.match(exported.stdout, /labels  int64 \[objects\]: 1 person, 2 bicycle, 3 car, \.\.\., 90 toothbrush/);
+    const named = await rcnn(folder, 'export', '--model', file, '--classes', 'cat', '--out', 'cat.onnx');
+    assert.is(named.code, 1);
+    assert.not(existsSync(join(folder, 'cat.onnx')));
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -42,7 +42,8 @@ export function scale(x: Tensor, factor: number): Tensor {
   return onTape(scaleOperation, [x], scaled(x, factor, `scale ${x.name}`), { factor });
 }
 
-function scaled(x: Tensor, factor: number, name: string): Tensor {
+/** The same without a gradient. */
+export function scaled(x: Tensor, factor: number, name: string): Tensor {
   const y = x.gpu.empty(x.shape, 'f32', name);
   x.gpu.run(scaleKernel, { x, y }, { n: x.size, factor });
   return y;

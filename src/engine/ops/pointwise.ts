@@ -1,8 +1,8 @@
 /** Functions of each element: relu, that of a sum, the table of kernels/unary.ts, dropout. */
 import { dropout as dropoutKernel, invertedScale } from '../../kernels/dropout.ts';
 import { addReluForward, reluBackward, reluForward } from '../../kernels/relu.ts';
-import { readsInput, unaryBackward, unaryForward, type UnaryName } from '../../kernels/unary.ts';
-import { operation, onTape } from '../autograd.ts';
+import { readsInput, UNARY, unaryBackward, unaryForward, type UnaryName } from '../../kernels/unary.ts';
+import { operation, onTape, type Operation } from '../autograd.ts';
 import { floatOf } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectShape } from './shapes.ts';
@@ -45,16 +45,23 @@ export function addRelu(a: Tensor, b: Tensor): Tensor {
   return onTape(addReluOperation, [a, b], y, { y });
 }
 
+/** The operations of the table of kernels/unary.ts. */
+export const UNARY_OPERATIONS = Object.fromEntries(
+  (Object.keys(UNARY) as UnaryName[]).map((name) => [
+    name,
+    operation<{ value: Tensor }>(name, ({ dy }, { value }) => {
+      const dx = dy.gpu.empty(dy.shape, 'f32', `dx ${name}`);
+      dy.gpu.run(unaryBackward(name), { value, dy, dx }, { n: dy.size });
+      return [dx];
+    }),
+  ]),
+) as Record<UnaryName, Operation<{ value: Tensor }>>;
+
 function unary(name: UnaryName): (x: Tensor) => Tensor {
-  const own = operation<{ value: Tensor }>(name, ({ dy }, { value }) => {
-    const dx = dy.gpu.empty(dy.shape, 'f32', `dx ${name}`);
-    dy.gpu.run(unaryBackward(name), { value, dy, dx }, { n: dy.size });
-    return [dx];
-  });
   return (x) => {
     const y = x.gpu.empty(x.shape, 'f32', `${name} ${x.name}`);
     x.gpu.run(unaryForward(name), { x, y }, { n: x.size });
-    return onTape(own, [x], y, { value: readsInput(name) ? x : y });
+    return onTape(UNARY_OPERATIONS[name], [x], y, { value: readsInput(name) ? x : y });
   };
 }
 

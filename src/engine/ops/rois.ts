@@ -166,7 +166,7 @@ export interface RoiAlignOptions {
 /** `passes`: the shapes of each dispatch of the forward pass, and the maps that it reads. */
 type RoiAlignSaved = { rois: Tensor; passes: readonly { maps: readonly Tensor[]; shape: RoiAlignShape }[] };
 
-const roiAlignOperation = operation<RoiAlignSaved>('roiAlign', ({ dy, needs }, { rois, passes }) => {
+export const roiAlignOperation = operation<RoiAlignSaved>('roiAlign', ({ dy, needs }, { rois, passes }) => {
   const { gpu } = dy;
   const levels = passes.flatMap(({ maps, shape }) => maps.map((x, level) => ({ x, level, shape })));
   return levels.map(({ x, level, shape }, k) => {

@@ -3,33 +3,59 @@ import { broadcastScalar } from '../../kernels/reduce.ts';
 import { operation, onTape } from '../autograd.ts';
 import { runExpand, runSum } from '../repetition.ts';
 import type { Shape, Tensor } from '../tensor.ts';
-import { scale } from './arithmetic.ts';
+import { scaled } from './arithmetic.ts';
 import { type AxesOptions, reducedShapes } from './shapes.ts';
 
-export const sumOperation = operation<{ shape: Shape; kept: Shape }>('sum', ({ dy }, { shape, kept }) => {
-  const dx = dy.gpu.empty(shape, 'f32', 'dx sum');
-  if (dy.size === 1) dy.gpu.run(broadcastScalar, { dy, dx }, { n: dx.size });
-  else runExpand(dy, kept, dx);
+/** Shapes of x, and of its sums with the axes as 1; those axes. */
+interface Summed {
+  shape: Shape;
+  kept: Shape;
+  axes: readonly number[];
+}
+
+export const sumOperation = operation<Summed>('sum', ({ dy }, summed) => [repeated(dy, summed, 'dx sum')]);
+
+export const meanOperation = operation<Summed & { share: number }>('mean', ({ dy }, { share, ...summed }) => {
+  const shares = scaled(dy, share, 'dx mean');
+  const dx = repeated(shares, summed, 'dx mean');
+  shares.dispose();
   return [dx];
 });
+
+/** The gradient of sums, for each element that they are sums of. */
+function repeated(dy: Tensor, { shape, kept }: Summed, name: string): Tensor {
+  const dx = dy.gpu.empty(shape, 'f32', name);
+  if (dy.size === 1) dy.gpu.run(broadcastScalar, { dy, dx }, { n: dx.size });
+  else runExpand(dy, kept, dx);
+  return dx;
+}
 
 /**
  * The sum over `axes` (one or several; negative ones count from the end; none: x itself), which leave the shape; without `axes` over
  * all elements, a tensor of rank 0.
  */
 export function sum(x: Tensor, axes?: number | readonly number[], options: AxesOptions = {}): Tensor {
-  return summed('sum', x, axes, options);
+  const { y, summed } = sumsOf('sum', x, axes, options);
+  return onTape(sumOperation, [x], y, summed);
 }
 
 /** The mean over `axes`, or over all elements, as `sum`: `mean(x, [2, 3])` is global average pooling, [N, C]. */
 export function mean(x: Tensor, axes?: number | readonly number[], options: AxesOptions = {}): Tensor {
-  const total = summed('mean', x, axes, options);
-  return scale(total, total.size / x.size);
+  const { y: total, summed } = sumsOf('mean', x, axes, options);
+  const share = total.size / x.size;
+  const y = scaled(total, share, `mean ${x.name}`);
+  total.dispose();
+  return onTape(meanOperation, [x], y, { ...summed, share });
 }
 
-function summed(name: string, x: Tensor, axes: number | readonly number[] | undefined, options: AxesOptions): Tensor {
+function sumsOf(
+  name: string,
+  x: Tensor,
+  axes: number | readonly number[] | undefined,
+  options: AxesOptions,
+): { y: Tensor; summed: Summed } {
   const { chosen, kept, result } = reducedShapes(name, x.shape, axes, options);
   const y = x.gpu.empty(result, 'f32', `sum ${x.name}`);
   runSum(x, y, chosen);
-  return onTape(sumOperation, [x], y, { shape: x.shape, kept });
+  return { y, summed: { shape: x.shape, kept, axes: [...chosen.keys()].filter((axis) => chosen[axis]) } };
 }

@@ -6,7 +6,8 @@ import type { Shape, Tensor } from '../tensor.ts';
 import { expectRank } from './shapes.ts';
 
 type Size = readonly [height: number, width: number];
-type Saved = { x: Shape; uniforms: Record<keyof typeof nearestKernel.uniforms, number> };
+/** `like`: the map whose size was asked for. */
+type Saved = { x: Shape; uniforms: Record<keyof typeof nearestKernel.uniforms, number>; like: Tensor | null };
 
 /** `least`: the smallest size for maps of a size. */
 function upsampling(
@@ -15,35 +16,42 @@ function upsampling(
   backward: typeof upsampleNearestBackward,
   least: (size: Size) => Size,
 ) {
-  const upsampleOperation = operation<Saved>(name, ({ dy }, { x, uniforms }) => {
+  const own = operation<Saved>(name, ({ dy }, { x, uniforms }) => {
     const dx = dy.gpu.empty(x, 'f32', `dx ${name}`);
     dy.gpu.run(backward, { dy, dx }, uniforms);
     return [dx];
   });
-  return (x: Tensor, [outH, outW]: Size): Tensor => {
+  const apply = (x: Tensor, size: Size | Tensor): Tensor => {
     expectRank(name, 'x', x, 'N,C,H,W');
     const [B, C, h, w] = x.shape as [number, number, number, number];
+    const like = 'shape' in size ? size : null;
+    if (like) expectRank(name, 'size', like, 'N,C,H,W');
+    const [outH, outW] = 'shape' in size ? (size.shape.slice(2) as [number, number]) : size;
     const [leastH, leastW] = least([h, w]);
     if (!(Number.isInteger(outH) && Number.isInteger(outW) && outH >= leastH && outW >= leastW))
       throw new Error(`${name}: size is ${outH}x${outW}, expected whole numbers from ${leastH}x${leastW} on`);
     const y = x.gpu.empty([B, C, outH, outW], 'f32', `${name} ${x.name}`);
     const uniforms = { planes: B * C, h, w, outH, outW };
     x.gpu.run(forward, { x, y }, uniforms);
-    return onTape(upsampleOperation, [x], y, { x: x.shape, uniforms });
+    return onTape(own, [x], y, { x: x.shape, uniforms, like });
   };
+  return { own, apply };
 }
 
 const nearest = upsampling('upsampleNearest', nearestKernel, upsampleNearestBackward, (own) => own);
 const bilinear = upsampling('upsampleBilinear', bilinearKernel, upsampleBilinearBackward, () => [1, 1]);
 
-/**
- * Each cell repeated so that the map has `size` [height, width], at least its own: y[i, j] = x[floor(i H / height), floor(j W / width)].
- * @param x [N, C, H, W]   @returns [N, C, height, width]
- */
-export const upsampleNearest = (x: Tensor, size: Size): Tensor => nearest(x, size);
+export const upsampleNearestOperation = nearest.own;
+export const upsampleBilinearOperation = bilinear.own;
 
 /**
- * Maps of `size` [height, width], each cell mixed of its four neighbours: PyTorch's `interpolate` with align_corners=False.
- * @param x [N, C, H, W]   @returns [N, C, height, width]
+ * Each cell repeated so that the map has `size`, at least its own: y[i, j] = x[floor(i H / height), floor(j W / width)].
+ * @param x [N, C, H, W]   @param size [height, width], or a map that has it   @returns [N, C, height, width]
  */
-export const upsampleBilinear = (x: Tensor, size: Size): Tensor => bilinear(x, size);
+export const upsampleNearest = (x: Tensor, size: Size | Tensor): Tensor => nearest.apply(x, size);
+
+/**
+ * Maps of `size`, each cell mixed of its four neighbours: PyTorch's `interpolate` with align_corners=False.
+ * @param x [N, C, H, W]   @param size [height, width], or a map that has it   @returns [N, C, height, width]
+ */
+export const upsampleBilinear = (x: Tensor, size: Size | Tensor): Tensor => bilinear.apply(x, size);

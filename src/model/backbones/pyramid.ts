@@ -110,8 +110,7 @@ export function buildPyramid(
       const levels: Tensor[] = [];
       for (let i = maps.length - 1; i >= 0; i--) {
         const own: Tensor = inner[i]!(maps[i]!);
-        const [, , height, width] = own.shape as [number, number, number, number];
-        above = above ? add(own, upsampleNearest(above, [height, width])) : own;
+        above = above ? add(own, upsampleNearest(above, own)) : own;
         levels.unshift(outer[i]!(above));
       }
       return [...levels, maxPool2d(levels.at(-1)!, { kernel: 1, stride: 2 })];
