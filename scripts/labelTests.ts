@@ -2,6 +2,7 @@
 import type { Page } from 'playwright-core';
 import { iou } from '../src/kernels/boxes.ts';
 import { accessible } from './accessible.ts';
+import { expectEqual, listedBoxes } from './browserSteps.ts';
 import { type LabelScene, labelScene, SHAPES } from './labelScenes.ts';
 
 const LABELLED = 12;
@@ -18,7 +19,7 @@ export const labelTests = (page: Page): Readonly<Record<string, () => Promise<st
   'label: 12 pictures by mouse, trained, the objects of a 13th found and accepted': async () => {
     await labelAndTrain(page, expectEqual);
     await page.click('#accept-all');
-    const found = await boxes(page);
+    const found = await listedBoxes(page);
     const seen = JSON.stringify(found);
     const overlaps = labelScene(LABELLED).objects.map((object) => {
       const own = found.filter(({ shape }) => shape === object.shape);
@@ -40,12 +41,12 @@ export const labelTests = (page: Page): Readonly<Record<string, () => Promise<st
     await page.uncheck('#propose'); // so that the list has nothing but boxes
     await page.focus('#surface');
     for (const key of ['n', 'ArrowLeft', 'Shift+ArrowDown', 'Alt+ArrowUp', '1']) await page.keyboard.press(key);
-    const [box] = await boxes(page);
+    const [box] = await listedBoxes(page);
     if (box?.shape !== 'disc') throw new Error(`the box is ${JSON.stringify(box)}`);
     await page.keyboard.press('Delete');
-    expectEqual(await boxes(page), []);
+    expectEqual(await listedBoxes(page), []);
     await page.keyboard.press('Control+z');
-    expectEqual(await boxes(page), [box]);
+    expectEqual(await listedBoxes(page), [box]);
     await page.keyboard.press('Control+z'); // its class
     await page.click('#previous'); // Undo leads back to the picture
     await page.focus('#surface');
@@ -53,9 +54,9 @@ export const labelTests = (page: Page): Readonly<Record<string, () => Promise<st
     if ((await page.locator('#pictures [aria-current]').getAttribute('aria-label'))?.startsWith(`Picture ${before},`))
       throw new Error('Undo changes a picture that is not shown');
     await page.keyboard.press('Control+z'); // all of it
-    expectEqual(await boxes(page), []);
+    expectEqual(await listedBoxes(page), []);
     for (let i = 0; i < 3; i++) await page.keyboard.press('Control+Shift+z');
-    expectEqual(await boxes(page), [box]);
+    expectEqual(await listedBoxes(page), [box]);
     return `${box.shape} of ${box.x2 - box.x1} x ${box.y2 - box.y1}`;
   },
 
@@ -87,7 +88,7 @@ export const labelTests = (page: Page): Readonly<Record<string, () => Promise<st
     await page.waitForSelector('#label-detect:enabled');
     expectEqual(await seen(), before);
     await page.click('#pictures li:first-child button');
-    expectEqual(await boxes(page), labelScene(0).objects);
+    expectEqual(await listedBoxes(page), labelScene(0).objects);
     const popup = page.waitForEvent('popup');
     await page.evaluate(() => void window.open(location.href));
     const second = await popup;
@@ -106,6 +107,15 @@ export const labelTests = (page: Page): Readonly<Record<string, () => Promise<st
       names.push((await download).suggestedFilename());
     }
     expectEqual(names, ['labels-yolo.zip', 'detector.onnx']);
+    // Of the pictures without labels, the one that the network is least sure about.
+    const later = [labelScene(LABELLED + 2), labelScene(LABELLED + 3)];
+    await add(page, later);
+    await page.click('#pictures li:first-child button');
+    await page.click('#unsure:enabled');
+    await page.waitForFunction(
+      (names) => names.includes(document.querySelector<HTMLElement>('#pictures [aria-current]')!.title),
+      later.map(({ name }) => name),
+    );
     await page.click('#label-detect');
     const { name, png } = labelScene(LABELLED + 1);
     await page.setInputFiles('#tools input', [{ name, mimeType: 'image/png', buffer: png }]);
@@ -146,7 +156,7 @@ export async function labelAndTrain(
       // A box that is selected would take its class from the next click on one.
       await page.keyboard.press('Escape');
     }
-    check(await boxes(page), scene.objects);
+    check(await listedBoxes(page), scene.objects);
     await page.click('#next');
   }
   await page.fill('#label-steps', String(STEPS));
@@ -181,20 +191,4 @@ async function draw(page: Page, { width, height }: LabelScene, { x1, y1, x2, y2 
   await page.mouse.up();
 }
 
-/** The boxes in the picture that is shown, as the page lists them. */
-async function boxes(page: Page): Promise<LabelScene['objects']> {
-  const lines = await page.locator('#boxes .name').allTextContents();
-  return lines.map((line) => {
-    const [, shape, x, y, width, height] = /^(\S+) (\d+), (\d+), (\d+) × (\d+)$/.exec(line) ?? [];
-    if (shape === undefined) throw new Error(`not a box: ${line}`);
-    const [x1, y1] = [Number(x), Number(y)];
-    return { shape: shape as 'disc', x1, y1, x2: x1 + Number(width), y2: y1 + Number(height) };
-  });
-}
-
 const corners = ({ x1, y1, x2, y2 }: Edges) => [x1, y1, x2, y2] as const;
-
-function expectEqual(found: unknown, wanted: unknown): void {
-  const [a, b] = [JSON.stringify(found), JSON.stringify(wanted)];
-  if (a !== b) throw new Error(`${a} instead of ${b}`);
-}

@@ -1,8 +1,12 @@
 /** What testBrowser.ts does with the built page (web/), as a visitor would. Each test returns what it saw, or throws. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { PNG } from 'pngjs';
 import type { Download, Page } from 'playwright-core';
 import { parseRunConfig } from '../src/index.ts';
+import { drop } from './browserSteps.ts';
+import { publishedCase } from './publishedFile.ts';
+import { root } from './shell.ts';
 
 const STEPS = 20;
 /** The threshold: after so few steps no score is higher. */
@@ -98,6 +102,73 @@ export const pageTests = (page: Page, folder: string): Readonly<Record<string, (
     await page.setInputFiles('#run-files', [config!, checkpoint!]);
     await sees(page, '#trouble', /^checkpoint\.safetensors: .* it is cut off /);
     return (await page.textContent('#trouble'))!;
+  },
+
+  "detect: torchvision's own file of weights finds what torchvision finds": async () => {
+    const { file, pth, picture, found } = await publishedCase();
+    const [weights, image] = [file, 'picture.png'].map((name) => path.join(folder, name)) as [string, string];
+    fs.writeFileSync(weights, pth);
+    const png = new PNG({ width: picture.width, height: picture.height });
+    png.data.set(picture.rgba);
+    fs.writeFileSync(image, PNG.sync.write(png));
+    await page.setInputFiles('#run-files', weights);
+    await sees(
+      page,
+      '#weights-facts',
+      /^backbone mobilenet_v3_large_320_fpn, 19\.\d million .* person, bicycle, car, /,
+    );
+    await page.click('#source [data-choice=pictures]');
+    await page.setInputFiles('#tools input', image);
+    await page.waitForSelector('#found li');
+    const listed = await page
+      .locator('#found li')
+      .evaluateAll((all) => all.map((one) => [...one.children].map(({ textContent }) => textContent!)));
+    const missing = found
+      .filter(({ score }) => score > Number(LEAST_SCORE) + 1e-3)
+      .filter(
+        ({ name, score }) => !listed.some(([other, text]) => other === name && Math.abs(Number(text) - score) < 0.006),
+      );
+    if (missing.length > 0 || listed.length !== found.length)
+      throw new Error(`${listed.length} of ${found.length}, missing ${JSON.stringify(missing)}`);
+    return `${listed.length} detections`;
+  },
+
+  'detect: files that are dropped on any part of the page': async () => {
+    await page.click('nav a[href="#train"]');
+    const devtools = await page.context().newCDPSession(page);
+    const dropped = path.join(folder, 'dropped.png');
+    fs.copyFileSync(path.join(folder, 'picture.png'), dropped);
+    await drop(devtools, { x: 300, y: 300 }, [dropped]);
+    await page.waitForSelector('#results canvas[aria-label^="dropped.png; found: "]');
+    const notes = path.join(folder, 'notes.txt');
+    fs.writeFileSync(notes, 'buy milk');
+    await drop(devtools, { x: 300, y: 300 }, [notes]);
+    await sees(page, '#trouble', /^Drop images, the two files of a run /);
+    return (await page.textContent('#trouble'))!;
+  },
+
+  'detect: files that hold no published detector are one line each': async () => {
+    const { files } = JSON.parse(fs.readFileSync(path.join(root, 'test/golden/pytorch-files.json'), 'utf8')) as {
+      files: Record<string, string>;
+    };
+    const pth = (name: string): Buffer => Buffer.from(files[name]!, 'base64');
+    const lines: string[] = [];
+    for (const [name, buffer, trouble] of [
+      ['module.pth', pth('module'), /^module\.pth: is a whole pickled model .*; save its weights alone/],
+      ['cut.pth', pth('state').subarray(0, 900), /^cut\.pth: .* it is cut off, damaged or not a PyTorch file/],
+      ['cut.pkl', Buffer.from([0x80, 4, 0x95, 0]), /^cut\.pkl: /],
+      ['layer.PTH', pth('state'), /^layer\.PTH: holds no whole detector; /],
+      ['text.safetensors', Buffer.from('no weights'), /^text\.safetensors: /],
+    ] as const) {
+      await page.setInputFiles('#run-files', { name, mimeType: '', buffer });
+      await sees(page, '#trouble', trouble);
+      const line = (await page.textContent('#trouble'))!;
+      if (line.includes('\n')) throw new Error(`more than a line: ${line}`);
+      lines.push(line);
+    }
+    // What was loaded before is still there.
+    expect((await page.textContent('#weights-facts'))!, /^backbone mobilenet_v3_large_320_fpn, /);
+    return lines.at(-1)!;
   },
 });
 

@@ -9,10 +9,11 @@
  */
 import { build } from 'esbuild';
 import * as path from 'node:path';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { buildWeb } from './buildWeb.ts';
 import { launchChromium, temporaryFolder } from './chromium.ts';
 import { accessible } from './accessible.ts';
+import { gestureTests } from './gestureTests.ts';
 import { labelTests } from './labelTests.ts';
 import { pageTests } from './pageTests.ts';
 import { fileServer, listen } from './serve.ts';
@@ -31,6 +32,8 @@ try {
   await browser.close();
 }
 if (failed > 0) process.exitCode = 1;
+
+type PageTests = Readonly<Record<string, () => Promise<string>>>;
 
 async function test(name: string, run: () => Promise<string>): Promise<void> {
   const start = performance.now();
@@ -82,20 +85,29 @@ async function testPage(browser: Browser): Promise<void> {
   const port = await listen(site, 0, true);
   const address = `http://localhost:${port}/page/`;
   try {
-    const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-    page.setDefaultTimeout(LIMIT_S * 1000);
     const errors: string[] = [];
-    page.on('pageerror', ({ message }) => errors.push(message));
-    page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
-    await page.goto(address);
-    for (const [name, run] of Object.entries({ ...pageTests(page, temporaryFolder), ...labelTests(page) })) {
-      await test(`page, ${name}`, async () => {
-        const found = await run();
-        const trouble = await page.textContent('#trouble');
-        if (trouble !== '' && trouble !== found) throw new Error(`the page says '${trouble}'`);
-        return found;
-      });
-    }
+    const visit = async (options: BrowserContextOptions, tests: (page: Page) => PageTests): Promise<Page> => {
+      const page = await browser.newPage(options);
+      page.setDefaultTimeout(LIMIT_S * 1000);
+      page.on('pageerror', ({ message }) => errors.push(message));
+      page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+      await page.goto(address);
+      for (const [name, run] of Object.entries(tests(page))) {
+        await test(`page, ${name}`, async () => {
+          const found = await run();
+          const trouble = await page.textContent('#trouble');
+          if (trouble !== '' && trouble !== found) throw new Error(`the page says '${trouble}'`);
+          return found;
+        });
+      }
+      return page;
+    };
+    const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
+    await (await visit(phone, (page) => gestureTests(page, temporaryFolder))).close();
+    const page = await visit({ viewport: { width: 1280, height: 900 } }, (page) => ({
+      ...pageTests(page, temporaryFolder),
+      ...labelTests(page),
+    }));
     await test('page, without an error in the console', async () => {
       if (errors.length > 0) throw new Error(errors.join('; '));
       return 'none';

@@ -140,6 +140,7 @@ export { openDigits } from './data/digits.ts';
 export type { Glyphs } from './data/glyphs.ts';
 export type { WrittenImage, WrittenSplit } from './data/format.ts';
 export { LABEL_FORMATS, type LabelFiles, type LabelFormat, writeLabels } from './data/labelFiles.ts';
+export { type ImportedImage, type ImportedLabels, type ImportedObject, importLabels } from './data/labelImport.ts';
 export { exportOnnx, type OnnxExportOptions } from './onnx/exportDetector.ts';
 export { placeLabels } from './draw/labelPlaces.ts';
 export { classColour, scoreColour } from './draw/colours.ts';

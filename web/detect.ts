@@ -25,6 +25,11 @@ const PARTS = {
   region: ['regions', '--head-cls'],
 } as const satisfies Record<(typeof STAGES)[number], readonly [string, string]>;
 
+/** Files that can be loaded, in words, and the names of those with weights. */
+const LOADABLE =
+  'the two files of a run (config.json, checkpoint.safetensors) or the one file of a published detector (.pth, .pkl, .safetensors)';
+const WEIGHTS = /\.(safetensors|pth?|pkl)$/i;
+
 /** An image in the page, and what was found in it. */
 interface Result {
   /** What the image is, in words. */
@@ -239,17 +244,16 @@ export function startDetect(
   /** Loads the two files of a run, given in any order, or one file of published weights; other files are ignored. */
   const loadFiles = (files: readonly File[]): Promise<void> =>
     attempt(async () => {
-      const config = files.find(({ name }) => name.endsWith('.json'));
-      const checkpoint = files.find(({ name }) => name.endsWith('.safetensors'));
-      const weights = files.find(({ name }) => /\.(pth?|pkl)$/.test(name)) ?? checkpoint;
-      if (config && checkpoint) {
-        loaded = await session.load(await config.text(), new Uint8Array(await checkpoint.arrayBuffer()));
-      } else if (weights && !config) {
-        loaded = await session.loadWeights(weights.name, new Uint8Array(await weights.arrayBuffer()));
-      } else {
-        throw new Error(
-          'A run has two files: choose config.json and checkpoint.safetensors, or a .pth file of torchvision alone.',
-        );
+      const config = files.find(({ name }) => /\.json$/i.test(name));
+      const weights = files.find((file) => file !== config && WEIGHTS.test(file.name));
+      if (!weights) throw new Error(`Choose ${LOADABLE}.`);
+      element('weights-facts').textContent = `Reading ${weights.name}.`;
+      try {
+        loaded = config
+          ? await session.load(await config.text(), new Uint8Array(await weights.arrayBuffer()))
+          : await session.loadWeights(weights);
+      } finally {
+        ready();
       }
       chooseWeights('loaded');
     });
@@ -268,11 +272,8 @@ export function startDetect(
     location.hash = '#detect';
     const pictures = files.filter(({ type }) => type.startsWith('image/'));
     if (pictures.length > 0) dropped(pictures);
-    else if (files.some(({ name }) => /\.(json|safetensors|pth?)$/.test(name))) void loadFiles(files);
-    else
-      showTrouble(
-        'Drop images, the two files of a run (config.json, checkpoint.safetensors), or a .pth file of torchvision.',
-      );
+    else if (files.some(({ name }) => /\.json$/i.test(name) || WEIGHTS.test(name))) void loadFiles(files);
+    else showTrouble(`Drop images, ${LOADABLE}.`);
   });
   threshold.oninput = () => {
     element('threshold-value').textContent = threshold.valueAsNumber.toFixed(2);
@@ -304,7 +305,7 @@ function weightsFacts(weights: WeightsSource, step: number | null, loaded: Loade
   }
   if (!loaded && weights === 'labelled')
     return 'Nothing is trained on labels yet: draw some in the Label part, and train.';
-  if (!loaded) return 'Choose the two files of a run or a .pth file of torchvision, or drop them on this page.';
+  if (!loaded) return `Choose ${LOADABLE}, or drop them on this page.`;
   const { classes, backbone, parameters } = loaded;
   const named = classes.slice(1);
   return `backbone ${backbone}, ${(parameters / 1e6).toFixed(1)} million parameters, ${named.length} classes: ${named.join(', ')}.`;

@@ -83,11 +83,6 @@ export interface RunFiles {
   checkpoint: Uint8Array<ArrayBuffer>;
 }
 
-export interface WeightsFile {
-  name: string;
-  bytes: Uint8Array;
-}
-
 /** Where a training on labels starts: what it learned before, the digits' network, random weights, or files of the user's. */
 export type Start = 'labelled' | 'digits' | 'nothing' | 'files';
 
@@ -97,7 +92,7 @@ export interface LabelTask {
   pictures: { name: string; width: number; height: number; file: Blob; boxes: LabelledBox[] }[];
   start: Start;
   /** For `files`: those of a run, or one of weights. */
-  files: WeightsFile[];
+  files: File[];
   steps: number;
   /** Whether mirrored pictures show the same classes. */
   flip: boolean;
@@ -216,13 +211,12 @@ export class Session {
     }
     if (start === 'nothing') return { detector: recipe('small') };
     const config = files.find(({ name }) => name.endsWith('.json'));
-    const { name: source, bytes } = files.find((one) => one !== config) ?? {};
-    if (source === undefined || bytes === undefined) {
-      throw new UserError('Choose a file of weights to start from, or the two files of a run.');
-    }
-    const file = parseWeights(bytes, source);
+    const chosen = files.find((one) => one !== config);
+    if (!chosen) throw new UserError('Choose a file of weights to start from, or the two files of a run.');
+    const source = chosen.name;
+    const file = parseWeights(await bytesOf(chosen), source);
     if (config) {
-      const { detector } = parseRunConfig(new TextDecoder().decode(config.bytes), config.name);
+      const { detector } = parseRunConfig(await config.text(), config.name);
       return { detector: { ...detector, classes }, weights: { source, file } };
     }
     const isSqueezenet = Object.keys(file.tensors).some((name) => /(^|\.)(features\.)?3\.squeeze\.weight$/.test(name));
@@ -295,9 +289,14 @@ export class Session {
     });
   }
 
-  /** Loads a detector of torchvision's from its file of weights. Throws one line about what is wrong with it. */
-  async loadWeights(name: string, bytes: Uint8Array): Promise<LoadedRun> {
-    return this.turns.during(async () => this.take('loaded', { model: loadPublished(this.gpu, bytes, name) }));
+  /**
+   * Loads a detector that torchvision or detectron2 published from its file of weights, which is read here, so that a large one is
+   * in memory only once. Throws one line about what is wrong with it.
+   */
+  async loadWeights(file: File): Promise<LoadedRun> {
+    return this.turns.during(async () =>
+      this.take('loaded', { model: loadPublished(this.gpu, await bytesOf(file), file.name) }),
+    );
   }
 
   private take(of: WeightsSource, network: Network): LoadedRun {
@@ -373,6 +372,15 @@ async function filesOf({ model, config, done }: Network): Promise<RunFiles> {
     checkpoint: await serializeCheckpoint(model, undefined, done ?? { step: 0, seconds: 0, dataSeconds: 0 }),
   };
 }
+
+/** The content of a file. Throws one line if it was moved or changed since it was chosen, or is larger than the memory. */
+const bytesOf = async (file: File): Promise<Uint8Array> => {
+  try {
+    return new Uint8Array(await file.arrayBuffer());
+  } catch (error) {
+    throw new UserError(`${file.name}: the browser cannot read it (${(error as Error).message}); choose it again`);
+  }
+};
 
 function factsOf({ config: { classes, backbone }, parameters }: Detector): LoadedRun {
   return { classes, backbone, parameters: Object.values(parameters).reduce((sum, { size }) => sum + size, 0) };

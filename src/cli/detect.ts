@@ -6,7 +6,7 @@ import { framesOf, isVideoFile, STDIN } from '../data/frames.ts';
 import { assertProposals, readProposals } from '../data/proposalFiles.ts';
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
 import type { ScoredBoxes } from '../kernels/boxes.ts';
-import { isImageFile, IMAGE_EXTENSIONS } from '../data/imageFiles.ts';
+import { isImageFile, IMAGE_EXTENSIONS } from '../data/imageNames.ts';
 import { writePng } from '../draw/canvas.ts';
 import { drawDetections } from '../draw/pictures.ts';
 import { isInputError, UserError } from '../engine/errors.ts';

@@ -6,11 +6,13 @@ import { BadBoxes, usableBox } from './badBoxes.ts';
 import { alikeNames, BACKGROUND, className } from './classNames.ts';
 import { DRAWN_SPLITS, drawSplits } from './drawnSplits.ts';
 import { type DataFormat } from './format.ts';
-import { ImageFinder, IMAGE_EXTENSIONS, stemOf, tidyPath } from './imageFiles.ts';
+import { ImageFinder, tidyPath } from './imageFiles.ts';
+import { IMAGE_EXTENSIONS, stemOf } from './imageNames.ts';
 import { checkImage, fileLoader } from './images.ts';
+import { Notes } from './notes.ts';
 import { attempt } from './problems.ts';
 import { namedSplit, WHOLE } from './splitNames.ts';
-import { printable } from './textFile.ts';
+import { printable } from './text.ts';
 import type { AnnotatedBox, Dataset, OpenDatasetOptions, Sample } from './types.ts';
 import { unite } from './union.ts';
 import { eachAtOnce } from './atOnce.ts';
@@ -46,31 +48,6 @@ export function annotatedFormat({ read, ...format }: AnnotatedFormat): DataForma
       return unite(opened, classes);
     },
   };
-}
-
-/** Collects the notes and doubts about one data set. */
-class Notes {
-  private readonly doubtful = new Set<string>();
-  private readonly lines: string[] = [];
-  private readonly tallies = new Map<string, { count: number; example: string }>();
-
-  readonly context: Omit<ReadContext, 'onProblem'> = {
-    note: (text) => void this.lines.push(text),
-    doubt: (text) => void this.doubtful.add(text),
-    tally: (what, example) => {
-      const { count = 0, example: first = example } = this.tallies.get(what) ?? {};
-      this.tallies.set(what, { count: count + 1, example: first });
-    },
-  };
-
-  get doubts(): string[] {
-    return [...this.doubtful];
-  }
-
-  get all(): string[] {
-    const counted = [...this.tallies].map(([what, { count, example }]) => `${what} (${count}, the first: ${example})`);
-    return [...this.lines, ...counted];
-  }
 }
 
 const partsOf = ({ splits }: AnnotatedSet): readonly string[] =>
@@ -267,7 +244,7 @@ function assertShown(
 ): void {
   if (fractions) return;
   const fit = (size: { width: number; height: number }): boolean =>
-    objects.every((object) => typeof usableBox(object, size, inclusive) !== 'string');
+    objects.every((object) => typeof usableBox(object, size, { inclusive }) !== 'string');
   if (fit({ width, height }) || !fit({ width: height, height: width })) return;
   throw new UserError(
     `${file}: is displayed as ${width}x${height}, turned by its EXIF orientation, but the boxes in ${source} only fit ${height}x${width}: they refer to the pixels as stored; annotate the image as displayed, or remove the orientation from the file`,
@@ -292,7 +269,7 @@ function toBox(
       `${source}: ${what} is of class '${printable(name)}', which is not one of ${classes.join(', ')}; rename or remove it`,
     );
   }
-  const box = usableBox(fractions ? scaled(object, size) : object, size, inclusive);
+  const box = usableBox(object, size, { inclusive, fractions });
   if (typeof box === 'string') {
     bad.add(`${source}: ${what} (${printable(name)}): ${written} ${box}`);
     return undefined;
@@ -305,9 +282,3 @@ function toBox(
     ...(bbox && { bbox, area: area ?? bbox[2] * bbox[3] }),
   };
 }
-
-/** The object with its corners in pixels instead of fractions of the image. */
-const scaled = (object: AnnotatedObject, { width, height }: { width: number; height: number }): AnnotatedObject => ({
-  ...object,
-  ...{ x1: object.x1 * width, y1: object.y1 * height, x2: object.x2 * width, y2: object.y2 * height },
-});

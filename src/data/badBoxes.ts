@@ -30,13 +30,16 @@ export class BadBoxes {
  * The inclusive corners of an object's box, clipped to the image, or what is wrong with it. A box with `bbox` is clipped as in
  * py-faster-rcnn lib/datasets/coco.py: x1 = max(0, x), x2 = min(W - 1, x1 + max(0, width - 1)), and the same for y.
  *
- * @param inclusive whether a box one pixel wide or high is taken for a slip of the mouse (VOC's xmin = xmax)
+ * `inclusive`: whether a box one pixel wide or high is taken for a slip of the mouse (VOC's xmin = xmax). `fractions`: whether the
+ * corners are fractions of the image's width and height.
  */
 export function usableBox(
-  { x1: left, y1: top, x2: right, y2: bottom, bbox }: AnnotatedObject,
+  { x1, y1, x2, y2, bbox }: AnnotatedObject,
   { width, height }: { width: number; height: number },
-  inclusive: boolean,
+  { inclusive = false, fractions = false }: { inclusive?: boolean; fractions?: boolean },
 ): Pick<AnnotatedBox, 'x1' | 'y1' | 'x2' | 'y2'> | string {
+  const [across, down] = fractions ? [width, height] : [1, 1];
+  const [left, top, right, bottom] = [x1 * across, y1 * down, x2 * across, y2 * down];
   if (![left, top, right, bottom].every(Number.isFinite)) return 'has a value that is not a number';
   const least = inclusive ? 1 : 0;
   const [w, h] = bbox ? [bbox[2], bbox[3]] : [right - left, bottom - top];
@@ -44,10 +47,11 @@ export function usableBox(
   if (!(w > least && h > least)) return 'has no area';
   const beyond = Math.max(-left, -top, right - width, bottom - height);
   if (beyond > BORDER_TOLERANCE) return `lies ${Number(beyond.toFixed(2))} px outside its ${width}x${height} image`;
-  const [x1, y1] = [Math.max(left, 0), Math.max(top, 0)];
+  const [firstX, firstY] = [Math.max(left, 0), Math.max(top, 0)];
   const last = (start: number, end: number, extent: number, size: number): number =>
     Math.min(size - 1, bbox ? start + Math.max(0, extent - 1) : Math.max(start, end - 1));
-  const [x2, y2] = [last(x1, right, w, width), last(y1, bottom, h, height)];
-  if (inclusive ? x2 <= x1 || y2 <= y1 : x2 < x1 || y2 < y1) return `has no area inside its ${width}x${height} image`;
-  return { x1, y1, x2, y2 };
+  const [lastX, lastY] = [last(firstX, right, w, width), last(firstY, bottom, h, height)];
+  if (inclusive ? lastX <= firstX || lastY <= firstY : lastX < firstX || lastY < firstY)
+    return `has no area inside its ${width}x${height} image`;
+  return { x1: firstX, y1: firstY, x2: lastX, y2: lastY };
 }

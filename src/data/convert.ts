@@ -8,7 +8,8 @@ import { makeTemporaryFolder } from '../engine/node/temporaries.ts';
 import { makeFolder, unwritable } from '../engine/node/writeFile.ts';
 import { eachAtOnce } from './atOnce.ts';
 import type { FormatWriter, WrittenImage, WrittenSplit } from './format.ts';
-import { folderExists, stemOf } from './imageFiles.ts';
+import { folderExists } from './imageFiles.ts';
+import { stemOf } from './imageNames.ts';
 import { encodePng, MAX_IMAGE_BYTES } from './images.ts';
 import type { Dataset, Sample } from './types.ts';
 

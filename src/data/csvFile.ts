@@ -1,7 +1,8 @@
 /** Tables that other tools wrote, with commas, semicolons or tabs between the cells. */
 import { parse } from 'csv-parse/sync';
 import { UserError } from '../engine/errors.ts';
-import { printable, readText } from './textFile.ts';
+import { readText } from './textFile.ts';
+import { printable } from './text.ts';
 
 export interface CsvRow {
   cells: string[];

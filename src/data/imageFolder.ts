@@ -9,7 +9,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import { isImageFile, IMAGE_EXTENSIONS } from './imageFiles.ts';
+import { isImageFile, IMAGE_EXTENSIONS } from './imageNames.ts';
 import { checkImage, checkImages, readImage } from './images.ts';
 import type { LabelledOptions, LabelledImage, LabelledImages } from './types.ts';
 

@@ -12,7 +12,7 @@ import { loadPackage } from '../engine/node/optionalPackages.ts';
 import { eachAtOnce } from './atOnce.ts';
 import { BMP_HEADER, bmpSize, decodeBmp } from './bmp.ts';
 import { assertNothingLeft, decodeJpeg, isJpeg } from './jpeg.ts';
-import { printable } from './textFile.ts';
+import { printable } from './text.ts';
 import type { DecodedImage } from '../kernels/imagePrepare.ts';
 import type { Sample } from './types.ts';
 

@@ -12,7 +12,7 @@ import { resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { readRegularLines } from '../engine/node/readFile.ts';
 import type { Box, ScoredBoxes } from '../kernels/boxes.ts';
-import { printable } from './textFile.ts';
+import { printable } from './text.ts';
 import type { Sample } from './types.ts';
 
 /** The first line. */

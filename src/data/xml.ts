@@ -1,16 +1,23 @@
-/** Annotation files in XML: read in the encoding that they declare, as plain elements. */
+/** Annotations in XML, in the encoding that they declare, as plain elements. */
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { UserError } from '../engine/errors.ts';
-import { printable, readText } from './textFile.ts';
+import { decodeText, printable } from './text.ts';
 
 /** A parsed element: text, or children (and attributes, named '@name') by name; a repeated child is an array. */
 export type Xml = string | Xml[] | { [child: string]: Xml };
 
-/** The root's children by name. Throws a UserError if the file is not well-formed XML. `lists` names the elements that are always arrays. */
-export function readXml(path: string, lists: readonly string[]): Xml {
-  const text = readText(path, (beginning) => /^\s*<\?xml[^>]*\sencoding\s*=\s*["']([^"']+)["']/.exec(beginning)?.[1]);
+/**
+ * The root's children by name. Throws a UserError, which begins with `source`, if the bytes are not well-formed XML. `lists` names
+ * the elements that are always arrays.
+ */
+export function parseXml(bytes: Uint8Array, source: string, lists: readonly string[]): Xml {
+  const text = decodeText(
+    bytes,
+    source,
+    (beginning) => /^\s*<\?xml[^>]*\sencoding\s*=\s*["']([^"']+)["']/.exec(beginning)?.[1],
+  );
   const wrong = (what: string): UserError =>
-    new UserError(`${path}: ${printable(what.replace(/\s+/g, ' '))}; fix the file`);
+    new UserError(`${source}: ${printable(what.replace(/\s+/g, ' '))}; fix the file`);
   try {
     const valid = XMLValidator.validate(text);
     if (valid !== true) throw wrong(`line ${valid.err.line}: not well-formed XML (${valid.err.msg})`);

@@ -6,10 +6,10 @@
  * Sizes are checked before anything is unpacked or allocated: an archive may hold at most what PyTorch, which does not compress,
  * would have written, and a tensor at most what its storage holds.
  */
-import { unzipSync } from 'fflate';
 import { UserError } from './errors.ts';
 import { type PickledName, unpickle } from './pickle.ts';
 import { bytesOf, type StoredTensor, widen } from './safetensors.ts';
+import { openZip } from './zipFile.ts';
 
 /** A tensor of a file whose values have not been read yet. */
 export interface PytorchEntry {
@@ -40,9 +40,6 @@ const LEGACY = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a
 
 /** What unpacking may multiply a file's size by. */
 const MOST_EXPANSION = 4;
-
-/** Of an entry in an archive's list, at least. */
-const ENTRY_BYTES = 46;
 
 interface Storage {
   key: string;
@@ -103,38 +100,21 @@ interface Contents {
 }
 
 function readArchive(bytes: Uint8Array): Contents {
-  let total = 0;
-  let entries = 0;
-  const sizes = new Map<string, number>();
-  const unpack = (wanted: (name: string) => boolean): Record<string, Uint8Array> =>
-    unzipSync(bytes, { filter: ({ name }) => wanted(name) });
-  unzipSync(bytes, {
-    filter({ name, originalSize }) {
-      if (++entries > bytes.length / ENTRY_BYTES) throw new Error('its list of entries is damaged');
-      total += originalSize;
-      sizes.set(name, originalSize);
-      return false;
-    },
-  });
-  if (total > MOST_EXPANSION * bytes.length) {
-    throw new UserError(
-      `is an archive of ${bytes.length} bytes that would unpack to ${total}, which PyTorch never writes: it was not unpacked`,
-    );
-  }
+  const { sizes, unpack } = openZip(bytes, MOST_EXPANSION, 'which PyTorch never writes');
   const pickles = [...sizes.keys()].filter((name) => /(^|\/)data\.pkl$/.test(name));
   if (pickles.length !== 1) throw new UserError('is a zip archive, but not one that torch.save writes');
   const folder = pickles[0]!.slice(0, -'data.pkl'.length);
-  const files = unpack((name) => name === pickles[0] || name === `${folder}byteorder`);
-  const order = files[`${folder}byteorder`];
-  if (order && new TextDecoder().decode(order).trim() !== 'little')
+  const byteOrder = `${folder}byteorder`;
+  const files = unpack((name) => name === pickles[0] || name === byteOrder);
+  if (files.has(byteOrder) && new TextDecoder().decode(files.get(byteOrder)).trim() !== 'little')
     throw new UserError('holds big-endian numbers; save it again on the machine that will read it');
-  const { value } = unpickle(files[pickles[0]!]!, 0, { find: findName, persistent: storageOf });
+  const { value } = unpickle(files.get(pickles[0]!)!, 0, { find: findName, persistent: storageOf });
   return {
     root: value,
     storageBytes(storage) {
       const name = `${folder}data/${storage.key}`;
       if (!sizes.has(name)) throw new Error(`it lacks the storage ${storage.key}`);
-      return unpack((other) => other === name)[name]!;
+      return unpack((other) => other === name).get(name)!;
     },
   };
 }

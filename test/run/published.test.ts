@@ -22,10 +22,10 @@ import { torchvisionName } from '../model/torchvisionNames.ts';
 test('a file of another architecture, or of no detector, names those that are known', async () => {
   const scores = { 'roi_heads.box_predictor.cls_score.weight': [91, 1024] };
   const other = await message(() => publishedDetector(scores, 'swin.pth'));
-  assert.match(other, /^swin\.pth: holds a detector of another architecture; --model takes/);
+  assert.match(other, /^swin\.pth: holds a detector of another architecture; detectors that need no run directory are/);
   assert.match(other, /torchvision's fasterrcnn_resnet18_fpn, .* or detectron2's resnet50_fpn, .*resnet50_c4/);
   const none = await message(() => publishedDetector({ 'fc.weight': [1000, 2048] }, 'resnet50.pth'));
-  assert.match(none, /^resnet50\.pth: holds no whole detector; .* others go to --init$/);
+  assert.match(none, /^resnet50\.pth: holds no whole detector; .* other weights can start a training \(--init\)$/);
 });
 
 test('last layers of 91 classes stay out of a network of three, and the reason says both shapes', () => {

@@ -1,6 +1,6 @@
 /** The project as a data set in one zip file: the pictures as they were added, and their labels in a format that other tools read. */
-import { strFromU8, strToU8, unzipSync, Zip, ZipDeflate, ZipPassThrough } from 'fflate';
-import { type LabelFormat, UserError, type WrittenImage, type WrittenSplit, writeLabels } from '../../src/index.ts';
+import { strToU8, Zip, ZipDeflate, ZipPassThrough } from 'fflate';
+import { type LabelFormat, type WrittenImage, type WrittenSplit, writeLabels } from '../../src/index.ts';
 import { isLabelled, type Picture, type Project } from './project.ts';
 
 export interface Exported {
@@ -64,62 +64,4 @@ function writtenImage({ name, width, height, boxes }: Picture, { classes }: Proj
     ...{ x1, y1, x2: x2 - 1, y2: y2 - 1, classIndex: indices.get(classId)!, difficult: false },
   }));
   return { name: stem, extension, sample: { id: stem, width, height, boxes: written, load } };
-}
-
-/** A picture of a data set that is read. */
-export interface ImportedPicture {
-  name: string;
-  bytes: Uint8Array<ArrayBuffer>;
-  boxes: { className: string; x1: number; y1: number; x2: number; y2: number }[];
-}
-
-/** COCO's annotations, as far as they are needed here. */
-interface Coco {
-  images: { id: number; file_name: string }[];
-  categories: { id: number; name: string }[];
-  annotations: { image_id: number; category_id: number; bbox: number[] }[];
-}
-
-/**
- * Reads a data set that was exported as COCO, or another zip file with one COCO file and its images. Throws one line that says
- * what is wrong with it.
- */
-export function importCoco(zip: Uint8Array, source: string): { classes: string[]; pictures: ImportedPicture[] } {
-  let files: Record<string, Uint8Array<ArrayBuffer>>;
-  try {
-    files = unzipSync(zip) as typeof files;
-  } catch {
-    throw new UserError(`${source}: is not a zip file, or is cut off; export it again`);
-  }
-  const path = Object.keys(files).find((name) => /\.json$/i.test(name));
-  if (path === undefined) throw new UserError(`${source}: holds no COCO file (.json); export the labels as COCO`);
-  const wrong = (what: string): UserError => new UserError(`${source}: ${path}: ${what}`);
-  let content: Partial<Coco> | null;
-  try {
-    content = JSON.parse(strFromU8(files[path]!)) as Partial<Coco> | null;
-  } catch {
-    throw wrong('is not JSON');
-  }
-  const lists = [content?.images, content?.categories, content?.annotations];
-  if (!lists.every((list) => Array.isArray(list) && list.every((one) => typeof one === 'object' && one !== null))) {
-    throw wrong('is not a COCO file: it needs images, categories and annotations');
-  }
-  const { images, categories, annotations } = content as Coco;
-  const names = new Map(categories.map(({ id, name }) => [id, String(name)]));
-  const boxes = new Map(images.map(({ id }) => [id, [] as ImportedPicture['boxes']]));
-  for (const { image_id, category_id, bbox } of annotations) {
-    const [x, y, width, height] = bbox ?? [];
-    const className = names.get(category_id);
-    if (![x, y, width, height].every(Number.isFinite))
-      throw wrong(`a bbox is not four numbers: ${JSON.stringify(bbox)}`);
-    if (className === undefined) throw wrong(`an annotation is of category ${category_id}, which is not listed`);
-    boxes.get(image_id)?.push({ className, x1: x!, y1: y!, x2: x! + width!, y2: y! + height! });
-  }
-  const pictures = images.map(({ id, file_name: file }): ImportedPicture => {
-    if (typeof file !== 'string') throw wrong(`the image ${id} has no file_name`);
-    const found = Object.keys(files).find((name) => name === file || name.endsWith(`/${file}`));
-    if (found === undefined) throw wrong(`the image ${file} is not in the zip file`);
-    return { name: file.split('/').at(-1)!, bytes: files[found]!, boxes: boxes.get(id)! };
-  });
-  return { classes: [...names.values()], pictures };
 }

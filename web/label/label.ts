@@ -1,12 +1,18 @@
 /** The Label part: pictures, boxes and classes, kept in the browser; the network trains on them and proposes boxes. */
-import { classColour, LABEL_FORMATS, type LabelFormat } from '../../src/index.ts';
+import {
+  classColour,
+  type DecodedImage,
+  importLabels,
+  type ImportedImage,
+  LABEL_FORMATS,
+  type LabelFormat,
+} from '../../src/index.ts';
 import { attempt, download, element, keyed, make, showTrouble } from '../dom.ts';
 import type { LabelledNetwork } from '../labelledNetwork.ts';
-import { decode, pixels } from '../pictures.ts';
+import { decode, decodePixels, pixels } from '../pictures.ts';
 import type { RemoteSession } from '../remote.ts';
 import type { LabelTask, SessionEvent } from '../session.ts';
 import { startCamera } from './camera.ts';
-import type { ImportedPicture } from './exchange.ts';
 import { boxBetween, type Point } from './geometry.ts';
 import { readPicture } from './pictureFile.ts';
 import {
@@ -31,7 +37,7 @@ import {
   renameClass,
   setEmpty,
 } from './project.ts';
-import { type Proposal, proposalsOf, stillOpen } from './proposals.ts';
+import { doubtOf, type Proposal, proposalsOf, stillOpen } from './proposals.ts';
 import { Store } from './store.ts';
 import { type DrawnBox, Surface } from './surface.ts';
 import { startTrainPanel } from './trainPanel.ts';
@@ -63,8 +69,12 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
   let shown: string | undefined;
   /** What the network proposed, by the id of the picture; without those that were accepted or dismissed. */
   const proposed = new Map<string, Proposal[]>();
+  /** How unsure the network was about a picture, by its id. */
+  const doubts = new Map<string, number>();
   let device = false;
   let training = false;
+  /** Whether the network looks through the pictures for the one that it is least sure about. */
+  let looking = false;
 
   const canvas = element<HTMLCanvasElement>('surface');
   const propose = element<HTMLInputElement>('propose');
@@ -209,15 +219,42 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
     const now = picture();
     if (!now || !device || training || !network.run || !propose.checked) return;
     if (image?.of !== now.id || proposed.has(now.id)) return;
-    proposed.set(now.id, []);
-    const { classes } = network.run;
-    const { detections } = await session.detect('labelled', pixels(image.bitmap));
-    if (training) return void proposed.delete(now.id);
-    proposed.set(now.id, proposalsOf(detections, classes, project().classes, now));
-    if (current !== now.id) return;
+    await lookAt(now, pixels(image.bitmap));
+    if (training || current !== now.id) return;
     show();
     const { length } = open();
     if (length > 0) say(`The network proposes ${length} box${length > 1 ? 'es' : ''}.`);
+  }
+
+  /** Asks the network what is in a picture, for proposals and for how unsure it is. */
+  async function lookAt(now: Picture, content: DecodedImage): Promise<void> {
+    proposed.set(now.id, []);
+    const { classes } = network.run!;
+    const { detections } = await session.detect('labelled', content);
+    if (training) return void proposed.delete(now.id);
+    proposed.set(now.id, proposalsOf(detections, classes, project().classes, now));
+    doubts.set(now.id, doubtOf(detections));
+  }
+
+  /** Looks through the pictures that are not labelled, and turns to the one that the network is least sure about. */
+  async function turnToUnsure(): Promise<void> {
+    const unlabelled = project().pictures.filter((one) => !isLabelled(one));
+    looking = true;
+    show();
+    try {
+      for (const [i, one] of unlabelled.entries()) {
+        if (doubts.has(one.id)) continue;
+        say(`Looking at picture ${i + 1} of the ${unlabelled.length} without labels.`);
+        await lookAt(one, await decodePixels((await store.picture(one.id)).file, one.name));
+        if (training) return;
+      }
+    } finally {
+      looking = false;
+      show();
+    }
+    const left = unlabelled.filter(({ id }) => pictureOf(project(), id) && doubts.has(id));
+    const [first] = left.sort((a, b) => doubts.get(b.id)! - doubts.get(a.id)!);
+    if (first) turnTo(first.id);
   }
 
   function show(): void {
@@ -240,7 +277,17 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
     for (const button of element('label-formats').querySelectorAll('button')) button.disabled = labelled === 0;
     element<HTMLButtonElement>('label-clear').disabled =
       training || (pictures.length === 0 && classes.length === 0 && !network.run);
-    panel.update(pictures.some(({ boxes }) => boxes.length > 0) ? undefined : 'Draw boxes in some pictures first.');
+    panel.update(
+      pictures.some(({ boxes }) => boxes.length > 0)
+        ? { ready: `Ready: ${labelled} of ${pictures.length} pictures ${labelled === 1 ? 'is' : 'are'} labelled.` }
+        : { obstacle: 'Draw boxes in some pictures first.' },
+    );
+    const unsure = element<HTMLButtonElement>('unsure');
+    unsure.hidden = !network.run;
+    unsure.disabled = !device || training || looking || labelled === pictures.length;
+    element('add-pictures').classList.toggle('primary', pictures.length === 0);
+    element('classes-empty').hidden = classes.length > 0;
+    element('boxes-empty').hidden = !now || now.boxes.length > 0 || proposals.length > 0 || now.empty;
     showNetwork();
     if (!now) return;
     const drawn = (box: LabelBox | Proposal, isProposal: boolean): DrawnBox => ({
@@ -397,23 +444,25 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
     return `${name} with ${boxes.length} box${boxes.length === 1 ? '' : 'es'}${more}`;
   }
 
-  /** Adds image files, and data sets that were exported here. */
+  /** Adds image files, and data sets in zip files, such as were exported here. */
   const add = (files: readonly File[]): Promise<void> =>
     attempt(async () => {
       const part = `add ${newId()}`;
       const problems: string[] = [];
+      const notes: string[] = [];
       const added: string[] = [];
       for (const [i, file] of files.entries()) {
         if (files.length > 1) say(`Adding file ${i + 1} of ${files.length}.`);
         try {
-          if (/\.zip$/i.test(file.name)) added.push(...(await addDataSet(file, part)));
+          if (/\.zip$/i.test(file.name)) added.push(...(await addDataSet(file, part, notes)));
           else added.push(await addPicture(file, part));
         } catch (error) {
           problems.push((error as Error).message);
         }
       }
-      say(`${added.length} picture${added.length === 1 ? ' was' : 's were'} added.`);
       if (added.length === 1) turnTo(added[0]);
+      const lines = notes.map((note) => ` Note: ${note}.`).join('');
+      say(`${added.length} picture${added.length === 1 ? ' was' : 's were'} added.${lines}`);
       void navigator.storage?.persist?.();
       if (problems.length > 0) {
         const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
@@ -421,9 +470,10 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
       }
     });
 
-  /** Adds a picture, with boxes if it has some, and returns its id. Edits of the same `part` are undone together. */
-  async function addPicture(file: File, part: string, boxes: ImportedPicture['boxes'] = []): Promise<string> {
+  /** Adds a picture, with its labels if it has some, and returns its id. Edits of the same `part` are undone together. */
+  async function addPicture(file: File, part: string, labels?: ImportedImage): Promise<string> {
     const { width, height, ...stored } = await readPicture(file);
+    const boxes = labels?.objects({ width, height }) ?? [];
     const id = newId();
     store.savePicture(id, stored);
     thumbnails.set(id, URL.createObjectURL(stored.thumbnail));
@@ -435,21 +485,20 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
       const inside = boxBetween({ x: edges.x1, y: edges.y1 }, { x: edges.x2, y: edges.y2 }, { width, height });
       return classId === undefined ? [] : [{ ...inside, classId }];
     });
-    edit(labelled.length > 0 ? addBoxes(shown, id, labelled) : shown, part);
+    const empty = labels !== undefined && !labels.unlabelled;
+    edit(labelled.length > 0 ? addBoxes(shown, id, labelled) : setEmpty(shown, id, empty), part);
     return id;
   }
 
-  async function addDataSet(file: File, part: string): Promise<string[]> {
-    const { importCoco } = await import('./exchange.ts');
-    const { classes, pictures } = importCoco(new Uint8Array(await file.arrayBuffer()), file.name);
-    edit(classes.reduce(addClass, project()), part);
+  async function addDataSet(file: File, part: string, notes: string[]): Promise<string[]> {
+    const labels = await importLabels(new Uint8Array(await file.arrayBuffer()), file.name);
+    edit(labels.classes.reduce(addClass, project()), part);
     const ids: string[] = [];
-    for (const { name, bytes, boxes } of pictures) {
-      say(`Adding picture ${ids.length + 1} of ${pictures.length}.`);
-      const id = await addPicture(new File([bytes], name), part, boxes);
-      if (boxes.length === 0) edit(setEmpty(project(), id, true), part);
-      ids.push(id);
+    for (const image of labels.images) {
+      say(`Adding picture ${ids.length + 1} of ${labels.images.length}.`);
+      ids.push(await addPicture(new File([image.unpack()], image.name), part, image));
     }
+    notes.push(...labels.notes());
     return ids;
   }
 
@@ -474,6 +523,7 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
     began() {
       training = true;
       proposed.clear();
+      doubts.clear();
       show();
     },
     ended() {
@@ -492,6 +542,7 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
   element('zoom-fit').onclick = () => surface.fit();
   element('previous').onclick = () => turn(-1);
   element('next').onclick = () => turn(1);
+  element('unsure').onclick = () => attempt(turnToUnsure);
   element('accept-all').onclick = () => accept(open());
   element('remove-picture').onclick = () => {
     const gone = picture()!;
@@ -561,6 +612,7 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
     for (const address of thumbnails.values()) URL.revokeObjectURL(address);
     thumbnails.clear();
     proposed.clear();
+    doubts.clear();
     current = selected = pen = shown = undefined;
     network.set(undefined);
     history.reset(EMPTY_PROJECT);

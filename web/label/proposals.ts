@@ -46,6 +46,14 @@ export function proposalsOf(
   return proposals;
 }
 
+/**
+ * How unsure the network is about a picture, 0 to 1, by the detection whose score says least whether there is an object: the margin
+ * between the two (Brust, Kaeding and Denzler, Active Learning for Deep Object Detection, 2019), its largest value in the picture.
+ * A picture in which nothing is found is in the middle: it may be empty, or show what the network does not know.
+ */
+export const doubtOf = (detections: readonly Pick<Detection, 'score'>[]): number =>
+  detections.length === 0 ? 0.5 : Math.max(...detections.map(({ score }) => 1 - Math.abs(2 * score - 1)));
+
 /** Those that show an object which has no box yet, of a class that there still is. */
 export const stillOpen = (
   proposals: readonly Proposal[],

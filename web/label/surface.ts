@@ -261,7 +261,8 @@ export class Surface {
   private pinch(action: Action & { kind: 'pinch' }): void {
     if (this.pointers.size !== 2) return;
     const now = this.fingers();
-    this.zoom(now.distance / action.distance, now.middle);
+    // What lies between the fingers stays between them.
+    this.zoom(now.distance / action.distance, action.middle);
     this.pan(now.middle.x - action.middle.x, now.middle.y - action.middle.y);
     Object.assign(action, now);
   }

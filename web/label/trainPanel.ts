@@ -3,7 +3,7 @@ import { attempt, duration, element, segments } from '../dom.ts';
 import type { LabelledNetwork } from '../labelledNetwork.ts';
 import { LossChart } from '../lossChart.ts';
 import type { RemoteSession } from '../remote.ts';
-import type { LabelTask, SessionEvent, Start, WeightsFile } from '../session.ts';
+import type { LabelTask, SessionEvent, Start } from '../session.ts';
 
 const STARTS: Readonly<Record<Start, string>> = {
   labelled: 'What it has learned',
@@ -28,8 +28,8 @@ export interface TrainPanel {
   enable(): void;
   /** The device is lost or was never there: says why nothing trains. */
   disable(why: string): void;
-  /** Shows whether training can begin: `missing` says what it needs. */
-  update(missing: string | undefined): void;
+  /** Shows whether training can begin: `obstacle` says what it needs first, `ready` what it trains on. */
+  update(state: { obstacle: string } | { ready: string }): void;
   listen(event: SessionEvent): void;
 }
 
@@ -48,10 +48,10 @@ export function startTrainPanel(session: RemoteSession, network: LabelledNetwork
   const progress = element('label-progress');
   let mode: 'idle' | 'starting' | 'training' | 'paused' = 'idle';
   let noDevice: string | undefined = 'Waiting for the GPU.';
-  let missing: string | undefined = '';
+  let labels: { obstacle?: string; ready?: string } = {};
   let done = '';
   let start: Start = 'digits';
-  let files: WeightsFile[] = [];
+  let files: File[] = [];
   let total = 0;
   let times: { step: number; seconds: number }[] = [];
   let loss = '';
@@ -62,20 +62,14 @@ export function startTrainPanel(session: RemoteSession, network: LabelledNetwork
     show();
   });
   const startFiles = element<HTMLInputElement>('start-files');
-  startFiles.onchange = () =>
-    attempt(async () => {
-      files = await Promise.all(
-        [...startFiles.files!].map(async (file) => ({
-          name: file.name,
-          bytes: new Uint8Array(await file.arrayBuffer()),
-        })),
-      );
-      show();
-    });
+  startFiles.onchange = () => {
+    files = [...startFiles.files!];
+    show();
+  };
 
   function show(): void {
     const needsFile = start === 'files' && files.length === 0 ? 'Choose a file to start from.' : undefined;
-    const obstacle = noDevice ?? missing ?? needsFile;
+    const obstacle = noDevice ?? labels.obstacle ?? needsFile;
     const idle = network.run ? 'Train again' : 'Train';
     button.textContent = { idle, starting: 'Starting', training: 'Pause', paused: 'Resume' }[mode];
     button.disabled = mode === 'starting' || (mode === 'idle' && obstacle !== undefined);
@@ -88,7 +82,7 @@ export function startTrainPanel(session: RemoteSession, network: LabelledNetwork
     if (mode === 'idle') {
       const chosen =
         start === 'files' && files.length > 0 ? `Starts from ${files.map(({ name }) => name).join(', ')}.` : '';
-      state.textContent = obstacle ?? (done || chosen || 'Ready.');
+      state.textContent = obstacle ?? (done || chosen || (labels.ready ?? ''));
     }
   }
 
@@ -153,8 +147,8 @@ export function startTrainPanel(session: RemoteSession, network: LabelledNetwork
       mode = 'idle';
       show();
     },
-    update(needs) {
-      missing = needs;
+    update(state) {
+      labels = state;
       show();
     },
     listen(event) {

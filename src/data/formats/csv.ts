@@ -16,9 +16,9 @@ import { annotatedFormat } from '../annotatedFormat.ts';
 import { type AnnotationFiles, recognisesFiles, setOfFiles } from '../annotationFiles.ts';
 import { type CsvRow, firstCells, readCsv } from '../csvFile.ts';
 import { eachPath } from '../format.ts';
-import { isImageFile, stemOf } from '../imageFiles.ts';
+import { isImageFile, stemOf } from '../imageNames.ts';
 import { attempt } from '../problems.ts';
-import { printable } from '../textFile.ts';
+import { printable } from '../text.ts';
 import { csvWriter } from '../writers/csv.ts';
 
 /** The names of a column, in lower case and reduced to letters and digits. */

@@ -14,8 +14,9 @@ import { type AnnotationFiles, recognisesFiles, setOfFiles } from '../annotation
 import { boundsOf, boundsOfEllipse, cornersOf, type Point, turned } from '../bounds.ts';
 import { eachPath } from '../format.ts';
 import { attempt } from '../problems.ts';
-import { printable } from '../textFile.ts';
-import { child, children, readXml, textOf, type Xml } from '../xml.ts';
+import { printable } from '../text.ts';
+import { child, children, textOf, type Xml } from '../xml.ts';
+import { readXml } from '../xmlFile.ts';
 
 const FILES: AnnotationFiles = {
   extension: '.xml',

@@ -16,10 +16,11 @@ import { annotatedFormat } from '../annotatedFormat.ts';
 import { type AnnotationFiles, recognisesFiles, setOfFiles } from '../annotationFiles.ts';
 import { boundsOf, boundsOfEllipse, cornersOf, type Point, turned } from '../bounds.ts';
 import { eachPath } from '../format.ts';
-import { firstIssue, readJsonFile } from '../jsonFile.ts';
-import { isImageFile } from '../imageFiles.ts';
+import { readJsonFile } from '../jsonFile.ts';
+import { firstIssue } from '../json.ts';
+import { isImageFile } from '../imageNames.ts';
 import { attempt } from '../problems.ts';
-import { printable } from '../textFile.ts';
+import { printable } from '../text.ts';
 
 const FILES: AnnotationFiles = {
   extension: '.json',

@@ -14,10 +14,11 @@ import { type AnnotationFiles, recognisesFiles, setOfFiles } from '../annotation
 import { boundsOf, boundsOfEllipse, type Point } from '../bounds.ts';
 import { firstCells, readCsv } from '../csvFile.ts';
 import { eachPath, type DataFormat } from '../format.ts';
-import { firstIssue, readJsonFile } from '../jsonFile.ts';
+import { readJsonFile } from '../jsonFile.ts';
+import { firstIssue } from '../json.ts';
 import { folderExists } from '../imageFiles.ts';
 import { attempt } from '../problems.ts';
-import { printable } from '../textFile.ts';
+import { printable } from '../text.ts';
 import { asProject2, beginsProject3 } from './via3.ts';
 
 const JSON_FILES: AnnotationFiles = {

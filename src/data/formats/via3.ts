@@ -6,9 +6,9 @@
 import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
 import type { ReadContext } from '../annotated.ts';
-import { firstIssue } from '../jsonFile.ts';
+import { firstIssue } from '../json.ts';
 import { attempt } from '../problems.ts';
-import { printable } from '../textFile.ts';
+import { printable } from '../text.ts';
 
 /** The beginning of such a file. */
 export const beginsProject3 = (text: string): boolean =>

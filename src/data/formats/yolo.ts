@@ -5,26 +5,31 @@
  *   train/images/a.jpg   train/labels/a.txt   (Roboflow)
  *   a.jpg                a.txt                (Darknet, labelImg, CVAT: names in classes.txt or obj.names)
  *
- * A line is `class cx cy width height`: the number of the class, counted from 0, then the centre and the size as fractions of
- * the image's width and height. Edges are continuous, so a box of the whole image is 0.5 0.5 1 1 and its corners are
- * 0, 0, W, H (ultralytics/utils/ops.py, xywhn2xyxy). A longer line is an outline, `class x1 y1 x2 y2 ...`, or a rotated box of
- * four corners; the bounds of either are taken, as Ultralytics does when it trains on boxes (segments2boxes). An image without
- * a text file, or with an empty one, has no objects.
+ * An image without a text file, or with an empty one, has no objects. The text files themselves are read by readers/yolo.ts.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
-import { parse } from 'yaml';
-import { z } from 'zod';
 import { UserError } from '../../engine/errors.ts';
-import type { AnnotatedImage, AnnotatedObject, AnnotatedSet, ReadContext } from '../annotated.ts';
+import type { AnnotatedImage, AnnotatedSet, ReadContext } from '../annotated.ts';
 import { annotatedFormat } from '../annotatedFormat.ts';
-import { boundsOf, type Point } from '../bounds.ts';
-import { tidyName } from '../classNames.ts';
 import { eachPath } from '../format.ts';
-import { firstIssue } from '../jsonFile.ts';
-import { filesBeneath, folderExists, isImageFile, stemOf } from '../imageFiles.ts';
+import { filesBeneath, folderExists } from '../imageFiles.ts';
+import { isImageFile, stemOf } from '../imageNames.ts';
 import { attempt } from '../problems.ts';
-import { beginningOf, printable, readLines, readText } from '../textFile.ts';
+import {
+  beginsLikeDataYaml,
+  beginsLikeLabels,
+  checkedNames,
+  type DataYaml,
+  isLabelFile,
+  labelPaths,
+  NAME_FILES,
+  namesOf,
+  readDataYaml,
+  readYoloText,
+} from '../readers/yolo.ts';
+import { printable } from '../text.ts';
+import { beginningOf, readLines, readText } from '../textFile.ts';
 import { yoloWriter } from '../writers/yolo.ts';
 
 export const yolo = annotatedFormat({
@@ -37,44 +42,19 @@ export const yolo = annotatedFormat({
     if (!folderExists(path)) return /\.ya?ml$/i.test(path) && existsSync(path) ? 0.8 : null;
     if (yamlIn(path) !== undefined) return 0.85;
     const texts = filesBeneath(path, 4).filter(isLabelFile).slice(0, LOOKED_AT);
-    return texts.some((file) => LABEL_LINE.test(beginningOf(join(path, file), 4096))) ? 0.7 : null;
+    return texts.some((file) => beginsLikeLabels(beginningOf(join(path, file), 4096))) ? 0.7 : null;
   },
   read: ([path], context) => readYolo(path!, context),
 });
 
 /** Text files that are read to recognise a folder. */
 const LOOKED_AT = 20;
-const LABEL_LINE = /^\s*\d+(\.0+)?([ \t]+-?\d*[.,]?\d+(e[-+]?\d+)?){4,}[ \t]*(\r|\n|$)/i;
-
-/** Files of names, lists and notes that may lie beside the label files. */
-const OTHER_TEXTS = /^(classes|labels|obj|predefined_classes|train|val|valid|test|readme.*|notes|requirements)\.txt$/i;
-const isLabelFile = (file: string): boolean => /\.txt$/i.test(file) && !OTHER_TEXTS.test(basename(file));
-
 /** The keys of data.yaml, and the names of the folders and lists that tools write instead. */
 const SPLITS: Readonly<Record<string, readonly string[]>> = {
   train: ['train', 'training'],
   val: ['val', 'valid', 'validation'],
   test: ['test', 'testing'],
 };
-
-const place = z.union([z.string(), z.array(z.string())]).nullish();
-const dataYaml = z.object({
-  path: z.string().nullish(),
-  train: place,
-  val: place,
-  test: place,
-  nc: z.number().nullish(),
-  names: z
-    .union([
-      z.array(z.unknown()),
-      z.record(z.string().regex(/^\d+$/, 'must be the number of a class'), z.unknown()),
-      z.string(),
-    ])
-    .nullish(),
-  /** In pose data sets, the number of points that follow the box of an object. */
-  kpt_shape: z.array(z.number()).nullish(),
-});
-type DataYaml = z.infer<typeof dataYaml>;
 
 /** The yaml file of a folder, if it has one with classes or splits. */
 function yamlIn(folder: string): string | undefined {
@@ -88,22 +68,7 @@ function yamlIn(folder: string): string | undefined {
   return files
     .sort((a, b) => order(a) - order(b) || (a < b ? -1 : 1))
     .map((file) => join(folder, file))
-    .find((file) => /^(names|nc|train)\s*:/m.test(beginningOf(file)));
-}
-
-function readYaml(path: string): DataYaml {
-  const text = readText(path);
-  let content: unknown;
-  try {
-    content = parse(text, { maxAliasCount: 100, logLevel: 'error' });
-  } catch (error) {
-    throw new UserError(`${path}: is not YAML (${printable((error as Error).message.split('\n')[0]!)}); fix the file`);
-  }
-  const result = dataYaml.safeParse(content);
-  if (result.success) return result.data;
-  throw new UserError(
-    `${path}: ${firstIssue(result.error)}; it needs names, train and val, like a data.yaml of Ultralytics`,
-  );
+    .find((file) => beginsLikeDataYaml(beginningOf(file)));
 }
 
 function readYolo(path: string, context: ReadContext): AnnotatedSet {
@@ -111,7 +76,7 @@ function readYolo(path: string, context: ReadContext): AnnotatedSet {
   const isFolder = folderExists(path);
   const root = isFolder ? path : dirname(path);
   const yamlPath = isFolder ? yamlIn(path) : path;
-  const yaml = yamlPath === undefined ? undefined : readYaml(yamlPath);
+  const yaml = yamlPath === undefined ? undefined : readDataYaml(readText(yamlPath), yamlPath);
   const found = new Map<string, readonly string[]>();
   for (const [split, names] of Object.entries(SPLITS)) {
     const named = yaml?.[split as 'train'];
@@ -192,36 +157,16 @@ function classNames(
   yamlPath: string | undefined,
   { note }: ReadContext,
 ): string[] | undefined {
-  const named = yaml?.names;
-  let names: string[] | undefined;
-  if (Array.isArray(named)) names = named.map(String);
-  else if (typeof named === 'string') names = readLines(resolve(root, named));
-  else if (named) {
-    const last = Math.max(-1, ...Object.keys(named).map(Number));
-    if (last >= MAX_CLASSES)
-      throw new UserError(`${yamlPath}: names.${last}: there are at most ${MAX_CLASSES} classes`);
-    names = Array.from({ length: last + 1 }, (_, i) => String(named[i] ?? i));
-  } else {
-    const folders = [root, join(root, 'labels'), join(root, 'train'), join(root, 'data')];
-    const file = folders
+  const listed = typeof yaml?.names === 'string' ? resolve(root, yaml.names) : undefined;
+  const folders = [root, join(root, 'labels'), join(root, 'train'), join(root, 'data')];
+  const file =
+    listed ??
+    folders
       .flatMap((folder) => NAME_FILES.map((name) => join(folder, name)))
       .find((one) => existsSync(one) && !folderExists(one));
-    if (file !== undefined) names = readLines(file);
-  }
-  if (names?.length === 0)
-    throw new UserError(`${yamlPath ?? root}: names no class; write their names, one for each number`);
-  if (names === undefined) {
-    note(`${root}: has no class names (data.yaml or classes.txt): the class numbers serve as names`);
-  }
-  const tidy = names?.map(tidyName);
-  const twice = tidy?.find((name, i) => tidy.indexOf(name) < i);
-  if (twice !== undefined) note(`${yamlPath ?? root}: has the class ${printable(twice)} twice: both count as one`);
-  return tidy;
+  const names = namesOf(yaml, yamlPath ?? root) ?? (file === undefined ? undefined : readLines(file));
+  return checkedNames(names, yamlPath ?? root, note);
 }
-
-const NAME_FILES = ['classes.txt', 'obj.names', '_darknet.labels', 'labels.txt'];
-/** More than any data set has; a larger class number is a mistake. */
-const MAX_CLASSES = 100_000;
 
 interface YoloImage {
   /** Relative to the data folder. */
@@ -264,13 +209,6 @@ function listedPath(root: string, list: string, line: string): string {
   const candidates = [resolve(dirname(list), path), resolve(root, path)];
   for (let skipped = 1; skipped < parts.length; skipped++) candidates.push(resolve(root, ...parts.slice(skipped)));
   return candidates.find((one) => !isOutside(resolve(root), one) && existsSync(one)) ?? candidates[0]!;
-}
-
-/** The last folder 'images' becomes 'labels' (ultralytics/data/utils.py, img2label_paths), or the file lies beside the image. */
-function labelPaths(path: string): string[] {
-  const stem = stemOf(path);
-  const swapped = stem.replace(/^(.*[/\\])?images([/\\])/s, '$1labels$2');
-  return [...new Set([swapped, stem])].map((one) => `${one}.txt`);
 }
 
 class Labels {
@@ -319,73 +257,16 @@ class Labels {
   }
 
   private readOne({ file, id, labels }: YoloImage): AnnotatedImage {
-    const { onProblem, tally } = this.context;
     const path = labels.find(existsSync);
-    const lines = path === undefined ? [] : readText(path).split(/\r\n|\r|\n/);
-    const objects = lines.flatMap((line, i): AnnotatedObject[] => {
-      if (line.trim() === '') return [];
-      const where = `${path}: line ${i + 1}`;
-      return (
-        attempt(onProblem, () => {
-          const values = valuesOf(line, where);
-          const isOutline = !this.poses && values.length > 6;
-          if (isOutline) tally(`${this.root}: outlines and rotated boxes are replaced by their bounds`, where);
-          if (values.length === 6)
-            tally(`${this.root}: the sixth value of a line is taken for a score and ignored`, where);
-          return [this.object(values, isOutline, `line ${i + 1}`, where)];
-        }) ?? []
-      );
-    });
+    const objects =
+      path === undefined
+        ? []
+        : readYoloText(
+            readText(path),
+            path,
+            { root: this.root, classes: this.classes, poses: this.poses },
+            this.context,
+          );
     return { file, id, objects, fractions: true, source: path ?? labels[0]! };
   }
-
-  private object(values: readonly number[], isOutline: boolean, what: string, where: string): AnnotatedObject {
-    const [index, ...coordinates] = values as [number, ...number[]];
-    const known = this.classes?.length ?? MAX_CLASSES;
-    if (!Number.isInteger(index) || index < 0 || index >= known) {
-      throw new UserError(`${where}: class ${index} is not one of 0 to ${known - 1}; add its name, or fix the line`);
-    }
-    const strange = coordinates.slice(0, isOutline ? undefined : 4).find((value) => Math.abs(value) > LARGEST);
-    if (strange !== undefined) {
-      throw new UserError(
-        `${where}: ${strange} is not a fraction of the image, 0 to 1; divide pixels by its width and height`,
-      );
-    }
-    const [cx, cy, w, h] = coordinates as [number, number, number, number];
-    const [x1, y1, x2, y2] = isOutline
-      ? boundsOf(pointsOf(coordinates))
-      : [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2];
-    return {
-      className: this.classes?.[index] ?? String(index),
-      ...{ x1, y1, x2, y2 },
-      what,
-      written: isOutline ? 'outline' : `box ${coordinates.slice(0, 4).join(' ')}`,
-    };
-  }
 }
-
-/** A larger coordinate was written in pixels; a box may cross the border by less. */
-const LARGEST = 1.5;
-
-/** The numbers of a line: a class and a box, optionally with a score, or a class and at least three points. */
-function valuesOf(line: string, where: string): number[] {
-  const words = wordsOf(line);
-  const values = words.map(Number);
-  const wrong = values.findIndex((value) => !Number.isFinite(value));
-  if (wrong >= 0)
-    throw new UserError(`${where}: '${printable(words[wrong]!)}' is not a number; fix or remove the line`);
-  if (values.length >= 5) return values;
-  throw new UserError(
-    `${where}: has ${values.length} value${values.length === 1 ? '' : 's'}, not class, centre x and y, width and height; fix or remove it`,
-  );
-}
-
-/** Separated by spaces, or by commas; between spaces a comma is a decimal one. */
-function wordsOf(line: string): string[] {
-  const words = line.trim().split(/\s+/);
-  const decimalCommas = words.length >= 5 && words.every((word) => /^-?\d+(,\d+)?$/.test(word));
-  return decimalCommas ? words.map((word) => word.replace(',', '.')) : line.trim().split(/[\s,]+/);
-}
-
-const pointsOf = (values: readonly number[]): Point[] =>
-  Array.from({ length: Math.floor(values.length / 2) }, (_, i) => [values[2 * i]!, values[2 * i + 1]!]);

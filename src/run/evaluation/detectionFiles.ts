@@ -8,7 +8,7 @@
  */
 import { z } from 'zod';
 import type { CocoId } from '../../data/types.ts';
-import { cocoId } from '../../data/formats/coco.ts';
+import { cocoId } from '../../data/readers/coco.ts';
 import type { Dataset } from '../../data/types.ts';
 import { readJsonFile } from '../../data/jsonFile.ts';
 import { UserError } from '../../engine/errors.ts';

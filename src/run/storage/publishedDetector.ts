@@ -62,7 +62,7 @@ export function publishedDetector(shapes: Shapes, source: string, classes?: read
     const names = `torchvision's ${by('torchvision', 'fasterrcnn_')} or detectron2's ${by('detectron2', '')}`;
     const what = scores ? 'a detector of another architecture' : 'no whole detector';
     throw new UserError(
-      `${source}: holds ${what}; --model takes a run directory or the weights of ${names}; others go to --init`,
+      `${source}: holds ${what}; detectors that need no run directory are ${names}; other weights can start a training (--init)`,
     );
   }
   return {

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { openDataset } from '../../../src/data/registry.ts';
-import { isImageFile } from '../../../src/data/imageFiles.ts';
+import { isImageFile } from '../../../src/data/imageNames.ts';
 import type { Sample } from '../../../src/data/types.ts';
 import { temporaryFolder, writeImage } from '../fixtures.ts';
 
