@@ -8,7 +8,7 @@ import type { Communicator, Traffic } from './communicator.ts';
 /** Thrown by every process alike: whose it is does not matter. */
 export class CommonError extends UserError {}
 
-/** Consecutive places of an update: its images from `first` to the one before `end`. */
+/** Consecutive places of an update: its images, or micro-batches of them, from `first` to the one before `end`. */
 export interface Places {
   first: number;
   end: number;
@@ -17,10 +17,10 @@ export interface Places {
 /** How many of `count` things process `rank` of `size` begins at; the shares differ by one at most. */
 const cut = (count: number, rank: number, size: number): number => Math.floor((count * rank) / size);
 
-/** The places of an update of `images` images that process `rank` of `size` computes. */
-export const placesOf = (images: number, rank: number, size: number): Places => ({
-  first: cut(images, rank, size),
-  end: cut(images, rank + 1, size),
+/** Which of the `count` places of an update process `rank` of `size` computes. */
+export const placesOf = (count: number, rank: number, size: number): Places => ({
+  first: cut(count, rank, size),
+  end: cut(count, rank + 1, size),
 });
 
 export class Processes {
@@ -51,9 +51,9 @@ export class Processes {
     return this.rank === 0;
   }
 
-  /** The places of an update of `images` images, of this process or another. */
-  places(images: number, rank = this.rank): Places {
-    return placesOf(images, rank, this.size);
+  /** The places of an update with `count` of them, of this process or another. */
+  places(count: number, rank = this.rank): Places {
+    return placesOf(count, rank, this.size);
   }
 
   /** Which of `count` images, one after the other, are this process's: every `size`-th. */
@@ -127,11 +127,17 @@ export const ALONE = new Processes({
   meet: apart,
 });
 
-/** Throws where an update has fewer images than there are processes. `setting` is where their number is set. */
-export function assertEnoughImages({ size }: Processes, images: number, setting: string): void {
-  if (size <= images) return;
-  const even = Array.from({ length: images }, (_, i) => i + 1).filter((count) => images % count === 0);
+/** Throws where an update has fewer micro-batches than there are processes. `setting` is where the number of images is set. */
+export function assertEnoughImages(
+  { size }: Processes,
+  { imagesPerStep: images, microBatch = 1 }: { imagesPerStep: number; microBatch?: number | undefined },
+  setting: string,
+): void {
+  const most = images / microBatch;
+  if (size <= most) return;
+  const even = Array.from({ length: most }, (_, i) => i + 1).filter((count) => most % count === 0);
+  const apart = microBatch === 1 ? '' : `, ${microBatch} at once`;
   throw new CommonError(
-    `--distributed: ${size} processes cannot share an update of ${images} image${images === 1 ? '' : 's'}; start at most ${images} (${even.join(', ')} share evenly), or set ${setting} to ${size} or more`,
+    `--distributed: ${size} processes cannot share an update of ${images} image${images === 1 ? '' : 's'}${apart}; start at most ${most} (${even.join(', ')} share evenly), or set ${setting} to ${size * microBatch} or more`,
   );
 }

@@ -216,7 +216,7 @@ export const detectorSchema = z.strictObject({
       .strictObject({
         training: setting(
           z.boolean(),
-          'whether normalisation is by the statistics of each image and is trained with the layers before it; otherwise weights and statistics stay as they are',
+          'whether normalisation is by the statistics of each image (of each `training.microBatch`, if there is one) and is trained with the layers before it; otherwise weights and statistics stay as they are',
         ),
         epsilon: setting(notNegative, 'added to the variance'),
       })
@@ -344,6 +344,10 @@ export const trainingSchema = z.strictObject({
     'share of the images below which a class is rare: an image is shown sqrt(oversample / share) times as often, by the share of its rarest class (LVIS)',
   ),
   imagesPerStep: setting(count, "images whose gradients are summed before an update (Caffe's iter_size)"),
+  microBatch: setting(
+    count.optional(),
+    'images of an update that go through the network together, of similar shapes, the smaller ones with zeros around them; a divisor of `imagesPerStep`. The gradients are those of one image at a time, unless batch normalisation is trained, whose statistics are those of the micro-batch. Without it 1',
+  ),
   stages: setting(
     z
       .strictObject({

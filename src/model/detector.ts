@@ -70,6 +70,13 @@ export interface Detections {
   count: Tensor;
 }
 
+/** An image of a training step. */
+export interface TrainingImage {
+  image: PreparedImage;
+  truth: GroundTruth;
+  sampling: Sampling;
+}
+
 export const LOSS_TERMS = ['rpn_cls', 'rpn_box', 'head_cls', 'head_box'] as const;
 export type LossTerm = (typeof LOSS_TERMS)[number];
 /** A term that a detector does not have is zero. */
@@ -101,7 +108,12 @@ export interface Detector<Maps = unknown> {
 
   /** The terms that are minimised, for one image. */
   losses(image: PreparedImage, truth: GroundTruth, sampling: Sampling): Losses;
-  /** Their sum. */
+  /**
+   * The same of each of several images, which go through the convolutions and the head together: the smaller ones with zeros below
+   * and to the right. Anchors, proposals and mini-batches are each image's own; one mask of dropout, the first image's, is that of all.
+   */
+  batchLosses(batch: readonly TrainingImage[]): Losses[];
+  /** The sum of the terms of an image. */
   total(losses: Losses): Tensor;
   /**
    * The objects found in an image (`detect`) and the losses on its ground truth, both from one pass through the convolutional

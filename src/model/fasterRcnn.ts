@@ -60,7 +60,7 @@ export class FasterRcnn extends RegionDetector<ScaleMaps, readonly RpnOutput[] |
   }
 
   private rpnOutput(image: PreparedImage): readonly RpnOutput[] {
-    return this.rpnSource.forward(image, () => this.extractor.features(image));
+    return this.rpnSource.forward(image, () => this.extractor.features(image))[0]!;
   }
 
   /** The size of an image's map in cells; nothing is computed. */

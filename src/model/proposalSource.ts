@@ -9,15 +9,18 @@ import type { GroundTruth, ImageGeometry, PreparedImage, Proposals, Sampling } f
 import type { ScaleMaps } from './featureExtractor.ts';
 import type { RoiBatch } from './head.ts';
 import { scalesOf } from './inputScales.ts';
-import { NO_SUPPRESSION, type RegionProposalNetwork, type RpnOutput } from './rpn.ts';
+import { NO_SUPPRESSION, outputOf, type RegionProposalNetwork, type RpnOutput } from './rpn.ts';
 import { uniteScales } from './uniteScales.ts';
 
 /** `F`: the maps of the detector's feature extractor; `S`: what the source computes of an image before it proposes. */
 export interface ProposalSource<F, S> {
   /** Its own layers. */
   readonly parameters: Readonly<Record<string, Tensor>>;
-  /** Its convolutions. `features()`: the maps of the detector; a source that does not ask for them saves computing them. */
-  forward(image: PreparedImage, features: () => F): S;
+  /**
+   * Its convolutions, on a batch of images (`batchOf`); what it gives for each. `features()`: the maps of the detector; a source that
+   * does not ask for them saves computing them.
+   */
+  forward(batch: PreparedImage, features: () => F): readonly S[];
   /** The losses of its own layers; null if it has none to train. */
   losses(state: S, image: ImageGeometry, truth: GroundTruth, sampling: Sampling): { cls: Tensor; box: Tensor } | null;
   /** The best regions, by `limits`. `seed`: see `Detector.propose`. */
@@ -38,9 +41,10 @@ export function rpnProposals(
   const { gpu } = rpn;
   return {
     parameters: rpn.parameters,
-    forward(image, features) {
-      const maps = ownBackbone ? scalesOf(image).map(({ tensor }) => ownBackbone.features(tensor)) : features().maps;
-      return maps.map((map) => rpn.forward(map));
+    forward(batch, features) {
+      const maps = ownBackbone ? scalesOf(batch).map(({ tensor }) => ownBackbone.features(tensor)) : features().maps;
+      const outputs = maps.map((map) => rpn.forward(map));
+      return imagesOf(batch, (k) => outputs.map((output) => outputOf(output, k)));
     },
     losses: ([output], image, truth, sampling) => rpn.losses(output!, truth, image, sampling),
     propose(outputs, image, limits, seed) {
@@ -60,6 +64,10 @@ export function rpnProposals(
   };
 }
 
+/** What `of` gives for each image of a batch, by its number. */
+const imagesOf = <T>({ tensor }: PreparedImage, of: (k: number) => T): T[] =>
+  Array.from({ length: tensor.shape[0]! }, (_, k) => of(k));
+
 /** All anchors of all scales, clipped to the image: one-stage detection (paper, table 10). The layers of the RPN are not used. */
 export function slidingWindows(
   rpn: RegionProposalNetwork,
@@ -67,7 +75,10 @@ export function slidingWindows(
 ): ProposalSource<ScaleMaps, ScaleMaps> {
   return {
     parameters: rpn.parameters,
-    forward: (_image, features) => features(),
+    forward(batch, features) {
+      const maps = features();
+      return imagesOf(batch, () => maps);
+    },
     losses: () => null,
     propose({ maps }, image) {
       const windows = maps.map((map, k) => rpn.slidingWindows(map, scalesOf(image)[k]!));
@@ -93,7 +104,7 @@ const GIVEN_ROWS = 128;
 export function givenProposals(gpu: Gpu, rowsOf = GIVEN_ROWS): ProposalSource<unknown, null> {
   return {
     parameters: {},
-    forward: () => null,
+    forward: (batch) => imagesOf(batch, () => null),
     losses: () => null,
     propose(_state, { proposals }, limits) {
       if (!proposals)

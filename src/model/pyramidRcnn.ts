@@ -14,7 +14,6 @@ import { linear } from '../engine/ops/linear.ts';
 import { reshape } from '../engine/ops/reshape.ts';
 import { roiAlign } from '../engine/ops/rois.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { copyIntoSlice, sliceLayout } from '../kernels/concat.ts';
 import type { Picture } from '../kernels/placePicture.ts';
 import { type BackboneOptions, ParameterStore } from './backbones/backbone.ts';
 import { backboneNamed, backboneOptions } from './backbones/index.ts';
@@ -32,6 +31,7 @@ import type {
 } from './detector.ts';
 import type { FeatureExtractor } from './featureExtractor.ts';
 import { DetectionHead } from './head.ts';
+import { padTo } from './imageBatch.ts';
 import { prepareImage } from './prepareImage.ts';
 import type { ProposalSource } from './proposalSource.ts';
 import { PyramidRpn, type PyramidRpnOutput } from './pyramidRpn.ts';
@@ -75,7 +75,8 @@ export class PyramidRcnn extends RegionDetector<Tensor[], PyramidRpnOutput> {
     const { height, width } = sizeOf(original, input.shorterSide, input.longerSide);
     const placement = { height, width, perY: original.height / height, perX: original.width / width, flip };
     const content = prepareImage(this.gpu, pixels, placement, input);
-    const tensor = padded(content, this.paddedTo);
+    const [padHeight, padWidth] = [height, width].map((side) => Math.ceil(side / this.paddedTo) * this.paddedTo);
+    const tensor = padTo(content, [padHeight!, padWidth!]);
     if (tensor !== content) content.dispose();
     return { tensor, height, width, scale: height / original.height, original };
   }
@@ -167,28 +168,10 @@ export function flooredSize(
   return { height: side(height), width: side(width) };
 }
 
-/** x [1, 3, H, W] with zeros below and to the right, which are the mean colour, to whole multiples of `unit` pixels. */
-function padded(x: Tensor, unit: number): Tensor {
-  const { gpu } = x;
-  const [, channels, height, width] = x.shape as [number, number, number, number];
-  const [toHeight, toWidth] = [height, width].map((n) => Math.ceil(n / unit) * unit) as [number, number];
-  const extend = (part: Tensor, shape: readonly number[], outer: number, inner: number, from: number, to: number) => {
-    const whole = gpu.zeros(shape, 'padded image');
-    const { form, uniforms } = sliceLayout(outer, to, inner, 0, from);
-    gpu.run(copyIntoSlice(form), { part, whole }, uniforms);
-    return whole;
-  };
-  const wide = width === toWidth ? x : extend(x, [1, channels, height, toWidth], channels * height, 1, width, toWidth);
-  if (height === toHeight) return wide;
-  const high = extend(wide, [1, channels, toHeight, toWidth], channels, toWidth, height, toHeight);
-  if (wide !== x) wide.dispose();
-  return high;
-}
-
 function pyramidProposals(rpn: PyramidRpn): ProposalSource<Tensor[], PyramidRpnOutput> {
   return {
     parameters: rpn.parameters,
-    forward: (image, features) => rpn.forward(features(), image),
+    forward: (batch, features) => rpn.forward(features(), batch),
     losses: (output, image: ImageGeometry, truth: GroundTruth, sampling: Sampling) =>
       rpn.losses(output, truth, image, sampling),
     propose: (output, image, limits) => rpn.proposals(output, image, limits),

@@ -21,13 +21,14 @@ import { levelStrides, type PyramidDescriptor } from './backbones/pyramid.ts';
 import type { DetectorConfig, ProposalConfig } from './config.ts';
 import { CONVENTIONS } from './conventions.ts';
 import type { GroundTruth, ImageGeometry, PreparedImage, Proposals, Sampling } from './detector.ts';
+import { partOf } from './imageBatch.ts';
 import { ANCHOR_STREAM } from './rpn.ts';
 
 /** More pixels than any anchor crosses the border of an image by: all of them are trained. */
 const ANY_BORDER = 1e9;
 
 export interface PyramidRpnOutput {
-  /** Of each level before they stand one after another: logits [1, A, H, W], deltas [1, 4A, H, W]. */
+  /** Of each level, of all images of the batch, before they stand one after another: logits [N, A, H, W], deltas [N, 4A, H, W]. */
   maps: readonly { logits: Tensor; deltas: Tensor }[];
   logits: Tensor;
   deltas: Tensor;
@@ -80,21 +81,23 @@ export class PyramidRpn {
     this.parameters = store.parameters;
   }
 
-  /** @param levels [1, C, H, W] each, of an image as it was prepared, with its padding */
-  forward(levels: readonly Tensor[], { tensor }: PreparedImage): PyramidRpnOutput {
+  /**
+   * The outputs for each image of a batch.
+   * @param levels [N, C, H, W] each, of images as they were prepared, with their padding
+   */
+  forward(levels: readonly Tensor[], { tensor }: PreparedImage): PyramidRpnOutput[] {
     const outputs = levels.map((level) => {
       const hidden = this.convolutions.reduce((x, layer) => convolve(x, layer, { padding: 1, relu: true }), level);
       const [logits, deltas] = [this.layers.cls, this.layers.box].map((layer) => convolve(hidden, layer)) as [
         Tensor,
         Tensor,
       ];
-      const [, anchorCount, height, width] = logits.shape as [number, number, number, number];
+      const [images, anchorCount, height, width] = logits.shape as [number, number, number, number];
       const count = anchorCount * height * width;
-      const boxes = permute(reshape(deltas, [anchorCount, 4, height, width]), [2, 3, 0, 1]);
       return {
         maps: { logits, deltas },
-        logits: reshape(permute(reshape(logits, [anchorCount, height, width]), [1, 2, 0]), [count]),
-        deltas: reshape(boxes, [count, 4]),
+        logits: reshape(permute(logits, [0, 2, 3, 1]), [images, count]),
+        deltas: reshape(permute(deltas, [0, 2, 3, 1]), [images, count, 4]),
         height,
         width,
         count,
@@ -102,7 +105,7 @@ export class PyramidRpn {
     });
     const counts = outputs.map(({ count }) => count);
     const anchors = this.gpu.empty([counts.reduce((sum, count) => sum + count, 0), 4], 'f32', 'anchors');
-    const [, , imageHeight, imageWidth] = tensor.shape as [number, number, number, number];
+    const [images, , imageHeight, imageWidth] = tensor.shape as [number, number, number, number];
     let first = 0;
     outputs.forEach(({ height, width, count }, level) => {
       const base = this.baseAnchors[level]!;
@@ -114,19 +117,22 @@ export class PyramidRpn {
       this.gpu.run(levelAnchors, { base, anchors }, uniforms);
       first += count;
     });
-    return {
-      maps: outputs.map(({ maps }) => maps),
-      logits: concat(
-        outputs.map(({ logits }) => logits),
-        0,
-      ),
-      deltas: concat(
-        outputs.map(({ deltas }) => deltas),
-        0,
-      ),
+    const logits = concat(
+      outputs.map(({ logits }) => logits),
+      1,
+    );
+    const deltas = concat(
+      outputs.map(({ deltas }) => deltas),
+      1,
+    );
+    const maps = outputs.map(({ maps }) => maps);
+    return Array.from({ length: images }, (_, k) => ({
+      maps,
+      logits: reshape(partOf(logits, k), [-1]),
+      deltas: reshape(partOf(deltas, k), [-1, 4]),
       anchors,
       counts,
-    };
+    }));
   }
 
   /** Pixels per cell of a level where they do not depend on the image, which is as detectron2 has it; else null. */

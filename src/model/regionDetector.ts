@@ -7,6 +7,7 @@
 import { UserError } from '../engine/errors.ts';
 import type { Gpu } from '../engine/gpu.ts';
 import { add } from '../engine/ops/arithmetic.ts';
+import { concat, slice } from '../engine/ops/axes.ts';
 import { Plans } from '../engine/plans.ts';
 import { wholeName } from '../engine/shards.ts';
 import type { Tensor } from '../engine/tensor.ts';
@@ -23,10 +24,12 @@ import type {
   PreparedImage,
   Proposals,
   Sampling,
+  TrainingImage,
 } from './detector.ts';
 import type { FeatureExtractor } from './featureExtractor.ts';
 import type { DetectionHead, RoiBatch } from './head.ts';
 import type { Picture } from '../kernels/placePicture.ts';
+import { batchOf } from './imageBatch.ts';
 import { inputSize, shorterSides } from './inputScales.ts';
 import { prepareImage } from './prepareImage.ts';
 import type { ProposalSource } from './proposalSource.ts';
@@ -143,7 +146,19 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
   }
 
   losses(image: PreparedImage, truth: GroundTruth, sampling: Sampling): Losses {
-    return this.planned(() => this.lossesOn(this.maps(image), image, truth, sampling));
+    return this.batchLosses([{ image, truth, sampling }])[0]!;
+  }
+
+  batchLosses(batch: readonly TrainingImage[]): Losses[] {
+    return this.planned(() => {
+      const together = batchOf(batch.map(({ image }) => image));
+      const features = this.extractor.features(together);
+      return this.lossesOn(
+        features,
+        this.source.forward(together, () => features),
+        batch,
+      );
+    });
   }
 
   /** Each term has weight 1, and lambda is inside the RPN's box term. */
@@ -154,7 +169,8 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
   validate(image: PreparedImage, truth: GroundTruth, seed: number): Detections & { losses: Losses } {
     return this.infer(() => {
       const maps = this.maps(image);
-      const losses = this.lossesOn(maps, image, truth, { random: true, seed, dropout: false });
+      const sampling = { random: true, seed, dropout: false };
+      const losses = this.lossesOn(maps.features, [maps.state], [{ image, truth, sampling }])[0]!;
       return { ...this.classify(maps, this.proposeOn(maps, image, seed), image), losses };
     });
   }
@@ -189,7 +205,7 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
     return this.planned(() => {
       const features = this.extractor.features(image);
       const batch = this.head.sample(proposals, truth, sampling);
-      return { ...this.noLosses(), ...this.headLosses(features, batch, batch.rois, sampling) };
+      return { ...this.noLosses(), ...this.headLosses(features, [{ batch, rois: batch.rois }], sampling)[0]! };
     });
   }
 
@@ -214,11 +230,6 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
     return this.planned(() => this.gpu.withoutGradients(fn));
   }
 
-  /** What the proposal source computes, alone: the detector's own maps are computed where the source asks for them. */
-  protected sourceState(image: PreparedImage): S {
-    return this.source.forward(image, () => this.extractor.features(image));
-  }
-
   protected noLosses(): Losses {
     const zero = this.gpu.zeros([], 'no loss');
     return { rpn_cls: zero, rpn_box: zero, head_cls: zero, head_box: zero };
@@ -226,28 +237,45 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
 
   private maps(image: PreparedImage): Maps<F, S> {
     const features = this.extractor.features(image);
-    return { features, state: this.source.forward(image, () => features) };
+    return { features, state: this.source.forward(image, () => features)[0]! };
   }
 
-  private lossesOn(
-    { features, state }: Maps<F, S>,
-    image: PreparedImage,
-    truth: GroundTruth,
+  /** The losses of each image of a batch, with the maps of all and what the source computed of each. */
+  private lossesOn(features: F, states: readonly S[], images: readonly TrainingImage[]): Losses[] {
+    const sampled = images.map(({ image, truth, sampling }, k) => {
+      const state = states[k]!;
+      const proposed = this.source.losses(state, image, truth, sampling);
+      const proposals = this.source.propose(state, image, this.config.rpn.train, sampling.seed);
+      const batch = this.head.sample(proposals, truth, sampling);
+      return { proposed, batch, rois: this.source.connect(batch, proposals, state, image) };
+    });
+    return this.headLosses(features, sampled, images[0]!.sampling).map((losses, k) => {
+      const { proposed } = sampled[k]!;
+      if (proposed === null) return { ...this.noLosses(), ...losses };
+      return { rpn_cls: proposed.cls, rpn_box: proposed.box, ...losses };
+    });
+  }
+
+  /** The losses of each image's mini-batch; the RoIs of all images go through the region layers together. */
+  private headLosses(
+    features: F,
+    sampled: readonly { batch: RoiBatch; rois: Tensor }[],
     sampling: Sampling,
-  ): Losses {
-    const proposed = this.source.losses(state, image, truth, sampling);
-    const proposals = this.source.propose(state, image, this.config.rpn.train, sampling.seed);
-    const batch = this.head.sample(proposals, truth, sampling);
-    const rois = this.source.connect(batch, proposals, state, image);
-    const losses = this.headLosses(features, batch, rois, sampling);
-    if (proposed === null) return { ...this.noLosses(), ...losses };
-    return { rpn_cls: proposed.cls, rpn_box: proposed.box, ...losses };
+  ): Pick<Losses, 'head_cls' | 'head_box'>[] {
+    const all = sampled.map(({ rois }, k) => this.ofImage(rois, k));
+    const rois = all.length === 1 ? all[0]! : concat(all, 0);
+    const output = this.head.forward(features, rois, (sampling.dropout ?? sampling.random) ? sampling : null);
+    const rows = (x: Tensor, k: number): Tensor =>
+      all.length === 1 ? x : slice(x, 0, k * all[0]!.shape[0]!, (k + 1) * all[0]!.shape[0]!);
+    return sampled.map(({ batch }, k) => {
+      const { cls, box } = this.head.losses({ logits: rows(output.logits, k), deltas: rows(output.deltas, k) }, batch);
+      return { head_cls: cls, head_box: box };
+    });
   }
 
-  private headLosses(features: F, batch: RoiBatch, rois: Tensor, sampling: Sampling) {
-    const output = this.head.forward(features, rois, (sampling.dropout ?? sampling.random) ? sampling : null);
-    const { cls, box } = this.head.losses(output, batch);
-    return { head_cls: cls, head_box: box };
+  /** RoIs of an image, whose image index is 0, as those of image `k` of a batch. */
+  private ofImage(rois: Tensor, k: number): Tensor {
+    return k === 0 ? rois : add(rois, this.gpu.tensor([k, 0, 0, 0, 0], [1, 5], 'image index'));
   }
 }
 

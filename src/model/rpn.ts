@@ -5,7 +5,8 @@
  * With `rpn.filters`, a pyramid of filters (figure 1b): each aspect ratio of the anchors has a convolution of a size of its own in
  * place of the 3x3 one, with its own scores and deltas for the anchors of that ratio.
  *
- *   logits [1, 2A, H, W]: A background channels, then A object channels     deltas [1, 4A, H, W]: channel a*4 + k
+ *   logits [N, 2A, H, W]: A background channels, then A object channels     deltas [N, 4A, H, W]: channel a*4 + k
+ * Losses and proposals are those of one image, N = 1.
  */
 import { operation, onTape } from '../engine/autograd.ts';
 import type { Bindable } from '../engine/memory.ts';
@@ -25,6 +26,7 @@ import { type Backbone, convolve, type Layer, ParameterStore } from './backbones
 import type { DetectorConfig, ProposalConfig } from './config.ts';
 import { CONVENTIONS } from './conventions.ts';
 import type { GroundTruth, ImageGeometry, Proposals, Sampling } from './detector.ts';
+import { partOf } from './imageBatch.ts';
 
 /** Streams of random numbers, one per purpose. */
 export const ANCHOR_STREAM = 0xa11c;
@@ -34,6 +36,12 @@ export interface RpnOutput {
   logits: Tensor;
   deltas: Tensor;
 }
+
+/** The output for image `k` of a batch. */
+export const outputOf = ({ logits, deltas }: RpnOutput, k: number): RpnOutput => ({
+  logits: partOf(logits, k),
+  deltas: partOf(deltas, k),
+});
 
 type DecodeSaved = {
   buffers: Record<'anchors' | 'deltas' | 'roiAnchors' | 'selected', Tensor>;

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { AnnotatedBox, Dataset } from '../../src/data/types.ts';
+import { aspectGroup } from '../../src/data/aspectGroups.ts';
 import { TrainingOrder, inTrainingOrder } from '../../src/data/loader.ts';
 import { flipBoxes } from '../../src/data/boxes.ts';
 import { Prefetcher } from '../../src/data/prefetcher.ts';
@@ -40,6 +41,45 @@ test('a step alone decides, however it was reached; another seed gives another o
     return Array.from({ length: 40 }, (_, t) => order.at(t));
   });
   assert.not.equal(orders[0], orders[1]);
+});
+
+test('batches have images of one group, aligned to their steps, and every image once an epoch', () => {
+  const sizes = fc.record({ n: fc.integer({ min: 1, max: 60 }), size: fc.integer({ min: 1, max: 6 }) });
+  fc.assert(
+    fc.property(sizes, fc.integer({ min: 1, max: 4 }), fc.nat(1000), fc.boolean(), ({ n, size }, kinds, seed, flip) => {
+      const of = Array.from({ length: n }, (_, i) => (7 * i + seed) % kinds);
+      const order = new TrainingOrder(seed, n, { flip, groups: { of, size } });
+      const { length } = order;
+      const walked = Array.from({ length: 3 * length }, (_, step) => order.at(step));
+      for (const epoch of [0, 1, 2]) {
+        const pairs = walked.slice(epoch * length, (epoch + 1) * length);
+        assert.is(new Set(pairs.map(({ index, flip }) => 2 * index + Number(flip))).size, length);
+        // Only what is left of the groups, and the batch that an epoch shares with the one before, may be mixed.
+        const from = Math.ceil((epoch * length) / size) * size;
+        const batches = Math.max(0, Math.floor(((epoch + 1) * length - from) / size));
+        const mixed = Array.from({ length: batches }, (_, k) =>
+          walked.slice(from + k * size, from + (k + 1) * size).map(({ index }) => of[index]!),
+        ).filter((groups) => new Set(groups).size > 1);
+        assert.ok(mixed.length * size <= kinds * (size - 1), `${mixed.length} of ${batches} batches are mixed`);
+      }
+      const step = seed % walked.length;
+      assert.equal(
+        new TrainingOrder(seed, n, { flip, groups: { of, size } }).at(step),
+        walked[step],
+        'a step alone decides',
+      );
+    }),
+  );
+});
+
+test('a group has images of similar shapes', () => {
+  const groupOf = (width: number, height: number): number => aspectGroup({ width, height });
+  assert.equal(
+    [groupOf(100, 300), groupOf(300, 400), groupOf(1, 1), groupOf(640, 480), groupOf(2000, 999)],
+    [0, 2, 4, 5, 7],
+  );
+  assert.is(groupOf(640, 480), groupOf(1280, 961));
+  assert.is(groupOf(200, 100), 7);
 });
 
 /** Six pictures of 1x1, the red of each its number; counts what is being decoded, and number `broken` fails. */

@@ -122,8 +122,14 @@ test('the places of an update are divided evenly and in order', () => {
 test('more processes than images are refused with the numbers that fit', async () => {
   await asProcesses(9, async (processes) =>
     assert.throws(
-      () => assertEnoughImages(processes, 8, 'training.imagesPerStep'),
+      () => assertEnoughImages(processes, { imagesPerStep: 8 }, 'training.imagesPerStep'),
       '--distributed: 9 processes cannot share an update of 8 images; start at most 8 (1, 2, 4, 8 share evenly), or set training.imagesPerStep to 9 or more',
+    ),
+  );
+  await asProcesses(5, async (processes) =>
+    assert.throws(
+      () => assertEnoughImages(processes, { imagesPerStep: 8, microBatch: 2 }, 'training.imagesPerStep'),
+      '--distributed: 5 processes cannot share an update of 8 images, 2 at once; start at most 4 (1, 2, 4 share evenly), or set training.imagesPerStep to 10 or more',
     ),
   );
 });

@@ -5,7 +5,7 @@ import type { Dataset } from '../../src/data/types.ts';
 import { openDataset } from '../../src/data/registry.ts';
 import { add, FasterRcnn, type Losses, multiply, PRESETS, sum, type Tensor, trainDetector } from '../../src/index.ts';
 import type { InputConfig } from '../../src/model/config.ts';
-import type { ImageLosses } from '../../src/run/training/trainDetector.ts';
+import { imageByImage, type ImageLosses } from '../../src/run/training/trainDetector.ts';
 import { vocXml, writeVoc } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
 
@@ -60,7 +60,12 @@ test('images are scaled and mirrored with their boxes; difficult objects and cro
     assert.equal([image.width, image.height, image.scale], [80, 60, 2]);
     return only(sum(bias));
   };
-  await trainDetector({ model, dataset, training: { ...training, steps: 4, flip: true }, task: { losses } });
+  await trainDetector({
+    model,
+    dataset,
+    training: { ...training, steps: 4, flip: true },
+    task: { losses: imageByImage(losses) },
+  });
   seen.sort((a, b) => a.image.localeCompare(b.image));
   const expected: Record<string, number[]> = {
     a: [4, 6, 38, 28],
@@ -104,7 +109,7 @@ test('a step is one update by the mean of the gradients of its images', async ()
     model,
     dataset,
     training: { ...training, ...rule, steps: 1, imagesPerStep: 2, flip: false },
-    task: { losses },
+    task: { losses: imageByImage(losses) },
     onMetrics: (line) => lines.push(line),
   });
   // weight: 8 - 0.5 (2 + 0.25 * 8).   bias: 4 - 0.5 * 2 (2 + 0.25 * 0.5 * 4).
@@ -137,7 +142,7 @@ test('every image has a seed of its own, a function of the run’s seed and of i
       dataset,
       training: { ...training, seed, steps: 3, imagesPerStep: 2 },
       progress,
-      task: { losses },
+      task: { losses: imageByImage(losses) },
     });
     return drawn;
   };

@@ -1,5 +1,6 @@
 /** Tensors put together and taken apart, by `concat` and `slice`: a border, a new axis, parts. */
 import { fill } from '../../kernels/elementwise.ts';
+import { floatOf } from '../precision.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { concat, slice } from './axes.ts';
 import { reshape } from './reshape.ts';
@@ -13,7 +14,7 @@ export function pad(x: Tensor, widths: readonly (readonly [before: number, after
   }
   const border = (shape: Shape): Tensor[] => {
     if (shape.includes(0)) return [];
-    const tensor = x.gpu.empty(shape, 'f32', 'border');
+    const tensor = x.gpu.empty(shape, floatOf(x), 'border');
     x.gpu.run(fill, { y: tensor }, { n: tensor.size, value });
     return [tensor];
   };

@@ -20,7 +20,7 @@ export interface Bands {
 const TILE = 4;
 
 /**
- * Runs `layers` on x [1, C, H, W] with the same result as on the whole, bit for bit: a Winograd tile that contributes rows to
+ * Runs `layers` on x [N, C, H, W] with the same result as on the whole, bit for bit: a Winograd tile that contributes rows to
  * the result reads no disturbed row and is aligned as in the whole map.
  */
 export function inBands(
@@ -28,12 +28,12 @@ export function inBands(
   layers: readonly ((x: Tensor) => Tensor)[],
   { channels, stride, reach }: Bands,
 ): Tensor {
-  const [, , height, width] = x.shape as [number, number, number, number];
+  const [images, , height, width] = x.shape as [number, number, number, number];
   const unit = TILE * stride;
   const units = (rows: number): number => Math.ceil(rows / unit) * unit;
   // A disturbed row disturbs the rounding of its whole tile, which in turn disturbs a tile of the next layer.
   const margin = units(reach * TILE);
-  const fitting = Math.floor(x.gpu.plans.device.maxBindingBytes / (4 * channels * width));
+  const fitting = Math.floor(x.gpu.plans.device.maxBindingBytes / (4 * images * channels * width));
   if (height <= fitting) return chain(x, layers);
   const most = Math.max(unit, Math.floor((fitting - 2 * margin) / unit) * unit);
   const rows = units(height / Math.ceil(height / most));

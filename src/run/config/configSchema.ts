@@ -53,6 +53,11 @@ const knobs = z.object({
   ),
   training: setting(
     trainingSchema.superRefine((config, context) => {
+      const { imagesPerStep, microBatch = 1 } = config;
+      if (imagesPerStep % microBatch !== 0) {
+        const message = `${microBatch} does not divide training.imagesPerStep, ${imagesPerStep}; choose a divisor of it`;
+        context.addIssue({ code: 'custom', path: ['microBatch'], message });
+      }
       for (const losses of ['rpn', 'detector'] as const) {
         const { steps, milestones } = stageTraining({ losses }, config);
         const late = milestones.find((milestone) => milestone > steps);

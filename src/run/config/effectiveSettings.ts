@@ -34,6 +34,12 @@ export function assertEffective(
       `--set training.ema: --schedule ${schedule} trains several networks one after the other, which are not averaged; leave it out`,
     );
   }
+  if (training.microBatch !== undefined && (schedule === 'rcnn' || hasStages(schedule))) {
+    const one = schedule === 'rcnn' ? 'region' : 'image of a stage';
+    throw new UserError(
+      `--set training.microBatch: --schedule ${schedule} computes each ${one} by itself; leave it out`,
+    );
+  }
   if (lossScale !== undefined && precision !== 'f16') {
     throw new UserError('--set training.lossScale: only --precision f16 scales the loss; add it, or leave this out');
   }

@@ -28,6 +28,7 @@ export const wholeImageTrainingSchema = trainingSchema.omit({
   clipValue: true,
   ema: true,
   lossScale: true,
+  microBatch: true,
   augmentation: true,
   tiles: true,
   oversample: true,

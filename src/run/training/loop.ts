@@ -26,12 +26,12 @@ export interface LoopEvents<Term extends string> {
 
 /** What is trained: the passes of a step, and the terms of its loss. */
 export interface LoopTask<Term extends string> {
-  /** The loss is the sum of these terms; a step gives `rows` values of each, in all processes together. */
+  /** The loss is the sum of these terms; a step gives `rows` values of each in this process. */
   terms: readonly Term[];
   rows: number;
   /**
-   * Records the forward and backward passes of a step, of those rows that are this process's. For each it calls `keep` with the
-   * losses and with what they were computed from, which the message about a loss that is not finite names.
+   * Records this process's forward and backward passes of a step. For each row it calls `keep` with the losses and with what they
+   * were computed from, which the message about a loss that is not finite names.
    */
   passes(step: number, keep: (losses: Readonly<Record<Term, Tensor>>, of: string) => void): Promise<void>;
   /** Changes the weights by the gradients of a step. */
@@ -208,11 +208,10 @@ class LossHistory<Term extends string> {
   private kept: string[] = [];
 
   constructor(gpu: Gpu, task: LoopTask<Term>, processes: Processes) {
-    const { first, end } = processes.places(task.rows);
     this.gpu = gpu;
     this.task = task;
     this.processes = processes;
-    this.rows = end - first;
+    this.rows = task.rows;
     this.values = gpu.zeros([LOG_INTERVAL * this.rows, task.terms.length], 'loss history');
     this.values.persistent = true;
   }

@@ -131,7 +131,7 @@ async function train(
       progress,
       task: {
         terms: PRETRAIN_TERMS,
-        rows: passes,
+        rows: end - first,
         advice: 'check the images',
         waitedMs: () => prefetcher.waitedMs,
         update() {

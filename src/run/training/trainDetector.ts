@@ -5,6 +5,7 @@
  */
 import type { Dataset, Sample } from '../../data/types.ts';
 import { countedBoxes, flipBoxes } from '../../data/boxes.ts';
+import { aspectGroup } from '../../data/aspectGroups.ts';
 import { repeatedSamples } from '../../data/oversampling.ts';
 import { inAugmentedOrder, inTrainingOrder, TrainingOrder, type TrainingSample } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
@@ -13,6 +14,7 @@ import { ShardedSgd } from '../../distributed/shardedSgd.ts';
 import type { BackwardOptions } from '../../engine/autograd.ts';
 import { GradientSums } from '../../engine/gradientSums.ts';
 import type { MovingAverage } from '../../engine/movingAverage.ts';
+import { add } from '../../engine/ops/arithmetic.ts';
 import type { Optimizer } from '../../engine/optimizer.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import { sumsAtATime } from '../../engine/treeSum.ts';
@@ -27,7 +29,7 @@ import {
   type Part,
   type PreparedImage,
 } from '../../model/detector.ts';
-import type { GroundTruth, Sampling } from '../../model/detector.ts';
+import type { GroundTruth, Sampling, TrainingImage } from '../../model/detector.ts';
 import { drawnScale, largestScale } from '../../model/inputScales.ts';
 import { NO_PROGRESS, type Progress } from '../storage/checkpointFormat.ts';
 import { blankPicture } from './blankPicture.ts';
@@ -48,17 +50,27 @@ export type ImageLosses = (
   of: Pick<TrainingSample, 'index' | 'flip'>,
 ) => Losses;
 
+/** The same for each image of a micro-batch. */
+export type BatchLosses = (
+  model: Detector,
+  batch: readonly (TrainingImage & { of: Pick<TrainingSample, 'index' | 'flip'> })[],
+) => readonly Losses[];
+
+/** The losses of images that go through the network one by one. */
+export const imageByImage =
+  (losses: ImageLosses): BatchLosses =>
+  (model, batch) =>
+    batch.map(({ image, truth, sampling, of }) => losses(model, image, truth, sampling, of));
+
 /** Which losses are minimised, and by which parameters. */
 export interface DetectorTask {
-  losses: ImageLosses;
+  losses: BatchLosses;
   /** The parts whose parameters are trained; without it all are. */
   trains?: readonly Part[];
 }
 
 /** Joint training of everything. */
-export const JOINT_TASK: DetectorTask = {
-  losses: (model, image, truth, sampling) => model.losses(image, truth, sampling),
-};
+export const JOINT_TASK: DetectorTask = { losses: (model, batch) => model.batchLosses(batch) };
 
 export interface DetectorTraining extends LoopEvents<LossTerm> {
   model: Detector;
@@ -93,37 +105,36 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
   const { processes = ALONE } = options;
   const optimizer = options.optimizer ?? detectorOptimizer(model, training, task, processes);
   const average = options.average ?? averageOf(model, training);
-  const images = training.imagesPerStep;
-  const { first, end } = processes.places(images);
-  const own = end - first;
+  const { imagesPerStep: images, microBatch = 1 } = training;
+  const { first, end } = processes.places(passesOf(training));
+  const own = (end - first) * microBatch;
   const order = trainingOrder(training, dataset);
   const load: (n: number) => Promise<TrainingSample> = training.augmentation
     ? inAugmentedOrder(dataset.samples, order, training.augmentation)
     : inTrainingOrder(dataset.samples, order);
-  const prefetcher = new Prefetcher((n) => load(Math.floor(n / own) * images + first + (n % own)), {
+  const prefetcher = new Prefetcher((n) => load(Math.floor(n / own) * images + first * microBatch + (n % own)), {
     start: progress.step * own,
     end: training.steps * own,
-    ahead: PREFETCH,
+    ahead: Math.max(PREFETCH, microBatch),
   });
   const scale = lossScale(model, training);
-  const passes = (loaded: TrainingSample, sampling: Sampling, onGradient?: (leaf: Tensor) => void): Losses =>
-    imagePasses(model, task, loaded, sampling, { scale, ...(onGradient && { onGradient }) });
+  const passes = (batch: readonly Drawn[], onGradient?: (leaf: Tensor) => void): readonly Losses[] =>
+    batchPasses(model, task, batch, { scale, ...(onGradient && { onGradient }) });
   const parameters = optimizer.slots.map(({ parameter }) => parameter);
   const sums = new GradientSums(parameters);
   const warmUp = new WarmUp(model.gpu);
-  const compileFor = (loaded: TrainingSample, sampling: Sampling): Promise<void> => {
-    const { width, height } = loaded.picture;
-    const drawn = drawnScale(model.config.input, sampling.seed);
+  const compileFor = (batch: readonly Drawn[]): Promise<void> => {
     const step = (): void => {
-      passes(loaded, sampling);
-      if (images > 1) sums.rehearse();
+      passes(batch);
+      if (images > microBatch) sums.rehearse();
       if (!(optimizer instanceof ShardedSgd)) {
         boundGradients(parameters, training, images * scale);
         optimizer.rehearse(images * scale);
       }
       average?.rehearse();
     };
-    return warmUp.before(`${width}x${height} at scale ${drawn}`, step, (report) => options.onCompiled?.(report));
+    const sizes = batch.map(({ picture: { width, height }, scale }) => `${width}x${height} at scale ${scale}`);
+    return warmUp.before(sizes.join(', '), step, (report) => options.onCompiled?.(report));
   };
   try {
     return await runLoop({
@@ -133,18 +144,24 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
       progress,
       task: {
         terms: LOSS_TERMS,
-        rows: images,
+        rows: own,
         advice: "check the image's boxes",
         waitedMs: () => prefetcher.waitedMs,
         async passes(_step, keep) {
           for (let place = first; place < end; place++) {
-            const loaded = await prefetcher.next();
-            const sampling = { random: true, seed: seedOf(training.seed, loaded.step) };
-            await compileFor(loaded, sampling);
+            const batch: Drawn[] = [];
+            for (let i = 0; i < microBatch; i++) {
+              const loaded = await prefetcher.next();
+              const sampling = { random: true, seed: seedOf(training.seed, loaded.step) };
+              batch.push({ ...loaded, sampling, scale: drawnScale(model.config.input, sampling.seed) });
+            }
+            await compileFor(batch);
             sums.add(place, (recorded) => {
               const last = optimizer instanceof ShardedSgd && place === end - 1;
               const onGradient = last ? optimizer.early(recorded) : undefined;
-              model.gpu.scope(() => keep(passes(loaded, sampling, onGradient), `image ${loaded.sample.id}`));
+              model.gpu.scope(() =>
+                passes(batch, onGradient).forEach((losses, i) => keep(losses, `image ${batch[i]!.sample.id}`)),
+              );
             });
           }
         },
@@ -189,8 +206,11 @@ export function detectorOptimizer(
   }
   return processes.size === 1
     ? makeOptimizer(model.parameters, training)
-    : new ShardedSgd(parameterGroups(model.parameters, training), training, training.imagesPerStep, processes);
+    : new ShardedSgd(parameterGroups(model.parameters, training), training, passesOf(training), processes);
 }
+
+/** Forward and backward passes of an update: what processes share, and whose gradients are added in the order of treeSum.ts. */
+export const passesOf = ({ imagesPerStep, microBatch = 1 }: TrainingConfig): number => imagesPerStep / microBatch;
 
 /**
  * What the loss is multiplied by in the backward pass. In f16 the gradients of maps would otherwise be lost: a loss that is a
@@ -199,41 +219,56 @@ export function detectorOptimizer(
 export const lossScale = ({ config }: Detector, { lossScale: set = 1024 }: TrainingConfig): number =>
   config.precision === 'f16' ? set : 1;
 
-/** The forward and backward passes of one image, at one of several scales. */
-function imagePasses(
+/** An image of a step, its random choices, and the number of the one of several scales that it is trained at. */
+type Drawn = Omit<TrainingSample, 'step'> & { sampling: Sampling; scale: number };
+
+/** The forward and backward passes of a micro-batch. */
+function batchPasses(
   model: Detector,
   task: DetectorTask,
-  { sample, picture, index, flip }: Omit<TrainingSample, 'step'>,
-  sampling: Sampling,
+  batch: readonly Drawn[],
   options: Omit<BackwardOptions, 'free'> = {},
-  inputScale = drawnScale(model.config.input, sampling.seed),
-): Losses {
-  const image = model.prepare(picture, flip, sample.proposals, inputScale);
-  const usable = countedBoxes(sample.boxes);
-  const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
-  const losses = task.losses(model, image, truth, sampling, { index, flip });
-  model.total(losses).backward({ ...options, free: true });
+): readonly Losses[] {
+  const losses = task.losses(
+    model,
+    batch.map(({ sample, picture, index, flip, sampling, scale }) => {
+      const image = model.prepare(picture, flip, sample.proposals, scale);
+      const usable = countedBoxes(sample.boxes);
+      const truth = model.truth(flip ? flipBoxes(usable, sample.width) : usable, image);
+      return { image, truth, sampling, of: { index, flip } };
+    }),
+  );
+  const total = losses.map((terms) => model.total(terms)).reduce((sum, term) => add(sum, term));
+  total.backward({ ...options, free: true });
   return losses;
 }
 
 /**
- * The most bytes of GPU memory that a step needs if its images, those at the given places, are as large as this sample's, weights
- * included; computes nothing.
+ * The most bytes of GPU memory that a step needs, weights included, if its passes have images as large as these samples', and it
+ * has the passes at the given places; computes nothing.
  */
-export function measureStep(model: Detector, task: DetectorTask, sample: Sample, { first, end }: Places): number {
-  const loaded = { sample, picture: blankPicture(sample), index: 0, flip: false };
-  const largest = largestScale(model.config.input);
-  const image = model.gpu.measure(() => void imagePasses(model, task, loaded, { random: true, seed: 0 }, {}, largest));
+export function measureStep(
+  model: Detector,
+  task: DetectorTask,
+  samples: readonly Sample[],
+  { first, end }: Places,
+): number {
+  const [sampling, scale] = [{ random: true, seed: 0 }, largestScale(model.config.input)];
+  const batch = samples.map((sample) => {
+    return { sample, picture: blankPicture(sample), index: 0, flip: false, sampling, scale };
+  });
+  const pass = model.gpu.measure(() => void batchPasses(model, task, batch));
   const trained = Object.values(model.parameters).filter(({ requiresGrad }) => requiresGrad);
-  return image + (sumsAtATime(first, end) - 1) * 4 * trained.reduce((sum, { size }) => sum + size, 0);
+  return pass + (sumsAtATime(first, end) - 1) * 4 * trained.reduce((sum, { size }) => sum + size, 0);
 }
 
 /** The order in which a run draws its images. */
 export const trainingOrder = (
-  { seed, flip, oversample }: TrainingConfig,
+  { seed, flip, oversample, microBatch = 1 }: TrainingConfig,
   { samples, flippable }: Dataset,
 ): TrainingOrder =>
   new TrainingOrder(seed, samples.length, {
     flip: flip && flippable,
     ...(oversample !== undefined && { repeated: repeatedSamples(samples, oversample, seed) }),
+    ...(microBatch > 1 && { groups: { of: samples.map(aspectGroup), size: microBatch } }),
   });

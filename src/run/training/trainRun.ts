@@ -37,9 +37,11 @@ import type { LoopEvents } from './loop.ts';
 import { ProposalStore } from './proposalStore.ts';
 import {
   detectorOptimizer,
+  imageByImage,
   type ImageLosses,
   JOINT_TASK,
   measureStep,
+  passesOf,
   trainDetector,
   trainingOrder,
 } from './trainDetector.ts';
@@ -119,7 +121,7 @@ function assertImagesFor(config: RunConfig, processes: Processes): void {
   const { schedule, training } = config;
   for (const stage of stagesOfRun(config)) {
     const what = hasStages(schedule) ? `training.stages.${stage.losses}.imagesPerStep` : 'training.imagesPerStep';
-    assertEnoughImages(processes, stageTraining(stage, training).imagesPerStep, what);
+    assertEnoughImages(processes, stageTraining(stage, training), what);
   }
 }
 
@@ -233,13 +235,13 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
     const average = averageOf(model, training);
     try {
       const progress = await begin(run, stageRun, started, model, optimizer, average);
-      run.onMemory?.(
-        measureStep(model, task, largestSample(dataset, config), processes.places(training.imagesPerStep)),
-      );
+      run.onMemory?.(measureStep(model, task, largestSamples(dataset, config), processes.places(passesOf(training))));
       if (!resume) {
         const kernels = await processes.lead(async () => {
           const chosen =
-            run.tune && !config.plannedFor ? await tuneModel(model, task, dataset.samples, run) : config.kernels;
+            run.tune && !config.plannedFor
+              ? await tuneModel(model, task, dataset.samples, training.microBatch ?? 1, run)
+              : config.kernels;
           directory.create({ ...config, ...(chosen && { kernels: chosen }) });
           return chosen;
         });
@@ -300,7 +302,7 @@ async function taskOf({ losses, trains, proposals }: Stage, run: RunTraining) {
     stored
       ? capable(model, 'detectorLosses').detectorLosses(image, truth, stored.upload(gpu, index, flip, image), sampling)
       : capable(model, 'rpnLosses').rpnLosses(image, truth, sampling);
-  return { losses: stageLosses, trains };
+  return { losses: imageByImage(stageLosses), trains };
 }
 
 /** Gives the model the weights of its checkpoint, or of the stage that it starts from. */
@@ -398,11 +400,19 @@ const sum = (a: Progress, b: Progress): Progress => ({
   dataSeconds: a.dataSeconds + b.dataSeconds,
 });
 
-/** The sample whose picture becomes the largest input of the network. */
-function largestSample({ samples }: Dataset, { detector: { input } }: RunConfig): Sample {
-  const area = (sample: Sample): number => {
-    const { width, height } = inputSize(sample, input, largestScale(input));
-    return width * height;
+/**
+ * The samples whose pictures become the largest input of the network: of a micro-batch, the highest and the widest, to the size of
+ * which all are padded.
+ */
+function largestSamples(
+  { samples }: Dataset,
+  { detector: { input }, training: { microBatch = 1 } }: RunConfig,
+): Sample[] {
+  const by = (measure: (size: { width: number; height: number }) => number): Sample => {
+    const of = (sample: Sample): number => measure(inputSize(sample, input, largestScale(input)));
+    return samples.reduce((largest, sample) => (of(sample) > of(largest) ? sample : largest));
   };
-  return samples.reduce((largest, sample) => (area(sample) > area(largest) ? sample : largest));
+  if (microBatch === 1) return [by(({ width, height }) => width * height)];
+  const [highest, widest] = [by(({ height }) => height), by(({ width }) => width)];
+  return Array.from({ length: microBatch }, (_, i) => (i === 0 ? highest : widest));
 }

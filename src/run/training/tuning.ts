@@ -17,17 +17,21 @@ const TUNED_IMAGES = 3;
 
 /**
  * Collects the shapes of a training step on the first images, times those that the user's cache does not contain, and chooses
- * the fastest kernels for the model. Returns all choices that the model now has.
+ * the fastest kernels for the model. Returns all choices that the model now has. `microBatch`: images of a pass.
  */
 export async function tuneModel(
   model: Detector,
   task: DetectorTask,
   samples: readonly Sample[],
+  microBatch: number,
   events: TuningEvents,
 ): Promise<Choices> {
   const { gpu, plans } = model;
   plans.use(readTuningCache(gpu));
-  for (const sample of samples.slice(0, TUNED_IMAGES)) measureStep(model, task, sample, { first: 0, end: 1 });
+  for (const sample of samples.slice(0, TUNED_IMAGES)) {
+    const batch = Array.from({ length: microBatch }, () => sample);
+    measureStep(model, task, batch, { first: 0, end: 1 });
+  }
   const report = await tune(gpu, { plans, onShape: (done, total) => events.onTune?.(done, total) });
   if (report.timed > 0) saveTuningCache(gpu, plans.export());
   events.onTuned?.(report);
