@@ -3,7 +3,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { cast, conv2d, softmax, sum, relu, Sgd } from '../../src/index.ts';
 import { fromHalf, toHalf } from '../../src/kernels/half.ts';
+import { LOSS_TERMS } from '../../src/model/detector.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
+import { batchOf, padTo } from '../../src/model/imageBatch.ts';
 import { detectImage } from '../../src/run/evaluation/detect.ts';
 import { openGpu } from '../../src/node.ts';
 import { randomArray, sharedGpu } from '../harness.ts';
@@ -46,6 +48,33 @@ testHalf('tensors of f16 take half the memory and are read and written as number
     () => softmax(cast(gpu.parameter(values, [1, 101], 'p'), 'f16'), 1),
     /softmax: .* is f16, expected f32/,
   );
+});
+
+testHalf('images in half precision go through the network together', async () => {
+  const gpu = await sharedGpu();
+  const { config, dataset } = await tinyRun({ precision: 'f16' });
+  const model = new FasterRcnn(gpu, config.detector, 1);
+  const [sample] = dataset.samples;
+  const { width, height, rgba } = await sample!.load();
+  await gpu.scope(async () => {
+    const lower = { width, height: height / 2, rgba: rgba.slice(0, 2 * width * height) };
+    const images = [{ width, height, rgba }, lower].map((pixels) => {
+      const image = model.prepare(pixels);
+      return { image, truth: model.truth(sample!.boxes.slice(0, 1), image), sampling: { random: false, seed: 0 } };
+    });
+    const { tensor } = batchOf(images.map(({ image }) => image));
+    assert.is(tensor.dtype, 'f16');
+    const [, , h, w] = tensor.shape as [number, number, number, number];
+    for (const [k, losses] of model.batchLosses(images).entries()) {
+      const { image, truth, sampling } = images[k]!;
+      const alone = model.losses({ ...image, tensor: padTo(image.tensor, [h, w]) }, truth, sampling);
+      for (const term of LOSS_TERMS) {
+        const [found, expected] = [(await losses[term].read())[0]!, (await alone[term].read())[0]!];
+        assert.ok(Math.abs(found - expected) <= 1e-3 * expected, `${term} of image ${k}: ${found}, ${expected}`);
+      }
+    }
+  });
+  model.dispose();
 });
 
 testHalf('gradients of parameters are float32, and a changed parameter is rounded again', async () => {
