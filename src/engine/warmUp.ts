@@ -18,7 +18,8 @@ export class WarmUp {
   before(size: string, record: () => void, onCompiled?: (report: CompileReport) => void): Promise<void> {
     const known = this.bySize.get(size);
     if (known) return known;
-    const ready = this.complete ? Promise.resolve() : this.compile(record, onCompiled);
+    if (this.complete) return Promise.resolve(); // not kept: images in batches have ever new sizes together
+    const ready = this.compile(record, onCompiled);
     this.bySize.set(size, ready);
     return ready;
   }
