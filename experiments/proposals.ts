@@ -7,6 +7,7 @@ import { makeFolder, replaceFile } from '../src/engine/node/writeFile.ts';
 import { proposeAll } from '../src/proposals/node/proposeAll.ts';
 import type { ProposalMethod } from '../src/proposals/propose.ts';
 import { startProgress } from '../src/cli/progress.ts';
+import { firstScenes } from './firstScenes.ts';
 
 /** As many as the demo preset trains on. */
 const MOST = 300;
@@ -15,8 +16,9 @@ const LONGER_SIDE = 320;
 
 type Split = 'train' | 'test';
 
-export const proposalsPath = (out: string, method: ProposalMethod, split: Split): string =>
-  join(out, 'proposals', `${method}-${split}.csv`);
+/** `scenes`: the number of the split's first scenes. */
+export const proposalsPath = (out: string, method: ProposalMethod, split: Split, scenes: number): string =>
+  join(out, 'proposals', `${method}-${split}-${scenes}.csv`);
 
 const timePath = (out: string, method: ProposalMethod): string => join(out, 'proposals', `${method}.json`);
 
@@ -26,13 +28,18 @@ export function proposalTime(out: string, method: ProposalMethod): number | unde
   return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as { ms: number }).ms : undefined;
 }
 
-/** Computes what is not there yet; a later call continues after an abort. */
-export async function makeProposals(out: string, method: ProposalMethod, signal: AbortSignal): Promise<void> {
+/** Computes what is not there yet for the first scenes of each split; a later call continues after an abort. */
+export async function makeProposals(
+  out: string,
+  method: ProposalMethod,
+  scenes: Readonly<Record<Split, number>>,
+  signal: AbortSignal,
+): Promise<void> {
   makeFolder(join(out, 'proposals'));
   for (const split of ['test', 'train'] as const) {
-    const path = proposalsPath(out, method, split);
+    const path = proposalsPath(out, method, split, scenes[split]);
     if (existsSync(path) || signal.aborted) continue;
-    const { samples } = await openDataset('digits', { split });
+    const { samples } = await openDataset(firstScenes(scenes[split]), { split });
     console.log(`${method} on the ${samples.length} ${split} scenes`);
     const progress = startProgress(samples.length, 'image');
     try {

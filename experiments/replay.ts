@@ -17,6 +17,7 @@ import { startProgress } from '../src/cli/progress.ts';
 import type { Dataset } from '../src/data/types.ts';
 import { median } from '../src/bench/statistics.ts';
 import { detectInStages } from '../src/run/evaluation/detect.ts';
+import { firstScenes } from './firstScenes.ts';
 import { EXPERIMENTS, type Variant, VARIANTS } from './plan.ts';
 import { makeProposals, proposalsPath, proposalTime } from './proposals.ts';
 
@@ -81,7 +82,10 @@ async function replayOne(gpu: Gpu, variant: Variant, seed: number, settings: Set
   const path = home(settings, variant.id, seed);
   const directory = new RunDirectory(path);
   const { proposals } = variant;
-  if (proposals) await makeProposals(settings.out, proposals, signal);
+  if (proposals) {
+    const scenes = { train: scenesOf(variant, settings), test: settings.images };
+    await makeProposals(settings.out, proposals, scenes, signal);
+  }
   if (signal.aborted) return;
   const resume = directory.hasConfig;
   const { config, dataset } = resume
@@ -114,9 +118,9 @@ async function replayOne(gpu: Gpu, variant: Variant, seed: number, settings: Set
     trained.model.dispose();
     progress.stop();
     if (!trained.finished) return;
-    const test = await openDataset('digits', { split: 'test' });
-    if (proposals) await giveProposals([proposalsPath(settings.out, proposals, 'test')], undefined, test);
-    test.samples = test.samples.slice(0, settings.images);
+    const test = await openDataset(firstScenes(settings.images), { split: 'test' });
+    const testProposals = proposals && proposalsPath(settings.out, proposals, 'test', settings.images);
+    if (testProposals) await giveProposals([testProposals], undefined, test);
     const result: Result = { seconds: trained.progress.seconds, mAP: {} };
     for (const { set } of rowsOf(variant.id)) {
       if (testName(set) in result.mAP || signal.aborted) continue;
@@ -132,15 +136,23 @@ async function replayOne(gpu: Gpu, variant: Variant, seed: number, settings: Set
   }
 }
 
+/** The scenes that proposals are computed for: as many as a network of the RPN sees, which takes one an update, or fewer. */
+const scenesOf = ({ scenes }: Variant, { steps }: Settings): number => Math.min(scenes ?? Infinity, steps);
+
 /** What `rcnn train` would be given. An update of a detector on given proposals takes 128 RoIs and not 64, so it has half as many. */
-function choicesOf({ schedule = 'joint', proposals, init, set = [] }: Variant, seed: number, settings: Settings) {
+function choicesOf(variant: Variant, seed: number, settings: Settings) {
+  const { schedule = 'joint', proposals, init, set = [] } = variant;
+  const scenes = scenesOf(variant, settings);
   return {
     preset: 'demo',
     steps: proposals ? Math.ceil(settings.steps / 2) : settings.steps,
     seed,
     schedule,
     set,
-    ...(proposals && { proposals: proposalsPath(settings.out, proposals, 'train') }),
+    ...(proposals && {
+      data: firstScenes(scenes),
+      proposals: proposalsPath(settings.out, proposals, 'train', scenes),
+    }),
     ...(init !== undefined && { init: new RunDirectory(home(settings, init, seed)).checkpointPath }),
   };
 }
