@@ -5,6 +5,7 @@
  *   npm run drill:distributed                                        runs of 40 updates of 8 images, 1 to 8 processes
  *   npm run drill:distributed -- --small                             a minute's worth of it
  *   npm run drill:distributed -- --processes 2,3 --launchers mpich --schedules joint-warp --kills 2
+ *   npm run drill:distributed -- --two-hosts                         on two hosts, the second in a network namespace (as root)
  */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -13,6 +14,7 @@ import { Command } from 'commander';
 import { isInstalled, launch, LAUNCHERS } from './launchers.ts';
 import { mixDevices } from './mixedDevices.ts';
 import { assertTidy, type Ended, outcome, TINY } from './runs.ts';
+import { addHost } from './twoHosts.ts';
 
 const options = new Command('npm run drill:distributed --')
   .option('--small', 'few processes and tiny runs')
@@ -26,6 +28,7 @@ const options = new Command('npm run drill:distributed --')
     'runs that are killed at a random moment, in a random process, and go on with another number',
     Number,
   )
+  .option('--two-hosts', 'on this machine and a second host in a network namespace, which talk over TCP; as root')
   .option('--no-mixed', 'without the runs on devices of two kinds')
   .option('--train <args>', 'arguments of rcnn train in place of the digits, separated by blanks')
   .parse()
@@ -37,6 +40,7 @@ const options = new Command('npm run drill:distributed --')
     updates?: number;
     images?: number;
     kills?: number;
+    twoHosts?: boolean;
     mixed: boolean;
     train?: string;
   }>();
@@ -56,6 +60,15 @@ if (launchers.length === 0) {
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rcnn-distributed-'));
 process.once('exit', () => fs.rmSync(folder, { recursive: true, force: true }));
 const out = path.join(folder, 'run');
+
+const hosts = options.twoHosts ? addHost(folder) : undefined;
+if (hosts === null) {
+  console.error(
+    'npm run drill:distributed: --two-hosts: no network namespace can be made here; run it as root on Linux',
+  );
+  process.exit(1);
+}
+process.once('exit', () => hosts?.remove());
 async function ended(what: string, run: Promise<Ended>): Promise<void> {
   const { code, output } = await run;
   if (code !== 0) throw new Error(`${what} (${code}):\n${output}`);
@@ -65,7 +78,7 @@ const row = (...cells: (string | number)[]): void => console.log(`| ${cells.join
 row('schedule', 'MPI', 'processes', 'outcome', 'seconds');
 row('---', '---', '---', '---', '---');
 
-if (options.mixed) {
+if (options.mixed && !hosts) {
   for (const launcher of launchers) {
     await mixDevices(launcher, folder);
     row('joint', launcher, 2, 'lavapipe and SwiftShader at once: refused, allowed if asked for', '');
@@ -101,9 +114,12 @@ for (const schedule of options.schedules.split(',')) {
   for (const launcher of launchers) {
     for (const count of counts) {
       const what = `${schedule}, ${count} processes on ${launcher}`;
-      const seconds = await timed(() => ended(what, launch([...run, '--out', out], launcher, [{ processes: count }])));
+      const groups = [{ processes: count }];
+      const before = hosts?.sent() ?? 0;
+      const seconds = await timed(() => ended(what, launch([...run, '--out', out], launcher, { groups, hosts })));
       await compared(what);
-      row(schedule, launcher, count, 'same bits', seconds);
+      const sent = hosts ? `; ${((hosts.sent() - before) / 1e6).toFixed(1)} MB sent to the second host` : '';
+      row(schedule, launcher, count, `same bits${sent}`, seconds);
     }
   }
 
@@ -115,7 +131,10 @@ for (const schedule of options.schedules.split(',')) {
     const begun = fs.existsSync(path.join(out, 'config.json'));
     const args = begun ? ['train', '--resume', '--out', out] : [...run, '--out', out];
     const what = `rank ${killed.rank} of ${killed.count} on ${launcher} was killed after step ${killed.step}`;
-    await ended(`${schedule}: ${what}, then ${count} on ${other}`, launch(args, other, [{ processes: count }]));
+    await ended(
+      `${schedule}: ${what}, then ${count} on ${other}`,
+      launch(args, other, { groups: [{ processes: count }], hosts }),
+    );
     await compared(`${schedule}: ${what}, then ${count} on ${other}`);
     row(schedule, other, count, `same bits; before, ${what}`, '');
   }
@@ -164,7 +183,9 @@ async function killOne(
       step = seen.step;
       process.kill(Number(pid), 'SIGKILL');
     }, 5);
-    const { code } = await launch([...run, '--out', out], launcher, [{ processes: count }], (text) => (output = text));
+    const groups = [{ processes: count }];
+    const heard = (text: string): void => void (output = text);
+    const { code } = await launch([...run, '--out', out], launcher, { groups, hosts, heard });
     clearInterval(timer);
     if (step !== null && code !== 0) return { rank, count, step };
     fs.rmSync(out, { recursive: true, force: true });

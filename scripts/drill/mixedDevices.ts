@@ -13,12 +13,12 @@ const NOTE = /^note: rank 1 on \S+ computes on .*SwiftShader.*; the weights will
 export async function mixDevices(launcher: string, folder: string): Promise<void> {
   const out = path.join(folder, 'mixed');
   const run = [...tinyTraining(2), '--set', 'training.imagesPerStep=2', '--out', out];
-  const refused = await launch(run, launcher, GROUPS);
+  const refused = await launch(run, launcher, { groups: GROUPS });
   if (refused.code !== 1 || !REFUSAL.test(refused.output)) {
     throw new Error(`mixed devices were not refused on ${launcher} (${refused.code}):\n${refused.output}`);
   }
   if (fs.existsSync(path.join(out, 'config.json'))) throw new Error(`${out}: a refused run was begun`);
-  const allowed = await launch([...run, '--allow-mixed-devices'], launcher, GROUPS);
+  const allowed = await launch([...run, '--allow-mixed-devices'], launcher, { groups: GROUPS });
   if (allowed.code !== 0 || !NOTE.test(allowed.output)) {
     throw new Error(`mixed devices were not allowed on ${launcher} (${allowed.code}):\n${allowed.output}`);
   }

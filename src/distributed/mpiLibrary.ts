@@ -6,6 +6,7 @@
  * in memory that the garbage collector moves.
  */
 import { existsSync, statSync } from 'node:fs';
+import { constants } from 'node:os';
 import { UserError } from '../engine/errors.ts';
 import { loadPackage } from '../engine/node/optionalPackages.ts';
 
@@ -88,7 +89,9 @@ export function loadMpi(path: string | undefined): MpiLibrary {
   for (const name of names) {
     try {
       // Open MPI's plugins look their symbols up among the global ones.
-      return bind(koffi.load(name, { global: true }), name);
+      const library = koffi.load(name, { global: true });
+      stayLoaded(koffi, name);
+      return bind(library, name);
     } catch (error) {
       reason ||= (error as Error).message;
     }
@@ -100,6 +103,17 @@ export function loadMpi(path: string | undefined): MpiLibrary {
 }
 
 type Koffi = typeof import('koffi').default;
+
+/**
+ * koffi closes its libraries when Node ends, but the workers in which MPI_Test ran end later, and then run Open MPI's
+ * destructors of their thread-local values: between hosts, a segmentation fault each time. A library that was opened once more
+ * stays.
+ */
+function stayLoaded(koffi: Koffi, name: string): void {
+  const { RTLD_LAZY, RTLD_GLOBAL } = constants.dlopen;
+  if (process.platform === 'win32' || RTLD_LAZY === undefined || RTLD_GLOBAL === undefined) return;
+  koffi.load(null).func('dlopen', 'void *', ['str', 'int'])(name, RTLD_LAZY | RTLD_GLOBAL);
+}
 
 function bind(library: ReturnType<Koffi['load']>, name: string): MpiLibrary {
   const symbol = (of: string): bigint | null => {

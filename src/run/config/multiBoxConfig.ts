@@ -60,6 +60,8 @@ export interface MultiBoxChoices extends WholeImageChoices {
 
 export const MULTIBOX_BACKBONE = small.name;
 export const MULTIBOX_DEFAULTS = { priors: 100, alpha: 0.3, batch: 16, steps: WHOLE_IMAGE_STEPS };
+/** Of the learning rate of pre-training: the loss sums over the priors, and at the whole rate most ReLUs die within 100 steps. */
+const RATE_SHARE = 0.3;
 
 /** The edges of the objects that count, as shares of the image's width and height. */
 export const relativeObjects = ({ width, height }: Pick<Sample, 'width' | 'height'>, boxes: readonly AnnotatedBox[]) =>
@@ -87,7 +89,7 @@ export async function configureMultiBox(
   const start = wholeImageStart(choices);
   const dataset = await openMultiBoxData(common);
   const boxes = dataset.samples.flatMap((sample) => relativeObjects(sample, sample.boxes));
-  const { learningRate } = pretraining;
+  const learningRate = RATE_SHARE * pretraining.learningRate;
   const training = wholeImageTraining(choices, { ...MULTIBOX_DEFAULTS, learningRate, flip: dataset.flippable });
   const config: MultiBoxRunConfig = {
     format: FORMAT,
