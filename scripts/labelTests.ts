@@ -57,6 +57,10 @@ export const labelTests = (page: Page): Readonly<Record<string, () => Promise<st
     expectEqual(await listedBoxes(page), []);
     for (let i = 0; i < 3; i++) await page.keyboard.press('Control+Shift+z');
     expectEqual(await listedBoxes(page), [box]);
+    await page.focus('#pictures [aria-current]');
+    for (const key of ['ArrowUp', 'ArrowUp', 'ArrowDown']) await page.keyboard.press(key);
+    const focused = await page.evaluate(() => [document.activeElement!.ariaCurrent, document.activeElement!.ariaLabel]);
+    expectEqual([focused[0], focused[1]!.split(',')[0]], ['true', `Picture ${before}`]);
     return `${box.shape} of ${box.x2 - box.x1} x ${box.y2 - box.y1}`;
   },
 

@@ -30,6 +30,9 @@ const LOADABLE =
   'the two files of a run (config.json, checkpoint.safetensors) or the one file of a published detector (.pth, .pkl, .safetensors)';
 const WEIGHTS = /\.(safetensors|pth?|pkl)$/i;
 
+/** A detection that takes longer, in milliseconds, is announced. */
+const SLOW = 400;
+
 /** An image in the page, and what was found in it. */
 interface Result {
   /** What the image is, in words. */
@@ -77,7 +80,14 @@ export function startDetect(
   async function detect(result: Result, picture: DecodedImage): Promise<void> {
     if (!ready()) return redraw();
     const by = weights;
-    const found = await session.detect(by, picture);
+    const state = element('detect-state');
+    const soon = setTimeout(() => {
+      state.textContent = `Detecting: ${result.name}. The first picture of a size takes longer: its shaders are compiled.`;
+    }, SLOW);
+    const found = await session.detect(by, picture).finally(() => {
+      clearTimeout(soon);
+      state.textContent = '';
+    });
     if (by !== weights) return; // others were chosen meanwhile
     result.found = found;
     ready();

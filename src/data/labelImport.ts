@@ -10,6 +10,7 @@ import { findImage, ImageNames, isImageFile } from './imageNames.ts';
 import { LABEL_FORMATS, type LabelFormat } from './labelFiles.ts';
 import { Notes } from './notes.ts';
 import type { DataFiles, FoundLabels, LabelReader } from './readers/reader.ts';
+import { printable } from './text.ts';
 
 /** What could hold labels in each format, and its reader. */
 const READERS: Readonly<Record<LabelFormat, { files: RegExp; load(): Promise<LabelReader> }>> = {
@@ -58,8 +59,9 @@ export async function importLabels(bytes: Uint8Array, source: string): Promise<I
   const zip = opened(source, () => openZip(bytes, MOST_EXPANSION, 'far more than pictures and labels'));
   const paths = [...zip.sizes.keys()].filter((path) => !/(^|\/)(\.|__MACOSX\/)|\/$/.test(path)).sort();
   const texts = opened(source, () => zip.unpack((path) => TEXT.test(path)));
-  const files: DataFiles = { source, paths, read: (path) => texts.get(path)! };
-  const unpack = (path: string) => opened(`${source}: ${path}`, () => zip.unpack((other) => other === path).get(path)!);
+  const unpack = (path: string) =>
+    opened(`${source}: ${printable(path)}`, () => zip.unpack((other) => other === path).get(path)!);
+  const files: DataFiles = { source, paths, read: (path) => texts.get(path) ?? unpack(path) };
   const notes = new Notes();
   for (const [format, { files: kind, load }] of Object.entries(READERS)) {
     if (!paths.some((path) => kind.test(path))) continue;
@@ -105,7 +107,9 @@ function imported(
     images: images.map(({ file, alternatives = [], source: place, objects, fractions = false, unlabelled = false }) => {
       const found = findImage(folders, list, [file, ...alternatives]);
       if (!found)
-        throw new UserError(`${place}: its image ${file} is not in the zip file; add it, or remove its labels`);
+        throw new UserError(
+          `${place}: its image ${printable(file)} is not in the zip file; add it, or remove its labels`,
+        );
       const path = `${found.folder}${found.file}`;
       const named = objects.map((object) => {
         const name = className(object.className, `${place}: ${object.what}`);

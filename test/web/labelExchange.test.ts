@@ -128,9 +128,12 @@ test('data sets as other tools write them', async () => {
       ['a.jpg', false, '2', []],
     ],
   );
-  // labelImg's YOLO: names beside the pictures, one of which nobody labelled.
+  // YOLO: names in a file that data.yaml names, and a picture that nobody labelled.
   const yolo = await importLabels(
-    zipped({ 'a.png': '', 'a.txt': '1 0.5 0.5 0.1 0.2\n', 'b.png': '', 'classes.txt': 'cat\ndog\n' }),
+    zipped({
+      ...{ 'a.png': '', 'a.txt': '1 0.5 0.5 0.1 0.2\n', 'b.png': '' },
+      ...{ 'data.yaml': 'names: all.classes', 'all.classes': 'cat\ndog\n' },
+    }),
     'x.zip',
   );
   assert.equal(yolo.classes, ['cat', 'dog']);
@@ -190,6 +193,7 @@ test('a zip file that holds no such data set, or a damaged one, is one line', as
       /^x\.zip: is an archive of \d+ bytes that would unpack to 20000000, far more /,
     ],
     [zipped({ 'a.xml': voc('cat') }), /^x\.zip: a\.xml: its image a is not in the zip file; /],
+    [zipped({ 'b\n.xml': voc('cat') }), /^x\.zip: b\ufffd\.xml: its image b\ufffd is not in the zip file; /],
     [zipped({ 'a.jpg': '', 'a.xml': voc('cat').slice(0, 80) }), /^x\.zip: a\.xml: line 1: not well-formed XML /],
     [zipped({ 'a.jpg': '', 'a.xml': voc(' ') }), /^x\.zip: a\.xml: object 1 must have exactly one <name> /],
     [

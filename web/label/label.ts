@@ -346,6 +346,7 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
         button.title = one.name;
         const boxes = isLabelled(one) ? `${count} box${count === 1 ? '' : 'es'}` : 'not labelled';
         button.ariaLabel = `Picture ${i + 1}, ${one.name}: ${boxes}`;
+        button.tabIndex = one.id === current ? 0 : -1; // the row is one stop, and arrows go through it
         if (one.id === current) button.setAttribute('aria-current', 'true');
         else button.removeAttribute('aria-current');
       },
@@ -619,6 +620,13 @@ export async function startLabel(session: RemoteSession, network: LabelledNetwor
     show();
   };
 
+  element('pictures').onkeydown = (event) => {
+    const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (by === undefined) return;
+    event.preventDefault();
+    turn(by);
+    element('pictures').querySelector<HTMLElement>('[aria-current]')?.focus();
+  };
   canvas.onkeydown = (event) => {
     if (key(event)) event.preventDefault();
   };

@@ -1,5 +1,6 @@
 /** Labels as they are read from the files of a data set that are in memory, not on the disk: what the readers of formats share. */
 import type { AnnotatedImage, ReadContext } from '../annotated.ts';
+import { printable } from '../text.ts';
 
 export interface DataFiles {
   /** The data set, for messages. */
@@ -25,7 +26,7 @@ export interface LabelReader {
 }
 
 /** The name of a file in messages. */
-export const placeIn = ({ source }: DataFiles, path: string): string => `${source}: ${path}`;
+export const placeIn = ({ source }: DataFiles, path: string): string => `${source}: ${printable(path)}`;
 
 /** The first bytes of a file as text, to see what it is. */
 export const beginningIn = (files: DataFiles, path: string): string =>
