@@ -1,6 +1,6 @@
 /** What `rcnn train` and `rcnn demo` print while a detector trains. */
 import type { Dataset } from '../data/types.ts';
-import type { UpdateCost } from '../distributed/shardedSgd.ts';
+import type { UpdateCost } from '../distributed/shardedOptimizer.ts';
 import { assertPackages, DRAWING } from '../engine/node/optionalPackages.ts';
 import { backboneNamed } from '../model/backbones/index.ts';
 import type { DetectorConfig } from '../model/config.ts';

@@ -4,7 +4,7 @@
  * gradient in some updates is corrected as if it had one in all.
  */
 import { adamSets, adamSteps, adamUniforms } from '../kernels/adam.ts';
-import { expectRate, Optimizer, type ParameterGroup, type Slot } from './optimizer.ts';
+import { expectRate, Optimizer, type ParameterGroup, type UpdateRule } from './optimizer.ts';
 import { runSets } from './sets.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -20,62 +20,61 @@ export interface AdamOptions {
 }
 
 type Moments = 'first_moment' | 'second_moment';
-const MOMENTS = ['first_moment', 'second_moment'] as const;
+type Settings = Omit<AdamOptions, 'learningRate'>;
+
+function momentsRule(
+  name: string,
+  decoupled: boolean,
+  { betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0 }: Settings,
+): UpdateRule<Moments> {
+  expectRate(name, 'epsilon', epsilon);
+  expectRate(name, 'weightDecay', weightDecay);
+  if (!betas.every((beta) => beta >= 0 && beta < 1))
+    throw new Error(`${name}: betas are ${betas.join(' and ')}, expected numbers from 0 to below 1`);
+  return {
+    name,
+    states: ['first_moment', 'second_moment'],
+    apply(updates, { learningRate, divisor, number }) {
+      const uniforms = (rate: number, decay: number) =>
+        adamUniforms(
+          {
+            lr: learningRate * rate,
+            weightDecay: weightDecay * decay,
+            decoupled,
+            betas,
+            epsilon,
+            gradScale: 1 / divisor,
+          },
+          number,
+        );
+      runSets(
+        updates.map(({ weights, grad, state, rate, decay }) => ({
+          buffers: { w: weights, m: state.first_moment, v: state.second_moment, grad },
+          uniforms: uniforms(rate, decay).own,
+        })),
+        adamSets,
+        adamSteps,
+        { uniforms: uniforms(1, 1).shared },
+      );
+    },
+  };
+}
 
 /** Weight decay is added to the gradient. */
+export const adamRule = (settings: Settings): UpdateRule<Moments> => momentsRule('Adam', false, settings);
+
+/** Weight decay shrinks the weights and does not go through the moments. */
+export const adamWRule = (settings: Settings): UpdateRule<Moments> =>
+  momentsRule('AdamW', true, { weightDecay: 0.01, ...settings });
+
 export class Adam extends Optimizer<Moments> {
-  readonly betas: readonly [number, number];
-  readonly epsilon: number;
-  readonly weightDecay: number;
-  private readonly decoupled: boolean;
-
-  constructor(
-    parameters: readonly (Tensor | ParameterGroup)[],
-    { learningRate, betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0 }: AdamOptions,
-    name = 'Adam',
-    decoupled = false,
-  ) {
-    super(name, parameters, MOMENTS, learningRate);
-    expectRate(name, 'epsilon', epsilon);
-    expectRate(name, 'weightDecay', weightDecay);
-    if (!betas.every((beta) => beta >= 0 && beta < 1))
-      throw new Error(`${name}: betas are ${betas.join(' and ')}, expected numbers from 0 to below 1`);
-    this.betas = betas;
-    this.epsilon = epsilon;
-    this.weightDecay = weightDecay;
-    this.decoupled = decoupled;
-  }
-
-  protected update(ready: readonly Slot<Moments>[], divisor: number): void {
-    const { learningRate, weightDecay, betas, epsilon, decoupled } = this;
-    const t = Math.max(1, this.updates);
-    const uniforms = (rate: number, decay: number) =>
-      adamUniforms(
-        {
-          lr: learningRate * rate,
-          weightDecay: weightDecay * decay,
-          decoupled,
-          betas,
-          epsilon,
-          gradScale: 1 / divisor,
-        },
-        t,
-      );
-    runSets(
-      ready.map(({ parameter, state, rate, decay }) => ({
-        buffers: { w: parameter, m: state.first_moment, v: state.second_moment, grad: parameter.grad! },
-        uniforms: uniforms(rate, decay).own,
-      })),
-      adamSets,
-      adamSteps,
-      { uniforms: uniforms(1, 1).shared },
-    );
+  constructor(parameters: readonly (Tensor | ParameterGroup)[], { learningRate, ...settings }: AdamOptions) {
+    super(parameters, adamRule(settings), learningRate);
   }
 }
 
-/** Weight decay shrinks the weights and does not go through the moments. */
-export class AdamW extends Adam {
-  constructor(parameters: readonly (Tensor | ParameterGroup)[], options: AdamOptions) {
-    super(parameters, { weightDecay: 0.01, ...options }, 'AdamW', true);
+export class AdamW extends Optimizer<Moments> {
+  constructor(parameters: readonly (Tensor | ParameterGroup)[], { learningRate, ...settings }: AdamOptions) {
+    super(parameters, adamWRule(settings), learningRate);
   }
 }

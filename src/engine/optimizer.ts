@@ -44,28 +44,52 @@ export function expectStep(optimizer: string, learningRate: number, divisor: num
   if (!(divisor > 0)) throw new Error(`${optimizer}: the divisor is ${divisor}, expected a number above 0`);
 }
 
-/** `State`: the names of the tensors that it keeps for each parameter. */
-export abstract class Optimizer<State extends string = string> {
+/** A parameter or a part of one: its weights, their gradient, and what an optimiser keeps for them. */
+export interface Update<State extends string = string> {
+  weights: Tensor;
+  grad: Tensor;
+  state: Readonly<Record<State, Tensor>>;
+  /** Caffe's multipliers. */
+  rate: number;
+  decay: number;
+}
+
+/** What one step of an optimiser has for all parameters. */
+export interface UpdateStep {
+  learningRate: number;
+  /** What gradients are divided by. */
+  divisor: number;
+  /** The number of the step, from 1. */
+  number: number;
+}
+
+/** How gradients change weights, element by element: the rule of an optimiser with its settings. */
+export interface UpdateRule<State extends string = string> {
+  /** The optimiser's, for messages. */
+  name: string;
+  /** The names of the tensors that are kept for each parameter, all 0 at first. */
+  states: readonly State[];
+  /** Records the step. */
+  apply(updates: readonly Update<State>[], step: UpdateStep): void;
+}
+
+/** Updates parameters by a rule. `State`: the names of the tensors that it keeps for each parameter. */
+export class Optimizer<State extends string = string> {
   /** May be changed at any time. */
   learningRate: number;
   /** Parameters and what is kept for them, in the order given. */
   readonly slots: readonly Slot<State>[];
   /** Steps made so far: to be set where `slots` are filled from a file. */
   updates = 0;
-  private readonly name: string;
+  private readonly rule: UpdateRule<State>;
 
   /** Parameters that do not require a gradient are left alone. */
-  protected constructor(
-    name: string,
-    parameters: readonly (Tensor | ParameterGroup)[],
-    states: readonly State[],
-    learningRate: number,
-  ) {
-    expectRate(name, 'learningRate', learningRate);
-    this.name = name;
+  constructor(parameters: readonly (Tensor | ParameterGroup)[], rule: UpdateRule<State>, learningRate: number) {
+    expectRate(rule.name, 'learningRate', learningRate);
+    this.rule = rule;
     this.learningRate = learningRate;
-    this.slots = trained(name, parameters).map((slot) => {
-      const kept = states.map((state) => {
+    this.slots = trained(rule.name, parameters).map((slot) => {
+      const kept = rule.states.map((state) => {
         const tensor = slot.parameter.gpu.zeros(slot.parameter.shape, `${state} ${slot.parameter.name}`);
         tensor.persistent = true;
         return [state, tensor] as const;
@@ -82,19 +106,20 @@ export abstract class Optimizer<State extends string = string> {
 
   /** For `gpu.compile`: as `step`, without counting it. */
   rehearse(divisor = 1): void {
-    expectStep(this.name, this.learningRate, divisor);
-    const ready = this.slots.filter(({ parameter }) => parameter.grad);
-    if (ready.length === 0 && this.slots.length > 0) {
+    const { rule, learningRate, updates, slots } = this;
+    expectStep(rule.name, learningRate, divisor);
+    const ready = slots.filter(({ parameter }) => parameter.grad);
+    if (ready.length === 0 && slots.length > 0) {
       throw new Error(
-        `${this.name}: no parameter has a gradient; call backward() on a loss that depends on them first`,
+        `${rule.name}: no parameter has a gradient; call backward() on a loss that depends on them first`,
       );
     }
-    this.update(ready, divisor);
+    rule.apply(
+      ready.map(({ parameter, ...slot }) => ({ ...slot, weights: parameter, grad: parameter.grad! })),
+      { learningRate, divisor, number: Math.max(1, updates) },
+    );
     ready.forEach(({ parameter }) => parameter.changed());
   }
-
-  /** Records the update of parameters that have gradients. */
-  protected abstract update(ready: readonly Slot<State>[], divisor: number): void;
 
   /** Frees what it keeps, and the gradients. */
   dispose(): void {

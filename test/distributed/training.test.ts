@@ -4,39 +4,66 @@ import * as assert from 'uvu/assert';
 import { assertSameData } from '../../src/cli/distributed.ts';
 import { fromBf16, toBf16 } from '../../src/distributed/bf16.ts';
 import { ALONE, assertEnoughImages, placesOf, type Processes } from '../../src/distributed/processes.ts';
-import { ShardedSgd } from '../../src/distributed/shardedSgd.ts';
+import { ShardedOptimizer } from '../../src/distributed/shardedOptimizer.ts';
+import { adamRule, adamWRule } from '../../src/engine/adam.ts';
 import { GradientSums } from '../../src/engine/gradientSums.ts';
-import { add, multiply, Sgd, sum, type Tensor } from '../../src/index.ts';
+import { Optimizer, type UpdateRule } from '../../src/engine/optimizer.ts';
+import { sgdRule } from '../../src/engine/sgd.ts';
+import type { Stored } from '../../src/engine/shards.ts';
+import { add, multiply, sum, type Tensor } from '../../src/index.ts';
 import { normals } from '../../src/kernels/checks/inputs.ts';
 import { sharedGpu } from '../harness.ts';
 import { asProcesses } from './group.ts';
 
 const SIZES = [3, 4099, 1, 640, 9001];
-const RULE = { learningRate: 0.05, momentum: 0.9, weightDecay: 0.01 };
+const RATE = 0.05;
+/** With settings that each matter. */
+const RULES = {
+  sgd: sgdRule({ momentum: 0.9, weightDecay: 0.01 }),
+  adam: adamRule({ betas: [0.8, 0.99], weightDecay: 0.01 }),
+  adamw: adamWRule({ weightDecay: 0.1 }),
+} as const;
 
-/** Three updates of `images` images; weights and momentum after them, and this process's traffic. */
+interface Choices {
+  rule?: keyof typeof RULES;
+  bf16Gradients?: boolean;
+  /** The updates to make, from 0; default: three. */
+  updates?: readonly number[];
+  /** What an earlier training ended with. */
+  from?: readonly Float32Array[];
+}
+
+/** Updates of `images` images; the weights and what is kept for them afterwards, and this process's traffic. */
 async function train(
   images: number,
   processes: Processes,
-  bf16Gradients = false,
+  { rule: name = 'sgd', bf16Gradients = false, updates = [0, 1, 2], from }: Choices = {},
 ): Promise<{ bits: Float32Array[]; sent: number }> {
   const gpu = await sharedGpu();
-  const parameters = SIZES.map((size, k) => gpu.parameter(normals(size, k + 1), [size], `p${k}`));
+  const parameters = SIZES.map((size, k) => gpu.parameter(from?.[k] ?? normals(size, k + 1), [size], `p${k}`));
   const frozen = gpu.parameter(normals(9, 99), [9], 'frozen');
   frozen.requiresGrad = false;
   const groups = [...parameters.map((parameter, k) => ({ parameter, rateMultiplier: 1 + (k % 2) })), frozen];
-  const sgd =
+  const rule: UpdateRule = RULES[name];
+  const optimizer =
     processes.size === 1
-      ? new Sgd(groups, RULE)
-      : new ShardedSgd(groups, { ...RULE, bf16Gradients }, images, processes);
+      ? new Optimizer(groups, rule, RATE)
+      : new ShardedOptimizer(groups, rule, { learningRate: RATE, bf16Gradients }, images, processes);
+  const kept = optimizer.slots.flatMap(({ state }): Stored[] => Object.values(state));
+  if (from && processes.leads) {
+    kept.forEach((tensor, i) => tensor.write(from[SIZES.length + 1 + i]!));
+    optimizer.updates = updates[0]!;
+  }
+  if (from && optimizer instanceof ShardedOptimizer) await optimizer.share();
   const sums = new GradientSums(parameters);
   const { first, end } = processes.places(images);
-  for (let update = 0; update < 3; update++) {
-    sgd.learningRate = 0.05 / (1 + update);
+  for (const update of updates) {
+    optimizer.learningRate = RATE / (1 + update);
     for (let place = first; place < end; place++) {
       sums.add(place, (recorded) =>
         gpu.scope(() => {
-          const onGradient = sgd instanceof ShardedSgd && place === end - 1 ? sgd.early(recorded) : undefined;
+          const last = optimizer instanceof ShardedOptimizer && place === end - 1;
+          const onGradient = last ? optimizer.early(recorded) : undefined;
           const terms = parameters.map((p, k) =>
             sum(multiply(multiply(p, p), gpu.tensor(normals(p.size, 1000 * update + 10 * place + k), p.shape))),
           );
@@ -44,36 +71,46 @@ async function train(
         }),
       );
     }
-    if (sgd instanceof ShardedSgd) await sgd.step(sums.nodes(), images);
+    if (optimizer instanceof ShardedOptimizer) await optimizer.step(sums.nodes(), images);
     else {
       sums.finish();
-      sgd.step(images);
+      optimizer.step(images);
     }
   }
   const { sent } = processes.traffic;
-  if (sgd instanceof ShardedSgd) await sgd.collect();
+  if (optimizer instanceof ShardedOptimizer) await optimizer.collect();
   const weights: Tensor[] = [...parameters, frozen];
-  const bits = await Promise.all(
-    [...weights, ...sgd.slots.map(({ state }) => state.momentum)].map((tensor) => tensor.read()),
-  );
+  const bits = await Promise.all([...weights, ...kept].map((tensor) => tensor.read()));
   sums.dispose();
-  sgd.dispose();
+  optimizer.dispose();
   weights.forEach((tensor) => tensor.dispose());
   return { bits: bits as Float32Array[], sent };
 }
 
-for (const [images, counts] of [
-  [8, [2, 3, 4, 8]],
-  [5, [2, 3, 5]],
+for (const [rule, images, counts] of [
+  ['sgd', 8, [2, 3, 4, 8]],
+  ['sgd', 5, [2, 3, 5]],
+  ['adam', 5, [2, 3]],
+  ['adamw', 8, [2, 3]],
 ] as const)
-  test(`an update of ${images} images by ${counts} processes has the bits of one`, async () => {
-    const { bits } = (await train(images, ALONE))!;
+  test(`an update of ${images} images by ${counts} processes with ${rule} has the bits of one`, async () => {
+    const { bits } = await train(images, ALONE, { rule });
     for (const count of counts) {
-      const results = await asProcesses(count, (processes) => train(images, processes));
+      const results = await asProcesses(count, (processes) => train(images, processes, { rule }));
       const [first] = results;
-      assert.equal(first!.bits, bits, `weights and momentum of ${count} processes`);
+      assert.equal(first!.bits, bits, `weights and what is kept by ${count} processes`);
       for (const other of results) assert.equal(other.bits.slice(0, SIZES.length + 1), bits.slice(0, SIZES.length + 1));
     }
+  });
+
+for (const rule of ['sgd', 'adamw'] as const)
+  test(`${rule}: what several processes have kept goes on in another number of them`, async () => {
+    const { bits } = await train(6, ALONE, { rule });
+    const [begun] = await asProcesses(2, (processes) => train(6, processes, { rule, updates: [0, 1] }));
+    const next = { rule, updates: [2], from: begun!.bits };
+    const [resumed] = await asProcesses(3, (processes) => train(6, processes, next));
+    assert.equal(resumed!.bits, bits);
+    assert.equal((await train(6, ALONE, next)).bits, bits);
   });
 
 test('an update moves at most twice the trained parameters where each process has one node of the tree', async () => {
@@ -87,7 +124,7 @@ test('an update moves at most twice the trained parameters where each process ha
 test('bfloat16 gradients take half the bytes, and change the weights a little', async () => {
   const { bits } = await train(4, ALONE);
   const [whole] = await asProcesses(2, (processes) => train(4, processes));
-  const results = await asProcesses(2, (processes) => train(4, processes, true));
+  const results = await asProcesses(2, (processes) => train(4, processes, { bf16Gradients: true }));
   const [first, second] = results;
   assert.equal(first!.bits.slice(0, SIZES.length), second!.bits.slice(0, SIZES.length));
   assert.is(first!.sent, 0.75 * whole!.sent, 'weights still travel as float32');

@@ -1,6 +1,6 @@
 /** Where the metrics and checkpoints of processes that train together go: process 0 writes them. */
 import type { Processes } from '../../distributed/processes.ts';
-import { ShardedSgd } from '../../distributed/shardedSgd.ts';
+import { ShardedOptimizer } from '../../distributed/shardedOptimizer.ts';
 import type { MovingAverage } from '../../engine/movingAverage.ts';
 import type { Optimizer } from '../../engine/optimizer.ts';
 import { type KeptCheckpoints, keptIn, type RunFiles, type Trainable } from '../storage/checkpoint.ts';
@@ -12,11 +12,11 @@ export function keptTogether<Term extends string>(
   directory: RunFiles<Parameters<LoopStorage<Term>['append']>[0]>,
   config: KeptCheckpoints,
   model: Trainable,
-  optimizer: Optimizer | ShardedSgd,
+  optimizer: Optimizer | ShardedOptimizer,
   average?: MovingAverage,
 ): LoopStorage<Term> {
   const files = keptIn(directory, config, model, stateOf(optimizer, average));
-  if (!(optimizer instanceof ShardedSgd)) return files;
+  if (!(optimizer instanceof ShardedOptimizer)) return files;
   return {
     ...files,
     append: (line) => void (processes.leads && files.append(line)),

@@ -1,6 +1,6 @@
-import { Adam, AdamW } from '../../engine/adam.ts';
-import type { Optimizer, ParameterGroup } from '../../engine/optimizer.ts';
-import { Sgd } from '../../engine/sgd.ts';
+import { adamRule, adamWRule } from '../../engine/adam.ts';
+import { Optimizer, type ParameterGroup, type UpdateRule } from '../../engine/optimizer.ts';
+import { sgdRule } from '../../engine/sgd.ts';
 import type { Tensor } from '../../engine/tensor.ts';
 import type { TrainingConfig } from '../../model/config.ts';
 
@@ -9,14 +9,17 @@ const BIAS = /\.bias(\[\d+:\d+\])?$/;
 
 type Others = Readonly<Record<string, Omit<ParameterGroup, 'parameter'>>>;
 
-const OPTIMISERS = { sgd: Sgd, adam: Adam, adamw: AdamW } as const;
+const RULES = { sgd: sgdRule, adam: adamRule, adamw: adamWRule } as const;
+
+/** The rule of a training's optimiser. */
+export const ruleOf = (training: TrainingConfig): UpdateRule => RULES[training.optimizer ?? 'sgd'](training);
 
 /** The optimiser of a training, with its multipliers for biases, and others for the parameters that `others` names. */
 export const makeOptimizer = (
   parameters: Readonly<Record<string, Tensor>>,
   training: TrainingConfig,
   others: Others = {},
-): Optimizer => new OPTIMISERS[training.optimizer ?? 'sgd'](parameterGroups(parameters, training, others), training);
+): Optimizer => new Optimizer(parameterGroups(parameters, training, others), ruleOf(training), training.learningRate);
 
 /** The parameters with the multipliers that `makeOptimizer` gives them. */
 export function parameterGroups(

@@ -9,11 +9,11 @@ import type { DecodedImage } from '../../kernels/imagePrepare.ts';
 import { inTrainingOrder, type LoadedSample, TrainingOrder } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { ALONE, CommonError, type Processes } from '../../distributed/processes.ts';
-import { ShardedSgd } from '../../distributed/shardedSgd.ts';
+import { ShardedOptimizer } from '../../distributed/shardedOptimizer.ts';
 import { shareTensors } from '../../distributed/sharing.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import { GradientSums } from '../../engine/gradientSums.ts';
-import { Sgd } from '../../engine/sgd.ts';
+import { Sgd, sgdRule } from '../../engine/sgd.ts';
 import { sumsAtATime } from '../../engine/treeSum.ts';
 import { WarmUp } from '../../engine/warmUp.ts';
 import type { Tensor } from '../../engine/tensor.ts';
@@ -74,7 +74,9 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   return disposingOnError(model, async () => {
     const groups = parameterGroups(model.parameters, training, await normaliseFirstLayer(model));
     const optimizer =
-      processes.size === 1 ? new Sgd(groups, training) : new ShardedSgd(groups, training, passes, processes);
+      processes.size === 1
+        ? new Sgd(groups, training)
+        : new ShardedOptimizer(groups, sgdRule(training), training, passes, processes);
     try {
       return await train(options, model, optimizer);
     } finally {
@@ -86,7 +88,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
 async function train(
   options: PretrainOptions,
   model: Classifier,
-  optimizer: Sgd | ShardedSgd,
+  optimizer: Sgd | ShardedOptimizer,
 ): Promise<PretrainResult> {
   const { gpu, data, directory, config, resume, processes = ALONE } = options;
   const { training } = config;
@@ -103,7 +105,7 @@ async function train(
     return progress;
   });
   await shareTensors(processes, Object.values(model.parameters));
-  if (optimizer instanceof ShardedSgd) await optimizer.share();
+  if (optimizer instanceof ShardedOptimizer) await optimizer.share();
 
   const passes = passesOf(config);
   const images = training.imagesPerStep / passes;
@@ -136,7 +138,7 @@ async function train(
         waitedMs: () => prefetcher.waitedMs,
         update() {
           // The loss of a pass is the mean over its images.
-          if (optimizer instanceof ShardedSgd) return optimizer.step(sums.nodes(), passes);
+          if (optimizer instanceof ShardedOptimizer) return optimizer.step(sums.nodes(), passes);
           sums.finish();
           return optimizer.step(passes);
         },
@@ -160,7 +162,7 @@ async function train(
               options.onCompiled,
             );
             sums.add(place, (recorded) => {
-              const last = optimizer instanceof ShardedSgd && place === end - 1;
+              const last = optimizer instanceof ShardedOptimizer && place === end - 1;
               const onGradient = last ? optimizer.early(recorded) : undefined;
               gpu.scope(() => {
                 const loss = batchPasses(model, batch, labels, seed, onGradient);

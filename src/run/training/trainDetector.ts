@@ -10,7 +10,7 @@ import { repeatedSamples } from '../../data/oversampling.ts';
 import { inAugmentedOrder, inTrainingOrder, TrainingOrder, type TrainingSample } from '../../data/loader.ts';
 import { Prefetcher } from '../../data/prefetcher.ts';
 import { ALONE, type Places, type Processes } from '../../distributed/processes.ts';
-import { ShardedSgd } from '../../distributed/shardedSgd.ts';
+import { ShardedOptimizer } from '../../distributed/shardedOptimizer.ts';
 import type { BackwardOptions } from '../../engine/autograd.ts';
 import { GradientSums } from '../../engine/gradientSums.ts';
 import type { MovingAverage } from '../../engine/movingAverage.ts';
@@ -34,7 +34,7 @@ import { drawnScale, largestScale } from '../../model/inputScales.ts';
 import { NO_PROGRESS, type Progress } from '../storage/checkpointFormat.ts';
 import { blankPicture } from './blankPicture.ts';
 import { boundGradients } from './boundGradients.ts';
-import { makeOptimizer, parameterGroups } from './makeOptimizer.ts';
+import { makeOptimizer, parameterGroups, ruleOf } from './makeOptimizer.ts';
 import { type LoopEvents, type LoopStorage, type LoopValidation, runLoop } from './loop.ts';
 import { averageOf, ofAverage } from './weightAverage.ts';
 
@@ -79,7 +79,7 @@ export interface DetectorTraining extends LoopEvents<LossTerm> {
   /** By default joint training of everything. */
   task?: DetectorTask;
   /** Give one (`makeOptimizer`) to go on from a checkpoint or to save one; it updates the parameters it was made for. */
-  optimizer?: Optimizer | ShardedSgd;
+  optimizer?: Optimizer | ShardedOptimizer;
   /**
    * The average of the weights, likewise. Without one and with `training.ema` the training makes it, and the model has the
    * averaged weights at the end.
@@ -127,7 +127,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
     const step = (): void => {
       passes(batch);
       if (images > microBatch) sums.rehearse();
-      if (!(optimizer instanceof ShardedSgd)) {
+      if (!(optimizer instanceof ShardedOptimizer)) {
         boundGradients(parameters, training, images * scale);
         optimizer.rehearse(images * scale);
       }
@@ -157,7 +157,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
             }
             await compileFor(batch);
             sums.add(place, (recorded) => {
-              const last = optimizer instanceof ShardedSgd && place === end - 1;
+              const last = optimizer instanceof ShardedOptimizer && place === end - 1;
               const onGradient = last ? optimizer.early(recorded) : undefined;
               model.gpu.scope(() =>
                 passes(batch, onGradient).forEach((losses, i) => keep(losses, `image ${batch[i]!.sample.id}`)),
@@ -166,7 +166,7 @@ export async function trainDetector(options: DetectorTraining): Promise<Progress
           }
         },
         async update() {
-          if (optimizer instanceof ShardedSgd) {
+          if (optimizer instanceof ShardedOptimizer) {
             await optimizer.step(sums.nodes(), images * scale);
           } else {
             sums.finish();
@@ -198,7 +198,7 @@ export function detectorOptimizer(
   training: TrainingConfig,
   { trains }: DetectorTask = JOINT_TASK,
   processes = ALONE,
-): Optimizer | ShardedSgd {
+): Optimizer | ShardedOptimizer {
   if (trains) {
     for (const [name, parameter] of Object.entries(model.parameters)) {
       parameter.requiresGrad &&= trains.includes(model.partOf(name)!);
@@ -206,7 +206,13 @@ export function detectorOptimizer(
   }
   return processes.size === 1
     ? makeOptimizer(model.parameters, training)
-    : new ShardedSgd(parameterGroups(model.parameters, training), training, passesOf(training), processes);
+    : new ShardedOptimizer(
+        parameterGroups(model.parameters, training),
+        ruleOf(training),
+        training,
+        passesOf(training),
+        processes,
+      );
 }
 
 /** Forward and backward passes of an update: what processes share, and whose gradients are added in the order of treeSum.ts. */

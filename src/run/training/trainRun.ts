@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { UserError } from '../../engine/errors.ts';
 import { ALONE, assertEnoughImages, CommonError, type Processes } from '../../distributed/processes.ts';
-import { ShardedSgd, type UpdateCost } from '../../distributed/shardedSgd.ts';
+import { ShardedOptimizer, type UpdateCost } from '../../distributed/shardedOptimizer.ts';
 import { shareTensors } from '../../distributed/sharing.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import type { MovingAverage } from '../../engine/movingAverage.ts';
@@ -126,10 +126,9 @@ function assertImagesFor(config: RunConfig, processes: Processes): void {
 }
 
 /** Throws if a training has settings that it has in one process only. */
-export function assertSharable({ optimizer = 'sgd', clipNorm, clipValue }: TrainingConfig): void {
+export function assertSharable({ clipNorm, clipValue }: TrainingConfig): void {
   const wrong = (what: string): CommonError =>
     new CommonError(`--distributed: several processes train without ${what}; leave it out, or train in one process`);
-  if (optimizer !== 'sgd') throw wrong(`training.optimizer ${optimizer}`);
   if (clipNorm !== undefined) throw wrong('training.clipNorm');
   if (clipValue !== undefined) throw wrong('training.clipValue');
 }
@@ -266,7 +265,7 @@ async function trainStage(run: RunTraining, stageRun: StageRun): Promise<Trained
         onCheckpoint: (step) => run.onCheckpoint?.(step),
         onCompiled: (report) => run.onCompiled?.(report),
       });
-      if (optimizer instanceof ShardedSgd && optimizer.cost.updates > 0) run.onUpdateCost?.(optimizer.cost);
+      if (optimizer instanceof ShardedOptimizer && optimizer.cost.updates > 0) run.onUpdateCost?.(optimizer.cost);
       average?.exchange(); // the model that is returned has the weights to use it with
       // The last evaluation may have been aborted; it is then made up for when the run is resumed.
       const finished = (end.step >= training.steps || validation?.isOver === true) && !validation?.isDue(end.step);
@@ -311,7 +310,7 @@ async function begin(
   { stage: { from }, directory, resume }: StageRun,
   started: boolean,
   model: Detector,
-  optimizer: Optimizer | ShardedSgd,
+  optimizer: Optimizer | ShardedOptimizer,
   average: MovingAverage | undefined,
 ): Promise<Progress> {
   const { processes = ALONE } = run;
@@ -327,7 +326,7 @@ async function begin(
     return progress;
   });
   await shareTensors(processes, Object.values(model.parameters));
-  if (optimizer instanceof ShardedSgd) await optimizer.share();
+  if (optimizer instanceof ShardedOptimizer) await optimizer.share();
   if (average && progress.step === 0) average.restart();
   if (average && progress.step > 0) {
     average.updates = progress.step;

@@ -1,9 +1,9 @@
 /**
- * SGD whose state is divided between processes (Rajbhandari et al. 2020, ZeRO stage 1): every process holds all weights, and the
- * momentum of its own shard of them. An update:
+ * An optimiser whose state is divided between processes (Rajbhandari et al. 2020, ZeRO stage 1): every process holds all weights,
+ * and what the rule keeps (a momentum, Adam's two moments) for its own shard of them. An update:
  *   1  each process has the sums of its images' gradients, as nodes of the tree of treeSum.ts
  *   2  it sends every other process that process's shard of these sums, and gets those of its own shard
- *   3  it adds them in the order of the tree, and applies SGD to its shard, with the kernels of a single process
+ *   3  it adds them in the order of the tree, and applies the rule to its shard, with the kernels of a single process
  *   4  it sends its shard's new weights to all
  * MPI moves bytes and never adds, and a float32 is the same 32 bits everywhere: so the weights are, bit for bit, those of a
  * single process, however many there are. Frozen parameters do not travel.
@@ -12,8 +12,14 @@
  */
 import { addInto, type GradientNode } from '../engine/gradientSums.ts';
 import { Readback } from '../engine/readback.ts';
-import { type ParameterGroup, trained, type TrainedParameter } from '../engine/optimizer.ts';
-import { type SgdOptions, sgdStep } from '../engine/sgd.ts';
+import {
+  expectRate,
+  expectStep,
+  type ParameterGroup,
+  trained,
+  type TrainedParameter,
+  type UpdateRule,
+} from '../engine/optimizer.ts';
 import type { Stored } from '../engine/shards.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { nodesWithin, TreeSum } from '../engine/treeSum.ts';
@@ -25,7 +31,7 @@ const BUCKET = 2 ** 18;
 /** Shards begin at multiples of this many values. */
 const ALIGNED = 4;
 
-type Slot = TrainedParameter & { h: Momentum; state: { momentum: Momentum } };
+type Slot = TrainedParameter & { state: Readonly<Record<string, Kept>> };
 
 /** A run of values of one parameter. */
 interface Segment {
@@ -37,8 +43,8 @@ interface Segment {
 
 /** A segment of this process's shard, on the device. */
 interface OwnSegment extends Segment {
-  w: Tensor;
-  h: Tensor;
+  weights: Tensor;
+  state: Readonly<Record<string, Tensor>>;
   /** Of each node, in the order of the tree. */
   grads: Tensor[];
 }
@@ -74,12 +80,12 @@ export interface UpdateCost {
   /** Moving bytes between processes, and before that waiting for a slower one. */
   moving: number;
   waiting: number;
-  /** Writing what was received to the device, and recording the additions and SGD. */
+  /** Writing what was received to the device, and recording the additions and the update. */
   uploading: number;
 }
 
-/** A parameter's momentum as files see it: whole, in memory, between `collect` and the next update. */
-class Momentum implements Stored {
+/** What is kept for a parameter, a momentum or a moment, as files see it: whole, in memory, between `collect` and the next update. */
+class Kept implements Stored {
   readonly dtype = 'f32';
   readonly shape: readonly number[];
   readonly size: number;
@@ -99,12 +105,13 @@ class Momentum implements Stored {
   }
 }
 
-export class ShardedSgd {
+export class ShardedOptimizer {
   learningRate: number;
-  readonly momentum: number;
-  readonly weightDecay: number;
   readonly slots: readonly Slot[];
+  /** Steps made so far: to be set where the slots of process 0 are filled from a file. */
+  updates = 0;
   readonly cost: UpdateCost = { updates: 0, sent: 0, received: 0, moving: 0, waiting: 0, uploading: 0 };
+  private readonly rule: UpdateRule;
   private readonly processes: Processes;
   private readonly images: number;
   private readonly bf16: boolean;
@@ -118,20 +125,21 @@ export class ShardedSgd {
    */
   constructor(
     parameters: readonly (Tensor | ParameterGroup)[],
-    { learningRate, momentum = 0, weightDecay = 0, bf16Gradients = false }: SgdOptions & { bf16Gradients?: boolean },
+    rule: UpdateRule,
+    { learningRate, bf16Gradients = false }: { learningRate: number; bf16Gradients?: boolean },
     images: number,
     processes: Processes,
   ) {
+    expectRate(rule.name, 'learningRate', learningRate);
+    this.rule = rule;
     this.learningRate = learningRate;
-    this.momentum = momentum;
-    this.weightDecay = weightDecay;
     this.images = images;
     this.bf16 = bf16Gradients;
     this.processes = processes;
-    this.slots = trained('ShardedSgd', parameters).map((slot) => {
-      const h = new Momentum(slot.parameter);
-      return { ...slot, h, state: { momentum: h } };
-    });
+    this.slots = trained(rule.name, parameters).map((slot) => ({
+      ...slot,
+      state: Object.fromEntries(rule.states.map((name) => [name, new Kept(slot.parameter)])),
+    }));
   }
 
   zeroGrad(): void {
@@ -140,6 +148,8 @@ export class ShardedSgd {
 
   /** An update by the sums of all processes; every process calls it with its own. */
   async step(nodes: readonly GradientNode[], divisor: number): Promise<void> {
+    expectStep(this.rule.name, this.learningRate, divisor);
+    this.updates++;
     const layout = (this.layout ??= this.plan(nodes));
     const { buckets } = layout;
     const { traffic } = this.processes;
@@ -229,14 +239,19 @@ export class ShardedSgd {
     });
     all.forEach(({ start, size }, node) => tree.push({ start, size, sum: node }));
     const total = tree.finish();
-    sgdStep(
-      own.map(({ slot: { rate, decay }, w, h, grads }) => ({ w, h, grad: grads[total]!, rate, decay })),
-      this,
-      divisor,
+    this.rule.apply(
+      own.map(({ slot: { rate, decay }, weights, state, grads }) => ({
+        weights,
+        state,
+        grad: grads[total]!,
+        rate,
+        decay,
+      })),
+      { learningRate: this.learningRate, divisor, number: this.updates },
     );
     at = 0;
-    for (const { w, count } of own) {
-      weights.copy(w, 0, count, at);
+    for (const { weights: part, count } of own) {
+      weights.copy(part, 0, count, at);
       at += count;
     }
     const read = weights.map();
@@ -261,49 +276,57 @@ export class ShardedSgd {
     this.cost.uploading += performance.now() - started;
   }
 
-  /** For a checkpoint: gives process 0 the whole momentum, which its `slots` then read. Every process calls it. */
+  /** For a checkpoint: gives process 0 everything that is kept, which its `slots` then read. Every process calls it. */
   async collect(): Promise<void> {
-    const { processes, layout } = this;
-    for (const { own, segments, slots } of layout?.buckets ?? []) {
-      const mine = new Float32Array(valuesOf(own));
-      let at = 0;
-      for (const { h, count } of own) {
-        mine.set((await h.read()) as Float32Array, at);
-        at += count;
-      }
-      // Nobody but process 0 needs it.
-      const counts = segments.map((shard) => 4 * valuesOf(shard));
-      const to = counts.map((_, rank) => (rank === 0 ? 4 * mine.length : 0));
-      const from = processes.leads ? counts : counts.map(() => 0);
-      const whole = new Float32Array(from.reduce((sum, count) => sum + count, 0) / 4);
-      await processes.communicator.exchange(new Uint8Array(mine.buffer), to, new Uint8Array(whole.buffer), from);
-      if (!processes.leads) continue;
-      at = 0;
-      for (const { h } of slots) h.whole = whole.slice(at, (at += h.size));
+    for (const bucket of this.layout?.buckets ?? [])
+      for (const name of this.rule.states) await this.collectState(bucket, name);
+  }
+
+  private async collectState({ own, segments, slots }: Bucket, name: string): Promise<void> {
+    const { processes } = this;
+    const mine = new Float32Array(valuesOf(own));
+    let at = 0;
+    for (const { state, count } of own) {
+      mine.set((await state[name]!.read()) as Float32Array, at);
+      at += count;
     }
+    // Nobody but process 0 needs it.
+    const counts = segments.map((shard) => 4 * valuesOf(shard));
+    const to = counts.map((_, rank) => (rank === 0 ? 4 * mine.length : 0));
+    const from = processes.leads ? counts : counts.map(() => 0);
+    const whole = new Float32Array(from.reduce((sum, count) => sum + count, 0) / 4);
+    await processes.communicator.exchange(new Uint8Array(mine.buffer), to, new Uint8Array(whole.buffer), from);
+    if (!processes.leads) return;
+    at = 0;
+    for (const { state } of slots) state[name]!.whole = whole.slice(at, (at += state[name]!.size));
   }
 
   /** Frees what `collect` has gathered. */
   forget(): void {
-    for (const { slots } of this.layout?.buckets ?? []) for (const { h } of slots) h.whole = null;
+    for (const { slots } of this.layout?.buckets ?? []) forgetWhole(slots);
   }
 
-  /** After process 0 has filled the momentum from a file: gives it to all. Every process calls it. */
+  /** After process 0 has filled its slots, and `updates`, from a file: gives them to all. Every process calls it. */
   async share(): Promise<void> {
-    for (const { h } of this.slots) {
-      const values = h.whole ?? new Float32Array(h.size);
-      await this.processes.share(new Uint8Array(values.buffer));
-      h.whole = values;
+    const { processes, slots } = this;
+    this.updates = await processes.lead(() => this.updates);
+    for (const { state } of slots) {
+      for (const kept of Object.values(state)) {
+        const values = kept.whole ?? new Float32Array(kept.size);
+        await processes.share(new Uint8Array(values.buffer));
+        kept.whole = values;
+      }
     }
   }
 
-  /** Frees the momentum and the gradients. */
+  /** Frees what is kept, and the gradients. */
   dispose(): void {
     for (const { parameter } of this.slots) parameter.freeGrad();
     for (const { own, sums, weights } of this.layout?.buckets ?? []) {
       sums.dispose();
       weights.dispose();
-      for (const { w, h, grads } of own) [w, h, ...grads].forEach((tensor) => tensor.dispose());
+      for (const { weights: part, state, grads } of own)
+        [part, ...Object.values(state), ...grads].forEach((tensor) => tensor.dispose());
     }
     this.layout = null;
   }
@@ -318,7 +341,9 @@ export class ShardedSgd {
     const all = within.flat();
     const ready = this.slots.filter(({ parameter }) => nodes.every(({ sum }) => sum.has(parameter)));
     if (ready.length === 0) {
-      throw new Error('ShardedSgd: no parameter has a gradient; call backward() on a loss that depends on them first');
+      throw new Error(
+        `${this.rule.name}: no parameter has a gradient; call backward() on a loss that depends on them first`,
+      );
     }
     const buckets = bucketsOf(ready.toReversed()).map((slots): Bucket => {
       const size = slots.reduce((sum, { parameter }) => sum + parameter.size, 0);
@@ -341,9 +366,13 @@ export class ShardedSgd {
           : null,
       };
     });
-    for (const { h } of ready) h.whole = null; // what a file had is on the device now
+    forgetWhole(ready); // what a file had is on the device now
     return { buckets, nodes: within.map(({ length }) => length), all };
   }
+}
+
+function forgetWhole(slots: readonly Slot[]): void {
+  for (const { state } of slots) for (const kept of Object.values(state)) kept.whole = null;
 }
 
 const valuesOf = (segments: readonly Segment[]): number => segments.reduce((sum, { count }) => sum + count, 0);
@@ -385,8 +414,13 @@ function ownSegment(segment: Segment, nodes: number): OwnSegment {
     tensor.persistent = true;
     return tensor;
   };
-  const [w, h] = [made('shard'), made('momentum')];
-  gpu.copy(slot.parameter, first, w, 0, count);
-  h.write(slot.h.whole?.subarray(first, first + count) ?? new Float32Array(count));
-  return { ...segment, w, h, grads: Array.from({ length: nodes }, () => made('gradient')) };
+  const weights = made('shard');
+  gpu.copy(slot.parameter, first, weights, 0, count);
+  const state = Object.entries(slot.state).map(([kept, { whole }]) => {
+    const tensor = made(kept);
+    tensor.write(whole?.subarray(first, first + count) ?? new Float32Array(count));
+    return [kept, tensor] as const;
+  });
+  const grads = Array.from({ length: nodes }, () => made('gradient'));
+  return { ...segment, weights, state: Object.fromEntries(state), grads };
 }
