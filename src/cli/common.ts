@@ -57,7 +57,10 @@ const formatsHelp = (): string =>
   );
 
 export const weightsOption = (): Option =>
-  new Option('--weights <name>', "last, best ('rcnn train --validate'), or a step that 'rcnn train --save-every' kept")
+  new Option(
+    '--weights <name>',
+    "last, best ('rcnn train --validate'), a step that 'rcnn train --save-every' kept, or raw: the last before averaging (training.ema)",
+  )
     .argParser(weightsName)
     .default('last');
 
@@ -82,9 +85,9 @@ export function fileClasses({ model, classes }: { model: string; classes?: strin
 }
 
 function weightsName(text: string): WeightsName {
-  if (text === 'last' || text === 'best') return text;
+  if (text === 'last' || text === 'raw' || text === 'best') return text;
   if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
-  throw new InvalidArgumentError('It must be last, best or the number of a step.');
+  throw new InvalidArgumentError('It must be last, raw, best or the number of a step.');
 }
 
 export const backboneOption = (otherwise: string): Option =>

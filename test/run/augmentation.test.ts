@@ -5,7 +5,7 @@ import { augmentedSheet } from '../../src/run/evaluation/augmentedPictures.ts';
 import { configureRun, type RunChoices } from '../../src/run/config/runConfig.ts';
 import { userError } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
-import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
+import { checkpointBits, resumeHere, stoppedAt, tinyRun, trainHere } from './tinyRun.ts';
 
 const EVERYTHING =
   '{"scale":[0.5,2],"crop":0.5,"brightness":0.3,"contrast":0.3,"saturation":0.5,"hue":0.1,"rotate":true,"flipVertical":true,"mosaic":0.5}';
@@ -13,13 +13,9 @@ const choices: RunChoices = { steps: 6, set: [`training.augmentation=${EVERYTHIN
 
 test('a stopped and resumed run on augmented pictures ends with the bits of one that was not', async () => {
   const whole = await trainHere(await tinyRun(choices));
-  const controller = new AbortController();
-  const { directory } = await trainHere(await tinyRun(choices), {
-    signal: controller.signal,
-    onStep: (step) => step === 3 && controller.abort(),
-  });
-  const { dataset } = await tinyRun();
-  await trainHere({ config: directory.readConfig(), dataset }, { directory, resume: true });
+  const run = await tinyRun(choices);
+  const { directory } = await stoppedAt(3, (options) => trainHere(run, options));
+  await resumeHere(directory);
   const end = await checkpointBits(directory);
   assert.equal(end, await checkpointBits(whole.directory));
   const plain = await trainHere(await tinyRun({ steps: 6 }));

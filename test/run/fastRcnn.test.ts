@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { configureRun, reopenRun, type RunChoices } from '../../src/run/config/runConfig.ts';
+import { configureRun, type RunChoices } from '../../src/run/config/runConfig.ts';
 import { assertSameRun } from '../../src/run/config/sameRun.ts';
 import { giveProposals } from '../../src/run/config/runData.ts';
 import { detectImage, detectInStages, proposeImage, STAGES } from '../../src/run/evaluation/detect.ts';
@@ -12,14 +12,13 @@ import { stageTimes } from '../../src/bench/stageTimes.ts';
 import { evaluate } from '../../src/run/evaluation/evaluate.ts';
 import { networkProposals } from '../../src/run/evaluation/recall.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
-import { trainRun } from '../../src/run/training/trainRun.ts';
 import { loadSafetensors } from '../../src/engine/node/safetensorsFile.ts';
 import { makeDetector } from '../../src/model/detectors.ts';
 import { PRESETS } from '../../src/run/config/presets.ts';
 import { temporaryFolder, userError } from '../data/fixtures.ts';
 import { expectClose, sharedGpu } from '../harness.ts';
 import { boxesOf, csv, data, train, val } from './givenProposals.ts';
-import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
+import { checkpointBits, resumeHere, stoppedAt, tinyRun, trainHere } from './tinyRun.ts';
 
 const folder = temporaryFolder();
 
@@ -122,23 +121,14 @@ test('the proposals of a mirrored image are mirrored', async () => {
 test('a run that was stopped and resumed reads its proposals again and ends with the bits of one that was not', async () => {
   const run = await tinyRun(await choices({ steps: 6, validate: 'val', proposals: `${train},${val}` }));
   const whole = await trainHere(run);
-  const controller = new AbortController();
-  const stopped = await trainHere(run, {
-    signal: controller.signal,
-    onStep: (step) => void (step === 3 && controller.abort()),
-  });
-  assert.is(stopped.finished, false);
+  const stopped = await stoppedAt(3, (options) => trainHere(run, options));
   const { directory } = stopped;
-  const reopened = await reopenRun(directory.readConfig());
-  assert.equal(reopened.config.proposals, [train, val]);
-  const resumed = await trainRun({ gpu: await sharedGpu(), directory, resume: true, ...reopened });
-  assert.ok(resumed.finished);
+  const config = directory.readConfig();
+  assert.equal(config.proposals, [train, val]);
+  const resumed = await resumeHere(directory);
   assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
   assert.is(directory.readValidation().at(-1)!.rpn_cls, 0);
-  assert.throws(
-    () => assertSameRun({ proposals: val }, reopened.config, 'config.json'),
-    /^--proposals: the run to resume has /,
-  );
+  assert.throws(() => assertSameRun({ proposals: val }, config, 'config.json'), /^--proposals: the run to resume has /);
   [whole, stopped, resumed].forEach(({ model }) => model.dispose());
 });
 

@@ -9,7 +9,7 @@ import { batchOf, padTo } from '../../src/model/imageBatch.ts';
 import { detectImage } from '../../src/run/evaluation/detect.ts';
 import { openGpu } from '../../src/node.ts';
 import { randomArray, sharedGpu } from '../harness.ts';
-import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
+import { checkpointBits, resumeHere, stoppedAt, tinyRun, trainHere } from './tinyRun.ts';
 
 const half = (await sharedGpu()).hasHalf;
 const testHalf = half ? test : test.skip;
@@ -105,19 +105,15 @@ testHalf('training in f16: the same bits twice and after a stop, losses near tho
   const f16 = () => tinyRun({ steps: 10, precision: 'f16' });
   const whole = await trainHere(await f16());
   assert.is(whole.directory.readConfig().detector.precision, 'f16');
-  const controller = new AbortController();
-  const { directory } = await trainHere(await f16(), {
-    signal: controller.signal,
-    onStep: (step) => step === 5 && controller.abort(),
-  });
-  const { dataset } = await tinyRun();
-  await trainHere({ config: directory.readConfig(), dataset }, { directory, resume: true });
+  const run = await f16();
+  const { directory } = await stoppedAt(5, (options) => trainHere(run, options));
+  await resumeHere(directory);
   assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
   const usual = await trainHere(await tinyRun({ steps: 10 }));
   assert.not.equal(await checkpointBits(usual.directory), await checkpointBits(whole.directory));
   const last = (run: typeof usual) => run.directory.readMetrics().at(-1)!.loss;
   assert.ok(Math.abs(last(usual) - last(whole)) < 0.05 * last(usual), `${last(usual)}, ${last(whole)}`);
-  const picture = await dataset.samples[0]!.load();
+  const picture = await run.dataset.samples[0]!.load();
   const found = await detectImage(whole.model, picture);
   assert.equal(await detectImage(whole.model, picture), found);
 });

@@ -7,7 +7,7 @@ import { loadModel } from '../../src/run/storage/loadModel.ts';
 import { assertSharable } from '../../src/run/training/trainRun.ts';
 import { userError } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
-import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
+import { checkpointBits, resumeHere, stoppedAt, tinyRun, trainHere } from './tinyRun.ts';
 
 const SET = [
   'training.optimizer=adamw',
@@ -25,19 +25,11 @@ async function values(path: string): Promise<Record<string, Float32Array>> {
 
 test('a stopped and resumed run ends with the bits of one that was not; the averages are what is evaluated', async () => {
   const whole = await run();
-  const controller = new AbortController();
-  const stopped = await run({
-    signal: controller.signal,
-    onStep: (step) => step === 3 && controller.abort(),
-  });
-  assert.is(stopped.finished, false);
-  const { directory } = stopped;
+  const { directory } = await stoppedAt(3, run);
   const half = await checkpointBits(directory);
   assert.is(half['step'], '3');
-  const { dataset } = await tinyRun();
-  const { config, validation } = await configureOf(directory.readConfig());
-  const resumed = await trainHere({ config, dataset }, { directory, resume: true, validation });
-  assert.ok(resumed.finished);
+  const { validation } = await configureOf(directory.readConfig());
+  const resumed = await resumeHere(directory, { validation });
   const end = await checkpointBits(directory);
   assert.equal(end, await checkpointBits(whole.directory));
   for (const state of ['first_moment', 'second_moment', 'average'])
@@ -56,6 +48,9 @@ test('a stopped and resumed run ends with the bits of one that was not; the aver
   const model = await loadModel(await sharedGpu(), directory.path);
   assert.equal(await model.parameters['fc6.weight']!.read(), kept['average/fc6.weight']);
   model.dispose();
+  const raw = await loadModel(await sharedGpu(), directory.path, undefined, 'raw');
+  assert.equal(await raw.parameters['fc6.weight']!.read(), kept['fc6.weight']);
+  raw.dispose();
 
   async function run(options: Parameters<typeof trainHere>[1] = {}) {
     const { config, dataset } = await tinyRun(choices);

@@ -9,11 +9,19 @@ import type { ScoredBoxes } from '../../src/kernels/boxes.ts';
 import { capable } from '../../src/model/detector.ts';
 import type { FitPart, FitReport } from '../../src/run/training/fitScorer.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
-import { trainRun } from '../../src/run/training/trainRun.ts';
 import { userError } from '../data/fixtures.ts';
 import { expectClose, sharedGpu } from '../harness.ts';
 import { boxesOf, csv, data, train, val } from './givenProposals.ts';
-import { checkpointBits, failure, type TinyRun, tinyRun, trainHere } from './tinyRun.ts';
+import {
+  checkpointBits,
+  failure,
+  resumeHere,
+  stopped,
+  stoppedAt,
+  type TinyRun,
+  tinyRun,
+  trainHere,
+} from './tinyRun.ts';
 
 /** Small crops, and two images an update. */
 const SMALL = ['detector.crop.size=24', 'detector.crop.context=2', 'detector.head.batch=8', 'training.warmup=0'];
@@ -89,22 +97,11 @@ test('more regions than pass at once give what each gives alone', async () => {
 test('a run that was stopped and resumed ends with the bits of one that was not', async () => {
   const run = await tinyRun(await choices({ steps: 4, validate: 'val', proposals: `${train},${val}`, set: [softmax] }));
   const whole = await trainHere(run);
-  const controller = new AbortController();
-  const stopped = await trainHere(run, {
-    signal: controller.signal,
-    onStep: (step) => void (step === 2 && controller.abort()),
-  });
-  assert.is(stopped.finished, false);
-  const { directory } = stopped;
-  const resumed = await trainRun({
-    gpu: await sharedGpu(),
-    directory,
-    resume: true,
-    ...(await reopenRun(directory.readConfig())),
-  });
-  assert.ok(resumed.finished);
+  const begun = await stoppedAt(2, (options) => trainHere(run, options));
+  const { directory } = begun;
+  const resumed = await resumeHere(directory);
   assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
-  [whole, stopped, resumed].forEach(({ model }) => model.dispose());
+  [whole, begun, resumed].forEach(({ model }) => model.dispose());
 });
 
 test('SVMs and regressions are fitted to the fine-tuned network, and find the objects', async () => {
@@ -168,32 +165,21 @@ test('SVMs and regressions are fitted to the fine-tuned network, and find the ob
 test('a fit that was stopped begins anew and ends with the same bits; a finished one is not repeated', async () => {
   const run = await tinyRun(await choices({ steps: 2, validate: 'val', proposals: `${train},${val}` }));
   const whole = await trainHere(run);
-  const controller = new AbortController();
-  const stopped = await trainHere(run, {
-    signal: controller.signal,
-    onFitting: (part) => void (part === 'negatives' && controller.abort()),
-  });
-  const { directory } = stopped;
-  assert.equal([stopped.finished, directory.hasCheckpoint], [false, false]);
-  const resume = async (fitting: (part: FitPart) => void) =>
-    trainRun({
-      gpu: await sharedGpu(),
-      directory,
-      resume: true,
-      onFitting: fitting,
-      ...(await reopenRun(directory.readConfig())),
-    });
-  const resumed = await resume(() => {});
-  assert.ok(resumed.finished);
+  const begun = await stopped(
+    (stop) => ({ onFitting: (part) => void (part === 'negatives' && stop()) }),
+    (options) => trainHere(run, options),
+  );
+  const { directory } = begun;
+  assert.is(directory.hasCheckpoint, false);
+  const resumed = await resumeHere(directory);
   assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
   assert.equal(
     directory.readValidation().map(({ step }) => step),
     [2],
     'the whole detector is validated, once',
   );
-  const again = await resume(() => assert.unreachable('fitted again'));
-  assert.ok(again.finished);
-  [whole, stopped, resumed, again].forEach(({ model }) => model.dispose());
+  const again = await resumeHere(directory, { onFitting: () => assert.unreachable('fitted again') });
+  [whole, begun, resumed, again].forEach(({ model }) => model.dispose());
 });
 
 test('SVMs are fitted to the moving average of a training that has one', async () => {
@@ -208,18 +194,16 @@ test('SVMs are fitted to the moving average of a training that has one', async (
 
 test('a last evaluation that was stopped is made up for by a resumed run', async () => {
   const run = await tinyRun(await choices({ steps: 2, validate: 'val', proposals: `${train},${val}` }));
-  const controller = new AbortController();
   const { validation } = await reopenRun(run.config);
-  const stopped = await trainHere(run, {
-    validation,
-    signal: controller.signal,
-    onFitted: () => controller.abort(),
-  });
-  const { directory } = stopped;
-  assert.equal([stopped.finished, directory.hasCheckpoint, directory.readValidation()], [false, true, []]);
-  const resumed = await trainHere({ ...run, ...(await reopenRun(run.config)) }, { directory, resume: true });
-  assert.equal([resumed.finished, directory.readValidation().length], [true, 1]);
-  [stopped, resumed].forEach(({ model }) => model.dispose());
+  const begun = await stopped(
+    (stop) => ({ onFitted: stop }),
+    (options) => trainHere(run, { validation, ...options }),
+  );
+  const { directory } = begun;
+  assert.equal([directory.hasCheckpoint, directory.readValidation()], [true, []]);
+  const resumed = await resumeHere(directory);
+  assert.is(directory.readValidation().length, 1);
+  [begun, resumed].forEach(({ model }) => model.dispose());
 });
 
 test('SPP-net scores by SVMs too', async () => {

@@ -18,7 +18,7 @@ import { PRESETS } from '../../src/run/config/presets.ts';
 import { temporaryFolder } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
 import { usualBackbones } from '../model/registered.ts';
-import { checkpointBits, failure, tinyRun } from './tinyRun.ts';
+import { checkpointBits, failure, stopped, stoppedAt, tinyRun } from './tinyRun.ts';
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength);
@@ -147,30 +147,27 @@ test('a stopped schedule continues at its stage and ends with the same bits', as
   const expected = await checkpointBits(whole.directory);
   whole.model.dispose();
   // Once in the middle of stage 2, once while the proposals of stage 3 are collected.
-  let controller = new AbortController();
   let stage = 0;
-  const stopped = await scheduled('alternating', {
-    signal: controller.signal,
-    onStage: (_, index) => (stage = index),
-    onStep: (step) => stage === 1 && step === 2 && controller.abort(),
-  });
-  assert.is(stopped.finished, false);
-  const { directory, run } = stopped;
+  const { directory, run } = await stopped(
+    (stop) => ({
+      onStage: (_, index) => void (stage = index),
+      onStep: (step) => void (stage === 1 && step === 2 && stop()),
+    }),
+    (options) => scheduled('alternating', options),
+  );
   assert.ok(existsSync(directory.stage('1-rpn').proposalsPath));
   const visited: string[] = [];
-  const resume = async (signal?: AbortSignal) =>
+  const resume = async (options: Partial<RunTraining> = {}) =>
     trainRun({
       gpu: await sharedGpu(),
       directory,
       resume: true,
       ...run,
       config: directory.readConfig(),
-      ...(signal && { signal }),
       onStage: ({ name }) => visited.push(name),
-      onProposals: () => controller.abort(),
+      ...options,
     });
-  controller = new AbortController();
-  assert.is((await resume(controller.signal)).finished, false);
+  await stopped((stop) => ({ onProposals: stop }), resume);
   assert.not.ok(directory.hasCheckpoint);
   assert.throws(() => directory.assertFree(), /already holds a run/);
   const { finished, model } = await resume();
@@ -181,12 +178,7 @@ test('a stopped schedule continues at its stage and ends with the same bits', as
 });
 
 test('a stopped stage continues with the kernels that it was tuned to', async () => {
-  const controller = new AbortController();
-  const stopped = await scheduled('alternating', {
-    signal: controller.signal,
-    onStep: (step) => step === 2 && controller.abort(),
-  });
-  const { directory, run, model } = stopped;
+  const { directory, run, model } = await stoppedAt(2, (options) => scheduled('alternating', options));
   const met = model.plans.takeUntuned().find(({ kind, candidates }) => kind === 'conv' && candidates.length > 1)!;
   const other = met.candidates.at(-1)!;
   model.plans.set(met, other);

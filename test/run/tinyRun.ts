@@ -1,8 +1,9 @@
 /** Runs small enough for tests: digit scenes at half their size, the small network with few proposals and RoIs. */
 import { join } from 'node:path';
+import * as assert from 'uvu/assert';
 import type { Dataset } from '../../src/data/types.ts';
 import { loadSafetensors } from '../../src/engine/node/safetensorsFile.ts';
-import { configureRun, type RunChoices } from '../../src/run/config/runConfig.ts';
+import { configureRun, reopenRun, type RunChoices } from '../../src/run/config/runConfig.ts';
 import type { RunConfig } from '../../src/run/config/configSchema.ts';
 import { RunDirectory } from '../../src/run/storage/runDirectory.ts';
 import { trainRun, type RunTraining, type TrainedRun } from '../../src/run/training/trainRun.ts';
@@ -35,6 +36,33 @@ export async function trainHere(
   const { directory = new RunDirectory(join(temporaryFolder(), 'run')) } = options;
   const result = await trainRun({ gpu: await sharedGpu(), directory, resume: false, ...run, ...options });
   return { ...result, directory };
+}
+
+/** Runs a training that `events` stop, as Ctrl-C does. */
+export async function stopped<Result extends { finished: boolean }>(
+  events: (stop: () => void) => Partial<RunTraining>,
+  train: (options: Partial<RunTraining>) => Promise<Result>,
+): Promise<Result> {
+  const controller = new AbortController();
+  const result = await train({ ...events(() => controller.abort()), signal: controller.signal });
+  assert.is(result.finished, false, 'the training was stopped');
+  return result;
+}
+
+/** As `stopped`, after a step. */
+export const stoppedAt = <Result extends { finished: boolean }>(
+  step: number,
+  train: (options: Partial<RunTraining>) => Promise<Result>,
+): Promise<Result> => stopped((stop) => ({ onStep: (done) => void (done === step && stop()) }), train);
+
+/** Goes on with a stopped run to its end, on what its directory and its data hold. */
+export async function resumeHere(
+  directory: RunDirectory,
+  options: Partial<RunTraining> = {},
+): Promise<TrainedRun & { directory: RunDirectory }> {
+  const resumed = await trainHere(await reopenRun(directory.readConfig()), { directory, resume: true, ...options });
+  assert.ok(resumed.finished);
+  return resumed;
 }
 
 /** The message of the error that a training ends with. */

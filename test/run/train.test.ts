@@ -14,7 +14,7 @@ import { RunDirectory } from '../../src/run/storage/runDirectory.ts';
 import { temporaryFolder, userError, vocXml, writeVoc } from '../data/fixtures.ts';
 import { withFault } from '../faults.ts';
 import { sharedGpu } from '../harness.ts';
-import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
+import { checkpointBits, resumeHere, stoppedAt, tinyRun, trainHere } from './tinyRun.ts';
 
 test('the same seed gives the same bits, another seed others', async () => {
   const bits = async (seed: number) => {
@@ -32,20 +32,13 @@ test('the same seed gives the same bits, another seed others', async () => {
 
 test('a run that was stopped and resumed ends with the bits of one that was not', async () => {
   const whole = await trainHere(await tinyRun({ steps: 12 }));
-  const controller = new AbortController();
-  const stopped = await trainHere(await tinyRun({ steps: 12 }), {
-    signal: controller.signal,
-    onStep: (step) => step === 5 && controller.abort(),
-  });
-  assert.is(stopped.finished, false);
-  const { directory } = stopped;
+  const run = await tinyRun({ steps: 12 });
+  const { directory } = await stoppedAt(5, (options) => trainHere(run, options));
   const half = await checkpointBits(directory);
   assert.is(half['step'], '5');
   assert.is(directory.readMetrics().at(-1)!.step, 5);
 
-  const { dataset } = await tinyRun();
-  const resumed = await trainHere({ config: directory.readConfig(), dataset }, { directory, resume: true });
-  assert.ok(resumed.finished);
+  await resumeHere(directory);
   const end = await checkpointBits(directory);
   assert.is.not(end['momentum/fc6.weight'], half['momentum/fc6.weight']);
   assert.equal(end, await checkpointBits(whole.directory));
@@ -58,13 +51,9 @@ test('a run that was stopped and resumed ends with the bits of one that was not'
 test('the random proposals of an RPN without scores are those of the run and the step, whatever was done before', async () => {
   const set = ['detector.rpn.train.without=cls'];
   const whole = await trainHere(await tinyRun({ steps: 4, set }));
-  const controller = new AbortController();
-  const { directory } = await trainHere(await tinyRun({ steps: 4, set }), {
-    signal: controller.signal,
-    onStep: (step) => step === 2 && controller.abort(),
-  });
   const run = await tinyRun({ steps: 4, set });
-  await trainHere(run, { directory, resume: true });
+  const { directory } = await stoppedAt(2, (options) => trainHere(run, options));
+  await resumeHere(directory);
   assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
   // They are not those of any other seed.
   const model = whole.model as FasterRcnn;
@@ -272,12 +261,8 @@ test('a full disk while saving: one line, the last good checkpoint intact', asyn
 });
 
 test('the last line of a log that a kill cut off is dropped, and lines after the checkpoint are written again', async () => {
-  const controller = new AbortController();
   const run = await tinyRun({ steps: 30, checkpointEvery: 10 });
-  const { directory } = await trainHere(run, {
-    signal: controller.signal,
-    onStep: (step) => step === 12 && controller.abort(),
-  });
+  const { directory } = await stoppedAt(12, (options) => trainHere(run, options));
   const text = readFileSync(directory.metricsPath, 'utf8');
   assert.is(text.trim().split('\n').length, 2);
   appendFileSync(directory.metricsPath, '{"step":14,"lr":0.001,"loss":1}\n{"step":16,"l');

@@ -18,7 +18,7 @@ import { sinceBest } from '../../src/run/training/validation.ts';
 import { temporaryFolder, userError, vocXml, writeVoc } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
 import { registered } from '../model/registered.ts';
-import { checkpointBits, tinyRun, trainHere } from './tinyRun.ts';
+import { checkpointBits, resumeHere, stopped, stoppedAt, tinyRun, trainHere } from './tinyRun.ts';
 
 const IMAGES = 3;
 
@@ -52,24 +52,19 @@ test('a run that is evaluated ends with the bits of one that is not', async () =
 
 test('a run that was stopped while it was evaluated makes up for it, and ends with the same bits and lines', async () => {
   const whole = await watched({ steps: 10 });
-  const controller = new AbortController();
   let evaluated = 0;
-  const stopped = await watched(
-    { steps: 10 },
-    { signal: controller.signal, onValidationImage: () => ++evaluated === IMAGES + 1 && controller.abort() },
+  const { directory, progress } = await stopped(
+    (stop) => ({ onValidationImage: () => ++evaluated === IMAGES + 1 && stop() }),
+    (options) => watched({ steps: 10 }, options),
   );
-  const { directory } = stopped;
-  assert.is(stopped.finished, false);
-  assert.is(stopped.progress.step, 8);
+  assert.is(progress.step, 8);
   assert.equal(
     directory.readValidation().map(({ step }) => step),
     [4],
   );
   // As a run leaves it that was killed: a line of a later step than the checkpoint's is not believed.
   directory.appendValidation({ ...directory.readValidation()[0]!, step: 9, mAP: 1 });
-  const { config, dataset } = { config: directory.readConfig(), dataset: (await tinyRun()).dataset };
-  const validation = await openValidation(config);
-  await trainHere({ config, dataset }, { directory, resume: true, validation });
+  await resumeHere(directory);
   assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
   assert.equal(withoutSeconds(directory.readValidation()), withoutSeconds(whole.directory.readValidation()));
   assert.equal(await bestWeights(directory), await bestWeights(whole.directory));
@@ -212,16 +207,11 @@ test('a run that is stopped in its last evaluation is not finished, whatever its
     run.dataset.samples = run.dataset.samples.slice(0, 6);
     const directory = new RunDirectory(join(temporaryFolder(), 'run'));
     const options = { gpu: await sharedGpu(), directory, validation: await openValidation(run.config), ...run };
-    const controller = new AbortController();
-    const { signal } = controller;
-    const stopped = await trainRun({
-      ...options,
-      resume: false,
-      signal,
-      onValidationImage: () => controller.abort(),
-    });
-    stopped.model.dispose();
-    assert.is(stopped.finished, false, schedule);
+    const { model } = await stopped(
+      (stop) => ({ onValidationImage: stop }),
+      (events) => trainRun({ ...options, resume: false, ...events }),
+    );
+    model.dispose();
     assert.equal(directory.readValidation(), []);
     const resumed = await trainRun({ ...options, resume: true });
     resumed.model.dispose();
@@ -296,40 +286,37 @@ test('how long ago the best evaluation was, the first of several that are as goo
   assert.equal([since(), since(0.1), since(0.1, 0.2), since(0.2, 0.2), since(0.3, 0.1, 0.2)], [0, 0, 0, 1, 2]);
 });
 
-test('a run ends once its weights no longer get better, and a resumed one where it would have ended', async () => {
-  const choices = { steps: 60, validateEvery: 2, patience: 2 };
-  const whole = await watched(choices);
-  const lines = whole.directory.readValidation();
-  assert.is(whole.finished, true);
-  assert.ok(whole.progress.step < 60, 'a tiny detector does not get better at every other evaluation');
-  assert.is(lines.at(-1)!.step, whole.progress.step);
-  assert.equal([sinceBest(lines), sinceBest(lines.slice(0, -1))], [2, 1]);
+for (const [what, set] of [
+  ['weights', []],
+  ['averaged weights', ['training.ema=0.9']],
+] as const)
+  test(`a run ends once its ${what} no longer get better, and a resumed one where it would have ended`, async () => {
+    const choices = { steps: 60, validateEvery: 2, patience: 2, set: [...set] };
+    const whole = await watched(choices);
+    const lines = whole.directory.readValidation();
+    assert.is(whole.finished, true);
+    assert.ok(whole.progress.step < 60, 'a tiny detector does not get better at every other evaluation');
+    assert.is(lines.at(-1)!.step, whole.progress.step);
+    assert.equal([sinceBest(lines), sinceBest(lines.slice(0, -1))], [2, 1]);
+    const last = (await evaluate(whole.model, (await openValidation(whole.directory.readConfig()))!, 'voc10')).report;
+    assert.is(last.mAP, lines.at(-1)!.mAP, 'what was validated last is what the training returns');
 
-  const controller = new AbortController();
-  const stop = { signal: controller.signal, onStep: (step: number) => step === 3 && controller.abort() };
-  const { directory, finished } = await watched(choices, stop);
-  assert.is(finished, false);
-  const config = directory.readConfig();
-  const { dataset } = await tinyRun();
-  for (const _ of ['the rest', 'nothing left']) {
-    const validation = await openValidation(config);
-    const result = await trainHere({ config, dataset }, { directory, resume: true, validation });
-    assert.equal([result.finished, result.progress.step], [true, whole.progress.step]);
-    assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
-    assert.equal(withoutSeconds(directory.readValidation()), withoutSeconds(lines));
-  }
-});
+    const { directory } = await stoppedAt(3, (options) => watched(choices, options));
+    for (const _ of ['the rest', 'nothing left']) {
+      const result = await resumeHere(directory);
+      assert.equal([result.finished, result.progress.step], [true, whole.progress.step]);
+      assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
+      assert.equal(withoutSeconds(directory.readValidation()), withoutSeconds(lines));
+    }
+  });
 
 test('checkpoints of earlier steps are kept, the last ones, and change nothing', async () => {
   const alone = await trainHere(await tinyRun({ steps: 9 }));
   const { directory } = await trainHere(await tinyRun({ steps: 9, saveEvery: 2, keep: 3, checkpointEvery: 3 }));
   assert.equal(directory.keptSteps, [4, 6, 8]);
   assert.equal(await checkpointBits(directory), await checkpointBits(alone.directory));
-  const controller = new AbortController();
-  const six = await trainHere(await tinyRun({ steps: 9 }), {
-    signal: controller.signal,
-    onStep: (step) => step === 6 && controller.abort(),
-  });
+  const run = await tinyRun({ steps: 9 });
+  const six = await stoppedAt(6, (options) => trainHere(run, options));
   assert.equal(await checkpointBits({ checkpointPath: directory.keptPath(6) }), await checkpointBits(six.directory));
   const gpu = await sharedGpu();
   (await loadModel(gpu, directory.path, undefined, 6)).dispose();

@@ -23,12 +23,15 @@ const STATES = ['momentum/', 'first_moment/', 'second_moment/', AVERAGE];
 /** Whether a tensor of a checkpoint belongs to the state of the training. */
 const isTrainingState = (name: string): boolean => STATES.some((state) => name.startsWith(state));
 
-/** The weights of a checkpoint that a network is to be used with: the averages of those that have one. */
-export const weightsToUse = (tensors: Safetensors['tensors']): Safetensors['tensors'] =>
+/**
+ * The weights of a checkpoint that a network is to be used with: the averages of those that have one. `raw`: those that were trained,
+ * before averaging.
+ */
+export const weightsToUse = (tensors: Safetensors['tensors'], raw = false): Safetensors['tensors'] =>
   Object.fromEntries(
     Object.entries(tensors)
       .filter(([name]) => !isTrainingState(name))
-      .map(([name, tensor]) => [name, tensors[AVERAGE + name] ?? tensor]),
+      .map(([name, tensor]) => [name, (raw ? undefined : tensors[AVERAGE + name]) ?? tensor]),
   );
 
 /** The key of the metadata under which the preparation of an image is stored, as JSON. */
@@ -112,7 +115,7 @@ export function readProgress(
 
 /**
  * Fills the model and, if given, the state of its training. Without a state the model gets the weights to use it with: the
- * averages of those that have one. The checkpoint must fit the network exactly, be unchanged since it was saved and hold only
+ * averages of those that have one, unless `raw` is set. The checkpoint must fit the network exactly, be unchanged since it was saved and hold only
  * finite values; otherwise nothing is filled.
  */
 export async function restoreCheckpoint(
@@ -120,11 +123,12 @@ export async function restoreCheckpoint(
   source: string,
   model: Trainable,
   state?: TrainingState,
+  raw = false,
 ): Promise<Progress> {
   const { tensors: stored, metadata } = await verified(checkpoint, source);
   const progress = readProgress(source, metadata);
   const targets = everything(model, state);
-  const tensors = state ? stored : weightsToUse(stored);
+  const tensors = state ? stored : weightsToUse(stored, raw);
   for (const [name, whole] of Object.entries(targets)) fitting(source, name, whole, tensors[name]);
   for (const name of Object.keys(tensors)) {
     if (!isTrainingState(name) && !targets[name])

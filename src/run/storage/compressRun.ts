@@ -65,7 +65,7 @@ export async function compressRun({
   const config = readTrainedConfig(from, weights);
   const path = weightsPath(from, weights);
   const { tensors: stored, metadata } = await verified(await loadSafetensors(path), path);
-  const tensors = weightsToUse(stored);
+  const tensors = weightsToUse(stored, weights === 'raw');
   const planned = planLayers(model, config, ranks, tensors);
   const made: CompressedLayer[] = [];
   for (const { name, weight, ...layer } of planned) {

@@ -11,8 +11,11 @@ import { PRESETS } from '../config/presets.ts';
 import { makePublishedDetector, publishedDetector, shapesOf } from './publishedDetector.ts';
 import { RunDirectory } from './runDirectory.ts';
 
-/** Which weights of a run to load: of its last checkpoint, the best that were validated, or of a step that was kept. */
-export type WeightsName = 'last' | 'best' | number;
+/**
+ * Which weights of a run to load: of its last checkpoint, the same before averaging (training.ema), the best that were validated, or
+ * of a step that was kept.
+ */
+export type WeightsName = 'last' | 'raw' | 'best' | number;
 
 /** The configuration of a run that has something to load. */
 export function readTrainedConfig(directory: RunDirectory, weights: WeightsName = 'last'): RunConfig {
@@ -27,7 +30,12 @@ export function readTrainedConfig(directory: RunDirectory, weights: WeightsName 
     const others = keptSteps.length > 0 ? `there are ${keptSteps.join(', ')}` : 'training keeps them with --save-every';
     throw new UserError(`${directory.keptPath(weights)}: there is no such file; ${others}, and --weights last`);
   }
-  if (weights === 'last' && !directory.hasCheckpoint) {
+  if (weights === 'raw' && config.training.ema === undefined) {
+    throw new UserError(
+      `--weights raw: ${directory.path} has no averaged weights (training.ema), so its last ones are as they were trained; leave the option out`,
+    );
+  }
+  if ((weights === 'last' || weights === 'raw') && !directory.hasCheckpoint) {
     throw new UserError(
       `${directory.checkpointPath}: there is no checkpoint yet; train with: rcnn train --resume --out ${directory.path}`,
     );
@@ -73,5 +81,5 @@ export async function loadModel(
   const directory = new RunDirectory(run);
   const config = change(withPrecision(readTrainedConfig(directory, weights), 'f32'));
   const path = weightsPath(directory, weights);
-  return restoreRun(gpu, config, await loadSafetensors(path), path);
+  return restoreRun(gpu, config, await loadSafetensors(path), path, weights === 'raw');
 }

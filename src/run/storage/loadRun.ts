@@ -33,17 +33,18 @@ export async function loadRun(
   return restoreRun(gpu, withPrecision(config, precision), file, source);
 }
 
-/** As `loadRun`, with the file already read. */
+/** As `loadRun`, with the file already read. `raw`: weights that were averaged (training.ema) are loaded as they were trained. */
 export async function restoreRun(
   gpu: Gpu,
   config: RunConfig,
   checkpoint: Safetensors,
   source: string,
+  raw = false,
 ): Promise<Detector> {
   const model = makeDetector(gpu, config.detector, config.training.seed);
   usePlansOf(config, model.plans);
   try {
-    await restoreCheckpoint(checkpoint, source, model);
+    await restoreCheckpoint(checkpoint, source, model, undefined, raw);
   } catch (error) {
     model.dispose();
     throw error;
