@@ -6,7 +6,7 @@ import { configFor, type RunChoices } from '../../src/run/config/runConfig.ts';
 import { detectorOptimizer, JOINT_TASK, measureStep, trainDetector } from '../../src/run/training/trainDetector.ts';
 import { asProcesses } from '../distributed/group.ts';
 import { ALONE, type Processes } from '../../src/distributed/processes.ts';
-import { ShardedSgd } from '../../src/distributed/shardedSgd.ts';
+import { ShardedOptimizer } from '../../src/distributed/shardedOptimizer.ts';
 import { sharedGpu } from '../harness.ts';
 import { checkpointBits, failure, tinyRun, trainHere } from './tinyRun.ts';
 
@@ -37,7 +37,7 @@ test('processes that share an update have the bits of one', async () => {
     const onMetrics = ({ loss }: { loss: number }): void => void lines.push(loss);
     await trainDetector({ model, dataset, training: config.training, optimizer, processes, onMetrics });
     const weights = await Promise.all(Object.values(model.parameters).map((tensor) => tensor.read()));
-    if (optimizer instanceof ShardedSgd) await optimizer.collect();
+    if (optimizer instanceof ShardedOptimizer) await optimizer.collect();
     optimizer.dispose();
     model.dispose();
     return { weights, lines };
