@@ -183,6 +183,17 @@ test('scripts of npm are in package.json', () => {
   assertNone(wrong, run.length, 10);
 });
 
+test('nothing that the package or a clone installs is under the GPL or the AGPL, as the README says', () => {
+  assert.ok(/nothing that it depends on is under the GPL or the AGPL/.test(read('README.md')));
+  const { packages } = JSON.parse(read('package-lock.json')) as { packages: Record<string, { license?: string }> };
+  const licences = Object.entries(packages).map(([name, { license = 'none' }]) => `${name}: ${license}`);
+  assertNone(
+    licences.filter((line) => /(^|[^L])GPL|: none$/.test(line)),
+    licences.length,
+    100,
+  );
+});
+
 test('programs compile', () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rcnn-docs-'));
   try {

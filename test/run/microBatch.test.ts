@@ -8,20 +8,15 @@ import { asProcesses } from '../distributed/group.ts';
 import { ALONE, type Processes } from '../../src/distributed/processes.ts';
 import { ShardedOptimizer } from '../../src/distributed/shardedOptimizer.ts';
 import { sharedGpu } from '../harness.ts';
-import { checkpointBits, failure, tinyRun, trainHere } from './tinyRun.ts';
+import { checkpointBits, failure, resumeHere, stoppedAt, tinyRun, trainHere } from './tinyRun.ts';
 
 const set = ['training.imagesPerStep=6', 'training.microBatch=2'];
 
 test('a run that was stopped and resumed ends with the bits of one that was not', async () => {
   const whole = await trainHere(await tinyRun({ steps: 3, set }));
-  const controller = new AbortController();
-  const { directory } = await trainHere(await tinyRun({ steps: 3, set }), {
-    signal: controller.signal,
-    onStep: (step) => step === 1 && controller.abort(),
-  });
-  const { dataset } = await tinyRun();
-  const resumed = await trainHere({ config: directory.readConfig(), dataset }, { directory, resume: true });
-  assert.ok(resumed.finished);
+  const run = await tinyRun({ steps: 3, set });
+  const { directory } = await stoppedAt(1, (options) => trainHere(run, options));
+  await resumeHere(directory);
   assert.equal(await checkpointBits(directory), await checkpointBits(whole.directory));
   const one = await trainHere(await tinyRun({ steps: 3, set: set.slice(0, 1) }));
   const [losses, alone] = [whole, one].map(({ directory }) => directory.readMetrics().at(-1)!.loss);
