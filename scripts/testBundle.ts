@@ -23,7 +23,9 @@ const result = await build({
   fail(error.errors.map(({ text, location }) => `${location?.file}:${location?.line}: ${text}`).join('\n')),
 );
 const { text, contents } = result.outputFiles[0]!;
-const globals = text.match(/\b(process\.(env|exit|argv|std)|require\(|__dirname|Buffer\.)/);
+// fast-xml-parser asks whether there is a Buffer before it uses one, so a browser never comes to that.
+const guarded = /typeof Buffer<"u"&&Buffer\.isBuffer\(/g;
+const globals = text.replace(guarded, '').match(/\b(process\.(env|exit|argv|std)|require\(|__dirname|Buffer\.)/);
 if (globals) fail(`the bundle of src/index.ts uses ${globals[0]}, which a browser does not have`);
 const kib = (bytes: number) => `${(bytes / 1024).toFixed(0)} KiB`;
 console.log(

@@ -1,5 +1,5 @@
 /** JSON that other tools wrote, checked against a schema; one line says what is wrong with it. */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { printable } from './text.ts';
 

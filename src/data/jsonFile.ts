@@ -1,7 +1,7 @@
 /** Reads JSON files that other tools wrote (json.ts). */
 import { constants } from 'node:buffer';
 import { statSync } from 'node:fs';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { asBuffer } from '../engine/node/asBuffer.ts';
 import { readRegularFile } from '../engine/node/readFile.ts';

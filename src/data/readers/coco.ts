@@ -4,7 +4,7 @@
  * tools write are understood: numbers and ids as strings, missing sizes, an outline (polygons or runs) without a bbox, an area of 0.
  * Images are in the order of their ids, as in COCO's own evaluation: among equal scores, their order decides.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { UserError } from '../../engine/errors.ts';
 import type { AnnotatedImage, AnnotatedObject, ReadContext } from '../annotated.ts';
 import { boundsOf, boundsOfRuns, type Point } from '../bounds.ts';

@@ -6,7 +6,7 @@
  * boxes (segments2boxes).
  */
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { UserError } from '../../engine/errors.ts';
 import type { AnnotatedObject, ReadContext } from '../annotated.ts';
 import { boundsOf, type Point } from '../bounds.ts';
