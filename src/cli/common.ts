@@ -64,6 +64,17 @@ export const weightsOption = (): Option =>
     .argParser(weightsName)
     .default('last');
 
+/** Adds what a training of a whole network begins with and goes on by: `--init`, `--checkpoint-every`, `--resume`, `--adapter`. */
+export const withSessionOptions = (command: Command): Command =>
+  command
+    .option(
+      '--init <file>',
+      'initial weights (safetensors, .pth or .onnx); tensors that fit by name and shape are loaded',
+    )
+    .option('--checkpoint-every <n>', 'steps between checkpoints; default: 200', positiveInteger)
+    .option('--resume', 'continue the run in --out from its checkpoint, with its configuration')
+    .addOption(adapterOption());
+
 /** `--model` of commands that take published detectors as well as runs. */
 export const trainedOption = (): Option =>
   new Option(

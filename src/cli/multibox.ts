@@ -16,7 +16,6 @@ import { asOnlyWriter } from '../run/storage/runLock.ts';
 import { trainMultiBox } from '../run/training/trainMultiBox.ts';
 import {
   type AdapterKind,
-  adapterOption,
   backboneOption,
   positiveInteger,
   positiveNumber,
@@ -24,6 +23,7 @@ import {
   withDataOptions,
   withExample,
   withGpu,
+  withSessionOptions,
 } from './common.ts';
 import { assertOutputs } from './outputs.ts';
 import { columns } from './progress.ts';
@@ -38,7 +38,7 @@ interface MultiBoxCommand extends MultiBoxChoices {
 
 export function addMultiBox(program: Command): void {
   const { priors, alpha, batch, steps } = MULTIBOX_DEFAULTS;
-  const command = withDataOptions(program.command('multibox'))
+  const described = withDataOptions(program.command('multibox'))
     .description(
       "Train a MultiBox network: proposals from one look at the whole image. 'rcnn proposals --method multibox' writes its boxes.",
     )
@@ -56,15 +56,8 @@ export function addMultiBox(program: Command): void {
     .option('--steps <n>', `training steps; default: ${steps}`, positiveInteger)
     .option('--batch <n>', `images per step; default: ${batch}`, positiveInteger)
     .option('--learning-rate <x>', 'learning rate after the warm-up', positiveNumber)
-    .option('--seed <n>', 'seed of the priors, the weights and the order of the images', seed)
-    .option(
-      '--init <file>',
-      'initial weights (safetensors, .pth or .onnx); tensors that fit by name and shape are loaded',
-    )
-    .option('--checkpoint-every <n>', 'steps between checkpoints; default: 200', positiveInteger)
-    .option('--resume', 'continue the run in --out from its checkpoint, with its configuration')
-    .addOption(adapterOption())
-    .action(run);
+    .option('--seed <n>', 'seed of the priors, the weights and the order of the images', seed);
+  const command = withSessionOptions(described).action(run);
   withExample(
     command,
     'rcnn multibox --data voc:my-data --out runs/multibox',

@@ -23,12 +23,12 @@ import {
 } from '../run/config/pretrainConfig.ts';
 import {
   type AdapterKind,
-  adapterOption,
   backboneOption,
   positiveInteger,
   positiveNumber,
   seed,
   withExample,
+  withSessionOptions,
 } from './common.ts';
 import { assertSameData, type DistributedOptions, together, withDistributedOptions, withLock } from './distributed.ts';
 import { withSharedGpu } from './distributedDevices.ts';
@@ -48,7 +48,7 @@ const eachBackbone = (value: (backbone: BackboneDescriptor) => number): string =
   [...BACKBONES.values()].map((backbone) => `${backbone.name} ${value(backbone)}`).join(', ');
 
 export function addPretrain(program: Command): void {
-  const command = program
+  const described = program
     .command('pretrain')
     .description("Train a backbone as an image classifier. 'rcnn train --init' starts from its checkpoint.")
     .option(
@@ -74,15 +74,8 @@ export function addPretrain(program: Command): void {
       positiveInteger,
     )
     .option('--learning-rate <x>', 'learning rate after the warm-up', positiveNumber)
-    .option('--seed <n>', 'seed of the weights, the order of the images, the crops and the drawn digits', seed)
-    .option(
-      '--init <file>',
-      'initial weights (safetensors, .pth or .onnx); tensors that fit by name and shape are loaded',
-    )
-    .option('--checkpoint-every <n>', 'steps between checkpoints; default: 200', positiveInteger)
-    .option('--resume', 'continue the run in --out from its checkpoint, with its configuration')
-    .addOption(adapterOption());
-  withDistributedOptions(command).action(pretrain);
+    .option('--seed <n>', 'seed of the weights, the order of the images, the crops and the drawn digits', seed);
+  const command = withDistributedOptions(withSessionOptions(described)).action(pretrain);
   withExample(
     command,
     'rcnn pretrain --data mnist --out runs/mnist',

@@ -12,17 +12,16 @@ import { reshape } from '../engine/ops/reshape.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { UserError } from '../engine/errors.ts';
-import { anchorLabelsScratch, recordAnchorLabels } from '../kernels/anchorLabels.ts';
 import { stageVariant } from '../kernels/planner.ts';
 import { levelAnchors, pyramidProposalsScratch, recordPyramidProposals } from '../kernels/pyramidProposals.ts';
 import { anchorsOf } from './anchors.ts';
+import { anchorTargets } from './anchorTargets.ts';
 import { convolve, type Layer, ParameterStore } from './backbones/backbone.ts';
 import { levelStrides, type PyramidDescriptor } from './backbones/pyramid.ts';
 import type { DetectorConfig, ProposalConfig } from './config.ts';
 import { CONVENTIONS } from './conventions.ts';
 import type { GroundTruth, ImageGeometry, PreparedImage, Proposals, Sampling } from './detector.ts';
 import { partOf } from './imageBatch.ts';
-import { ANCHOR_STREAM } from './rpn.ts';
 
 /** More pixels than any anchor crosses the border of an image by: all of them are trained. */
 const ANY_BORDER = 1e9;
@@ -147,42 +146,21 @@ export class PyramidRpn {
     image: ImageGeometry,
     sampling: Sampling,
   ): { cls: Tensor; box: Tensor } {
-    const { gpu } = this;
-    const { rpn, convention } = this.config;
-    const anchorCount = logits.size;
-    const labels = gpu.empty([anchorCount], 'i32', 'anchor labels');
-    const [targets, insideWeights, outsideWeights] = ['anchor targets', 'inside weights', 'outside weights'].map(
-      (name) => gpu.empty(deltas.shape, 'f32', name),
-    ) as [Tensor, Tensor, Tensor];
+    const { rpn } = this.config;
     // A map of one cell that has every anchor: then the order of the maps is that of the list.
-    const grid = { anchorCount, height: 1, width: 1, stride: 0 };
-    const variant = stageVariant(gpu.plans.device);
-    const working = scratch(gpu, anchorLabelsScratch({ ...grid, g: truth.boxes.shape[0]!, variant }));
-    recordAnchorLabels<Bindable>(
-      gpu.run.bind(gpu),
-      { ...working.tensors, anchors, gt: truth.boxes, labels, targets, insideWeights, outsideWeights },
-      {
-        ...grid,
-        variant,
-        g: truth.count,
-        imageHeight: image.height,
-        imageWidth: image.width,
-        border: ANY_BORDER,
-        plusOne: CONVENTIONS[convention].plusOne,
-        positiveOverlap: rpn.positiveOverlap,
-        negativeOverlap: rpn.negativeOverlap,
-        batch: rpn.batch,
-        positiveFraction: rpn.positiveFraction,
-        random: sampling.random,
-        seed: sampling.seed,
-        stream: ANCHOR_STREAM,
-        outsideMode: 'examples',
-        outsideValue: rpn.lambda,
-      },
+    const grid = { anchorCount: logits.size, height: 1, width: 1, stride: 0 };
+    const { labels, targets, insideWeights, outsideWeights } = anchorTargets(
+      this.config,
+      anchors,
+      grid,
+      deltas,
+      truth,
+      image,
+      sampling,
+      { border: ANY_BORDER, outsideMode: 'examples', outsideValue: rpn.lambda },
     );
-    working.dispose();
     return {
-      cls: sigmoidLogLoss(logits, labels),
+      cls: sigmoidLogLoss(logits, reshape(labels, [-1])),
       box: smoothL1Loss(deltas, targets, { sigma: rpn.sigma, insideWeights, outsideWeights }),
     };
   }

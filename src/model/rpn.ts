@@ -16,20 +16,19 @@ import { concat, slice } from '../engine/ops/axes.ts';
 import { reshape } from '../engine/ops/reshape.ts';
 import { scratch } from '../engine/scratch.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { anchorLabelsScratch, recordAnchorLabels } from '../kernels/anchorLabels.ts';
 import { stageVariant } from '../kernels/planner.ts';
 import { type ProposalParams, proposalsScratch, recordProposals } from '../kernels/proposals.ts';
 import { decodeProposalsBackward } from '../kernels/proposalsBackward.ts';
 import { Random } from '../kernels/rng.ts';
 import { baseAnchors } from './anchors.ts';
+import { anchorTargets } from './anchorTargets.ts';
 import { type Backbone, convolve, type Layer, ParameterStore } from './backbones/backbone.ts';
 import type { DetectorConfig, ProposalConfig } from './config.ts';
 import { CONVENTIONS } from './conventions.ts';
 import type { GroundTruth, ImageGeometry, Proposals, Sampling } from './detector.ts';
 import { partOf } from './imageBatch.ts';
 
-/** Streams of random numbers, one per purpose. */
-export const ANCHOR_STREAM = 0xa11c;
+/** The stream of random numbers by which proposals without scores are ranked. */
 const RANKING_STREAM = 0x4a9d;
 
 export interface RpnOutput {
@@ -136,39 +135,22 @@ export class RegionProposalNetwork {
     sampling: Sampling,
   ): { cls: Tensor; box: Tensor } {
     const { logits, deltas } = output;
-    const { gpu } = this;
-    const { rpn, convention } = this.config;
+    const { rpn } = this.config;
     const [, channels, height, width] = deltas.shape as [number, number, number, number];
     const anchorCount = channels / 4;
-    const labels = gpu.empty([1, anchorCount * height * width], 'i32', 'anchor labels');
-    const [targets, insideWeights, outsideWeights] = ['anchor targets', 'inside weights', 'outside weights'].map(
-      (name) => gpu.empty(deltas.shape, 'f32', name),
-    ) as [Tensor, Tensor, Tensor];
     const grid = { anchorCount, height, width, stride: this.stride };
-    const variant = stageVariant(gpu.plans.device);
-    const working = scratch(gpu, anchorLabelsScratch({ ...grid, g: truth.boxes.shape[0]!, variant }));
-    recordAnchorLabels<Bindable>(
-      gpu.run.bind(gpu),
-      { ...working.tensors, anchors: this.anchors, gt: truth.boxes, labels, targets, insideWeights, outsideWeights },
-      {
-        ...grid,
-        variant,
-        g: truth.count,
-        imageHeight: image.height,
-        imageWidth: image.width,
-        plusOne: CONVENTIONS[convention].plusOne,
-        positiveOverlap: rpn.positiveOverlap,
-        negativeOverlap: rpn.negativeOverlap,
-        batch: rpn.batch,
-        positiveFraction: rpn.positiveFraction,
-        random: sampling.random,
-        seed: sampling.seed,
-        stream: ANCHOR_STREAM,
-        outsideMode: rpn.normalisation === 'examples' ? 'examples' : 'constant',
-        outsideValue: rpn.normalisation === 'examples' ? rpn.lambda : rpn.lambda / (height * width),
-      },
+    const { labels, targets, insideWeights, outsideWeights } = anchorTargets(
+      this.config,
+      this.anchors,
+      grid,
+      deltas,
+      truth,
+      image,
+      sampling,
+      rpn.normalisation === 'examples'
+        ? { outsideMode: 'examples', outsideValue: rpn.lambda }
+        : { outsideMode: 'constant', outsideValue: rpn.lambda / (height * width) },
     );
-    working.dispose();
     return {
       cls: softmaxLogLoss(reshape(logits, [1, 2, anchorCount * height * width]), labels, { ignoreLabel: -1 }),
       box: smoothL1Loss(deltas, targets, { sigma: rpn.sigma, insideWeights, outsideWeights }),
