@@ -11,15 +11,21 @@ import { makeRow, ours, type ReportRow } from './report.ts';
 import type { Reply, Request } from './worker.ts';
 
 /** The names of the peers in the report, and of their files in engines/. */
-export const PEERS = { 'onnxruntime-node': 'onnxruntime', tfjs: 'tfjs', 'jax-js': 'jax' } as const;
+export const PEERS = {
+  'onnxruntime-node': 'onnxruntime',
+  'onnxruntime-cpu': 'onnxruntimeCpu',
+  tfjs: 'tfjs',
+  'jax-js': 'jax',
+  torchvision: 'torchvision',
+} as const;
 
 const ROUNDS = 3;
 /** An engine that has computed for this long in a row gets no further rounds. */
 const PATIENCE_MS = 20_000;
 /** The tolerance for other engines, which may sum in another order: some 300 roundings. */
 const PEER_TOLERANCE = 2e-5;
-/** The tolerance of a training step, relative to the largest movement of a filter. */
-const TRAINING_TOLERANCE = 1e-3;
+/** The tolerance of a training step or a detector, relative to the largest of the numbers that are compared. */
+const OURS_TOLERANCE = 1e-3;
 
 /** An engine that answers requests. */
 export interface Respondent {
@@ -31,19 +37,22 @@ export class EngineProcess implements Respondent {
   readonly name: string;
   adapter: string | null = null;
   peakGflops = 0;
+  version: string | undefined;
   private readonly child: ChildProcess;
   private ended: string | null = null;
 
-  constructor(name: string, file: string) {
+  /** `folder`: where engines leave files for one another. */
+  constructor(name: string, file: string, folder: string) {
     this.name = name;
     const worker = fileURLToPath(new URL('worker.ts', import.meta.url));
-    this.child = fork(worker, [file], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
+    this.child = fork(worker, [file, folder], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
     this.child.on('close', (code, signal) => (this.ended = `its process ended (${signal ?? `exit code ${code}`})`));
   }
 
   async open(): Promise<void> {
-    const { adapter, peakGflops = 0 } = await this.ask({ kind: 'open' }, 'opened');
+    const { adapter, version, peakGflops = 0 } = await this.ask({ kind: 'open' }, 'opened');
     this.adapter = adapter;
+    this.version = version;
     this.peakGflops = peakGflops;
   }
 
@@ -111,15 +120,15 @@ export async function compareRow(engines: readonly Respondent[], index: number, 
   return makeRow(describeRow(row), own, peers, peak, notes);
 }
 
-/** What is wrong with an engine's elements, or null. Training steps are compared with ours. */
+/** What is wrong with an engine's elements, or null. Training steps and detections are compared with ours. */
 function makeCheck(row: PeerRow): (name: string, values: readonly number[]) => string | null {
-  if (row.kind === 'training') {
+  if (row.kind !== 'conv' && row.kind !== 'matmul') {
     let reference: readonly number[] | null = null;
     return (_, values) => {
       reference ??= values;
       const largest = Math.max(...reference.map(Math.abs));
       const expected = reference.map((value, index) => ({ index, value, magnitude: largest }));
-      return largest > 0 ? problemOf(values, expected, TRAINING_TOLERANCE) : 'no filter has moved';
+      return largest > 0 ? problemOf(values, expected, OURS_TOLERANCE) : 'every number of ours is 0';
     };
   }
   const expected = expectedElements(row).map((element, index) => ({ ...element, index }));

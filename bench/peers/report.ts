@@ -3,7 +3,7 @@ import { rate } from '../../src/bench/run.ts';
 import { geometricMean } from '../../src/bench/statistics.ts';
 
 export interface ReportRow {
-  /** forward, input_gradient, filter_gradient, matmul, training_step */
+  /** forward, input_gradient, filter_gradient, matmul, training_step, detection */
   op: string;
   shape: string;
   /** The best of the repetitions; null if the result was wrong. */
@@ -32,14 +32,14 @@ export interface PeersReport {
 }
 
 export function makeRow(
-  { op, shape, flops }: { op: string; shape: string; flops: number },
+  { op, shape, flops }: { op: string; shape: string; flops: number | null },
   ours: number | null,
   peers: Record<string, number>,
   peakGflops: number,
   notes: string[],
 ): ReportRow {
   const times = Object.values(peers);
-  const gflops = ours === null ? null : rate(flops, ours);
+  const gflops = ours === null || flops === null ? null : rate(flops, ours);
   return {
     op,
     shape,

@@ -12,34 +12,47 @@ import {
   outputSize,
   VGG16_LAYERS,
 } from '../../src/bench/shapes.ts';
+import { LOSS_TERMS } from '../../src/model/detector.ts';
+import { COMPARED_OBJECTS, DETECTOR_ROWS, type DetectorRow } from './detector.ts';
 import { TRAINING_FLOPS, TRAINING_SHAPE } from './training.ts';
 
 export type PeerRow =
-  { kind: 'conv'; pass: PassTitle; layer: ConvLayer } | { kind: 'matmul'; n: number } | { kind: 'training' };
+  | { kind: 'conv'; pass: PassTitle; layer: ConvLayer }
+  | { kind: 'matmul'; n: number }
+  | { kind: 'training' }
+  | DetectorRow;
+
+/** The rows whose results are compared with float64; those of the others with ours. */
+export type ReferenceRow = Extract<PeerRow, { kind: 'conv' | 'matmul' }>;
 
 export const ROWS: readonly PeerRow[] = [
   ...CONV_PASSES.flatMap((pass) => VGG16_LAYERS.map((layer) => ({ kind: 'conv' as const, pass, layer }))),
   ...MATMUL_SIZES.map((n) => ({ kind: 'matmul' as const, n })),
   { kind: 'training' },
+  ...DETECTOR_ROWS,
 ];
 
 /** The names in the report: `geomean` has those of convolutions. */
-export function describeRow(row: PeerRow): { op: string; shape: string; flops: number } {
+export function describeRow(row: PeerRow): { op: string; shape: string; flops: number | null } {
   if (row.kind === 'conv') {
     return { op: row.pass.replace(' ', '_'), shape: layerName(row.layer), flops: convFlops(row.layer) };
   }
   if (row.kind === 'matmul') return { op: 'matmul', shape: `${row.n}x${row.n}x${row.n}`, flops: 2 * row.n ** 3 };
-  return { op: 'training_step', shape: TRAINING_SHAPE, flops: TRAINING_FLOPS };
+  if (row.kind === 'training') return { op: 'training_step', shape: TRAINING_SHAPE, flops: TRAINING_FLOPS };
+  const op = row.kind === 'detection' ? 'detection' : 'training_step';
+  return { op, shape: `ResNet-50-FPN ${row.height}x${row.width}`, flops: null };
 }
 
 export function matmulInputs(n: number): { a: Float32Array; b: Float32Array } {
   return { a: uniform(n * n, 1), b: uniform(n * n, 2) };
 }
 
-/** The elements in which each engine's result is checked; none for training, where engines are compared with one another. */
+/** The elements in which each engine's result is checked. */
 export function sampledElements(row: PeerRow): number[] {
   if (row.kind === 'matmul') return sampleIndices(row.n ** 2, 128);
   if (row.kind === 'training') return sampleIndices(16 * 3 * 25, 128);
+  if (row.kind === 'detection') return [...Array(COMPARED_OBJECTS).keys()];
+  if (row.kind === 'detector training') return [...LOSS_TERMS.keys()];
   const { C, K, side, H, W } = row.layer;
   const { OH, OW } = outputSize(row.layer);
   if (row.pass === 'filter gradient') return sampleIndices(K * C * side * side, 48);
@@ -49,7 +62,7 @@ export function sampledElements(row: PeerRow): number[] {
 }
 
 /** The expected elements, in float64. */
-export function expectedElements(row: Exclude<PeerRow, { kind: 'training' }>): Expected[] {
+export function expectedElements(row: ReferenceRow): Expected[] {
   const indices = sampledElements(row);
   if (row.kind === 'matmul') {
     const { a, b } = matmulInputs(row.n);

@@ -3,7 +3,8 @@
  * this folder on first use; they are not part of the project.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
@@ -14,12 +15,13 @@ import { describeRow, ROWS } from './rows.ts';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const peerNames = Object.keys(PEERS) as (keyof typeof PEERS)[];
-/** The npm package of each engine. */
-const PACKAGES = {
+/** The npm packages of the engines; torchvision is Python's. */
+const PACKAGES: Readonly<Partial<Record<keyof typeof PEERS, string>>> = {
   'onnxruntime-node': 'onnxruntime-node',
+  'onnxruntime-cpu': 'onnxruntime-node',
   tfjs: '@tensorflow/tfjs',
   'jax-js': '@jax-js/jax',
-} as const satisfies Record<keyof typeof PEERS, string>;
+};
 
 interface Options {
   filter: string;
@@ -30,7 +32,7 @@ interface Options {
 }
 
 const program = new Command('bench:peers')
-  .description('Time convolutions, matrix products and a training step beside other engines on WebGPU.')
+  .description('Time convolutions, matrix products, training steps and a detector beside other engines.')
   .exitOverride()
   .configureOutput({ outputError: () => {} }) // printed below, with the command's name
   .option('--filter <text>', "only rows whose name contains this: 'forward', '512->512', 'matmul'", '')
@@ -87,17 +89,22 @@ function install(): void {
 }
 
 async function compare(rows: readonly number[], peers: readonly (keyof typeof PEERS)[]): Promise<PeersReport> {
-  const own = new EngineProcess(ours, 'ours');
+  const shared = mkdtempSync(join(tmpdir(), 'webgpu-rcnn-peers-'));
+  const own = new EngineProcess(ours, 'ours', shared);
   const engines = [own];
+  const versions: Record<string, string> = {};
   const missing: Record<string, string> = {};
   try {
     await own.open();
     console.log(`computing on ${own.adapter}; multiply-add peak ${own.peakGflops.toFixed(1)} GFLOP/s`);
     for (const peer of peers) {
-      const engine = new EngineProcess(peer, PEERS[peer]);
+      const engine = new EngineProcess(peer, PEERS[peer], shared);
       engines.push(engine);
       const reason = await start(engine, own.adapter!);
-      if (reason === null) continue;
+      if (reason === null) {
+        versions[peer] = engine.version ?? installedVersion(PACKAGES[peer]!);
+        continue;
+      }
       engines.pop()!.close();
       missing[peer] = reason;
       console.log(`${peer} takes no part: ${reason}`);
@@ -122,13 +129,14 @@ async function compare(rows: readonly number[], peers: readonly (keyof typeof PE
       adapter: own.adapter!,
       date: new Date().toISOString(),
       peak_gflops: own.peakGflops,
-      versions: Object.fromEntries(peers.map((peer) => [peer, version(peer)])),
+      versions,
       rows: results,
       geomean,
       missing,
     };
   } finally {
     engines.forEach((engine) => engine.close());
+    rmSync(shared, { recursive: true });
   }
 }
 
@@ -142,6 +150,6 @@ async function start(engine: EngineProcess, adapter: string): Promise<string | n
   return engine.adapter === null || engine.adapter === adapter ? null : `it computes on ${engine.adapter}`;
 }
 
-function version(peer: keyof typeof PEERS): string {
-  return JSON.parse(readFileSync(join(folder, 'node_modules', PACKAGES[peer], 'package.json'), 'utf8')).version;
+function installedVersion(name: string): string {
+  return JSON.parse(readFileSync(join(folder, 'node_modules', name, 'package.json'), 'utf8')).version;
 }

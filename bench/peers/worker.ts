@@ -11,14 +11,14 @@ export type Request =
   | { kind: 'dispose' };
 
 export type Reply =
-  | { kind: 'opened'; adapter: string | null; peakGflops?: number }
+  | { kind: 'opened'; adapter: string | null; version?: string | undefined; peakGflops?: number }
   | { kind: 'prepared'; possible: boolean }
   | { kind: 'ran'; milliseconds: number }
   | { kind: 'elements'; values: number[] }
   | { kind: 'disposed' }
   | { kind: 'failed'; message: string };
 
-const name = process.argv[2]!;
+const [, , name, folder] = process.argv as [string, string, string, string];
 let engine: Engine;
 let prepared: PreparedRow | null = null;
 
@@ -33,9 +33,10 @@ process.on('disconnect', () => process.exit());
 async function answer(request: Request): Promise<Reply> {
   switch (request.kind) {
     case 'open': {
-      const { open } = (await import(`./engines/${name}.ts`)) as { open(): Promise<Engine> };
-      engine = await open();
-      return { kind: 'opened', adapter: engine.adapter, ...(engine.peakGflops && { peakGflops: engine.peakGflops }) };
+      const { open } = (await import(`./engines/${name}.ts`)) as { open(folder: string): Promise<Engine> };
+      engine = await open(folder);
+      const { adapter, version } = engine;
+      return { kind: 'opened', adapter, version, ...(engine.peakGflops && { peakGflops: engine.peakGflops }) };
     }
     case 'prepare':
       prepared = await engine.prepare(ROWS[request.row]!);

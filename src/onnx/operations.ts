@@ -5,8 +5,18 @@
 import type { Operation } from '../engine/autograd.ts';
 import { UserError } from '../engine/errors.ts';
 import { addOperation, scaleOperation } from '../engine/ops/arithmetic.ts';
-import { addBroadcastOperation, multiplyOperation, subtractOperation } from '../engine/ops/binary.ts';
-import { concatOperation, permuteOperation } from '../engine/ops/axes.ts';
+import {
+  addBroadcastOperation,
+  divideOperation,
+  maximumOperation,
+  minimumOperation,
+  multiplyOperation,
+  powOperation,
+  subtractOperation,
+} from '../engine/ops/binary.ts';
+import { clipOperation } from '../engine/ops/clip.ts';
+import { logSoftmaxOperation } from '../engine/ops/logSoftmax.ts';
+import { concatOperation, permuteOperation, softmaxOperation } from '../engine/ops/axes.ts';
 import { batchNormOperation, foldBiasOperation, foldOperation } from '../engine/ops/batchNorm.ts';
 import { conv2dOperation, groupedConv2dOperation } from '../engine/ops/conv2d.ts';
 import { linearOperation } from '../engine/ops/linear.ts';
@@ -110,6 +120,15 @@ convert(addOperation, ({ graph, values }) => values.reduce(graph.add));
 convert(addBroadcastOperation, ({ graph, values }) => values.reduce(graph.add));
 convert(subtractOperation, ({ graph, values }) => graph.subtract(values[0]!, values[1]!));
 convert(multiplyOperation, ({ graph, values }) => graph.multiply(values[0]!, values[1]!));
+convert(divideOperation, ({ graph, values }) => graph.divide(values[0]!, values[1]!));
+convert(maximumOperation, ({ graph, values }) => graph.node('Max', values));
+convert(minimumOperation, ({ graph, values }) => graph.node('Min', values));
+convert(powOperation, ({ graph, values }) => graph.node('Pow', values));
+convert(clipOperation, ({ graph, values, saved: { bounds } }) =>
+  graph.node('Clip', [values[0]!, graph.float(bounds.low), graph.float(bounds.high)]),
+);
+convert(softmaxOperation, ({ graph, values, saved: { axis } }) => graph.node('Softmax', values, { axis }));
+convert(logSoftmaxOperation, ({ graph, values, saved: { axis } }) => graph.node('LogSoftmax', values, { axis }));
 convert(scaleOperation, ({ graph, values, saved }) => graph.multiply(values[0]!, graph.float(saved.factor)));
 
 convert(maxPoolOperation, ({ graph, values, saved: { window } }) => {

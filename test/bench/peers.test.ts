@@ -89,11 +89,17 @@ test('an engine that takes long gets one round', async () => {
   assert.is(slow.runs, 2);
 });
 
-test('rows: the 3x3 layers of VGG-16 three times, products, a training step; samples lie within the results', () => {
+test('rows: the 3x3 layers of VGG-16 three times, products, training steps, a detector; samples lie within the results', () => {
   const ops = ROWS.map((row) => describeRow(row).op);
   for (const pass of ['forward', 'input_gradient', 'filter_gradient'])
     assert.is(ops.filter((op) => op === pass).length, 9);
-  assert.equal(ops.slice(27), ['matmul', 'matmul', 'training_step']);
+  assert.equal(ops.slice(27, 30), ['matmul', 'matmul', 'training_step']);
+  assert.equal(
+    ROWS.slice(30).map((row) => describeRow(row)),
+    ['800x1066', '256x341'].flatMap((size) =>
+      ['detection', 'training_step'].map((op) => ({ op, shape: `ResNet-50-FPN ${size}`, flops: null })),
+    ),
+  );
   const forward = ROWS[1]!;
   assert.equal(describeRow(forward), { op: 'forward', shape: '64->64 3x3 300x400', flops: 2 * 64 * 64 * 9 * 120_000 });
   const indices = sampledElements(forward);
@@ -158,7 +164,7 @@ test('the command: its rows, and bad input in one line before anything is instal
   assert.equal([list!.code, list!.stdout], [0, 'matmul 512x512x512\nmatmul 1024x1024x1024\n']);
   const texts = [
     /^bench:peers: --filter fft: no row has this in its name/,
-    /^bench:peers: --peers torch: unknown; there are onnxruntime-node, tfjs, jax-js$/m,
+    /^bench:peers: --peers torch: unknown; there are onnxruntime-node, onnxruntime-cpu, tfjs, jax-js, torchvision$/m,
     /^bench:peers: --markdown plain\.md: has no two lines/,
     /^bench:peers: unknown option '--jsn'/,
   ];

@@ -50,17 +50,19 @@ export const torchvisionGolden = () => goldenOf<TorchvisionCase>('torchvision-de
 /** Of scripts/goldens/detectron2_detectors.py. */
 export const detectron2Golden = () => goldenOf<Detectron2Case>('detectron2-detectors.safetensors');
 
+/** `heads`: factor of the weights of the last layers. */
 export function torchvisionDetector(
   gpu: Gpu,
   { name, seed, sides }: TorchvisionCase,
   change: Change = (config) => config,
+  heads = 1,
 ): PyramidRcnn {
   const [shorterSide, longerSide] = sides;
   const preset = pyramidDetector(backboneNamed(name));
   const input = { ...preset.input, shorterSide, longerSide };
   const model = new PyramidRcnn(gpu, change({ ...preset, input, classes: classesOf(91, name) }), 0);
   for (const [own, { shape, parts }] of Object.entries(wholeParameters(model.parameters)))
-    parts[0]!.write(fill(torchvisionName(own, name), shape, seed));
+    parts[0]!.write(fill(torchvisionName(own, name), shape, seed, heads));
   return model;
 }
 

@@ -4,6 +4,8 @@ import type { PeerRow } from '../rows.ts';
 export interface Engine {
   /** The name of its adapter; null if it does not report one. */
   adapter: string | null;
+  /** Of an engine that is no npm package. */
+  version?: string;
   /** The peak of its device; only our engine measures it. */
   peakGflops?: number;
   /** Null if the engine does not have the operation. */
@@ -14,7 +16,10 @@ export interface Engine {
 export interface PreparedRow {
   /** Computes once and waits until the device is done; for training, one step. */
   run(): Promise<void>;
-  /** Elements of the last result, in NCHW or KCRS order; for training, how far conv1's filters have moved. */
+  /**
+   * Elements of the last result, in NCHW or KCRS order; for training, how far conv1's filters have moved;
+   * for a detector, the scores of its objects, the best first, or the losses of the step in the order of LOSS_TERMS.
+   */
   elements(indices: readonly number[]): Promise<number[]>;
   dispose(): void | Promise<void>;
 }

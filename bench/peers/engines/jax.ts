@@ -55,7 +55,7 @@ const pads = (pad: number): number[][] => [
   [pad, pad],
 ];
 
-async function prepare(jax: Jax, row: PeerRow): Promise<PreparedRow> {
+async function prepare(jax: Jax, row: PeerRow): Promise<PreparedRow | null> {
   if (row.kind === 'training') return prepareTraining(jax);
   const array = (values: Float32Array, shape: number[]) => jax.numpy.array(values).reshape(shape);
   if (row.kind === 'matmul') {
@@ -63,6 +63,7 @@ async function prepare(jax: Jax, row: PeerRow): Promise<PreparedRow> {
     const product = (x: JaxArray, y: JaxArray) => jax.numpy.matmul(x, y.transpose());
     return keepLast(jax, [array(a, [row.n, row.n]), array(b, [row.n, row.n])], product);
   }
+  if (row.kind !== 'conv') return null;
   const { C, K, H, W, side, stride, pad } = row.layer;
   const { OH, OW } = outputSize(row.layer);
   const inputs = convInputs(row.layer);

@@ -1,8 +1,12 @@
 /** This project's engine. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { convInputs, convPass } from '../../../src/bench/cases/convolution.ts';
 import { measurePeaks } from '../../../src/bench/probes.ts';
 import {
   conv2d,
+  detectImage,
+  exportOnnx,
   type Gpu,
   linear,
   multiply,
@@ -14,22 +18,35 @@ import {
   type Tensor,
   zeros,
 } from '../../../src/node.ts';
+import { LOSS_TERMS } from '../../../src/model/detector.ts';
+import { picture } from '../../../test/model/seeded.ts';
+import { torchvisionDetector } from '../../../test/model/seededDetectors.ts';
+import {
+  DETECTOR_FILE,
+  DETECTOR_LEARNING_RATE,
+  detectorCase,
+  type DetectorRow,
+  SEED,
+  TRAINED_HEADS,
+  trainingBoxes,
+} from '../detector.ts';
 import { matmulInputs, type PeerRow } from '../rows.ts';
 import { LEARNING_RATE, MOMENTUM, OUTPUT_ELEMENTS, TRAINING_LAYERS, trainingInputs } from '../training.ts';
 import { type Engine, pick, type PreparedRow } from './engine.ts';
 
-export async function open(): Promise<Engine> {
+/** Leaves the detector of a row as `detector.onnx` in `folder`. */
+export async function open(folder: string): Promise<Engine> {
   const gpu = await openGpu();
   const { gflops } = await measurePeaks(gpu);
   return {
     adapter: gpu.adapter.description,
     peakGflops: gflops,
-    prepare: async (row) => prepare(gpu, row),
+    prepare: async (row) => prepare(gpu, row, folder),
     close: () => gpu.close(),
   };
 }
 
-function prepare(gpu: Gpu, row: PeerRow): PreparedRow {
+function prepare(gpu: Gpu, row: PeerRow, folder: string): PreparedRow | Promise<PreparedRow> {
   if (row.kind === 'conv') {
     return inScope(gpu, () => {
       const compute = convPass(gpu, row.layer, row.pass, convInputs(row.layer));
@@ -37,6 +54,8 @@ function prepare(gpu: Gpu, row: PeerRow): PreparedRow {
     });
   }
   if (row.kind === 'training') return prepareTraining(gpu);
+  if (row.kind === 'detection') return prepareDetection(gpu, row, folder);
+  if (row.kind === 'detector training') return prepareDetectorTraining(gpu, row);
   return inScope(gpu, () => {
     const inputs = matmulInputs(row.n);
     const [a, b] = [inputs.a, inputs.b].map((values) => gpu.tensor(values, [row.n, row.n])) as [Tensor, Tensor];
@@ -96,6 +115,51 @@ function prepareTraining(gpu: Gpu): PreparedRow {
     },
     dispose() {
       [x, ...parameters, ...sgd.slots.map(({ state }) => state.momentum)].forEach((tensor) => tensor.dispose());
+      gpu.trim();
+    },
+  };
+}
+
+async function prepareDetection(gpu: Gpu, row: DetectorRow, folder: string): Promise<PreparedRow> {
+  const model = torchvisionDetector(gpu, detectorCase(row));
+  const pixels = picture(SEED, row.height, row.width);
+  writeFileSync(join(folder, DETECTOR_FILE), await exportOnnx(model));
+  let scores: number[] = [];
+  return {
+    async run() {
+      scores = (await detectImage(model, pixels)).map(({ score }) => score);
+    },
+    elements: async (indices) => indices.map((i) => scores[i] ?? 0),
+    dispose() {
+      model.dispose();
+      gpu.trim();
+    },
+  };
+}
+
+function prepareDetectorTraining(gpu: Gpu, row: DetectorRow): PreparedRow {
+  const model = torchvisionDetector(gpu, detectorCase(row), (config) => config, TRAINED_HEADS);
+  const pixels = picture(SEED, row.height, row.width);
+  const sgd = new Sgd(Object.values(model.parameters), { learningRate: DETECTOR_LEARNING_RATE, momentum: MOMENTUM });
+  let losses: Tensor[] = [];
+  return {
+    async run() {
+      losses.forEach((loss) => loss.dispose());
+      sgd.zeroGrad();
+      losses = gpu.scope(() => {
+        const image = model.prepare(pixels);
+        const terms = model.losses(image, model.truth(trainingBoxes(row), image), { random: false, seed: 0 });
+        model.total(terms).backward({ free: true });
+        return LOSS_TERMS.map((term) => terms[term]);
+      });
+      sgd.step();
+      await gpu.finish();
+    },
+    elements: (indices) => Promise.all(indices.map(async (i) => (await losses[i]!.read())[0]!)),
+    dispose() {
+      losses.forEach((loss) => loss.dispose());
+      sgd.dispose();
+      model.dispose();
       gpu.trim();
     },
   };

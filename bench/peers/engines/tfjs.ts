@@ -62,9 +62,10 @@ async function finish(tf: Tf): Promise<void> {
   await backend.queue.onSubmittedWorkDone();
 }
 
-function prepare(tf: Tf, row: PeerRow): PreparedRow {
+function prepare(tf: Tf, row: PeerRow): PreparedRow | null {
   if (row.kind === 'training') return prepareTraining(tf);
   if (row.kind === 'conv') return prepareConv(tf, row);
+  if (row.kind !== 'matmul') return null;
   const { n } = row;
   const inputs = matmulInputs(n);
   const [a, b] = [tf.tensor(inputs.a, [n, n]), tf.tensor(inputs.b, [n, n])];

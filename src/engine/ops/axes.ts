@@ -9,20 +9,24 @@ import { floatOf } from '../precision.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { axisView, resolveAxis } from './shapes.ts';
 
-export const softmaxOperation = operation<{ y: Tensor; view: ChannelView }>('softmax', ({ dy }, { y, view }) => {
-  const dx = dy.gpu.empty(dy.shape, 'f32', 'dx softmax');
-  const kernel = sharesPositions(dy.gpu.plans.device, view) ? softmaxBackwardRows : softmaxBackward;
-  dy.gpu.run(kernel, { y, dy, dx }, { ...view });
-  return [dx];
-});
+export const softmaxOperation = operation<{ y: Tensor; axis: number; view: ChannelView }>(
+  'softmax',
+  ({ dy }, { y, view }) => {
+    const dx = dy.gpu.empty(dy.shape, 'f32', 'dx softmax');
+    const kernel = sharesPositions(dy.gpu.plans.device, view) ? softmaxBackwardRows : softmaxBackward;
+    dy.gpu.run(kernel, { y, dy, dx }, { ...view });
+    return [dx];
+  },
+);
 
 /** exp(x) normalised to sum 1 along `axis`; negative axes count from the end. */
 export function softmax(x: Tensor, axis: number): Tensor {
-  const view = axisView(x.shape, resolveAxis('softmax', axis, x.shape.length));
+  const at = resolveAxis('softmax', axis, x.shape.length);
+  const view = axisView(x.shape, at);
   const y = x.gpu.empty(x.shape, 'f32', `softmax ${x.name}`);
   const kernel = sharesPositions(x.gpu.plans.device, view) ? softmaxForwardRows : softmaxForward;
   x.gpu.run(kernel, { x, y }, { ...view });
-  return onTape(softmaxOperation, [x], y, { y, view });
+  return onTape(softmaxOperation, [x], y, { y, axis: at, view });
 }
 
 interface Slice {

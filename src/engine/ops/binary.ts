@@ -92,21 +92,29 @@ function differentiable(name: BinaryName): { own: Operation<Saved>; apply: (a: O
 export const { own: addBroadcastOperation, apply: addBroadcast } = differentiable('add');
 const subtraction = differentiable('subtract');
 const multiplication = differentiable('multiply');
+const division = differentiable('divide');
+const larger = differentiable('maximum');
+const smaller = differentiable('minimum');
+const power = differentiable('pow');
 
 export const subtractOperation = subtraction.own;
 export const multiplyOperation = multiplication.own;
+export const divideOperation = division.own;
+export const maximumOperation = larger.own;
+export const minimumOperation = smaller.own;
+export const powOperation = power.own;
 /** a - b, repeated to one shape, as all functions of this file. */
 export const subtract = subtraction.apply;
 /** a * b elementwise. */
 export const multiply = multiplication.apply;
 /** a / b elementwise. */
-export const divide = differentiable('divide').apply;
+export const divide = division.apply;
 /** The larger of a and b; where they are equal, each gets half of the gradient. NaN if either is. */
-export const maximum = differentiable('maximum').apply;
+export const maximum = larger.apply;
 /** The smaller of a and b, likewise. */
-export const minimum = differentiable('minimum').apply;
+export const minimum = smaller.apply;
 /** a to the power b: 1 where b is 0, NaN where a is negative and b not whole. */
-export const pow = differentiable('pow').apply;
+export const pow = power.apply;
 
 const comparison =
   (name: BinaryName) =>

@@ -5,7 +5,7 @@ import type { Tensor } from '../tensor.ts';
 
 type Saved = { x: Tensor; bounds: { low: number; high: number } };
 
-const clipOperation = operation<Saved>('clip', ({ dy }, { x, bounds }) => {
+export const clipOperation = operation<Saved>('clip', ({ dy }, { x, bounds }) => {
   const dx = dy.gpu.empty(x.shape, 'f32', 'dx clip');
   dy.gpu.run(clipBackward, { x, dy, dx }, { n: x.size, ...bounds });
   return [dx];
