@@ -104,8 +104,9 @@ export function startTrain(
     }
   }
 
-  start.onclick = () =>
+  start.onclick = ({ detail }) =>
     attempt(async () => {
+      if (detail > 1) return; // the second click of a double click would pause what the first has begun
       if (mode === 'idle') return train();
       if (mode === 'training') {
         await session.pause('trained');

@@ -111,8 +111,9 @@ export function startTrainPanel(session: RemoteSession, network: LabelledNetwork
     }
   }
 
-  button.onclick = () =>
+  button.onclick = ({ detail }) =>
     attempt(async () => {
+      if (detail > 1) return; // the second click of a double click would pause what the first has begun
       if (mode === 'idle') return train();
       if (mode === 'training') {
         await session.pause('labelled');
