@@ -187,7 +187,7 @@ export {
   type Kernel,
   type KernelSpec,
 } from './kernels/kernel.ts';
-export { Optimizer, type ParameterGroup } from './engine/optimizer.ts';
+export { Optimizer, type ParameterGroup, type Update, type UpdateRule, type UpdateStep } from './engine/optimizer.ts';
 export { Sgd, type SgdOptions } from './engine/sgd.ts';
 export { Adam, AdamW, type AdamOptions } from './engine/adam.ts';
 export { clipGradNorm, clipGradValue } from './engine/clipGradients.ts';
