@@ -6,7 +6,7 @@ import { defineConfig } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  { ignores: ['dist/', 'runs/', '**/*.js', '**/*.mjs', '!tools/eslint.config.js'] },
+  { ignores: ['dist/', 'gpu-pack/', 'runs/', 'site/', '**/*.js', '**/*.mjs', '!tools/eslint.config.js'] },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.recommendedTypeChecked],
