@@ -29,7 +29,7 @@ import {
 } from '../kernels/winograd.ts';
 import { filterParts } from '../kernels/workgroupPlans.ts';
 import type { Gpu } from './gpu.ts';
-import { runMatmul } from './matmul.ts';
+import { constantFactor, runMatmul } from './matmul.ts';
 import type { Bindable } from './memory.ts';
 import { floatOf } from './precision.ts';
 import type { Tensor } from './tensor.ts';
@@ -60,12 +60,13 @@ export function runConvForward(
     const strides = { am: C, ak: 1, az: 0, bk: cells, bn: 1, bz: C * cells, cm: cells, cn: 1, cz: K * cells };
     const product = { M: K, N: cells, K: C, ...strides, batch: B };
     const epilogue = bias ? 'rowBias' : 'assign';
+    const constant = constantFactor(gpu, w);
     if (stride === 1) {
-      runMatmul(gpu, { a: w, b: x, bias, c: y }, product, epilogue, relu);
+      runMatmul(gpu, { a: w, b: x, bias, c: y, constant }, product, epilogue, relu);
     } else {
       const read = gpu.empty([B, C, OH, OW], floatOf(x), 'cells of a stride');
       gpu.run(subsample, { x, y: read }, subsampleUniforms(shape));
-      runMatmul(gpu, { a: w, b: read, bias, c: y }, product, epilogue, relu);
+      runMatmul(gpu, { a: w, b: read, bias, c: y, constant }, product, epilogue, relu);
       read.dispose();
     }
   } else if (plan.tile.variant === 'workgroup') {

@@ -171,7 +171,9 @@ export class Tensor implements Bindable, Disposable {
   derive(others: readonly Tensor[], make: () => readonly Tensor[]): readonly Tensor[] {
     const from = [this, ...others];
     const kept = this.derived;
-    const isSame = from.every((tensor, i) => tensor === kept?.from[i] && tensor.version === kept.versions[i]);
+    const isSame =
+      from.length === kept?.from.length &&
+      from.every((tensor, i) => tensor === kept.from[i] && tensor.version === kept.versions[i]);
     if (kept && isSame && kept.tensors.every(({ freed }) => !freed)) return kept.tensors;
     const { rehearsal } = this.gpu;
     rehearsal?.undo.push(() => (this.derived = kept));

@@ -112,7 +112,28 @@ export function matmulBody(tile: Tile, text: MatmulText): KernelBody {
   ${text.loop(step)}
   // One store in a loop, not one for every sum: on software adapters a scatter is long code and dominates compilation.
   var results = array<${type}, ${rows * columns}>(${allSums.join(', ')});
-  for (var j = 0u; j < ${columns}u; j++) {
+  ${storeLoop(tile, text, firstColumn)}`,
+  };
+}
+
+/** Mesa unrolls loops of up to so many turns, 32 scatters in this case, where it knows the number. */
+const UNROLLED_TURNS = 32;
+
+/** Stores `results`. `firstColumn`: of a group. */
+function storeLoop({ rows, columns, lanes }: Tile, text: MatmulText, firstColumn: (j: string) => string): string {
+  // Lavapipe's tiles; the compilers of GPUs should unroll the loops, or the sums leave their registers.
+  if (lanes === 8) {
+    return /* wgsl */ `for (var result = 0u; result < ${Math.max(rows * columns, UNROLLED_TURNS + 1)}u; result++) {
+    let i = result / ${columns}u;
+    let n = ${firstColumn(`(result % ${columns}u)`)};
+    let m = tile_m * ${rows}u + i;
+    if (i < ${rows}u && m < ${text.m} && n < ${text.n}) {
+      let value = results[result];
+      ${text.store}
+    }
+  }`;
+  }
+  return /* wgsl */ `for (var j = 0u; j < ${columns}u; j++) {
     let n = ${firstColumn('j')};
     if (n >= ${text.n}) { break; }
     for (var i = 0u; i < ${rows}u; i++) {
@@ -121,8 +142,7 @@ export function matmulBody(tile: Tile, text: MatmulText): KernelBody {
       let value = results[i * ${columns}u + j];
       ${text.store}
     }
-  }`,
-  };
+  }`;
 }
 
 /** Workgroups for M x N results; the third dimension is the operation's (its batch, or its splits of k). */

@@ -1,7 +1,7 @@
 /** What is computed from constants once and kept: folded batch normalisation; and products in another layout than they lie in. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { addRelu, conv2d, relu, add, scale, sum, multiply, type Tensor } from '../../src/index.ts';
+import { addRelu, conv2d, linear, relu, add, scale, sum, multiply, type Tensor } from '../../src/index.ts';
 import { convForwardReference, convGradientsReference } from '../../src/kernels/conv2d.ts';
 import { convolveNormalised, FROZEN_NORMALISATION, NormalisedStore } from '../../src/model/backbones/normalised.ts';
 import { expectClose, randomArray, sharedGpu } from '../harness.ts';
@@ -66,6 +66,54 @@ test('what is derived is computed again from other tensors, and from the same on
   assert.equal([...(await product(b).read())], [3]);
   assert.ok(first.freed);
   [x, a, b].forEach((tensor) => tensor.dispose());
+});
+
+test('the transpose of a constant factor of products is computed once, again after a change, and not kept of a trained one', async () => {
+  const gpu = await sharedGpu();
+  const [rows, inputs, outputs] = [400, 12, 8];
+  const x = gpu.tensor(randomArray(rows * inputs, 1), [rows, inputs]);
+  const image = x.view([1, inputs, 20, 20]);
+  const weight = gpu.parameter(randomArray(outputs * inputs, 2), [outputs, inputs], 'w');
+  const filters = gpu.parameter(randomArray(outputs * inputs, 3), [outputs, inputs, 1, 1], 'filters');
+  let transposes = 0;
+  const { run } = gpu;
+  gpu.run = ((kernel, ...rest) => {
+    if (kernel.name === 'transpose') transposes++;
+    return run.call(gpu, kernel, ...rest);
+  }) as typeof gpu.run;
+  const counted = async (compute: () => Tensor): Promise<[values: number[], transposes: number]> => {
+    transposes = 0;
+    const values = await gpu.scope(async () => [...(await compute().read())]);
+    return [values, transposes];
+  };
+  try {
+    for (const [parameter, compute] of [
+      [weight, () => linear(x, weight)],
+      [filters, () => conv2d(image, filters)],
+    ] as const) {
+      const constant = () => gpu.withoutGradients(compute);
+      const [trained, each] = await counted(compute);
+      assert.equal(await counted(compute), [trained, each]);
+      assert.is(parameter.companions.length, 0);
+      assert.equal(await counted(constant), [trained, each]);
+      assert.equal(await counted(constant), [trained, 0]);
+      const old = await parameter.read();
+      parameter.write(old.map((value) => 2 * value));
+      assert.equal(await counted(constant), [trained.map((value) => 2 * value), each]);
+      assert.is(each, gpu.plans.device.software ? 1 : 0);
+    }
+  } finally {
+    gpu.run = run;
+    [x, image, weight, filters].forEach((tensor) => tensor.dispose());
+  }
+});
+
+test('a tensor that has derived something from others as well derives something else alone', async () => {
+  const gpu = await sharedGpu();
+  const [x, a] = [1, 2].map((value) => gpu.tensor([value], [1])) as [Tensor, Tensor];
+  x.derive([a], () => [multiply(x, a)]);
+  assert.equal([...(await x.derive([], () => [scale(x, 5)])[0]!.read())], [5]);
+  [x, a].forEach((tensor) => tensor.dispose());
 });
 
 test('a ReLU of a sum is that of the sum, and so are the gradients of both terms, also where they are one tensor', async () => {

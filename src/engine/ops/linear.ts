@@ -3,7 +3,7 @@ import { matmulShape } from '../../kernels/matmul.ts';
 import { reluBackward } from '../../kernels/relu.ts';
 import { operation, onTape } from '../autograd.ts';
 import { runAxisSum } from '../channelSums.ts';
-import { runMatmul } from '../matmul.ts';
+import { constantFactor, runMatmul } from '../matmul.ts';
 import { asOperand, floatOf } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
 import { expectRank, expectShape } from './shapes.ts';
@@ -70,7 +70,8 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
   const w = asOperand(weight, x);
   const strides = { am: inputs, ak: 1, bk: 1, bn: inputs, cm: outputs, cn: 1 };
   const product = matmulShape({ M: rows, N: outputs, K: inputs, ...strides });
-  runMatmul(gpu, { a: x, b: w, bias, c: y }, product, bias ? 'bias' : 'assign', relu);
+  const operands = { a: x, b: w, bias, c: y, constant: constantFactor(gpu, w) };
+  runMatmul(gpu, operands, product, bias ? 'bias' : 'assign', relu);
   const saved = { x, w, rectified: relu ? y : null };
   return onTape(linearOperation, bias ? [x, weight, bias] : [x, weight], y, saved);
 }
