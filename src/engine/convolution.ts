@@ -12,7 +12,9 @@ import {
   storesFilterVectors,
 } from '../kernels/conv2dWorkgroup.ts';
 import { matmulShape } from '../kernels/matmul.ts';
-import { filterSplits, keepsPoints, winogradBand } from '../kernels/planner.ts';
+import type { Tile } from '../kernels/matmulCore.ts';
+import { patches } from '../kernels/patches.ts';
+import { type ConvPlan, filterSplits, keepsPoints, patchesBand, winogradBand } from '../kernels/planner.ts';
 import { subsample, subsampleBackward } from '../kernels/subsample.ts';
 import { sumPartials } from '../kernels/sumPartials.ts';
 import {
@@ -27,6 +29,7 @@ import {
   type WinogradSize,
   type WinogradStore,
 } from '../kernels/winograd.ts';
+import type { WorkgroupTile } from '../kernels/workgroupCore.ts';
 import { filterParts } from '../kernels/workgroupPlans.ts';
 import type { Gpu } from './gpu.ts';
 import { constantFactor, runMatmul } from './matmul.ts';
@@ -57,7 +60,7 @@ export function runConvForward(
   }
   if (plan.algorithm === 'pointwise') {
     const cells = OH * OW;
-    const strides = { am: C, ak: 1, az: 0, bk: cells, bn: 1, bz: C * cells, cm: cells, cn: 1, cz: K * cells };
+    const strides = { am: C, ak: 1, az: 0, bk: cells, bn: 1, bz: C * cells, cm: cells, cn: 1, cz: K * cells, c0: 0 };
     const product = { M: K, N: cells, K: C, ...strides, batch: B };
     const epilogue = bias ? 'rowBias' : 'assign';
     const constant = constantFactor(gpu, w);
@@ -69,6 +72,8 @@ export function runConvForward(
       runMatmul(gpu, { a: w, b: read, bias, c: y, constant }, product, epilogue, relu);
       read.dispose();
     }
+  } else if (plan.algorithm === 'patches') {
+    convolvePatches(gpu, { x, w, bias, y }, shape, relu);
   } else if (plan.tile.variant === 'workgroup') {
     const { tile } = plan;
     const kernel = convForwardWorkgroup(tile, convAccess('forward', shape).fetchA, bias !== null, relu);
@@ -79,6 +84,45 @@ export function runConvForward(
     gpu.run(convForward(plan.tile, bias !== null, relu), bias ? { x, w, bias, y } : { x, w, y }, shape);
   }
   return null;
+}
+
+/** y as products of the filters and the patches of the image, a band of positions at a time. */
+function convolvePatches(
+  gpu: Gpu,
+  { x, w, bias, y }: { x: Tensor; w: Tensor; bias: Tensor | null; y: Tensor },
+  shape: ConvShape,
+  relu: boolean,
+): void {
+  const { B, C, K, R, S, OH, OW } = shape;
+  const terms = R * S * C;
+  const cells = OH * OW;
+  const count = patchesBand(terms, cells);
+  withFilters(gpu, w, shape, (filters) => {
+    for (let image = 0; image < B; image++) {
+      for (let first = 0; first < cells; first += count) {
+        const columns = gpu.empty([terms, count], floatOf(x), 'patches');
+        gpu.run(patches, { x, columns }, { ...shape, image, first, count });
+        const strides = { am: 1, ak: K, bk: count, bn: 1, cm: cells, cn: 1, c0: image * K * cells + first };
+        const product = matmulShape({ M: K, N: Math.min(count, cells - first), K: terms, ...strides });
+        runMatmul(gpu, { a: filters, b: columns, bias, c: y }, product, bias ? 'rowBias' : 'assign', relu);
+        columns.dispose();
+      }
+    }
+  });
+}
+
+/** Calls `fn` with the filters [R, S, C, K], made once if they are constant. */
+function withFilters(gpu: Gpu, w: Tensor, { K, C, R, S }: ConvShape, fn: (filters: Tensor) => void): void {
+  const make = (): Tensor => {
+    const packed = gpu.empty([w.size], w.dtype, 'packed filters');
+    gpu.run(packFilters, { w, packed }, { K, C, taps: R * S });
+    return packed;
+  };
+  const constant = constantFactor(gpu, w);
+  if (constant) return fn(constant.derive([], () => [make()])[0]!);
+  const packed = make();
+  fn(packed);
+  packed.dispose();
 }
 
 /** dx = the gradient of the input; with `add`, added to what dx holds. */
@@ -95,7 +139,7 @@ export function runConvInputGradient(
     winogradConvolve(gpu, plan.size, { x: dy, w, bias: null, y: dx }, maps, true, add ? 'add' : 'assign', false);
   } else if (plan.algorithm === 'pointwise') {
     const cells = OH * OW;
-    const strides = { am: 1, ak: C, az: 0, bk: cells, bn: 1, bz: K * cells, cm: cells, cn: 1, cz: C * cells };
+    const strides = { am: 1, ak: C, az: 0, bk: cells, bn: 1, bz: K * cells, cm: cells, cn: 1, cz: C * cells, c0: 0 };
     const product = { M: C, N: cells, K, ...strides, batch: B };
     if (stride === 1) {
       runMatmul(gpu, { a: w, b: dy, c: dx }, product, add ? 'accumulate' : 'assign');
@@ -105,15 +149,23 @@ export function runConvInputGradient(
       gpu.run(subsampleBackward(add), { dy: read, dx }, subsampleUniforms(shape));
       read.dispose();
     }
-  } else if (plan.tile.variant === 'workgroup') {
-    const { tile } = plan;
-    const kernel = convInputGradientWorkgroup(tile, convAccess('input', shape).fetchA, add);
-    withPacked(gpu, 'input', w, shape, (filters) =>
-      gpu.run(kernel, { dy, w: filters, dx }, convUniforms('input', tile, shape)),
-    );
   } else {
-    gpu.run(convInputGradient(plan.tile, add), { dy, w, dx }, shape);
+    const tile = directTile(plan);
+    if (tile.variant === 'workgroup') {
+      const kernel = convInputGradientWorkgroup(tile, convAccess('input', shape).fetchA, add);
+      withPacked(gpu, 'input', w, shape, (filters) =>
+        gpu.run(kernel, { dy, w: filters, dx }, convUniforms('input', tile, shape)),
+      );
+    } else {
+      gpu.run(convInputGradient(tile, add), { dy, w, dx }, shape);
+    }
   }
+}
+
+/** The tile of a gradient's direct sum; patches are copied in the forward pass alone. */
+function directTile(plan: ConvPlan): Tile | WorkgroupTile {
+  if (plan.algorithm !== 'direct') throw new Error(`a convolution's gradient has no plan ${plan.algorithm}`);
+  return plan.tile;
 }
 
 const subsampleUniforms = ({ B, C, H, W, OH, OW, stride }: ConvShape) => ({
@@ -164,7 +216,7 @@ export function runConvFilterGradient(
     );
     return;
   }
-  const { tile } = plan;
+  const tile = directTile(plan);
   if (tile.variant === 'workgroup') {
     const together = storesFilterVectors(shape);
     const { splits } = filterParts(gpu.plans.device, tile, shape);
@@ -230,7 +282,7 @@ function winogradConvolve(
     const gather = { ...tiles, channels: inputs, h, w: width, pad };
     runGather(gpu, m, 'input', 'channels-tiles', { x, v: from }, gather);
     const [az, bz, cz] = [inputs * outputs, inputs * count, outputs * count];
-    const common = { K: inputs, am: 1, bn: 1, cz, batch: points };
+    const common = { K: inputs, am: 1, bn: 1, cz, c0: 0, batch: points };
     const straight = { ...common, M: outputs, N: count, ak: outputs, az, bk: count, bz, cm: count, cn: 1 };
     const transposed = { ...common, M: count, N: outputs, ak: count, az: bz, bk: outputs, bz: az, cm: 1, cn: count };
     const shape = gpu.plans.cheaper(straight, transposed);

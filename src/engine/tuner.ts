@@ -105,12 +105,12 @@ async function timesOf(gpu: Gpu, plans: Plans, met: Met): Promise<number[]> {
 
 function launchOf(gpu: Gpu, met: Met, filled: (size: number) => Tensor): () => void {
   if (met.kind === 'matmul') {
-    const { M, N, K, am, ak, bk, bn, cm, cn, az, bz, cz, batch } = met.shape;
+    const { M, N, K, am, ak, bk, bn, cm, cn, az, bz, cz, c0, batch } = met.shape;
     const extent = (rows: number, r: number, columns: number, c: number, z: number): number =>
       (rows - 1) * r + (columns - 1) * c + 1 + (batch - 1) * z;
     const a = filled(extent(M, am, K, ak, az));
     const b = filled(extent(K, bk, N, bn, bz));
-    const c = filled(extent(M, cm, N, cn, cz));
+    const c = filled(c0 + extent(M, cm, N, cn, cz));
     return () => runMatmul(gpu, { a, b, c }, met.shape, 'assign');
   }
   const { B, C, H, W, K, R, S, OH, OW } = met.shape;

@@ -13,7 +13,14 @@ import type { ChannelView } from './channelView.ts';
 import type { ConvShape } from './conv2d.ts';
 import type { ConvPass } from './conv2dWorkgroup.ts';
 import type { Capabilities } from './machine.ts';
-import { allowsRowVectors, allowsVectors, type MatmulShape, type MatmulTile, workgroupAccess } from './matmul.ts';
+import {
+  allowsPaddedVectors,
+  allowsRowVectors,
+  allowsVectors,
+  type MatmulShape,
+  type MatmulTile,
+  workgroupAccess,
+} from './matmul.ts';
 import { loadsOfA, type Tile } from './matmulCore.ts';
 import type { StageVariant } from './sequence.ts';
 import { pointsOf, type WinogradSize } from './winograd.ts';
@@ -28,6 +35,8 @@ export type ConvPlan =
    * copied side by side first.
    */
   | { readonly algorithm: 'pointwise' }
+  /** A product of the filters and the patches of the map, which are copied into the columns of a matrix (im2col). */
+  | { readonly algorithm: 'patches' }
   | { readonly algorithm: 'winograd'; readonly size: WinogradSize };
 
 /**
@@ -117,9 +126,9 @@ export const directTiles = ({ subgroupSize }: Capabilities, m: number, n: number
 const typical = (tiles: readonly Tile[]): readonly Tile[] =>
   tiles.length < 4 ? tiles : tiles.filter(({ rows }) => [16, 32, 64].includes(rows));
 
-const tilesOf = ({ subgroupSize }: Capabilities, shape: MatmulShape): readonly Tile[] => {
+const tilesOf = ({ subgroupSize, software }: Capabilities, shape: MatmulShape): readonly Tile[] => {
   const { both, vectors, scalars } = tileSet(subgroupSize);
-  if (!allowsVectors(shape)) return scalars;
+  if (!(software ? allowsPaddedVectors(shape) : allowsVectors(shape))) return scalars;
   return allowsRowVectors(shape) ? both : vectors;
 };
 
@@ -159,14 +168,18 @@ export function convPlans(device: Capabilities, direction: ConvPass, shape: Conv
     ...directTiles(device, ...results[direction]),
   ];
   const direct: ConvPlan[] = tiles.map((tile) => ({ algorithm: 'direct', tile }));
+  const copied = direction === 'forward' && copiesPatches(device, shape);
   if (R === 1 && S === 1 && pad === 0 && (stride === 1 || (device.software && direction !== 'filter'))) {
     // For one image, a filter gradient is a product along the pixels; on a software adapter the direct sum is faster.
     const product = direction !== 'filter' || (B === 1 && !device.software);
-    return product ? [{ algorithm: 'pointwise' }, ...direct] : direct;
+    const pointwise: ConvPlan[] = product ? [{ algorithm: 'pointwise' }] : [];
+    return copied ? [{ algorithm: 'patches' }, ...pointwise, ...direct] : [...pointwise, ...direct];
   }
   // The input gradient is a convolution with padding 2 - pad.
   // Without images there are no tiles to sum a filter gradient over.
-  if (R !== 3 || S !== 3 || stride !== 1 || pad > 2 || B === 0) return direct;
+  if (R !== 3 || S !== 3 || stride !== 1 || pad > 2 || B === 0) {
+    return copied ? [{ algorithm: 'patches' }, ...direct] : direct;
+  }
   const winograd: ConvPlan[] = ([4, 2] as const)
     .filter((size) => 4 * pointsOf(size) * K * C <= device.maxBindingBytes)
     .map((size) => ({ algorithm: 'winograd', size }));
@@ -176,6 +189,33 @@ export function convPlans(device: Capabilities, direction: ConvPass, shape: Conv
       ? winogradTime(device, direction, shape, 4) < directTime(device, direction, shape, fastest)
       : Math.min(C, K) >= WINOGRAD_CHANNELS[direction];
   return wide ? [...winograd, ...direct] : [...direct, ...winograd];
+}
+
+/** Filters, and terms of a sum for each, from which copying the patches of a map costs less than it saves; measured on lavapipe. */
+const PATCHES = { filters: 192, terms: 48 } as const;
+/** The same where the map has to be copied for a product to read four cells at a time, terms and filters alike. */
+const COPIED_CELLS = 48;
+
+/**
+ * Whether a software adapter copies the patches of an image for a product: it reads them, and the filters, four numbers at a time,
+ * the direct sum one at a time. A 1x1 convolution reads the map itself, if its rows are a multiple of four long.
+ */
+function copiesPatches({ software }: Capabilities, { B, C, K, R, S, OH, OW }: ConvShape): boolean {
+  const cells = OH * OW;
+  if (!software || B !== 1 || cells < 64) return false;
+  if (R * S > 1) return K >= PATCHES.filters && C * R * S >= PATCHES.terms;
+  return cells % 4 !== 0 && Math.min(K, C) >= COPIED_CELLS;
+}
+
+/** Columns of lavapipe's tiles. */
+const PATCH_TILE = 64;
+
+/** Positions of a band of patches of `terms` numbers: whole tiles of columns, or all, and then a multiple of four. */
+export function patchesBand(terms: number, cells: number): number {
+  const tiles = Math.ceil(cells / PATCH_TILE);
+  const most = Math.max(1, Math.floor(BAND_BYTES / (4 * terms * PATCH_TILE)));
+  const bands = Math.ceil(tiles / most);
+  return Math.min(4 * Math.ceil(cells / 4), PATCH_TILE * Math.ceil(tiles / bands));
 }
 
 /** Bytes of the transformed maps of one band of tiles, unless a single tile takes more: they should stay in a cache. */

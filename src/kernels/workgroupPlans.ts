@@ -89,8 +89,8 @@ export const splitShape = (shape: MatmulShape, splits: number): MatmulShape => (
  * is therefore never tuned.
  */
 export function productSplits(device: Capabilities, shape: MatmulShape): number {
-  const { M, N, K, cm, cn, batch } = shape;
-  if (device.software || batch !== 1 || cn !== 1 || cm !== N) return 1;
+  const { M, N, K, cm, cn, c0, batch } = shape;
+  if (device.software || batch !== 1 || cn !== 1 || cm !== N || c0 !== 0) return 1;
   const { machine } = device;
   const time = (splits: number): number => {
     const part = splitShape(shape, splits);

@@ -94,6 +94,33 @@ test('a map of several bands is computed as one', async () => {
   gpu.plans.use({});
 });
 
+test('patches in bands, of maps of any size, have the bits of the direct sum', async () => {
+  const gpu = await sharedGpu();
+  for (const [x4, filters, stride, padding] of [
+    [[1, 1024, 31, 31], [8, 3, 3], 1, 1], // 9 x 1024 terms x 4 bytes: 910 cells fill a band
+    [[2, 5, 9, 13], [20, 3, 3], 2, 1],
+    [[1, 6, 7, 11], [9, 1, 1], 2, 0],
+  ] as const) {
+    const shape = convShape(x4, filters, stride, padding);
+    const [K, R, S] = filters;
+    const direct = convPlans(gpu.plans.device, 'forward', shape).find(({ algorithm }) => algorithm === 'direct')!;
+    const results = [];
+    for (const plan of [direct, { algorithm: 'patches' }] as const) {
+      gpu.plans.set({ kind: 'conv', direction: 'forward', shape, candidates: [] }, plan);
+      results.push(
+        await gpu.scope(async () => {
+          const x = gpu.tensor(randomArray(x4[0] * x4[1] * x4[2] * x4[3], 1), x4);
+          const w = gpu.tensor(randomArray(K * x4[1] * R * S, 2), [K, x4[1], R, S]);
+          const bias = gpu.tensor(randomArray(K, 3), [K]);
+          return conv2d(x, w, bias, { stride, padding, relu: true }).read();
+        }),
+      );
+    }
+    assert.equal(results[1], results[0], `${x4}`);
+  }
+  gpu.plans.use({});
+});
+
 test('the tuner times what was met, keeps one of the candidates, and with the same choices bits are the same', async () => {
   const gpu = await sharedGpu();
   gpu.plans.use({});

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { convShape } from '../../src/kernels/checks/matmul.ts';
 import type { ConvShape } from '../../src/kernels/conv2d.ts';
 import type { ConvPass } from '../../src/kernels/conv2dWorkgroup.ts';
-import { machineOf } from '../../src/kernels/machine.ts';
+import { type Capabilities, machineOf } from '../../src/kernels/machine.ts';
 import { matmulShape, type MatmulShape, matmulTileName, workgroupAccess } from '../../src/kernels/matmul.ts';
 import {
   convPlans,
@@ -12,6 +12,7 @@ import {
   keepsPoints,
   packedFactor,
   packsRows,
+  patchesBand,
   sharesPositions,
   stageVariant,
   sumParts,
@@ -95,6 +96,35 @@ test('a 1x1 convolution is a product of matrices; its filter gradient on a softw
   assert.is(convPlans(LAVAPIPE, 'filter', shape)[0]!.algorithm, 'direct');
   assert.is(convPlans(GPU, 'filter', { ...shape, B: 1 })[0]!.algorithm, 'pointwise');
   for (const plan of convPlans(GPU, 'filter', shape)) assert.is(plan.algorithm, 'direct'); // the sum is over two images
+});
+
+test('a software adapter copies patches for a product of many filters, of one image', () => {
+  const first = (device: Capabilities, shape: ConvShape) => convPlans(device, 'forward', shape)[0]!.algorithm;
+  const strided = convShape([1, 256, 30, 41], [256, 3, 3], 2, 1);
+  assert.is(first(LAVAPIPE, strided), 'patches');
+  assert.is(first(SWIFTSHADER, strided), 'patches');
+  assert.is(first(GPU, strided), 'direct');
+  assert.is(first(LAVAPIPE, { ...strided, B: 2 }), 'direct');
+  assert.is(first(LAVAPIPE, { ...strided, K: 128 }), 'direct');
+  assert.is(convPlans(LAVAPIPE, 'input', strided)[0]!.algorithm, 'direct');
+  const pointwise = convShape([1, 256, 25, 34], [512, 1, 1], 1, 0);
+  assert.is(first(LAVAPIPE, pointwise), 'patches'); // 850 cells are no multiple of four
+  assert.is(first(LAVAPIPE, convShape([1, 256, 26, 34], [512, 1, 1], 1, 0)), 'pointwise');
+  assert.is(first(LAVAPIPE, { ...pointwise, K: 12 }), 'pointwise');
+  assert.is(first(GPU, pointwise), 'pointwise');
+});
+
+test('bands of patches are whole tiles of columns, or the whole map, and stay in a cache', () => {
+  for (const [terms, cells] of [
+    [27, 217600],
+    [4608, 850],
+    [2048, 63],
+    [100000, 1000],
+  ] as const) {
+    const count = patchesBand(terms, cells);
+    assert.ok(count % 64 === 0 || count === 4 * Math.ceil(cells / 4), `${terms} x ${cells}: ${count}`);
+    assert.ok(count === 64 || 4 * terms * count <= 32 * 2 ** 20, `${terms} x ${cells}: ${count}`);
+  }
 });
 
 /** a [M, K] times b [N, K] transposed, as in a linear layer, and a [K, M] transposed times b [K, N], as in Winograd's form. */

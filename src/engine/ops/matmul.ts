@@ -1,5 +1,5 @@
 /** Matrix products, single or in a batch. */
-import { type MatmulShape } from '../../kernels/matmul.ts';
+import { matmulShape, type MatmulShape } from '../../kernels/matmul.ts';
 import { operation, onTape } from '../autograd.ts';
 import type { Gpu } from '../gpu.ts';
 import { runMatmul } from '../matmul.ts';
@@ -30,9 +30,9 @@ const matmulOperation = operation<Saved>('matmul', ({ dy, needs, into }, { a, b,
   const { gpu } = dy;
   const { M, N, K, am, ak, az, bk, bn, bz, cz, batch } = shape;
   // dA[m, k] = sum_n dy[m, n] B[k, n]
-  const left = { M, N: K, K: N, am: N, ak: 1, az: cz, bk: bn, bn: bk, bz, cm: am, cn: ak, batch };
+  const left = { M, N: K, K: N, am: N, ak: 1, az: cz, bk: bn, bn: bk, bz, cm: am, cn: ak, c0: 0, batch };
   // dB[k, n] = sum_m A[m, k] dy[m, n]
-  const right = { M: K, N, K: M, am: ak, ak: am, az, bk: N, bn: 1, bz: cz, cm: bk, cn: bn, batch };
+  const right = { M: K, N, K: M, am: ak, ak: am, az, bk: N, bn: 1, bz: cz, cm: bk, cn: bn, c0: 0, batch };
   return [
     { input: a, other: { a: dy, b }, product: { ...left, cz: az } },
     { input: b, other: { a, b: dy }, product: { ...right, cz: bz } },
@@ -81,7 +81,7 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const [am, ak] = transposeA ? [1, M] : [K, 1];
   const [bk, bn] = transposeB ? [1, K] : [N, 1];
   const strides = { am, ak, az, bk, bn, bz: slices.batch === 1 ? K * N : bz, cm: N, cn: 1, cz: M * N };
-  const shape: MatmulShape = { ...slices, N, K, ...strides };
+  const shape = matmulShape({ ...slices, N, K, ...strides });
   const y = a.gpu.empty([...leading, M, N], 'f32', `matmul ${b.name}`);
   runMatmul(a.gpu, { a: left, b: right, c: y }, shape, 'assign');
   return onTape(matmulOperation, [left, right], y, { a: left, b: right, shape });

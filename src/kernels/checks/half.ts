@@ -34,6 +34,7 @@ const HALVED: readonly (readonly [kernel: RegExp, buffers: readonly string[]])[]
   [/^(cast|relu_forward|dropout|strided_copy_\d|accumulate|fill|max_pool_forward|average_pool_forward)$/, ['x', 'y']],
   [/^add_\d$/, ['x0', 'x1', 'x2', 'x3', 'x4', 'x5', 'x6', 'y']],
   [/^subsample$/, ['x', 'y']],
+  [/^patches$/, ['x', 'columns']],
   [/^subsample_backward/, ['dy', 'dx']],
   [/^add_relu_forward/, ['a', 'b', 'y']],
   [/^relu_backward/, ['y', 'dy', 'dx']],

@@ -16,7 +16,7 @@ import {
   type ConvShape,
 } from '../conv2d.ts';
 import {
-  allowsVectors,
+  allowsPaddedVectors,
   matmul,
   type MatmulEpilogue,
   matmulReference,
@@ -26,12 +26,13 @@ import {
 } from '../matmul.ts';
 import { type Tile, tileName } from '../matmulCore.ts';
 import type { Capabilities } from '../machine.ts';
+import { patches, patchesReference } from '../patches.ts';
 import { directTiles, matmulTiles } from '../planner.ts';
 import { sumPartials, sumPartialsReference } from '../sumPartials.ts';
 import { transpose, transposeReference } from '../transpose.ts';
 import type { WorkgroupTile } from '../workgroupCore.ts';
 import { allowsTile, WORKGROUP_TILES } from '../workgroupPlans.ts';
-import type { KernelCheck } from './check.ts';
+import { EXACT, type KernelCheck } from './check.ts';
 import { normals } from './inputs.ts';
 
 const EPS = 2 ** -23;
@@ -176,6 +177,20 @@ export function sumPartialsCheck(
   };
 }
 
+/** A band of the patches of the last image. */
+export function patchesCheck(shape: ConvShape, first: number, count: number): KernelCheck {
+  const x = normals(xSize(shape), 1);
+  const band = { image: shape.B - 1, first, count };
+  return {
+    name: `patches ${convName(shape)}, ${count} from ${first} on`,
+    kernel: patches,
+    buffers: { x, columns: normals(shape.R * shape.S * shape.C * count, 2) },
+    uniforms: { ...shape, ...band },
+    expected: { columns: patchesReference(x, shape, band) },
+    ...EXACT,
+  };
+}
+
 export function transposeCheck(rows: number, columns: number): KernelCheck {
   const b = normals(rows * columns, 1);
   return {
@@ -194,6 +209,8 @@ export interface MatmulLayout {
   a?: boolean;
   b?: boolean;
   c?: boolean;
+  /** Rows of b are longer than its columns, which are no multiple of four, and c begins behind its first elements. */
+  padded?: boolean;
 }
 
 /**
@@ -207,28 +224,36 @@ export function matmulCheck(
   { batch = 1, relu = false, ...given }: MatmulLayout & { batch?: number; relu?: boolean } = {},
 ): KernelCheck {
   const { width, rowWidth } = tile.variant === 'workgroup' ? { width: 1, rowWidth: 1 } : tile;
-  const [M, N] = [m * rowWidth, n * width];
+  const { padded = false } = given;
+  const [M, N] = [m * rowWidth, n * width - (padded ? 2 : 0)];
+  const pitch = padded ? 4 * Math.ceil(N / 4) + 4 : N;
   const layout = { ...given, ...(rowWidth === 4 && { a: true }) };
   const shape = matmulShape({
     M,
     N,
     K,
     ...(layout.a ? { am: 1, ak: M } : { am: K, ak: 1 }),
-    ...(layout.b ? { bk: 1, bn: K } : { bk: N, bn: 1 }),
+    ...(layout.b ? { bk: 1, bn: K } : { bk: pitch, bn: 1 }),
     ...(layout.c ? { cm: 1, cn: M } : { cm: N, cn: 1 }),
     ...(batch > 1 && { az: M * K + (M % 4 === 0 ? 4 : 3), bz: K * N + 4, cz: M * N + 8 }),
+    ...(padded && { c0: 7 }),
     batch,
   });
-  if (width === 4 && !allowsVectors(shape)) {
+  if (width === 4 && !allowsPaddedVectors(shape)) {
     throw new Error(`${matmulTileName(tile)} cannot compute ${M}x${N}x${K}`);
   }
   const last = batch - 1;
   const a = normals(M * K + last * shape.az, 1);
-  const b = normals(K * N + last * shape.bz, 2);
+  const b = normals(K * pitch + last * shape.bz, 2);
   const bias = epilogue === 'bias' ? normals(N, 3) : epilogue === 'rowBias' ? normals(M, 3) : null;
-  const c = normals(M * N + last * shape.cz, 4);
+  const c = normals(shape.c0 + M * N + last * shape.cz, 4);
   const transposed = (['a', 'b', 'c'] as const).filter((name) => layout[name]).join('');
-  const words = [transposed && `${transposed} transposed`, batch > 1 && `batch ${batch}`, relu && 'relu'];
+  const words = [
+    transposed && `${transposed} transposed`,
+    padded && 'padded',
+    batch > 1 && `batch ${batch}`,
+    relu && 'relu',
+  ];
   return {
     name: [`matmul_${epilogue} ${matmulTileName(tile)}, ${M}x${N}x${K}`, ...words].filter(Boolean).join(' '),
     kernel: matmul(tile, shape, epilogue, relu),
@@ -259,6 +284,7 @@ const productChecks = (tile: Tile): (() => KernelCheck)[] => {
     () => matmulCheck(tile, 'assign', size, { a: true, batch: 3 }),
     () => matmulCheck(tile, 'assign', size, { c: true, batch: 2 }),
     () => matmulCheck(tile, 'accumulate', size, { a: true }),
+    ...(vectors ? [() => matmulCheck(tile, 'rowBias', size, { padded: true, relu: true })] : []),
   ];
 };
 

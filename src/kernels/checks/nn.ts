@@ -69,6 +69,7 @@ import {
 } from './optimisers.ts';
 import { lumaPartialCheck, placePictureCheck } from './placePicture.ts';
 import { choiceChecks } from './choices.ts';
+import { convShape, patchesCheck } from './matmul.ts';
 import { groupedConvChecks } from './groupedConv.ts';
 import {
   averagePoolBackwardCheck,
@@ -118,6 +119,9 @@ export const eitherPrecisionChecks: readonly (() => KernelCheck)[] = [
     () => subsampleBackwardCheck(shape, false),
     () => subsampleBackwardCheck(shape, true),
   ]),
+  () => patchesCheck(convShape([2, 5, 13, 17], [1, 3, 3], 2, 1), 8, 24),
+  () => patchesCheck(convShape([2, 5, 13, 17], [1, 3, 3], 2, 1), 0, 64),
+  () => patchesCheck(convShape([1, 3, 7, 9], [1, 1, 1], 1, 0), 0, 64),
   () => dropoutCheck(N),
   () => copyIntoSliceCheck(3, 11, 13, 4, 5),
   () => copyIntoSliceCheck(1, 11, 13, 4, 5),

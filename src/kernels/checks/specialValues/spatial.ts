@@ -1,10 +1,12 @@
 /** Special values of pooling and changes of a map's size. */
 import { averagePoolBackward, averagePoolForward } from '../../averagePool.ts';
 import { maxPoolBackward, maxPoolForward } from '../../maxPool.ts';
+import { patches } from '../../patches.ts';
 import { subsample, subsampleBackward } from '../../subsample.ts';
 import { upsampleBilinear, upsampleBilinearBackward } from '../../upsampleBilinear.ts';
 import { upsampleNearest, upsampleNearestBackward } from '../../upsampleNearest.ts';
 import type { KernelCheck } from '../check.ts';
+import { convShape } from '../matmul.ts';
 import { BIG, I, i32, row } from './row.ts';
 
 const POOL = { kernel: 2, stride: 2, padding: 0, ceilMode: false };
@@ -47,6 +49,22 @@ export const spatialSpecialValues: readonly (() => KernelCheck)[] = [
       { x: [NaN, 1, I, 1, -I, 1] },
       { planes: 1, h: 1, w: 6, outH: 1, outW: 3, stride: 2 },
       { y: [NaN, I, -I] },
+    ),
+  () =>
+    row(
+      'patches',
+      patches,
+      { x: [NaN, I, -I, 1] },
+      { ...convShape([1, 1, 1, 4], [1, 1, 2], 2, 0), image: 0, first: 0, count: 4 },
+      { columns: [NaN, -I, 0, 0, I, 1, 0, 0] },
+    ),
+  () =>
+    row(
+      'patches beyond the border',
+      patches,
+      { x: [NaN] },
+      { ...convShape([1, 1, 1, 1], [1, 1, 1], 1, 1), image: 0, first: 0, count: 12 },
+      { columns: [0, 0, 0, 0, NaN, 0, 0, 0, 0, 0, 0, 0] },
     ),
   () =>
     row(
