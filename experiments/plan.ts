@@ -4,14 +4,14 @@
  */
 
 import type { Schedule } from '../src/run/config/stages.ts';
-import type { ProposalMethod } from '../src/proposals/propose.ts';
+import type { ProposalSource } from './proposals.ts';
 
 /** A network: the demo preset with some choices changed, trained once per seed. */
 export interface Variant {
   id: string;
   schedule?: Schedule;
   /** The method whose proposals it is trained and tested on. */
-  proposals?: ProposalMethod;
+  proposals?: ProposalSource;
   /** It is trained on this many scenes at most; without it, one with proposals on as many as there are steps. */
   scenes?: number;
   /** The network whose weights it starts from; of the same seed, and earlier in the list. */
@@ -70,6 +70,7 @@ export const VARIANTS: readonly Variant[] = [
   { id: 'one-stage-5', set: ['detector.stages=1', SCALES] },
   { id: 'fast-rcnn-ss', schedule: 'fast-rcnn', proposals: 'selective-search' },
   { id: 'fast-rcnn-eb', schedule: 'fast-rcnn', proposals: 'edge-boxes' },
+  { id: 'fast-rcnn-mb', schedule: 'fast-rcnn', proposals: 'multibox' },
   // Each region goes through the whole network: a scene costs thirty times as much as with shared features.
   { id: 'rcnn-ss', schedule: 'rcnn', proposals: 'selective-search', scenes: 300 },
   SPP_NET,
@@ -100,6 +101,7 @@ export const EXPERIMENTS: readonly Experiment[] = [
       { label: 'SPP-net, the same, five scales', variant: 'spp-net-ss-5' },
       { label: 'Fast R-CNN, Selective Search', variant: 'fast-rcnn-ss', paper: 58.7 },
       { label: 'Fast R-CNN, EdgeBoxes', variant: 'fast-rcnn-eb', paper: 58.6 },
+      { label: 'Fast R-CNN, MultiBox (100 boxes)', variant: 'fast-rcnn-mb' },
       { label: 'one stage, dense anchors', variant: 'one-stage' },
       { label: 'one stage, five scales', variant: 'one-stage-5' },
       { label: 'RPN and Fast R-CNN, unshared', variant: 'unshared', paper: 58.7 },

@@ -84,7 +84,7 @@ async function replayOne(gpu: Gpu, variant: Variant, seed: number, settings: Set
   const { proposals } = variant;
   if (proposals) {
     const scenes = { train: scenesOf(variant, settings), test: settings.images };
-    await makeProposals(settings.out, proposals, scenes, signal);
+    await makeProposals(gpu, settings.out, proposals, scenes, signal);
   }
   if (signal.aborted) return;
   const resume = directory.hasConfig;
