@@ -5,7 +5,7 @@
  *   npm run drill:distributed                                        runs of 40 updates of 8 images, 1 to 8 processes
  *   npm run drill:distributed -- --small                             a minute's worth of it
  *   npm run drill:distributed -- --processes 2,3 --launchers mpich --schedules joint-warp --kills 2
- *   npm run drill:distributed -- --two-hosts                         on two hosts, the second in a network namespace (as root)
+ *   npm run drill:distributed -- --two-hosts                         one process each on two hosts, the second in a network namespace (as root)
  */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -49,7 +49,7 @@ const { small = false } = options;
 const updates = options.updates ?? (small ? 24 : 40);
 const images = options.images ?? (small ? 3 : 8);
 const kills = options.kills ?? (small ? 1 : 10);
-const counts = (options.processes ?? (small ? '3' : '1,2,3,4,8')).split(',').map(Number);
+const counts = (options.processes ?? (options.twoHosts ? '2' : small ? '3' : '1,2,3,4,8')).split(',').map(Number);
 
 const launchers = options.launchers?.split(',') ?? Object.keys(LAUNCHERS).filter(isInstalled);
 if (launchers.length === 0) {

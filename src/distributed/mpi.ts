@@ -215,11 +215,18 @@ export class MpiCommunicator implements Communicator {
     clearInterval(this.timer);
     await this.last;
     this.over = true;
-    const together = this.together(0);
     const inVain = new Promise<null>((resolve) => setTimeout(() => resolve(null), PARTING_MS).unref());
-    if ((await Promise.race([together, inVain])) === null) this.abort();
-    this.watcher.drain();
+    if ((await Promise.race([this.quiet(), inVain])) === null) this.abort();
     this.mpi.functions.MPI_Finalize();
+  }
+
+  /** All processes are here, and no heartbeat is on its way: MPI_Finalize may wait for ever for one that nobody receives. */
+  private async quiet(): Promise<readonly number[]> {
+    await this.together(0);
+    while (!this.watcher.drained()) await new Promise((resolve) => setTimeout(resolve, 1));
+    const words = await this.together(0);
+    this.watcher.drained();
+    return words;
   }
 
   /** Ends every process at once. */

@@ -13,6 +13,13 @@ interface Pulse {
   stuckMs: number;
 }
 
+/** The heartbeat to another process: one at a time is on its way. */
+interface Heartbeat {
+  memory: Int32Array;
+  request: Int32Array;
+  sending: boolean;
+}
+
 export interface WatchOptions {
   rank: number;
   size: number;
@@ -35,7 +42,7 @@ export class Watch {
   private looked = performance.now();
   private readonly flag = integers(1);
   private readonly status = integers(16);
-  private readonly beats: { memory: Int32Array; request: Int32Array; sending: boolean }[];
+  private readonly beats: readonly Heartbeat[];
   private readonly heard = integers(4);
 
   constructor(mpi: MpiLibrary, options: WatchOptions) {
@@ -63,22 +70,28 @@ export class Watch {
     this.look();
   }
 
-  /** Receives what is on its way: MPI reports an error for a heartbeat that was never received. */
-  drain(): void {
+  /** Whether every heartbeat that was sent has left. Receives those that have arrived. */
+  drained(): boolean {
     for (const rank of this.others) while (this.hear(rank));
+    return this.beats.every((beat) => this.hasLeft(beat));
   }
 
   private sendTo(rank: number): void {
     const { functions, world, byte } = this.mpi;
     const beat = this.beats[rank]!;
     const { memory, request } = beat;
-    if (beat.sending) {
-      functions.MPI_Test(request, this.flag, this.status);
-      if (this.flag[0] === 0) return; // the last one has not left yet
-    }
+    if (!this.hasLeft(beat)) return;
     beat.sending = true;
     memory[0] = this.askedAt === null ? 0 : performance.now() - this.askedAt;
     functions.MPI_Isend(...[memory, 16, byte, rank, HEARTBEAT_TAG, world, request]);
+  }
+
+  private hasLeft(beat: Heartbeat): boolean {
+    if (beat.sending) {
+      this.mpi.functions.MPI_Test(beat.request, this.flag, this.status);
+      beat.sending = this.flag[0] === 0;
+    }
+    return !beat.sending;
   }
 
   private hear(rank: number): boolean {
