@@ -21,7 +21,7 @@ const MOST_MS = { medianFrame: 50, longestTask: 1000 };
 export const gestureTests = (page: Page, folder: string): Readonly<Record<string, () => Promise<string>>> => ({
   'label: pictures and an exported data set that are dropped on the page': async () => {
     await page.click('nav a[href="#label"]');
-    await page.waitForSelector('#label-start');
+    await page.waitForSelector('#label-formats button'); // the part is loaded after the page
     const files = SCENES.map(({ name, png }) => write(folder, name, png));
     const devtools = await page.context().newCDPSession(page);
     await drop(devtools, { x: 200, y: 400 }, files);
