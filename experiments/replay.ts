@@ -84,6 +84,7 @@ async function replayOne(gpu: Gpu, variant: Variant, seed: number, settings: Set
   const { proposals } = variant;
   if (proposals) {
     const scenes = { train: scenesOf(variant, settings), test: settings.images };
+    firstScenes(scenes.train); // a run that goes on names this data
     await makeProposals(gpu, settings.out, proposals, scenes, signal);
   }
   if (signal.aborted) return;
