@@ -31,6 +31,7 @@ const options = new Command('npm run drill:distributed --')
   .option('--two-hosts', 'on this machine and a second host in a network namespace, which talk over TCP; as root')
   .option('--no-mixed', 'without the runs on devices of two kinds')
   .option('--train <args>', 'arguments of rcnn train in place of the digits, separated by blanks')
+  .option('--set <settings...>', 'further settings of the runs, such as training.clipNorm=2')
   .parse()
   .opts<{
     small?: boolean;
@@ -43,6 +44,7 @@ const options = new Command('npm run drill:distributed --')
     twoHosts?: boolean;
     mixed: boolean;
     train?: string;
+    set?: string[];
   }>();
 
 const { small = false } = options;
@@ -92,6 +94,7 @@ for (const schedule of options.schedules.split(',')) {
     ...(options.train?.split(' ') ?? ['train', '--preset', 'digits', '--seed', '5', ...(small ? TINY : [])]),
     ...['--schedule', schedule, '--steps', `${updates}`, '--checkpoint-every', `${Math.ceil(updates / 3)}`],
     ...(staged ? per.slice(1) : per.slice(0, 1)).flatMap((setting) => ['--set', `${setting}=${images}`]),
+    ...(options.set ?? []).flatMap((setting) => ['--set', setting]),
   ];
   const timed = async (work: () => Promise<void>): Promise<number> => {
     const from = performance.now();

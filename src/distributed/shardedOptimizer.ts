@@ -3,13 +3,16 @@
  * and what the rule keeps (a momentum, Adam's two moments) for its own shard of them. An update:
  *   1  each process has the sums of its images' gradients, as nodes of the tree of treeSum.ts
  *   2  it sends every other process that process's shard of these sums, and gets those of its own shard
- *   3  it adds them in the order of the tree, and applies the rule to its shard, with the kernels of a single process
+ *   3  it adds them in the order of the tree, bounds them (`clipValue`, `clipNorm`), and applies the rule to its shard, with the
+ *      kernels of a single process
  *   4  it sends its shard's new weights to all
  * MPI moves bytes and never adds, and a float32 is the same 32 bits everywhere: so the weights are, bit for bit, those of a
  * single process, however many there are. Frozen parameters do not travel.
  *
  * Parameters are exchanged in buckets, the last layers first. All buffers and staging memory are made at the first update.
+ * The joint norm of the gradients (jointNorm.ts) is known once all buckets have come; the rule is applied after that.
  */
+import { clampGradients, scaleGradients } from '../engine/clipGradients.ts';
 import { addInto, type GradientNode } from '../engine/gradientSums.ts';
 import { Readback } from '../engine/readback.ts';
 import {
@@ -23,12 +26,14 @@ import {
 import type { Stored } from '../engine/shards.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { nodesWithin, TreeSum } from '../engine/treeSum.ts';
+import { CLIP_CHUNK } from '../kernels/clipGradients.ts';
 import { fromBf16, toBf16 } from './bf16.ts';
+import { JointNorm } from './jointNorm.ts';
 import type { Processes } from './processes.ts';
 
 /** Values of a bucket, at least: exchanges of a megabyte hardly cost more than their bytes do. */
 const BUCKET = 2 ** 18;
-/** Shards begin at multiples of this many values. */
+/** Shards begin at multiples of this many values of a parameter; where there is a norm, at those of its chunks. */
 const ALIGNED = 4;
 
 type Slot = TrainedParameter & { state: Readonly<Record<string, Kept>> };
@@ -45,7 +50,7 @@ interface Segment {
 interface OwnSegment extends Segment {
   weights: Tensor;
   state: Readonly<Record<string, Tensor>>;
-  /** Of each node, in the order of the tree. */
+  /** Of each node, in the order of the tree; the first then becomes the sum of all. */
   grads: Tensor[];
 }
 
@@ -69,6 +74,16 @@ interface Layout {
   /** Nodes of each process, and all of them in the order of the tree. */
   nodes: readonly number[];
   all: readonly { start: number; size: number }[];
+  /** With `clipNorm`. */
+  norm: JointNorm | null;
+}
+
+/** As in TrainingConfig. */
+interface Settings {
+  learningRate: number;
+  bf16Gradients?: boolean;
+  clipNorm?: number | undefined;
+  clipValue?: number | undefined;
 }
 
 /** What the updates so far took in this process, besides computing gradients. Times are in milliseconds. */
@@ -115,18 +130,21 @@ export class ShardedOptimizer {
   private readonly processes: Processes;
   private readonly images: number;
   private readonly bf16: boolean;
+  private readonly clipNorm: number | undefined;
+  private readonly clipValue: number | undefined;
   private layout: Layout | null = null;
   /** By bucket: sums of this update that are being read already. */
   private reading: Promise<Uint8Array>[] = [];
 
   /**
    * `images`: of an update. Parameters that do not require a gradient are left alone. `bf16Gradients`: sums travel as bfloat16,
-   * which halves their bytes and makes the result depend on the number of processes.
+   * which halves their bytes and makes the result depend on the number of processes. `clipNorm`, `clipValue`: bounds for the
+   * gradients of an update, as those of `clipGradNorm` and `clipGradValue`, which comes first.
    */
   constructor(
     parameters: readonly (Tensor | ParameterGroup)[],
     rule: UpdateRule,
-    { learningRate, bf16Gradients = false }: { learningRate: number; bf16Gradients?: boolean },
+    { learningRate, bf16Gradients = false, clipNorm, clipValue }: Settings,
     images: number,
     processes: Processes,
   ) {
@@ -135,6 +153,8 @@ export class ShardedOptimizer {
     this.learningRate = learningRate;
     this.images = images;
     this.bf16 = bf16Gradients;
+    this.clipNorm = clipNorm;
+    this.clipValue = clipValue;
     this.processes = processes;
     this.slots = trained(rule.name, parameters).map((slot) => ({
       ...slot,
@@ -151,20 +171,30 @@ export class ShardedOptimizer {
     expectStep(this.rule.name, this.learningRate, divisor);
     this.updates++;
     const layout = (this.layout ??= this.plan(nodes));
-    const { buckets } = layout;
+    const { buckets, norm } = layout;
     const { traffic } = this.processes;
     const before = { ...traffic };
     const reading = buckets.map((bucket, i) => this.reading[i] ?? this.read(bucket, nodes));
     this.reading = [];
-    let updated: { bucket: Bucket; weights: Promise<Uint8Array> } | null = null;
+    const updated: { bucket: Bucket; weights: Promise<Uint8Array> }[] = [];
+    const update = (bucket: Bucket, factor?: Tensor): void => {
+      const weights = this.update(bucket, divisor, factor);
+      weights.catch(() => {}); // it is awaited in its turn
+      updated.push({ bucket, weights });
+    };
     for (const [i, bucket] of buckets.entries()) {
       await this.exchange(bucket, layout, await reading[i]!);
-      const weights = this.update(bucket, layout, divisor);
-      weights.catch(() => {});
-      if (updated) await this.spread(updated.bucket, await updated.weights);
-      updated = { bucket, weights };
+      this.addUp(bucket, layout, divisor);
+      if (norm) continue;
+      update(bucket);
+      // The weights before these have been computed meanwhile.
+      if (updated.length > 1) await this.spread(updated.shift()!);
     }
-    if (updated) await this.spread(updated.bucket, await updated.weights);
+    if (norm) {
+      const factor = await norm.clipFactor(this.clipNorm!, divisor);
+      for (const bucket of buckets) update(bucket, factor);
+    }
+    for (const each of updated) await this.spread(each);
     const { cost } = this;
     cost.updates++;
     cost.sent += traffic.sent - before.sent;
@@ -223,8 +253,8 @@ export class ShardedOptimizer {
     if (halves) fromBf16(halves.received, new Uint32Array(received.buffer));
   }
 
-  /** Adds up what was received, and updates the weights of this process's shard, which are then read. */
-  private update({ own, weights, received }: Bucket, { all }: Layout, divisor: number): Promise<Uint8Array> {
+  /** Adds up the gradients that were received for this process's shard, and bounds each of their elements. */
+  private addUp({ own, received }: Bucket, { all, norm }: Layout, divisor: number): void {
     const started = performance.now();
     const values = new Float32Array(received.buffer);
     const tree = new TreeSum<number>((sum, term) =>
@@ -238,18 +268,28 @@ export class ShardedOptimizer {
       }
     });
     all.forEach(({ start, size }, node) => tree.push({ start, size, sum: node }));
-    const total = tree.finish();
+    tree.finish();
+    const sums = own.map(sumOf);
+    if (this.clipValue !== undefined) clampGradients(sums, this.clipValue, divisor);
+    norm?.add(sums);
+    this.cost.uploading += performance.now() - started;
+  }
+
+  /** Updates the weights of this process's shard, which are then read. `factor`: of the gradients. */
+  private update({ own, weights }: Bucket, divisor: number, factor?: Tensor): Promise<Uint8Array> {
+    const started = performance.now();
+    if (factor) scaleGradients(own.map(sumOf), factor);
     this.rule.apply(
-      own.map(({ slot: { rate, decay }, weights, state, grads }) => ({
-        weights,
-        state,
-        grad: grads[total]!,
-        rate,
-        decay,
+      own.map((segment) => ({
+        weights: segment.weights,
+        state: segment.state,
+        grad: sumOf(segment),
+        rate: segment.slot.rate,
+        decay: segment.slot.decay,
       })),
       { learningRate: this.learningRate, divisor, number: this.updates },
     );
-    at = 0;
+    let at = 0;
     for (const { weights: part, count } of own) {
       weights.copy(part, 0, count, at);
       at += count;
@@ -260,9 +300,10 @@ export class ShardedOptimizer {
   }
 
   /** Sends the new weights to all, and takes theirs. */
-  private async spread({ slots, segments, weights, gathered }: Bucket, own: Uint8Array): Promise<void> {
+  private async spread(updated: { bucket: Bucket; weights: Promise<Uint8Array> }): Promise<void> {
+    const { slots, segments, weights, gathered } = updated.bucket;
     await this.processes.communicator.gather(
-      own,
+      await updated.weights,
       gathered,
       segments.map((shard) => 4 * valuesOf(shard)),
     );
@@ -328,6 +369,7 @@ export class ShardedOptimizer {
       for (const { weights: part, state, grads } of own)
         [part, ...Object.values(state), ...grads].forEach((tensor) => tensor.dispose());
     }
+    this.layout?.norm?.dispose();
     this.layout = null;
   }
 
@@ -345,11 +387,11 @@ export class ShardedOptimizer {
         `${this.rule.name}: no parameter has a gradient; call backward() on a loss that depends on them first`,
       );
     }
+    const aligned = this.clipNorm === undefined ? ALIGNED : CLIP_CHUNK;
     const buckets = bucketsOf(ready.toReversed()).map((slots): Bucket => {
       const size = slots.reduce((sum, { parameter }) => sum + parameter.size, 0);
-      const segments = ranks.map((rank) =>
-        segmentsOf(slots, shardStart(size, rank, ranks.length), shardStart(size, rank + 1, ranks.length)),
-      );
+      const starts = [...ranks.map((rank) => shardStart(slots, (size * rank) / ranks.length, aligned)), size];
+      const segments = ranks.map((rank) => segmentsOf(slots, starts[rank]!, starts[rank + 1]!));
       const own = segments[processes.rank]!.map((segment) => ownSegment(segment, all.length));
       const { gpu } = slots[0]!.parameter;
       const values = valuesOf(own);
@@ -367,7 +409,19 @@ export class ShardedOptimizer {
       };
     });
     forgetWhole(ready); // what a file had is on the device now
-    return { buckets, nodes: within.map(({ length }) => length), all };
+    const norm =
+      this.clipNorm === undefined
+        ? null
+        : new JointNorm(
+            ready.map(({ parameter }) => parameter),
+            ranks.map((rank) =>
+              buckets.flatMap(({ segments }) =>
+                segments[rank]!.map(({ slot, first, count }) => ({ parameter: slot.parameter, first, count })),
+              ),
+            ),
+            processes,
+          );
+    return { buckets, nodes: within.map(({ length }) => length), all, norm };
   }
 }
 
@@ -377,9 +431,19 @@ function forgetWhole(slots: readonly Slot[]): void {
 
 const valuesOf = (segments: readonly Segment[]): number => segments.reduce((sum, { count }) => sum + count, 0);
 
-/** Where the shard of a process begins in the values of a bucket. */
-const shardStart = (values: number, rank: number, size: number): number =>
-  rank === size ? values : Math.floor((values * rank) / size / ALIGNED) * ALIGNED;
+/** The gradients of a segment, once they are added up: the tree adds to its first node. */
+const sumOf = ({ grads }: OwnSegment): Tensor => grads[0]!;
+
+/** The value nearest to `at`, of parameters laid end to end, that is a multiple of `aligned` in its parameter or ends it. */
+function shardStart(slots: readonly Slot[], at: number, aligned: number): number {
+  let start = 0;
+  for (const { parameter } of slots) {
+    const into = at - start;
+    if (into < parameter.size) return start + Math.min(parameter.size, Math.round(into / aligned) * aligned);
+    start += parameter.size;
+  }
+  return start;
+}
 
 /** The parts of parameters, laid end to end, that lie between two of their values. */
 function segmentsOf(slots: readonly Slot[], from: number, to: number): Segment[] {

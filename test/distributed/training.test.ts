@@ -6,6 +6,7 @@ import { fromBf16, toBf16 } from '../../src/distributed/bf16.ts';
 import { ALONE, assertEnoughImages, placesOf, type Processes } from '../../src/distributed/processes.ts';
 import { ShardedOptimizer } from '../../src/distributed/shardedOptimizer.ts';
 import { adamRule, adamWRule } from '../../src/engine/adam.ts';
+import { clipGradNorm, clipGradValue } from '../../src/engine/clipGradients.ts';
 import { GradientSums } from '../../src/engine/gradientSums.ts';
 import { Optimizer, type UpdateRule } from '../../src/engine/optimizer.ts';
 import { sgdRule } from '../../src/engine/sgd.ts';
@@ -16,6 +17,8 @@ import { sharedGpu } from '../harness.ts';
 import { asProcesses } from './group.ts';
 
 const SIZES = [3, 4099, 1, 640, 9001];
+/** Two buckets, shards between the chunks of a norm and inside a bucket, more parameters than a dispatch has. */
+const MANY_SIZES = [...SIZES, ...Array.from({ length: 12 }, (_, k) => 5 + k), 2 ** 18 + 3, 12301];
 const RATE = 0.05;
 /** With settings that each matter. */
 const RULES = {
@@ -27,20 +30,29 @@ const RULES = {
 interface Choices {
   rule?: keyof typeof RULES;
   bf16Gradients?: boolean;
+  clipNorm?: number;
+  clipValue?: number;
+  /** Of the parameters. */
+  sizes?: readonly number[];
   /** The updates to make, from 0; default: three. */
   updates?: readonly number[];
   /** What an earlier training ended with. */
   from?: readonly Float32Array[];
 }
 
-/** Updates of `images` images; the weights and what is kept for them afterwards, and this process's traffic. */
+/**
+ * Updates of `images` images; the weights and what is kept for them afterwards, this process's traffic, and in a single process
+ * the norms that were bounded, each of the mean gradient of an update.
+ */
 async function train(
   images: number,
   processes: Processes,
-  { rule: name = 'sgd', bf16Gradients = false, updates = [0, 1, 2], from }: Choices = {},
-): Promise<{ bits: Float32Array[]; sent: number }> {
+  { rule: name = 'sgd', updates = [0, 1, 2], from, sizes = SIZES, ...settings }: Choices = {},
+): Promise<{ bits: Float32Array[]; sent: number; norms: number[] }> {
   const gpu = await sharedGpu();
-  const parameters = SIZES.map((size, k) => gpu.parameter(from?.[k] ?? normals(size, k + 1), [size], `p${k}`));
+  const { clipNorm, clipValue } = settings;
+  const norms: number[] = [];
+  const parameters = sizes.map((size, k) => gpu.parameter(from?.[k] ?? normals(size, k + 1), [size], `p${k}`));
   const frozen = gpu.parameter(normals(9, 99), [9], 'frozen');
   frozen.requiresGrad = false;
   const groups = [...parameters.map((parameter, k) => ({ parameter, rateMultiplier: 1 + (k % 2) })), frozen];
@@ -48,10 +60,10 @@ async function train(
   const optimizer =
     processes.size === 1
       ? new Optimizer(groups, rule, RATE)
-      : new ShardedOptimizer(groups, rule, { learningRate: RATE, bf16Gradients }, images, processes);
+      : new ShardedOptimizer(groups, rule, { learningRate: RATE, ...settings }, images, processes);
   const kept = optimizer.slots.flatMap(({ state }): Stored[] => Object.values(state));
   if (from && processes.leads) {
-    kept.forEach((tensor, i) => tensor.write(from[SIZES.length + 1 + i]!));
+    kept.forEach((tensor, i) => tensor.write(from[sizes.length + 1 + i]!));
     optimizer.updates = updates[0]!;
   }
   if (from && optimizer instanceof ShardedOptimizer) await optimizer.share();
@@ -64,16 +76,23 @@ async function train(
         gpu.scope(() => {
           const last = optimizer instanceof ShardedOptimizer && place === end - 1;
           const onGradient = last ? optimizer.early(recorded) : undefined;
-          const terms = parameters.map((p, k) =>
-            sum(multiply(multiply(p, p), gpu.tensor(normals(p.size, 1000 * update + 10 * place + k), p.shape))),
-          );
-          add(...(terms as [Tensor, Tensor])).backward({ ...(onGradient && { onGradient }) });
+          // Every other update has small gradients.
+          const noise = (p: Tensor, k: number): Tensor =>
+            gpu.tensor(normals(p.size, 1000 * update + 10 * place + k, update % 2 === 1 ? 0.1 : 1), p.shape);
+          const terms = parameters.map((p, k) => sum(multiply(multiply(p, p), noise(p, k))));
+          terms.reduce((total, term) => add(total, term)).backward({ ...(onGradient && { onGradient }) });
         }),
       );
     }
     if (optimizer instanceof ShardedOptimizer) await optimizer.step(sums.nodes(), images);
     else {
       sums.finish();
+      if (clipValue !== undefined) clipGradValue(parameters, clipValue, images);
+      if (clipNorm !== undefined) {
+        const norm = clipGradNorm(parameters, clipNorm, images);
+        norms.push((await norm.read())[0]! / images);
+        norm.dispose();
+      }
       optimizer.step(images);
     }
   }
@@ -84,7 +103,7 @@ async function train(
   sums.dispose();
   optimizer.dispose();
   weights.forEach((tensor) => tensor.dispose());
-  return { bits: bits as Float32Array[], sent };
+  return { bits: bits as Float32Array[], sent, norms };
 }
 
 for (const [rule, images, counts] of [
@@ -103,15 +122,46 @@ for (const [rule, images, counts] of [
     }
   });
 
-for (const rule of ['sgd', 'adamw'] as const)
-  test(`${rule}: what several processes have kept goes on in another number of them`, async () => {
-    const { bits } = await train(6, ALONE, { rule });
-    const [begun] = await asProcesses(2, (processes) => train(6, processes, { rule, updates: [0, 1] }));
-    const next = { rule, updates: [2], from: begun!.bits };
+for (const choices of [{ rule: 'sgd' }, { rule: 'adamw' }, { rule: 'adamw', clipNorm: 20 }] as const)
+  test(`${Object.values(choices)}: what several processes have kept goes on in another number of them`, async () => {
+    const { bits } = await train(6, ALONE, choices);
+    const [begun] = await asProcesses(2, (processes) => train(6, processes, { ...choices, updates: [0, 1] }));
+    const next = { ...choices, updates: [2], from: begun!.bits };
     const [resumed] = await asProcesses(3, (processes) => train(6, processes, next));
     assert.equal(resumed!.bits, bits);
     assert.equal((await train(6, ALONE, next)).bits, bits);
   });
+
+for (const [choices, counts] of [
+  [{ rule: 'sgd', clipNorm: 200 }, [2, 3, 4, 8]],
+  [{ rule: 'adamw', clipNorm: 100, clipValue: 0.5 }, [3]],
+  [{ rule: 'sgd', clipValue: 0.1 }, [2]],
+] as const)
+  test(`gradients bounded by ${JSON.stringify(choices)}: ${counts} processes have the bits of one`, async () => {
+    const many = { ...choices, sizes: MANY_SIZES, updates: [0, 1] };
+    const { bits, norms } = await train(8, ALONE, many);
+    if ('clipNorm' in choices) {
+      const bounded = norms.map((norm) => norm > choices.clipNorm);
+      assert.equal(bounded, [true, false], `norms ${norms}`);
+    }
+    for (const count of counts) {
+      const results = await asProcesses(count, (processes) => train(8, processes, many));
+      assert.equal(results[0]!.bits, bits, `weights and what is kept by ${count} processes`);
+      const weights = bits.slice(0, MANY_SIZES.length);
+      for (const other of results.slice(1)) assert.equal(other.bits.slice(0, weights.length), weights);
+    }
+  });
+
+test('a norm that is not finite gives the bits of one process', async () => {
+  const from = [...SIZES, 9, ...SIZES].map((size, k) => normals(size, k + 1));
+  from[4]![8999] = Infinity;
+  const choices = { clipNorm: 1, clipValue: 1e30, from };
+  const { bits, norms } = await train(4, ALONE, choices);
+  assert.not.ok(norms.some(Number.isFinite), `norms ${norms}`);
+  const [first] = await asProcesses(3, (processes) => train(4, processes, choices));
+  const words = ({ buffer }: Float32Array): Uint32Array => new Uint32Array(buffer);
+  assert.equal(first!.bits.map(words), bits.map(words));
+});
 
 test('an update moves at most twice the trained parameters where each process has one node of the tree', async () => {
   const bytes = 4 * SIZES.reduce((sum, size) => sum + size, 0);

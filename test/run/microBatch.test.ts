@@ -3,11 +3,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { makeDetector } from '../../src/model/detectors.ts';
 import { configFor, type RunChoices } from '../../src/run/config/runConfig.ts';
-import { detectorOptimizer, JOINT_TASK, measureStep, trainDetector } from '../../src/run/training/trainDetector.ts';
-import { asProcesses } from '../distributed/group.ts';
-import { ALONE, type Processes } from '../../src/distributed/processes.ts';
-import { ShardedOptimizer } from '../../src/distributed/shardedOptimizer.ts';
+import { JOINT_TASK, measureStep } from '../../src/run/training/trainDetector.ts';
 import { sharedGpu } from '../harness.ts';
+import { assertShared } from './sharedTraining.ts';
 import { checkpointBits, failure, resumeHere, stoppedAt, tinyRun, trainHere } from './tinyRun.ts';
 
 const set = ['training.imagesPerStep=6', 'training.microBatch=2'];
@@ -24,23 +22,7 @@ test('a run that was stopped and resumed ends with the bits of one that was not'
 });
 
 test('processes that share an update have the bits of one', async () => {
-  const { config, dataset } = await tinyRun({ steps: 2, set });
-  const bits = async (processes: Processes) => {
-    const model = makeDetector(await sharedGpu(), config.detector, 1);
-    const optimizer = detectorOptimizer(model, config.training, JOINT_TASK, processes);
-    const lines: number[] = [];
-    const onMetrics = ({ loss }: { loss: number }): void => void lines.push(loss);
-    await trainDetector({ model, dataset, training: config.training, optimizer, processes, onMetrics });
-    const weights = await Promise.all(Object.values(model.parameters).map((tensor) => tensor.read()));
-    if (optimizer instanceof ShardedOptimizer) await optimizer.collect();
-    optimizer.dispose();
-    model.dispose();
-    return { weights, lines };
-  };
-  const alone = await bits(ALONE);
-  for (const count of [2, 3]) {
-    for (const shared of await asProcesses(count, bits)) assert.equal(shared, alone, `${count} processes`);
-  }
+  await assertShared(await tinyRun({ steps: 2, set }), [2, 3]);
 });
 
 test('what cannot go together is one line', async () => {

@@ -4,9 +4,9 @@ import * as assert from 'uvu/assert';
 import { loadSafetensors } from '../../src/engine/node/safetensorsFile.ts';
 import { configureRun, reopenRun, type RunChoices } from '../../src/run/config/runConfig.ts';
 import { loadModel } from '../../src/run/storage/loadModel.ts';
-import { assertSharable } from '../../src/run/training/trainRun.ts';
 import { userError } from '../data/fixtures.ts';
 import { sharedGpu } from '../harness.ts';
+import { assertShared } from './sharedTraining.ts';
 import { checkpointBits, resumeHere, stoppedAt, tinyRun, trainHere } from './tinyRun.ts';
 
 const SET = [
@@ -78,17 +78,9 @@ test('choices without effect, and those that do not go together, are one line ea
     assert.match(await userError(configureRun({ preset: 'demo', ...more })), message);
 });
 
-test('several processes refuse what they do not share, before anything is made', async () => {
-  const { training } = (await tinyRun()).config;
-  assertSharable({ ...training, ema: 0.9, optimizer: 'adam' });
-  for (const [name, change] of Object.entries({
-    'training.clipNorm': { clipNorm: 1 },
-    'training.clipValue': { clipValue: 1 },
-  }))
-    assert.throws(
-      () => assertSharable({ ...training, ...change }),
-      new RegExp(`^--distributed: several processes train without ${name}; leave it out, or train in one process$`),
-    );
+test('processes that share an update bound its gradients to the bits of one', async () => {
+  const shared = { ...choices, set: [...SET, 'training.imagesPerStep=3'], steps: 3 };
+  await assertShared(await tinyRun(shared), [2, 3]);
 });
 
 test.run();

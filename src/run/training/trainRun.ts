@@ -4,14 +4,14 @@
  */
 import { existsSync } from 'node:fs';
 import { UserError } from '../../engine/errors.ts';
-import { ALONE, assertEnoughImages, CommonError, type Processes } from '../../distributed/processes.ts';
+import { ALONE, assertEnoughImages, type Processes } from '../../distributed/processes.ts';
 import { ShardedOptimizer, type UpdateCost } from '../../distributed/shardedOptimizer.ts';
 import { shareTensors } from '../../distributed/sharing.ts';
 import type { Gpu } from '../../engine/gpu.ts';
 import type { MovingAverage } from '../../engine/movingAverage.ts';
 import type { Optimizer } from '../../engine/optimizer.ts';
 import type { Dataset, Sample } from '../../data/types.ts';
-import type { HeadConfig, TrainingConfig } from '../../model/config.ts';
+import type { HeadConfig } from '../../model/config.ts';
 import { capable, type Detector, type LossTerm } from '../../model/detector.ts';
 import { makeDetector } from '../../model/detectors.ts';
 import { PROPOSAL_NETWORK } from '../../model/fasterRcnn.ts';
@@ -109,7 +109,6 @@ export async function trainRun(run: RunTraining): Promise<TrainedRun> {
   const { dataset, directory, config, resume, validation, processes = ALONE } = run;
   if (dataset.samples.length === 0) throw new UserError(`${dataset.name}: there are no images to train on`);
   assertImagesFor(config, processes);
-  if (processes.size > 1) assertSharable(config.training);
   const [stage] = stagesOfRun(config) as [Stage];
   if (stage.name !== '') return trainStages(run);
   run.onStage?.(stage, 0, 1, config);
@@ -123,14 +122,6 @@ function assertImagesFor(config: RunConfig, processes: Processes): void {
     const what = hasStages(schedule) ? `training.stages.${stage.losses}.imagesPerStep` : 'training.imagesPerStep';
     assertEnoughImages(processes, stageTraining(stage, training), what);
   }
-}
-
-/** Throws if a training has settings that it has in one process only. */
-export function assertSharable({ clipNorm, clipValue }: TrainingConfig): void {
-  const wrong = (what: string): CommonError =>
-    new CommonError(`--distributed: several processes train without ${what}; leave it out, or train in one process`);
-  if (clipNorm !== undefined) throw wrong('training.clipNorm');
-  if (clipValue !== undefined) throw wrong('training.clipValue');
 }
 
 async function trainStages(run: RunTraining): Promise<TrainedRun> {
