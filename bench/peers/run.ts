@@ -64,7 +64,7 @@ async function main(options: Options): Promise<void> {
   const unknown = options.peers.split(',').filter((peer) => !(peer in PEERS));
   if (unknown.length > 0) throw new UserError(`--peers ${unknown.join()}: unknown; there are ${peerNames.join(', ')}`);
   const document = options.markdown === undefined ? null : readDocument(options.markdown);
-  install();
+  install(peers);
   const report = await compare(rows, peers);
   if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(report, null, 2) + '\n');
   if (document !== null) writeFileSync(options.markdown!, between(document, markdown(report, peers))!);
@@ -80,8 +80,9 @@ function readDocument(path: string): string {
   );
 }
 
-function install(): void {
-  if (Object.values(PACKAGES).every((name) => existsSync(join(folder, 'node_modules', name)))) return;
+function install(peers: readonly (keyof typeof PEERS)[]): void {
+  const needed = peers.flatMap((peer) => PACKAGES[peer] ?? []);
+  if (needed.every((name) => existsSync(join(folder, 'node_modules', name)))) return;
   console.log('installing the peers (some 600 MB) into bench/peers');
   // onnxruntime-node's install script would download CUDA.
   const command = ['install', '--ignore-scripts', '--no-audit', '--no-fund'];

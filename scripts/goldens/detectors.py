@@ -62,14 +62,6 @@ LOSSES = ('loss_objectness', 'loss_rpn_box_reg', 'loss_classifier', 'loss_box_re
 PROPOSALS = 100
 
 
-def fill(model, seed, heads=1.0):
-    state = model.state_dict()
-    for name, value in state.items():
-        if value.is_floating_point():
-            state[name] = torch.from_numpy(seeded.fill(name, tuple(value.shape), seed, heads))
-    model.load_state_dict(state)
-
-
 def image_of(name, size):
     return torch.from_numpy(seeded.picture(name, *size)).permute(2, 0, 1).float() / 255
 
@@ -78,7 +70,7 @@ def detection(case):
     make = getattr(torchvision.models.detection, f'fasterrcnn_{case["name"]}')
     shorter, longer = case['sides']
     model = make(weights=None, weights_backbone=None, min_size=shorter, max_size=longer)
-    fill(model, case['seed'])
+    seeded.fill_model(model, case['seed'])
     model.eval()
     seen = {}
     model.backbone.register_forward_hook(lambda _, args, out: seen.update(input=args[0], levels=list(out.values())))
@@ -117,7 +109,7 @@ def trained(case, norm_layer, trainable_layers):
         rpn_batch_size_per_image=rpn_batch,
         box_batch_size_per_image=roi_batch,
     )
-    fill(model, case['seed'], case['heads'])
+    seeded.fill_model(model, case['seed'], case['heads'])
     model.train()
     return model, [(name, p) for name, p in model.named_parameters() if p.requires_grad]
 

@@ -62,6 +62,14 @@ def fill(name, shape, seed, heads=1.0, like=None):
     return values.astype(np.float32)
 
 
+def fill_model(model, seed, heads=1.0):
+    state = model.state_dict()
+    for name, value in state.items():
+        if value.is_floating_point():
+            state[name] = torch.from_numpy(fill(name, tuple(value.shape), seed, heads))
+    model.load_state_dict(state)
+
+
 def sampled(values, count=64):
     """Values at fixed places, spread over a tensor."""
     flat = np.asarray(values).reshape(-1)

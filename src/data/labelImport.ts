@@ -2,7 +2,7 @@
  * Labels from a data set in one zip file, for a page that takes what it or another tool exported. The readers are those of
  * `--data`. Each is loaded when it is needed, so that a bundler can put it in a file of its own.
  */
-import { UserError } from '../engine/errors.ts';
+import { inOneLine, UserError } from '../engine/errors.ts';
 import { openZip } from '../engine/zipFile.ts';
 import { BadBoxes, usableBox } from './badBoxes.ts';
 import { className } from './classNames.ts';
@@ -74,16 +74,8 @@ export async function importLabels(bytes: Uint8Array, source: string): Promise<I
   );
 }
 
-/** Runs `unpack`; whatever it throws becomes one line. */
-function opened<T>(source: string, unpack: () => T): T {
-  try {
-    return unpack();
-  } catch (error) {
-    const { message } = error as Error;
-    if (error instanceof UserError) throw new UserError(`${source}: ${message}`);
-    throw new UserError(`${source}: is not a zip file, or is cut off or damaged (${message}); export it again`);
-  }
-}
+const opened = <T>(source: string, unpack: () => T): T =>
+  inOneLine(source, unpack, (message) => `is not a zip file, or is cut off or damaged (${message}); export it again`);
 
 function imported(
   format: LabelFormat,

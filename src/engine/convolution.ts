@@ -119,7 +119,7 @@ function withFilters(gpu: Gpu, w: Tensor, { K, C, R, S }: ConvShape, fn: (filter
     return packed;
   };
   const constant = constantFactor(gpu, w);
-  if (constant) return fn(constant.derive([], () => [make()])[0]!);
+  if (constant) return fn(constant.derive('packed filters', [], () => [make()])[0]!);
   const packed = make();
   fn(packed);
   packed.dispose();

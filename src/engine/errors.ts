@@ -14,6 +14,19 @@ export class MachineError extends UserError {}
 export const isInputError = (error: unknown): error is UserError =>
   error instanceof UserError && !(error instanceof MachineError);
 
+/**
+ * Runs `read`; whatever it throws becomes one line that begins with `source`. `unexpected`: the line for an error that is not a
+ * UserError, from its message.
+ */
+export function inOneLine<T>(source: string, read: () => T, unexpected: (message: string) => string): T {
+  try {
+    return read();
+  } catch (error) {
+    const { message } = error as Error;
+    throw new UserError(`${source}: ${error instanceof UserError ? message : unexpected(message)}`);
+  }
+}
+
 /** The device is gone: every later use of it throws this. What was on it is lost. */
 export class DeviceLostError extends MachineError {
   /** What happened, without what to do. */

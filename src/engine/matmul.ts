@@ -42,7 +42,7 @@ function withTransposed(
     gpu.run(transpose, { b: factor, c: packed }, { rows, columns });
     return packed;
   };
-  if (constant && factor === constant) return fn(constant.derive([], () => [make()])[0]!);
+  if (constant && factor === constant) return fn(constant.derive('transpose', [], () => [make()])[0]!);
   const packed = make();
   fn(packed);
   packed.dispose();

@@ -3,7 +3,7 @@
  * No code of a file is ever run: of all names, those from which numpy builds an array, its type and a number are known, and
  * every other is refused. The values of an array must lie in the file byte for byte.
  */
-import { UserError } from './errors.ts';
+import { inOneLine, UserError } from './errors.ts';
 import { type PickledName, unpickle } from './pickle.ts';
 import { bytesOf, type StoredTensor, widen } from './safetensors.ts';
 
@@ -119,15 +119,12 @@ function filled(array: NumpyArray, shape: unknown, type: unknown, fortran: boole
 }
 
 /** The arrays of a file by name: those of its dictionary, or of `model` in it. Throws a UserError that starts with `source`. */
-export function numpyEntries(bytes: Uint8Array, source: string): Record<string, NumpyEntry> {
-  try {
-    return entriesOf(unpickle(bytes, 0, { find, persistent: noPersistent, build }).value);
-  } catch (error) {
-    const { message } = error as Error;
-    if (error instanceof UserError) throw new UserError(`${source}: ${message}`);
-    throw new UserError(`${source}: ${message}; it is cut off or damaged: fetch it again`);
-  }
-}
+export const numpyEntries = (bytes: Uint8Array, source: string): Record<string, NumpyEntry> =>
+  inOneLine(
+    source,
+    () => entriesOf(unpickle(bytes, 0, { find, persistent: noPersistent, build }).value),
+    (message) => `${message}; it is cut off or damaged: fetch it again`,
+  );
 
 /** The values of every array of a file, floats of any width in float32. */
 export const parseNumpyPickle = (bytes: Uint8Array, source: string): Record<string, StoredTensor> =>

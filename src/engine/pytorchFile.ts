@@ -6,7 +6,7 @@
  * Sizes are checked before anything is unpacked or allocated: an archive may hold at most what PyTorch, which does not compress,
  * would have written, and a tensor at most what its storage holds.
  */
-import { UserError } from './errors.ts';
+import { inOneLine, UserError } from './errors.ts';
 import { type PickledName, unpickle } from './pickle.ts';
 import { bytesOf, type StoredTensor, widen } from './safetensors.ts';
 import { openZip } from './zipFile.ts';
@@ -59,27 +59,23 @@ interface TensorView {
 export const isPytorch = (bytes: Uint8Array): boolean =>
   [ZIP, LEGACY].some((magic) => magic.every((value, i) => bytes[i] === value));
 
-/** Runs `read`; whatever it throws becomes one line that starts with `source`. */
-function told<T>(source: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    const { message } = error as Error;
-    if (error instanceof UserError) throw new UserError(`${source}: ${message}`);
-    throw new UserError(`${source}: ${message}; it is cut off, damaged or not a PyTorch file: fetch or save it again`);
-  }
-}
+const naming = <T>(source: string, read: () => T): T =>
+  inOneLine(
+    source,
+    read,
+    (message) => `${message}; it is cut off, damaged or not a PyTorch file: fetch or save it again`,
+  );
 
 /**
  * The tensors of a file by name: those of its dictionary, or of `model`, `state_dict` or `model_state_dict` in it. Throws a
  * UserError, one line that starts with `source`, where the file is something else, damaged, or holds anything but tensors.
  */
 export const pytorchEntries = (bytes: Uint8Array, source: string): Record<string, PytorchEntry> =>
-  told(source, () => readEntries(bytes));
+  naming(source, () => readEntries(bytes));
 
 /** The values of every tensor of a file, floats of any width in float32. */
 export const parsePytorch = (bytes: Uint8Array, source: string): Record<string, StoredTensor> =>
-  told(source, () => {
+  naming(source, () => {
     const entries = Object.entries(readEntries(bytes)).map(([name, { shape, dtype, read }]) => {
       if (bytesOf(dtype) === undefined)
         throw new UserError(`tensor ${name} is ${dtype}, which is not read; convert it to float or leave it out`);

@@ -35,7 +35,12 @@ export class Tensor implements Bindable, Disposable {
   private halfCopy: Tensor | null = null;
   private halfVersion = 0;
   /** What `derive` keeps, and the tensors that it was computed from, with their versions. */
-  private derived: { tensors: readonly Tensor[]; from: readonly Tensor[]; versions: readonly number[] } | null = null;
+  private derived: {
+    name: string;
+    tensors: readonly Tensor[];
+    from: readonly Tensor[];
+    versions: readonly number[];
+  } | null = null;
 
   /** Takes over one reference to `buffer`. */
   constructor(gpu: Gpu, shape: Shape, dtype: Dtype, buffer: DeviceBuffer, name: string) {
@@ -166,13 +171,14 @@ export class Tensor implements Bindable, Disposable {
 
   /**
    * What `make` computes from this tensor and `others`, which are constants: kept, and computed again only once one of them has
-   * changed. It lives as long as this tensor, which keeps one such result.
+   * changed. It lives as long as this tensor, which keeps one such result: another computation, by its name, replaces it.
    */
-  derive(others: readonly Tensor[], make: () => readonly Tensor[]): readonly Tensor[] {
+  derive(name: string, others: readonly Tensor[], make: () => readonly Tensor[]): readonly Tensor[] {
     const from = [this, ...others];
     const kept = this.derived;
     const isSame =
-      from.length === kept?.from.length &&
+      name === kept?.name &&
+      from.length === kept.from.length &&
       from.every((tensor, i) => tensor === kept.from[i] && tensor.version === kept.versions[i]);
     if (kept && isSame && kept.tensors.every(({ freed }) => !freed)) return kept.tensors;
     const { rehearsal } = this.gpu;
@@ -180,7 +186,7 @@ export class Tensor implements Bindable, Disposable {
     if (!rehearsal) kept?.tensors.forEach((tensor) => tensor.dispose());
     const tensors = make();
     for (const tensor of tensors) tensor.persistent = this.persistent;
-    this.derived = { tensors, from, versions: from.map(({ version }) => version) };
+    this.derived = { name, tensors, from, versions: from.map(({ version }) => version) };
     return tensors;
   }
 

@@ -59,7 +59,7 @@ test('a folded normalisation is computed once, again after a change of any of it
 test('what is derived is computed again from other tensors, and from the same ones not', async () => {
   const gpu = await sharedGpu();
   const [x, a, b] = [1, 2, 3].map((value) => gpu.tensor([value], [1])) as [Tensor, Tensor, Tensor];
-  const product = (factor: Tensor) => x.derive([factor], () => [multiply(x, factor)])[0]!;
+  const product = (factor: Tensor) => x.derive('product', [factor], () => [multiply(x, factor)])[0]!;
   const first = product(a);
   assert.is(product(a), first);
   assert.equal([...(await first.read())], [2]);
@@ -108,11 +108,15 @@ test('the transpose of a constant factor of products is computed once, again aft
   }
 });
 
-test('a tensor that has derived something from others as well derives something else alone', async () => {
+test('what is derived is computed again from fewer tensors, and by another name', async () => {
   const gpu = await sharedGpu();
   const [x, a] = [1, 2].map((value) => gpu.tensor([value], [1])) as [Tensor, Tensor];
-  x.derive([a], () => [multiply(x, a)]);
-  assert.equal([...(await x.derive([], () => [scale(x, 5)])[0]!.read())], [5]);
+  const derived = async (name: string, others: Tensor[], make: () => Tensor) => [
+    ...(await x.derive(name, others, () => [make()])[0]!.read()),
+  ];
+  assert.equal(await derived('multiple', [a], () => multiply(x, a)), [2]);
+  assert.equal(await derived('multiple', [], () => scale(x, 5)), [5]);
+  assert.equal(await derived('another', [], () => scale(x, 7)), [7]);
   [x, a].forEach((tensor) => tensor.dispose());
 });
 

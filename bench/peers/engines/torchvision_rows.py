@@ -18,21 +18,13 @@ OBJECTS = 100
 TERMS = ('loss_objectness', 'loss_rpn_box_reg', 'loss_classifier', 'loss_box_reg')
 
 
-def fill(model, seed, heads=1.0):
-    state = model.state_dict()
-    for name, value in state.items():
-        if value.is_floating_point():
-            state[name] = torch.from_numpy(seeded.fill(name, tuple(value.shape), seed, heads))
-    model.load_state_dict(state)
-
-
 def prepare(seed, size, sides, training):
     """A function that computes once and gives the numbers that are compared."""
     shorter, longer = sides
     image = torch.from_numpy(seeded.picture(seed, *size)).permute(2, 0, 1).float() / 255
     if training is None:
         model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=shorter, max_size=longer)
-        fill(model, seed)
+        seeded.fill_model(model, seed)
         model.eval()
 
         def detect():
@@ -45,7 +37,7 @@ def prepare(seed, size, sides, training):
         backbone_name='resnet50', weights=None, norm_layer=FrozenBatchNorm2d, trainable_layers=3
     )
     model = faster_rcnn.FasterRCNN(backbone, num_classes=91, min_size=shorter, max_size=longer)
-    fill(model, seed, training['heads'])
+    seeded.fill_model(model, seed, training['heads'])
     model.train()
     boxes = torch.tensor(training['boxes'], dtype=torch.float32)
     target = {'boxes': boxes[:, :4], 'labels': boxes[:, 4].long()}

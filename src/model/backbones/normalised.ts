@@ -94,6 +94,8 @@ export function convolveNormalised(x: Tensor, layer: NormalisedLayer, options: N
   }
   const fold = () => foldBatchNorm(filters, weight, bias, { mean, variance }, epsilon);
   const onTape = x.gpu.tracing || (filters.requiresGrad && x.gpu.gradientsEnabled);
-  const [folded, shift] = onTape ? fold() : filters.derive([weight, bias, mean, variance], fold);
+  const [folded, shift] = onTape
+    ? fold()
+    : filters.derive('folded normalisation', [weight, bias, mean, variance], fold);
   return conv2d(x, folded!, shift!, { ...shape, relu: rectified });
 }
