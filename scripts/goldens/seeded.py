@@ -38,6 +38,9 @@ def picture(name, height, width):
 # Deviations times the root of the fan-in, by a part of the name; of other layers He's, 1.4.
 SCALES = {'block.': 1.3, 'inner_blocks': 0.4, 'cls_logits': 1.0, 'rpn.head.bbox_pred': 0.15, 'cls_score': 1.5, 'box_predictor.bbox_pred': 0.7}
 
+# The layers that give scores and boxes.
+LAST = ('roi_heads.box_predictor.', 'rpn.head.cls_logits.', 'rpn.head.bbox_pred.')
+
 
 def fill(name, shape, seed, heads=1.0, like=None):
     """A value for a tensor of a torchvision detector by its name: of a size that keeps the maps of a deep network near one.
@@ -55,7 +58,7 @@ def fill(name, shape, seed, heads=1.0, like=None):
         values = (0.3 if ends else 1) * (1 + 0.3 * u)
     else:
         scale = next((scale for part, scale in SCALES.items() if part in name), 1.4)
-        if name.startswith('roi_heads.box_predictor.'):
+        if name.startswith(LAST):
             scale *= heads
         fan_in = int(np.prod(shape[1:]))
         values = scale * np.sqrt(3 / fan_in) * u

@@ -8,6 +8,7 @@ import type { ChannelView } from '../kernels/channelView.ts';
 import { copyUniforms, stridedCopy } from '../kernels/stridedCopy.ts';
 import { mergeAxes, repeatedStrides } from '../kernels/strides.ts';
 import { runAxisSum, runChannelSum } from './channelSums.ts';
+import { floatOf } from './precision.ts';
 import { elementCount, type Shape, type Tensor } from './tensor.ts';
 
 /** How a smaller tensor lies in a larger one, seen as [outer, channels, inner]. */
@@ -107,7 +108,7 @@ function runSimpleSum(x: Tensor, y: Tensor, { of, view }: Repeated): void {
 /** The sum of `x` over the axes along which a tensor of `shape` was repeated to it: its gradient. Takes x over. */
 export function summedTo(x: Tensor, shape: Shape, name: string): Tensor {
   if (x.shape.length === shape.length && x.shape.every((n, axis) => n === shape[axis])) return x;
-  const y = x.gpu.empty(shape, 'f32', name);
+  const y = x.gpu.empty(shape, floatOf(x), name);
   runSum(x, y, repeatedAxes(x.shape, shape));
   x.dispose();
   return y;

@@ -78,7 +78,7 @@ export class PyramidRcnn extends RegionDetector<Tensor[], PyramidRpnOutput> {
     const [padHeight, padWidth] = [height, width].map((side) => Math.ceil(side / this.paddedTo) * this.paddedTo);
     const tensor = padTo(content, [padHeight!, padWidth!]);
     if (tensor !== content) content.dispose();
-    return { tensor, height, width, scale: height / original.height, original };
+    return { tensor: this.stored(tensor), height, width, scale: height / original.height, original };
   }
 
   override truth(boxes: readonly LabelledBox[], image: ImageGeometry): GroundTruth {
@@ -105,11 +105,10 @@ export class PyramidRcnn extends RegionDetector<Tensor[], PyramidRpnOutput> {
   }
 }
 
-function refuseWhatItHasNot({ backbone, precision, stages, features, head, input }: DetectorConfig): void {
+function refuseWhatItHasNot({ backbone, stages, features, head, input }: DetectorConfig): void {
   const refuse = (setting: string, use: string): never => {
     throw new UserError(`detector.${setting}: is not possible with the backbone ${backbone}; use ${use}`);
   };
-  if (precision === 'f16') refuse('precision f16', 'f32');
   if (input.scales) refuse('input.scales', 'detector.input.shorterSide');
   if (stages !== 2) refuse('stages 1', '2');
   if (features !== 'shared') refuse('features unshared', 'shared');

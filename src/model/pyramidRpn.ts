@@ -87,10 +87,9 @@ export class PyramidRpn {
   forward(levels: readonly Tensor[], { tensor }: PreparedImage): PyramidRpnOutput[] {
     const outputs = levels.map((level) => {
       const hidden = this.convolutions.reduce((x, layer) => convolve(x, layer, { padding: 1, relu: true }), level);
-      const [logits, deltas] = [this.layers.cls, this.layers.box].map((layer) => convolve(hidden, layer)) as [
-        Tensor,
-        Tensor,
-      ];
+      const [logits, deltas] = [this.layers.cls, this.layers.box].map((layer) =>
+        convolve(hidden, layer, { dtype: 'f32' }),
+      ) as [Tensor, Tensor];
       const [images, anchorCount, height, width] = logits.shape as [number, number, number, number];
       const count = anchorCount * height * width;
       return {

@@ -125,15 +125,21 @@ export class RegionDetector<F, S> implements Detector<Maps<F, S>> {
     const { width, height, scale } = this.sizeOf?.(pixels) ?? inputSize(pixels, input, which);
     const placement = { height, width, perY: 1 / scale, perX: 1 / scale, flip };
     const whole = prepareImage(this.gpu, pixels, placement, input);
-    const tensor = this.config.precision === 'f16' ? whole.inDtype('f16') : whole;
-    if (tensor !== whole) whole.dispose();
     return {
-      tensor,
+      tensor: this.stored(whole),
       height,
       width,
       scale,
       original: { height: pixels.height, width: pixels.width },
     };
+  }
+
+  /** The pixels of an image in the type that the network takes. Takes `pixels` over. */
+  protected stored(pixels: Tensor): Tensor {
+    if (this.config.precision !== 'f16') return pixels;
+    const half = pixels.inDtype('f16');
+    pixels.dispose();
+    return half;
   }
 
   truth(boxes: readonly LabelledBox[], image: ImageGeometry): GroundTruth {

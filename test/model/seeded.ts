@@ -49,6 +49,9 @@ const SCALES = {
   'box_predictor.bbox_pred': 0.7,
 };
 
+/** The layers that give scores and boxes. */
+const LAST = ['roi_heads.box_predictor.', 'rpn.head.cls_logits.', 'rpn.head.bbox_pred.'];
+
 /**
  * A value for a tensor of a torchvision detector by its name. `heads`: factor of the weights of the last layers. `like`: the name
  * by which the size is chosen, if not its own.
@@ -65,7 +68,7 @@ export function fill(own: string, shape: readonly number[], seed: string, heads 
   else if (shape.length === 1) value = (u) => (layer === 'bn3' ? 0.3 : 1) * (1 + 0.3 * u);
   else {
     const scale = Object.entries(SCALES).find(([part]) => name.includes(part))?.[1] ?? 1.4;
-    const last = name.startsWith('roi_heads.box_predictor.') ? heads : 1;
+    const last = LAST.some((layer) => name.startsWith(layer)) ? heads : 1;
     const factor = scale * last * Math.sqrt(3 / (count / shape[0]!));
     value = (u) => factor * u;
   }

@@ -1,7 +1,6 @@
 /**
  * Training on a feature pyramid against torchvision (scripts/goldens/detectors.py): the gradients of every parameter in the first
- * step, and the four losses of five steps of SGD. The samplers take the first candidates by index on both sides. In the sixth step
- * two proposals of nearly the same score change places, one of which is in the mini-batch, and from there on the two differ.
+ * step, and the four losses of twenty steps of SGD. The samplers take the first candidates by index on both sides.
  *
  * Then a batch of two images of different shapes, by whose statistics its maps are normalised.
  */
@@ -62,7 +61,7 @@ const labelled = (boxes: number[][]): LabelledBox[] =>
 function expectLosses(values: readonly number[], expected: readonly number[], step: string): void {
   values.forEach((value, i) => {
     const off = share(value, expected[i]!);
-    assert.ok(off < 1e-3, `${step}: ${LOSS_TERMS[i]} is ${value}, torchvision's ${expected[i]}`);
+    assert.ok(off < 1e-4, `${step}: ${LOSS_TERMS[i]} is ${value}, torchvision's ${expected[i]}`);
   });
 }
 
@@ -84,19 +83,16 @@ async function expectGradients(
   }
 }
 
-/** Of the twenty in the file. */
-const STEPS = 5;
-
-test('gradients of the first step, losses of five steps', async () => {
+test('gradients of the first step, losses of twenty steps', async () => {
   const gpu = await sharedGpu();
-  const { size, boxes, steps: _, ...rest } = JSON.parse(metadata['train']!);
-  const { seed, heads: __, sides: ___, classes: ____, batch: _____, parameters, ...rates } = rest;
+  const { size, boxes, steps, ...rest } = JSON.parse(metadata['train']!);
+  const { seed, heads: _, sides: __, classes: ___, batch: ____, parameters, ...rates } = rest;
   const { model, named } = await detectorOf(rest);
   const optimizer = makeOptimizer(model.parameters, { ...PRESETS['resnet50-fpn']!.training, ...rates });
   const image = model.prepare(picture(seed, size[0], size[1]));
   const truth = model.truth(labelled(boxes), image);
   const expected = golden('train/losses');
-  for (let step = 0; step < STEPS; step++) {
+  for (let step = 0; step < steps; step++) {
     const losses = gpu.scope(() => {
       optimizer.zeroGrad();
       const terms = model.losses(image, truth, { random: false, seed: 0 });

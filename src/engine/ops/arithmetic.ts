@@ -33,18 +33,20 @@ export function add(a: Operand, b: Operand, ...more: readonly Tensor[]): Tensor 
   return onTape(addOperation, terms, y, null);
 }
 
-export const scaleOperation = operation<{ factor: number }>('scale', ({ dy }, { factor }) => [
-  scaled(dy, factor, 'dx scale'),
-]);
+export const scaleOperation = operation<{ factor: number }>(
+  'scale',
+  ({ dy }, { factor }) => [scaled(dy, factor, 'dx scale')],
+  true,
+);
 
 /** factor * x, any shape; for example, to weight a loss term. */
 export function scale(x: Tensor, factor: number): Tensor {
   return onTape(scaleOperation, [x], scaled(x, factor, `scale ${x.name}`), { factor });
 }
 
-/** The same without a gradient. */
-export function scaled(x: Tensor, factor: number, name: string): Tensor {
-  const y = x.gpu.empty(x.shape, 'f32', name);
+/** The same without a gradient, in `dtype` or as x. */
+export function scaled(x: Tensor, factor: number, name: string, dtype = floatOf(x)): Tensor {
+  const y = x.gpu.empty(x.shape, dtype, name);
   x.gpu.run(scaleKernel, { x, y }, { n: x.size, factor });
   return y;
 }

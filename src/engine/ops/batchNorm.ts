@@ -9,7 +9,8 @@ import {
   batchNormSums,
   batchNormTrack,
 } from '../../kernels/batchNorm.ts';
-import { operation, onTape } from '../autograd.ts';
+import { type GradientRequest, operation, onTape } from '../autograd.ts';
+import { floatOf } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
 import { axisView, expectShape } from './shapes.ts';
 
@@ -37,7 +38,9 @@ interface Saved {
   epsilon: number;
 }
 
-export const batchNormOperation = operation<Saved>('batchNorm', ({ dy, needs }, saved) => {
+export const batchNormOperation = operation<Saved>('batchNorm', normalisationGradient, true);
+
+function normalisationGradient({ dy, needs }: GradientRequest, saved: Saved): (Tensor | null)[] {
   const { x, mean, variance, weight, training, epsilon } = saved;
   const { gpu } = dy;
   const view = axisView(x.shape, 1);
@@ -47,7 +50,7 @@ export const batchNormOperation = operation<Saved>('batchNorm', ({ dy, needs }, 
   const dbias = gpu.empty([channels], 'f32', 'dbias batchNorm');
   const sums = needs[1] || needs[2] || training;
   if (sums) gpu.run(batchNormSums(vectors), { x, dy, mean, variance, dweight, dbias }, { ...view, epsilon });
-  const dx = needs[0] ? gpu.empty(x.shape, 'f32', 'dx batchNorm') : null;
+  const dx = needs[0] ? gpu.empty(x.shape, floatOf(x), 'dx batchNorm') : null;
   const size = { n: x.size, channels, inner, epsilon };
   if (dx && training) {
     const count = view.outer * inner;
@@ -58,7 +61,7 @@ export const batchNormOperation = operation<Saved>('batchNorm', ({ dy, needs }, 
   if (!needs[1]) dweight.dispose();
   if (!needs[2]) dbias.dispose();
   return [dx, needs[1] ? dweight : null, needs[2] ? dbias : null];
-});
+}
 
 /**
  * weight (x - mean) / sqrt(variance + epsilon) + bias for each channel (Ioffe and Szegedy 2015), with PyTorch's defaults.
@@ -98,7 +101,7 @@ export function batchNorm(
     runningMean.changed();
     runningVariance.changed();
   }
-  const y = gpu.empty(x.shape, 'f32', `batchNorm ${weight.name}`);
+  const y = gpu.empty(x.shape, floatOf(x), `batchNorm ${weight.name}`);
   gpu.run(batchNormForward(vectors), { x, mean, variance, weight, bias, y }, { n: x.size, channels, inner, epsilon });
   const saved = { x, mean, variance, weight, training, epsilon };
   return onTape(batchNormOperation, [x, weight, bias], y, saved, training ? [mean, variance] : []);

@@ -12,6 +12,7 @@ import { fill } from '../../kernels/elementwise.ts';
 import { mergeAxes, repeatedStrides, strideValues } from '../../kernels/strides.ts';
 import { operation, onTape, type Operation } from '../autograd.ts';
 import type { Gpu } from '../gpu.ts';
+import { floatOf } from '../precision.ts';
 import { broadcastOf, broadcastShape, summedTo } from '../repetition.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { expectDtype, sameShape } from './shapes.ts';
@@ -47,11 +48,20 @@ function gradientOf(name: BinaryName, side: BinarySide, dy: Tensor, [a, b]: Save
   const { shape } = side === 'a' ? a : b;
   const text = gradientText(name, side);
   if (text === 'dy') return summedTo(dy.view(dy.shape), shape, `dx ${name}`);
-  const dx = dy.gpu.empty(dy.shape, 'f32', `dx ${name}`);
+  const dx = dy.gpu.empty(dy.shape, floatOf(dy), `dx ${name}`);
   const { form, uniforms } = formOf(a.shape, b.shape, dy.shape);
   const read = { ...(gradientReads(name, side, 'a') && { a }), ...(gradientReads(name, side, 'b') && { b }) };
   dy.gpu.run(binaryBackward(name, side, form), { dy, ...read, dx }, uniforms);
   return summedTo(dx, shape, `dx ${name}`);
+}
+
+/** The type of a result: that of its operands, which have one. A number has any. */
+function typeOf(name: BinaryName, operands: Readonly<Record<'a' | 'b', Operand>>): 'f32' | 'f16' {
+  const given = Object.entries(operands).filter((entry): entry is [string, Tensor] => typeof entry[1] !== 'number');
+  for (const [argument, tensor] of given) if (tensor.dtype === 'i32') expectDtype(name, argument, tensor, 'f32');
+  const types = given.map(([, tensor]) => floatOf(tensor));
+  if (types[0] !== types.at(-1)) throw new Error(`${name}: a is ${types[0]} and b is ${types[1]}, expected one type`);
+  return types[0]!;
 }
 
 function computed(name: BinaryName, a: Operand, b: Operand): { y: Tensor; a: Tensor; b: Tensor } {
@@ -67,18 +77,19 @@ function computed(name: BinaryName, a: Operand, b: Operand): { y: Tensor; a: Ten
     const rule = 'extents, counted from the last, to be equal or 1';
     throw new Error(`${name}: a has shape [${x.shape}] and b [${z.shape}], expected their ${rule}`);
   }
-  expectDtype(name, 'a', x, 'f32');
-  expectDtype(name, 'b', z, 'f32');
   const { form, uniforms } = formOf(x.shape, z.shape, shape);
-  const y = gpu.empty(shape, 'f32', name);
+  const y = gpu.empty(shape, typeOf(name, { a, b }), name);
   gpu.run(binaryForward(name, form), { a: x, b: z, y }, uniforms);
   return { y, a: x, b: z };
 }
 
 /** An operation of the table and its gradient rule. */
 function differentiable(name: BinaryName): { own: Operation<Saved>; apply: (a: Operand, b: Operand) => Tensor } {
-  const own = operation<Saved>(name, ({ dy, needs }, saved) =>
-    (['a', 'b'] as const).map((side, i) => (needs[i] ? gradientOf(name, side, dy, saved) : null)),
+  const own = operation<Saved>(
+    name,
+    ({ dy, needs }, saved) =>
+      (['a', 'b'] as const).map((side, i) => (needs[i] ? gradientOf(name, side, dy, saved) : null)),
+    true,
   );
   return {
     own,
@@ -121,7 +132,7 @@ const comparison =
   (a: Operand, b: Operand): Tensor =>
     computed(name, a, b).y;
 
-/** 1 where a and b are equal, else 0, as f32, without a gradient; NaN equals nothing. */
+/** 1 where a and b are equal, else 0, in their type, without a gradient; NaN equals nothing. */
 export const equal = comparison('equal');
 export const notEqual = comparison('notEqual');
 /** 1 where a < b, else 0. */

@@ -76,7 +76,7 @@ export const groupedConv2dOperation = operation<GroupedSaved>(
   'conv2d in groups',
   ({ dy: given, needs, into }, { x, w, shape, rectified }) => {
     const { gpu } = given;
-    const dy = rectified ? gpu.empty(given.shape, 'f32', 'dy conv2d') : given;
+    const dy = rectified ? gpu.empty(given.shape, given.dtype, 'dy conv2d') : given;
     if (rectified) gpu.run(reluBackward, { y: rectified, dy: given, dx: dy }, { n: dy.size });
     const bias = needs[2] ? into(2) : null;
     if (bias) runChannelSum(dy, bias.sum, { outer: shape.B, channels: shape.K, inner: shape.OH * shape.OW }, bias.add);
@@ -90,13 +90,13 @@ export const groupedConv2dOperation = operation<GroupedSaved>(
     if (rectified) dy.dispose();
     return [input, filters, bias].slice(0, needs.length).map((target) => target && target.sum);
   },
+  true,
 );
 
 /**
  * y[b,k] = bias[k] + sum_c weight[k,c] * x[b,c]   (cross-correlation), then max(y, 0) with the option `relu`
  * @param x [N, C, H, W]   @param weight [K, C / groups, kh, kw]   @param bias [K] or null
  * Where x is f16, so are the filters it is computed with (`weight.half()`); bias and sums are f32.
- * In groups or with dilation it takes f32 alone.
  * @returns [N, K, floor((H + 2 padding - dilation (kh - 1) - 1) / stride) + 1, same for W]
  */
 export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv2dOptions = {}): Tensor {
@@ -121,14 +121,14 @@ export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
   const shape: ConvShape = { B, C, H, W, K, R, S, OH, OW, stride, pad };
   const { gpu } = x;
   const y = gpu.empty([B, K, OH, OW], dtype, `conv2d ${weight.name}`);
+  const w = asOperand(weight, x);
   if (groups > 1 || dilation > 1) {
     const grouped = { ...shape, groups, dilation };
-    gpu.run(groupedConvForward(bias !== null, relu), { x, w: weight, ...(bias && { bias }), y }, grouped);
-    const saved = { x, w: weight, shape: grouped, rectified: relu ? y : null };
+    gpu.run(groupedConvForward(bias !== null, relu), { x, w, ...(bias && { bias }), y }, grouped);
+    const saved = { x, w, shape: grouped, rectified: relu ? y : null };
     return onTape(groupedConv2dOperation, bias ? [x, weight, bias] : [x, weight], y, saved);
   }
   const trained = weight.requiresGrad && gpu.gradientsEnabled;
-  const w = asOperand(weight, x);
   const points = runConvForward(gpu, { x, w, bias, y }, shape, relu, trained);
   const saved = { x, w, shape, rectified: relu ? y : null, points };
   return onTape(conv2dOperation, bias ? [x, weight, bias] : [x, weight], y, saved, points ? [points] : []);

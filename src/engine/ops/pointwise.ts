@@ -49,17 +49,21 @@ export function addRelu(a: Tensor, b: Tensor): Tensor {
 export const UNARY_OPERATIONS = Object.fromEntries(
   (Object.keys(UNARY) as UnaryName[]).map((name) => [
     name,
-    operation<{ value: Tensor }>(name, ({ dy }, { value }) => {
-      const dx = dy.gpu.empty(dy.shape, 'f32', `dx ${name}`);
-      dy.gpu.run(unaryBackward(name), { value, dy, dx }, { n: dy.size });
-      return [dx];
-    }),
+    operation<{ value: Tensor }>(
+      name,
+      ({ dy }, { value }) => {
+        const dx = dy.gpu.empty(dy.shape, dy.dtype, `dx ${name}`);
+        dy.gpu.run(unaryBackward(name), { value, dy, dx }, { n: dy.size });
+        return [dx];
+      },
+      true,
+    ),
   ]),
 ) as Record<UnaryName, Operation<{ value: Tensor }>>;
 
 function unary(name: UnaryName): (x: Tensor) => Tensor {
   return (x) => {
-    const y = x.gpu.empty(x.shape, 'f32', `${name} ${x.name}`);
+    const y = x.gpu.empty(x.shape, floatOf(x), `${name} ${x.name}`);
     x.gpu.run(unaryForward(name), { x, y }, { n: x.size });
     return onTape(UNARY_OPERATIONS[name], [x], y, { value: readsInput(name) ? x : y });
   };

@@ -166,13 +166,13 @@ export interface RoiAlignOptions {
 /** `passes`: the shapes of each dispatch of the forward pass, and the maps that it reads. */
 type RoiAlignSaved = { rois: Tensor; passes: readonly { maps: readonly Tensor[]; shape: RoiAlignShape }[] };
 
-export const roiAlignOperation = operation<RoiAlignSaved>('roiAlign', ({ dy, needs }, { rois, passes }) => {
+const toSamples: GradientRule<RoiAlignSaved> = ({ dy, needs }, { rois, passes }) => {
   const { gpu } = dy;
   const levels = passes.flatMap(({ maps, shape }) => maps.map((x, level) => ({ x, level, shape })));
   return levels.map(({ x, level, shape }, k) => {
     if (!needs[k]) return null;
     const { images, roiCount, bounds, aligned } = shape;
-    const dx = gpu.empty(x.shape, 'f32', 'dx roiAlign');
+    const dx = gpu.empty(x.shape, floatOf(x), 'dx roiAlign');
     const rows = gpu.empty([images, shape.levels[level]!.height, roiCount + 1], 'i32', 'roiAlign rows');
     const uniforms = roiAlignUniforms(shape).backward(level);
     gpu.run(roiAlignRows(bounds.length, aligned), { rois, rows }, uniforms);
@@ -180,7 +180,9 @@ export const roiAlignOperation = operation<RoiAlignSaved>('roiAlign', ({ dy, nee
     rows.dispose();
     return dx;
   });
-});
+};
+
+export const roiAlignOperation = operation('roiAlign', toSamples, true);
 
 /**
  * Bilinear sampling of each RoI into P x P bins, their means (Mask R-CNN, section 3), from one map or, for each RoI, from the
@@ -212,7 +214,7 @@ export function roiAlign(maps: readonly Tensor[], rois: Tensor, options: RoiAlig
           shape: { ...sizes, firstImage: k, levels: [levels[k]!], bounds: [] as readonly number[] },
         }))
       : [{ maps, shape: { ...sizes, firstImage: 0, levels, bounds: boundsOf(spatialScales) } }];
-  const y = x.gpu.empty([roiCount, channels, pooledH, pooledW], 'f32', 'roiAlign');
+  const y = x.gpu.empty([roiCount, channels, pooledH, pooledW], floatOf(x), 'roiAlign');
   for (const { maps, shape } of passes) {
     const buffers = Object.fromEntries(maps.map((map, k) => [`x${k}`, map]));
     x.gpu.run(roiAlignForward(maps.length, aligned), { ...buffers, rois, y }, roiAlignUniforms(shape).forward);

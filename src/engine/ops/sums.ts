@@ -2,6 +2,7 @@
 import { broadcastScalar } from '../../kernels/reduce.ts';
 import { operation, onTape } from '../autograd.ts';
 import { runExpand, runSum } from '../repetition.ts';
+import { floatOf } from '../precision.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { scaled } from './arithmetic.ts';
 import { type AxesOptions, reducedShapes } from './shapes.ts';
@@ -15,16 +16,20 @@ interface Summed {
 
 export const sumOperation = operation<Summed>('sum', ({ dy }, summed) => [repeated(dy, summed, 'dx sum')]);
 
-export const meanOperation = operation<Summed & { share: number }>('mean', ({ dy }, { share, ...summed }) => {
-  const shares = scaled(dy, share, 'dx mean');
-  const dx = repeated(shares, summed, 'dx mean');
-  shares.dispose();
-  return [dx];
-});
+export const meanOperation = operation<Summed & { share: number }>(
+  'mean',
+  ({ dy }, { share, ...summed }) => {
+    const shares = scaled(dy, share, 'dx mean');
+    const dx = repeated(shares, summed, 'dx mean');
+    shares.dispose();
+    return [dx];
+  },
+  true,
+);
 
 /** The gradient of sums, for each element that they are sums of. */
 function repeated(dy: Tensor, { shape, kept }: Summed, name: string): Tensor {
-  const dx = dy.gpu.empty(shape, 'f32', name);
+  const dx = dy.gpu.empty(shape, floatOf(dy), name);
   if (dy.size === 1) dy.gpu.run(broadcastScalar, { dy, dx }, { n: dx.size });
   else runExpand(dy, kept, dx);
   return dx;
@@ -39,11 +44,11 @@ export function sum(x: Tensor, axes?: number | readonly number[], options: AxesO
   return onTape(sumOperation, [x], y, summed);
 }
 
-/** The mean over `axes`, or over all elements, as `sum`: `mean(x, [2, 3])` is global average pooling, [N, C]. */
+/** The mean over `axes`, or over all elements, as `sum`: `mean(x, [2, 3])` is global average pooling, [N, C]. In f16 if x is. */
 export function mean(x: Tensor, axes?: number | readonly number[], options: AxesOptions = {}): Tensor {
   const { y: total, summed } = sumsOf('mean', x, axes, options);
   const share = total.size / x.size;
-  const y = scaled(total, share, `mean ${x.name}`);
+  const y = scaled(total, share, `mean ${x.name}`, floatOf(x));
   total.dispose();
   return onTape(meanOperation, [x], y, { ...summed, share });
 }

@@ -2,6 +2,7 @@
 import { upsampleBilinear as bilinearKernel, upsampleBilinearBackward } from '../../kernels/upsampleBilinear.ts';
 import { upsampleNearest as nearestKernel, upsampleNearestBackward } from '../../kernels/upsampleNearest.ts';
 import { operation, onTape } from '../autograd.ts';
+import { floatOf } from '../precision.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { expectRank } from './shapes.ts';
 
@@ -16,11 +17,15 @@ function upsampling(
   backward: typeof upsampleNearestBackward,
   least: (size: Size) => Size,
 ) {
-  const own = operation<Saved>(name, ({ dy }, { x, uniforms }) => {
-    const dx = dy.gpu.empty(x, 'f32', `dx ${name}`);
-    dy.gpu.run(backward, { dy, dx }, uniforms);
-    return [dx];
-  });
+  const own = operation<Saved>(
+    name,
+    ({ dy }, { x, uniforms }) => {
+      const dx = dy.gpu.empty(x, dy.dtype, `dx ${name}`);
+      dy.gpu.run(backward, { dy, dx }, uniforms);
+      return [dx];
+    },
+    true,
+  );
   const apply = (x: Tensor, size: Size | Tensor): Tensor => {
     expectRank(name, 'x', x, 'N,C,H,W');
     const [B, C, h, w] = x.shape as [number, number, number, number];
@@ -30,7 +35,7 @@ function upsampling(
     const [leastH, leastW] = least([h, w]);
     if (!(Number.isInteger(outH) && Number.isInteger(outW) && outH >= leastH && outW >= leastW))
       throw new Error(`${name}: size is ${outH}x${outW}, expected whole numbers from ${leastH}x${leastW} on`);
-    const y = x.gpu.empty([B, C, outH, outW], 'f32', `${name} ${x.name}`);
+    const y = x.gpu.empty([B, C, outH, outW], floatOf(x), `${name} ${x.name}`);
     const uniforms = { planes: B * C, h, w, outH, outW };
     x.gpu.run(forward, { x, y }, uniforms);
     return onTape(own, [x], y, { x: x.shape, uniforms, like });

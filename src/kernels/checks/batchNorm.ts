@@ -16,14 +16,14 @@ import {
 import type { Kernel } from '../kernel.ts';
 import type { ChannelView } from '../channelView.ts';
 import type { KernelCheck } from './check.ts';
-import { doubles, normals, rounded, uniforms } from './inputs.ts';
+import { doubles, held, normals, rounded, uniforms } from './inputs.ts';
 
 const viewName = ({ outer, channels, inner }: ChannelView) => `${outer}x${channels}x${inner}`;
 
 /** A batch far from mean 0, whose variance a difference of sums would lose, and what the backward pass needs of it. */
 function batchNormInputs(view: ChannelView) {
   const { outer, channels, inner } = view;
-  const x = normals(outer * channels * inner, 1, 0.5).map((value) => value + 30);
+  const x = held(normals(outer * channels * inner, 1, 0.5).map((value) => value + 30));
   const [mean, variance] = [new Float32Array(channels), new Float32Array(channels)];
   const statistics = batchNormStatisticsReference(doubles(x), view);
   mean.set(rounded(statistics.mean));

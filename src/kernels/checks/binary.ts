@@ -14,7 +14,7 @@ import type { ChannelView } from '../channelView.ts';
 import { stridedCopyReference } from '../stridedCopy.ts';
 import { mergeAxes, repeatedStrides, strideValues } from '../strides.ts';
 import type { KernelCheck } from './check.ts';
-import { doubles, integers, normals } from './inputs.ts';
+import { doubles, held, integers, normals } from './inputs.ts';
 
 /** A form, its uniforms, the sizes of both tensors, and how each is repeated to the result. */
 export interface BinaryLayout {
@@ -68,8 +68,8 @@ export function stridedLayout(a: readonly number[], b: readonly number[]): Binar
 /** Whole numbers where equality matters; bases above 0 and exponents of both signs, whole ones among them. */
 function binaryInput(name: BinaryName, side: BinarySide, n: number): Float32Array {
   const seed = side === 'a' ? 1 : 2;
-  if (name === 'divide' && side === 'b') return normals(n, seed).map((x) => x + (x < 0 ? -0.3 : 0.3));
-  if (name === 'pow' && side === 'a') return normals(n, seed).map((x) => Math.abs(x) + 0.3);
+  if (name === 'divide' && side === 'b') return held(normals(n, seed).map((x) => x + (x < 0 ? -0.3 : 0.3)));
+  if (name === 'pow' && side === 'a') return held(normals(n, seed).map((x) => Math.abs(x) + 0.3));
   if (name === 'pow') return normals(n, seed, 2).map((x, i) => (i % 3 === 0 ? Math.round(x) : x));
   if (['add', 'subtract', 'multiply', 'divide'].includes(name)) return normals(n, seed);
   return Float32Array.from(integers(n, seed, -3, 4));

@@ -2,13 +2,23 @@
  * Checks of the kernels' variants in half precision (half.ts): inputs that f16 holds exactly, the same float64 references, and
  * the bound of the float32 kernel with one rounding to f16 added for what is stored in f16.
  */
+import { BINARY } from '../binary.ts';
 import { HALF_ROUNDING, HALF_TINY, halfVariant } from '../half.ts';
 import type { Capabilities } from '../machine.ts';
+import { readsInput, UNARY, type UnaryName } from '../unary.ts';
 import type { KernelCheck } from './check.ts';
 import { convWorkgroupChecks } from './conv2dWorkgroup.ts';
 import { halfInputs } from './inputs.ts';
 import { matmulChecks } from './matmul.ts';
 import { eitherPrecisionChecks } from './nn.ts';
+import {
+  ONE_MAP,
+  PYRAMID,
+  roiAlignBackwardCheck,
+  roiAlignForwardCheck,
+  upsampleNearestBackwardCheck,
+  upsampleNearestCheck,
+} from './pyramid.ts';
 import {
   pyramidPoolForwardCheck,
   roiPoolBackwardCheck,
@@ -48,10 +58,30 @@ const HALVED: readonly (readonly [kernel: RegExp, buffers: readonly string[]])[]
   [/^roi_pool_backward/, ['dy']],
   [/^roi_warp_backward_input/, ['dy', 'dx']],
   [/^roi_warp_backward_rois/, ['dy', 'x']],
+  [/^roi_align_forward/, ['x0', 'x1', 'x2', 'x3', 'y']],
+  [/^(roi_align|upsample_\w+)_backward/, ['dy', 'dx']],
+  [/^(upsample_|scale$)/, ['x', 'y']],
+  [/^grouped_conv2d_forward/, ['x', 'w', 'y']],
+  [/^grouped_conv2d_input_gradient/, ['dy', 'w', 'dx']],
+  [/^grouped_conv2d_filter_gradient/, ['x', 'dy']],
+  [/^batch_norm_(statistics|forward)/, ['x', 'y']],
+  [/^batch_norm_(sums|backward)/, ['x', 'dy', 'dx']],
+  [/^sum_partial$/, ['x']],
+  [/^broadcast_scalar/, ['dy', 'dx']],
+  [/^expand_/, ['b', 'y']],
+  [new RegExp(`^(${Object.keys(UNARY).join('|')})$`), ['x', 'y']],
+  [new RegExp(`^(${Object.keys(UNARY).join('|')})_backward$`), ['value', 'dy', 'dx']],
+  [new RegExp(`^(${Object.keys(BINARY).join('|')})`), ['a', 'b', 'y', 'dy', 'dx']],
 ];
 
-/** The error in the backward pass of a local response normalisation that comes from reading y as f16. */
-const ROUNDED_Y = 2 ** -12;
+/** The error of a backward pass that comes from reading the result of the forward pass as f16. */
+const ROUNDED_RESULT: readonly (readonly [kernel: RegExp, error: { atol: number; rtol: number }])[] = [
+  [/^lrn_backward/, { atol: 2 ** -12, rtol: 0 }],
+  [
+    new RegExp(`^(${(Object.keys(UNARY) as UnaryName[]).filter((name) => !readsInput(name)).join('|')})_backward$`),
+    { atol: 2 ** -9, rtol: 2 ** -10 },
+  ],
+];
 
 /** A check turned into one in half precision. */
 function halved(build: () => KernelCheck): KernelCheck {
@@ -59,14 +89,15 @@ function halved(build: () => KernelCheck): KernelCheck {
   const [, buffers = []] = HALVED.find(([kernel]) => kernel.test(check.kernel.name)) ?? [];
   const half = buffers.filter((name) => name in check.kernel.buffers);
   if (half.length === 0) throw new Error(`${check.kernel.name}: no network uses it in half precision`);
+  const [, read = { atol: 0, rtol: 0 }] = ROUNDED_RESULT.find(([kernel]) => kernel.test(check.kernel.name)) ?? [];
   const stored = Object.keys(check.expected).some((name) => half.includes(name));
   return {
     ...check,
     name: `${check.name} f16`,
     kernel: halfVariant(check.kernel, half),
     half,
-    atol: check.atol + (stored ? HALF_TINY : 0) + (check.kernel.name.startsWith('lrn_backward') ? ROUNDED_Y : 0),
-    rtol: check.rtol + (stored ? HALF_ROUNDING : 0),
+    atol: check.atol + (stored ? HALF_TINY : 0) + read.atol,
+    rtol: check.rtol + (stored ? HALF_ROUNDING : 0) + read.rtol,
   };
 }
 
@@ -85,7 +116,9 @@ const ROIS = {
   scale: 1 / 16,
 };
 
-const roiChecks: readonly (() => KernelCheck)[] = [
+const UPSAMPLED = { planes: 6, h: 5, w: 7, outH: 10, outW: 13 };
+
+const mapChecks: readonly (() => KernelCheck)[] = [
   () => roiPoolForwardCheck(ROIS),
   () => pyramidPoolForwardCheck(ROIS),
   () => roiPoolBackwardCheck(ROIS, 2),
@@ -93,11 +126,14 @@ const roiChecks: readonly (() => KernelCheck)[] = [
   () => roiWarpForwardCheck(ROIS),
   () => roiWarpBackwardChecks(ROIS)[0]!,
   () => roiWarpBackwardChecks(ROIS)[1]!,
+  ...[ONE_MAP, PYRAMID].flatMap((shape) => [() => roiAlignForwardCheck(shape), () => roiAlignBackwardCheck(shape, 0)]),
+  () => upsampleNearestCheck(UPSAMPLED),
+  () => upsampleNearestBackwardCheck(UPSAMPLED),
 ];
 
 /** The checks for a device with `shader-f16`. */
 export function halfChecks(device: Capabilities): readonly (() => KernelCheck)[] {
   const products = [...matmulChecks(device), ...convWorkgroupChecks(device)];
   const taken = device.software ? products.filter((_, i) => i % EVERY === 0) : products;
-  return [...taken, ...winogradMapChecks, ...eitherPrecisionChecks, ...roiChecks].map((build) => () => halved(build));
+  return [...taken, ...winogradMapChecks, ...eitherPrecisionChecks, ...mapChecks].map((build) => () => halved(build));
 }

@@ -14,7 +14,8 @@ export function halfInputs<T>(build: () => T): T {
   }
 }
 
-const held = (x: Float32Array): Float32Array => (half ? x.map((value) => fromHalf(toHalf(value))) : x);
+/** x, where `halfInputs` runs rounded to what half precision holds: for inputs that are computed from those below. */
+export const held = (x: Float32Array): Float32Array => (half ? x.map((value) => fromHalf(toHalf(value))) : x);
 
 /** n standard normal numbers times `scale`. */
 export function normals(n: number, seed: number, scale = 1): Float32Array {

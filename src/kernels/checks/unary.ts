@@ -8,11 +8,11 @@ import {
   unaryReference,
 } from '../unary.ts';
 import type { KernelCheck } from './check.ts';
-import { doubles, normals, rounded } from './inputs.ts';
+import { doubles, held, normals, rounded } from './inputs.ts';
 
 /** At least 0.05 if the function is defined for positive numbers only; otherwise some are so large that exp overflows. */
 function unaryInputs(name: UnaryName, n: number): Float32Array {
-  if (['log', 'sqrt', 'reciprocal'].includes(name)) return normals(n, 1, 3).map((x) => Math.abs(x) + 0.05);
+  if (['log', 'sqrt', 'reciprocal'].includes(name)) return held(normals(n, 1, 3).map((x) => Math.abs(x) + 0.05));
   const x = normals(n, 1, 3);
   if (name !== 'exp') [100, -100, 88, -88, 20, -20, 0].forEach((extreme, i) => (x[i * Math.floor(n / 7)] = extreme));
   return x;
