@@ -9,10 +9,11 @@
  * gradients of activations are sums over their uses, made afresh in every pass and freed as soon as they are used.
  * A rule is asked only for the gradients that are needed: frozen layers and images cost nothing.
  */
-import { accumulate, add, fill } from '../kernels/elementwise.ts';
+import { accumulate, add } from '../kernels/elementwise.ts';
 import type { Plans } from './plans.ts';
 import type { Dtype } from './dtype.ts';
 import type { Tensor } from './tensor.ts';
+import { onTrace } from './trace.ts';
 
 export interface GradientRequest {
   /** Gradient of the loss with respect to the output. */
@@ -92,7 +93,8 @@ export function onTape<S>(
     const how = other.dtype === 'f16' ? ": give it cast(x, 'f32')" : '';
     throw new Error(`${operation.name}: ${other.name} [${other.shape}] is ${other.dtype}, expected f32${how}`);
   }
-  if (gpu.tracing || (gpu.gradientsEnabled && inputs.some((input) => input.requiresGrad))) {
+  onTrace(operation, inputs, output, saved);
+  if (gpu.gradientsEnabled && inputs.some((input) => input.requiresGrad)) {
     output.requiresGrad = true;
     output.node = { operation: operation as Operation<unknown>, inputs, saved, plans: gpu.plans, scratch };
   } else {
@@ -102,11 +104,10 @@ export function onTape<S>(
   return output;
 }
 
-/** Every tensor with a node that `root` depends on, inputs before outputs; `seen`: those that are in an order already. */
-export function topologicalOrder(root: Tensor, seen = new Set<Tensor>()): Tensor[] {
+/** Every tensor with a node that `root` depends on, inputs before outputs. */
+function topologicalOrder(root: Tensor): Tensor[] {
   const order: Tensor[] = [];
-  if (seen.has(root)) return order;
-  seen.add(root);
+  const seen = new Set([root]);
   const stack: { tensor: Tensor; next: number }[] = [{ tensor: root, next: 0 }];
   while (stack.length > 0) {
     const top = stack.at(-1)!;
@@ -155,9 +156,7 @@ export function runBackward(loss: Tensor, options: BackwardOptions = {}): void {
   if (!loss.node) throw new Error(`backward: ${loss.name} was not computed from a parameter`);
   const order = topologicalOrder(loss);
   const gradients = new Map<Tensor, Tensor>();
-  const seed = gpu.empty(loss.shape, 'f32', 'dloss');
-  gpu.run(fill, { y: seed }, { n: 1, value: scale });
-  gradients.set(loss, seed);
+  gradients.set(loss, gpu.filled(loss.shape, scale, 'dloss'));
 
   const complete = onGradient ? leafUses(order, onGradient) : undefined;
   for (const output of order.reverse()) {

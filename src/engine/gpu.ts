@@ -19,6 +19,7 @@ import { halfVariant } from '../kernels/half.ts';
 import { machineOf } from '../kernels/machine.ts';
 import { BYTES, type Dtype } from './dtype.ts';
 import { Tensor, elementCount, type Shape } from './tensor.ts';
+import { filledOperation, onTrace, type Tracing } from './trace.ts';
 import type { Initializer } from './initializers.ts';
 import { BUFFER_USAGE, MAP_MODE_READ } from './webgpuConstants.ts';
 
@@ -87,8 +88,8 @@ export class Gpu {
   masksDrawn = 0;
   /** Off inside `withoutGradients`. */
   gradientsEnabled = true;
-  /** Inside `trace` (trace.ts): every operation is put on the tape. */
-  tracing = false;
+  /** Inside `trace` (trace.ts): what has been run so far. */
+  tracing: Tracing | null = null;
   /** Live tensors by scope; see `scope`. */
   readonly scopes: ScopeStack;
   private readonly pool: BufferPool;
@@ -163,9 +164,17 @@ export class Gpu {
     const run = this.inBuffers(kernel as unknown as Kernel, buffers);
     if (this.rehearsal) {
       this.rehearsal.kernels.add(run);
+      if (this.tracing) this.traceKernel(this.tracing, kernel as unknown as Kernel, buffers);
       return;
     }
     this.recorder.record(run, buffers, uniforms, grid);
+  }
+
+  private traceKernel(tracing: Tracing, kernel: Kernel, buffers: Readonly<Record<string, Bindable>>): void {
+    for (const [name, spec] of Object.entries(kernel.buffers)) {
+      const buffer = buffers[name];
+      if (/write/.test(spec) && buffer instanceof Tensor) tracing.unclaimed.set(buffer, kernel.name);
+    }
   }
 
   /** The kernel, or its variant for those of these buffers that are tensors of f16. */
@@ -256,9 +265,14 @@ export class Gpu {
   }
 
   zeros(shape: Shape, name = 'zeros', dtype: 'f32' | 'f16' = 'f32'): Tensor {
+    return this.filled(shape, 0, name, dtype);
+  }
+
+  /** A tensor with one value throughout, filled on the device: a write would submit what has been recorded. */
+  filled(shape: Shape, value: number, name = String(value), dtype: 'f32' | 'f16' = 'f32'): Tensor {
     const tensor = this.empty(shape, dtype, name);
-    this.run(fill, { y: tensor }, { n: tensor.size, value: 0 });
-    return tensor;
+    this.run(fill, { y: tensor }, { n: tensor.size, value });
+    return onTrace(filledOperation, [], tensor, { value });
   }
 
   /** A trained tensor: it requires a gradient and outlives scopes. With `requiresGrad = false` it is frozen. */

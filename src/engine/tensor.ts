@@ -6,6 +6,7 @@ import type { Dtype } from './dtype.ts';
 import type { Gpu } from './gpu.ts';
 import type { Bindable, DeviceBuffer } from './memory.ts';
 import type { Disposable } from './scope.ts';
+import { onTrace, valuesOperation, viewOperation } from './trace.ts';
 
 export type Shape = readonly number[];
 
@@ -134,6 +135,7 @@ export class Tensor implements Bindable, Disposable {
     if (data instanceof other) throw new Error(`${what} is ${this.dtype}, but the values given are ${other.name}`);
     if (data.length === 0) return;
     const values = data instanceof own ? data : own.from(data);
+    if (this.gpu.tracing) onTrace(valuesOperation, [], this, values.slice());
     if (this.dtype === 'f16') {
       const whole = this.gpu.tensor(values, this.shape, this.name);
       this.gpu.run(cast, { x: whole, y: this }, { n: this.size });
@@ -199,7 +201,7 @@ export class Tensor implements Bindable, Disposable {
   view(shape: Shape, name = this.name): Tensor {
     const buffer = this.storage;
     buffer.references++;
-    return new Tensor(this.gpu, shape, this.dtype, buffer, name);
+    return onTrace(viewOperation, [this], new Tensor(this.gpu, shape, this.dtype, buffer, name), null);
   }
 
   /** The same values in the same memory as a constant: no gradient passes. */
@@ -212,7 +214,7 @@ export class Tensor implements Bindable, Disposable {
     const copy = this.gpu.empty(this.shape, this.dtype, this.name);
     const { form, uniforms } = sliceLayout(1, this.size, 1, 0, this.size);
     this.gpu.run(copyFromSlice(form), { whole: this, part: copy }, uniforms);
-    return copy;
+    return onTrace(viewOperation, [this], copy, null);
   }
 
   /** Gradients of this scalar with respect to every leaf it was computed from, added to their `grad`. */

@@ -12,15 +12,8 @@ import { PyramidRcnn } from '../model/pyramidRcnn.ts';
 import { OnnxGraph } from './graph.ts';
 import { mapDetector } from './mapDetector.ts';
 import { NetworkGraph } from './network.ts';
-import { type OnnxModel, serializeOnnx } from './proto.ts';
+import { type OnnxExportOptions, type OnnxModel, serializeOnnx, standardOperators } from './proto.ts';
 import { pyramidDetector } from './pyramidDetector.ts';
-
-const OPSET = 17;
-
-export interface OnnxExportOptions {
-  /** Of the program that writes the model. */
-  version?: string;
-}
 
 /**
  * The bytes of an ONNX file (opset 17, no operators of its own, any image size). The names of the classes are in its metadata
@@ -51,7 +44,8 @@ export async function onnxModel(detector: Detector, { version = '' }: OnnxExport
     );
   }
   const graph = new OnnxGraph();
-  const network = new NetworkGraph(graph, gpu, [...Object.values(detector.parameters)]);
+  graph.reserve(['image', 'boxes', 'scores', 'labels']);
+  const network = new NetworkGraph(graph, gpu);
   const objects =
     detector instanceof FasterRcnn
       ? await mapDetector(graph, network, detector, 'image')
@@ -59,8 +53,7 @@ export async function onnxModel(detector: Detector, { version = '' }: OnnxExport
   for (const [name, value] of Object.entries(objects)) graph.rename(value, name);
   await network.addParameters();
   return {
-    opset: OPSET,
-    producer: { name: 'webgpu-rcnn', version },
+    ...standardOperators(version),
     metadata: { classes: JSON.stringify(config.classes) },
     name: config.backbone,
     nodes: graph.nodes,

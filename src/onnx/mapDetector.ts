@@ -4,10 +4,11 @@ import { CONVENTIONS } from '../model/conventions.ts';
 import type { DetectorConfig } from '../model/config.ts';
 import type { FasterRcnn } from '../model/fasterRcnn.ts';
 import { anchorGrid, decodeAndClip, isLargeEnough, perAnchor, suppressSorted } from './boxes.ts';
+import { preparedImage, tracedImage, tracedRois } from './detectorInputs.ts';
 import { detections, type Objects } from './detections.ts';
 import type { OnnxGraph, Value } from './graph.ts';
 import { byOneScale, prepare, type Prepared } from './image.ts';
-import { type NetworkGraph, TRACED_ROIS, TRACED_SIDE, tracedImage } from './network.ts';
+import type { NetworkGraph } from './network.ts';
 
 /** In one-stage detection there are only features. */
 type NetworkMaps = Record<'features', Tensor> | Record<'features' | 'logits' | 'deltas', Tensor>;
@@ -21,24 +22,22 @@ export async function mapDetector(
   const { config, backbone } = detector;
   const image = prepare(graph, pixels, config.input, byOneScale);
   const maps = network.add(tracedImage(image.tensor), ({ pixels }): NetworkMaps => {
-    const size = { height: TRACED_SIDE, width: TRACED_SIDE };
-    const { features, state } = detector.convolve({ tensor: pixels, ...size, scale: 1, original: size });
+    const { features, state } = detector.convolve(preparedImage(pixels));
     const [map] = features.maps as [Tensor];
     return 'maps' in state ? { features: map } : { features: map, ...state[0]! };
   });
-  const { stride, channels } = backbone;
-  const cell = graph.float(stride);
-  const anchors = anchorGrid(graph, maps.features, Array.from(await detector.rpn.anchors.read()), { y: cell, x: cell });
+  const cell = graph.float(backbone.stride);
+  const base = Array.from(await detector.rpn.anchors.read());
+  const anchors = anchorGrid(graph, maps.features.value, base, { y: cell, x: cell });
   const rois =
-    'logits' in maps ? proposals(graph, maps, anchors, image, config) : slidingWindows(graph, anchors, image, config);
-  const side = Math.ceil(TRACED_SIDE / stride);
-  const scored = network.add(
-    {
-      features: { shape: [1, channels, side, side], value: maps.features },
-      rois: { shape: [TRACED_ROIS, 5], value: graph.node('Pad', [rois, graph.ints([0, 1, 0, 0])]) },
-    },
+    'logits' in maps
+      ? proposals(graph, { logits: maps.logits.value, deltas: maps.deltas.value }, anchors, image, config)
+      : slidingWindows(graph, anchors, image, config);
+  const { logits, deltas } = network.add(
+    { features: maps.features, rois: tracedRois(graph, rois) },
     ({ features, rois }) => detector.head.forward({ maps: [features], scales: [1] }, rois, null),
   );
+  const scored = { logits: logits.value, deltas: deltas.value };
   return detections(graph, graph.divide(rois, image.scale), scored, image.original, config);
 }
 

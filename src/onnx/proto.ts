@@ -4,10 +4,18 @@
  */
 import { PbfWriter } from 'pbf';
 
-export type ElementType = 'float' | 'uint8' | 'int64' | 'double';
+export type ElementType = 'float' | 'uint8' | 'int32' | 'int64' | 'bool' | 'float16' | 'double';
 
 /** TensorProto.DataType. */
-const ELEMENT_TYPES: Readonly<Record<ElementType, number>> = { float: 1, uint8: 2, int64: 7, double: 11 };
+export const ELEMENT_TYPES: Readonly<Record<ElementType, number>> = {
+  float: 1,
+  uint8: 2,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  double: 11,
+};
 
 export interface OnnxTensor {
   name: string;
@@ -47,8 +55,20 @@ export interface OnnxModel {
   outputs: readonly OnnxValue[];
 }
 
-/** The version of the file format: the one that belongs to opset 17. */
+const OPSET = 17;
+/** The version of the file format: the one that belongs to these operators. */
 const IR_VERSION = 8;
+
+export interface OnnxExportOptions {
+  /** Of the program that writes the model. */
+  version?: string;
+}
+
+/** What all models say of themselves. */
+export const standardOperators = (version = ''): Pick<OnnxModel, 'opset' | 'producer'> => ({
+  opset: OPSET,
+  producer: { name: 'webgpu-rcnn', version },
+});
 
 export function serializeOnnx(model: OnnxModel): Uint8Array<ArrayBuffer> {
   const bytes = model.tensors.reduce((sum, { data }) => sum + data.length + 256, 1 << 16);

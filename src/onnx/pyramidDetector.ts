@@ -4,10 +4,11 @@ import type { DetectorConfig } from '../model/config.ts';
 import { CONVENTIONS } from '../model/conventions.ts';
 import type { PyramidRcnn } from '../model/pyramidRcnn.ts';
 import { anchorGrid, decodeAndClip, isLargeEnough, perAnchor, suppressSorted } from './boxes.ts';
+import { preparedImage, tracedImage, tracedRois } from './detectorInputs.ts';
 import { detections, type Objects } from './detections.ts';
 import type { OnnxGraph, Value } from './graph.ts';
 import { floored, nearest, prepare, type Prepared } from './image.ts';
-import { type NetworkGraph, TRACED_ROIS, TRACED_SIDE, tracedImage } from './network.ts';
+import type { NetworkGraph, TracedTensor } from './network.ts';
 
 export async function pyramidDetector(
   graph: OnnxGraph,
@@ -17,38 +18,40 @@ export async function pyramidDetector(
 ): Promise<Objects> {
   const { config, rpn, paddedTo } = detector;
   const image = prepare(graph, pixels, config.input, config.convention === 'detectron2' ? nearest : floored, paddedTo);
-  const shapes: (readonly number[])[] = [];
-  const maps = network.add(tracedImage(image.tensor), ({ pixels }): Record<string, Tensor> => {
-    const size = { height: TRACED_SIDE, width: TRACED_SIDE };
-    const { features, state } = detector.convolve({ tensor: pixels, ...size, scale: 1, original: size });
-    shapes.push(...features.map(({ shape }) => shape));
-    return Object.fromEntries(
-      state.maps.flatMap(({ logits, deltas }, k) => [
-        [`features${k}`, features[k]!],
-        [`logits${k}`, logits],
-        [`deltas${k}`, deltas],
-      ]),
-    );
-  });
+  const maps: Record<string, TracedTensor> = network.add(
+    tracedImage(image.tensor),
+    ({ pixels }): Record<string, Tensor> => {
+      const { features, state } = detector.convolve(preparedImage(pixels));
+      return Object.fromEntries(
+        state.maps.flatMap(({ logits, deltas }, k) => [
+          [`features${k}`, features[k]!],
+          [`logits${k}`, logits],
+          [`deltas${k}`, deltas],
+        ]),
+      );
+    },
+  );
   const levels = [];
   for (const [k, base] of rpn.baseAnchors.entries()) {
-    const features = maps[`features${k}`]!;
+    const features = maps[`features${k}`]!.value;
     const strides = stridesOf(graph, features, image, rpn.fixedStride(k));
     const anchors = anchorGrid(graph, features, Array.from(await base.read()), strides);
-    const outputs = { logits: maps[`logits${k}`]!, deltas: maps[`deltas${k}`]! };
+    const outputs = { logits: maps[`logits${k}`]!.value, deltas: maps[`deltas${k}`]!.value };
     levels.push(levelProposals(graph, outputs, anchors, image, config));
   }
   const rois = bestOf(graph, levels, config.rpn.test.postNms);
-  const scored = network.add(
+  const features = rpn.baseAnchors.map((_, k) => maps[`features${k}`]!);
+  const { logits, deltas } = network.add(
     {
-      ...Object.fromEntries(shapes.map((shape, k) => [`${k}`, { shape, value: maps[`features${k}`]! }])),
-      rois: { shape: [TRACED_ROIS, 5], value: graph.node('Pad', [rois, graph.ints([0, 1, 0, 0])]) },
+      ...Object.fromEntries(features.map((level, k) => [`${k}`, level])),
+      rois: tracedRois(graph, rois),
     },
     (given: Record<string, Tensor>) => {
-      const features = shapes.map((_, k) => given[`${k}`]!);
-      return detector.head.forward(features, given['rois']!, null);
+      const maps = features.map((_, k) => given[`${k}`]!);
+      return detector.head.forward(maps, given['rois']!, null);
     },
   );
+  const scored = { logits: logits.value, deltas: deltas.value };
   const found = detections(graph, rois, scored, image, config);
   const perAxis = (['width', 'height'] as const).map((side) => graph.divide(image.original[side], image[side]));
   const scaled = graph.multiply(found.boxes, graph.vector([...perAxis, ...perAxis]));

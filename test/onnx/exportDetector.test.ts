@@ -139,7 +139,7 @@ test('what has no form in ONNX is refused in one line', async () => {
   };
   await refused(
     ({ head }) => ({ head: { ...head, pooling: 'warp' } }),
-    /^the operation roiWarp has no form in ONNX yet/,
+    /^the operation roiWarp has no form in ONNX: no operator/,
   );
   await refused(
     ({ rpn }) => ({ rpn: { ...rpn, test: { ...rpn.test, without: 'cls' } } }),

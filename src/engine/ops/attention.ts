@@ -17,7 +17,7 @@ export interface AttentionOptions {
 
 type Saved = { rows: number; columns: number };
 
-const causalOperation = operation<Saved>('scaledDotProductAttention', ({ dy }, size) => {
+export const causalOperation = operation<Saved>('scaledDotProductAttention', ({ dy }, size) => {
   const dx = dy.gpu.empty(dy.shape, 'f32', 'dx causal mask');
   dy.gpu.run(causalMask, { x: dy, y: dx }, { n: dy.size, ...size, value: 0 });
   return [dx];

@@ -71,7 +71,7 @@ export function concat(xs: readonly Tensor[], axis: number): Tensor {
   return onTape(concatOperation, xs, y, slices);
 }
 
-const sliceOperation = operation<Slice>(
+export const sliceOperation = operation<Slice & { axis: number; from: number; to: number }>(
   'slice',
   ({ dy }, { shape, layout: { form, uniforms } }) => {
     const dx = dy.gpu.zeros(shape, 'dx slice', floatOf(dy));
@@ -92,7 +92,7 @@ export function slice(x: Tensor, axis: number, from: number, to: number): Tensor
   const shape = x.shape.map((n, i) => (i === at ? to - from : n));
   const y = x.gpu.empty(shape, x.dtype, `slice ${x.name}`);
   x.gpu.run(copyFromSlice(layout.form), { whole: x, part: y }, layout.uniforms);
-  return onTape(sliceOperation, [x], y, { shape: x.shape, layout });
+  return onTape(sliceOperation, [x], y, { shape: x.shape, layout, axis: at, from, to });
 }
 
 export const permuteOperation = operation<{ order: readonly number[] }>(

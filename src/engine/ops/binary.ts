@@ -8,24 +8,21 @@ import {
   gradientReads,
   gradientText,
 } from '../../kernels/binary.ts';
-import { fill } from '../../kernels/elementwise.ts';
 import { mergeAxes, repeatedStrides, strideValues } from '../../kernels/strides.ts';
 import { operation, onTape, type Operation } from '../autograd.ts';
 import type { Gpu } from '../gpu.ts';
 import { floatOf } from '../precision.ts';
 import { broadcastOf, broadcastShape, summedTo } from '../repetition.ts';
 import type { Shape, Tensor } from '../tensor.ts';
+import { onTrace, tracedOperation } from '../trace.ts';
 import { expectDtype, sameShape } from './shapes.ts';
 
 /** A tensor, or a number for all of its elements. */
 export type Operand = Tensor | number;
 
-/** A tensor of rank 0, filled on the device: a write would submit what has been recorded. */
-export function scalar(gpu: Gpu, value: number): Tensor {
-  const tensor = gpu.empty([], 'f32', String(value));
-  gpu.run(fill, { y: tensor }, { n: 1, value });
-  return tensor;
-}
+/** An operand as a tensor. */
+export const asTensor = (gpu: Gpu, operand: Operand): Tensor =>
+  typeof operand === 'number' ? gpu.filled([], operand) : operand;
 
 /** The kernel's form and its uniforms for a result of `shape`. */
 function formOf(a: Shape, b: Shape, shape: Shape): { form: BinaryForm; uniforms: Record<string, number> } {
@@ -68,10 +65,7 @@ function computed(name: BinaryName, a: Operand, b: Operand): { y: Tensor; a: Ten
   if (typeof a === 'number' && typeof b === 'number')
     throw new Error(`${name}: a and b are numbers, expected a tensor`);
   const { gpu } = (typeof a === 'number' ? b : a) as Tensor;
-  const [x, z] = [a, b].map((operand) => (typeof operand === 'number' ? scalar(gpu, operand) : operand)) as [
-    Tensor,
-    Tensor,
-  ];
+  const [x, z] = [asTensor(gpu, a), asTensor(gpu, b)];
   const shape = broadcastShape(x.shape, z.shape);
   if (!shape) {
     const rule = 'extents, counted from the last, to be equal or 1';
@@ -127,10 +121,19 @@ export const minimum = smaller.apply;
 /** a to the power b: 1 where b is 0, NaN where a is negative and b not whole. */
 export const pow = power.apply;
 
+const COMPARISONS = ['equal', 'notEqual', 'less', 'lessEqual', 'greater', 'greaterEqual'] as const;
+type ComparisonName = (typeof COMPARISONS)[number];
+
+export const COMPARISON_OPERATIONS = Object.fromEntries(
+  COMPARISONS.map((name) => [name, tracedOperation<null>(name)]),
+) as Record<ComparisonName, Operation<null>>;
+
 const comparison =
-  (name: BinaryName) =>
-  (a: Operand, b: Operand): Tensor =>
-    computed(name, a, b).y;
+  (name: ComparisonName) =>
+  (left: Operand, right: Operand): Tensor => {
+    const { y, a, b } = computed(name, left, right);
+    return onTrace(COMPARISON_OPERATIONS[name], [a, b], y, null);
+  };
 
 /** 1 where a and b are equal, else 0, in their type, without a gradient; NaN equals nothing. */
 export const equal = comparison('equal');

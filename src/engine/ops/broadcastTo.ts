@@ -4,7 +4,7 @@ import { broadcastShape, runExpand, summedTo } from '../repetition.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { sameShape } from './shapes.ts';
 
-const broadcastToOperation = operation<{ shape: Shape }>('broadcastTo', ({ dy }, { shape }) => [
+export const broadcastToOperation = operation<{ shape: Shape }>('broadcastTo', ({ dy }, { shape }) => [
   summedTo(dy.view(dy.shape), shape, 'dx broadcastTo'),
 ]);
 

@@ -2,7 +2,7 @@
 import { operation, onTape } from '../autograd.ts';
 import type { Tensor } from '../tensor.ts';
 
-const castOperation = operation<{ from: 'f32' | 'f16' }>('cast', ({ dy }, { from }) => [dy.inDtype(from)], true);
+export const castOperation = operation<{ from: 'f32' | 'f16' }>('cast', ({ dy }, { from }) => [dy.inDtype(from)], true);
 
 /** x rounded to `dtype`; its gradient is rounded to the type of x. Gives x itself where it has that type. */
 export function cast(x: Tensor, dtype: 'f32' | 'f16'): Tensor {

@@ -19,14 +19,17 @@ export interface ConvTranspose2dOptions {
 /** `shape` is that of the convolution from the result to x. */
 type Saved = { x: Tensor; weight: Tensor; shape: ConvShape };
 
-const convTranspose2dOperation = operation<Saved>('convTranspose2d', ({ dy, needs, into }, { x, weight, shape }) => {
-  const { gpu } = dy;
-  const dx = needs[0] ? gpu.empty(x.shape, 'f32', 'dx convTranspose2d') : null;
-  if (dx) runConvForward(gpu, { x: dy, w: weight, bias: null, y: dx }, shape, false, false);
-  const filters = needs[1] ? into(1) : null;
-  if (filters) runConvFilterGradient(gpu, { x: dy, dy: x, dw: filters.sum, points: null }, shape, filters.add);
-  return [dx, filters && filters.sum];
-});
+export const convTranspose2dOperation = operation<Saved>(
+  'convTranspose2d',
+  ({ dy, needs, into }, { x, weight, shape }) => {
+    const { gpu } = dy;
+    const dx = needs[0] ? gpu.empty(x.shape, 'f32', 'dx convTranspose2d') : null;
+    if (dx) runConvForward(gpu, { x: dy, w: weight, bias: null, y: dx }, shape, false, false);
+    const filters = needs[1] ? into(1) : null;
+    if (filters) runConvFilterGradient(gpu, { x: dy, dy: x, dw: filters.sum, points: null }, shape, filters.add);
+    return [dx, filters && filters.sum];
+  },
+);
 
 /**
  * Every cell of x adds its weighted filters to the result, `stride` cells apart; PyTorch's ConvTranspose2d.

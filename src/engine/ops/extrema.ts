@@ -5,6 +5,7 @@ import { sharesPositions } from '../../kernels/planner.ts';
 import { gatherBackward } from '../../kernels/gather.ts';
 import { operation, onTape } from '../autograd.ts';
 import type { Tensor } from '../tensor.ts';
+import { onTrace, tracedOperation } from '../trace.ts';
 import { permute } from './axes.ts';
 import { reshape } from './reshape.ts';
 import { type AxesOptions, axisView, expectDtype, reducedShapes, resolveAxis } from './shapes.ts';
@@ -18,6 +19,11 @@ const extremumOperation = (of: Extremum) =>
     return [dx];
   });
 const OPERATIONS = { max: extremumOperation('max'), min: extremumOperation('min') };
+/** From x to the result, which on the tape are several. */
+export const EXTREMUM_OPERATIONS = {
+  max: tracedOperation<{ axes: readonly number[] }>('max'),
+  min: tracedOperation<{ axes: readonly number[] }>('min'),
+};
 
 function run(of: Extremum, x: Tensor, view: ChannelView): { y: Tensor; index: Tensor } {
   const size = [view.outer * view.inner];
@@ -42,7 +48,8 @@ function along(of: Extremum, x: Tensor, axes: number | readonly number[] | undef
   expectElements(of, x, view);
   const { y, index } = run(of, ordered, view);
   index.dispose();
-  return reshape(onTape(OPERATIONS[of], [ordered], y, { x: ordered, y, view }), result);
+  const shaped = reshape(onTape(OPERATIONS[of], [ordered], y, { x: ordered, y, view }), result);
+  return onTrace(EXTREMUM_OPERATIONS[of], [x], shaped, { axes: reduced });
 }
 
 /**
@@ -56,6 +63,11 @@ export const max = (x: Tensor, axes?: number | readonly number[], options: AxesO
 export const min = (x: Tensor, axes?: number | readonly number[], options: AxesOptions = {}): Tensor =>
   along('min', x, axes, options);
 
+export const PLACE_OPERATIONS = {
+  argMax: tracedOperation<{ axis: number }>('argMax'),
+  argMin: tracedOperation<{ axis: number }>('argMin'),
+};
+
 function place(operation: 'argMax' | 'argMin', x: Tensor, axis: number): Tensor {
   expectDtype(operation, 'x', x, 'f32');
   const at = resolveAxis(operation, axis, x.shape.length);
@@ -68,7 +80,7 @@ function place(operation: 'argMax' | 'argMin', x: Tensor, axis: number): Tensor 
     `${operation} ${x.name}`,
   );
   index.dispose();
-  return shaped;
+  return onTrace(PLACE_OPERATIONS[operation], [x], shaped, { axis: at });
 }
 
 /** Where along an axis the largest number is, the first of equal ones: i32, the shape of x without the axis; no gradient. */
@@ -76,13 +88,16 @@ export const argMax = (x: Tensor, axis: number): Tensor => place('argMax', x, ax
 /** Where the smallest number is, likewise. */
 export const argMin = (x: Tensor, axis: number): Tensor => place('argMin', x, axis);
 
-type TopSaved = { x: Tensor; indices: Tensor; view: ChannelView; k: number };
+type TopSaved = { x: Tensor; indices: Tensor; view: ChannelView; k: number; axis: number };
 
-const topKOperation = operation<TopSaved>('topK', ({ dy }, { x, indices, view, k }) => {
+export const topKOperation = operation<TopSaved>('topK', ({ dy }, { x, indices, view, k }) => {
   const dx = dy.gpu.empty(x.shape, 'f32', 'dx topK');
   dy.gpu.run(gatherBackward, { dy, index: indices, dx }, { ...view, picks: k });
   return [dx];
 });
+
+/** The indices. */
+export const topKPlacesOperation = tracedOperation<{ k: number; axis: number }>('topK');
 
 /**
  * The k largest numbers along an axis (default the last), in descending order, and their places; of equal numbers the first comes
@@ -101,5 +116,6 @@ export function topK(x: Tensor, k: number, axis = -1): { values: Tensor; indices
   const y = x.gpu.empty(shape, 'f32', `topK ${x.name}`);
   const indices = x.gpu.empty(shape, 'i32', `places of topK ${x.name}`);
   x.gpu.run(topChannels, { x, y, index: indices }, { ...view, k });
-  return { values: onTape(topKOperation, [x], y, { x, indices, view, k }), indices };
+  onTrace(topKPlacesOperation, [x], indices, { k, axis: at });
+  return { values: onTape(topKOperation, [x], y, { x, indices, view, k, axis: at }), indices };
 }

@@ -14,9 +14,9 @@ import { scratch } from '../scratch.ts';
 import type { Tensor } from '../tensor.ts';
 import { axisView, expectDtype, expectRank, resolveAxis } from './shapes.ts';
 
-type GatherSaved = { x: Tensor; indices: Tensor; shape: GatherShape };
+type GatherSaved = { x: Tensor; indices: Tensor; shape: GatherShape; axis: number };
 
-const gatherOperation = operation<GatherSaved>('gather', ({ dy }, { x, indices, shape }) => {
+export const gatherOperation = operation<GatherSaved>('gather', ({ dy }, { x, indices, shape }) => {
   const dx = dy.gpu.empty(x.shape, 'f32', 'dx gather');
   dy.gpu.run(gatherBackward, { dy, index: indices, dx }, shape);
   return [dx];
@@ -38,12 +38,12 @@ export function gather(x: Tensor, axis: number, indices: Tensor): Tensor {
   const shape = { ...axisView(x.shape, at), picks: indices.shape[at]! };
   const y = x.gpu.empty(indices.shape, 'f32', `gather ${x.name}`);
   x.gpu.run(gatherKernel, { x, index: indices, y }, shape);
-  return onTape(gatherOperation, [x], y, { x, indices, shape });
+  return onTape(gatherOperation, [x], y, { x, indices, shape, axis: at });
 }
 
 type EmbeddingSaved = { table: Tensor; indices: Tensor };
 
-const embeddingOperation = operation<EmbeddingSaved>('embedding', ({ dy }, { table, indices }) => {
+export const embeddingOperation = operation<EmbeddingSaved>('embedding', ({ dy }, { table, indices }) => {
   const { gpu } = dy;
   const n = indices.size;
   const [rows, columns] = table.shape as [number, number];

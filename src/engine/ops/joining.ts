@@ -1,24 +1,25 @@
 /** Tensors put together and taken apart, by `concat` and `slice`: a border, a new axis, parts. */
-import { fill } from '../../kernels/elementwise.ts';
 import { floatOf } from '../precision.ts';
 import type { Shape, Tensor } from '../tensor.ts';
+import { onTrace, tracedOperation } from '../trace.ts';
 import { concat, slice } from './axes.ts';
 import { reshape } from './reshape.ts';
 import { resolveAxis } from './shapes.ts';
 
+type Border = { widths: readonly (readonly [before: number, after: number])[]; value: number };
+
+/** On the tape it is several concatenations. */
+export const padOperation = tracedOperation<Border>('pad');
+
 /** x with `before` and `after` elements of `value` (default 0) at the ends of each axis: `pad(x, [[0, 0], [1, 2]])` for a matrix. */
-export function pad(x: Tensor, widths: readonly (readonly [before: number, after: number])[], value = 0): Tensor {
+export function pad(x: Tensor, widths: Border['widths'], value = 0): Tensor {
   if (widths.length !== x.shape.length || widths.flat().some((n) => !(Number.isInteger(n) && n >= 0))) {
     const expected = `two whole numbers, at least 0, for each axis of [${x.shape}]`;
     throw new Error(`pad: widths is ${JSON.stringify(widths)}, expected ${expected}`);
   }
-  const border = (shape: Shape): Tensor[] => {
-    if (shape.includes(0)) return [];
-    const tensor = x.gpu.empty(shape, floatOf(x), 'border');
-    x.gpu.run(fill, { y: tensor }, { n: tensor.size, value });
-    return [tensor];
-  };
-  return widths.reduce(
+  const border = (shape: Shape): Tensor[] =>
+    shape.includes(0) ? [] : [x.gpu.filled(shape, value, 'border', floatOf(x))];
+  const padded = widths.reduce(
     (inside, [before, after], axis) => {
       if (before + after === 0) return inside;
       const side = (width: number): Tensor[] => border(inside.shape.map((n, i) => (i === axis ? width : n)));
@@ -26,6 +27,7 @@ export function pad(x: Tensor, widths: readonly (readonly [before: number, after
     },
     reshape(x, x.shape),
   );
+  return onTrace(padOperation, [x], padded, { widths, value });
 }
 
 /** Tensors of one shape along a new axis, which `axis` is in the result: K of [2, 3] give [K, 2, 3] along axis 0. */

@@ -26,13 +26,16 @@ import { mean } from './sums.ts';
 
 type LogLossSaved = { logits: Tensor; labels: Tensor; count: Tensor; view: LogLossView };
 
-const softmaxLogLossOperation = operation<LogLossSaved>('softmaxLogLoss', ({ dy }, { logits, labels, count, view }) => {
-  const dx = dy.gpu.empty(logits.shape, 'f32', 'dx softmaxLogLoss');
-  const shared = sharesPositions(dy.gpu.plans.device, view);
-  const kernel = shared ? softmaxLogLossBackwardRows : softmaxLogLossBackward;
-  dy.gpu.run(kernel, { x: logits, labels, count, dloss: dy, dx }, { ...view });
-  return [dx];
-});
+export const softmaxLogLossOperation = operation<LogLossSaved>(
+  'softmaxLogLoss',
+  ({ dy }, { logits, labels, count, view }) => {
+    const dx = dy.gpu.empty(logits.shape, 'f32', 'dx softmaxLogLoss');
+    const shared = sharesPositions(dy.gpu.plans.device, view);
+    const kernel = shared ? softmaxLogLossBackwardRows : softmaxLogLossBackward;
+    dy.gpu.run(kernel, { x: logits, labels, count, dloss: dy, dx }, { ...view });
+    return [dx];
+  },
+);
 
 export interface SoftmaxLogLossOptions {
   /** Rows with this label do not count; default -1. */
@@ -83,7 +86,7 @@ export function softmaxLogLoss(logits: Tensor, labels: Tensor, options: SoftmaxL
 
 type ClassWeightedSaved = { logits: Tensor; labels: Tensor; weights: Tensor; total: Tensor };
 
-const classWeightedLogLossOperation = operation<ClassWeightedSaved>(
+export const classWeightedLogLossOperation = operation<ClassWeightedSaved>(
   'classWeightedLogLoss',
   ({ dy, needs }, { logits, labels, weights, total }) => {
     if (!needs[0]) return [null];
@@ -123,7 +126,7 @@ export function classWeightedLogLoss(logits: Tensor, labels: Tensor, weights: Te
 
 type SigmoidLogLossSaved = { logits: Tensor; labels: Tensor; count: Tensor };
 
-const sigmoidLogLossOperation = operation<SigmoidLogLossSaved>(
+export const sigmoidLogLossOperation = operation<SigmoidLogLossSaved>(
   'sigmoidLogLoss',
   ({ dy }, { logits, labels, count }) => {
     const dx = dy.gpu.empty(logits.shape, 'f32', 'dx sigmoidLogLoss');
@@ -163,12 +166,15 @@ export interface SmoothL1Options {
 
 type SmoothL1Saved = { buffers: Record<string, Tensor>; inside: boolean; outside: boolean; sigma: number };
 
-const smoothL1Operation = operation<SmoothL1Saved>('smoothL1Loss', ({ dy }, { buffers, inside, outside, sigma }) => {
-  const pred = buffers['pred']!;
-  const dpred = dy.gpu.empty(pred.shape, 'f32', 'dx smoothL1Loss');
-  dy.gpu.run(smoothL1Backward(inside, outside), { ...buffers, dloss: dy, dpred }, { n: pred.size, sigma });
-  return [dpred];
-});
+export const smoothL1Operation = operation<SmoothL1Saved>(
+  'smoothL1Loss',
+  ({ dy }, { buffers, inside, outside, sigma }) => {
+    const pred = buffers['pred']!;
+    const dpred = dy.gpu.empty(pred.shape, 'f32', 'dx smoothL1Loss');
+    dy.gpu.run(smoothL1Backward(inside, outside), { ...buffers, dloss: dy, dpred }, { n: pred.size, sigma });
+    return [dpred];
+  },
+);
 
 /** Sum of outside * smoothL1(inside * (pred - target)) over all elements. The target gets no gradient. */
 export function smoothL1Loss(pred: Tensor, target: Tensor, options: SmoothL1Options = {}): Tensor {

@@ -14,7 +14,7 @@ export interface MatmulOptions {
   transposeB?: boolean;
 }
 
-type Saved = { a: Tensor; b: Tensor; shape: MatmulShape };
+type Saved = { a: Tensor; b: Tensor; shape: MatmulShape } & Required<MatmulOptions>;
 
 /** A gradient of slices that are all computed from one matrix, whose stride is 0: the sum of theirs. */
 function sharedGradient(gpu: Gpu, size: Shape, batch: number, run: (slices: Tensor) => void): Tensor {
@@ -26,7 +26,7 @@ function sharedGradient(gpu: Gpu, size: Shape, batch: number, run: (slices: Tens
   return sum;
 }
 
-const matmulOperation = operation<Saved>('matmul', ({ dy, needs, into }, { a, b, shape }) => {
+export const matmulOperation = operation<Saved>('matmul', ({ dy, needs, into }, { a, b, shape }) => {
   const { gpu } = dy;
   const { M, N, K, am, ak, az, bk, bn, bz, cz, batch } = shape;
   // dA[m, k] = sum_n dy[m, n] B[k, n]
@@ -84,5 +84,5 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   const shape = matmulShape({ ...slices, N, K, ...strides });
   const y = a.gpu.empty([...leading, M, N], 'f32', `matmul ${b.name}`);
   runMatmul(a.gpu, { a: left, b: right, c: y }, shape, 'assign');
-  return onTape(matmulOperation, [left, right], y, { a: left, b: right, shape });
+  return onTape(matmulOperation, [left, right], y, { a: left, b: right, shape, transposeA, transposeB });
 }

@@ -1,6 +1,5 @@
 /** Normalisation of each example by itself: over its last axes, or over groups of its channels. */
 import { batchNormBackward, batchNormForward, batchNormStatistics, batchNormSums } from '../../kernels/batchNorm.ts';
-import { fill } from '../../kernels/elementwise.ts';
 import { operation, onTape } from '../autograd.ts';
 import { elementCount, type Tensor } from '../tensor.ts';
 import { add } from './arithmetic.ts';
@@ -17,14 +16,13 @@ type Saved = {
 };
 
 /** A row is to these kernels what a channel is to batch normalisation, of weight 1 and bias 0. */
-const rowsOperation = operation<Saved>('normalise', ({ dy }, { x, mean, variance, view, epsilon }) => {
+export const normaliseOperation = operation<Saved>('normalise', ({ dy }, { x, mean, variance, view, epsilon }) => {
   const { gpu } = dy;
   const { channels, inner } = view;
   const vectors = inner % 4 === 0;
   const [dweight, dbias] = [gpu.empty([channels], 'f32', 'sums'), gpu.empty([channels], 'f32', 'sums')];
   gpu.run(batchNormSums(vectors), { x, dy, mean, variance, dweight, dbias }, { ...view, epsilon });
-  const weight = gpu.empty([channels], 'f32', 'ones');
-  gpu.run(fill, { y: weight }, { n: channels, value: 1 });
+  const weight = gpu.filled([channels], 1, 'ones');
   const dx = gpu.empty(x.shape, 'f32', 'dx normalise');
   const uniforms = { n: x.size, channels, inner, epsilon, count: inner };
   gpu.run(batchNormBackward(vectors), { x, dy, mean, variance, weight, dweight, dbias, dx }, uniforms);
@@ -40,13 +38,13 @@ function normalised(x: Tensor, inner: number, epsilon: number): Tensor {
   const view = { outer: 1, channels, inner } as const;
   const vectors = inner % 4 === 0;
   const made = (name: string): Tensor => gpu.empty([channels], 'f32', name);
-  const [mean, variance, weight, bias] = [made('means'), made('variances'), made('ones'), gpu.zeros([channels])];
-  gpu.run(fill, { y: weight }, { n: channels, value: 1 });
+  const [mean, variance] = [made('means'), made('variances')];
+  const [weight, bias] = [gpu.filled([channels], 1, 'ones'), gpu.zeros([channels])];
   gpu.run(batchNormStatistics(vectors), { x, mean, variance }, view);
   const y = gpu.empty(x.shape, 'f32', `normalised ${x.name}`);
   gpu.run(batchNormForward(vectors), { x, mean, variance, weight, bias, y }, { n: x.size, channels, inner, epsilon });
   [weight, bias].forEach((tensor) => tensor.dispose());
-  return onTape(rowsOperation, [x], y, { x, mean, variance, view, epsilon }, [mean, variance]);
+  return onTape(normaliseOperation, [x], y, { x, mean, variance, view, epsilon }, [mean, variance]);
 }
 
 const transformed = (y: Tensor, weight: Tensor | null, bias: Tensor | null): Tensor => {

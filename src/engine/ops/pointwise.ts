@@ -104,7 +104,7 @@ export interface DropoutOptions {
 
 type Dropped = { p: number; scale: number; seed: number; stream: number };
 
-const dropoutOperation = operation<Dropped>(
+export const dropoutOperation = operation<Dropped>(
   'dropout',
   ({ dy }, settings) => {
     const dx = dy.gpu.empty(dy.shape, dy.dtype, 'dx dropout');

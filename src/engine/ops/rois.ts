@@ -20,6 +20,7 @@ import { type GradientRule, operation, onTape } from '../autograd.ts';
 import { scratch } from '../scratch.ts';
 import { floatOf } from '../precision.ts';
 import type { Tensor } from '../tensor.ts';
+import { onTrace, tracedOperation } from '../trace.ts';
 import { expectShape, expectRank } from './shapes.ts';
 
 export interface RoiPoolOptions {
@@ -53,7 +54,7 @@ const toArgmax: GradientRule<RoiPoolSaved> = ({ dy, needs }, { argmax, rois, map
   });
 
 export const roiPoolOperation = operation('roiPool', toArgmax, true);
-const pyramidPoolOperation = operation('pyramidPool', toArgmax, true);
+export const pyramidPoolOperation = operation('pyramidPool', toArgmax, true);
 
 /**
  * Max pooling of each RoI into P x P bins, with Caffe's rounding (Fast R-CNN, section 2.1). The RoIs get no gradient.
@@ -117,7 +118,7 @@ export function roiCrop(x: Tensor, rois: Tensor, { size, context, plusOne }: Roi
 
 type RoiWarpSaved = { maps: readonly Tensor[]; rois: Tensor; uniforms: RoiUniforms[] };
 
-const roiWarpOperation = operation<RoiWarpSaved>(
+export const roiWarpOperation = operation<RoiWarpSaved>(
   'roiWarp',
   ({ dy, needs }, { maps, rois, uniforms }) => {
     const { gpu } = dy;
@@ -292,6 +293,8 @@ export interface NmsOptions {
   plusOne?: 0 | 1;
 }
 
+export const nmsOperation = tracedOperation<null>('nms');
+
 /**
  * Greedy non-maximum suppression on the GPU: boxes in descending order of score, each suppresses those whose IoU with it
  * exceeds the threshold. Equal scores keep their order.
@@ -317,5 +320,6 @@ export function nms(boxes: Tensor, scores: Tensor, options: NmsOptions): { indic
   const working = scratch(gpu, nmsScratch(params));
   recordNms<Bindable>(gpu.run.bind(gpu), { ...working.tensors, boxes, scores, indices, count }, params);
   working.dispose();
+  for (const result of [indices, count]) onTrace(nmsOperation, [boxes, scores], result, null);
   return { indices, count };
 }

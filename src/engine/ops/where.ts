@@ -4,12 +4,12 @@ import { where as whereKernel, whereBackward } from '../../kernels/where.ts';
 import { operation, onTape } from '../autograd.ts';
 import { broadcastShape, summedTo } from '../repetition.ts';
 import type { Shape, Tensor } from '../tensor.ts';
-import { scalar, type Operand } from './binary.ts';
+import { asTensor, type Operand } from './binary.ts';
 import { expectDtype } from './shapes.ts';
 
 type Saved = { condition: Tensor; shapes: readonly [a: Shape, b: Shape] };
 
-const whereOperation = operation<Saved>('where', ({ dy, needs }, { condition, shapes }) => {
+export const whereOperation = operation<Saved>('where', ({ dy, needs }, { condition, shapes }) => {
   const view = mergeAxes({ extents: dy.shape, strides: [repeatedStrides(condition.shape, dy.shape)] });
   return (['a', 'b'] as const).map((side, i) => {
     if (!needs[i]) return null;
@@ -24,10 +24,7 @@ const whereOperation = operation<Saved>('where', ({ dy, needs }, { condition, sh
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   expectDtype('where', 'condition', condition, 'f32');
   const { gpu } = condition;
-  const [x, z] = [a, b].map((operand) => (typeof operand === 'number' ? scalar(gpu, operand) : operand)) as [
-    Tensor,
-    Tensor,
-  ];
+  const [x, z] = [asTensor(gpu, a), asTensor(gpu, b)];
   const values = broadcastShape(x.shape, z.shape);
   const shape = values && broadcastShape(condition.shape, values);
   if (!shape) {

@@ -93,7 +93,7 @@ export function convolveNormalised(x: Tensor, layer: NormalisedLayer, options: N
     return rectified ? relu(y) : y;
   }
   const fold = () => foldBatchNorm(filters, weight, bias, { mean, variance }, epsilon);
-  const onTape = x.gpu.tracing || (filters.requiresGrad && x.gpu.gradientsEnabled);
+  const onTape = x.gpu.tracing !== null || (filters.requiresGrad && x.gpu.gradientsEnabled);
   const [folded, shift] = onTape
     ? fold()
     : filters.derive('folded normalisation', [weight, bias, mean, variance], fold);
