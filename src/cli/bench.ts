@@ -9,12 +9,13 @@ import { type BenchReport, readBenchReport } from '../bench/report.ts';
 import { runBench, selectCases } from '../bench/run.ts';
 import { BenchTable, milliseconds } from '../bench/table.ts';
 import { UserError } from '../engine/errors.ts';
-import { type AdapterKind, adapterOption, positiveNumber, withExample, withGpu, writeJson } from './common.ts';
+import { type AdapterKind, adapterOption, positiveNumber, withGpu, writeJson } from './common.ts';
+import { withExample } from './helpText.ts';
 import { assertOutputs } from './outputs.ts';
 import { table } from './text.ts';
 
 interface BenchCommand {
-  filter: string;
+  filter?: string;
   quick?: boolean;
   list?: boolean;
   tune?: boolean;
@@ -33,7 +34,7 @@ export function addBench(program: Command): void {
   const command = program
     .command('bench')
     .description('Check and time every kernel and the whole detector on this device, or compare two reports.')
-    .option('--filter <text>', 'only rows whose name contains this; see --list', '')
+    .option('--filter <text>', 'only rows whose name contains this; see --list')
     .option('--quick', 'fewer shapes and repetitions')
     .option('--tune', 'also let the tuner choose the kernels of each row, and time it again')
     .option('--profile', 'also show where the time of each row goes: recording, kernels, gaps between them')
@@ -54,7 +55,7 @@ export function addBench(program: Command): void {
 
 async function bench(command: BenchCommand): Promise<void> {
   if (command.compare) return compare(command.compare, command);
-  const { filter, quick = false, list = false, tune = false, profile = false, json, adapter } = command;
+  const { filter = '', quick = false, list = false, tune = false, profile = false, json, adapter } = command;
   const cases = selectCases(benchCases(Math.min(MEMORY_BYTES, freemem() / 2)), filter, quick);
   if (cases.length === 0) {
     const short = quick ? ' of the short run (--quick)' : '';

@@ -1,7 +1,7 @@
 /** `rcnn check`: reads a whole data set, lists every problem, counts its objects, and measures how the anchors fit them. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
-import { dataUsage, splitsOf } from '../data/registry.ts';
+import { splitsOf } from '../data/registry.ts';
 import { disjointSplits } from '../data/splitNames.ts';
 import type { Dataset } from '../data/types.ts';
 import { type Canvas, writePng } from '../draw/canvas.ts';
@@ -27,14 +27,14 @@ import { augmentedSheet } from '../run/evaluation/augmentedPictures.ts';
 import {
   type AdapterKind,
   adapterOption,
-  backboneOption,
   printPictures,
   setOption,
+  withBackbones,
   withDataOptions,
-  withExample,
   withGpu,
   writeJson,
 } from './common.ts';
+import { withExample } from './helpText.ts';
 import { assertOutputs } from './outputs.ts';
 import { betterAnchorsText, count, percent, table } from './text.ts';
 import { startProgress } from './progress.ts';
@@ -53,12 +53,16 @@ interface CheckCommand extends Pick<
 const LISTED_SIZES = 3;
 
 export function addCheck(program: Command): void {
-  const command = withDataOptions(program.command('check'))
-    .description('Read a whole data set: list every problem, count its objects, measure how well the anchors fit them.')
-    .option('--data <spec>', `${dataUsage()}; default: the data of --model, or digits`)
-    .option('--split <name,...>', 'the splits to read; default: trainval (or train and val) and test')
-    .option('--preset <name>', "measure with this preset's input size and anchors; default: as in 'rcnn train'")
-    .addOption(backboneOption("default: the preset's"))
+  const described = program
+    .command('check')
+    .description(
+      'Read a whole data set: list every problem, count its objects, measure how well the anchors fit them.',
+    );
+  const command = withDataOptions(described, {
+    data: 'default: the data of --model, or digits',
+    split: { flags: '--split <name,...>', text: 'the splits to read; default: trainval (or train and val) and test' },
+  }).option('--preset <name>', "measure with this preset's input size and anchors; default: as in 'rcnn train'");
+  withBackbones(command, "the preset's")
     .addOption(setOption('the preset, e.g. detector.anchors.sizes=[64,128]'))
     .option('--model <dir>', 'measure with the network and classes of this run directory instead')
     .option(

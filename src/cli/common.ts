@@ -14,6 +14,7 @@ import { giveProposals } from '../run/config/runData.ts';
 import type { Metric } from '../run/evaluation/evaluate.ts';
 import { isWeightsFile, readTestConfig, type WeightsName } from '../run/storage/loadModel.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
+import { withList } from './helpText.ts';
 
 export interface TestDataOptions {
   weights: WeightsName;
@@ -43,18 +44,26 @@ export const setOption = (what: string): Option =>
     (value: string, before: string[] | undefined) => [...(before ?? []), value],
   );
 
-/** For every command that opens data: `--split-seed`, `--allow-outside`, and the formats below the options. */
-export const withDataOptions = (command: Command): Command =>
+interface DataOptionTexts {
+  /** What follows the ways to name a data set, if anything does. */
+  data?: string;
+  required?: boolean;
+  /** Omitted where a command always takes the same split. */
+  split?: { flags?: string; text: string };
+}
+
+/** For every command that opens data: `--data`, `--split`, how splits are drawn, and the formats below the options. */
+export function withDataOptions(command: Command, { data, required = false, split }: DataOptionTexts): Command {
+  const usage = data === undefined ? dataUsage() : `${dataUsage()}; ${data}`;
+  command.addOption(new Option('--data <spec>', usage).makeOptionMandatory(required));
+  if (split) command.option(split.flags ?? '--split <name>', split.text);
   command
     .option('--split-seed <n>', 'seed of the 60/20/20 splits drawn for data that has none; default: 0', seed)
-    .option('--allow-outside', "let annotations name images outside the data's folder")
-    .addHelpText('after', () => `\n${formatsHelp()}`);
-
-/** One line per format of data. */
-const formatsHelp = (): string =>
-  ['Formats of --data:', ...[...FORMATS.values()].map(({ name, summary }) => `  ${name.padEnd(20)} ${summary}`)].join(
-    '\n',
+    .option('--allow-outside', "let annotations name images outside the data's folder");
+  return withList(command, 'Formats of --data:', () =>
+    [...FORMATS.values()].map(({ name, summary }) => [name, summary]),
   );
+}
 
 export const weightsOption = (): Option =>
   new Option(
@@ -64,13 +73,13 @@ export const weightsOption = (): Option =>
     .argParser(weightsName)
     .default('last');
 
+export const INIT_TEXT =
+  "initial weights (.safetensors, .pth, .pkl or .onnx): a run's, torchvision's, detectron2's or Caffe's; layers that fit by name and shape are loaded";
+
 /** Adds what a training of a whole network begins with and goes on by: `--init`, `--checkpoint-every`, `--resume`, `--adapter`. */
 export const withSessionOptions = (command: Command): Command =>
   command
-    .option(
-      '--init <file>',
-      'initial weights (safetensors, .pth or .onnx); tensors that fit by name and shape are loaded',
-    )
+    .option('--init <file>', INIT_TEXT)
     .option('--checkpoint-every <n>', 'steps between checkpoints; default: 200', positiveInteger)
     .option('--resume', 'continue the run in --out from its checkpoint, with its configuration')
     .addOption(adapterOption());
@@ -101,24 +110,21 @@ function weightsName(text: string): WeightsName {
   throw new InvalidArgumentError('It must be last, raw, best or the number of a step.');
 }
 
-export const backboneOption = (otherwise: string): Option =>
-  new Option('--backbone <name>', `${[...BACKBONES.keys()].join(', ')}; ${otherwise}`);
-
-/** One line per backbone. */
-export const backbonesHelp = (): string =>
-  ['Backbones:', ...[...BACKBONES.values()].map(({ name, title }) => `  ${name.padEnd(20)} ${title}`)].join('\n');
+/** Adds `--backbone`, and the list of them below the options. */
+export const withBackbones = (command: Command, otherwise: string): Command =>
+  withList(
+    command.option('--backbone <name>', `the network, one of those listed below; default: ${otherwise}`),
+    'Backbones:',
+    () => [...BACKBONES.values()].map(({ name, title }) => [name, title]),
+  );
 
 /** Adds the options of `TestDataOptions`. */
 export const withTestData = (command: Command): Command =>
-  withDataOptions(command)
-    .addOption(weightsOption())
-    .requiredOption('--data <spec>', `${dataUsage()}; its classes must be the model's`)
-    .option('--split <name>', 'the split to evaluate on; default: test, or val where there is none')
-    .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping');
-
-/** Ends a command's help with examples to copy. */
-export const withExample = (command: Command, ...lines: string[]): Command =>
-  command.addHelpText('after', `\nExample:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+  withDataOptions(command.addOption(weightsOption()), {
+    data: "its classes must be the model's",
+    required: true,
+    split: { text: 'the split to evaluate on; default: test, or val where there is none' },
+  }).option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping');
 
 /** The split to test on. */
 export const testSplit = ({ data, split }: TestDataOptions): string => split ?? usualSplit(data, 'test');

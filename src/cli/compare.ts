@@ -5,7 +5,7 @@ import { replaceFile } from '../engine/node/writeFile.ts';
 import { compareRuns, evaluationOf } from '../run/reports/compareRuns.ts';
 import { comparisonPage } from '../run/reports/comparisonPage.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
-import { withExample } from './common.ts';
+import { withExample } from './helpText.ts';
 import { assertOutputs } from './outputs.ts';
 import { table } from './text.ts';
 

@@ -4,7 +4,8 @@ import { compressRun, type RankChoice } from '../run/storage/compressRun.ts';
 import type { WeightsName } from '../run/storage/loadModel.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
 import { asOnlyWriter } from '../run/storage/runLock.ts';
-import { type AdapterKind, adapterOption, positiveInteger, weightsOption, withExample, withGpu } from './common.ts';
+import { type AdapterKind, adapterOption, positiveInteger, weightsOption, withGpu } from './common.ts';
+import { withExample } from './helpText.ts';
 import { assertOutputs } from './outputs.ts';
 import { count, percent } from './text.ts';
 

@@ -2,9 +2,10 @@
 import { type Command, Option } from 'commander';
 import { assertNewFolder, convert } from '../data/convert.ts';
 import { disjointSplits, WHOLE } from '../data/splitNames.ts';
-import { dataUsage, FORMATS, openDataset, splitsOf } from '../data/registry.ts';
+import { FORMATS, openDataset, splitsOf } from '../data/registry.ts';
 import { UserError } from '../engine/errors.ts';
-import { withDataOptions, withExample } from './common.ts';
+import { withDataOptions } from './common.ts';
+import { withExample } from './helpText.ts';
 import { startProgress } from './progress.ts';
 import { count, table } from './text.ts';
 
@@ -22,10 +23,13 @@ interface ConvertCommand {
 const WRITTEN = [...FORMATS.values()].flatMap(({ name, writer }) => (writer ? [{ name, writer }] : []));
 
 export function addConvert(program: Command): void {
-  const command = withDataOptions(program.command('convert'))
-    .description('Write a data set in another format: images unchanged, boxes and classes as that format stores them.')
-    .requiredOption('--data <spec>', dataUsage())
-    .option('--split <name,...>', 'the splits to write; default: all of them')
+  const described = program
+    .command('convert')
+    .description('Write a data set in another format: images unchanged, boxes and classes as that format stores them.');
+  const command = withDataOptions(described, {
+    required: true,
+    split: { flags: '--split <name,...>', text: 'the splits to write; default: all of them' },
+  })
     .addOption(new Option('--to <format>', 'the format').choices(WRITTEN.map(({ name }) => name)).makeOptionMandatory())
     .requiredOption('--out <dir>', 'a new or empty folder')
     .option('--link', 'link to the images instead of copying them')

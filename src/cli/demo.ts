@@ -10,16 +10,10 @@ import { configureRun } from '../run/config/runConfig.ts';
 import { assertSameRun } from '../run/config/sameRun.ts';
 import { openRunData } from '../run/config/runData.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
+import { shellCommand } from '../run/storage/shellCommand.ts';
 import { asOnlyWriter } from '../run/storage/runLock.ts';
-import {
-  type AdapterKind,
-  adapterOption,
-  positiveInteger,
-  printPictures,
-  seed,
-  withExample,
-  withGpu,
-} from './common.ts';
+import { type AdapterKind, adapterOption, positiveInteger, printPictures, seed, withGpu } from './common.ts';
+import { withExample } from './helpText.ts';
 import { startProgress } from './progress.ts';
 import { withPlannedKernels } from '../run/config/plannedFor.ts';
 import { trainOnTerminal } from './training.ts';
@@ -61,7 +55,7 @@ async function demoIn(
   const test = await openDataset('digits', { split: 'test' });
   test.samples = test.samples.slice(0, testImages);
   await withGpu(adapter, async (gpu) => {
-    const resumeCommand = `rcnn demo --resume --out ${directory.path}`;
+    const resumeCommand = shellCommand('rcnn', 'demo', '--resume', '--out', directory.path);
     const planned = resume || !gpu.adapter.software ? config : withPlannedKernels(config, gpu);
     const trained = await trainOnTerminal({ gpu, dataset, directory, config: planned, resume, resumeCommand });
     if (!trained.finished) return;

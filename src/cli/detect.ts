@@ -25,15 +25,16 @@ import {
   precisionOption,
   proposalFiles,
   score,
+  setOption,
   type TileChoices,
   tilesFor,
   trainedOption,
   weightsOption,
-  withExample,
   withGpu,
   withTileOptions,
   writeJson,
 } from './common.ts';
+import { withExample } from './helpText.ts';
 import { unreadable } from '../engine/node/readFile.ts';
 import { oneLine } from './output.ts';
 import { assertOutputs } from './outputs.ts';
@@ -47,6 +48,7 @@ interface DetectCommand extends TileChoices {
   json?: string;
   every: number;
   proposals?: string;
+  set?: string[];
   precision: Precision;
   adapter: AdapterKind;
 }
@@ -63,6 +65,7 @@ export function addDetect(program: Command): void {
     .addOption(classesOption())
     .option('--out <dir>', 'folder for the drawn images, PNG files with the names of the originals', 'detections')
     .option('--threshold <score>', 'lowest score of a detection, 0 to 1', score, 0.5)
+    .addOption(setOption('the network, e.g. detector.test.nmsThreshold=0.5'))
     .option('--json <file>', 'also write the detections of each image: x1, y1, x2, y2 (pixels from 0), class, score')
     .option('--every <n>', 'take every n-th frame of a video', positiveInteger, 1)
     .option(
@@ -90,7 +93,7 @@ interface FoundIn {
 }
 
 async function detect(images: string[], options: DetectCommand): Promise<void> {
-  const { out, threshold, json, every } = options;
+  const { out, threshold, json, every, set = [] } = options;
   assertPackages('sharp', ...DRAWING);
   const tiles = tilesFor(options, options.proposals);
   const inputs = images.flatMap(inputFiles);
@@ -103,11 +106,12 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
     const model = await loadModel(
       gpu,
       options.model,
-      (config) => withPrecision(withSettings(config, [`detector.test.scoreThreshold=${threshold}`]), options.precision),
+      (config) =>
+        withPrecision(withSettings(config, [`detector.test.scoreThreshold=${threshold}`, ...set]), options.precision),
       options.weights,
       classNames,
     );
-    const { classes } = model.config;
+    const { classes, test } = model.config;
     const found: FoundIn[] = [];
     const keep = (one: FoundIn): void => {
       if (json !== undefined) found.push(one);
@@ -123,7 +127,7 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
           const frame = number === undefined ? '' : `-${String(number).padStart(6, '0')}`;
           const output = `${names[i]}${frame}.png`;
           await writePng(output, drawDetections(picture, detections, classes));
-          const what = countByClass(detections, classes) || `nothing above ${threshold}`;
+          const what = countByClass(detections, classes) || `nothing above ${test.scoreThreshold}`;
           console.log(`${input}${number === undefined ? '' : ` frame ${number}`}: ${what} -> ${output}`);
           keep({
             image: input,

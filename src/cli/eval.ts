@@ -14,6 +14,7 @@ import type { Precision } from '../model/config.ts';
 import { isWeightsFile, loadModel } from '../run/storage/loadModel.ts';
 import { REPORT_FILES, writeEvaluationReport } from '../run/evaluation/evaluationReport.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
+import { shellCommand } from '../run/storage/shellCommand.ts';
 import {
   type AdapterKind,
   adapterOption,
@@ -26,11 +27,11 @@ import {
   type TestDataOptions,
   type TileChoices,
   tilesFor,
-  withExample,
   withTestData,
   withTileOptions,
   writeJson,
 } from './common.ts';
+import { withExample } from './helpText.ts';
 import { assertSameData, type DistributedOptions, rowsOf, together, withDistributedOptions } from './distributed.ts';
 import { withSharedGpu } from './distributedDevices.ts';
 import { assertOutputs } from './outputs.ts';
@@ -180,7 +181,7 @@ function report({ json }: EvalCommand, evaluated: EvaluationReport): void {
 /** What the report says of how it was made. */
 const factsOf = ({ data, split }: EvalCommand): (readonly [string, string])[] => [
   ['data', split === undefined ? data : `${data}, split ${split}`],
-  ['command', ['rcnn', ...process.argv.slice(2)].join(' ')],
+  ['command', shellCommand('rcnn', ...process.argv.slice(2))],
   ['version', `webgpu-rcnn ${VERSION}, Node ${process.version}`],
   ['date', new Date().toISOString().slice(0, 10)],
 ];

@@ -10,9 +10,9 @@ import {
   fileClasses,
   trainedOption,
   weightsOption,
-  withExample,
   withGpu,
 } from './common.ts';
+import { withExample } from './helpText.ts';
 import { assertOutputs } from './outputs.ts';
 import { VERSION } from './version.ts';
 

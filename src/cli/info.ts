@@ -5,12 +5,13 @@ import type { Gpu } from '../engine/gpu.ts';
 import { reportedLimits } from '../engine/limits.ts';
 import { openGpu } from '../engine/node/open.ts';
 import { type CheckOutcome, kernelChecks, runKernelCheck } from '../bench/kernelChecks.ts';
-import { type AdapterKind, adapterOption, describeAdapter, withExample, writeJson } from './common.ts';
+import { type AdapterKind, adapterOption, describeAdapter, writeJson } from './common.ts';
+import { withExample } from './helpText.ts';
 import { assertOutputs } from './outputs.ts';
 
 interface InfoCommand {
   adapter: AdapterKind;
-  filter: string;
+  filter?: string;
   json?: string;
 }
 
@@ -21,14 +22,14 @@ export function addInfo(program: Command): void {
   const command = program
     .command('info')
     .description('Show the device, and check every kernel on it against its float64 reference.')
-    .option('--filter <text>', 'only checks whose name contains this', '')
+    .option('--filter <text>', 'only checks whose name contains this')
     .option('--json <file>', 'also write the results, updated every few kernels')
     .addOption(adapterOption())
     .action(info);
   withExample(command, 'rcnn info', 'rcnn info --adapter software --json info.json');
 }
 
-async function info({ adapter, filter, json }: InfoCommand): Promise<void> {
+async function info({ adapter, filter = '', json }: InfoCommand): Promise<void> {
   assertOutputs([json]);
   let gpu = await openGpu({ adapter });
   try {

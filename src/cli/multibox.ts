@@ -1,7 +1,6 @@
 /** `rcnn multibox`: trains a MultiBox network, whose boxes `rcnn proposals --method multibox` writes. */
 import type { Command } from 'commander';
 import { join } from 'node:path';
-import { dataUsage } from '../data/registry.ts';
 import { UserError } from '../engine/errors.ts';
 import {
   MULTIBOX_BACKBONE,
@@ -13,18 +12,19 @@ import {
   reopenMultiBox,
 } from '../run/config/multiBoxConfig.ts';
 import { asOnlyWriter } from '../run/storage/runLock.ts';
+import { shellCommand } from '../run/storage/shellCommand.ts';
 import { trainMultiBox } from '../run/training/trainMultiBox.ts';
 import {
   type AdapterKind,
-  backboneOption,
   positiveInteger,
   positiveNumber,
   seed,
+  withBackbones,
   withDataOptions,
-  withExample,
   withGpu,
   withSessionOptions,
 } from './common.ts';
+import { withExample } from './helpText.ts';
 import { assertOutputs } from './outputs.ts';
 import { columns } from './progress.ts';
 import { count } from './text.ts';
@@ -38,13 +38,16 @@ interface MultiBoxCommand extends MultiBoxChoices {
 
 export function addMultiBox(program: Command): void {
   const { priors, alpha, batch, steps } = MULTIBOX_DEFAULTS;
-  const described = withDataOptions(program.command('multibox'))
+  const begun = program
+    .command('multibox')
     .description(
       "Train a MultiBox network: proposals from one look at the whole image. 'rcnn proposals --method multibox' writes its boxes.",
-    )
-    .option('--data <spec>', `${dataUsage()}; trains on its training split`)
-    .option('--skip-bad-boxes', 'leave out boxes outside their image or without area, instead of stopping')
-    .addOption(backboneOption(`default: ${MULTIBOX_BACKBONE}`))
+    );
+  const described = withDataOptions(begun, { data: 'trains on its training split' }).option(
+    '--skip-bad-boxes',
+    'leave out boxes outside their image or without area, instead of stopping',
+  );
+  withBackbones(described, MULTIBOX_BACKBONE)
     .option('--out <dir>', 'the run directory', join('runs', 'multibox'))
     .option('--priors <n>', `boxes that the network moves and scores, by k-means; default: ${priors}`, positiveInteger)
     .option(
@@ -83,7 +86,7 @@ async function trainIn(
     : configureMultiBox(withData(choices)));
   for (const note of dataset.notes) console.log(`note: ${note}`);
   await withGpu(adapter, async (gpu) => {
-    const resumeCommand = `rcnn multibox --resume --out ${directory.path}`;
+    const resumeCommand = shellCommand('rcnn', 'multibox', '--resume', '--out', directory.path);
     const { multiBox, training } = config;
     const { finished } = await withTrainingDisplay({ path: directory.path, resumeCommand }, (display) =>
       trainMultiBox({
@@ -116,7 +119,7 @@ async function trainIn(
     );
     if (finished) {
       console.log(
-        `write its proposals with: rcnn proposals --method multibox --model ${directory.path} --data ... --out FILE.csv`,
+        `write its proposals with: ${shellCommand('rcnn', 'proposals', '--method', 'multibox', '--model', directory.path)} --data ... --out FILE.csv`,
       );
     }
   });

@@ -32,6 +32,7 @@ export function assertOutputs(outputs: Paths, { files = [], model, data }: Input
   const sources = (data?.replace(/^\w+:/, '').split(',') ?? []).filter(existsSync).map((path) => realpathSync(path));
   const written = new Set<string>();
   for (const path of given(outputs)) {
+    if (path === '-') throw new UserError("-: standard output has this command's messages; name a file");
     assertWritable(path);
     if (existsSync(path) && !statSync(path).isFile()) continue; // a pipe or a device: two results may go there
     const name = identity(path);

@@ -21,15 +21,16 @@ import {
   pretrainDirectory,
   reopenPretrain,
 } from '../run/config/pretrainConfig.ts';
+import { shellCommand } from '../run/storage/shellCommand.ts';
 import {
   type AdapterKind,
-  backboneOption,
   positiveInteger,
   positiveNumber,
   seed,
-  withExample,
+  withBackbones,
   withSessionOptions,
 } from './common.ts';
+import { withExample } from './helpText.ts';
 import { assertSameData, type DistributedOptions, together, withDistributedOptions, withLock } from './distributed.ts';
 import { withSharedGpu } from './distributedDevices.ts';
 import { assertOutputs } from './outputs.ts';
@@ -43,9 +44,14 @@ interface PretrainCommand extends PretrainChoices, DistributedOptions {
   adapter: AdapterKind;
 }
 
-/** One value of each backbone's pre-training: `small 48, ...`. */
-const eachBackbone = (value: (backbone: BackboneDescriptor) => number): string =>
-  [...BACKBONES.values()].map((backbone) => `${backbone.name} ${value(backbone)}`).join(', ');
+/** A value of the backbones' pre-training: that of most of them, then the others: `224; small 48`. */
+function byBackbone(value: (backbone: BackboneDescriptor) => number): string {
+  const names = new Map<number, string[]>();
+  for (const backbone of BACKBONES.values())
+    names.set(value(backbone), [...(names.get(value(backbone)) ?? []), backbone.name]);
+  const [[usual], ...others] = [...names].sort(([, a], [, b]) => b.length - a.length) as [[number, string[]]];
+  return [String(usual), ...others.map(([n, those]: [number, string[]]) => `${those.join(', ')} ${n}`)].join('; ');
+}
 
 export function addPretrain(program: Command): void {
   const described = program
@@ -54,18 +60,18 @@ export function addPretrain(program: Command): void {
     .option(
       '--data <spec>',
       "'mnist' (drawn in colour) or 'folder:PATH' (with a folder of images per class); default: mnist",
-    )
-    .addOption(backboneOption(`default: ${PRETRAIN_BACKBONE}`))
+    );
+  withBackbones(described, PRETRAIN_BACKBONE)
     .option('--out <dir>', 'the run directory; default: runs/pretrain-BACKBONE')
     .option(
       '--size <n>',
-      `side of the network's input in pixels; default: ${eachBackbone(({ pretraining }) => pretraining.size)}`,
+      `side of the network's input in pixels; default: ${byBackbone(({ pretraining }) => pretraining.size)}`,
       positiveInteger,
     )
     .option('--steps <n>', 'training steps; default: 2000', positiveInteger)
     .option(
       '--batch <n>',
-      `images per step; default: ${eachBackbone(({ pretraining }) => pretraining.batch)}`,
+      `images per step; default: ${byBackbone(({ pretraining }) => pretraining.batch)}`,
       positiveInteger,
     )
     .option(
@@ -130,14 +136,14 @@ async function pretrainIn(
       progress.stop();
     }
     console.log(
-      `train a detector from it with: rcnn train --init ${directory.checkpointPath} --backbone ${config.classifier.backbone}`,
+      `train a detector from it with: ${shellCommand('rcnn', 'train', '--init', directory.checkpointPath, '--backbone', config.classifier.backbone)}`,
     );
   });
 }
 
 async function onTerminal(run: PretrainOptions): Promise<PretrainResult> {
   const { gpu, data, directory, config, resume, processes } = run;
-  const resumeCommand = `rcnn pretrain --resume --out ${directory.path}`;
+  const resumeCommand = shellCommand('rcnn', 'pretrain', '--resume', '--out', directory.path);
   let memory = 0;
   return withTrainingDisplay({ path: directory.path, resumeCommand }, (display) =>
     runPretrain({

@@ -12,6 +12,8 @@ import { addEval } from './eval.ts';
 import { addExport } from './export.ts';
 import { addInfo } from './info.ts';
 import { addMultiBox } from './multibox.ts';
+import { withParagraph } from './helpText.ts';
+import { nameHere } from './otherNames.ts';
 import { oneLine } from './output.ts';
 import { addPretrain } from './pretrain.ts';
 import { addProposals } from './proposals.ts';
@@ -39,11 +41,8 @@ export function newProgram(): Command {
     .version(VERSION)
     .exitOverride()
     .configureOutput({ outputError: () => {} }) // printed by `report`, with the command's name
-    .showSuggestionAfterError()
-    .addHelpText(
-      'after',
-      '\nStart with `rcnn demo`: it trains a detector of handwritten digits and draws what it finds.',
-    );
+    .showSuggestionAfterError();
+  withParagraph(program, "Start with 'rcnn demo': it trains a detector of handwritten digits and draws what it finds.");
   program.hook('preAction', (_, command) => refuseEmpty(command));
   for (const add of [
     addDemo,
@@ -67,10 +66,11 @@ export function newProgram(): Command {
 }
 
 function report(program: Command, [first]: readonly string[], error: unknown): number {
-  const name = program.commands.some((command) => command.name() === first) ? `rcnn ${first}` : 'rcnn';
+  const command = program.commands.find((command) => command.name() === first);
+  const name = command ? `rcnn ${first}` : 'rcnn';
   if (error instanceof CommanderError) {
     if (error.exitCode === 0 || error.code === 'commander.help') return error.exitCode; // --help or --version, already printed
-    console.error(`${name}: ${oneLine(error.message.replace(/^error: /, ''))}; see ${name} --help`);
+    console.error(`${name}: ${oneLine(usageError(error, command))}; see ${name} --help`);
     return 1;
   }
   if (error instanceof UserError) {
@@ -80,6 +80,13 @@ function report(program: Command, [first]: readonly string[], error: unknown): n
   console.error(`${name}: a bug in this program, not in its input:`);
   console.error(error);
   return 2;
+}
+
+/** What commander says, or for an option of another program its name here. */
+function usageError({ code, message }: CommanderError, command: Command | undefined): string {
+  const option = code === 'commander.unknownOption' ? /'([^']*)'/.exec(message)?.[1] : undefined;
+  const here = option !== undefined && command && nameHere(command, option);
+  return here ? `unknown option '${option}'; here it is ${here}` : message.replace(/^error: /, '');
 }
 
 /** An empty name would stand for the current folder, as it does in a script whose variable is not set. */

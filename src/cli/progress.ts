@@ -4,8 +4,8 @@
 import { SingleBar } from 'cli-progress';
 import { isTerminal } from './output.ts';
 
-/** Minimum time between two plain lines. */
-const PLAIN_INTERVAL_MS = 5000;
+/** Time between two plain lines: a share of the time that has passed, within bounds, so that the log of a long run stays short. */
+const PLAIN_INTERVAL_MS = { least: 5000, share: 0.05, most: 60_000 };
 /** Steps over which the rate is measured. */
 const WINDOW = 64;
 /** Columns reserved for the text beside the bar while training. */
@@ -30,18 +30,23 @@ export function startProgress(total: number, unit: string, first = 0, perItem = 
     const perSecond = rate.at(done);
     if (perSecond === 0) return '';
     const images = perSecond * perItem;
-    return `${duration((total - done) / perSecond)} left  ${images.toFixed(images < 10 ? 1 : 0)} images/s`;
+    const speed =
+      images < 0.1 ? `${(1 / images).toFixed(0)} s/image` : `${images.toFixed(images < 10 ? 1 : 0)} images/s`;
+    return `${duration((total - done) / perSecond)} left  ${speed}`;
   };
   if (!isTerminal()) {
-    let printed = performance.now();
+    const started = performance.now();
+    let printed = started;
     let last = first;
     return {
       update(done, text = '') {
         const line = facts(done); // keeps the rate up to date
         const ended = done === total && last < total;
         last = done;
-        if (performance.now() - printed < PLAIN_INTERVAL_MS && !ended) return;
-        printed = performance.now();
+        const now = performance.now();
+        const { least, share, most } = PLAIN_INTERVAL_MS;
+        if (now - printed < Math.min(most, Math.max(least, share * (now - started))) && !ended) return;
+        printed = now;
         console.log([`${unit} ${done}/${total}`, line, text].filter(Boolean).join('  '));
       },
       print(line) {

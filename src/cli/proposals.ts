@@ -3,21 +3,14 @@ import { existsSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type Command, Option } from 'commander';
 import { checkImages } from '../data/images.ts';
-import { dataUsage, openDataset, usualSplit } from '../data/registry.ts';
+import { openDataset, usualSplit } from '../data/registry.ts';
 import { UserError } from '../engine/errors.ts';
 import { proposeAll } from '../proposals/node/proposeAll.ts';
 import { DEFAULT_LONGER_SIDE, DEFAULT_MOST, PROPOSAL_METHODS, type ProposalMethod } from '../proposals/propose.ts';
 import { multiBoxDirectory } from '../run/config/multiBoxConfig.ts';
 import { writeMultiBoxProposals } from '../run/evaluation/multiBoxProposals.ts';
-import {
-  type AdapterKind,
-  adapterOption,
-  positiveInteger,
-  seed,
-  withDataOptions,
-  withExample,
-  withGpu,
-} from './common.ts';
+import { type AdapterKind, adapterOption, positiveInteger, seed, withDataOptions, withGpu } from './common.ts';
+import { withExample } from './helpText.ts';
 import { onInterrupt } from './interrupt.ts';
 import { assertOutputs } from './outputs.ts';
 import { type ProgressBar, startProgress } from './progress.ts';
@@ -42,7 +35,8 @@ interface ProposalsCommand {
 }
 
 export function addProposals(program: Command): void {
-  const command = withDataOptions(program.command('proposals'))
+  const described = program
+    .command('proposals')
     .description(
       'Compute proposals as a CSV file, for `rcnn recall --proposals-file` and `rcnn train --proposals`. After Ctrl-C or a kill, the same command continues.',
     )
@@ -53,9 +47,11 @@ export function addProposals(program: Command): void {
       )
         .choices(METHODS)
         .makeOptionMandatory(),
-    )
-    .requiredOption('--data <spec>', dataUsage())
-    .option('--split <name>', 'the split to compute them for; default: test, or val where there is none')
+    );
+  const command = withDataOptions(described, {
+    required: true,
+    split: { text: 'the split to compute them for; default: test, or val where there is none' },
+  })
     .requiredOption('--out <file>', 'the CSV file')
     .option('--model <dir>', "for multibox: a run directory of 'rcnn multibox'")
     .option('--edges <dir>', 'edge maps for edge-boxes: NAME.png, and NAME.orientation.png if you have it')

@@ -20,11 +20,11 @@ import {
   positiveInteger,
   type TestDataOptions,
   testSplit,
-  withExample,
   withGpu,
   withTestData,
   writeJson,
 } from './common.ts';
+import { withExample } from './helpText.ts';
 import { assertOutputs } from './outputs.ts';
 import { startProgress } from './progress.ts';
 
@@ -32,7 +32,7 @@ interface RecallCommand extends TestDataOptions {
   model: string;
   proposals: number[];
   baseline?: 'anchors';
-  proposalsFile: NamedFile[];
+  proposalsFile?: NamedFile[];
   out: string;
   json?: string;
   adapter: AdapterKind;
@@ -58,7 +58,7 @@ export function addRecall(program: Command): void {
     .addOption(
       new Option('--baseline <name>', "also measure the network's anchors, drawn at random").choices(['anchors']),
     )
-    .option('--proposals-file <name=file>', 'also measure those of another method, in CSV; repeatable', namedFiles, [])
+    .option('--proposals-file <name=file>', 'also measure those of another method, in CSV; repeatable', namedFiles)
     .option('--out <file>', 'the plot, PNG', 'recall.png')
     .option('--json <file>', 'also write the table and the curves')
     .addOption(adapterOption())
@@ -72,8 +72,9 @@ export function addRecall(program: Command): void {
 /** Reads files before opening the device, and writes nothing before everything is computed. */
 async function measureRecall(options: RecallCommand): Promise<void> {
   assertPackages(...DRAWING);
+  const files = options.proposalsFile ?? [];
   assertOutputs([options.out, options.json], {
-    files: options.proposalsFile.map(({ path }) => path),
+    files: files.map(({ path }) => path),
     model: options.model,
     data: options.data,
   });
@@ -81,7 +82,7 @@ async function measureRecall(options: RecallCommand): Promise<void> {
   const { samples } = dataset;
   const objects = countedObjects(samples);
   const others: RecallRow[] = [];
-  for (const { name, path } of options.proposalsFile) {
+  for (const { name, path } of files) {
     others.push(...recallRows(name, await readProposalFile(path, samples), objects, options.proposals));
   }
   await withGpu(options.adapter, async (gpu) => {
@@ -121,7 +122,7 @@ function counts(text: string): number[] {
 }
 
 /** Adds NAME=FILE to those given before. */
-function namedFiles(text: string, before: NamedFile[]): NamedFile[] {
+function namedFiles(text: string, before: NamedFile[] = []): NamedFile[] {
   const [, name, path] = /^([^=]+)=(.+)$/.exec(text) ?? [];
   if (name === undefined || path === undefined) throw new InvalidArgumentError('It must be NAME=FILE.');
   if ([NETWORK, ANCHORS, ...before.map((file) => file.name)].includes(name)) {

@@ -5,25 +5,24 @@ import type { Sample } from '../data/types.ts';
 import type { Processes } from '../distributed/processes.ts';
 import { UserError } from '../engine/errors.ts';
 import { checkImages } from '../data/images.ts';
-import { dataUsage } from '../data/registry.ts';
 import { type Preset, PRESETS } from '../run/config/presets.ts';
 import { configureRun, type ConfiguredRun, findPreset, reopenRun, type RunChoices } from '../run/config/runConfig.ts';
 import { assertSameRun } from '../run/config/sameRun.ts';
 import { withPlannedKernels } from '../run/config/plannedFor.ts';
 import { SCHEDULES, stagesOf, stageTraining } from '../run/config/stages.ts';
 import { RunDirectory } from '../run/storage/runDirectory.ts';
+import { shellCommand } from '../run/storage/shellCommand.ts';
 import {
   type AdapterKind,
   adapterOption,
-  backboneOption,
-  backbonesHelp,
+  INIT_TEXT,
   positiveInteger,
   positiveNumber,
   precisionOption,
   seed,
   setOption,
+  withBackbones,
   withDataOptions,
-  withExample,
 } from './common.ts';
 import {
   assertSameData,
@@ -34,8 +33,10 @@ import {
   withLock,
 } from './distributed.ts';
 import { withSharedGpu } from './distributedDevices.ts';
+import { withExample, withList, withParagraph } from './helpText.ts';
 import { assertOutputs } from './outputs.ts';
 import { type ProgressBar, startProgress } from './progress.ts';
+import { count } from './text.ts';
 import { trainOnTerminal } from './training.ts';
 
 interface TrainCommand extends RunChoices, DistributedOptions {
@@ -46,17 +47,27 @@ interface TrainCommand extends RunChoices, DistributedOptions {
   adapter: AdapterKind;
 }
 
+const SCHEDULE_TEXTS = [
+  'With --schedule alternating or unshared, the RPN and the detector are trained in stages. training.stages.rpn and training.stages.detector set their steps, milestones and imagesPerStep; values left out follow from joint training. --validate evaluates in the last stage of alternating, and at the end of unshared and of a run with SVMs: there is no whole detector before.',
+  "--schedule fast-rcnn trains a Fast R-CNN detector on the proposals of another method: lines image,x1,y1,x2,y2,score, as 'rcnn recall --proposals-file' reads them; several files count as one. As published, an update takes 64 RoIs of each of two images, background from an IoU of 0.1. detector.rpn.train.postNms and .test.postNms say how many of an image's proposals are used, the best ones.",
+  '--schedule spp-net does the same with pyramid pooling and convolutions that are not trained.',
+  '--schedule rcnn crops each region out of the image and warps it to detector.crop.size pixels; an update takes 8 RoIs of each of 16 images. After it, linear SVMs and a regression of boxes are fitted to the network; detector.head.scorer=softmax leaves them out.',
+];
+
 export function addTrain(program: Command): void {
-  const command = withDataOptions(program.command('train'))
-    .description('Train a detector. The run directory holds its configuration, losses and checkpoint.')
-    .option('--data <spec>', `${dataUsage()}; default: digits`)
-    .option(
-      '--split <name>',
-      "the split to train on; default: train or the preset's, or all images of a single COCO file",
-    )
+  const described = program
+    .command('train')
+    .description('Train a detector. The run directory holds its configuration, losses and checkpoint.');
+  const command = withDataOptions(described, {
+    data: 'default: digits',
+    split: { text: "the split to train on; default: train or the preset's, or all images of a single COCO file" },
+  })
     .option('--out <dir>', 'the run directory; default: runs/PRESET')
-    .option('--preset <name>', 'a named configuration (listed below); default: digits, or photos for any other data')
-    .addOption(backboneOption("default: the preset's"))
+    .option('--preset <name>', 'a configuration, listed below; default: digits, or photos for any other data');
+  withList(command, 'Presets:', () =>
+    Object.entries(PRESETS).map(([name, preset]) => [name, `${preset.summary}; ${stepsOf(preset)}`]),
+  );
+  withBackbones(command, "the preset's")
     .option(
       '--schedule <name>',
       `what is trained, and how the RPN and the detector share features: ${SCHEDULES.join(', ')}; default: joint`,
@@ -65,10 +76,7 @@ export function addTrain(program: Command): void {
       '--proposals <file,...>',
       'with a schedule that has no RPN: proposals of another method, in CSV, for all images to train and validate on',
     )
-    .option(
-      '--init <file>',
-      'initial weights (safetensors, .pth or .onnx): ours, torchvision’s or Caffe’s; layers that fit are loaded',
-    )
+    .option('--init <file>', INIT_TEXT)
     .option(
       '--input <form>',
       'colours as the initial weights expect them: bgr (Caffe) or rgb (torchvision); default: read from --init if it says',
@@ -107,28 +115,8 @@ export function addTrain(program: Command): void {
     )
     .option('--resume', 'continue the run in --out from its checkpoint, with its configuration')
     .addOption(adapterOption());
-  withDistributedOptions(command)
-    .addHelpText(
-      'after',
-      `\nPresets:\n${Object.entries(PRESETS)
-        .map(([name, preset]) => `  ${name.padEnd(20)} ${preset.summary}; ${stepsOf(preset)}`)
-        .join('\n')}
-
-${backbonesHelp()}
-
-With --schedule alternating or unshared, the RPN and the detector are trained in stages. training.stages.rpn and
-training.stages.detector set their steps, milestones and imagesPerStep; values left out follow from joint training.
---validate evaluates in the last stage of alternating, and at the end of unshared and of a run with SVMs: there is no whole
-detector before.
-
---schedule fast-rcnn trains a Fast R-CNN detector on the proposals of another method: lines image,x1,y1,x2,y2,score, as 'rcnn
-recall --proposals-file' reads them; several files count as one. As published, an update takes 64 RoIs of each of two images,
-background from an IoU of 0.1. detector.rpn.train.postNms and .test.postNms say how many of an image's proposals are used,
-the best ones. --schedule spp-net does the same with SPP-net's pyramid pooling and fixed convolutions. --schedule rcnn crops
-each region out of the image and warps it to detector.crop.size pixels; an update takes 8 RoIs of each of 16 images.
-After it, linear SVMs and a regression of boxes are fitted to the network; detector.head.scorer=softmax leaves them out.`,
-    )
-    .action(train);
+  withDistributedOptions(command).action(train);
+  for (const text of SCHEDULE_TEXTS) withParagraph(command, text);
   withExample(
     command,
     'rcnn train --data digits --preset digits --out runs/digits',
@@ -145,7 +133,7 @@ function stepsOf({ training, staged }: Preset): string {
   const [rpn, detector] = stagesOf('unshared').map(
     (stage) => stageTraining(stage, { ...training, ...staged?.training }).steps,
   );
-  return `${training.steps} steps, in stages ${rpn === detector ? rpn : `${rpn} and ${detector}`}`;
+  return `${count(training.steps)} steps, in stages ${rpn === detector ? count(rpn!) : `${count(rpn!)} and ${count(detector!)}`}`;
 }
 
 const train = (command: TrainCommand): Promise<void> => together(command, (processes) => trainIn(processes, command));
@@ -160,7 +148,7 @@ async function trainIn(
     throw new UserError(
       '--tune: timings would choose the kernels, which --deterministic rules out; leave out one of the two',
     );
-  const resumeCommand = `rcnn train --resume --out ${directory.path}`;
+  const resumeCommand = shellCommand('rcnn', 'train', '--resume', '--out', directory.path);
   await withLock(processes, directory.path, async () => {
     const run = await openTogether(processes, () => (resume ? reopen(choices, directory) : open(choices, directory)));
     if (tune && run.config.plannedFor) {

@@ -266,7 +266,7 @@ function toBox(
   const index = classIndex.get(name);
   if (index === undefined) {
     throw new UserError(
-      `${source}: ${what} is of class '${printable(name)}', which is not one of ${classes.join(', ')}; rename or remove it`,
+      `${source}: ${what} is of class '${printable(name)}', which is not one of ${classes.join(', ')}; rename or remove it, or choose data with these classes`,
     );
   }
   const box = usableBox(object, size, { inclusive, fractions });

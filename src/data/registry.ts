@@ -72,15 +72,17 @@ function parseSpec(spec: string): ParsedSpec {
   if (named) {
     const paths = colon < 0 ? [] : spec.slice(colon + 1).split(',');
     const sets = paths.includes('') ? undefined : named.sets(paths);
+    paths.forEach(refuseArchive);
     if (sets) return { format: named, paths, sets };
     throw new UserError(`--data ${spec}: not a data set; give ${dataUsage()}`);
   }
   const paths = existsSync(spec) ? [spec] : spec.split(',');
   const missing = paths.find((path) => !existsSync(path));
   if (missing !== undefined) {
-    const what = missing === spec ? 'not a data set' : `there is no ${missing}`;
+    const what = /^\w{2,}:/.test(spec) ? 'not a data set' : `there is no file or folder ${missing}`;
     throw new UserError(`--data ${spec}: ${what}; give ${dataUsage()}`);
   }
+  paths.forEach(refuseArchive);
   const found = paths.map((path) => recognise(path));
   const [format, ...others] = new Set(found.map((one) => one.format));
   if (others.length > 0)
@@ -89,6 +91,11 @@ function parseSpec(spec: string): ParsedSpec {
   const sets = format!.sets(foundPaths);
   if (sets) return { format: format!, paths: foundPaths, sets };
   throw new UserError(`--data ${spec}: not a data set; give ${dataUsage()}`);
+}
+
+function refuseArchive(path: string): void {
+  if (/\.(zip|tar|tgz|gz|7z|rar)$/i.test(path) && existsSync(path))
+    throw new UserError(`--data ${path}: is an archive; unpack it, and give the folder`);
 }
 
 /** Folders around a data set, as unpacking an archive makes them. */

@@ -43,6 +43,7 @@ test('an output that is also an input, by whatever name, is refused; so are two 
   const twice = /b\.json: two results would go to this file; choose another name for one$/;
   assert.throws(() => assertOutputs([at('b.json'), at('run', '..', 'b.json')]), twice);
   assert.throws(() => assertOutputs([at('run', 'b.json'), at('other-run', 'b.json')]), twice);
+  assert.throws(() => assertOutputs(['-']), /^-: standard output has this command's messages; name a file$/);
   if (process.platform !== 'win32') assertOutputs(['/dev/null', '/dev/null']);
 });
 

@@ -8,6 +8,7 @@ import type { Gpu } from '../../engine/gpu.ts';
 import { MultiBox } from '../../model/multiBox/multiBox.ts';
 import type { MultiBoxDirectory } from '../config/multiBoxConfig.ts';
 import { loadCheckpoint } from '../storage/checkpoint.ts';
+import { shellCommand } from '../storage/shellCommand.ts';
 
 export interface MultiBoxProposalsOptions {
   gpu: Gpu;
@@ -59,7 +60,7 @@ async function loadMultiBox(gpu: Gpu, directory: MultiBoxDirectory) {
   const config = directory.readConfig();
   if (!directory.hasCheckpoint) {
     throw new UserError(
-      `${directory.path}: has no checkpoint yet; train it with rcnn multibox --resume --out ${directory.path}`,
+      `${directory.path}: has no checkpoint yet; train it with: ${shellCommand('rcnn', 'multibox', '--resume', '--out', directory.path)}`,
     );
   }
   const network = new MultiBox(gpu, config.multiBox, config.training.seed);

@@ -10,6 +10,7 @@ import { type Knobs, type RunConfig, withPrecision } from '../config/configSchem
 import { PRESETS } from '../config/presets.ts';
 import { makePublishedDetector, publishedDetector, shapesOf } from './publishedDetector.ts';
 import { RunDirectory } from './runDirectory.ts';
+import { shellCommand } from './shellCommand.ts';
 
 /**
  * Which weights of a run to load: of its last checkpoint, the same before averaging (training.ema), the best that were validated, or
@@ -37,7 +38,7 @@ export function readTrainedConfig(directory: RunDirectory, weights: WeightsName 
   }
   if ((weights === 'last' || weights === 'raw') && !directory.hasCheckpoint) {
     throw new UserError(
-      `${directory.checkpointPath}: there is no checkpoint yet; train with: rcnn train --resume --out ${directory.path}`,
+      `${directory.checkpointPath}: there is no checkpoint yet; train with: ${shellCommand('rcnn', 'train', '--resume', '--out', directory.path)}`,
     );
   }
   return config;

@@ -70,7 +70,7 @@ test('subsets are splits; wrong shapes are one problem each; tracks are refused'
   assert.equal(await check(root, 'Validation'), [
     `${where}: box 1: xbr="x" is not a number; fix or remove it`,
     `${where}: polygon 3: points="1,2;3" are no points; fix or remove it`,
-    `${where}: box 2 is of class 'cow', which is not one of dog, cat; rename or remove it`,
+    `${where}: box 2 is of class 'cow', which is not one of dog, cat; rename or remove it, or choose data with these classes`,
   ]);
   const video = await writeFiles({
     'annotations.xml': `<annotations>${META}<track id="0" label="cat"></track></annotations>`,
