@@ -181,7 +181,7 @@ test('half precision is rounded after every operation', async () => {
     },
     { x: normal([6, 4], 14) },
     { x: [2, 4] },
-    2 ** -9, // a device may round to either neighbour
+    { tolerance: 2 ** -9 }, // a device may round to either neighbour
   );
   weight.dispose();
 });

@@ -33,7 +33,7 @@ for (const { name, op, inputs, options } of cases) {
         return [input, { shape, values: data }];
       }),
     );
-    const exported = expectSameValues(name, network, given, {}, 1e-5);
+    const exported = expectSameValues(name, network, given, {}, { tolerance: 1e-5 });
     const refusal = REFUSED[op] ?? REFUSED[name];
     if (refusal) assert.match(await userError(exported), refusal);
     else await exported;

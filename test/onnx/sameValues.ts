@@ -1,10 +1,17 @@
 /** Whether an exported network gives in ONNX Runtime what it gives in the engine. */
 import * as ort from 'onnxruntime-web';
 import * as assert from 'uvu/assert';
-import { exportOnnxNetwork, type Shape, type Tensor } from '../../src/index.ts';
+import { exportOnnxNetwork, type Gpu, type Shape, type Tensor } from '../../src/index.ts';
 import { sharedGpu } from '../harness.ts';
 
 export type Inputs = Readonly<Record<string, Tensor>>;
+export interface Comparison {
+  /** Numbers that agree differ by less than this share of 1 + their size. Default 2e-6. */
+  tolerance?: number;
+  /** Default: the device that tests share. */
+  gpu?: Gpu;
+}
+
 type Network = (inputs: Record<string, Tensor>) => Readonly<Record<string, Tensor>>;
 
 export interface Given {
@@ -13,9 +20,6 @@ export interface Given {
 }
 
 ort.env.wasm.numThreads = 1;
-
-/** Numbers that agree differ by less than this share of 1 + their size. */
-const TOLERANCE = 2e-6;
 
 /**
  * Feeds both the same values.
@@ -28,14 +32,16 @@ export async function expectSameValues(
   network: Network,
   given: Readonly<Record<string, Given>>,
   traced: Readonly<Record<string, Shape>> = {},
-  tolerance = TOLERANCE,
+  { tolerance = 2e-6, gpu: own }: Comparison = {},
 ): Promise<Uint8Array> {
-  const gpu = await sharedGpu();
+  const gpu = own ?? (await sharedGpu());
   const inputs = Object.entries(given).map(([name, { shape, values }]) => {
-    const own = traced[name] ?? shape;
-    const free = own.flatMap((extent, axis) => (extent === shape[axis] ? [] : [[axis, `${extent}_to_${shape[axis]}`]]));
+    const extents = traced[name] ?? shape;
+    const free = extents.flatMap((extent, axis) =>
+      extent === shape[axis] ? [] : [[axis, `${extent}_to_${shape[axis]}`]],
+    );
     const dtype = values instanceof Int32Array ? ('i32' as const) : ('f32' as const);
-    return [name, { shape: own, dtype, free: Object.fromEntries(free) as Record<number, string> }];
+    return [name, { shape: extents, dtype, free: Object.fromEntries(free) as Record<number, string> }];
   });
   const model = await exportOnnxNetwork(gpu, network, {
     inputs: Object.fromEntries(inputs) as Record<string, { shape: Shape }>,
