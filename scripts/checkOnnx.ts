@@ -1,11 +1,12 @@
 /**
  * Compares an exported model in ONNX Runtime with this engine, image by image, and their average precision:
  *
- *   npx tsx scripts/checkOnnx.ts RUN DATA [IMAGES]
+ *   npx tsx scripts/checkOnnx.ts RUN DATA --images 100 --split train
  *
  * onnxruntime-node of bench/peers (npm run bench:peers -- --list installs it), else onnxruntime-web; both on the CPU.
  */
 import { createRequire } from 'node:module';
+import { Command } from 'commander';
 import * as Web from 'onnxruntime-web';
 import { openDataset, usualSplit } from '../src/data/registry.ts';
 import { openGpu } from '../src/engine/node/open.ts';
@@ -16,18 +17,25 @@ import { evaluateDetections } from '../src/run/evaluation/evaluate.ts';
 import { loadModel } from '../src/run/storage/loadModel.ts';
 import { agreeing, onnxDetector } from './onnxAgreement.ts';
 
-const [run, data, count = '100'] = process.argv.slice(2) as [string, string, string?];
+const command = new Command('npx tsx scripts/checkOnnx.ts')
+  .argument('<run>', 'a run, or the file of a published detector')
+  .argument('<data>', 'images with their boxes')
+  .option('--images <n>', 'the first n of them', Number, 100)
+  .option('--split <name>', 'default: test, where the data has it')
+  .parse();
+const [run, data] = command.args as [string, string];
+const { images, split } = command.opts<{ images: number; split?: string }>();
 const gpu = await openGpu();
 const model = await loadModel(gpu, run);
 const bytes = await exportOnnx(model);
 const { ort, name } = runtime();
 const detect = await onnxDetector(ort, bytes);
 const dataset = await openDataset(data, {
-  split: usualSplit(data, 'test'),
+  split: split ?? usualSplit(data, 'test'),
   onBadBox: 'skip',
   classes: model.config.classes.slice(1),
 });
-const samples = dataset.samples.slice(0, Number(count));
+const samples = dataset.samples.slice(0, images);
 const found = { ours: [] as Detection[][], theirs: [] as Detection[][] };
 let [same, agreed, total, most] = [0, 0, 0, 0];
 for (const [i, sample] of samples.entries()) {
