@@ -85,11 +85,11 @@ export const withSessionOptions = (command: Command): Command =>
     .addOption(adapterOption());
 
 /** `--model` of commands that take published detectors as well as runs. */
-export const trainedOption = (): Option =>
+export const trainedOption = (required = true): Option =>
   new Option(
     '--model <path>',
     'a run directory, or the weights of a detector of torchvision or detectron2 (.pth, .pkl, .safetensors)',
-  ).makeOptionMandatory();
+  ).makeOptionMandatory(required);
 
 export const classesOption = (): Option =>
   new Option(

@@ -27,6 +27,7 @@ import {
   type TestDataOptions,
   type TileChoices,
   tilesFor,
+  trainedOption,
   withTestData,
   withTileOptions,
   writeJson,
@@ -59,7 +60,7 @@ export function addEval(program: Command): void {
   const command = program
     .command('eval')
     .description('Measure the average precision (AP) of a trained detector, for each class and on average.')
-    .option('--model <dir>', 'a run directory');
+    .addOption(trainedOption(false));
   withTestData(command)
     .option(
       '--metric <name>',
@@ -110,7 +111,9 @@ const evaluateModel = (options: EvalCommand): Promise<void> =>
 async function evaluateIn(processes: Processes, options: EvalCommand): Promise<void> {
   const { model: path, from } = options;
   if (path === undefined && from === undefined) {
-    throw new UserError('--model is missing: give a run directory, or saved detections with --from');
+    throw new UserError(
+      '--model is missing: give a run directory or a file of weights, or saved detections with --from',
+    );
   }
   const { json, detections, pictures, report: reportFolder } = options;
   if (pictures !== undefined || reportFolder !== undefined) assertPackages(...DRAWING);

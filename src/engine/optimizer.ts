@@ -20,6 +20,8 @@ export type Slot<State extends string = string> = TrainedParameter & { state: Re
 
 /** Those that require a gradient. `optimizer` begins the message about a mistake. */
 export function trained(optimizer: string, parameters: readonly (Tensor | ParameterGroup)[]): TrainedParameter[] {
+  const isList: boolean = Array.isArray(parameters); // the type stands: a check of it would make the elements `any`
+  if (!isList) throw new Error(`${optimizer}: the parameters are not a list; of a module, give net.parameters()`);
   const groups = parameters.map((item) => ('parameter' in item ? item : { parameter: item }));
   const twice = groups.find(({ parameter }, i) => groups.some((other, j) => j < i && other.parameter === parameter));
   if (twice) throw new Error(`${optimizer}: parameter ${twice.parameter.name} is given twice`);

@@ -54,11 +54,11 @@ test('an option, a command or a value that does not exist', async () => {
     [['eval', '--model', 'x'], /^rcnn eval: required option '--data <spec>' not specified;/],
     [
       ['eval', '--data', 'digits'],
-      /^rcnn eval: --model is missing: give a run directory, or saved detections with --from$/m,
+      /^rcnn eval: --model is missing: give a run directory or a file of weights, or saved detections with --from$/m,
     ],
     [
       ['eval', '--data', 'digits', '--from', 'x', '--model', 'y'],
-      /'--from <file>' cannot be used with option '--model <dir>'/,
+      /'--from <file>' cannot be used with option '--model <path>'/,
     ],
     [['detect', '--model', 'x'], /^rcnn detect: missing required argument 'image';/],
     [['train', '--steps', '0'], /'--steps <n>' argument '0' is invalid\. It must be a whole number above 0\./],

@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
+  Linear,
   Sgd,
   add,
   conv2d,
@@ -229,10 +230,16 @@ test('NaN check mode names the first operation that is not finite', async () => 
   }
 });
 
-test('a parameter given to Sgd twice is refused by name: it would be updated twice', async () => {
+test('a parameter given to Sgd twice, or a module in place of its parameters, is refused', async () => {
   const gpu = await sharedGpu();
   const w = gpu.parameter(Float32Array.of(1), [1], 'w');
   assert.throws(() => new Sgd([w, { parameter: w }], { learningRate: 1 }), /^Sgd: parameter w is given twice$/);
+  const whole = new Linear(gpu, 1, 1);
+  assert.throws(
+    () => new Sgd(whole as never, { learningRate: 1 }),
+    /^Sgd: the parameters are not a list; of a module, give net\.parameters\(\)$/,
+  );
+  whole.dispose();
   w.dispose();
 });
 
