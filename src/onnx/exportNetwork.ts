@@ -7,7 +7,7 @@ import { NetworkGraph, type TracedTensor } from './network.ts';
 import { type OnnxExportOptions, type OnnxValue, serializeOnnx, standardOperators } from './proto.ts';
 
 export interface OnnxNetworkInput {
-  /** The shape that it is traced with. */
+  /** The shape that it is traced with. Give a free axis 2 or more: an extent of 1 is computed in another way where it is repeated. */
   shape: Shape;
   /** i32 is int32 in the model; default f32, which is float. */
   dtype?: 'f32' | 'i32';

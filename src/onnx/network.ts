@@ -25,8 +25,8 @@ type Tensors = Readonly<Record<string, Tensor>>;
 interface Variant<T> extends Tracing {
   results: T;
   given: Tensors;
-  /** The axis and its extent here; null for the shapes that were asked for. */
-  other: { axis: string; extent: number } | null;
+  /** The axis, its extent here and the one that was asked for; null for the shapes that were asked for. */
+  other: { axis: string; extent: number; asked: number } | null;
 }
 
 /** An operation in every trace, that of the shapes that were asked for first. */
@@ -120,14 +120,14 @@ export class NetworkGraph {
     const variants = [own];
     for (const [axis, extent] of free) {
       // Twice the extent suits networks that halve their maps; one more, which shows where a half is rounded, need not suit them.
-      const twice = { axis, extent: 2 * extent };
+      const twice = { axis, extent: 2 * extent, asked: extent };
       try {
         variants.push(traced(twice));
       } catch (error) {
         throw new UserError(`${freeAxis(twice)}, the network fails: ${(error as Error).message}`, { cause: error });
       }
       try {
-        variants.push(traced({ axis, extent: 2 * extent + 1 }));
+        variants.push(traced({ ...twice, extent: 2 * extent + 1 }));
       } catch {
         // It does not take this extent, so none is wrong there.
       }
@@ -208,8 +208,8 @@ function neededBy(tensors: readonly Tensor[], operations: readonly TracedOperati
 
 const isSame = <T>(a: readonly T[], b: readonly T[]): boolean => a.every((value, i) => value === b[i]);
 
-const freeAxis = ({ axis, extent }: { axis: string; extent: number }): string =>
-  `axis ${axis} cannot be free: where its extent is ${extent}`;
+const freeAxis = ({ axis, extent, asked }: { axis: string; extent: number; asked: number }): string =>
+  `axis ${axis} cannot be free: with ${extent} in place of ${asked}`;
 
 function expectSame(values: readonly Value[], others: readonly Variant<unknown>['other'][], problem: string): void {
   const at = values.findIndex((value) => value !== values[0]);

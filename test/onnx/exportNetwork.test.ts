@@ -222,7 +222,7 @@ test('an axis that cannot be free is refused in a line that says why', async () 
   const { reshape, scale, slice, add } = engine;
   const refused = async (network: Parameters<typeof refusal>[0], message: RegExp): Promise<void> =>
     assert.match(await refusal(network), message);
-  const length = /^axis length cannot be free: where its extent is 8/;
+  const length = /^axis length cannot be free: with 8 in place of 4/;
   const inLine = (end: RegExp): RegExp => new RegExp(`${length.source}, ${end.source}$`);
   await refused(
     (x) => ({ y: scale(x, 1 / x.shape[1]!) }),
@@ -231,7 +231,7 @@ test('an axis that cannot be free is refused in a line that says why', async () 
   await refused((x) => ({ y: slice(x, 1, 0, x.shape[1]! / 2) }), inLine(/the operation slice .* has another form/));
   await refused(
     (x) => ({ y: reshape(x, [2, 4, 6]) }),
-    /^axis batch cannot be free: where its extent is 4, the network fails: reshape: /,
+    /^axis batch cannot be free: with 4 in place of 2, the network fails: reshape: /,
   );
   const places = (x: Tensor, gpu: Gpu) => gpu.tensor(Array.from({ length: x.shape[1]! }, (_, i) => i), [x.shape[1]!, 1], 'places'); // prettier-ignore
   await refused(

@@ -76,7 +76,7 @@ test('upsampling to the size of another map, which may come later on the tape, t
     );
     assert.match(
       await userError(odd),
-      new RegExp(`^axis 4_to_3 cannot be free: where its extent is 8, the operation ${name} .* has another form$`),
+      new RegExp(`^axis 4_to_3 cannot be free: with 8 in place of 4, the operation ${name} .* has another form$`),
     );
   }
 });
