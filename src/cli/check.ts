@@ -10,7 +10,7 @@ import { assertPackages, DRAWING } from '../engine/node/optionalPackages.ts';
 import { backboneNamed } from '../model/backbones/index.ts';
 import type { DetectorConfig, TrainingConfig } from '../model/config.ts';
 import { type AnchorFit, isPoor } from '../run/reports/anchorFit.ts';
-import { withSettings } from '../run/config/configSchema.ts';
+import { withDetectorSettings } from '../run/config/configSchema.ts';
 import {
   type DataReport,
   decodeAll,
@@ -104,7 +104,7 @@ async function check(options: CheckCommand): Promise<void> {
     throw new UserError(`${data}: has no split that can be read; its problems are listed above`);
   }
   const classes = splits[0]!.dataset.classes;
-  const config = run ? withSettings(run, options.set ?? []) : configFor({ ...options, data }, classes);
+  const config = run ? withDetectorSettings(run, options.set ?? []) : configFor({ ...options, data }, classes);
   const { detector, training } = config;
 
   const samples = splits.flatMap(({ dataset }) => dataset.samples);

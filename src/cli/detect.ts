@@ -13,7 +13,7 @@ import { isInputError, UserError } from '../engine/errors.ts';
 import { assertPackages, DRAWING } from '../engine/node/optionalPackages.ts';
 import { detectImage } from '../run/evaluation/detect.ts';
 import { detectTiled } from '../run/evaluation/detectTiled.ts';
-import { withPrecision, withSettings } from '../run/config/configSchema.ts';
+import { withDetectorSettings, withPrecision } from '../run/config/configSchema.ts';
 import type { Precision } from '../model/config.ts';
 import { loadModel, type WeightsName } from '../run/storage/loadModel.ts';
 import {
@@ -107,7 +107,10 @@ async function detect(images: string[], options: DetectCommand): Promise<void> {
       gpu,
       options.model,
       (config) =>
-        withPrecision(withSettings(config, [`detector.test.scoreThreshold=${threshold}`, ...set]), options.precision),
+        withPrecision(
+          withDetectorSettings(config, [`detector.test.scoreThreshold=${threshold}`, ...set]),
+          options.precision,
+        ),
       options.weights,
       classNames,
     );

@@ -5,7 +5,7 @@ import type { Processes } from '../distributed/processes.ts';
 import { stageTimes } from '../bench/stageTimes.ts';
 import { UserError } from '../engine/errors.ts';
 import { assertPackages, DRAWING } from '../engine/node/optionalPackages.ts';
-import { withPrecision, withSettings } from '../run/config/configSchema.ts';
+import { withDetectorSettings, withPrecision } from '../run/config/configSchema.ts';
 import { detectionWriter, readDetectionFile } from '../run/evaluation/detectionFiles.ts';
 import { drawResults } from '../run/evaluation/drawResults.ts';
 import { evaluate, evaluateDetections, type EvaluationReport, type Metric } from '../run/evaluation/evaluate.ts';
@@ -143,7 +143,7 @@ async function evaluateIn(processes: Processes, options: EvalCommand): Promise<v
     const model = await loadModel(
       gpu,
       path,
-      (config) => withPrecision(withSettings(config, options.set ?? []), options.precision),
+      (config) => withPrecision(withDetectorSettings(config, options.set ?? []), options.precision),
       options.weights,
     );
     const progress = startProgress(dataset.samples.length, 'image');

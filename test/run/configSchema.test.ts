@@ -4,7 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { settingsDocument, settingsPath } from '../../scripts/settings.ts';
 import { UserError } from '../../src/engine/errors.ts';
-import { parseRunConfig, problemOf, withSettings } from '../../src/run/config/configSchema.ts';
+import { parseRunConfig, problemOf, withDetectorSettings, withSettings } from '../../src/run/config/configSchema.ts';
 import { PRESETS } from '../../src/run/config/presets.ts';
 import { configureRun, type RunChoices } from '../../src/run/config/runConfig.ts';
 
@@ -36,6 +36,14 @@ test('values are changed one by one, and the given configuration stays as it was
   assert.is(detector.rpn.test.without, 'cls');
   assert.is(detector.stages, 1);
   assert.is(training.flip, true);
+});
+
+test('nothing of its training is changed in a detector that is trained', () => {
+  assert.is(withDetectorSettings(base(), ['detector.rpn.lambda=10']).detector.rpn.lambda, 10);
+  assert.throws(
+    () => withDetectorSettings(base(), ['detector.rpn.lambda=10', 'training.steps=3']),
+    /^--set training.steps=3: the detector is trained already; give settings that begin with detector\.$/,
+  );
 });
 
 test('a wrong setting is reported in one line', () => {

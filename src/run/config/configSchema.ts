@@ -277,6 +277,14 @@ export function withSettings<C extends Knobs>(config: C, settings: readonly stri
   return changed;
 }
 
+/** The same for a detector that is trained: a setting of its training would change nothing, so it throws a UserError. */
+export function withDetectorSettings<C extends Knobs>(config: C, settings: readonly string[]): C {
+  const other = settings.find((setting) => setting.startsWith('training.'));
+  if (other)
+    throw new UserError(`--set ${other}: the detector is trained already; give settings that begin with detector.`);
+  return withSettings(config, settings);
+}
+
 /** The configuration with another precision to compute in; weights are stored in the same form for either. */
 export function withPrecision<C extends Knobs>(config: C, precision: Precision): C {
   const { precision: _, ...detector } = config.detector;
