@@ -12,9 +12,13 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const manual = fs.readFileSync(path.join(root, 'docs', 'engine.md'), 'utf8');
 
 /** What a program prints; it must end well. */
-async function output(file: string, args: readonly string[] = [], env: Record<string, string> = {}): Promise<string> {
+async function output(
+  file: string,
+  args: readonly string[] = [],
+  { env = {}, cwd = root }: { env?: Record<string, string>; cwd?: string } = {},
+): Promise<string> {
   const tsx = ['--import', import.meta.resolve('tsx')];
-  const options = { cwd: root, env: { ...process.env, ...env }, timeout: 200_000, killSignal: 'SIGKILL' } as const;
+  const options = { cwd, env: { ...process.env, ...env }, timeout: 200_000, killSignal: 'SIGKILL' } as const;
   const child = spawn(process.execPath, [...tsx, file, ...args], options);
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
@@ -87,25 +91,33 @@ test('docs/engine.md names everything that is exported, and no call that is not'
   );
 });
 
-test('the program in docs/engine.md compiles and prints what it says', async () => {
-  const [, program] = /^```ts\n([\s\S]*?)^```/m.exec(manual)!;
-  const [, expected] = /console\.log\(.*\/\/ (.*)$/m.exec(program!)!;
+/** The programs of the manual that say what they print. */
+const programs = [...manual.matchAll(/^```ts\n([\s\S]*?)^```/gm)].flatMap(([, program]) => {
+  const expected = /console\.log\(.*\/\/ (.*)$/m.exec(program!)?.[1];
+  return expected === undefined ? [] : [{ program: program!, expected }];
+});
+
+test('the programs in docs/engine.md compile and print what they say', async () => {
+  assert.is(programs.length, 2);
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rcnn-manual-'));
   try {
-    const file = path.join(folder, 'program.ts');
-    fs.writeFileSync(file, program!);
+    const files = programs.map((_, i) => path.join(folder, `program${i}.ts`));
+    files.forEach((file, i) => fs.writeFileSync(file, programs[i]!.program));
     fs.writeFileSync(path.join(folder, 'package.json'), '{"type":"module"}');
     const compilerOptions = {
       paths: { 'webgpu-rcnn/node': [path.join(root, 'src', 'node.ts')] },
       typeRoots: [path.join(root, 'node_modules', '@types'), path.join(root, 'node_modules')],
     };
-    const config = { extends: path.join(root, 'tsconfig.json'), include: [file], compilerOptions };
+    const config = { extends: path.join(root, 'tsconfig.json'), include: files, compilerOptions };
     const tsconfig = path.join(folder, 'tsconfig.json');
     fs.writeFileSync(tsconfig, JSON.stringify(config));
     const tsc = path.join(root, 'node_modules', '.bin', 'tsc');
     const { status, stdout } = spawnSync(tsc, ['-p', folder], { encoding: 'utf8' });
     assert.is(status, 0, stdout);
-    assert.is((await output(file, [], { TSX_TSCONFIG_PATH: tsconfig })).trim(), expected);
+    for (const [i, file] of files.entries()) {
+      const printed = await output(file, [], { env: { TSX_TSCONFIG_PATH: tsconfig }, cwd: folder });
+      assert.is(printed.trim(), programs[i]!.expected);
+    }
   } finally {
     fs.rmSync(folder, { recursive: true, force: true });
   }
