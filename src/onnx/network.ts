@@ -5,7 +5,8 @@ import type { Gpu } from '../engine/gpu.ts';
 import type { Shape, Tensor } from '../engine/tensor.ts';
 import { trace, type TracedOperation, type Tracing } from '../engine/trace.ts';
 import type { OnnxGraph, Value } from './graph.ts';
-import { convertOperation, type FreeAxis } from './operations.ts';
+import type { FreeAxis } from './forms/converting.ts';
+import { convertOperation } from './operations.ts';
 
 /** A tensor in a trace, and the value that takes its place in the graph. */
 export interface TracedTensor {
