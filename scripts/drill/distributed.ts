@@ -91,7 +91,7 @@ for (const schedule of options.schedules.split(',')) {
   const per = ['training.imagesPerStep', 'training.stages.rpn.imagesPerStep', 'training.stages.detector.imagesPerStep'];
   const staged = schedule === 'alternating' || schedule === 'unshared';
   const run = [
-    ...(options.train?.split(' ') ?? ['train', '--preset', 'digits', '--seed', '5', ...(small ? TINY : [])]),
+    ...(options.train?.split(/\s+/) ?? ['train', '--preset', 'digits', '--seed', '5', ...(small ? TINY : [])]),
     ...['--schedule', schedule, '--steps', `${updates}`, '--checkpoint-every', `${Math.ceil(updates / 3)}`],
     ...(staged ? per.slice(1) : per.slice(0, 1)).flatMap((setting) => ['--set', `${setting}=${images}`]),
     ...(options.set ?? []).flatMap((setting) => ['--set', setting]),

@@ -1,7 +1,7 @@
 /** Training and detection in half precision, where the device has it; one clear line where it has not. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { cast, conv2d, softmax, sum, relu, Sgd } from '../../src/index.ts';
+import { cast, conv2d, greater, multiply, softmax, sum, relu, Sgd } from '../../src/index.ts';
 import { fromHalf, toHalf } from '../../src/kernels/half.ts';
 import { LOSS_TERMS } from '../../src/model/detector.ts';
 import { FasterRcnn } from '../../src/model/fasterRcnn.ts';
@@ -43,6 +43,14 @@ testHalf('tensors of f16 take half the memory and are read and written as number
   assert.equal(
     [...(await rounded.read())],
     Array.from({ length: 101 }, (_, i) => i),
+  );
+  assert.throws(() => multiply(rounded, whole), /multiply: a is f16 and b is f32, expected one type/);
+  const twice = multiply(rounded, 2);
+  assert.is(twice.dtype, 'f16');
+  assert.is(greater(rounded, 50).dtype, 'f16');
+  assert.equal(
+    [...(await twice.read())],
+    [...(await rounded.read())].map((x) => fromHalf(toHalf(2 * x))),
   );
   assert.throws(
     () => softmax(cast(gpu.parameter(values, [1, 101], 'p'), 'f16'), 1),

@@ -52,7 +52,7 @@ function gradientOf(name: BinaryName, side: BinarySide, dy: Tensor, [a, b]: Save
   return summedTo(dx, shape, `dx ${name}`);
 }
 
-/** The type of a result: that of its operands, which have one. A number has any. */
+/** The type of a result: the one that its tensors have in common. A number goes with either. */
 function typeOf(name: BinaryName, operands: Readonly<Record<'a' | 'b', Operand>>): 'f32' | 'f16' {
   const given = Object.entries(operands).filter((entry): entry is [string, Tensor] => typeof entry[1] !== 'number');
   for (const [argument, tensor] of given) if (tensor.dtype === 'i32') expectDtype(name, argument, tensor, 'f32');
